@@ -1,0 +1,118 @@
+"""Neural networks with explicit forward and backward passes, on NumPy or CuPy."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from nnx.backends import available, default_device, resolve, use
+from nnx.callbacks import BestCheckpoint, Callback, CSVLog, EarlyStopping, History, Progress
+from nnx.errors import (
+    ConfigurationError,
+    DataError,
+    DeviceError,
+    FileFormatError,
+    NnxError,
+    TrainingError,
+)
+from nnx.layers import (
+    ELU,
+    GELU,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Identity,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from nnx.losses import (
+    BinaryCrossEntropy,
+    CategoricalCrossEntropy,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+)
+from nnx.network import Network, load
+from nnx.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nnx.schedules import Constant, Cosine, Exponential, Schedule, Step, Warmup
+
+if TYPE_CHECKING:
+    from nnx import checkpoints, datasets, experiments, gradcheck, initializers, metrics, reports
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "BatchNorm",
+    "BestCheckpoint",
+    "BinaryCrossEntropy",
+    "CSVLog",
+    "Callback",
+    "CategoricalCrossEntropy",
+    "ConfigurationError",
+    "Constant",
+    "Cosine",
+    "DataError",
+    "Dense",
+    "DeviceError",
+    "Dropout",
+    "EarlyStopping",
+    "Exponential",
+    "FileFormatError",
+    "History",
+    "Huber",
+    "Identity",
+    "Layer",
+    "LayerNorm",
+    "LeakyReLU",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Network",
+    "NnxError",
+    "Optimizer",
+    "Progress",
+    "RMSprop",
+    "ReLU",
+    "Schedule",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Step",
+    "Tanh",
+    "TrainingError",
+    "Warmup",
+    "available",
+    "checkpoints",
+    "datasets",
+    "default_device",
+    "experiments",
+    "gradcheck",
+    "initializers",
+    "load",
+    "metrics",
+    "reports",
+    "resolve",
+    "use",
+]
+
+_ROOMS = ("checkpoints", "datasets", "experiments", "gradcheck", "initializers", "metrics", "reports")
+
+
+def __getattr__(name: str) -> Any:
+    """Rooms that need more than NumPy are loaded when they are first named."""
+    if name in _ROOMS:
+        return importlib.import_module(f"nnx.{name}")
+    raise AttributeError(f"module 'nnx' has no attribute {name!r}")

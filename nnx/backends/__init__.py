@@ -1,0 +1,182 @@
+"""Arrays, devices and the few hot operations.
+
+`resolve` turns what a user writes (``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"``, ``"numpy"``, ``"cupy"``)
+into a `Backend`; `use` sets the default; `available` says what can run here and why the rest cannot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import difflib
+import functools
+import importlib.util
+import logging
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nnx.backends.base import Array, Backend
+from nnx.errors import ConfigurationError, DeviceError
+
+__all__ = ["Array", "Backend", "DeviceStatus", "available", "default_device", "resolve", "use"]
+
+logger = logging.getLogger("nnx")
+
+DEVICES = ("auto", "cpu", "gpu", "numpy", "cupy")
+
+_default: contextvars.ContextVar[str | None] = contextvars.ContextVar("nnx_device", default=None)
+
+
+@dataclass(frozen=True)
+class DeviceStatus:
+    """One backend on one device: whether it can run here, and if not, why and what mends it.
+
+    Attributes
+    ----------
+    name : str
+        The backend: ``"numpy"`` or ``"cupy"``.
+    device : str
+        ``"cpu"``, ``"gpu:0"``, … or ``"gpu"`` where none was found.
+    usable : bool
+    detail : str
+        Versions and hardware where usable, else the reason and the remedy.
+    """
+
+    name: str
+    device: str
+    usable: bool
+    detail: str
+
+
+def default_device() -> str:
+    """What ``device=None`` means now: `use`'s value, else ``NNX_DEVICE``, else ``"auto"``."""
+    return _default.get() or os.environ.get("NNX_DEVICE") or "auto"
+
+
+class use(contextlib.ContextDecorator):  # noqa: N801 - reads as a statement: nnx.use("gpu")
+    """Set the default device, for good or for a ``with`` block.
+
+    The default is read when a network is built and never later; it is a context variable, so threads and
+    tasks do not disturb each other.
+
+    Parameters
+    ----------
+    device : str
+        As in `resolve`.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> import nnx
+    >>> with nnx.use("numpy"):
+    ...     network = nnx.Network([nnx.Dense(2, 1)])
+    >>> network.device
+    'cpu'
+    """
+
+    def __init__(self, device: str) -> None:
+        _parse(device)
+        self._token = _default.set(device)
+
+    def __enter__(self) -> use:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _default.reset(self._token)
+
+
+def resolve(device: str | Backend | None = None) -> Backend:
+    """The backend for a device.
+
+    Parameters
+    ----------
+    device : str, Backend or None
+        ``"auto"`` (the GPU where one works, else the CPU), ``"cpu"``, ``"gpu"``, ``"gpu:N"``, or a
+        backend's name; None reads `default_device`.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is unknown.
+    DeviceError
+        If the device cannot be used; the text names the missing piece and its remedy.
+    """
+    if isinstance(device, Backend):
+        return device
+    kind, index = _parse(default_device() if device is None else device)
+    if kind == "auto":
+        return _automatic()
+    if kind in ("gpu", "cupy"):
+        return _cupy(index)
+    return _numpy()
+
+
+def available() -> Iterator[DeviceStatus]:
+    """Each backend on each device, usable or not, the CPU first."""
+    backend = _numpy()
+    yield DeviceStatus("numpy", "cpu", True, f"NumPy {backend.xp.__version__}")
+    try:
+        count = _cupy_module().device_count()
+    except DeviceError as error:
+        yield DeviceStatus("cupy", "gpu", False, str(error))
+        return
+    for index in range(count):
+        try:
+            detail = _cupy(index).describe()
+            yield DeviceStatus("cupy", f"gpu:{index}", True, detail)
+        except DeviceError as error:
+            yield DeviceStatus("cupy", f"gpu:{index}", False, str(error))
+
+
+def _parse(device: str) -> tuple[str, int]:
+    text = device.strip().lower() if isinstance(device, str) else ""
+    match = re.fullmatch(r"(?P<kind>[a-z]+)(:(?P<index>\d{1,3}))?", text)
+    if match and match["kind"] in DEVICES and (match["index"] is None or match["kind"] in ("gpu", "cupy")):
+        return match["kind"], int(match["index"] or 0)
+    near = difflib.get_close_matches(text, DEVICES, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigurationError(f"unknown device {device!r}: choose from {', '.join(DEVICES)} or gpu:N{hint}")
+
+
+@functools.cache
+def _numpy() -> Backend:
+    from nnx.backends.numpy_backend import NumpyBackend
+
+    return NumpyBackend()
+
+
+def _cupy_module() -> Any:
+    if importlib.util.find_spec("cupy") is None:
+        raise DeviceError(
+            "CuPy is not installed, so there is no GPU backend: run pip install 'nnx-arrays[cuda13]' for a CUDA 13 "
+            "driver (580 or newer), 'nnx-arrays[cuda12]' for an older one, or choose --device cpu"
+        )
+    from nnx.backends import cupy_backend
+
+    return cupy_backend
+
+
+@functools.cache
+def _cupy(index: int) -> Any:
+    return _cupy_module().CupyBackend(index)
+
+
+def _automatic() -> Backend:
+    try:
+        backend: Backend = _cupy(0)
+        logger.info("device auto: using %s (%s)", backend.device, backend.name)
+    except DeviceError as error:
+        backend = _numpy()
+        logger.info("device auto: using the CPU (%s), because %s", backend.name, error)
+    return backend

@@ -1,0 +1,293 @@
+"""The CPU by NumPy alone: every hot operation in place, without temporaries.
+
+What the overrides buy is measured by ``benchmarks/operations.py``: the plain forms of `base` allocate a
+fresh array for each intermediate, and on arrays of this size the page faults cost more than the arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from nnx.backends.base import Array, Backend
+
+CHUNK = 16384  # elements an optimizer treats at a time, so that its temporaries stay in the first caches
+
+
+class NumpyBackend(Backend):
+    """In-place NumPy."""
+
+    name = "numpy"
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def _scratch(self, shape: tuple[int, ...], dtype: Any, slot: int = 0) -> Array:
+        """Room for an intermediate, kept for each thread; two slots never overlap."""
+        try:
+            views = self._local.views
+        except AttributeError:
+            views = self._local.views = {}
+        key = (shape, dtype, slot)
+        view = views.get(key)
+        if view is None:
+            if len(views) > 256:  # shapes come and go: a bound, so that a long life does not collect them
+                views.clear()
+            view = views[key] = np.empty(shape, dtype=dtype)
+        return view
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """No warnings from NumPy: training looks for what is not finite itself, and names it."""
+        return np.errstate(all="ignore")
+
+    def gather(self, source: Array, indices: Array, out: Array) -> Array:
+        """One pass; ``mode="clip"`` because ``"raise"`` buffers the whole output first."""
+        return np.take(source, indices, axis=0, out=out, mode="clip")
+
+    # ------------------------------------------------------------------ layers
+
+    def dense_forward(
+        self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
+    ) -> Array:
+        """The product goes straight into y; bias and activation follow in place."""
+        np.matmul(x, W, out=y)
+        np.add(y, b, out=y)
+        if kind != "identity":
+            self.activation_forward(kind, y, y, alpha)
+        return y
+
+    def dense_backward(
+        self,
+        dy: Array,
+        x: Array,
+        W: Array,
+        dW: Array,
+        db: Array,
+        dx: Array | None,
+        kind: str = "identity",
+        alpha: float = 0.0,
+        y: Array | None = None,
+        dz: Array | None = None,
+    ) -> Array:
+        """Both products go straight into their outputs."""
+        if kind != "identity":
+            dy = self.activation_backward(kind, dy, None, y, dz, alpha)
+        np.matmul(x.T, dy, out=dW)
+        np.add.reduce(dy, axis=0, out=db)
+        if dx is not None:
+            np.matmul(dy, W.T, out=dx)
+        return dW
+
+    def activation_forward(self, kind: str, x: Array, y: Array, alpha: float = 0.0) -> Array:
+        """ReLU, tanh and the sigmoid in place; the others are rarely the bottleneck and stay plain."""
+        if kind == "relu":
+            return np.maximum(x, 0.0, out=y)
+        if kind == "tanh":
+            return np.tanh(x, out=y)
+        if kind == "sigmoid":
+            return _sigmoid(x, y)
+        return super().activation_forward(kind, x, y, alpha)
+
+    def activation_backward(
+        self, kind: str, dy: Array, x: Array | None, y: Array, dx: Array, alpha: float = 0.0
+    ) -> Array:
+        """The same kinds as forward, in place."""
+        if kind == "relu":
+            mask = np.greater(y, 0.0, out=self._scratch(y.shape, bool))
+            return np.multiply(dy, mask, out=dx)
+        if kind == "tanh" or kind == "sigmoid":
+            slope = np.multiply(y, y, out=self._scratch(y.shape, y.dtype))
+            np.subtract(1.0 if kind == "tanh" else y, slope, out=slope)
+            return np.multiply(dy, slope, out=dx)
+        return super().activation_backward(kind, dy, x, y, dx, alpha)
+
+    # ------------------------------------------------------------------ losses
+
+    def loss(
+        self,
+        kind: str,
+        y_true: Array,
+        y_pred: Array,
+        value: Array | None,
+        dy: Array | None,
+        scale: float = 1.0,
+        parameter: float = 0.0,
+        weights: Array | None = None,
+    ) -> None:
+        """Squared error and the two fused cross-entropies, unweighted, in place; the rest plainly."""
+        in_place = _LOSSES.get(kind) if dy is not None and weights is None and dy is not y_pred else None
+        if in_place is None or y_true.ndim != y_pred.ndim:
+            super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
+            return
+        assert dy is not None
+        factor = scale / y_pred.shape[0]
+        total = in_place(self, y_true, y_pred, dy, factor)
+        if value is not None:
+            value[0] = total * factor
+
+    # -------------------------------------------------------------- optimizers
+
+    def sgd_step(
+        self,
+        values: Array,
+        gradients: Array,
+        velocity: Array | None,
+        fault: Array,
+        learning_rate: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        l2: float = 0.0,
+    ) -> Array:
+        """Chunk by chunk, in place."""
+        if fault[0]:
+            return values
+        for part in _chunks(values):
+            w, g = values[part], gradients[part]
+            update = self._scratch(w.shape, w.dtype)
+            if l2:
+                np.multiply(w, l2, out=update)
+                update += g
+                update *= learning_rate
+            else:
+                np.multiply(g, learning_rate, out=update)
+            if weight_decay:
+                w *= 1.0 - learning_rate * weight_decay
+            if velocity is None:
+                w -= update
+                continue
+            u = velocity[part]
+            u *= momentum
+            u -= update
+            if nesterov:
+                w -= update
+                w += np.multiply(u, momentum, out=update)
+            else:
+                w += u
+        return values
+
+    def adam_step(
+        self,
+        values: Array,
+        gradients: Array,
+        m: Array,
+        v: Array,
+        fault: Array,
+        learning_rate: float,
+        step: int,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float = 0.0,
+        l2: float = 0.0,
+    ) -> Array:
+        """Chunk by chunk, in place."""
+        if fault[0]:
+            return values
+        rate = learning_rate * math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
+        for part in _chunks(values):
+            w, g, m_, v_ = values[part], gradients[part], m[part], v[part]
+            a, b = self._scratch(w.shape, w.dtype), self._scratch(w.shape, w.dtype, 1)
+            if l2:
+                np.multiply(w, l2, out=b)
+                g = np.add(b, g, out=b)
+            np.multiply(g, g, out=a)
+            a -= v_
+            a *= 1.0 - beta2
+            v_ += a
+            np.subtract(g, m_, out=a)
+            a *= 1.0 - beta1
+            m_ += a
+            np.sqrt(v_, out=a)
+            a += epsilon
+            np.divide(m_, a, out=a)
+            a *= rate
+            if weight_decay:
+                w *= 1.0 - learning_rate * weight_decay
+            w -= a
+        return values
+
+    def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
+        """The squares are summed by BLAS in one pass; nothing is written where nothing is clipped."""
+        norm = math.sqrt(sum(float(np.dot(g, g)) for g in gradients))
+        if norm > limit:
+            for g in gradients:
+                g *= limit / norm
+
+    def clip_by_value(self, gradients: Array, limit: float) -> Array:
+        """In place."""
+        return np.clip(gradients, -limit, limit, out=gradients)
+
+    def raise_fault(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
+        """A dot product meets every gradient once; only if it is not finite are they looked at one by one."""
+        if fault[0] == 0 and not (
+            math.isfinite(value[0])
+            and (math.isfinite(np.dot(gradients, gradients)) or np.isfinite(gradients).all())
+        ):
+            fault[0] = step
+        return fault
+
+
+def _chunks(values: Array) -> list[slice]:
+    if values.size <= CHUNK:
+        return [slice(None)]
+    return [slice(start, start + CHUNK) for start in range(0, values.size, CHUNK)]
+
+
+def _sigmoid(x: Array, y: Array) -> Array:
+    """σ(x) = 1 / (1 + e^−x), −x capped where the exponential would overflow."""
+    np.negative(x, out=y)
+    np.minimum(y, 88.0 if y.itemsize == 4 else 709.0, out=y)
+    np.exp(y, out=y)
+    y += 1.0
+    return np.reciprocal(y, out=y)
+
+
+def _squared_error(backend: NumpyBackend, y: Array, p: Array, dy: Array, factor: float) -> float:
+    np.subtract(p, y, out=dy)
+    flat = dy.reshape(-1)
+    total = float(np.dot(flat, flat))
+    dy *= 2.0 * factor
+    return total
+
+
+def _binary_cross_entropy_from_logits(
+    backend: NumpyBackend, y: Array, z: Array, dy: Array, factor: float
+) -> float:
+    """Σ softplus(z) − y z, by max(z, 0) − y z + log(1 + e^−|z|), every pass into two arrays of scratch."""
+    e = np.abs(z, out=backend._scratch(z.shape, z.dtype))
+    np.exp(np.negative(e, out=e), out=e)
+    total = float(np.sum(np.log1p(e, out=dy), dtype=np.float64))
+    total += float(np.sum(np.maximum(z, 0.0, out=dy), dtype=np.float64))
+    total -= float(np.sum(np.multiply(y, z, out=dy), dtype=np.float64))
+    _sigmoid(z, dy)
+    dy -= y
+    dy *= factor
+    return total
+
+
+def _categorical_cross_entropy_from_logits(
+    backend: NumpyBackend, y: Array, z: Array, dy: Array, factor: float
+) -> float:
+    np.subtract(z, np.max(z, axis=1, keepdims=True), out=dy)
+    scratch = np.multiply(y, dy, out=backend._scratch(z.shape, z.dtype))
+    picked = float(np.sum(scratch, dtype=np.float64))
+    np.exp(dy, out=dy)
+    total, mass = np.sum(dy, axis=1, keepdims=True), np.sum(y, axis=1, keepdims=True)
+    value = float(np.sum(mass * np.log(total), dtype=np.float64)) - picked
+    dy *= mass / total
+    dy -= y
+    dy *= factor
+    return value
+
+
+_LOSSES = {
+    "squared_error": _squared_error,
+    "binary_cross_entropy_from_logits": _binary_cross_entropy_from_logits,
+    "categorical_cross_entropy_from_logits": _categorical_cross_entropy_from_logits,
+}

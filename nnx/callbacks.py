@@ -1,0 +1,251 @@
+"""Callbacks: what happens between epochs and steps of `fit` besides training."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nnx.errors import ConfigurationError, nearest
+
+
+class History:
+    """What an epoch measured, one list for each name.
+
+    Attributes
+    ----------
+    metrics : dict of str to list of float
+        ``"loss"`` (the mean over the epoch's samples, while they were trained on), ``"val_loss"``, …
+    epochs : list of int
+        The number of each epoch recorded, from 1.
+    steps : int
+        Optimizer steps in all.
+    seconds : float
+        Time spent in `fit`, validation and callbacks included.
+    """
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, list[float]] = {}
+        self.epochs: list[int] = []
+        self.steps = 0
+        self.seconds = 0.0
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name not in self.metrics:
+            raise KeyError(f"{name!r} was not recorded{nearest(name, self.metrics)}")
+        return self.metrics[name]
+
+    def last(self) -> dict[str, float]:
+        """The newest value of each name."""
+        return {name: values[-1] for name, values in self.metrics.items()}
+
+    def write_csv(self, path: str | os.PathLike[str]) -> None:
+        """One line an epoch, the names in the first; the file appears whole or not at all."""
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["epoch", *self.metrics])
+                writer.writerows(zip(self.epochs, *self.metrics.values(), strict=True))
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name}={value:.6g}" for name, value in self.last().items())
+        return f"History({len(self.epochs)} epochs, {last})"
+
+
+@dataclass
+class Run:
+    """A training run as callbacks see it.
+
+    Attributes
+    ----------
+    network : Network
+    optimizer : Optimizer
+    history : History
+    epochs, batches : int
+        Epochs asked for, batches an epoch.
+    epoch, step : int
+        Epochs finished, steps finished in this run.
+    stop : str
+        Set it to a reason to end training after this epoch.
+    """
+
+    network: Any
+    optimizer: Any
+    history: History
+    epochs: int
+    batches: int
+    epoch: int = 0
+    step: int = 0
+    stop: str = field(default="")
+
+
+class Callback:
+    """Base of the callbacks; override what is needed."""
+
+    def on_train_begin(self, run: Run) -> None:
+        """Before the first epoch."""
+
+    def on_step_end(self, run: Run) -> None:
+        """After each optimizer step."""
+
+    def on_epoch_end(self, run: Run) -> None:
+        """After each epoch, its values recorded in ``run.history``."""
+
+    def on_train_end(self, run: Run) -> None:
+        """After the last epoch, or after an error or interrupt."""
+
+
+class _Monitor(Callback):
+    """Follows one recorded value towards its best."""
+
+    def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise ConfigurationError(f"{type(self).__name__}: mode must be auto, min or max, not {mode!r}")
+        self.monitor = monitor
+        self.min_delta = float(min_delta)
+        rising = monitor.endswith(("accuracy", "r2")) if mode == "auto" else mode == "max"
+        self._sign = -1.0 if rising else 1.0
+        self.best = math.inf
+
+    def on_train_begin(self, run: Run) -> None:
+        self.best = math.inf
+
+    def improved(self, run: Run) -> bool:
+        """Whether the newest value is the best so far, by `min_delta` at least."""
+        if self.monitor not in run.history.metrics:
+            raise ConfigurationError(
+                f"{type(self).__name__}: {self.monitor!r} is not recorded in this run"
+                f"{nearest(self.monitor, run.history.metrics)}"
+            )
+        value = self._sign * run.history[self.monitor][-1]
+        if value < self.best - self.min_delta:
+            self.best = value
+            return True
+        return False
+
+
+class EarlyStopping(_Monitor):
+    """Stop when a recorded value has not improved for some epochs.
+
+    Parameters
+    ----------
+    monitor : str
+        A name in the history.
+    patience : int
+        Epochs without improvement before stopping.
+    min_delta : float ≥ 0
+        What counts as improvement.
+    mode : {"auto", "min", "max"}
+        Whether smaller or larger is better; auto takes larger for accuracies and r2.
+    restore_best : bool
+        Put the parameters of the best epoch back at the end.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = True,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        if patience < 0:
+            raise ConfigurationError(f"EarlyStopping: patience must not be negative, not {patience!r}")
+        self.patience = patience
+        self.restore_best = restore_best
+        self.waited = 0
+        self.best_epoch = 0
+        self._kept: Any = None
+
+    def on_train_begin(self, run: Run) -> None:
+        """Forget an earlier run."""
+        super().on_train_begin(run)
+        self.waited, self.best_epoch, self._kept = 0, 0, None
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Keep the best parameters on the host, count the epochs since."""
+        if self.improved(run):
+            self.waited, self.best_epoch = 0, run.epoch
+            if self.restore_best:
+                self._kept = run.network.weights()
+            return
+        self.waited += 1
+        if self.waited > self.patience:
+            run.stop = f"{self.monitor} has not improved since epoch {self.best_epoch}"
+
+    def on_train_end(self, run: Run) -> None:
+        """Put the best parameters back."""
+        if self._kept is not None:
+            run.network.set_weights(self._kept)
+            self._kept = None
+
+
+class BestCheckpoint(_Monitor):
+    """Save the network whenever a recorded value is the best so far.
+
+    Parameters
+    ----------
+    path : path
+        A safetensors file, replaced whole each time.
+    monitor, min_delta, mode
+        As for `EarlyStopping`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        mode: str = "auto",
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.path = Path(path)
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Save on improvement."""
+        if self.improved(run):
+            run.network.save(self.path)
+
+
+class CSVLog(Callback):
+    """Write the history to a CSV file after every epoch."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Replace the file by one with the new line."""
+        run.history.write_csv(self.path)
+
+
+class Progress(Callback):
+    """One line an epoch, through a function that prints it.
+
+    Parameters
+    ----------
+    write : callable
+        Takes a line; `print` by default.
+    every : int
+        Epochs between lines; the last is always written.
+    """
+
+    def __init__(self, write: Callable[[str], Any] = print, every: int = 1) -> None:
+        self.write = write
+        self.every = every
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Epoch, and every value it recorded."""
+        if run.epoch % self.every == 0 or run.epoch == run.epochs or run.stop:
+            values = "  ".join(f"{name} {value:.6g}" for name, value in run.history.last().items())
+            self.write(f"epoch {run.epoch}/{run.epochs}  {values}")

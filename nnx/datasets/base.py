@@ -1,0 +1,99 @@
+"""What every data set of this room is: training and test arrays, and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnx.errors import ConfigurationError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Training and test samples of one data set.
+
+    Parameters
+    ----------
+    name : str
+        ``"mnist"``, ``"digits"`` or ``"xor"``: the data that was really loaded.
+    x_train, x_test : numpy.ndarray
+        Samples, shape (n, features), float32 (or float64) in [0, 1]. MNIST asked for as ``uint8`` keeps
+        its pixels as stored, 0 to 255.
+    y_train, y_test : numpy.ndarray
+        Labels, shape (n,), int64 in 0..9. For XOR the targets, shape (4, 1), of the type of ``x_train``.
+    image_shape : tuple of int or None
+        (28, 28) for MNIST, (8, 8) for the digits, None where a row is no image.
+    source : str
+        Where the data came from: a directory, a mirror or a library.
+    checksums : mapping of str to str
+        SHA-256, in hexadecimal, of each file's uncompressed bytes (of the arrays where there is no file).
+    """
+
+    name: str
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
+    image_shape: tuple[int, int] | None
+    source: str
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def features(self) -> int:
+        """Number of columns of ``x_train``: 784 for MNIST, 64 for the digits, 2 for XOR."""
+        return int(self.x_train.shape[1])
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset(name={self.name!r}, train={self.x_train.shape}, test={self.x_test.shape}, "
+            f"dtype={self.x_train.dtype}, source={self.source!r})"
+        )
+
+
+@dataclass(frozen=True)
+class DatasetStatus:
+    """One row of ``nnx data list``.
+
+    Parameters
+    ----------
+    name : str
+        Name to give to :func:`nnx.datasets.load`.
+    available : bool
+        Whether it loads without the network.
+    where : str
+        The directory or library that holds it; empty where nothing does.
+    size : int or None
+        Bytes on disk; None for data that is computed or comes inside a library.
+    note : str
+        What it is, or what is missing.
+    """
+
+    name: str
+    available: bool
+    where: str
+    size: int | None
+    note: str
+
+
+def choose_dtype(dtype: npt.DTypeLike, allowed: tuple[str, ...] = ("float32", "float64")) -> np.dtype[Any]:
+    """Return `dtype` as a NumPy type.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is none of `allowed`.
+    """
+    try:
+        chosen = np.dtype(dtype)
+    except TypeError:
+        chosen = None
+    # np.dtype(None) is float64: a type that nobody asked for is refused too.
+    if dtype is None or chosen is None or chosen.name not in allowed:
+        raise ConfigurationError(f"data type {dtype!r} is not offered here: choose {', '.join(allowed)}")
+    return chosen

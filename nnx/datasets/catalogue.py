@@ -1,0 +1,106 @@
+"""Data sets by name: which there are, which can be loaded here, and what stands in for a missing MNIST."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable
+from importlib import metadata, util
+
+import numpy.typing as npt
+
+from nnx.datasets.base import Dataset, DatasetStatus, choose_dtype
+from nnx.datasets.digits import load_digits
+from nnx.datasets.mirrors import DatasetUnavailableError, Progress
+from nnx.datasets.mnist import load_mnist
+from nnx.datasets.mnist_files import FILES, cache_directory, find_mnist
+from nnx.datasets.xor import load_xor
+from nnx.errors import ConfigurationError
+
+NAMES = ("auto", "mnist", "digits", "xor")
+
+
+def load(
+    name: str = "auto",
+    dtype: npt.DTypeLike = "float32",
+    on_fallback: Callable[[str], object] | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Load a data set by name.
+
+    Parameters
+    ----------
+    name : {"auto", "mnist", "digits", "xor"}
+        "auto" is MNIST from ``NNX_DATA_DIR``, the cache or a mirror, and scikit-learn's 8×8 digits where
+        there is none. The result's ``name`` tells which it became.
+    dtype : {"float32", "float64"}
+        Type of the samples; for "mnist" also "uint8".
+    on_fallback : callable, optional
+        Called with one sentence when "auto" takes the digits; without it the sentence is a warning.
+    progress : callable, optional
+        Called while a file is fetched, as for :func:`load_mnist`.
+
+    Returns
+    -------
+    Dataset
+        See :func:`load_mnist`, :func:`load_digits`, :func:`load_xor`.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no data set or data type of that name.
+    DatasetUnavailableError
+        If "mnist" was asked for and there is none.
+    DataError
+        If MNIST files were found and are damaged, with "auto" too: what somebody provided is not passed
+        over in silence.
+    """
+    if name not in NAMES:
+        nearest = difflib.get_close_matches(str(name), NAMES, n=1, cutoff=0.0)[0]
+        raise ConfigurationError(
+            f"no data set is called {name!r}: did you mean {nearest!r}? There are {', '.join(NAMES)}"
+        )
+    if name == "mnist":
+        return load_mnist(dtype=dtype, progress=progress)
+    if name == "digits":
+        return load_digits(dtype)
+    if name == "xor":
+        return load_xor(dtype)
+    choose_dtype(dtype)
+    try:
+        return load_mnist(dtype=dtype, progress=progress)
+    except DatasetUnavailableError as reason:
+        message = f"Using scikit-learn's 8×8 digits instead of MNIST: {reason}."
+    if on_fallback is None:
+        warnings.warn(message, UserWarning, stacklevel=2)
+    else:
+        on_fallback(message)
+    return load_digits(dtype)
+
+
+def list_datasets() -> list[DatasetStatus]:
+    """Say of every data set whether it loads here without the network.
+
+    Returns
+    -------
+    list of DatasetStatus
+        MNIST (present or not; :func:`verify_mnist` reads the files), the digits, XOR.
+    """
+    return [_mnist_status(), _digits_status(), DatasetStatus("xor", True, "nnx", None, "4 cases of 2 inputs")]
+
+
+def _mnist_status() -> DatasetStatus:
+    about = "70,000 images of 28×28"
+    found = find_mnist()
+    if found is None:
+        note = f"{about}; not in NNX_DATA_DIR or {cache_directory()}: run `nnx data fetch`"
+        return DatasetStatus("mnist", False, "", None, note)
+    size = sum(path.stat().st_size for path in found.values())
+    return DatasetStatus("mnist", True, str(found[FILES[0].name].parent), size, about)
+
+
+def _digits_status() -> DatasetStatus:
+    about = "1,797 images of 8×8"
+    if util.find_spec("sklearn") is None:
+        return DatasetStatus("digits", False, "", None, f"{about}; needs scikit-learn")
+    return DatasetStatus("digits", True, f"scikit-learn {metadata.version('scikit-learn')}", None, about)

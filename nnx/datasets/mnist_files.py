@@ -1,0 +1,172 @@
+"""The four MNIST files: what they must hold, where they are looked for and whether they are right."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nnx.datasets.idx import IdxContent, read_content
+from nnx.errors import DataError
+
+
+@dataclass(frozen=True)
+class MnistFile:
+    """One of the four files: its name, the SHA-256 of its uncompressed bytes and its shape."""
+
+    name: str
+    sha256: str
+    shape: tuple[int, ...]
+
+    @property
+    def kind(self) -> str:
+        """What it holds: "images" or "labels"."""
+        return "images" if len(self.shape) == 3 else "labels"
+
+
+# The sums are of the uncompressed bytes, so a file that somebody unpacked or compressed again still passes.
+FILES = (
+    MnistFile(
+        "train-images-idx3-ubyte",
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        (60_000, 28, 28),
+    ),
+    MnistFile(
+        "train-labels-idx1-ubyte",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        (60_000,),
+    ),
+    MnistFile(
+        "t10k-images-idx3-ubyte",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        (10_000, 28, 28),
+    ),
+    MnistFile(
+        "t10k-labels-idx1-ubyte",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        (10_000,),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """One row of ``nnx data verify``: a file's name, where it is, whether it is right, and if not, why."""
+
+    file: str
+    path: Path | None
+    ok: bool
+    problem: str
+
+
+def verify_mnist(directory: str | Path | None = None) -> list[FileStatus]:
+    """Check each MNIST file on disk: structure, shape, label range and SHA-256.
+
+    Parameters
+    ----------
+    directory : str or Path, optional
+        Where to look. By default ``NNX_DATA_DIR`` if it has any of the files, else the cache.
+
+    Returns
+    -------
+    list of FileStatus
+        Four, in the order of :data:`FILES`; none raises.
+    """
+    places = user_places(directory)
+    if directory is None:
+        places.append(cache_directory())
+    found: Mapping[str, Path] = {}
+    for place in places:
+        found = locate(place)
+        if found:
+            break
+    looked = " or ".join(str(place) for place in places)
+    return [_status(file, found.get(file.name), looked) for file in FILES]
+
+
+def find_mnist() -> dict[str, Path] | None:
+    """Return the paths of the four files in ``NNX_DATA_DIR`` or the cache, unverified; None if incomplete."""
+    for place in [*user_places(None), cache_directory()]:
+        found = locate(place)
+        if len(found) == len(FILES):
+            return found
+    return None
+
+
+def cache_directory() -> Path:
+    """Return where fetched MNIST files are kept; ``NNX_CACHE_DIR`` moves it."""
+    chosen = os.environ.get("NNX_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser() / "mnist"
+    import pooch
+
+    return Path(pooch.os_cache("nnx")) / "mnist"
+
+
+def user_places(directory: str | Path | None) -> list[Path]:
+    """Directories that somebody named: `directory` alone if given, else ``NNX_DATA_DIR``."""
+    named = directory if directory is not None else os.environ.get("NNX_DATA_DIR")
+    return [Path(named).expanduser()] if named else []
+
+
+def locate(place: Path) -> dict[str, Path]:
+    """Find the files in `place` or `place`/mnist, whichever has more of them."""
+    options = [
+        {file.name: path for file in FILES if (path := _find(folder, file)) is not None}
+        for folder in (place, place / "mnist")
+    ]
+    return max(options, key=len)
+
+
+def _find(folder: Path, file: MnistFile) -> Path | None:
+    # Some archives unpack to train-images.idx3-ubyte.
+    dotted = file.name.replace("-idx", ".idx")
+    for name in (f"{file.name}.gz", file.name, f"{dotted}.gz", dotted):
+        path = folder / name
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # a directory that may not be searched holds nothing for us
+            return None
+    return None
+
+
+def read_mnist_file(file: MnistFile, path: Path) -> IdxContent:
+    """Read `path` and raise DataError unless it is exactly `file`."""
+    content = read_content(path)
+    check_content(file, content, str(path))
+    return content
+
+
+def check_content(file: MnistFile, content: IdxContent, name: str) -> None:
+    """Raise DataError unless `content` is exactly that MNIST file; the likely mistake is named."""
+    array = content.array
+    if array.shape != file.shape:
+        swapped = [other.name for other in FILES if other.shape == array.shape]
+        hint = f"; it looks like {swapped[0]}: are files swapped?" if swapped else ""
+        raise DataError(f"{name}: has shape {array.shape}, expected {file.shape} for {file.kind}{hint}")
+    if array.dtype != np.uint8:
+        raise DataError(f"{name}: holds {array.dtype} values, expected uint8 for {file.kind}")
+    if file.kind == "labels" and int(array.max()) > 9:
+        raise DataError(f"{name}: holds the label {int(array.max())}, expected 0 to 9")
+    digest = hashlib.sha256(content.header)
+    digest.update(array.data)
+    if digest.hexdigest() != file.sha256:
+        raise DataError(
+            f"{name}: is not MNIST's {file.name}: SHA-256 of its uncompressed bytes is "
+            f"{digest.hexdigest()}, expected {file.sha256}"
+        )
+
+
+def _status(file: MnistFile, path: Path | None, looked: str) -> FileStatus:
+    if path is None:
+        return FileStatus(file.name, None, False, f"not found in {looked}")
+    try:
+        read_mnist_file(file, path)
+    except DataError as error:
+        return FileStatus(file.name, path, False, str(error))
+    return FileStatus(file.name, path, True, "")

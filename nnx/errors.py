@@ -1,0 +1,37 @@
+"""The errors nnx raises for what a caller can mend: one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NnxError(Exception):
+    """Base of every error nnx raises on purpose; the command line prints its text without a traceback."""
+
+
+class DataError(NnxError, ValueError):
+    """Input arrays or files that nnx cannot accept: shape, dtype, range, checksum, truncation."""
+
+
+class DeviceError(NnxError, RuntimeError):
+    """A device that was asked for cannot be used; the text names the missing piece and its remedy."""
+
+
+class ConfigurationError(NnxError, ValueError):
+    """An option, layer or combination of them that makes no sense; the text names the nearest valid one."""
+
+
+class TrainingError(NnxError, ArithmeticError):
+    """Training met a value that is not finite; the text names epoch, batch and the first layer at fault."""
+
+
+class FileFormatError(NnxError, ValueError):
+    """A model or run file that is damaged, of another version, or does not fit."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``": did you mean 'adam'?"``, or the known names where none is near."""
+    names = list(known)
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(names)}"

@@ -1,0 +1,187 @@
+"""Initial weights, drawn on the host so that every device starts from the same numbers.
+
+An initializer is called with a `numpy.random.Generator` and a shape (fan_in, fan_out) and returns a float64
+array; `get` turns a name into one. Draws are made in float64 and rounded once, when a network stores them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+
+from nnx.errors import ConfigurationError, nearest
+
+HostArray = np.ndarray[Any, Any]
+
+
+class Initializer(Protocol):
+    """What `Dense` asks of its initial weights."""
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
+        """Draw an array of `shape`."""
+        ...
+
+
+class _VarianceScaling:
+    """Zero mean, variance scale / fan, where fan is fan_in, fan_out or their mean."""
+
+    scale: float
+    fan: str
+    uniform: bool
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
+        fan_in, fan_out = (shape[0], shape[-1])
+        fan = {"in": fan_in, "mean": 0.5 * (fan_in + fan_out)}[self.fan]
+        deviation = math.sqrt(self.scale / max(fan, 1.0))
+        if self.uniform:
+            limit = math.sqrt(3.0) * deviation
+            return generator.uniform(-limit, limit, shape)
+        return generator.normal(0.0, deviation, shape)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class GlorotUniform(_VarianceScaling):
+    """Uniform on ±√(6 / (fan_in + fan_out)): Glorot and Bengio (2010), eq. 16; also called Xavier."""
+
+    scale, fan, uniform = 1.0, "mean", True
+
+
+class GlorotNormal(_VarianceScaling):
+    """Normal with variance 2 / (fan_in + fan_out): Glorot and Bengio (2010), eq. 12."""
+
+    scale, fan, uniform = 1.0, "mean", False
+
+
+class HeUniform(_VarianceScaling):
+    """Uniform on ±√(6 / fan_in): He et al. (2015), eq. 10, for layers followed by a ReLU."""
+
+    scale, fan, uniform = 2.0, "in", True
+
+
+class HeNormal(_VarianceScaling):
+    """Normal with variance 2 / fan_in: He et al. (2015), eq. 10, for layers followed by a ReLU."""
+
+    scale, fan, uniform = 2.0, "in", False
+
+
+class LeCunUniform(_VarianceScaling):
+    """Uniform on ±√(3 / fan_in): LeCun et al. (1998), Efficient BackProp, section 4.6."""
+
+    scale, fan, uniform = 1.0, "in", True
+
+
+class LeCunNormal(_VarianceScaling):
+    """Normal with variance 1 / fan_in: LeCun et al. (1998), Efficient BackProp, section 4.6."""
+
+    scale, fan, uniform = 1.0, "in", False
+
+
+class Normal:
+    """Normal with mean zero and standard deviation `scale` (a standard normal times a chosen scale).
+
+    Raises
+    ------
+    ConfigurationError
+        If `scale` is negative or not finite.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        if not (math.isfinite(scale) and scale >= 0.0):
+            raise ConfigurationError(f"Normal: scale must be a finite number of at least 0, not {scale!r}")
+        self.scale = float(scale)
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
+        """Draw an array of `shape`."""
+        return generator.standard_normal(shape) * self.scale
+
+    def __repr__(self) -> str:
+        return f"Normal({self.scale!r})"
+
+
+class Orthogonal:
+    """Rows or columns (whichever are fewer) orthonormal, times `gain`: Saxe et al. (2014).
+
+    The orthogonal factor of a normal matrix, its signs fixed by R's diagonal so that the draw is uniform.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = float(gain)
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
+        """Draw an array of `shape`, which must have two dimensions."""
+        rows, columns = shape
+        q, r = np.linalg.qr(generator.standard_normal((max(rows, columns), min(rows, columns))))
+        q *= np.sign(np.diag(r))
+        return self.gain * (q if rows >= columns else q.T)
+
+    def __repr__(self) -> str:
+        return f"Orthogonal({self.gain!r})"
+
+
+class Constant:
+    """Every element equal to `value`."""
+
+    def __init__(self, value: float) -> None:
+        self.value = float(value)
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
+        """An array of `shape`."""
+        return np.full(shape, self.value)
+
+    def __repr__(self) -> str:
+        return f"Constant({self.value!r})"
+
+
+class Zeros(Constant):
+    """Every element zero."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def __repr__(self) -> str:
+        return "Zeros()"
+
+
+NAMES: dict[str, type] = {
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "xavier_uniform": GlorotUniform,
+    "xavier_normal": GlorotNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+    "lecun_uniform": LeCunUniform,
+    "lecun_normal": LeCunNormal,
+    "normal": Normal,
+    "orthogonal": Orthogonal,
+    "zeros": Zeros,
+}
+
+
+def get(initializer: str | Initializer) -> Initializer:
+    """An initializer from its name (a key of `NAMES`), or itself.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is unknown; the text names the nearest.
+    """
+    if not isinstance(initializer, str):
+        return initializer
+    if initializer not in NAMES:
+        raise ConfigurationError(f"unknown initializer {initializer!r}{nearest(initializer, NAMES)}")
+    made: Initializer = NAMES[initializer]()
+    return made
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """The generator of one purpose (``"weights"``, ``"shuffles"``), derived from one seed."""
+    return np.random.default_rng([seed, *purpose.encode()])
+
+
+def fresh_seed() -> int:
+    """A seed from the operating system's entropy, for ``seed=None``."""
+    return int(np.random.SeedSequence().generate_state(1)[0])

@@ -1,0 +1,195 @@
+"""Activations as layers. The formulas, forward and backward, stand in `nnx.backends.activations`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from nnx.backends import Array
+from nnx.backends.activations import ACTIVATIONS
+from nnx.errors import ConfigurationError, nearest
+from nnx.layers.base import Layer
+from nnx.layers.plan import Cache
+
+
+class Activation(Layer):
+    """Base of the activations: ``kind`` picks the backend's pair of formulas."""
+
+    alpha: float = 0.0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.from_output = ACTIVATIONS[cls.kind].from_output
+
+    from_output: ClassVar[bool] = False
+
+    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+        """y = f(x)."""
+        cache.backend.activation_forward(self.kind, x, y, self.alpha)
+
+    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+        """dx = dy ∘ f'(x)."""
+        if dx is not None:
+            cache.backend.activation_backward(self.kind, dy, cache.x, cache.y, dx, self.alpha)
+
+
+class Identity(Activation):
+    """y = x; dx = dy."""
+
+    kind = "identity"
+
+
+class ReLU(Activation):
+    """y = max(x, 0); dx = dy where y > 0, else 0.
+
+    References
+    ----------
+    Nair and Hinton (2010), Rectified linear units improve restricted Boltzmann machines.
+    """
+
+    kind = "relu"
+
+
+class _Sloped(Activation):
+    """An activation with one non-negative constant."""
+
+    def __init__(self, alpha: float) -> None:
+        super().__init__()
+        if not (math.isfinite(alpha) and alpha >= 0.0):
+            raise ConfigurationError(
+                f"{type(self).__name__}: alpha must be a finite number ≥ 0, not {alpha!r}"
+            )
+        self.alpha = float(alpha)
+
+    kind = "identity"
+
+    def config(self) -> dict[str, Any]:
+        """The constant."""
+        return {"alpha": self.alpha}
+
+
+class LeakyReLU(_Sloped):
+    """y = x where x > 0, else α x; dx = dy where x > 0, else α dy.
+
+    Parameters
+    ----------
+    alpha : float ≥ 0
+        The slope on the left.
+
+    References
+    ----------
+    Maas, Hannun and Ng (2013), Rectifier nonlinearities improve neural network acoustic models.
+    """
+
+    kind = "leaky_relu"
+
+    def __init__(self, alpha: float = 0.01) -> None:
+        super().__init__(alpha)
+
+
+class ELU(_Sloped):
+    """y = x where x > 0, else α (eˣ − 1); dx = dy where x > 0, else (y + α) dy.
+
+    Parameters
+    ----------
+    alpha : float ≥ 0
+
+    References
+    ----------
+    Clevert, Unterthiner and Hochreiter (2016), Fast and accurate deep network learning by ELUs, eq. 15, 16.
+    """
+
+    kind = "elu"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__(alpha)
+
+
+class GELU(Activation):
+    """y = x Φ(x), Φ the normal distribution function; dx = dy (Φ(x) + x φ(x)).
+
+    Parameters
+    ----------
+    approximate : bool
+        True computes y = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))) instead, to about 1e-3.
+
+    References
+    ----------
+    Hendrycks and Gimpel (2016), Gaussian error linear units, section 2.
+    """
+
+    kind = "gelu"
+
+    def __init__(self, approximate: bool = False) -> None:
+        super().__init__()
+        self.approximate = bool(approximate)
+        if self.approximate:
+            self.kind = "gelu_tanh"  # type: ignore[misc]
+
+    def config(self) -> dict[str, Any]:
+        """Which of the two formulas."""
+        return {"approximate": self.approximate}
+
+
+class SiLU(Activation):
+    """y = x σ(x); dx = dy σ(x) (1 + x (1 − σ(x))). Also called swish.
+
+    References
+    ----------
+    Elfwing, Uchibe and Doya (2018), Sigmoid-weighted linear units, eq. 4 and 8.
+    """
+
+    kind = "silu"
+
+
+class Sigmoid(Activation):
+    """y = σ(x) = 1 / (1 + e^−x); dx = dy y (1 − y)."""
+
+    kind = "sigmoid"
+
+
+class Tanh(Activation):
+    """y = tanh(x); dx = dy (1 − y²)."""
+
+    kind = "tanh"
+
+
+class Softplus(Activation):
+    """y = log(1 + eˣ); dx = dy σ(x)."""
+
+    kind = "softplus"
+
+
+class Softmax(Activation):
+    """y_j = e^x_j / Σ_k e^x_k over each row; dx = y ∘ (dy − Σ_k dy_k y_k)."""
+
+    kind = "softmax"
+
+
+NAMES: dict[str, type[Activation]] = {
+    "identity": Identity,
+    "linear": Identity,
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "elu": ELU,
+    "gelu": GELU,
+    "silu": SiLU,
+    "swish": SiLU,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "softplus": Softplus,
+    "softmax": Softmax,
+}
+
+
+def make(name: str) -> Activation:
+    """An activation layer from its name (a key of `NAMES`).
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is unknown; the text names the nearest.
+    """
+    if name not in NAMES:
+        raise ConfigurationError(f"unknown activation {name!r}{nearest(str(name), NAMES)}")
+    return NAMES[name]()

@@ -1,0 +1,140 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from nnx import initializers
+from nnx.backends import Array
+from nnx.errors import ConfigurationError
+from nnx.initializers import Initializer
+from nnx.layers.activations import make
+from nnx.layers.base import Layer
+from nnx.layers.plan import Cache
+from nnx.parameters import Arena, Shapes
+
+
+class Dense(Layer):
+    """y = x W + b.
+
+    Forward: ``y = x @ W + b``. Backward: ``dW = xᵀ dy``, ``db = Σ_rows dy``, ``dx = dy Wᵀ``.
+
+    Parameters
+    ----------
+    inputs, units : int
+        ``Dense(units)`` infers its input width from what comes before it; ``Dense(inputs, units)`` states it.
+    activation : str, optional
+        Shorthand: ``Dense(8, activation="relu")`` in a network is ``Dense(8), ReLU()``.
+    initializer : str or callable
+        For W; b starts at zero. A name from `nnx.initializers.NAMES`, or an initializer.
+    seed : int, optional
+        For the layer used alone; in a network its seed counts.
+
+    Attributes
+    ----------
+    W : array of shape (inputs, units)
+    b : array of shape (units,)
+    dW, db : array
+        Gradients, overwritten by every backward pass.
+
+    Raises
+    ------
+    ConfigurationError
+        If a width is not a positive integer, or a name is unknown.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams (1986), Learning representations by back-propagating errors, eq. 1 to 6.
+    """
+
+    takes_activation: ClassVar[bool] = True
+    block: Array
+    dblock: Array
+
+    def __init__(
+        self,
+        inputs: int,
+        units: int | None = None,
+        *,
+        activation: str | None = None,
+        initializer: str | Initializer = "glorot_uniform",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        known_inputs, units = (None, inputs) if units is None else (inputs, units)
+        for label, width in (("inputs", known_inputs), ("units", units)):
+            if width is not None and (isinstance(width, bool) or not _is_integer(width) or width < 1):
+                raise ConfigurationError(f"Dense: {label} must be a positive integer, not {width!r}")
+        if activation is not None:
+            make(activation)  # an unknown name is refused here, where it was written
+        self.inputs = None if known_inputs is None else int(known_inputs)
+        self.outputs = self.units = int(units)
+        self.activation = activation
+        self.initializer = initializers.get(initializer)
+        self._initializer_name = initializer if isinstance(initializer, str) else None
+        self.seed = seed
+
+    def width(self, inputs: int) -> int:
+        """The number of units."""
+        return self.units
+
+    def expand(self) -> list[Layer]:
+        """The layer and, where the shorthand names one, its activation."""
+        return [self] if self.activation is None else [self, make(self.activation)]
+
+    def absorb(self) -> list[Layer]:
+        """As `expand`, after which the layer alone is the affine map."""
+        layers = self.expand()
+        self.activation = None
+        return layers
+
+    def parameter_shapes(self) -> Shapes:
+        """One block (inputs + 1, units): W above, b its last row."""
+        assert self.inputs is not None
+        return {"block": (self.inputs + 1, self.units)}
+
+    def initial_values(self, generator: Any) -> dict[str, Any]:
+        """W by the initializer, b zero."""
+        assert self.inputs is not None
+        block = initializers.Zeros()(generator, (self.inputs + 1, self.units))
+        block[:-1] = self.initializer(generator, (self.inputs, self.units))
+        return {"block": block}
+
+    def bind(self, arena: Arena, views: dict[str, Array]) -> None:
+        """Take the block, and W and b within it."""
+        super().bind(arena, views)
+        self.W, self.b = self.block[:-1], self.block[-1]
+        self.dW, self.db = self.dblock[:-1], self.dblock[-1]
+
+    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+        """y = x W + b, and the fused activation where the plan put one."""
+        cache.backend.dense_forward(x, self.W, self.b, y, cache.kind, cache.alpha)
+
+    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+        """The gradients dW and db, and dx = dy Wᵀ."""
+        cache.backend.dense_backward(
+            dy, cache.x, self.W, self.dW, self.db, dx, cache.kind, cache.alpha, cache.y, cache.dz
+        )
+
+    def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
+        """W and b."""
+        yield "W", self.W, self.dW
+        yield "b", self.b, self.db
+
+    def config(self) -> dict[str, Any]:
+        """Widths and the initializer's name; a network has already split off the activation."""
+        config: dict[str, Any] = {"inputs": self.inputs, "units": self.units}
+        if self.inputs is None:
+            config = {"inputs": self.units}
+        if self._initializer_name not in (None, "glorot_uniform"):
+            config["initializer"] = self._initializer_name
+        return config
+
+    def __repr__(self) -> str:
+        widths = f"{self.units}" if self.inputs is None else f"{self.inputs}, {self.units}"
+        return f"{self.name or 'Dense'}({widths})"
+
+
+def _is_integer(value: object) -> bool:
+    return hasattr(value, "__index__")

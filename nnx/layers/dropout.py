@@ -1,0 +1,71 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnx.backends import Array
+from nnx.errors import ConfigurationError
+from nnx.layers.base import Layer
+from nnx.layers.plan import Cache
+
+MASK64 = 0xFFFFFFFFFFFFFFFF
+
+
+class Dropout(Layer):
+    """In training y = x ∘ mask / (1 − rate), each element kept with probability 1 − rate; else y = x.
+
+    Backward applies the same mask: dx = dy ∘ mask / (1 − rate). The mask is a hash of (seed, step, layer,
+    global row, column), computed where the data is: it is never stored or uploaded, it is the same on every
+    device, and resuming a run does not change it.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+
+    Raises
+    ------
+    ConfigurationError
+        If rate lies outside [0, 1).
+
+    References
+    ----------
+    Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting, section 4.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        if not 0.0 <= rate < 1.0:
+            raise ConfigurationError(f"Dropout: rate must lie in [0, 1), not {rate!r}")
+        self.rate = float(rate)
+
+    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+        """The masked x in training, x itself otherwise."""
+        self._mask(x, y, cache)
+
+    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+        """The same mask on dy."""
+        if dx is not None:
+            self._mask(dy, dx, cache)
+
+    def _mask(self, source: Array, target: Array, cache: Cache) -> None:
+        if cache.training and self.rate > 0.0:
+            key = _key(cache.seed, cache.step, self.index)
+            cache.backend.dropout(source, target, self.rate, key, cache.row)
+        else:
+            target[...] = source
+
+    def config(self) -> dict[str, Any]:
+        """The rate."""
+        return {"rate": self.rate}
+
+
+def _key(seed: int, step: int, layer: int) -> int:
+    """64 bits from (seed, step, layer), by the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    key = 0
+    for part in (seed, step, layer):
+        key = (key + part + 0x9E3779B97F4A7C15) & MASK64
+        key = ((key ^ (key >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
+        key = ((key ^ (key >> 27)) * 0x94D049BB133111EB) & MASK64
+        key ^= key >> 31
+    return key

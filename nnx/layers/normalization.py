@@ -1,0 +1,140 @@
+"""Batch and layer normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnx import initializers
+from nnx.backends import Array
+from nnx.errors import ConfigurationError
+from nnx.layers.base import Layer
+from nnx.layers.plan import Cache
+from nnx.parameters import Shapes
+
+
+class _Normalization(Layer):
+    gamma: Array
+    beta: Array
+    dgamma: Array
+    dbeta: Array
+
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        if not epsilon > 0.0:
+            raise ConfigurationError(f"{type(self).__name__}: epsilon must be positive, not {epsilon!r}")
+        self.epsilon = float(epsilon)
+
+    def parameter_shapes(self) -> Shapes:
+        """The scale γ and the shift β of each feature."""
+        assert self.inputs is not None
+        return {"gamma": (self.inputs,), "beta": (self.inputs,)}
+
+    def initial_values(self, generator: Any) -> dict[str, Any]:
+        """γ = 1, β = 0."""
+        assert self.inputs is not None
+        return {"gamma": initializers.Constant(1.0)(generator, (self.inputs,))}
+
+
+class BatchNorm(_Normalization):
+    """y = γ (x − μ) / √(σ² + ε) + β, μ and σ² of each feature over the batch, in training.
+
+    Otherwise μ and σ² are running statistics, updated by every forward pass in training as
+    r = momentum · r + (1 − momentum) · batch (σ² without Bessel's correction, as in Keras).
+
+    Backward: dβ = Σ dy, dγ = Σ dy x̂, dx = γ/σ (dy − dβ/n − x̂ dγ/n).
+
+    Parameters
+    ----------
+    momentum : float in [0, 1)
+    epsilon : float > 0
+
+    Attributes
+    ----------
+    gamma, beta : array of shape (inputs,)
+    running_mean, running_variance : array of shape (inputs,)
+
+    References
+    ----------
+    Ioffe and Szegedy (2015), Batch normalization, algorithm 1 and section 3.
+    """
+
+    running_mean: Array
+    running_variance: Array
+
+    def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3) -> None:
+        super().__init__(epsilon)
+        if not 0.0 <= momentum < 1.0:
+            raise ConfigurationError(f"BatchNorm: momentum must lie in [0, 1), not {momentum!r}")
+        self.momentum = float(momentum)
+
+    def state_shapes(self) -> Shapes:
+        """The running statistics."""
+        assert self.inputs is not None
+        return {"running_mean": (self.inputs,), "running_variance": (self.inputs,)}
+
+    def initial_values(self, generator: Any) -> dict[str, Any]:
+        """γ = 1, β = 0; running mean 0, running variance 1."""
+        values = super().initial_values(generator)
+        return values | {"running_variance": values["gamma"]}
+
+    def _moments(self, cache: Cache) -> tuple[Array, Array]:
+        if not cache.training:
+            return self.running_mean, self.running_variance
+        assert self.inputs is not None
+        return cache.room("mean", (self.inputs,)), cache.room("variance", (self.inputs,))
+
+    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+        """Normalize by the batch's statistics (and follow them), or by the running ones."""
+        mean, variance = self._moments(cache)
+        if cache.training:
+            cache.backend.batch_moments(x, mean, variance)
+            for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
+                running *= self.momentum
+                running += (1.0 - self.momentum) * batch
+        cache.backend.batch_norm_forward(x, mean, variance, self.gamma, self.beta, y, self.epsilon)
+
+    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+        """Through the batch's statistics in training; past the running ones otherwise."""
+        mean, variance = self._moments(cache)
+        cache.backend.batch_norm_backward(
+            dy, cache.x, mean, variance, self.gamma, self.dgamma, self.dbeta, dx, self.epsilon,
+            constant=not cache.training,
+        )  # fmt: skip
+
+    def config(self) -> dict[str, Any]:
+        """Momentum and ε."""
+        return {"momentum": self.momentum, "epsilon": self.epsilon}
+
+
+class LayerNorm(_Normalization):
+    """y = γ (x − μ) / √(σ² + ε) + β, μ and σ² of each row over its features.
+
+    Backward, with g = γ dy: dx = (g − mean(g) − x̂ mean(g x̂)) / σ, dβ = Σ dy, dγ = Σ dy x̂.
+
+    Parameters
+    ----------
+    epsilon : float > 0
+
+    Attributes
+    ----------
+    gamma, beta : array of shape (inputs,)
+
+    References
+    ----------
+    Ba, Kiros and Hinton (2016), Layer normalization, eq. 3 and 4.
+    """
+
+    def __init__(self, epsilon: float = 1e-3) -> None:
+        super().__init__(epsilon)
+
+    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+        """Normalize each row."""
+        cache.backend.layer_norm_forward(x, self.gamma, self.beta, y, self.epsilon)
+
+    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+        """Through each row's statistics."""
+        cache.backend.layer_norm_backward(dy, cache.x, self.gamma, self.dgamma, self.dbeta, dx, self.epsilon)
+
+    def config(self) -> dict[str, Any]:
+        """The constant ε."""
+        return {"epsilon": self.epsilon}

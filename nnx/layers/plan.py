@@ -1,0 +1,239 @@
+"""A plan: everything about a stack of layers that depends on a batch, and on nothing else.
+
+Workspaces are allocated for the largest batch seen; a smaller one uses their leading rows. In training every
+output is kept for backward, and gradients alternate between two buffers; in inference outputs alternate too.
+A training step after the first of its size allocates nothing.
+
+Fusion is decided here and never changes a layer: a `Dense` and an activation behind it share one buffer and
+become one backend operation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nnx.backends import Array
+from nnx.errors import ConfigurationError, DataError
+from nnx.parameters import Arena
+
+if TYPE_CHECKING:
+    from nnx.layers.base import Layer
+
+
+class Cache:
+    """What one layer keeps between its forward and backward pass, for one batch size.
+
+    Attributes
+    ----------
+    backend : Backend
+    x, y : array
+        The layer's input and output of the last forward pass.
+    training : bool
+    step, row : int
+        Optimizer steps taken, and the position of the batch's first row in the step's global batch:
+        with the seed they determine a dropout mask.
+    seed : int
+    kind, alpha
+        The activation fused into a `Dense`; ``"identity"`` where there is none.
+    dz : array or None
+        Room for the gradient before that activation.
+    """
+
+    __slots__ = ("_plan", "_position", "alpha", "backend", "dx", "dz", "kind", "row", "rows", "seed", "step",
+                 "training", "x", "y")  # fmt: skip
+
+    def __init__(self, plan: Plan, position: int, rows: int) -> None:
+        self._plan = plan
+        self._position = position
+        self.backend = plan.arena.backend
+        self.rows = rows
+        self.training = False
+        self.seed = plan.arena.seed
+        self.step = 0
+        self.row = 0
+        self.kind = "identity"
+        self.alpha = 0.0
+        self.x: Array = None
+        self.y: Array = None
+        self.dx: Array = None
+        self.dz: Array = None
+
+    def room(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """An array of the layer's own that lives as long as the plan; ask for it at every pass.
+
+        Its contents from the forward pass are still there in the backward pass.
+        """
+        return self._plan.storage((self._position, name), shape, dtype or self._plan.arena.dtype)
+
+
+class Plan:
+    """Runs layers forward and backward in one mode.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Built, and bound to `arena`.
+    arena : Arena
+    keep : bool
+        True keeps every output for backward; False (inference) lets outputs alternate between two buffers.
+    fuse : bool
+        False runs every layer as an operation of its own.
+    without_last : bool
+        Leave out the last layer: its work is part of a fused loss, which takes what would go into it.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        arena: Arena,
+        *,
+        keep: bool,
+        fuse: bool = True,
+        without_last: bool = False,
+    ) -> None:
+        self.arena = arena
+        self.backend = arena.backend
+        self.keep = keep
+        self._groups = _group(layers[:-1] if without_last else layers, fuse)
+        self._inputs = layers[0].inputs
+        self._capacity = 0
+        self._storage: dict[Any, Array] = {}
+        self._bound: dict[int, list[tuple[Layer, Cache]]] = {}
+        self._current: list[tuple[Layer, Cache]] | None = None
+
+    # ------------------------------------------------------------- workspaces
+
+    def storage(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+        """A view of `shape` on the buffer kept under `key`, which grows when it is too small."""
+        size = math.prod(shape)
+        exact = (key, shape, dtype)
+        view = self._storage.get(exact)
+        if view is None:
+            whole = self._storage.get(key)
+            if whole is None or whole.size < size or whole.dtype != dtype:
+                whole = self._storage[key] = self.arena.backend.empty(size, dtype)
+            view = self._storage[exact] = whole[:size].reshape(shape)
+        return view
+
+    def _bind(self, rows: int) -> list[tuple[Layer, Cache]]:
+        if rows > self._capacity:  # everything is laid out again for the larger batch
+            self._capacity = rows
+            self._storage.clear()
+            self._bound.clear()
+            self._reserve(rows)
+        dtype = self.arena.dtype
+        steps: list[tuple[Layer, Cache]] = []
+        for position, (layer, activation) in enumerate(self._groups):
+            cache = Cache(self, position, rows)
+            assert layer.inputs is not None
+            assert layer.outputs is not None
+            output = ("y", position if self.keep else position % 2)
+            cache.y = self.storage(output, (rows, layer.outputs), dtype)
+            if self.keep:
+                cache.dx = self.storage(("dx", position % 2), (rows, layer.inputs), dtype)
+            if activation is not None:
+                cache.kind, cache.alpha = activation.kind, activation.alpha  # type: ignore[attr-defined]
+                # the last layer's dy is the caller's own; further down it is the plan's, free to be reused
+                last = position == len(self._groups) - 1
+                key = ("dz",) if last else ("dx", (position + 1) % 2)
+                cache.dz = self.storage(key, (rows, layer.outputs), dtype) if self.keep else None
+            steps.append((layer, cache))
+        self._bound[rows] = steps
+        return steps
+
+    def _reserve(self, rows: int) -> None:
+        """Size the shared buffers for their widest user, before any view is taken."""
+        dtype = self.arena.dtype
+        for kind, widths in (
+            ("y", [layer.outputs or 0 for layer, _ in self._groups]),
+            ("dx", [layer.inputs or 0 for layer, _ in self._groups]),
+        ):
+            if widths and not (kind == "y" and self.keep) and not (kind == "dx" and not self.keep):
+                for parity in (0, 1):
+                    self.storage((kind, parity), (rows * max(widths[parity::2], default=1),), dtype)
+
+    # ----------------------------------------------------------------- passes
+
+    def forward(self, x: Array, training: bool = True, row: int = 0) -> Array:
+        """Run the layers on x of shape (rows, inputs); the result is valid until the next forward pass.
+
+        Raises
+        ------
+        DataError
+            If x does not fit the first layer.
+        """
+        rows = x.shape[0]
+        steps = self._bound.get(rows)
+        if steps is None:
+            if rows == 0:
+                raise DataError("an empty batch: x has no rows")
+            steps = self._bind(rows)
+        if x.shape[1] != self._inputs:
+            first = self._groups[0][0] if self._groups else None
+            raise DataError(
+                f"x of shape {tuple(x.shape)} does not fit {first!r}, which takes (rows, {self._inputs})"
+            )
+        step = self.arena.step
+        for layer, cache in steps:
+            cache.x = x
+            cache.training = training
+            cache.step = step
+            cache.row = row
+            layer.forward_into(x, cache.y, cache)
+            x = cache.y
+        self._current = steps
+        return x
+
+    def backward(self, dy: Array, input_gradient: bool = False) -> Array | None:
+        """Overwrite all parameters' gradients from dy = ∂L/∂y of the last forward pass.
+
+        Returns dx = ∂L/∂x where ``input_gradient`` asks for it, else None: the first layer then saves the
+        product.
+
+        Raises
+        ------
+        ConfigurationError
+            If there was no forward pass.
+        DataError
+            If dy is not of the output's shape.
+        """
+        steps = self._current
+        if steps is None:
+            raise ConfigurationError("backward before forward(x, training=True)")
+        if not steps:
+            return dy if input_gradient else None
+        if dy.shape != steps[-1][1].y.shape:
+            raise DataError(
+                f"dy of shape {tuple(dy.shape)} does not fit the output of {steps[-1][0]!r}, "
+                f"{tuple(steps[-1][1].y.shape)}"
+            )
+        for index in range(len(steps) - 1, -1, -1):
+            layer, cache = steps[index]
+            dx = cache.dx if index > 0 or input_gradient else None
+            layer.backward_into(dy, dx, cache)
+            dy = dx
+        return dy
+
+    def outputs(self) -> list[tuple[Layer, Array]]:
+        """(layer, output) of the last forward pass, in order; a fused pair stands under its `Dense`."""
+        return [(layer, cache.y) for layer, cache in self._current or []]
+
+
+def _group(layers: Sequence[Layer], fuse: bool) -> list[tuple[Layer, Layer | None]]:
+    """Pairs (layer, activation fused into it or None)."""
+    groups: list[tuple[Layer, Layer | None]] = []
+    for layer in layers:
+        previous = groups[-1] if groups else None
+        if (
+            fuse
+            and previous is not None
+            and previous[1] is None
+            and getattr(previous[0], "takes_activation", False)
+            and getattr(layer, "from_output", False)
+        ):
+            groups[-1] = (previous[0], layer)
+        else:
+            groups.append((layer, None))
+    return groups

@@ -1,0 +1,260 @@
+"""Losses: value and gradient together. The formulas stand in `nnx.backends.losses`.
+
+A loss is called as ``loss(y_true, y_pred)`` and gives a scalar on the device; ``loss.gradient`` gives
+∂L/∂y_pred. With sample weights it is Σ_i w_i ℓ_i / Σ_i w_i. Shapes must agree exactly: nothing broadcasts.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from nnx.backends import Array, Backend, resolve
+from nnx.errors import ConfigurationError, DataError
+
+
+class Loss:
+    """Base of the losses: a kind of `nnx.backends.losses.LOSSES`, a reduction over features, a constant.
+
+    Attributes
+    ----------
+    kind : str
+    fused : dict of str to str
+        For a final activation of that kind: the loss's kind that takes what goes into the activation.
+    parameter : float
+        Huber's δ, a cross-entropy's ε.
+    """
+
+    kind: ClassVar[str]
+    fused: ClassVar[dict[str, str]] = {}
+    registry: ClassVar[dict[str, type[Loss]]] = {}
+    sums_features: bool = False
+    parameter: float = 0.0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Loss.registry[cls.__name__] = cls
+
+    def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Array:
+        """The loss.
+
+        Parameters
+        ----------
+        y_true, y_pred : array of shape (rows, features)
+            Of one device and dtype (NumPy arrays stay on the CPU).
+        sample_weight : array of shape (rows,), optional
+            Not negative, not all zero.
+
+        Returns
+        -------
+        array of shape ()
+            On the device: ``float(...)`` brings it to the host.
+
+        Raises
+        ------
+        DataError
+            If the shapes differ; the text names both.
+        """
+        backend = _backend_of(y_pred)
+        y_true, y_pred, sample_weight = self._checked(backend, y_true, y_pred, sample_weight)
+        value = backend.empty(1, y_pred.dtype)
+        self.evaluate(backend, y_true, y_pred, value, None, sample_weight)
+        return value[0]
+
+    def gradient(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Array:
+        """∂L/∂y_pred, of y_pred's shape; parameters and errors as for the call."""
+        backend = _backend_of(y_pred)
+        y_true, y_pred, sample_weight = self._checked(backend, y_true, y_pred, sample_weight)
+        dy = backend.empty(y_pred.shape, y_pred.dtype)
+        self.evaluate(backend, y_true, y_pred, None, dy, sample_weight)
+        return dy
+
+    def evaluate(
+        self,
+        backend: Backend,
+        y_true: Array,
+        y_pred: Array,
+        value: Array | None,
+        dy: Array | None,
+        weights: Array | None = None,
+        kind: str | None = None,
+    ) -> None:
+        """Value and gradient in one call, into arrays of the caller's; shapes are not checked again."""
+        scale = 1.0 if self.sums_features else 1.0 / y_pred.shape[1]
+        backend.loss(kind or self.kind, y_true, y_pred, value, dy, scale, self.parameter, weights)
+
+    def check_targets(self, y: Any, features: int) -> None:
+        """Refuse targets (host arrays) that do not fit `features` outputs.
+
+        Raises
+        ------
+        DataError
+            If a shape does not fit; subclasses: if a value is out of range.
+        """
+        if y.ndim != 2 or y.shape[1] != features:
+            raise DataError(
+                f"targets of shape {tuple(y.shape)} do not fit an output of shape ({y.shape[0]}, {features})"
+            )
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {}
+
+    def _checked(
+        self, backend: Backend, y_true: Array, y_pred: Array, weights: Array | None
+    ) -> tuple[Array, Array, Array | None]:
+        if y_pred.ndim != 2:
+            raise DataError(f"y_pred must have shape (rows, features), not {tuple(y_pred.shape)}")
+        y_true = backend.asarray(y_true, None if y_true.dtype.kind in "iu" else y_pred.dtype)
+        labels = y_true.ndim == 1 and isinstance(self, CategoricalCrossEntropy)
+        if not (labels and y_true.shape[0] == y_pred.shape[0]) and y_true.shape != y_pred.shape:
+            raise DataError(
+                f"y_true of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)} must agree"
+            )
+        if labels:
+            self.check_targets(backend.to_numpy(y_true), y_pred.shape[1])
+        elif y_true.dtype != y_pred.dtype:
+            y_true = y_true.astype(y_pred.dtype)
+        if weights is not None:
+            weights = backend.asarray(weights, y_pred.dtype)
+            if weights.shape != (y_pred.shape[0],):
+                raise DataError(
+                    f"sample_weight of shape {tuple(weights.shape)} does not fit {y_pred.shape[0]} rows"
+                )
+        return y_true, y_pred, weights
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class MeanSquaredError(Loss):
+    """L = mean over all elements of (p − y)²; gradient 2 (p − y) / size.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum_over_features"}
+        The second sums over features and averages over rows: L = (1/m) Σ_i ‖p_i − y_i‖².
+    """
+
+    kind = "squared_error"
+
+    def __init__(self, reduction: str = "mean") -> None:
+        if reduction not in ("mean", "sum_over_features"):
+            raise ConfigurationError(
+                f"MeanSquaredError: reduction must be 'mean' or 'sum_over_features', not {reduction!r}"
+            )
+        self.reduction = reduction
+        self.sums_features = reduction == "sum_over_features"
+
+    def config(self) -> dict[str, Any]:
+        """The reduction."""
+        return {"reduction": self.reduction}
+
+
+class MeanAbsoluteError(Loss):
+    """L = mean over all elements of |p − y|; gradient sign(p − y) / size."""
+
+    kind = "absolute_error"
+
+
+class Huber(Loss):
+    """L = mean of e²/2 where |e| ≤ δ, else δ (|e| − δ/2), e = p − y; gradient clip(e, −δ, δ) / size.
+
+    Parameters
+    ----------
+    delta : float > 0
+
+    References
+    ----------
+    Huber (1964), Robust estimation of a location parameter.
+    """
+
+    kind = "huber"
+
+    def __init__(self, delta: float = 1.0) -> None:
+        if not (math.isfinite(delta) and delta > 0.0):
+            raise ConfigurationError(f"Huber: delta must be a positive number, not {delta!r}")
+        self.delta = self.parameter = float(delta)
+
+    def config(self) -> dict[str, Any]:
+        """The constant δ."""
+        return {"delta": self.delta}
+
+
+class _CrossEntropy(Loss):
+    def __init__(self, epsilon: float = 1e-7) -> None:
+        if not 0.0 < epsilon < 0.5:
+            raise ConfigurationError(f"{type(self).__name__}: epsilon must lie in (0, 0.5), not {epsilon!r}")
+        self.epsilon = self.parameter = float(epsilon)
+
+    kind = ""
+
+    def config(self) -> dict[str, Any]:
+        """The clipping constant ε."""
+        return {"epsilon": self.epsilon}
+
+
+class BinaryCrossEntropy(_CrossEntropy):
+    """L = mean over all elements of −y log p − (1 − y) log(1 − p); gradient (p − y) / (p (1 − p)) / size.
+
+    In `fit`, behind a final sigmoid, both become one operation on the sigmoid's input z: softplus(z) − y z,
+    gradient (σ(z) − y) / size, exact where p rounds to 0 or 1.
+
+    Parameters
+    ----------
+    epsilon : float in (0, 0.5)
+        On probabilities, p is clipped to [ε, 1 − ε].
+    """
+
+    kind = "binary_cross_entropy"
+    fused: ClassVar[dict[str, str]] = {"sigmoid": "binary_cross_entropy_from_logits"}
+
+    def check_targets(self, y: Any, features: int) -> None:
+        """Targets are probabilities: in [0, 1]."""
+        super().check_targets(y, features)
+        if y.size and (y.min() < 0.0 or y.max() > 1.0):
+            raise DataError(
+                f"BinaryCrossEntropy: targets must lie in [0, 1], found [{float(y.min()):g}, {float(y.max()):g}]"
+            )
+
+
+class CategoricalCrossEntropy(_CrossEntropy):
+    """L = mean over rows of −Σ_j y_j log p_j; gradient −y / p / rows.
+
+    Targets are dense, of shape (rows, classes), or integer labels of shape (rows,). In `fit`, behind a final
+    softmax, both become one operation on the softmax's input, gradient (softmax(z) Σ_j y_j − y) / rows.
+
+    Parameters
+    ----------
+    epsilon : float in (0, 0.5)
+        On probabilities, p is clipped to [ε, 1].
+    """
+
+    kind = "categorical_cross_entropy"
+    fused: ClassVar[dict[str, str]] = {"softmax": "categorical_cross_entropy_from_logits"}
+    sums_features = True
+
+    def check_targets(self, y: Any, features: int) -> None:
+        """Labels are integers in [0, classes); dense targets lie in [0, 1]."""
+        if y.ndim == 1:
+            if y.dtype.kind not in "iu":
+                raise DataError(f"CategoricalCrossEntropy: labels must be integers, not {y.dtype}")
+            if y.size and (y.min() < 0 or y.max() >= features):
+                raise DataError(
+                    f"CategoricalCrossEntropy: labels must lie in [0, {features - 1}] for {features} classes, "
+                    f"found [{int(y.min())}, {int(y.max())}]"
+                )
+            return
+        super().check_targets(y, features)
+        if y.size and (y.min() < 0.0 or y.max() > 1.0):
+            raise DataError("CategoricalCrossEntropy: dense targets must lie in [0, 1]")
+
+
+def _backend_of(y_pred: Any) -> Backend:
+    """The backend whose array `y_pred` is, found by its device."""
+    if hasattr(y_pred, "__cuda_array_interface__"):
+        return resolve(f"gpu:{y_pred.device.id}")
+    if not hasattr(y_pred, "dtype"):
+        raise DataError(f"y_pred must be an array, not {type(y_pred).__name__}")
+    return resolve("cpu")

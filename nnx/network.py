@@ -1,0 +1,547 @@
+"""A network: layers in order, their arena, and plans to run them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from nnx import checkpoints, initializers, training
+from nnx.backends import Array, Backend, resolve
+from nnx.callbacks import Callback, History
+from nnx.errors import ConfigurationError, DataError
+from nnx.layers import Layer, Plan, from_config
+from nnx.losses import Loss
+from nnx.metrics import Metric
+from nnx.optimizers import Optimizer
+from nnx.parameters import Arena
+
+HostArray = np.ndarray[Any, Any]
+
+
+class Network:
+    """Layers in order, with explicit forward and backward passes, on one device.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The first may leave its input width out: it is then taken from the first data seen.
+    device : str, optional
+        ``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"`` or a backend's name; None takes the default
+        (`nnx.use`, ``NNX_DEVICE``). Read here and never later.
+    dtype : {"float32", "float64"}
+    seed : int, optional
+        Initial weights, shuffles and dropout masks derive from it; None draws one, see ``network.seed``.
+    fuse : bool
+        False runs every layer as an operation of its own, for study and for tests.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    code : int or None
+        For an autoencoder: how many layers encode. ``network[:code]`` then gives the codes. Saved with it.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no layer, a layer belongs to another network, or widths do not fit.
+    DeviceError
+        If the device cannot be used.
+
+    Examples
+    --------
+    >>> import nnx
+    >>> network = nnx.Network([nnx.Dense(2, 4), nnx.Tanh(), nnx.Dense(1), nnx.Sigmoid()], seed=0)
+    >>> network.predict([[0.0, 1.0]]).shape
+    (1, 1)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        device: str | Backend | None = None,
+        dtype: Any = "float32",
+        seed: int | None = None,
+        fuse: bool = True,
+    ) -> None:
+        self.layers = _expand(layers)
+        self._backend = resolve(device)
+        self.dtype = np.dtype(dtype)
+        if self.dtype.name not in ("float32", "float64"):
+            raise ConfigurationError(f"dtype must be float32 or float64, not {self.dtype.name}")
+        if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0):
+            raise ConfigurationError(f"seed must be a non-negative integer, not {seed!r}")
+        self.seed = initializers.fresh_seed() if seed is None else int(seed)
+        self.fuse = bool(fuse)
+        self.code: int | None = None
+        self.span = (0, len(self.layers))
+        self._arena: Arena | None = None
+        self._parent: Network | None = None
+        self._prepare_plans()
+        _name(self.layers)
+        if self.layers[0].inputs is not None:
+            self.build(self.layers[0].inputs)
+
+    def _prepare_plans(self) -> None:
+        self._plans: dict[Any, Plan] = {}
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------ build
+
+    def build(self, inputs: int) -> Network:
+        """Fix the input width and draw the initial weights; does nothing on a network that has them.
+
+        Raises
+        ------
+        DataError
+            If the network is built for another width.
+        ConfigurationError
+            If a layer states a width that does not fit the layer before it.
+        """
+        if self._arena is not None:
+            if inputs != self.inputs:
+                raise DataError(
+                    f"x has {inputs} features, but {self.layers[0]!r} of this network takes {self.inputs}"
+                )
+            return self
+        kept = [_values(layer) for layer in self.layers]
+        width = inputs
+        for layer in self.layers:
+            width = layer.connect(width)
+        self._arena = Arena(self.layers, self._backend, self.dtype, self.seed)
+        generator = initializers.generator(self.seed, "weights")
+        for layer, values in zip(self.layers, kept, strict=True):
+            if values is None:
+                own = None if layer.seed is None else initializers.generator(layer.seed, "weights")
+                layer.initialize(own or generator)
+            else:
+                for name, value in values.items():
+                    getattr(layer, name)[...] = self._backend.asarray(value, self.dtype)
+        return self
+
+    @property
+    def arena(self) -> Arena:
+        """Where the parameters live.
+
+        Raises
+        ------
+        ConfigurationError
+            If the input width is not known yet.
+        """
+        if self._arena is None:
+            raise ConfigurationError(
+                f"the input width of {self.layers[0]!r} is not known yet: state it (Dense(inputs, units)), "
+                "call build(inputs), or fit data first"
+            )
+        return self._arena
+
+    @property
+    def inputs(self) -> int | None:
+        """The number of features of a row."""
+        return self.layers[0].inputs
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs of a row."""
+        _ = self.arena
+        assert self.layers[-1].outputs is not None
+        return self.layers[-1].outputs
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that computes."""
+        return self._backend if self._arena is None else self._arena.backend
+
+    @property
+    def device(self) -> str:
+        """The device that the work really runs on: ``"cpu"``, ``"gpu:0"``."""
+        return self.backend.device
+
+    def to(self, device: str | Backend) -> Network:
+        """Move parameters, statistics and optimizer state to another device, in place; returns the network.
+
+        Raises
+        ------
+        ConfigurationError
+            On a slice: move the network it belongs to.
+        DeviceError
+            If the device cannot be used; the network then stays where it was.
+        """
+        if self._parent is not None:
+            raise ConfigurationError("a slice cannot be moved: call to(device) on the network it belongs to")
+        backend = resolve(device)
+        if self._arena is not None and backend is not self._arena.backend:
+            self._arena.to(backend)
+        self._backend = backend
+        return self
+
+    def asarray(self, x: Any) -> Array:
+        """Host data as an array of the network's device and dtype."""
+        return self.backend.asarray(x, self.dtype)
+
+    # ----------------------------------------------------------------- passes
+
+    def plan(self, mode: str, *, without_last: bool = False) -> Plan:
+        """The plan of a mode (``"training"``, ``"inference"``), made at its first use on a device."""
+        key = (mode, without_last)
+        plan = self._plans.get(key)
+        if plan is None or plan.backend is not self.arena.backend:
+            plan = self._plans[key] = Plan(
+                self.layers, self.arena, keep=mode == "training", fuse=self.fuse, without_last=without_last
+            )
+        return plan
+
+    def training_plan(self, loss: Loss) -> tuple[Plan, str]:
+        """The plan that `fit` runs and the loss's kind: fused with the last activation where both allow it."""
+        kind = loss.fused.get(self.layers[-1].kind) if self.fuse else None
+        return self.plan("training", without_last=kind is not None), kind or loss.kind
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """The network's output for rows x.
+
+        Parameters
+        ----------
+        x : array of shape (rows, inputs)
+            An array of the network's device, see `asarray`.
+        training : bool
+            True keeps what `backward` needs, lets dropout drop and batch normalization follow the batch.
+
+        Returns
+        -------
+        array of shape (rows, outputs)
+            Valid until the next forward pass in the same mode; copy it to keep it.
+
+        Raises
+        ------
+        DataError
+            If x is of another device or does not fit the first layer.
+        """
+        if not self.backend.owns(x):
+            raise DataError(
+                f"forward takes arrays of {self.device}, not {type(x).__name__}: x = network.asarray(x)"
+            )
+        if x.ndim != 2:
+            raise DataError(f"forward takes x of shape (rows, inputs), not {tuple(x.shape)}")
+        self.build(x.shape[1])
+        if x.dtype != self.dtype:
+            raise DataError(
+                f"forward takes {self.dtype.name} in this network, not {x.dtype}: x = network.asarray(x)"
+            )
+        return self.plan("training" if training else "inference").forward(x, training)
+
+    def backward(self, dy: Array, input_gradient: bool = False) -> Array | None:
+        """Overwrite all gradients from dy = ∂L/∂y, for the last ``forward(x, training=True)``.
+
+        Returns ∂L/∂x where ``input_gradient`` asks for it, else None.
+
+        Raises
+        ------
+        ConfigurationError
+            If there was no such forward pass.
+        DataError
+            If dy does not have the output's shape.
+        """
+        return self.plan("training").backward(dy, input_gradient)
+
+    def predict(self, x: Any, batch_size: int = training.EVALUATION_ROWS) -> HostArray:
+        """The network's output for host data, as a NumPy array; concurrent calls take turns.
+
+        Parameters
+        ----------
+        x : array_like of shape (rows, inputs)
+        batch_size : int
+            Rows at a time.
+
+        Raises
+        ------
+        DataError
+            If x does not have two dimensions, is empty, or does not fit the first layer.
+        """
+        if not self.backend.owns(x):
+            x = np.asarray(x)
+        if x.ndim != 2 or x.shape[0] == 0:
+            raise DataError(f"predict takes x of shape (rows, inputs) with at least a row, not {x.shape}")
+        self.build(x.shape[1])
+        if isinstance(batch_size, bool) or batch_size < 1:
+            raise ConfigurationError(f"batch_size must be a positive integer, not {batch_size!r}")
+        result = np.empty((x.shape[0], self.outputs), self.dtype)
+        with self._lock:
+            plan = self.plan("inference")
+            for start in range(0, x.shape[0], batch_size):
+                part = self.asarray(x[start : start + batch_size])
+                result[start : start + batch_size] = self.backend.to_numpy(plan.forward(part, False))
+        return result
+
+    # --------------------------------------------------------------- training
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        loss: Loss,
+        optimizer: Optimizer,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation: float | tuple[Any, ...] | None = None,
+        metrics: Sequence[str | Metric] = (),
+        callbacks: Sequence[Callback] = (),
+        shuffle: bool = True,
+        sample_weight: Any = None,
+    ) -> History:
+        """Train on host data.
+
+        Parameters
+        ----------
+        x : array_like of shape (rows, inputs)
+        y : array_like of shape (rows, outputs), (rows,) for one output, or integer labels (rows,)
+            ``y is x`` (an autoencoder) is noticed: the data is then kept once.
+        loss : Loss
+        optimizer : Optimizer
+        epochs, batch_size : int
+            The last batch of an epoch may be smaller; a batch may not be larger than the data.
+        validation : float, (x, y) or (x, y, weights), optional
+            The last share of the rows (taken before any shuffle), or data of its own; recorded as
+            ``val_loss`` and ``val_<metric>``.
+        metrics : sequence of str or callable
+            Taken on validation data, see `nnx.metrics`.
+        callbacks : sequence of Callback
+        shuffle : bool
+            Draw a new order for every epoch.
+        sample_weight : array_like of shape (rows,), optional
+            A batch's loss is Σ w ℓ / Σ w.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        DataError
+            If the data does not fit, or holds NaN or infinity.
+        ConfigurationError
+            If an option makes no sense.
+        TrainingError
+            If a loss or gradient is not finite; the parameters are then as before that batch.
+        """
+        return training.fit(
+            self, x, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
+            validation=validation, metrics=metrics, callbacks=callbacks, shuffle=shuffle,
+            sample_weight=sample_weight,
+        )  # fmt: skip
+
+    def evaluate(
+        self, x: Any, y: Any, *, loss: Loss, metrics: Sequence[str | Metric] = (), sample_weight: Any = None
+    ) -> dict[str, float]:
+        """``{"loss": …}`` and the metrics on data, in inference; errors as for `fit`."""
+        return training.evaluate(self, x, y, loss, metrics, sample_weight)
+
+    # ---------------------------------------------------- parts and parameters
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Network: ...
+
+    def __getitem__(self, index: int | slice) -> Layer | Network:
+        if not isinstance(index, slice):
+            return self.layers[index]
+        start, stop, stride = index.indices(len(self.layers))
+        if stride != 1 or stop <= start:
+            raise ConfigurationError(
+                f"a slice covers a contiguous range of layers, not [{start}:{stop}:{stride}]"
+            )
+        _ = self.arena  # a slice shares parameters, so they must exist
+        part = Network.__new__(Network)
+        part.__dict__.update(self.__dict__)
+        part.layers = self.layers[start:stop]
+        part.span = (self.span[0] + start, self.span[0] + stop)
+        part.code = None
+        part._parent = self._parent or self
+        part._prepare_plans()
+        return part
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def parameters(self) -> Iterator[tuple[str, Array, Array]]:
+        """(name, value, gradient) of each parameter, as views; write through ``value[...] = …``."""
+        _ = self.arena
+        for layer in self.layers:
+            for name, value, gradient in layer.named_parameters():
+                yield f"{layer.name}.{name}", value, gradient
+
+    def parameter_count(self) -> int:
+        """How many numbers are trained."""
+        return sum(value.size for _, value, _ in self.parameters())
+
+    def weights(self) -> dict[str, HostArray]:
+        """Copies on the host of all parameters and running statistics, by name."""
+        to_numpy = self.arena.backend.to_numpy
+        return {name: to_numpy(value).copy() for name, value in self._persistent()}
+
+    def set_weights(self, weights: dict[str, Any]) -> None:
+        """Write `weights` (as from `weights`) into the network.
+
+        Raises
+        ------
+        DataError
+            If a name or shape does not fit; nothing is then written.
+        """
+        persistent = dict(self._persistent())
+        if set(weights) != set(persistent):
+            odd = sorted(set(weights) ^ set(persistent))
+            raise DataError(f"weights do not fit the network: {', '.join(odd[:4])} missing on one side")
+        for name, value in persistent.items():
+            if np.shape(weights[name]) != value.shape:
+                raise DataError(f"{name} has shape {value.shape}, not {np.shape(weights[name])}")
+        for name, value in persistent.items():
+            value[...] = self.asarray(weights[name])
+
+    def _persistent(self) -> Iterator[tuple[str, Array]]:
+        for name, value, _ in self.parameters():
+            yield name, value
+        for layer in self.layers:
+            for name in layer.state_shapes():
+                yield f"{layer.name}.{name}", getattr(layer, name)
+
+    def summary(self) -> str:
+        """A table of the layers, their widths and parameters."""
+        rows = [("layer", "kind", "outputs", "parameters")]
+        for layer in self.layers:
+            width = "?" if layer.outputs is None else str(layer.outputs)
+            count = f"{layer.parameter_count():,}" if layer.arena is not None else "?"
+            rows.append(
+                (layer.name, type(layer).__name__, width, count + ("" if layer.trainable else " frozen"))
+            )
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = ["  ".join(cell.ljust(w) if i < 2 else cell.rjust(w)
+                           for i, (cell, w) in enumerate(zip(row, widths, strict=True))) for row in rows]  # fmt: skip
+        lines.insert(1, "-" * len(lines[0]))
+        total = f"{self.parameter_count():,} parameters" if self._arena is not None else "not built"
+        return "\n".join([*lines, f"{total}, {self.dtype.name}, {self.device} ({self.backend.name})"])
+
+    # ------------------------------------------------- copies, files, pickles
+
+    def copy(self) -> Network:
+        """A network of its own with the same layers, values and statistics; optimizer state is not copied."""
+        twin = Network.from_config(self.config(), device=self._backend)
+        if self._arena is not None:
+            twin.set_weights(self._renamed(twin))
+        return twin
+
+    def _renamed(self, twin: Network) -> dict[str, HostArray]:
+        names = [name for name, _ in twin._persistent()]
+        return dict(zip(names, self.weights().values(), strict=True))
+
+    def config(self) -> dict[str, Any]:
+        """What `from_config` needs to build it again, as values that JSON can hold."""
+        return {
+            "layers": [
+                {"kind": type(layer).__name__, "config": layer.config(), "trainable": layer.trainable}
+                for layer in self.layers
+            ],
+            "inputs": self.inputs,
+            "dtype": self.dtype.name,
+            "seed": self.seed,
+            "fuse": self.fuse,
+            "code": self.code,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], device: str | Backend | None = None) -> Network:
+        """A network with fresh initial weights from `config`."""
+        layers = [from_config(entry["kind"], entry["config"]) for entry in config["layers"]]
+        network = cls(layers, device=device, dtype=config["dtype"], seed=config["seed"], fuse=config["fuse"])
+        for layer, entry in zip(network.layers, config["layers"], strict=True):
+            layer.trainable = entry["trainable"]
+        network.code = config["code"]
+        if config["inputs"] is not None:
+            network.build(config["inputs"])
+        return network
+
+    def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
+        """Write layers, parameters and statistics to a safetensors file, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+        metadata : dict, optional
+            Anything JSON can hold, returned by `nnx.checkpoints.read_metadata`.
+
+        Raises
+        ------
+        ConfigurationError
+            If the file cannot be written.
+        """
+        checkpoints.write(path, self.weights(), self.config(), metadata or {})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
+        """Read a network written by `save`.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged, of another kind or version, or its arrays do not fit its layers.
+        """
+        weights, config = checkpoints.read(path)
+        return checkpoints.fitted(path, lambda: cls.from_config(config, device), weights)
+
+    def __getstate__(self) -> dict[str, Any]:
+        weights = self.weights() if self._arena is not None else None
+        device = self._backend.name if self.device == "cpu" else self.device
+        return {"config": self.config(), "weights": weights, "device": device}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        twin = Network.from_config(state["config"], device=state["device"])
+        self.__dict__.update(twin.__dict__)
+        if state["weights"] is not None:
+            self.set_weights(state["weights"])
+
+    def __repr__(self) -> str:
+        return f"Network([{', '.join(repr(layer) for layer in self.layers)}], device={self.device!r})"
+
+
+def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
+    """Read a network written by `Network.save`; see `Network.load`."""
+    return Network.load(path, device)
+
+
+def _expand(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Shorthands split into their layers; each checked to be a layer that is free."""
+    if isinstance(layers, Layer) or not isinstance(layers, Sequence) or not layers:
+        raise ConfigurationError("a network takes a list of at least one layer")
+    expanded: list[Layer] = []
+    for position, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise ConfigurationError(f"layer {position} is not an nnx layer but {layer!r}")
+        if layer.owned or any(layer is other for other in expanded):
+            raise ConfigurationError(
+                f"{layer!r} already belongs to a network: build a second layer, or copy() the network"
+            )
+        expanded.extend(layer.absorb())
+    return tuple(expanded)
+
+
+def _name(layers: Sequence[Layer]) -> None:
+    counts: dict[str, int] = {}
+    for index, layer in enumerate(layers):
+        kind = type(layer).__name__.lower()
+        counts[kind] = counts.get(kind, 0) + 1
+        layer.name, layer.index, layer.owned = f"{kind}_{counts[kind]}", index, True
+
+
+def _values(layer: Layer) -> dict[str, HostArray] | None:
+    """The values of a layer that was built alone, on the host; None for a layer without any yet."""
+    if layer.arena is None:
+        return None
+    to_numpy = layer.arena.backend.to_numpy
+    return {
+        name: to_numpy(getattr(layer, name)).copy()
+        for name in (*layer.parameter_shapes(), *layer.state_shapes())
+    }

@@ -1,0 +1,181 @@
+"""The arena: one flat buffer for all values, one for all gradients, one for what is not trained.
+
+Layers hold views into it, so that one optimizer call updates everything, a norm is one reduction, and a
+save, a move to another device or an exchange between processes is one copy that forgets nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nnx.backends import Array, Backend
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Parameterized(Protocol):
+    """What the arena asks of a layer."""
+
+    trainable: bool
+
+    def parameter_shapes(self) -> Shapes:
+        """Shapes of what is trained, by attribute name."""
+        ...
+
+    def state_shapes(self) -> Shapes:
+        """Shapes of what is kept but not trained (running statistics)."""
+        ...
+
+    def bind(self, arena: Arena, views: dict[str, Array]) -> None:
+        """Take the views: ``name`` and ``"d" + name`` for each parameter, ``name`` for each state."""
+        ...
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """A contiguous trainable range and the optimizer's slots over it, as views ready for one call."""
+
+    values: Array
+    gradients: Array
+    slots: tuple[Array | None, ...]
+
+
+class Arena:
+    """Flat buffers for the layers of one network (or of one layer used alone).
+
+    Attributes
+    ----------
+    values, gradients : array of shape (size,)
+        Parameters of all layers in order, each aligned to 64 bytes; the padding stays zero.
+    state : array of shape (state_size,)
+        What is not trained.
+    slots : dict of str to array
+        The optimizer's moments, each of the shape of `values`; allocated at its first step.
+    step : int
+        Optimizer steps taken; Adam's t, a schedule's argument, a dropout mask's counter.
+    seed : int
+        What initial weights, shuffles and dropout masks are derived from.
+    fault : integer array of shape (1,)
+        Not zero once a loss or gradient was not finite; optimizers then change nothing.
+    """
+
+    def __init__(self, layers: Sequence[Parameterized], backend: Backend, dtype: Any, seed: int) -> None:
+        self.layers = tuple(layers)
+        self.backend = backend
+        self.dtype = dtype
+        self.seed = seed
+        self.step = 0
+        self.slots: dict[str, Array] = {}
+        self._owner: object | None = None
+        self._optimized: dict[tuple[int, int], list[Optimized]] = {}
+        self._pad = max(ALIGNMENT // dtype.itemsize, 1)
+        self._offsets: list[int] = []
+        size, state_size = 0, 0
+        for layer in self.layers:
+            self._offsets.append(size)
+            size += sum(self._padded(shape) for shape in layer.parameter_shapes().values())
+            state_size += sum(self._padded(shape) for shape in layer.state_shapes().values())
+        self._offsets.append(size)
+        self.values = backend.zeros(size, dtype)
+        self.gradients = backend.zeros(size, dtype)
+        self.state = backend.zeros(state_size, dtype)
+        self.fault = backend.zeros(1, "int64")
+        self._bind()
+
+    def _padded(self, shape: tuple[int, ...]) -> int:
+        return -(-math.prod(shape) // self._pad) * self._pad
+
+    def _bind(self) -> None:
+        position, state_position = 0, 0
+        for layer in self.layers:
+            views: dict[str, Array] = {}
+            for name, shape in layer.parameter_shapes().items():
+                span = slice(position, position + math.prod(shape))
+                views[name] = self.values[span].reshape(shape)
+                views["d" + name] = self.gradients[span].reshape(shape)
+                position += self._padded(shape)
+            for name, shape in layer.state_shapes().items():
+                views[name] = self.state[state_position : state_position + math.prod(shape)].reshape(shape)
+                state_position += self._padded(shape)
+            layer.bind(self, views)
+
+    def to(self, backend: Backend) -> None:
+        """Move everything to another device; the layers' views follow."""
+
+        def move(x: Array) -> Array:
+            return backend.asarray(self.backend.to_numpy(x))
+
+        self.values, self.gradients, self.state = move(self.values), move(self.gradients), move(self.state)
+        self.slots = {name: move(slot) for name, slot in self.slots.items()}
+        self.fault = move(self.fault)
+        self.backend = backend
+        self._optimized.clear()
+        self._bind()
+
+    def ranges(self, first: int, last: int) -> Iterator[slice]:
+        """The trainable ranges of layers ``first`` to ``last - 1``, neighbours merged."""
+        start = stop = self._offsets[first]
+        for index in range(first, last):
+            low, high = self._offsets[index], self._offsets[index + 1]
+            if not self.layers[index].trainable:
+                if stop > start:
+                    yield slice(start, stop)
+                start = high
+            stop = high
+        if stop > start:
+            yield slice(start, stop)
+
+    def optimized(
+        self, optimizer: object, slots: Sequence[tuple[str, float] | None], first: int, last: int
+    ) -> list[Optimized]:
+        """The trainable ranges of some layers with the slots an optimizer keeps over them.
+
+        Parameters
+        ----------
+        optimizer : object
+            Another optimizer than the last starts afresh: new slots, step 0. One that meets slots of its
+            own names read from a file continues them.
+        slots : sequence of (name, initial value) or None
+            None stands for a slot that is not needed.
+        first, last : int
+            The layers, by index.
+        """
+        if self._owner is not optimizer:
+            self._adopt(optimizer, slots)
+        ready = self._optimized.get((first, last))
+        if ready is None:
+            ready = [
+                Optimized(
+                    self.values[span],
+                    self.gradients[span],
+                    tuple(None if slot is None else self.slots[slot[0]][span] for slot in slots),
+                )
+                for span in self.ranges(first, last)
+            ]
+            self._optimized[first, last] = ready
+        return ready
+
+    def _adopt(self, optimizer: object, slots: Sequence[tuple[str, float] | None]) -> None:
+        wanted = {slot[0]: slot[1] for slot in slots if slot is not None}
+        restored = self._owner is None and self.step > 0 and set(wanted) == set(self.slots)
+        if not restored:
+            self.step = 0
+            self.slots = {}
+            for name, initial in wanted.items():
+                self.slots[name] = self.backend.zeros(self.values.shape, self.dtype)
+                self.slots[name] += initial
+        self._owner = optimizer
+        self._optimized.clear()
+
+    def release(self) -> None:
+        """Forget which optimizer the slots belong to, so that the next one of that kind continues them."""
+        self._owner = None
+
+    def trainable_changed(self) -> None:
+        """Called by a layer whose `trainable` was set."""
+        self._optimized.clear()

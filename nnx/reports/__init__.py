@@ -1,0 +1,19 @@
+"""Figures of a run: arrays and plain mappings in, matplotlib figures out, no global state."""
+
+from __future__ import annotations
+
+from nnx.reports.curves import compare_curves, learning_curve
+from nnx.reports.images import prediction_gallery, reconstructions
+from nnx.reports.maps import code_map, confusion_matrix, decision_surface
+from nnx.reports.saving import save_figure
+
+__all__ = [
+    "code_map",
+    "compare_curves",
+    "confusion_matrix",
+    "decision_surface",
+    "learning_curve",
+    "prediction_gallery",
+    "reconstructions",
+    "save_figure",
+]

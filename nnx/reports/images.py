@@ -1,0 +1,160 @@
+"""Pictures of digits: originals above reconstructions, predictions with their mistakes."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from nnx.errors import DataError
+from nnx.reports.checks import image_stack, positive, same_length
+from nnx.reports.style import MISTAKE, drawing_style, frame, label_text, new_figure
+
+_COLUMNS = 10
+
+
+@drawing_style()
+def reconstructions(
+    originals: ArrayLike,
+    reconstructed: ArrayLike,
+    image_shape: tuple[int, int],
+    *,
+    count: int = 10,
+    labels: ArrayLike | None = None,
+) -> Figure:
+    """Draw the first images above their reconstructions, with each one's mean squared error below.
+
+    The error of an image is Σ (x − x̂)² / (height · width), of the values as given, before they are cut
+    to 0..1 for drawing.
+
+    Parameters
+    ----------
+    originals : array_like
+        Shape (n, height · width) or (n, height, width), values in 0..1.
+    reconstructed : array_like
+        As many images, finite; values outside 0..1 are drawn as 0 or 1.
+    image_shape : (int, int)
+        Height and width.
+    count : int
+        How many images at most, from the first; ten a row.
+    labels : array_like, optional
+        Shape (n,): the class of each image, written above it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two axes an image: the originals' row, then the reconstructions', for every ten images.
+
+    Raises
+    ------
+    DataError
+        Empty arrays, shapes that differ or do not fit ``image_shape``, values out of range.
+    ConfigurationError
+        ``count`` or ``image_shape`` make no sense.
+    """
+    above = image_stack(originals, image_shape, "originals")
+    below = image_stack(reconstructed, image_shape, "reconstructed", in_range=False)
+    if above.shape != below.shape:
+        raise DataError(f"reconstructed: shape {below.shape} does not fit originals of shape {above.shape}")
+    known = None if labels is None else same_length(labels, "labels", above, "originals")
+    shown = min(positive(count, "count"), len(above))
+    differences = above[:shown].astype(np.float64) - below[:shown].astype(np.float64)
+    errors = np.mean(np.square(differences), axis=(1, 2))
+    columns, blocks = min(shown, _COLUMNS), -(-shown // _COLUMNS)
+    title = "Originals and reconstructions (mean squared error below)"
+    figure = new_figure(max(columns * 0.92 + 0.8, 5.6), blocks * 2.3 + 0.4, title)
+    grid = figure.add_gridspec(2 * blocks, columns)
+    for index in range(shown):
+        row, column = 2 * (index // _COLUMNS), index % _COLUMNS
+        upper = _show(figure.add_subplot(grid[row, column]), above[index])
+        lower = _show(figure.add_subplot(grid[row + 1, column]), below[index])
+        if known is not None:
+            upper.set_title(label_text(known[index]), fontsize=10)
+        lower.set_xlabel(f"{errors[index]:.4f}", fontsize=9)
+        if column == 0:
+            upper.set_ylabel("original", fontsize=9)
+            lower.set_ylabel("reconstruction", fontsize=9)
+    return figure
+
+
+@drawing_style()
+def prediction_gallery(
+    images: ArrayLike, y_true: ArrayLike, y_pred: ArrayLike, image_shape: tuple[int, int], *, count: int = 40
+) -> Figure:
+    """Draw test images with their predicted classes; mistakes come first, framed, as "true→predicted".
+
+    Which images are shown depends on the data alone: a quarter of the places (rounded up) go to mistakes,
+    the rest to right predictions, and places that one kind cannot fill go to the other. Within a kind the
+    images are taken at equal steps through the data, so they come from all of it.
+
+    Parameters
+    ----------
+    images : array_like
+        Shape (n, height · width) or (n, height, width), values in 0..1.
+    y_true, y_pred : array_like
+        Shape (n,): the true and the predicted classes, both numbers or both texts.
+    image_shape : (int, int)
+        Height and width.
+    count : int
+        How many images at most; ten a row.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes an image; its horizontal label is the prediction.
+
+    Raises
+    ------
+    DataError
+        Empty arrays, lengths that differ, images that do not fit ``image_shape``, values out of range.
+    ConfigurationError
+        ``count`` or ``image_shape`` make no sense.
+    """
+    stack = image_stack(images, image_shape, "images")
+    truth = same_length(y_true, "y_true", stack, "images")
+    guess = same_length(y_pred, "y_pred", stack, "images")
+    if (truth.dtype.kind in "US") != (guess.dtype.kind in "US"):
+        raise DataError(f"y_pred: dtype {guess.dtype} cannot be compared with y_true of dtype {truth.dtype}")
+    wrong = truth != guess
+    mistakes, right = _choose(wrong, positive(count, "count"))
+    chosen = np.concatenate([mistakes, right])
+    columns, rows = min(len(chosen), _COLUMNS), -(-len(chosen) // _COLUMNS)
+    title = _gallery_title(wrong, len(mistakes))
+    figure = new_figure(max(columns * 0.86, 5.6), rows * 1.12 + 0.7, title)
+    grid = figure.add_gridspec(rows, columns)
+    for place, index in enumerate(chosen):
+        axes = _show(figure.add_subplot(grid[place // _COLUMNS, place % _COLUMNS]), stack[index])
+        if wrong[index]:
+            frame(axes, MISTAKE, 2.5)
+            text = f"{label_text(truth[index])}→{label_text(guess[index])}"
+            axes.set_xlabel(text, color=MISTAKE, fontweight="bold", fontsize=11)
+        else:
+            axes.set_xlabel(label_text(guess[index]), fontsize=10)
+    return figure
+
+
+def _show(axes: Axes, image: NDArray[np.generic]) -> Axes:
+    axes.imshow(image, cmap="gray_r", vmin=0.0, vmax=1.0, interpolation="nearest")
+    frame(axes)
+    return axes
+
+
+def _choose(wrong: NDArray[np.bool_], count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    mistakes, right = np.flatnonzero(wrong), np.flatnonzero(~wrong)
+    places = min(count, len(wrong))
+    share = min(len(mistakes), max(-(-places // 4), places - len(right)))
+    return _evenly(mistakes, share), _evenly(right, places - share)
+
+
+def _evenly(indices: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    return indices[np.arange(count) * len(indices) // max(count, 1)]
+
+
+def _gallery_title(wrong: NDArray[np.bool_], shown: int) -> str:
+    total, errors = len(wrong), int(wrong.sum())
+    first = f"{total - errors:,} of {total:,} right ({(total - errors) / total:.2%})"
+    if not errors:
+        return first
+    part = f"all {errors:,}" if shown == errors else f"{shown:,} of the {errors:,}"
+    return f"{first}\n{part} mistakes shown, framed: true→predicted"

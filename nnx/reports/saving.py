@@ -1,0 +1,68 @@
+"""Figures to files: whole or not at all, and the same bytes for the same figure."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from nnx.errors import ConfigurationError
+from nnx.reports.style import drawing_style
+
+# What each format would otherwise stamp with the time or the drawing program's version.
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    "svg": {"Date": None, "Creator": None},
+}
+
+
+@drawing_style()
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure to a file, whole or not at all; missing folders are made.
+
+    The file is written under another name beside its place and then moved there, so a reader never meets
+    half a picture and a failure leaves an older one as it was. It bears no time stamp.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to draw.
+    path : path-like
+        Where to; ``.png``, ``.pdf`` or ``.svg`` names the format, no suffix means PNG.
+
+    Returns
+    -------
+    pathlib.Path
+        The path that was written.
+
+    Raises
+    ------
+    ConfigurationError
+        A suffix of another format, or a place that cannot be written.
+    """
+    target = Path(path)
+    kind = target.suffix.lower().removeprefix(".") or "png"
+    if kind not in _METADATA:
+        raise ConfigurationError(f"{target}: unknown picture format .{kind}; use .png, .pdf or .svg")
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(unfinished, format=kind, metadata=_METADATA[kind])
+        unfinished.replace(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError(
+            f"{target}: cannot write the figure ({reason}); choose a folder that can be written"
+        ) from error
+    finally:
+        _discard(unfinished)
+    return target
+
+
+def _discard(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # its folder is none; then there is nothing to discard
+        return

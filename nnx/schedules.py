@@ -1,0 +1,129 @@
+"""Learning rates that change with the step; given as an optimizer's learning rate, and in no other way."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from nnx.errors import ConfigurationError
+
+
+class Schedule:
+    """A learning rate as a function of the number of steps already taken, from 0.
+
+    A subclass writes `__call__`; its attributes are what its constructor takes.
+    """
+
+    registry: ClassVar[dict[str, type[Schedule]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Schedule.registry[cls.__name__] = cls
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of the step that follows `step` others."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class Constant(Schedule):
+    """η(t) = learning_rate."""
+
+    def __init__(self, learning_rate: float) -> None:
+        self.learning_rate = _rate("Constant", learning_rate)
+
+    def __call__(self, step: int) -> float:
+        """The same at every step."""
+        return self.learning_rate
+
+
+class Step(Schedule):
+    """η(t) = learning_rate · factor^⌊t / every⌋."""
+
+    def __init__(self, learning_rate: float, every: int, factor: float = 0.1) -> None:
+        self.learning_rate = _rate("Step", learning_rate)
+        self.every = _steps("Step", "every", every)
+        self.factor = float(factor)
+
+    def __call__(self, step: int) -> float:
+        """Constant between drops."""
+        return self.learning_rate * self.factor ** (step // self.every)
+
+
+class Exponential(Schedule):
+    """η(t) = learning_rate · factor^(t / steps)."""
+
+    def __init__(self, learning_rate: float, steps: int, factor: float) -> None:
+        self.learning_rate = _rate("Exponential", learning_rate)
+        self.steps = _steps("Exponential", "steps", steps)
+        self.factor = float(factor)
+
+    def __call__(self, step: int) -> float:
+        """A smooth decay by `factor` every `steps`."""
+        return float(self.learning_rate * self.factor ** (step / self.steps))
+
+
+class Cosine(Schedule):
+    """η(t) = final + (learning_rate − final) (1 + cos(π t / steps)) / 2, and `final` after `steps`.
+
+    References
+    ----------
+    Loshchilov and Hutter (2017), SGDR: stochastic gradient descent with warm restarts, eq. 5.
+    """
+
+    def __init__(self, learning_rate: float, steps: int, final: float = 0.0) -> None:
+        self.learning_rate = _rate("Cosine", learning_rate)
+        self.steps = _steps("Cosine", "steps", steps)
+        self.final = float(final)
+
+    def __call__(self, step: int) -> float:
+        """Half a period of the cosine."""
+        progress = min(step / self.steps, 1.0)
+        return self.final + 0.5 * (self.learning_rate - self.final) * (1.0 + math.cos(math.pi * progress))
+
+
+class Warmup(Schedule):
+    """A linear rise over `steps` in front of another schedule: η(t) = after(0) (t + 1) / steps, then after(t − steps).
+
+    Parameters
+    ----------
+    after : float or Schedule
+    steps : int
+
+    References
+    ----------
+    Goyal et al. (2017), Accurate, large minibatch SGD, section 2.2.
+    """
+
+    def __init__(self, after: float | Schedule, steps: int) -> None:
+        self.after = as_schedule(after)
+        self.steps = _steps("Warmup", "steps", steps)
+
+    def __call__(self, step: int) -> float:
+        """Rising, then as `after` says."""
+        if step < self.steps:
+            return self.after(0) * (step + 1) / self.steps
+        return self.after(step - self.steps)
+
+
+def as_schedule(learning_rate: float | Schedule) -> Schedule:
+    """A number as `Constant`; a schedule as it is."""
+    return learning_rate if isinstance(learning_rate, Schedule) else Constant(learning_rate)
+
+
+def _rate(name: str, value: Any) -> float:
+    if isinstance(value, bool) or (not isinstance(value, (int, float)) and not hasattr(value, "__float__")):
+        raise ConfigurationError(f"{name}: the learning rate must be a number or a schedule, not {value!r}")
+    rate = float(value)
+    if not (math.isfinite(rate) and rate >= 0.0):
+        raise ConfigurationError(f"{name}: the learning rate must be finite and not negative, not {value!r}")
+    return rate
+
+
+def _steps(name: str, parameter: str, value: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ConfigurationError(f"{name}: {parameter} must be a positive integer, not {value!r}")
+    return int(value)
