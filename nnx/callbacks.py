@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnx.errors import ConfigurationError, nearest
+from nnx.files import replacing
 
 
 class History:
@@ -45,17 +46,10 @@ class History:
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """One line an epoch, the names in the first; the file appears whole or not at all."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(["epoch", *self.metrics])
-                writer.writerows(zip(self.epochs, *self.metrics.values(), strict=True))
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
+        with replacing(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", *self.metrics])
+            writer.writerows(zip(self.epochs, *self.metrics.values(), strict=True))
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={value:.6g}" for name, value in self.last().items())
@@ -241,6 +235,8 @@ class Progress(Callback):
     """
 
     def __init__(self, write: Callable[[str], Any] = print, every: int = 1) -> None:
+        if every < 1:
+            raise ConfigurationError(f"Progress: every must be at least 1, not {every!r}")
         self.write = write
         self.every = every
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import ConfigurationError, FileFormatError
+from nnx.files import replacing
 
 HostArray = np.ndarray[Any, Any]
 FORMAT = "nnx-network"
@@ -23,32 +25,24 @@ def write(
     config: dict[str, Any],
     metadata: dict[str, Any],
 ) -> None:
-    """Write a model file beside its place, flush it to the disk, then rename it there.
+    """Write a model file, whole or not at all.
 
     Raises
     ------
-    ConfigurationError
-        If it cannot be written; nothing is left behind.
+    OutputError
+        If it cannot be written.
     """
     from safetensors.numpy import save
 
-    path = Path(path)
     header = {
         "format": FORMAT,
         "format_version": str(VERSION),
         "network": json.dumps(config),
-        "metadata": json.dumps(metadata),
+        "metadata": _dumps(metadata),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(save({name: np.ascontiguousarray(value) for name, value in weights.items()}, header))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
+    header["crc32"] = _checksum(weights, header)
+    with replacing(path) as temporary:
+        temporary.write_bytes(save({name: np.ascontiguousarray(v) for name, v in weights.items()}, header))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, Any]]:
@@ -79,7 +73,7 @@ def fitted(path: str | os.PathLike[str], build: Callable[[], Any], weights: dict
         network.set_weights(weights)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:  # nnx's own among them
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, MemoryError) as error:
         raise FileFormatError(f"{path} does not describe a network that holds its arrays: {error}") from error
     return network
 
@@ -100,15 +94,35 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
                     f"{path} has format version {header.get('format_version')}, this nnx reads {VERSION}: "
                     "use the nnx that wrote it"
                 )
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise FileFormatError(f"{path} is not a readable safetensors file: {error}") from error
+    if header.get("crc32") != _checksum(weights, header):
+        raise FileFormatError(f"{path} is damaged: its checksum does not match what it holds")
+    return weights, header
+
+
+def _checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:
+    """CRC-32 over the descriptions and every array; safetensors itself carries no checksum."""
+    crc = zlib.crc32((header.get("network", "") + header.get("metadata", "")).encode())
+    for name in sorted(weights):
+        value = np.ascontiguousarray(weights[name])
+        crc = zlib.crc32(f"{name} {value.shape} {value.dtype}".encode(), crc)
+        crc = zlib.crc32(value.tobytes(), crc)
+    return f"{crc:08x}"
+
+
+def _dumps(metadata: dict[str, Any]) -> str:
+    try:
+        return json.dumps(metadata)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"metadata must be what JSON can hold: {error}") from error
 
 
 def _json(path: str | os.PathLike[str], header: dict[str, str], key: str) -> dict[str, Any]:
     try:
         value = json.loads(header[key])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise FileFormatError(f"{path}: no readable {key} in the header") from error
     if not isinstance(value, dict):
         raise FileFormatError(f"{path}: the {key} in the header is not an object")

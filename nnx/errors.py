@@ -30,6 +30,14 @@ class FileFormatError(NnxError, ValueError):
     """A model or run file that is damaged, of another version, or does not fit."""
 
 
+class OutputError(NnxError, OSError):
+    """A file or folder that cannot be written."""
+
+
+class GradientError(NnxError, AssertionError):
+    """A gradient check that failed; the text names the tensor and both derivatives."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'adam'?"``, or the known names where none is near."""
     names = list(known)

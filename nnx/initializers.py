@@ -169,10 +169,10 @@ def get(initializer: str | Initializer) -> Initializer:
     ConfigurationError
         If the name is unknown; the text names the nearest.
     """
-    if not isinstance(initializer, str):
+    if callable(initializer) and not isinstance(initializer, type):
         return initializer
     if initializer not in NAMES:
-        raise ConfigurationError(f"unknown initializer {initializer!r}{nearest(initializer, NAMES)}")
+        raise ConfigurationError(f"unknown initializer {initializer!r}{nearest(str(initializer), NAMES)}")
     made: Initializer = NAMES[initializer]()
     return made
 

@@ -103,9 +103,11 @@ class Loss:
     def _checked(
         self, backend: Backend, y_true: Array, y_pred: Array, weights: Array | None
     ) -> tuple[Array, Array, Array | None]:
-        if y_pred.ndim != 2:
-            raise DataError(f"y_pred must have shape (rows, features), not {tuple(y_pred.shape)}")
-        y_true = backend.asarray(y_true, None if y_true.dtype.kind in "iu" else y_pred.dtype)
+        if y_pred.ndim != 2 or y_pred.dtype.kind != "f":
+            raise DataError(
+                f"y_pred must hold floats in shape (rows, features), not {y_pred.dtype} in {tuple(y_pred.shape)}"
+            )
+        y_true = backend.asarray(y_true)
         labels = y_true.ndim == 1 and isinstance(self, CategoricalCrossEntropy)
         if not (labels and y_true.shape[0] == y_pred.shape[0]) and y_true.shape != y_pred.shape:
             raise DataError(

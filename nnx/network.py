@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -69,9 +70,7 @@ class Network:
     ) -> None:
         self.layers = _expand(layers)
         self._backend = resolve(device)
-        self.dtype = np.dtype(dtype)
-        if self.dtype.name not in ("float32", "float64"):
-            raise ConfigurationError(f"dtype must be float32 or float64, not {self.dtype.name}")
+        self.dtype = _dtype(dtype)
         if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0):
             raise ConfigurationError(f"seed must be a non-negative integer, not {seed!r}")
         self.seed = initializers.fresh_seed() if seed is None else int(seed)
@@ -84,6 +83,9 @@ class Network:
         _name(self.layers)
         if self.layers[0].inputs is not None:
             self.build(self.layers[0].inputs)
+        for layer in self.layers:
+            layer.owned = True
+            layer.absorb()
 
     def _prepare_plans(self) -> None:
         self._plans: dict[Any, Plan] = {}
@@ -261,14 +263,14 @@ class Network:
             If x does not have two dimensions, is empty, or does not fit the first layer.
         """
         if not self.backend.owns(x):
-            x = np.asarray(x)
+            x = _host_rows(x)
         if x.ndim != 2 or x.shape[0] == 0:
             raise DataError(f"predict takes x of shape (rows, inputs) with at least a row, not {x.shape}")
-        self.build(x.shape[1])
-        if isinstance(batch_size, bool) or batch_size < 1:
+        if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
             raise ConfigurationError(f"batch_size must be a positive integer, not {batch_size!r}")
-        result = np.empty((x.shape[0], self.outputs), self.dtype)
         with self._lock:
+            self.build(x.shape[1])
+            result = np.empty((x.shape[0], self.outputs), self.dtype)
             plan = self.plan("inference")
             for start in range(0, x.shape[0], batch_size):
                 part = self.asarray(x[start : start + batch_size])
@@ -396,11 +398,13 @@ class Network:
         if set(weights) != set(persistent):
             odd = sorted(set(weights) ^ set(persistent))
             raise DataError(f"weights do not fit the network: {', '.join(odd[:4])} missing on one side")
+        ready = {}
         for name, value in persistent.items():
             if np.shape(weights[name]) != value.shape:
                 raise DataError(f"{name} has shape {value.shape}, not {np.shape(weights[name])}")
+            ready[name] = self.asarray(weights[name])
         for name, value in persistent.items():
-            value[...] = self.asarray(weights[name])
+            value[...] = ready[name]
 
     def _persistent(self) -> Iterator[tuple[str, Array]]:
         for name, value, _ in self.parameters():
@@ -475,9 +479,12 @@ class Network:
 
         Raises
         ------
-        ConfigurationError
+        OutputError
             If the file cannot be written.
         """
+        if self._parent is not None:  # in a file the layers are counted from the slice's own first
+            self.copy().save(path, metadata)
+            return
         checkpoints.write(path, self.weights(), self.config(), metadata or {})
 
     @classmethod
@@ -489,10 +496,13 @@ class Network:
         FileFormatError
             If the file is damaged, of another kind or version, or its arrays do not fit its layers.
         """
+        backend = resolve(device)
         weights, config = checkpoints.read(path)
-        return checkpoints.fitted(path, lambda: cls.from_config(config, device), weights)
+        return checkpoints.fitted(path, lambda: cls.from_config(config, backend), weights)
 
     def __getstate__(self) -> dict[str, Any]:
+        if self._parent is not None:
+            return self.copy().__getstate__()
         weights = self.weights() if self._arena is not None else None
         device = self._backend.name if self.device == "cpu" else self.device
         return {"config": self.config(), "weights": weights, "device": device}
@@ -512,6 +522,24 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
     return Network.load(path, device)
 
 
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    with contextlib.suppress(TypeError):
+        known: np.dtype[Any] = np.dtype(dtype)
+        if known.name in ("float32", "float64"):
+            return known
+    raise ConfigurationError(f"dtype must be float32 or float64, not {dtype!r}")
+
+
+def _host_rows(x: Any) -> HostArray:
+    try:
+        rows = np.asarray(x)
+    except ValueError as error:
+        raise DataError("x is not an array: its rows differ in length") from error
+    if rows.dtype.kind not in "fiub":
+        raise DataError(f"x must hold numbers, not {rows.dtype}")
+    return rows
+
+
 def _expand(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Shorthands split into their layers; each checked to be a layer that is free."""
     if isinstance(layers, Layer) or not isinstance(layers, Sequence) or not layers:
@@ -524,7 +552,7 @@ def _expand(layers: Sequence[Layer]) -> tuple[Layer, ...]:
             raise ConfigurationError(
                 f"{layer!r} already belongs to a network: build a second layer, or copy() the network"
             )
-        expanded.extend(layer.absorb())
+        expanded.extend(layer.expand())
     return tuple(expanded)
 
 
@@ -533,7 +561,7 @@ def _name(layers: Sequence[Layer]) -> None:
     for index, layer in enumerate(layers):
         kind = type(layer).__name__.lower()
         counts[kind] = counts.get(kind, 0) + 1
-        layer.name, layer.index, layer.owned = f"{kind}_{counts[kind]}", index, True
+        layer.name, layer.index = f"{kind}_{counts[kind]}", index
 
 
 def _values(layer: Layer) -> dict[str, HostArray] | None:

@@ -327,7 +327,7 @@ def _number(
     optimizer: Optimizer, name: str, value: float, above: float | None = None, below: float = math.inf
 ) -> float:
     """A finite float in [0, below), or in (above, below)."""
-    number = float(value)
+    number = float(value) if hasattr(value, "__float__") else math.nan
     if not (number < below and (number >= 0.0 if above is None else number > above)):
         low = "[0" if above is None else f"({above:g}"
         raise ConfigurationError(

@@ -121,7 +121,7 @@ class Arena:
         """The trainable ranges of layers ``first`` to ``last - 1``, neighbours merged."""
         start = stop = self._offsets[first]
         for index in range(first, last):
-            low, high = self._offsets[index], self._offsets[index + 1]
+            high = self._offsets[index + 1]
             if not self.layers[index].trainable:
                 if stop > start:
                     yield slice(start, stop)

@@ -59,14 +59,18 @@ def check_rows(x: Any, name: str, dtype: Any) -> HostArray:
     DataError
         If it is empty, of another shape, not numeric or not finite; the text says what and where.
     """
-    x = np.asarray(x)
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise DataError(f"{name} is not an array: its rows differ in length") from error
     if x.dtype.kind not in "fiub":
         raise DataError(f"{name} must hold numbers, not {x.dtype}")
     if x.ndim == 1:
         raise DataError(f"{name} of shape {x.shape} must have two dimensions: {name}.reshape(-1, 1)?")
     if x.ndim != 2 or x.size == 0:
         raise DataError(f"{name} must have shape (rows, features), neither of them 0, not {x.shape}")
-    x = np.ascontiguousarray(x, dtype=dtype)
+    with np.errstate(over="ignore"):  # what does not fit in dtype becomes infinite, and is named below
+        x = np.ascontiguousarray(x, dtype=dtype)
     _check_finite(x, name)
     return x
 
@@ -103,10 +107,9 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
             y = check_rows(y.reshape(-1, 1) if y.ndim == 1 else y, "y", network.dtype)
     loss.check_targets(y, network.outputs)
     if weights is not None:
-        weights = np.ascontiguousarray(weights, dtype=network.dtype)
-        if weights.shape != (len(rows),):
-            raise DataError(f"sample_weight of shape {weights.shape} does not fit {len(rows)} rows")
-        _check_finite(weights, "sample_weight")
+        if np.shape(weights) != (len(rows),):
+            raise DataError(f"sample_weight of shape {np.shape(weights)} does not fit {len(rows)} rows")
+        weights = check_rows(np.reshape(weights, (-1, 1)), "sample_weight", network.dtype).reshape(-1)
         if weights.min() < 0.0 or not weights.any():
             raise DataError("sample_weight must not be negative, nor zero everywhere")
     return Samples(rows, y, weights)
@@ -167,6 +170,7 @@ class _Loop:
         self.network, self.loss, self.optimizer = network, loss, optimizer
         optimizer.prepare(network)
         self.arena = network.arena
+        self.arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
         self.backend: Backend = self.arena.backend
         self.rows = len(samples)
         self.shuffle = shuffle
@@ -209,6 +213,7 @@ class _Loop:
         order = self.order(generator) if len(self.bounds) > 1 else None
         arena, backend, fault = self.arena, self.backend, self.arena.fault
         first = arena.step
+        state = arena.state.copy()
         for number, slot in enumerate(self.slots):
             x, y, weights = self.batch(order, number)
             self.step(x, y, weights, slot)
@@ -221,7 +226,10 @@ class _Loop:
                 callback.on_step_end(run)
         number = int(fault[0])
         if number:
-            self._explain(run, order, number - 1, first)
+            try:
+                self._explain(run, order, number - 1, first)
+            finally:
+                arena.state[...] = state  # the forward passes at fault have put them into running statistics
         return self._mean()
 
     def _mean(self) -> float:

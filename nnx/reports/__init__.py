@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nnx.reports.curves import compare_curves, learning_curve
+from nnx.reports.draw import draw, figures
 from nnx.reports.images import prediction_gallery, reconstructions
 from nnx.reports.maps import code_map, confusion_matrix, decision_surface
 from nnx.reports.saving import save_figure
@@ -12,6 +13,8 @@ __all__ = [
     "compare_curves",
     "confusion_matrix",
     "decision_surface",
+    "draw",
+    "figures",
     "learning_curve",
     "prediction_gallery",
     "reconstructions",

@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from nnx.errors import ConfigurationError
+from nnx.files import make_folder, replacing
 from nnx.reports.style import drawing_style
 
 # What each format would otherwise stamp with the time or the drawing program's version.
@@ -40,29 +41,15 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ConfigurationError
-        A suffix of another format, or a place that cannot be written.
+        A suffix of another format.
+    OutputError
+        A place that cannot be written.
     """
     target = Path(path)
     kind = target.suffix.lower().removeprefix(".") or "png"
     if kind not in _METADATA:
         raise ConfigurationError(f"{target}: unknown picture format .{kind}; use .png, .pdf or .svg")
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
+    with replacing(target) as unfinished:
         figure.savefig(unfinished, format=kind, metadata=_METADATA[kind])
-        unfinished.replace(target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigurationError(
-            f"{target}: cannot write the figure ({reason}); choose a folder that can be written"
-        ) from error
-    finally:
-        _discard(unfinished)
     return target
-
-
-def _discard(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:  # its folder is none; then there is nothing to discard
-        return

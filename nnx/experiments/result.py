@@ -1,0 +1,179 @@
+"""What an experiment returns, and the folder it is kept in."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nnx
+from nnx.callbacks import Callback, History, Run
+from nnx.errors import FileFormatError, OutputError
+from nnx.files import make_folder, replacing
+from nnx.network import Network
+
+HostArray = np.ndarray[Any, Any]
+RESULT_VERSION = 1
+MODEL_FILE, RESULT_FILE, HISTORY_FILE = "model.safetensors", "result.json", "history.csv"
+
+
+@dataclass
+class Result:
+    """What one experiment measured, and what is needed to draw it.
+
+    Attributes
+    ----------
+    experiment, preset, dataset, device, backend, dtype : str
+        What really ran: the data that was used, the device that computed.
+    seed : int
+    metrics : dict
+        Figures of merit; plain numbers and lists.
+    timing : dict of str to float
+        Seconds, ``steps`` and ``microseconds_per_step``.
+    artifacts : dict of str to str
+        Files written, by purpose, relative to the run's folder.
+    versions : dict of str to str
+    config : dict
+        The configuration that gives this result again.
+    notes : list of str
+        What a reader of the result must know (a data set that was replaced, say).
+    history : History or None
+    network : Network or None
+    arrays : dict of str to array
+        What figures are drawn from: never in the JSON.
+    """
+
+    experiment: str
+    preset: str
+    dataset: str
+    device: str
+    backend: str
+    dtype: str
+    seed: int
+    metrics: dict[str, Any] = field(default_factory=dict)
+    timing: dict[str, float] = field(default_factory=dict)
+    artifacts: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+    config: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    history: History | None = None
+    network: Network | None = None
+    arrays: dict[str, HostArray] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``result.json`` and ``--json`` hold."""
+        names = ("experiment", "preset", "dataset", "device", "backend", "dtype", "seed", "metrics", "timing",
+                 "artifacts", "versions", "config", "notes")  # fmt: skip
+        return {"result_version": RESULT_VERSION} | {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder: ``result.json``, ``history.csv``, ``model.safetensors``, ``figures/``."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Make the folder, and see now rather than after the training that it can be written.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written, or holds a result already.
+        """
+        folder = make_folder(path)
+        if (folder / RESULT_FILE).exists():
+            raise OutputError(f"{folder} already holds a result: choose another --out, or remove it")
+        probe = folder / ".nnx-probe"
+        try:
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write into {folder} ({error.strerror or error}): choose another --out"
+            ) from error
+        return cls(folder)
+
+    def write(self, result: Result) -> None:
+        """Write history and model first and the result last: a folder with a result is complete."""
+        if result.history is not None and result.history.epochs:
+            result.history.write_csv(self.path / HISTORY_FILE)
+            result.artifacts["history"] = HISTORY_FILE
+        if result.network is not None:
+            description = {
+                "experiment": result.experiment,
+                "preset": result.preset,
+                "dataset": result.dataset,
+            }
+            result.network.save(self.path / MODEL_FILE, description)
+            result.artifacts["model"] = MODEL_FILE
+        result.artifacts["result"] = RESULT_FILE
+        with replacing(self.path / RESULT_FILE) as temporary:
+            temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n")
+
+
+def model_path(path: Path) -> Path:
+    """The model file of a run's folder, or the file itself.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none.
+    """
+    candidate = path / MODEL_FILE if path.is_dir() else path
+    if not candidate.is_file():
+        raise FileFormatError(f"no model in {path}: give a run's folder or a .safetensors file")
+    return candidate
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed."""
+    found = {"nnx": nnx.__version__, "python": platform.python_version(), "numpy": np.__version__}
+    for name in ("scikit-learn", "cupy-cuda12x", "cupy-cuda13x"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class Stopwatch(Callback):
+    """Times a run: its first step (in which workspaces are allocated) apart from the others."""
+
+    def __init__(self) -> None:
+        self.began = self.first = self.ended = 0.0
+        self.steps = 0
+
+    def on_train_begin(self, run: Run) -> None:
+        """Start."""
+        self.began = time.perf_counter()
+
+    def on_step_end(self, run: Run) -> None:
+        """Note the end of the first step."""
+        if run.step == 1:
+            run.network.backend.synchronize()
+            self.first = time.perf_counter()
+
+    def on_train_end(self, run: Run) -> None:
+        """Stop, once the device is done."""
+        run.network.backend.synchronize()
+        self.ended = time.perf_counter()
+        self.steps = run.step
+
+    def timing(self) -> dict[str, float]:
+        """The entries of a result's timing that concern training."""
+        train = self.ended - self.began
+        later = max(self.steps - 1, 1)
+        return {
+            "first_step_seconds": self.first - self.began,
+            "train_seconds": train,
+            "steps": self.steps,
+            "microseconds_per_step": (self.ended - self.first) / later * 1e6,
+        }

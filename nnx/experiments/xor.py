@@ -1,0 +1,118 @@
+"""XOR, the smallest problem that a network without a hidden layer cannot learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nnx import datasets
+from nnx.callbacks import Callback
+from nnx.errors import ConfigurationError, nearest
+from nnx.experiments.result import Result, Stopwatch
+from nnx.initializers import GlorotUniform, Initializer, Normal
+from nnx.layers import Dense, Sigmoid, Tanh
+from nnx.losses import MeanSquaredError
+from nnx.metrics import accuracy
+from nnx.network import Network
+from nnx.optimizers import SGD
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A reference system's way to train 2 → 4 tanh → 1 sigmoid with MSE and SGD on the full batch."""
+
+    initializer: Initializer
+    learning_rate: float
+    epochs: int
+    log_every: int
+
+
+PRESETS = {
+    "deep": Preset(Normal(1.0), learning_rate=0.1, epochs=5000, log_every=500),
+    "shallow": Preset(GlorotUniform(), learning_rate=0.5, epochs=20000, log_every=2000),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Configuration of the XOR experiment.
+
+    Attributes
+    ----------
+    preset : {"deep", "shallow"}
+    epochs : int or None
+        None takes the preset's.
+    seed : int
+    device : str or None
+    dtype : {"float32", "float64"}
+    """
+
+    preset: str = "deep"
+    epochs: int | None = None
+    seed: int = 0
+    device: str | None = None
+    dtype: str = "float32"
+
+    def chosen(self) -> Preset:
+        """The preset by its name.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is unknown.
+        """
+        if self.preset not in PRESETS:
+            raise ConfigurationError(f"xor has no preset {self.preset!r}{nearest(self.preset, PRESETS)}")
+        return PRESETS[self.preset]
+
+
+def build(config: Config) -> Network:
+    """The network with its initial weights."""
+    initializer = config.chosen().initializer
+    return Network(
+        [Dense(2, 4, initializer=initializer), Tanh(), Dense(1, initializer=initializer), Sigmoid()],
+        device=config.device,
+        dtype=config.dtype,
+        seed=config.seed,
+    )
+
+
+def run(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
+    """Train on the four points; metrics ``loss, accuracy, predictions, loss_log``."""
+    preset = config.chosen()
+    data = datasets.load_xor(dtype=config.dtype)
+    network = build(config)
+    stopwatch = Stopwatch()
+    history = network.fit(
+        data.x_train,
+        data.y_train,
+        loss=MeanSquaredError(),
+        optimizer=SGD(preset.learning_rate),
+        epochs=config.epochs or preset.epochs,
+        batch_size=len(data.x_train),
+        callbacks=[stopwatch, *callbacks],
+    )
+    predictions = network.predict(data.x_test)
+    losses = history["loss"]
+    log: list[list[Any]] = [[i, losses[i]] for i in range(0, len(losses), preset.log_every)]
+    return Result(
+        experiment="xor",
+        preset=config.preset,
+        dataset="xor",
+        device=network.device,
+        backend=network.backend.name,
+        dtype=config.dtype,
+        seed=config.seed,
+        metrics={
+            "loss": losses[-1],
+            "accuracy": accuracy(data.y_test.ravel(), predictions),
+            "predictions": [float(value) for value in predictions.ravel()],
+            "loss_log": log,
+        },
+        timing=stopwatch.timing(),
+        config=asdict(config) | {"epochs": config.epochs or preset.epochs},
+        history=history,
+        network=network,
+        arrays={"x": data.x_test, "y": data.y_test},
+    )

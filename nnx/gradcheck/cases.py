@@ -1,0 +1,152 @@
+"""One case or more for every layer and loss of nnx, and networks that join them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nnx.backends import Backend, resolve
+from nnx.gradcheck.checks import check_layer, check_loss, check_network
+from nnx.gradcheck.comparison import GradientReport
+from nnx.layers import (
+    ELU,
+    GELU,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Identity,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from nnx.losses import (
+    BinaryCrossEntropy,
+    CategoricalCrossEntropy,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+)
+from nnx.network import Network
+
+LABELS = np.array([2, 0, 3, 1, 2])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A thing to check.
+
+    Attributes
+    ----------
+    name : str
+    subject : type
+        The class that this case stands for.
+    run : callable
+        Takes a backend and returns the report.
+    """
+
+    name: str
+    subject: type
+    run: Callable[[Backend], GradientReport]
+
+    def check(self, backend: Backend) -> GradientReport:
+        """The report, under the case's name."""
+        report = self.run(backend)
+        return replace(report, name=self.name, message=self.name + report.message[len(report.name) :])
+
+
+def _layer(make: Callable[[], Layer], note: str = "", **options: Any) -> Case:
+    layer = make()
+    name = f"{layer!r} {note}".strip()
+    return Case(name, type(layer), lambda backend: check_layer(make(), device=backend, **options))
+
+
+def _loss(loss: Loss, note: str = "", **options: Any) -> Case:
+    name = f"{loss!r} {note}".strip()
+    return Case(name, type(loss), lambda backend: check_loss(loss, device=backend, **options))
+
+
+def _network(
+    name: str, make: Callable[[], Sequence[Layer]], loss: Loss, labels: bool = False, fuse: bool = True
+) -> Case:
+    def run(backend: Backend) -> GradientReport:
+        generator = np.random.default_rng(7)
+        network = Network(make(), device=backend, dtype="float64", seed=3, fuse=fuse)
+        x = generator.standard_normal((5, 6))
+        y = LABELS if labels else generator.uniform(0.1, 0.9, (5, 4))
+        return check_network(network, x, y, loss)
+
+    return Case(name, Network, run)
+
+
+def _deep(last: Layer) -> list[Layer]:
+    """Every kind of neighbour: fused and unfused activations, a norm between them, dropout."""
+    return [
+        Dense(6, 7), BatchNorm(), Tanh(), Dense(5), GELU(), Dropout(0.3), LayerNorm(),
+        Dense(6), Softplus(), Dense(4), last,
+    ]  # fmt: skip
+
+
+CASES: tuple[Case, ...] = (
+    _layer(lambda: Dense(3)),
+    _layer(lambda: Dense(1), "on one row", rows=1),
+    _layer(lambda: Dense(3, activation="tanh"), "with tanh"),
+    _layer(lambda: Dense(3, activation="gelu"), "with gelu"),
+    _layer(Identity),
+    _layer(ReLU),
+    _layer(LeakyReLU),
+    _layer(ELU),
+    _layer(lambda: ELU(0.5)),
+    _layer(GELU),
+    _layer(lambda: GELU(approximate=True)),
+    _layer(SiLU),
+    _layer(Sigmoid),
+    _layer(Tanh),
+    _layer(Softplus),
+    _layer(Softmax),
+    _layer(lambda: Dropout(0.4)),
+    _layer(lambda: Dropout(0.4), "in inference", training=False),
+    _layer(BatchNorm),
+    _layer(BatchNorm, "in inference", training=False),
+    _layer(LayerNorm),
+    _loss(MeanSquaredError()),
+    _loss(MeanSquaredError("sum_over_features")),
+    _loss(MeanAbsoluteError()),
+    _loss(Huber(), "in its parabola"),
+    _loss(Huber(0.1), "in its straight parts"),
+    _loss(BinaryCrossEntropy()),
+    _loss(CategoricalCrossEntropy()),
+    _loss(CategoricalCrossEntropy(), "on labels", y_true=LABELS),
+    _network("deep network, mean squared error", lambda: _deep(Identity()), MeanSquaredError()),
+    _network(
+        "deep network, sigmoid and binary cross-entropy", lambda: _deep(Sigmoid()), BinaryCrossEntropy()
+    ),
+    _network("the same, not fused", lambda: _deep(Sigmoid()), BinaryCrossEntropy(), fuse=False),
+    _network("deep network, softmax and labels", lambda: _deep(Softmax()), CategoricalCrossEntropy(), True),
+)
+
+
+def registered() -> set[type]:
+    """The classes that have a case."""
+    return {case.subject for case in CASES}
+
+
+def run_all(device: str | Backend | None = None) -> list[GradientReport]:
+    """Check every layer and loss, and networks of them, on a device.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot be used.
+    """
+    backend = resolve(device)
+    return [case.check(backend) for case in CASES]

@@ -1,0 +1,220 @@
+"""Finite differences against analytic gradients along random directions, and what is said of them.
+
+**Method.** A tensor v (the input, a parameter) is moved along random unit directions u, and the central
+difference (φ(h) − φ(−h)) / 2h of φ(t) = L(v + t u) is compared with the directional derivative ⟨∂L/∂v, u⟩
+that backward gives. A random direction meets every element at once, so a few of them find what a walk over
+all elements would. For a layer, L = Σ c ∘ y with a fixed random c.
+
+**Step.** The truncation error grows as h² φ‴/6 and the rounding error as ε |L| / h; both together are least
+near h = ε^⅓ ≈ 6e-6 in float64, taken relative to v where v is large.
+
+**Tolerance.** Both errors are then of the order of ε^⅔ ≈ 4e-11, times the size of φ‴ and the growth of
+rounding errors inside the function; 1e-6 leaves them four decades, while wrong formulas are off by 1e-3 and
+more. The error is relative to the larger of both derivatives; where these are below a hundredth of
+Σ |c ∘ y| (they may be zero), to that.
+
+**Kinks.** With D±(h) the one-sided differences, S(h) = D⁺(h) − D⁻(h) is h φ″ for a smooth φ: halving h halves
+it. A kink within the step breaks that, so |S(h) − 2 S(h/2)| or |S(h/2) − 2 S(h/4)| then exceeds the tolerance
+(one of them may vanish by chance, as for a kink at h/3, not both). Such a direction is excluded and another
+drawn; where none is left, the point is drawn again, and a point that was given fails the check.
+
+References
+----------
+Baydin et al. (2018), Automatic differentiation in machine learning: a survey, section 2.1 (errors and step);
+Chainer's ``gradient_check`` (random directions, detection of points without a derivative).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnx.errors import GradientError
+from nnx.gradcheck.functions import Function
+
+HostArray = np.ndarray[Any, Any]
+
+STEP = float(np.finfo(np.float64).eps) ** (1.0 / 3.0)
+TOLERANCE = 1e-6
+DIRECTIONS = 4  # checked for each tensor
+DRAWS = 16  # directions drawn at most, to find these
+POINTS = 5  # points drawn at most, where every direction of one met a kink
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One directional derivative, twice.
+
+    Attributes
+    ----------
+    tensor : str
+        What was moved: ``"x"``, ``"W"``, ``"dense_1.b"``, ``"y_pred"``, …
+    analytic, numeric : float
+        By backward, and by central differences.
+    error : float
+        Their difference relative to the larger of them.
+    differentiable : bool
+        False where the function has a kink within the step; such a direction is not counted.
+    """
+
+    tensor: str
+    analytic: float
+    numeric: float
+    error: float
+    differentiable: bool
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """The outcome of a gradient check.
+
+    Attributes
+    ----------
+    name : str
+        What was checked.
+    passed : bool
+    worst : float
+        The largest relative error over the directions that count.
+    directions : tuple of Direction
+        Those that count.
+    excluded : tuple of Direction
+        Those that met a point without a derivative.
+    message : str
+        One line: the outcome, and where it failed the tensor, both derivatives and what they have in common.
+    """
+
+    name: str
+    passed: bool
+    worst: float
+    directions: tuple[Direction, ...]
+    excluded: tuple[Direction, ...]
+    message: str
+
+    def raise_if_failed(self) -> GradientReport:
+        """The report itself where it passed.
+
+        Raises
+        ------
+        GradientError
+            Where it did not.
+        """
+        if not self.passed:
+            raise GradientError(self.message)
+        return self
+
+
+def run(
+    name: str, at_point: Callable[[np.random.Generator], Function], seed: int, redraw: bool
+) -> GradientReport:
+    """Check the function that `at_point` makes, at another point where every direction met a kink.
+
+    Parameters
+    ----------
+    name : str
+        For the report.
+    at_point : callable
+        Makes the function from a generator, which also draws the point where none was given.
+    seed : int
+    redraw : bool
+        Whether `at_point` draws the point.
+    """
+    for attempt in range(POINTS if redraw else 1):
+        generator = np.random.default_rng([seed, attempt])
+        function = at_point(generator)
+        with function.backend.quiet():
+            gradients = function.gradients()
+            directions = [
+                direction
+                for tensor, gradient in gradients.items()
+                for direction in _directions(function, tensor, gradient, generator)
+            ]
+        report = _report(name, function.problem, directions, redraw)
+        if report.passed or not _without_derivative(directions):
+            break
+    return report
+
+
+def _directions(
+    function: Function, tensor: str, gradient: HostArray, generator: np.random.Generator
+) -> list[Direction]:
+    """Draw until `DIRECTIONS` of them met no kink, `DRAWS` at most."""
+    drawn: list[Direction] = []
+    while len(drawn) < DRAWS and sum(d.differentiable for d in drawn) < DIRECTIONS:
+        drawn.append(_derivative(function, tensor, gradient, generator))
+    return drawn
+
+
+def _derivative(
+    function: Function, tensor: str, gradient: HostArray, generator: np.random.Generator
+) -> Direction:
+    view = function.tensors[tensor]
+    base = function.host(view)
+    u = generator.standard_normal(base.shape)
+    u /= np.linalg.norm(u)
+    h = STEP * max(1.0, float(np.linalg.norm(base)) / math.sqrt(base.size))
+
+    def moved(t: float) -> HostArray:
+        view[...] = function.backend.asarray(base + t * u)
+        return function.terms(tensor)
+
+    centre = moved(0.0)
+    sides = [
+        (float(np.sum(moved(t) - centre)) / t, float(np.sum(centre - moved(-t))) / t)
+        for t in (h, h / 2, h / 4)
+    ]
+    view[...] = function.backend.asarray(base)
+    numeric = 0.5 * (sides[0][0] + sides[0][1])
+    analytic = float(np.vdot(gradient, u))
+    scale = max(abs(analytic), abs(numeric), 0.01 * float(np.sum(np.abs(centre))), 1e-300)
+    s = [right - left for right, left in sides]
+    kink = max(abs(s[0] - 2 * s[1]), abs(s[1] - 2 * s[2])) > TOLERANCE * scale
+    return Direction(tensor, analytic, numeric, abs(analytic - numeric) / scale, not kink)
+
+
+def _without_derivative(directions: Sequence[Direction]) -> list[str]:
+    """Tensors all of whose directions were excluded."""
+    smooth = {d.tensor for d in directions if d.differentiable}
+    return [name for name in dict.fromkeys(d.tensor for d in directions) if name not in smooth]
+
+
+def _report(name: str, problem: str, drawn: Sequence[Direction], redraw: bool) -> GradientReport:
+    counted = tuple(d for d in drawn if d.differentiable)
+    excluded = tuple(d for d in drawn if not d.differentiable)
+    errors = [d.error if math.isfinite(d.error) else math.inf for d in counted]
+    worst = max(errors, default=0.0)
+    lost = _without_derivative(drawn)
+    note = f", {len(excluded)} more met a kink and were left out" if excluded else ""
+    if problem:
+        message = f"{name}: {problem}"
+    elif worst > TOLERANCE:
+        message = f"{name}: {_diagnosis(counted[errors.index(worst)], counted)}"
+    elif lost:
+        advice = "" if redraw else ": check at another point"
+        message = f"{name}: no derivative in {', '.join(lost)} along any of {DRAWS} directions{advice}"
+    else:
+        message = f"{name}: passed, worst relative error {worst:.1e} over {len(counted)} directions{note}"
+    return GradientReport(
+        name, not problem and worst <= TOLERANCE and not lost, worst, counted, excluded, message
+    )
+
+
+def _diagnosis(worst: Direction, counted: Sequence[Direction]) -> str:
+    """The worst direction, and what all directions of its tensor have in common."""
+    text = (
+        f"the gradient in {worst.tensor} is wrong: backward gives {worst.analytic:.6g} along a random "
+        f"direction, finite differences {worst.numeric:.6g} "
+        f"(relative error {worst.error:.1e}, tolerance {TOLERANCE:g})"
+    )
+    same = [d for d in counted if d.tensor == worst.tensor]
+    if not all(math.isfinite(d.analytic) and math.isfinite(d.numeric) for d in same):
+        return f"{text}; a value is not finite"
+    if all(d.analytic == 0.0 for d in same):
+        return f"{text}; backward gives zero in every direction"
+    ratios = [d.analytic / d.numeric for d in same if d.numeric]
+    if ratios and max(ratios) - min(ratios) < 1e-4 * abs(ratios[0]):
+        return f"{text}; it is {ratios[0]:.4g} times too large in every direction"
+    return text

@@ -1,0 +1,173 @@
+"""What a gradient check differentiates: layers or a network as a scalar function, a loss as another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnx.backends import Array, Backend
+from nnx.layers import Plan
+from nnx.losses import Loss
+
+HostArray = np.ndarray[Any, Any]
+
+
+def upload(backend: Backend, x: HostArray) -> Array:
+    """On the device and not the caller's own memory, for it will be moved about."""
+    return backend.asarray(x.copy())
+
+
+class Function:
+    """A scalar as the sum of `terms`, its tensors (moved in place) and its gradients.
+
+    Attributes
+    ----------
+    tensors : dict of str to array
+    problem : str
+        What a pass did that it must not; empty where all is well.
+    """
+
+    backend: Backend
+    tensors: dict[str, Array]
+    problem: str = ""
+
+    def terms(self, tensor: str) -> HostArray:
+        """What sums to the scalar, for the tensors as they are; `tensor` is the one that was moved."""
+        raise NotImplementedError
+
+    def gradients(self) -> dict[str, HostArray]:
+        """The analytic gradient in each tensor; notes a `problem` where a pass breaks its contract."""
+        raise NotImplementedError
+
+    def host(self, x: Array) -> HostArray:
+        """A copy on the host."""
+        return self.backend.to_numpy(x).copy()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A loss, its kind (fused or not), and what it compares with."""
+
+    loss: Loss
+    kind: str
+    y: Array
+    weights: Array | None
+
+
+class Stack(Function):
+    """Layers run by a plan, their output weighted at random or handed to a loss."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        backend: Backend,
+        x: HostArray,
+        training: bool,
+        parameters: Sequence[tuple[str, Array, Array]],
+        generator: np.random.Generator,
+        target: Target | None = None,
+    ) -> None:
+        self.plan, self.backend, self.training, self.target = plan, backend, training, target
+        self.parameters = parameters
+        self.x = upload(backend, x)
+        self.tensors = {"x": self.x} | {name: value for name, value, _ in parameters}
+        y = plan.forward(self.x, training)
+        self.weights = generator.standard_normal(y.shape)
+        self.value, self.dy = backend.empty(1, np.float64), backend.empty(y.shape, np.float64)
+
+    def terms(self, tensor: str) -> HostArray:
+        """The weighted outputs, or the loss."""
+        y = self.plan.forward(self.x, self.training)
+        return self.host(y) * self.weights if self.target is None else self._loss(y)
+
+    def _loss(self, y: Array) -> HostArray:
+        target = self.target
+        assert target is not None
+        target.loss.evaluate(self.backend, target.y, y, self.value, self.dy, target.weights, target.kind)
+        return self.host(self.value)
+
+    def gradients(self) -> dict[str, HostArray]:
+        """Two passes, every output filled with NaN before the second."""
+        y = self.plan.forward(self.x, self.training)
+        first = self.host(y)
+        if y is not self.x:  # no layer is left where the loss takes over the only one
+            y[...] = math.nan
+        x, y = self.host(self.x), self.plan.forward(self.x, self.training)
+        self._note("forward changed x: write to y only", x, self.x)
+        self._note("forward gave another output the second time, or left part of y unwritten", first, y)
+        if self.target is None:
+            self.dy[...] = self.backend.asarray(self.weights)
+        else:
+            self._loss(y)
+        dy = self.host(self.dy)
+        dx = self.plan.backward(self.dy, input_gradient=True)
+        first = self.host(dx)
+        self._note("backward changed dy: write to dx and the gradients only", dy, self.dy)
+        if dx is not self.dy:
+            dx[...] = math.nan  # type: ignore[index]
+        for _, _, gradient in self.parameters:
+            gradient[...] = math.nan
+        dx = self.plan.backward(self.dy, input_gradient=True)
+        self._note("backward left part of dx unwritten, or added to it", first, dx)
+        gradients = {"x": self.host(dx)} | {name: self.host(g) for name, _, g in self.parameters}
+        for name, gradient in gradients.items():
+            if np.isnan(gradient).any() and not self.problem:
+                self.problem = (
+                    f"backward must overwrite the whole gradient of {name}: it adds to it, or gives NaN"
+                )
+        self.plan.backward(self.dy)
+        for name, _, gradient in self.parameters:
+            self._note(
+                f"the gradient of {name} changes where dx is None (nobody needs dx)",
+                gradients[name],
+                gradient,
+            )
+        return gradients
+
+    def _note(self, problem: str, expected: HostArray, found: Array) -> None:
+        same = np.allclose(expected, self.backend.to_numpy(found), rtol=1e-10, atol=1e-12, equal_nan=True)
+        if not same and not self.problem:
+            self.problem = problem
+
+
+class LossValue(Function):
+    """A loss in y_pred: by itself, weighted, and as each of its fused kinds."""
+
+    def __init__(self, loss: Loss, backend: Backend, y: HostArray, p: HostArray, weights: HostArray) -> None:
+        self.loss, self.backend = loss, backend
+        self.y, self.weights = upload(backend, y), upload(backend, weights)
+        self.variants: dict[str, tuple[str | None, Array | None]] = {}
+        for name, kind in {"y_pred": None, **{f"{k}'s input": k for k in loss.fused}}.items():
+            fused = None if kind is None else loss.fused[kind]
+            self.variants[name] = (fused, None)
+            self.variants[f"{name} (weighted)"] = (fused, self.weights)
+        self.tensors = {name: upload(backend, p) for name in self.variants}
+
+    def _evaluate(self, tensor: str) -> tuple[HostArray, HostArray]:
+        kind, weights = self.variants[tensor]
+        p = self.tensors[tensor]
+        value, dy = self.backend.empty(1, np.float64), self.backend.empty(p.shape, np.float64)
+        self.loss.evaluate(self.backend, self.y, p, value, dy, weights, kind)
+        return self.host(value), self.host(dy)
+
+    def terms(self, tensor: str) -> HostArray:
+        """The loss."""
+        return self._evaluate(tensor)[0]
+
+    def gradients(self) -> dict[str, HostArray]:
+        """As `fit` gets them; a call and `gradient` must say the same."""
+        for name, (kind, weights) in self.variants.items():
+            if kind is None:
+                value, dy = self._evaluate(name)
+                p = self.tensors[name]
+                alone = (
+                    self.host(self.loss(self.y, p, weights)),
+                    self.host(self.loss.gradient(self.y, p, weights)),
+                )
+                if not (np.allclose(alone[0], value, 1e-10) and np.allclose(alone[1], dy, 1e-10, 1e-14)):
+                    self.problem = "loss(y, p) and loss.gradient(y, p) differ from what evaluate gives"
+        return {name: self._evaluate(name)[1] for name in self.variants}
