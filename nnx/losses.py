@@ -105,7 +105,7 @@ class Loss:
     ) -> tuple[Array, Array, Array | None]:
         if y_pred.ndim != 2 or y_pred.dtype.kind != "f":
             raise DataError(
-                f"y_pred must hold floats in shape (rows, features), not {y_pred.dtype} in {tuple(y_pred.shape)}"
+                f"y_pred must be floats of shape (rows, features), not {y_pred.dtype} of {tuple(y_pred.shape)}"
             )
         y_true = backend.asarray(y_true)
         labels = y_true.ndim == 1 and isinstance(self, CategoricalCrossEntropy)

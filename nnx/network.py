@@ -120,8 +120,9 @@ class Network:
                 own = None if layer.seed is None else initializers.generator(layer.seed, "weights")
                 layer.initialize(own or generator)
             else:
-                for name, value in values.items():
-                    getattr(layer, name)[...] = self._backend.asarray(value, self.dtype)
+                with self._backend.hold():
+                    for name, value in values.items():
+                        getattr(layer, name)[...] = self._backend.asarray(value, self.dtype)
         return self
 
     @property
@@ -403,8 +404,9 @@ class Network:
             if np.shape(weights[name]) != value.shape:
                 raise DataError(f"{name} has shape {value.shape}, not {np.shape(weights[name])}")
             ready[name] = self.asarray(weights[name])
-        for name, value in persistent.items():
-            value[...] = ready[name]
+        with self.backend.hold():
+            for name, value in persistent.items():
+                value[...] = ready[name]
 
     def _persistent(self) -> Iterator[tuple[str, Array]]:
         for name, value, _ in self.parameters():

@@ -168,7 +168,8 @@ class Arena:
             self.slots = {}
             for name, initial in wanted.items():
                 self.slots[name] = self.backend.zeros(self.values.shape, self.dtype)
-                self.slots[name] += initial
+                with self.backend.hold():
+                    self.slots[name] += initial
         self._owner = optimizer
         self._optimized.clear()
 

@@ -70,9 +70,9 @@ def check_rows(x: Any, name: str, dtype: Any) -> HostArray:
     if x.ndim != 2 or x.size == 0:
         raise DataError(f"{name} must have shape (rows, features), neither of them 0, not {x.shape}")
     with np.errstate(over="ignore"):  # what does not fit in dtype becomes infinite, and is named below
-        x = np.ascontiguousarray(x, dtype=dtype)
-    _check_finite(x, name)
-    return x
+        rows: HostArray = np.ascontiguousarray(x, dtype=dtype)
+    _check_finite(rows, name)
+    return rows
 
 
 def _check_finite(x: HostArray, name: str) -> None:
@@ -170,7 +170,8 @@ class _Loop:
         self.network, self.loss, self.optimizer = network, loss, optimizer
         optimizer.prepare(network)
         self.arena = network.arena
-        self.arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
+        with self.arena.backend.hold():
+            self.arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
         self.backend: Backend = self.arena.backend
         self.rows = len(samples)
         self.shuffle = shuffle
@@ -321,7 +322,7 @@ def _run(
     for callback in callbacks:
         callback.on_train_begin(run)
     try:
-        with loop.backend.quiet():
+        with loop.backend.hold(), loop.backend.quiet():
             for epoch in range(1, run.epochs + 1):
                 value = loop.epoch(run, generator, on_step)
                 run.epoch = epoch

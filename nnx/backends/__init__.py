@@ -10,14 +10,15 @@ import contextlib
 import contextvars
 import difflib
 import functools
-import importlib.util
 import logging
 import os
+import platform
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from nnx.backends import cupy_errors
 from nnx.backends.base import Array, Backend
 from nnx.errors import ConfigurationError, DeviceError
 
@@ -42,13 +43,22 @@ class DeviceStatus:
         ``"cpu"``, ``"gpu:0"``, … or ``"gpu"`` where none was found.
     usable : bool
     detail : str
-        Versions and hardware where usable, else the reason and the remedy.
+        Versions and hardware where usable, else the reason.
+    versions : dict of str to str
+        Of the libraries and the driver, as far as they are known.
+    remedy : str
+        What mends it; empty where usable.
+    hardware : dict
+        A GPU's name, compute capability and memory in bytes.
     """
 
     name: str
     device: str
     usable: bool
     detail: str
+    versions: dict[str, str] = field(default_factory=dict)
+    remedy: str = ""
+    hardware: dict[str, Any] = field(default_factory=dict)
 
 
 def default_device() -> str:
@@ -124,19 +134,27 @@ def resolve(device: str | Backend | None = None) -> Backend:
 
 def available() -> Iterator[DeviceStatus]:
     """Each backend on each device, usable or not, the CPU first."""
-    backend = _numpy()
-    yield DeviceStatus("numpy", "cpu", True, f"NumPy {backend.xp.__version__}")
+    numpy = str(_numpy().xp.__version__)
+    versions = {"numpy": numpy, "python": platform.python_version()}
+    yield DeviceStatus("numpy", "cpu", True, f"NumPy {numpy}", versions)
     try:
         count = _cupy_module().device_count()
     except DeviceError as error:
-        yield DeviceStatus("cupy", "gpu", False, str(error))
+        yield _unusable("gpu", error)
         return
     for index in range(count):
         try:
-            detail = _cupy(index).describe()
-            yield DeviceStatus("cupy", f"gpu:{index}", True, detail)
+            backend = _cupy(index)
+            yield DeviceStatus(
+                "cupy", f"gpu:{index}", True, backend.describe(), backend.versions(), "", backend.hardware()
+            )
         except DeviceError as error:
-            yield DeviceStatus("cupy", f"gpu:{index}", False, str(error))
+            yield _unusable(f"gpu:{index}", error)
+
+
+def _unusable(device: str, error: DeviceError) -> DeviceStatus:
+    reason, remedy = getattr(error, "reason", str(error)), getattr(error, "remedy", "")
+    return DeviceStatus("cupy", device, False, reason, dict(cupy_errors.installed()), remedy)
 
 
 def _parse(device: str) -> tuple[str, int]:
@@ -157,13 +175,15 @@ def _numpy() -> Backend:
 
 
 def _cupy_module() -> Any:
-    if importlib.util.find_spec("cupy") is None:
-        raise DeviceError(
-            "CuPy is not installed, so there is no GPU backend: run pip install 'nnx-arrays[cuda13]' for a CUDA 13 "
-            "driver (580 or newer), 'nnx-arrays[cuda12]' for an older one, or choose --device cpu"
-        )
-    from nnx.backends import cupy_backend
-
+    """The module of the GPU backend; importing it imports CuPy."""
+    cupy_errors.check_installed()
+    try:
+        from nnx.backends import cupy_backend
+    except Exception as error:
+        known = cupy_errors.explain(error)
+        if known is None:
+            raise
+        raise known from error
     return cupy_backend
 
 
@@ -173,10 +193,11 @@ def _cupy(index: int) -> Any:
 
 
 def _automatic() -> Backend:
+    """The first GPU if it works; whatever is wrong with it, the CPU."""
     try:
         backend: Backend = _cupy(0)
         logger.info("device auto: using %s (%s)", backend.device, backend.name)
-    except DeviceError as error:
+    except Exception as error:  # a broken CuPy must not keep anybody from the CPU
         backend = _numpy()
         logger.info("device auto: using the CPU (%s), because %s", backend.name, error)
     return backend

@@ -21,6 +21,7 @@ from nnx.backends.losses import LOSSES
 from nnx.errors import DeviceError
 
 Array = Any
+NOTHING = nullcontext()
 
 
 class Backend:
@@ -87,9 +88,16 @@ class Backend:
 
         return erf(x)
 
+    def hold(self) -> AbstractContextManager[Any]:
+        """A context for work on arrays outside operations: it lands on this device (a GPU is made current).
+
+        Operations do so by themselves. The context may be kept, entered again, and from any thread.
+        """
+        return NOTHING
+
     def quiet(self) -> AbstractContextManager[Any]:
         """A context in which arithmetic on values that are not finite raises no warning."""
-        return nullcontext()
+        return NOTHING
 
     def synchronize(self) -> None:
         """Wait until everything queued on the device is done."""
@@ -258,7 +266,8 @@ class Backend:
             row_weights = scale / y_pred.shape[0]
             column = row_weights
         else:
-            row_weights = weights * (scale / xp.sum(weights))
+            total = xp.sum(weights)  # zero where a batch drew only rows that do not count
+            row_weights = weights * (scale / xp.where(total > 0, total, 1.0))
             column = row_weights[:, None]
         if value is not None:
             value[...] = xp.sum(row_losses * row_weights)

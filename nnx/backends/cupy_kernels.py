@@ -229,13 +229,15 @@ extern "C" __global__ void nnx_bias_gradient(
 }}
 """
 
-# Sums of squares in `parts` parts, so that the result does not depend on the launch; later buffers are added.
+# Sums of squares in `parts` parts, so that a GPU's size does not change the result; later buffers are added.
 SQUARES = """
-extern "C" __global__ void nnx_squares(const T* g, T* partial, long long size, long long parts, long long add) {
+extern "C" __global__ void nnx_squares(
+        const T* g, T* partial, long long size, long long parts, long long add) {
     __shared__ T shared[NNX_THREADS];
     for (long long part = blockIdx.x; part < parts; part += gridDim.x) {
         T sum = T(0);
-        for (long long k = part * blockDim.x + threadIdx.x; k < size; k += parts * blockDim.x) sum += g[k] * g[k];
+        const long long step = parts * blockDim.x;
+        for (long long k = part * blockDim.x + threadIdx.x; k < size; k += step) sum += g[k] * g[k];
         sum = nnx_block_sum(sum, shared);
         if (threadIdx.x == 0) partial[part] = add ? partial[part] + sum : sum;
     }

@@ -16,7 +16,7 @@ import numpy as np
 
 from nnx.backends.base import Array, Backend
 
-CHUNK = 16384  # elements an optimizer treats at a time, so that its temporaries stay in the first caches
+CHUNK = 32768  # elements an optimizer treats at a time, so that its temporaries stay in the first caches
 
 
 class NumpyBackend(Backend):

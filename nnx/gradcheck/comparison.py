@@ -153,7 +153,7 @@ def _derivative(
 ) -> Direction:
     view = function.tensors[tensor]
     base = function.host(view)
-    u = generator.standard_normal(base.shape)
+    u = np.asarray(generator.standard_normal(base.shape))
     u /= np.linalg.norm(u)
     h = STEP * max(1.0, float(np.linalg.norm(base)) / math.sqrt(base.size))
 
@@ -191,7 +191,7 @@ def _report(name: str, problem: str, drawn: Sequence[Direction], redraw: bool) -
     if problem:
         message = f"{name}: {problem}"
     elif worst > TOLERANCE:
-        message = f"{name}: {_diagnosis(counted[errors.index(worst)], counted)}"
+        message = f"{name}: {_diagnosis(next(d for d, e in zip(counted, errors, strict=True) if e > TOLERANCE), counted)}"
     elif lost:
         advice = "" if redraw else ": check at another point"
         message = f"{name}: no derivative in {', '.join(lost)} along any of {DRAWS} directions{advice}"
@@ -202,19 +202,19 @@ def _report(name: str, problem: str, drawn: Sequence[Direction], redraw: bool) -
     )
 
 
-def _diagnosis(worst: Direction, counted: Sequence[Direction]) -> str:
-    """The worst direction, and what all directions of its tensor have in common."""
+def _diagnosis(wrong: Direction, counted: Sequence[Direction]) -> str:
+    """The first direction that is wrong, and what all directions of its tensor have in common."""
     text = (
-        f"the gradient in {worst.tensor} is wrong: backward gives {worst.analytic:.6g} along a random "
-        f"direction, finite differences {worst.numeric:.6g} "
-        f"(relative error {worst.error:.1e}, tolerance {TOLERANCE:g})"
+        f"the gradient in {wrong.tensor} is wrong: backward gives {wrong.analytic:.6g} along a random "
+        f"direction, finite differences {wrong.numeric:.6g} "
+        f"(relative error {wrong.error:.1e}, tolerance {TOLERANCE:g})"
     )
-    same = [d for d in counted if d.tensor == worst.tensor]
+    same = [d for d in counted if d.tensor == wrong.tensor]
     if not all(math.isfinite(d.analytic) and math.isfinite(d.numeric) for d in same):
         return f"{text}; a value is not finite"
     if all(d.analytic == 0.0 for d in same):
         return f"{text}; backward gives zero in every direction"
     ratios = [d.analytic / d.numeric for d in same if d.numeric]
     if ratios and max(ratios) - min(ratios) < 1e-4 * abs(ratios[0]):
-        return f"{text}; it is {ratios[0]:.4g} times too large in every direction"
+        return f"{text}; in every direction backward gives {ratios[0]:.4g} times the right value"
     return text

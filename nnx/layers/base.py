@@ -145,8 +145,10 @@ class Layer:
     def initialize(self, generator: Any) -> None:
         """Draw initial values into the views."""
         assert self.arena is not None
-        for name, value in self.initial_values(generator).items():
-            getattr(self, name)[...] = self.arena.backend.asarray(value, self.arena.dtype)
+        backend = self.arena.backend
+        with backend.hold():
+            for name, value in self.initial_values(generator).items():
+                getattr(self, name)[...] = backend.asarray(value, self.arena.dtype)
 
     def build(self, inputs: int | None = None, *, device: Any = None, dtype: Any = "float32") -> Layer:
         """Give a layer used alone its own arena and initial values; a network does this for its layers.

@@ -95,6 +95,7 @@ class Plan:
     ) -> None:
         self.arena = arena
         self.backend = arena.backend
+        self._hold = arena.backend.hold()
         self.keep = keep
         self._groups = _group(layers[:-1] if without_last else layers, fuse)
         self._inputs = layers[0].inputs
@@ -176,13 +177,14 @@ class Plan:
                 f"x of shape {tuple(x.shape)} does not fit {first!r}, which takes (rows, {self._inputs})"
             )
         step = self.arena.step
-        for layer, cache in steps:
-            cache.x = x
-            cache.training = training
-            cache.step = step
-            cache.row = row
-            layer.forward_into(x, cache.y, cache)
-            x = cache.y
+        with self._hold:
+            for layer, cache in steps:
+                cache.x = x
+                cache.training = training
+                cache.step = step
+                cache.row = row
+                layer.forward_into(x, cache.y, cache)
+                x = cache.y
         self._current = steps
         return x
 
@@ -209,11 +211,12 @@ class Plan:
                 f"dy of shape {tuple(dy.shape)} does not fit the output of {steps[-1][0]!r}, "
                 f"{tuple(steps[-1][1].y.shape)}"
             )
-        for index in range(len(steps) - 1, -1, -1):
-            layer, cache = steps[index]
-            dx = cache.dx if index > 0 or input_gradient else None
-            layer.backward_into(dy, dx, cache)
-            dy = dx
+        with self._hold:
+            for index in range(len(steps) - 1, -1, -1):
+                layer, cache = steps[index]
+                dx = cache.dx if index > 0 or input_gradient else None
+                layer.backward_into(dy, dx, cache)
+                dy = dx
         return dy
 
     def outputs(self) -> list[tuple[Layer, Array]]:

@@ -1,0 +1,79 @@
+"""What each override of the NumPy backend saves over the plain form in ``nnx/backends/base.py``.
+
+Run by hand:  python benchmarks/operations.py
+
+The arrays are those of the deep autoencoder's widest layer (256 × 512) and of its 1.15 million parameters;
+plain and overridden forms alternate, medians are printed.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+import numpy as np
+
+from nnx.backends.base import Backend
+from nnx.backends.numpy_backend import NumpyBackend
+
+ROWS, INPUTS, UNITS, PARAMETERS = 256, 784, 512, 1_150_000
+
+
+def cases() -> dict[str, Callable[[Backend], Any]]:
+    """One call of each overridden operation, by name."""
+    generator = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray[Any, Any]:
+        return generator.standard_normal(shape).astype(np.float32)
+
+    data, x, W, b = draw(10 * ROWS, INPUTS), draw(ROWS, INPUTS), draw(INPUTS, UNITS), draw(UNITS)
+    y, dy, dz, dx = draw(ROWS, UNITS), draw(ROWS, UNITS), draw(ROWS, UNITS), draw(ROWS, INPUTS)
+    dW, db, target = draw(INPUTS, UNITS), draw(UNITS), generator.random((ROWS, UNITS)).astype(np.float32)
+    values, gradients, m = draw(PARAMETERS), draw(PARAMETERS), draw(PARAMETERS)
+    v, value, fault = np.abs(m), np.zeros(1, np.float32), np.zeros(1, np.int64)
+    rows = generator.permutation(len(data))[:ROWS]
+    return {
+        "gather": lambda k: k.gather(data, rows, x),
+        "dense_forward relu": lambda k: k.dense_forward(x, W, b, y, "relu"),
+        "dense_backward relu": lambda k: k.dense_backward(dy, x, W, dW, db, dx, "relu", 0.0, y, dz),
+        "activation_forward tanh": lambda k: k.activation_forward("tanh", dy, y),
+        "activation_forward sigmoid": lambda k: k.activation_forward("sigmoid", dy, y),
+        "activation_backward sigmoid": lambda k: k.activation_backward("sigmoid", dy, None, y, dz),
+        "loss squared_error": lambda k: k.loss("squared_error", target, y, value, dz),
+        "loss binary_cross_entropy_from_logits": lambda k: k.loss(
+            "binary_cross_entropy_from_logits", target, y, value, dz
+        ),
+        "loss categorical_cross_entropy_from_logits": lambda k: k.loss(
+            "categorical_cross_entropy_from_logits", target, y, value, dz
+        ),
+        "sgd_step": lambda k: k.sgd_step(values, gradients, None, fault, 1e-9),
+        "adam_step": lambda k: k.adam_step(values, gradients, m, v, fault, 1e-9, 10),
+        "clip_by_norm": lambda k: k.clip_by_norm([gradients], 1e9),
+        "raise_fault": lambda k: k.raise_fault(value, gradients, fault, 1),
+    }
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """Wall time of one call."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+@click.command()
+@click.option("--rounds", default=30, show_default=True)
+def main(rounds: int) -> None:
+    """Print a table."""
+    plain, fast = Backend(), NumpyBackend()
+    click.echo(f"{'operation':45} {'plain ms':>9} {'numpy ms':>9} {'ratio':>6}")
+    for name, call in cases().items():
+        pairs = [(seconds(lambda: call(plain)), seconds(lambda: call(fast))) for _ in range(rounds)]  # noqa: B023
+        slow, quick = (statistics.median(side) * 1e3 for side in zip(*pairs, strict=True))
+        click.echo(f"{name:45} {slow:9.3f} {quick:9.3f} {slow / quick:6.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""An autoencoder: an image of 784 numbers through a code of 64 and back, without any label.
+
+Run it:  python examples/autoencoder.py [EPOCHS]
+
+Saves the network to ``autoencoder.safetensors`` (examples/svm.py takes it from there) and draws the loss,
+the reconstructions and the codes into ``figures/``. Where there is no MNIST, scikit-learn's 8×8 digits stand in.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import nnx
+from nnx import datasets, reports
+
+
+def build(features: int, hidden: int, code: int) -> nnx.Network:
+    """Encoder and decoder as one network; its first three layers encode."""
+    network = nnx.Network(
+        [
+            nnx.Dense(features, hidden, initializer="he_normal"), nnx.ReLU(),
+            nnx.Dense(code, initializer="he_normal"),
+            nnx.Dense(hidden, initializer="he_normal"), nnx.ReLU(),
+            nnx.Dense(features), nnx.Sigmoid(),
+        ],
+        seed=0,
+    )  # fmt: skip
+    network.code = 3  # saved with the network, so that others know where the code is
+    return network
+
+
+def main(epochs: int = 20) -> None:
+    data = datasets.load("auto", on_fallback=print)
+    hidden, code = (512, 64) if data.name == "mnist" else (64, 16)
+    x, x_test, batch_size = data.x_train, data.x_test, 128
+    network = build(data.features, hidden, code)
+    print(network.summary())
+
+    steps = epochs * -(-len(x) // batch_size)
+    history = network.fit(
+        x,
+        x,  # the target is the image itself
+        loss=nnx.BinaryCrossEntropy(),
+        optimizer=nnx.Adam(nnx.Cosine(1e-3, steps)),
+        epochs=epochs,
+        batch_size=batch_size,
+        validation=(x_test, x_test),
+        metrics=["mse"],
+        callbacks=[nnx.Progress()],
+    )
+    network.save("autoencoder.safetensors", metadata={"dataset": data.name})
+
+    shown = x_test[:10]
+    assert data.image_shape is not None
+    figures = {
+        "loss": reports.learning_curve(history),
+        "reconstructions": reports.reconstructions(shown, network.predict(shown), data.image_shape),
+        "codes": reports.code_map(network[: network.code].predict(x_test[:2000]), data.y_test[:2000]),
+    }
+    for name, figure in figures.items():
+        print(reports.save_figure(figure, f"figures/autoencoder_{name}.png"))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,47 @@
+"""Choosing where a network runs: the CPU, a GPU, or whichever there is.
+
+Run it:  python examples/choosing_a_backend.py
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+import nnx
+
+
+def build(device: str | None = None) -> nnx.Network:
+    return nnx.Network([nnx.Dense(8, 4), nnx.Tanh(), nnx.Dense(1)], device=device, seed=0)
+
+
+def main() -> None:
+    # What can run here, and why the rest cannot.
+    for status in nnx.available():
+        print(f"{status.name:6s} {status.device:6s} {'usable' if status.usable else 'not usable'}: {status.detail}")
+
+    # Stated for one network. The same seed gives the same initial weights on every device.
+    x = np.random.default_rng(0).normal(size=(5, 8))
+    expected = build("cpu").predict(x)
+
+    # "auto" takes the GPU where one works; a network says which device it really got.
+    network = build("auto")
+    print(f"auto became {network.device} ({network.backend.name})")
+    assert np.allclose(network.predict(x), expected, atol=1e-5)
+
+    # The default of networks built within the block; NNX_DEVICE=gpu in the environment is the default's default.
+    with nnx.use("numpy"):
+        print(f"within the block: {build().backend.name}")
+
+    # "gpu" never falls back in silence: where there is none, the error says what is missing.
+    try:
+        network.to("gpu")
+    except nnx.DeviceError as error:
+        print(f"no GPU: {error}")
+    else:
+        # Parameters, running statistics and optimizer state have moved; predict takes and gives NumPy arrays.
+        assert np.allclose(network.predict(x), expected, atol=1e-5)
+        print(f"moved to {network.device}, and back to {network.to('cpu').device}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""A layer of one's own, checked against finite differences, trained, saved and loaded.
+
+Run it:  python examples/custom_layer.py [EPOCHS]
+
+`Maxout` (Goodfellow et al., 2013) takes the largest of each group of neighbouring inputs. `Scale` multiplies
+every input by a trained factor. Both run on every backend, because they use the backend's own array
+functions (``cache.backend.xp``) and write where they are told.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import nnx
+from nnx import datasets
+from nnx.layers import Cache
+
+
+class Scale(nnx.Layer):
+    """y = x ∘ s; ds = Σ_rows dy ∘ x, dx = dy ∘ s."""
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """One factor for each input: becomes ``self.factor`` and its gradient ``self.dfactor``."""
+        assert self.inputs is not None
+        return {"factor": (self.inputs,)}
+
+    def initial_values(self, generator: Any) -> dict[str, Any]:
+        """Drawn on the host, so that every device starts from the same numbers."""
+        return {"factor": generator.uniform(0.5, 1.5, self.inputs)}
+
+    def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
+        """Write y; what backward needs again (``cache.x``, ``cache.y``) is kept by the network's plan."""
+        y[...] = x * self.factor
+
+    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+        """Overwrite the gradient; dx is None where nobody needs it (the first layer)."""
+        self.dfactor[...] = cache.backend.xp.sum(dy * cache.x, axis=0)
+        if dx is not None:
+            dx[...] = dy * self.factor
+
+
+class Maxout(nnx.Layer):
+    """y_j = max of the j-th group of `pieces` inputs; its gradient goes to the largest."""
+
+    def __init__(self, pieces: int = 2) -> None:
+        super().__init__()
+        self.pieces = pieces
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, by which a saved network is built again."""
+        return {"pieces": self.pieces}
+
+    def width(self, inputs: int) -> int:
+        """The number of outputs: one for each group."""
+        if inputs % self.pieces:
+            raise nnx.ConfigurationError(f"Maxout: {inputs} inputs cannot be grouped by {self.pieces}")
+        return inputs // self.pieces
+
+    def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
+        """Write y, of shape (rows, groups)."""
+        y[...] = cache.backend.xp.max(x.reshape(*y.shape, self.pieces), axis=2)
+
+    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+        """Where two pieces are equally large, both get the gradient: a kink, which the check leaves out."""
+        if dx is not None:
+            groups = cache.x.reshape(*dy.shape, self.pieces)
+            dx[...] = ((groups == cache.y[:, :, None]) * dy[:, :, None]).reshape(dx.shape)
+
+
+class Forgetful(Scale):
+    """`Scale` with a mistake in it: the factor is missing from dx."""
+
+    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+        """Wrong on purpose."""
+        super().backward_into(dy, None, cache)
+        if dx is not None:
+            dx[...] = dy
+
+
+def main(epochs: int = 20) -> None:
+    for layer in (Scale(), Maxout(2), Forgetful()):
+        print(nnx.gradcheck.check(layer, inputs=6).message)
+
+    data = datasets.load_digits()
+    network = nnx.Network([Scale(), nnx.Dense(64, 128), Maxout(2), nnx.Dense(10), nnx.Softmax()], seed=0)
+    network.fit(
+        data.x_train,
+        data.y_train,
+        loss=nnx.CategoricalCrossEntropy(),
+        optimizer=nnx.Adam(1e-3),
+        epochs=epochs,
+        validation=(data.x_test, data.y_test),
+        metrics=["accuracy"],
+        callbacks=[nnx.Progress(every=5)],
+    )
+
+    network.save("custom_layer.safetensors")  # layers are found by their class's name when it is loaded
+    again = nnx.load("custom_layer.safetensors")
+    assert (again.predict(data.x_test) == network.predict(data.x_test)).all()
+    print(again.summary())
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

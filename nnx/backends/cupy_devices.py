@@ -1,0 +1,102 @@
+"""GPUs as CUDA sees them: how many, which, made current, and what they are."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import cupy
+
+from nnx.backends.cupy_errors import GpuError, explain, version
+from nnx.errors import DeviceError
+
+
+def device_count() -> int:
+    """How many GPUs CUDA sees.
+
+    Raises
+    ------
+    DeviceError
+        If there is none, no driver, or a driver that is too old.
+    """
+    try:
+        return int(cupy.cuda.runtime.getDeviceCount())
+    except Exception as error:
+        raise explained(error, "gpu") from error
+
+
+def explained(error: Exception, device: str) -> DeviceError:
+    """`error` as one line, whatever it is."""
+    try:
+        driver = int(cupy.cuda.runtime.driverGetVersion())
+    except Exception:  # asked for only to improve a message
+        driver = None
+    known = explain(error, device, driver)
+    if known is not None:
+        return known
+    text = " ".join(str(error).split())
+    return GpuError(
+        f"CuPy cannot use {device} ({type(error).__name__}: {text[:160]})",
+        "check the installation with python -c 'import cupy; cupy.show_config()', or choose device cpu",
+    )
+
+
+class Hold:
+    """Makes a device current, and CuPy's errors readable; may be entered again, and from any thread."""
+
+    def __init__(self, index: int) -> None:
+        self._device = cupy.cuda.Device(index)  # keeps what it puts back on a stack for each thread
+        self._name = f"gpu:{index}"
+
+    def __enter__(self) -> None:
+        self._device.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self._device.__exit__(kind, error, trace)
+        if isinstance(error, Exception) and not isinstance(error, DeviceError):
+            known = explain(error, self._name)
+            if known is not None:
+                raise known from error
+
+
+def memory() -> dict[str, int]:
+    """Bytes on the current device: used and reserved by CuPy's pool, free and in all."""
+    pool = cupy.get_default_memory_pool()
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return {
+        "pool_used": int(pool.used_bytes()),
+        "pool_total": int(pool.total_bytes()),
+        "device_free": int(free),
+        "device_total": int(total),
+    }
+
+
+def hardware(index: int) -> dict[str, Any]:
+    """A GPU's name, compute capability and memory in bytes."""
+    properties = cupy.cuda.runtime.getDeviceProperties(index)
+    return {
+        "name": bytes(properties["name"]).decode(),
+        "compute_capability": f"{properties['major']}.{properties['minor']}",
+        "memory_bytes": int(properties["totalGlobalMem"]),
+    }
+
+
+def versions() -> dict[str, str]:
+    """CuPy's version, its CUDA runtime's, and the newest CUDA that the driver supports."""
+    runtime = cupy.cuda.runtime
+    return {
+        "cupy": str(cupy.__version__),
+        "cuda_runtime": version(int(runtime.runtimeGetVersion())),
+        "cuda_driver": version(int(runtime.driverGetVersion())),
+    }
+
+
+def describe(index: int) -> str:
+    """A GPU and the software that drives it, in one line."""
+    gpu, software = hardware(index), versions()
+    tf32 = ", TF32 on (CUPY_TF32)" if os.environ.get("CUPY_TF32", "0") not in ("", "0") else ""
+    return (
+        f"{gpu['name']}, compute capability {gpu['compute_capability']}, "
+        f"{gpu['memory_bytes'] / 2**30:.1f} GiB, CuPy {software['cupy']}, CUDA {software['cuda_runtime']}, "
+        f"driver for CUDA {software['cuda_driver']}{tf32}"
+    )

@@ -1,0 +1,199 @@
+"""Keras's side of the comparison: ``python -m nnx.experiments.compare.keras_worker FOLDER cpu|gpu graph|xla``.
+
+Everything is Keras's own: its layers, losses, optimizers, schedules and train step. A final sigmoid before a
+cross-entropy is left to ``from_logits=True``, the fused form that nnx's `fit` uses as well.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nnx.experiments.compare.protocol import Gate, HostArray, Job, Line, Store, batches, orders, serve
+
+JIT = sys.argv[3:] == ["xla"]
+ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
+PREDICT_ROWS = 1024
+
+
+def build(store: Store, job: Job) -> tuple[Any, int | None]:
+    """The compiled model with the job's weights, and how many of its layers encode."""
+    keras.config.set_floatx(job["dtype"])
+    layers: list[Any] = []
+    code = None
+    for position, layer in enumerate(job["network"]["layers"]):
+        if position == job["network"]["code"]:
+            code = len(layers)
+        if layer["kind"] == "Dense":
+            layers.append(keras.layers.Dense(layer["config"]["units"]))
+        else:
+            layers[-1].activation = keras.activations.get(ACTIVATIONS[layer["kind"]])
+    logits = job["loss"]["kind"] == "BinaryCrossEntropy"
+    if logits:
+        layers[-1].activation = keras.activations.linear
+    model = keras.Sequential([keras.Input((job["network"]["inputs"],)), *layers])
+    values = store.weights(job)
+    names = [f"dense_{i + 1}" for i in range(len(layers))]
+    model.set_weights([values[f"{name}.{part}"] for name in names for part in ("W", "b")])
+    model.compile(optimizer=optimizer(job), loss=loss(job), jit_compile=JIT)
+    return model, code
+
+
+def loss(job: Job) -> Any:
+    """Keras's loss for nnx's."""
+    if job["loss"]["kind"] == "BinaryCrossEntropy":
+        return keras.losses.BinaryCrossentropy(from_logits=True)
+    if job["loss"]["reduction"] != "sum_over_features":
+        return keras.losses.MeanSquaredError()
+    return lambda y, p: keras.ops.sum(keras.ops.square(p - y), axis=-1)
+
+
+def optimizer(job: Job) -> Any:
+    """Keras's optimizer and schedule for nnx's; both have the same defaults."""
+    rate = job["optimizer"]["schedule"]
+    schedule = rate["learning_rate"]
+    if rate["kind"] == "Cosine":
+        schedule = keras.optimizers.schedules.CosineDecay(schedule, rate["steps"])
+    return {"Adam": keras.optimizers.Adam, "SGD": keras.optimizers.SGD}[job["optimizer"]["kind"]](schedule)
+
+
+def steps(line: Line, store: Store, job: Job) -> dict[str, Any]:
+    """The loss of each step, by `train_on_batch`."""
+    model, _ = build(store, job)
+    x, y = store.data(job)
+    found, seconds = [], []
+    for rows in batches(job):
+        batch, target = tf.constant(x[rows]), tf.constant(y[rows])
+        began = time.perf_counter()
+        found.append(float(model.train_on_batch(batch, target)))
+        seconds.append(time.perf_counter() - began)
+    return {"arrays": store.write(job["out"], losses=np.array(found)), "seconds": float(np.median(seconds))}
+
+
+class Parts(keras.callbacks.Callback):  # type: ignore[misc]
+    """Stops at the gate after each epoch."""
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self.gate = gate
+        self.losses: list[float] = []
+        self.seen = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Everything is ready."""
+        self.gate.open()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Note the first step."""
+        if not self.seen:
+            self.seen = True
+            float(logs["loss"])  # waits for the device
+            self.gate.first_step()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Note the mean loss, and stop."""
+        self.losses.append(float(logs["loss"]))
+        self.gate.stop(self.losses[-1])
+
+
+def pipeline(job: Job, x: HostArray) -> Any:
+    """An autoencoder's batches: row numbers in nnx's order, gathered and prefetched by tf.data.
+
+    On this machine's kind it is as fast as `train_on_batch` and faster than `fit` on NumPy arrays.
+    """
+    with tf.device("CPU"):
+        images = tf.constant(x)
+        rows = tf.data.Dataset.from_tensor_slices(orders(job, job["epochs"]))
+
+    def gathered(numbers: Any) -> Any:
+        batch = tf.gather(images, numbers)
+        return batch, batch
+
+    numbers = rows.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(job["batch_size"]))
+    return numbers.map(gathered).prefetch(2)
+
+
+def fit(model: Any, line: Line, store: Store, job: Job) -> list[float]:
+    """Train by `fit` on a tf.data pipeline, an epoch a part; the mean loss of each epoch."""
+    parts = Parts(Gate(line))
+    x, _ = store.data(job)
+    model.fit(
+        pipeline(job, x), epochs=job["epochs"], steps_per_epoch=-(-job["rows"] // job["batch_size"]),
+        verbose=0, shuffle=False, callbacks=[parts],
+    )  # fmt: skip
+    return parts.losses
+
+
+def by_hand(model: Any, line: Line, store: Store, job: Job) -> list[float]:
+    """Train by `train_on_batch` on the whole of a small set; the losses to keep."""
+    x, y = (tf.constant(array) for array in store.data(job))
+    gate, kept = Gate(line), []
+    gate.open()
+    for epoch in range(job["epochs"]):
+        value = float(model.train_on_batch(x, y))
+        if epoch == 0:
+            gate.first_step()
+        if epoch % job["keep"] == 0:
+            kept.append(value)
+        if (epoch + 1) % job["part_epochs"] == 0 or epoch + 1 == job["epochs"]:
+            gate.stop(value)
+    return kept
+
+
+def train(line: Line, store: Store, job: Job) -> dict[str, Any]:
+    """Train for all epochs, in parts; then predict, and encode where there is a code."""
+    model, code = build(store, job)
+    full_batch = job["batch_size"] == job["rows"]
+    losses = (by_hand if full_batch else fit)(model, line, store, job)
+    test = store.array(job["test"], job["dtype"])
+    predictions = predict(model, test)
+    if job["loss"]["kind"] == "BinaryCrossEntropy":
+        predictions = np.asarray(keras.ops.sigmoid(predictions))
+    arrays = {"losses": np.array(losses), "predictions": predictions}
+    if job["codes"]:
+        encoder = keras.Sequential([keras.Input((job["network"]["inputs"],)), *model.layers[:code]])
+        arrays["codes"] = predict(encoder, store.array(job["x"], job["dtype"]))
+        arrays["test_codes"] = predict(encoder, test)
+    return {"arrays": store.write(job["out"], **arrays)}
+
+
+def predict(model: Any, x: HostArray) -> HostArray:
+    """The model's output for host data."""
+    return np.asarray(model.predict(x, batch_size=PREDICT_ROWS, verbose=0))
+
+
+def fit_epochs(line: Line, store: Store, job: Job) -> dict[str, Any]:
+    """Seconds an epoch of `fit` on the whole of a small set, after one that compiles."""
+    model, _ = build(store, job)
+    x, y = store.data(job)
+    model.fit(x, y, batch_size=job["batch_size"], epochs=1, verbose=0)
+    began = time.perf_counter()
+    model.fit(x, y, batch_size=job["batch_size"], epochs=job["epochs"], verbose=0)
+    return {"seconds": (time.perf_counter() - began) / job["epochs"]}
+
+
+def main() -> None:
+    """Serve the parent."""
+    line = Line()
+    threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    about = {
+        "gpus": len(tf.config.list_physical_devices("GPU")),
+        "versions": {"keras": keras.__version__, "tensorflow": tf.__version__},
+    }
+    serve(Path(sys.argv[1]), {"steps": steps, "train": train, "fit_epochs": fit_epochs}, about, line)
+
+
+if __name__ == "__main__":
+    main()

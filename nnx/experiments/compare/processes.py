@@ -1,0 +1,219 @@
+"""The parent's side of the comparison: processes, their environment, and training in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx.errors import ConfigurationError, DeviceError, NnxError
+from nnx.experiments.compare.protocol import HostArray, Job
+
+ROOM = "nnx.experiments.compare"
+SIDES = ("nnx", "keras", "keras_xla")
+NAMES = {"nnx": "nnx", "keras": "Keras", "keras_xla": "Keras XLA"}
+THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
+)  # fmt: skip
+
+
+def require_keras() -> None:
+    """Refuse in one line where Keras or TensorFlow is not installed.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    missing = [name for name in ("tensorflow", "keras") if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"the comparison needs {' and '.join(missing)}: pip install 'nnx-arrays[compare]'"
+        )
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def environment(threads: int, gpu: bool) -> dict[str, str]:
+    """What every worker runs in: as many threads, the same devices, nothing printed by TensorFlow."""
+    values = dict(os.environ) | dict.fromkeys(THREADS, str(threads))
+    values |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "PYTHONUNBUFFERED": "1"}
+    if not gpu:
+        values["CUDA_VISIBLE_DEVICES"] = ""
+    # The worker must find this very nnx, installed or not.
+    here = str(Path(__file__).resolve().parents[3])
+    values["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [values.get("PYTHONPATH")])])
+    return values
+
+
+def import_seconds(module: str, repeats: int, variables: dict[str, str]) -> float:
+    """The median time that ``import module`` takes in a fresh process.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be imported.
+    """
+    code = f"import time; t = time.perf_counter(); import {module}; print('\\n', time.perf_counter() - t)"
+    found = []
+    for _ in range(repeats):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise ConfigurationError(
+                f"{module} is installed but cannot be imported ({reason}): pip install 'nnx-arrays[compare]'"
+            )
+        found.append(float(done.stdout.split()[-1]))
+    return float(np.median(found))
+
+
+class Worker:
+    """One process with one framework."""
+
+    def __init__(self, side: str, folder: Path, arguments: Sequence[str], variables: dict[str, str]) -> None:
+        self.side, self.folder = side, folder
+        self._errors = folder / f"{side}.err"
+        module = f"{ROOM}.nnx_worker" if side == "nnx" else f"{ROOM}.keras_worker"
+        with self._errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module, str(folder), *arguments],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=variables, text=True,
+            )  # fmt: skip
+        self.doing = "starting"
+        self.about = self.expect("hello")
+
+    def send(self, message: Job) -> None:
+        """A job, or a wave through the gate."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # its end is told by `expect`, with the reason
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
+
+    def expect(self, event: str) -> dict[str, Any]:
+        """The worker's next event.
+
+        Raises
+        ------
+        NnxError
+            If it failed or ended; the text says at what, and why.
+        """
+        assert self.process.stdout is not None
+        text = self.process.stdout.readline()
+        if not text:
+            status = self.process.wait()
+            lines = self._errors.read_text(errors="replace").strip().splitlines()
+            reason = f": {lines[-1].strip()}" if lines else ""
+            raise NnxError(
+                f"{NAMES[self.side]}'s process ended with status {status} while {self.doing}{reason}; "
+                "nothing was compared: mend that and run again"
+            )
+        message: dict[str, Any] = json.loads(text)
+        if message["event"] == "error":
+            raise NnxError(f"{NAMES[self.side]} failed while {self.doing}: {message['message']}")
+        if message["event"] != event:
+            raise NnxError(f"{NAMES[self.side]} said {message['event']} while {self.doing}, not {event}")
+        return message
+
+    def start(self, job: Job) -> None:
+        """Hand it a job."""
+        self.doing = f"doing {job['task']} of {job['name']}"
+        self.send(job | {"out": f"{job['name']}-{job['task']}-{self.side}"})
+
+    def finish(self) -> tuple[dict[str, Any], dict[str, HostArray]]:
+        """The end of a job: what it says, and its arrays."""
+        message = self.expect("done")
+        if "arrays" not in message:
+            return message, {}
+        path = self.folder / f"{message['arrays']}.npz"
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        path.unlink()
+        return message, arrays
+
+    def close(self) -> None:
+        """Let it end, and make sure that it has."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+@contextmanager
+def workers(folder: Path, device: str, variables: dict[str, str]) -> Iterator[dict[str, Worker]]:
+    """One process for nnx, one for Keras's default graph, one for Keras compiled by XLA.
+
+    Raises
+    ------
+    DeviceError
+        If a GPU was asked for and TensorFlow sees none.
+    """
+    gpu = device.startswith("gpu")
+    started: dict[str, Worker] = {}
+    where = "gpu" if gpu else "cpu"
+    arguments = {"nnx": [device], "keras": [where, "graph"], "keras_xla": [where, "xla"]}
+    try:
+        for side in SIDES:
+            started[side] = Worker(side, folder, arguments[side], variables)
+        if gpu and not started["keras"].about["gpus"]:
+            raise DeviceError(
+                "nnx was asked to run on the GPU, but TensorFlow sees none: "
+                "pip install 'tensorflow[and-cuda]', or choose --device cpu"
+            )
+        yield started
+    finally:
+        for worker in started.values():
+            worker.close()
+
+
+def each(started: dict[str, Worker], job: Job) -> dict[str, tuple[dict[str, Any], dict[str, HostArray]]]:
+    """The same job for one framework after the other."""
+    found = {}
+    for side, worker in started.items():
+        worker.start(job)
+        found[side] = worker.finish()
+    return found
+
+
+def in_turn(started: dict[str, Worker], job: Job, parts: int) -> dict[str, dict[str, Any]]:
+    """Train in turn, a part each: a busy moment of the machine then falls on all.
+
+    Returns
+    -------
+    dict of dict
+        For each side: ``seconds`` of each part, ``first_step_seconds``, and the job's arrays.
+    """
+    for worker in started.values():
+        worker.start(job)
+        worker.expect("ready")
+    found: dict[str, dict[str, Any]] = {side: {"seconds": []} for side in started}
+    for _ in range(parts):
+        for side, worker in started.items():
+            worker.send({"go": True})
+            part = worker.expect("part")
+            found[side]["seconds"].append(part["seconds"])
+            found[side]["first_step_seconds"] = part["first_step_seconds"]
+    for side, worker in started.items():
+        worker.send({"go": True})
+        found[side] |= worker.finish()[1]
+    return found

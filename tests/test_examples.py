@@ -1,0 +1,125 @@
+"""Every example runs as a user would run it: in a process of its own, warnings being errors."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+
+# What each is run with (few epochs, steps or rows), a pattern its output must hold, and the figures it draws.
+SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
+    "xor.py": (("2000",), r"0 xor 1 = 1, predicted 0\.9", {"xor_loss", "xor_surface"}),
+    "hand_written_loop.py": (("1001",), r"epoch  1000  loss 0\.0[\s\S]*loss per image", set()),
+    "custom_layer.py": (("5",), r"Forgetful\(\): the gradient in x is wrong[\s\S]*val_accuracy 0\.[89]", set()),
+    "choosing_a_backend.py": ((), r"numpy +cpu +usable", set()),
+    "compare.py": (("20",), r"largest relative difference of the losses over 20 steps: \d", set()),
+}
+CHAINED = {"autoencoder.py", "svm.py"}  # the second takes the network that the first saved
+
+
+def environment(data: Path | None = None) -> dict[str, str]:
+    """The tests' own environment, without network, and without MNIST unless it is given."""
+    settings = {name: value for name, value in os.environ.items() if name != "NNX_DATA_DIR"}
+    settings |= {"NNX_OFFLINE": "1", "NNX_DEVICE": "cpu", "MPLBACKEND": "agg"}
+    settings["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    if data is not None:
+        return settings | {"NNX_DATA_DIR": str(data)}
+    return settings | {"NNX_CACHE_DIR": "no-such-cache"}
+
+
+def run(name: str, arguments: tuple[str, ...], folder: Path, settings: dict[str, str]) -> str:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{name} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def figures(folder: Path) -> set[str]:
+    """Names of the PNG files drawn, each checked to be one."""
+    found = list((folder / "figures").glob("*"))
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in found)
+    return {path.stem for path in found}
+
+
+def test_every_example_is_run_here():
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {*SCRIPTS, *CHAINED, "notebook.py"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.keras) if name == "compare.py" else name for name in SCRIPTS],
+)
+def test_script(name: str, tmp_path: Path):
+    if name == "compare.py" and importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed: pip install 'nnx-arrays[compare]'")
+    arguments, expected, drawn = SCRIPTS[name]
+    output = run(name, arguments, tmp_path, environment())
+    assert re.search(expected, output), output
+    assert figures(tmp_path) == drawn
+
+
+DRAWN = {
+    "autoencoder_loss", "autoencoder_reconstructions", "autoencoder_codes", "svm_confusion", "svm_predictions"
+}  # fmt: skip
+
+
+def autoencoder_and_svm(folder: Path, settings: dict[str, str], epochs: str, rows: str) -> tuple[str, float]:
+    output = run("autoencoder.py", (epochs,), folder, settings)
+    match = re.search(r"test accuracy (0\.\d+)", run("svm.py", (rows,), folder, settings))
+    assert match
+    assert figures(folder) == DRAWN
+    return output, float(match[1])
+
+
+@pytest.mark.mnist
+def test_autoencoder_and_svm_on_mnist(tmp_path: Path, mnist_directory: Path):
+    output, accuracy = autoencoder_and_svm(tmp_path, environment(mnist_directory), "1", "2000")
+    assert "instead of MNIST" not in output
+    assert accuracy > 0.9
+
+
+def test_autoencoder_and_svm_on_the_digits_that_stand_in(tmp_path: Path):
+    output, accuracy = autoencoder_and_svm(tmp_path, environment(), "5", "1437")
+    assert "8×8 digits instead of MNIST" in output
+    assert accuracy > 0.9
+
+
+def test_notebook_runs_cell_by_cell(tmp_path: Path):
+    missing = [name for name in ("jupytext", "nbclient", "ipykernel") if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not installed: pip install 'nnx-arrays[test]'")
+    # In a process of its own: the kernel's client and this suite disagree about warnings.
+    script = (
+        "import jupytext, nbclient, sys\n"
+        "notebook = jupytext.read(sys.argv[1])\n"
+        "nbclient.NotebookClient(notebook, timeout=280).execute()\n"
+        "jupytext.write(notebook, 'executed.ipynb')\n"
+    )
+    settings = environment() | {"EPOCHS": "5", "SVM_ROWS": "1437", "IPYTHONDIR": str(tmp_path / "ipython")}
+    del settings["MPLBACKEND"]  # the notebook's own, which shows figures beneath their cells
+    command = [sys.executable, "-c", script, str(EXAMPLES / "notebook.py")]
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+    import json
+
+    cells = json.loads((tmp_path / "executed.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 5
+    printed = "".join("".join(output.get("text", "")) for output in outputs)
+    match = re.search(r"test accuracy from 1437 training codes: (0\.\d+)", printed)
+    assert match
+    assert float(match[1]) > 0.9
+
+
+def test_notebook_runs_as_a_script(tmp_path: Path):
+    settings = environment() | {"EPOCHS": "1", "SVM_ROWS": "500"}
+    assert "test accuracy from 500 training codes" in run("notebook.py", (), tmp_path, settings)
