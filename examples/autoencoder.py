@@ -3,7 +3,7 @@
 Run it:  python examples/autoencoder.py [EPOCHS]
 
 Saves the network to ``autoencoder.safetensors`` (examples/svm.py takes it from there) and draws the loss,
-the reconstructions and the codes into ``figures/``. Where there is no MNIST, scikit-learn's 8×8 digits stand in.
+the reconstructions and the codes into ``figures/``. Without MNIST, scikit-learn's 8×8 digits stand in.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def build(features: int, hidden: int, code: int) -> nnx.Network:
 
 def main(epochs: int = 20) -> None:
     data = datasets.load("auto", on_fallback=print)
-    hidden, code = (512, 64) if data.name == "mnist" else (64, 16)
-    x, x_test, batch_size = data.x_train, data.x_test, 128
+    hidden, code, batch_size = (512, 64, 128) if data.name == "mnist" else (64, 16, 16)
+    x, x_test = data.x_train, data.x_test
     network = build(data.features, hidden, code)
     print(network.summary())
 

@@ -17,7 +17,8 @@ def build(device: str | None = None) -> nnx.Network:
 def main() -> None:
     # What can run here, and why the rest cannot.
     for status in nnx.available():
-        print(f"{status.name:6s} {status.device:6s} {'usable' if status.usable else 'not usable'}: {status.detail}")
+        usable = "usable" if status.usable else "not usable"
+        print(f"{status.name:6s} {status.device:6s} {usable}: {status.detail}")
 
     # Stated for one network. The same seed gives the same initial weights on every device.
     x = np.random.default_rng(0).normal(size=(5, 8))
@@ -28,7 +29,7 @@ def main() -> None:
     print(f"auto became {network.device} ({network.backend.name})")
     assert np.allclose(network.predict(x), expected, atol=1e-5)
 
-    # The default of networks built within the block; NNX_DEVICE=gpu in the environment is the default's default.
+    # The default of networks built within the block; NNX_DEVICE in the environment sets it for all others.
     with nnx.use("numpy"):
         print(f"within the block: {build().backend.name}")
 

@@ -1,4 +1,4 @@
-"""nnx beside Keras: the same autoencoder, initial weights and batches; are the losses the same?
+"""nnx beside Keras: the same autoencoder, initial weights and batches, and so the same losses.
 
 Run it:  python examples/compare.py [STEPS]      (needs TensorFlow: pip install 'nnx-arrays[compare]')
 

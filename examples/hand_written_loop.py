@@ -44,10 +44,9 @@ def full_batch(epochs: int) -> None:
 def mini_batches(epochs: int) -> None:
     """A small autoencoder, its squared error summed over an image's pixels, gradient descent by batches."""
     images = datasets.load_digits().x_train
-    network = nnx.Network(
-        [nnx.Dense(64, 32), nnx.ReLU(), nnx.Dense(16), nnx.Dense(32), nnx.ReLU(), nnx.Dense(64), nnx.Sigmoid()],
-        seed=0,
-    )
+    encoder = [nnx.Dense(64, 32), nnx.ReLU(), nnx.Dense(16)]
+    decoder = [nnx.Dense(32), nnx.ReLU(), nnx.Dense(64), nnx.Sigmoid()]
+    network = nnx.Network(encoder + decoder, seed=0)
     loss, optimizer = nnx.MeanSquaredError(reduction="sum_over_features"), nnx.SGD(0.05)
 
     generator = np.random.default_rng(0)

@@ -24,6 +24,7 @@
 # ## Imports
 
 # %%
+# ruff: noqa: D100
 import os
 
 import matplotlib.pyplot as plt

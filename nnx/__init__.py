@@ -11,6 +11,7 @@ from nnx.errors import (
     DeviceError,
     FileFormatError,
     NnxError,
+    OutputError,
     TrainingError,
 )
 from nnx.layers import (
@@ -82,6 +83,7 @@ __all__ = [
     "Network",
     "NnxError",
     "Optimizer",
+    "OutputError",
     "Progress",
     "RMSprop",
     "ReLU",

@@ -217,7 +217,8 @@ class BinaryCrossEntropy(_CrossEntropy):
         super().check_targets(y, features)
         if y.size and (y.min() < 0.0 or y.max() > 1.0):
             raise DataError(
-                f"BinaryCrossEntropy: targets must lie in [0, 1], found [{float(y.min()):g}, {float(y.max()):g}]"
+                "BinaryCrossEntropy: targets must lie in [0, 1], "
+                f"found [{float(y.min()):g}, {float(y.max()):g}]"
             )
 
 
@@ -244,8 +245,8 @@ class CategoricalCrossEntropy(_CrossEntropy):
                 raise DataError(f"CategoricalCrossEntropy: labels must be integers, not {y.dtype}")
             if y.size and (y.min() < 0 or y.max() >= features):
                 raise DataError(
-                    f"CategoricalCrossEntropy: labels must lie in [0, {features - 1}] for {features} classes, "
-                    f"found [{int(y.min())}, {int(y.max())}]"
+                    f"CategoricalCrossEntropy: labels must lie in [0, {features - 1}] for {features} "
+                    f"classes, found [{int(y.min())}, {int(y.max())}]"
                 )
             return
         super().check_targets(y, features)

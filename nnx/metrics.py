@@ -79,7 +79,8 @@ def get(metric: str | Metric) -> tuple[str, Metric]:
 def _decide(y: HostArray) -> HostArray:
     if y.ndim == 1 or y.shape[1] == 1:
         return (y.reshape(len(y)) >= 0.5).astype(np.int64)
-    return np.argmax(y, axis=1)
+    largest: HostArray = np.argmax(y, axis=1)
+    return largest
 
 
 def _same(y_true: HostArray, y_pred: HostArray) -> HostArray:

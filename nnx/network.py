@@ -14,7 +14,7 @@ from nnx import checkpoints, initializers, training
 from nnx.backends import Array, Backend, resolve
 from nnx.callbacks import Callback, History
 from nnx.errors import ConfigurationError, DataError
-from nnx.layers import Layer, Plan, from_config
+from nnx.layers import Layer, Plan, from_config, stack
 from nnx.losses import Loss
 from nnx.metrics import Metric
 from nnx.optimizers import Optimizer
@@ -68,7 +68,7 @@ class Network:
         seed: int | None = None,
         fuse: bool = True,
     ) -> None:
-        self.layers = _expand(layers)
+        self.layers = stack.expand(layers)
         self._backend = resolve(device)
         self.dtype = _dtype(dtype)
         if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0):
@@ -80,7 +80,7 @@ class Network:
         self._arena: Arena | None = None
         self._parent: Network | None = None
         self._prepare_plans()
-        _name(self.layers)
+        stack.name(self.layers)
         if self.layers[0].inputs is not None:
             self.build(self.layers[0].inputs)
         for layer in self.layers:
@@ -109,7 +109,7 @@ class Network:
                     f"x has {inputs} features, but {self.layers[0]!r} of this network takes {self.inputs}"
                 )
             return self
-        kept = [_values(layer) for layer in self.layers]
+        kept = [stack.values(layer) for layer in self.layers]
         width = inputs
         for layer in self.layers:
             width = layer.connect(width)
@@ -198,7 +198,7 @@ class Network:
         return plan
 
     def training_plan(self, loss: Loss) -> tuple[Plan, str]:
-        """The plan that `fit` runs and the loss's kind: fused with the last activation where both allow it."""
+        """The plan that `fit` runs, and the loss's kind: fused with the last activation where it can be."""
         kind = loss.fused.get(self.layers[-1].kind) if self.fuse else None
         return self.plan("training", without_last=kind is not None), kind or loss.kind
 
@@ -417,17 +417,13 @@ class Network:
 
     def summary(self) -> str:
         """A table of the layers, their widths and parameters."""
-        rows = [("layer", "kind", "outputs", "parameters")]
+        width = max(len(layer.name) for layer in self.layers)
+        lines = [f"{'layer':{width}}  {'outputs':>8}  {'parameters':>12}"]
         for layer in self.layers:
-            width = "?" if layer.outputs is None else str(layer.outputs)
+            outputs = "?" if layer.outputs is None else str(layer.outputs)
             count = f"{layer.parameter_count():,}" if layer.arena is not None else "?"
-            rows.append(
-                (layer.name, type(layer).__name__, width, count + ("" if layer.trainable else " frozen"))
-            )
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        lines = ["  ".join(cell.ljust(w) if i < 2 else cell.rjust(w)
-                           for i, (cell, w) in enumerate(zip(row, widths, strict=True))) for row in rows]  # fmt: skip
-        lines.insert(1, "-" * len(lines[0]))
+            frozen = "" if layer.trainable else "  frozen"
+            lines.append(f"{layer.name:{width}}  {outputs:>8}  {count:>12}{frozen}")
         total = f"{self.parameter_count():,} parameters" if self._arena is not None else "not built"
         return "\n".join([*lines, f"{total}, {self.dtype.name}, {self.device} ({self.backend.name})"])
 
@@ -500,7 +496,8 @@ class Network:
         """
         backend = resolve(device)
         weights, config = checkpoints.read(path)
-        return checkpoints.fitted(path, lambda: cls.from_config(config, backend), weights)
+        network: Network = checkpoints.fitted(path, lambda: cls.from_config(config, backend), weights)
+        return network
 
     def __getstate__(self) -> dict[str, Any]:
         if self._parent is not None:
@@ -540,38 +537,3 @@ def _host_rows(x: Any) -> HostArray:
     if rows.dtype.kind not in "fiub":
         raise DataError(f"x must hold numbers, not {rows.dtype}")
     return rows
-
-
-def _expand(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Shorthands split into their layers; each checked to be a layer that is free."""
-    if isinstance(layers, Layer) or not isinstance(layers, Sequence) or not layers:
-        raise ConfigurationError("a network takes a list of at least one layer")
-    expanded: list[Layer] = []
-    for position, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise ConfigurationError(f"layer {position} is not an nnx layer but {layer!r}")
-        if layer.owned or any(layer is other for other in expanded):
-            raise ConfigurationError(
-                f"{layer!r} already belongs to a network: build a second layer, or copy() the network"
-            )
-        expanded.extend(layer.expand())
-    return tuple(expanded)
-
-
-def _name(layers: Sequence[Layer]) -> None:
-    counts: dict[str, int] = {}
-    for index, layer in enumerate(layers):
-        kind = type(layer).__name__.lower()
-        counts[kind] = counts.get(kind, 0) + 1
-        layer.name, layer.index = f"{kind}_{counts[kind]}", index
-
-
-def _values(layer: Layer) -> dict[str, HostArray] | None:
-    """The values of a layer that was built alone, on the host; None for a layer without any yet."""
-    if layer.arena is None:
-        return None
-    to_numpy = layer.arena.backend.to_numpy
-    return {
-        name: to_numpy(getattr(layer, name)).copy()
-        for name in (*layer.parameter_shapes(), *layer.state_shapes())
-    }

@@ -73,7 +73,7 @@ class Arena:
         self.slots: dict[str, Array] = {}
         self._owner: object | None = None
         self._optimized: dict[tuple[int, int], list[Optimized]] = {}
-        self._pad = max(ALIGNMENT // dtype.itemsize, 1)
+        self._pad: int = max(ALIGNMENT // dtype.itemsize, 1)
         self._offsets: list[int] = []
         size, state_size = 0, 0
         for layer in self.layers:

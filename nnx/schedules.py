@@ -86,7 +86,7 @@ class Cosine(Schedule):
 
 
 class Warmup(Schedule):
-    """A linear rise over `steps` in front of another schedule: η(t) = after(0) (t + 1) / steps, then after(t − steps).
+    """A linear rise in front of another schedule: η(t) = after(0) (t + 1) / steps, then after(t − steps).
 
     Parameters
     ----------

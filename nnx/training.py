@@ -38,11 +38,12 @@ class Samples:
         return len(self.x)
 
     def split(self, fraction: float) -> tuple[Samples, Samples]:
-        """The first rows for training, the last `fraction` for validation (before any shuffle, as in Keras)."""
+        """The first rows for training, the last `fraction` for validation, before any shuffle as in Keras."""
         kept = len(self) - round(len(self) * fraction)
         if not 0.0 < fraction < 1.0 or not 0 < kept < len(self):
             raise ConfigurationError(
-                f"validation={fraction!r} leaves no rows on one side of {len(self)}: give a fraction in (0, 1)"
+                f"validation={fraction!r} leaves no rows on one side of {len(self)}: "
+                "give a fraction in (0, 1)"
             )
         weights = self.weights
         return (

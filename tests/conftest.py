@@ -16,6 +16,8 @@ import pytest  # noqa: E402
 from nnx.backends import Backend, resolve  # noqa: E402
 from nnx.errors import DeviceError  # noqa: E402
 
+pytest.register_assert_rewrite("contract")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -23,6 +25,12 @@ ROOT = Path(__file__).resolve().parents[1]
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is fetched; a test that talks to a local server undoes this."""
     monkeypatch.setenv("NNX_OFFLINE", "1")
+
+
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU for whatever names no device, also where a GPU would be the default."""
+    monkeypatch.setenv("NNX_DEVICE", "cpu")
 
 
 @pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])

@@ -50,6 +50,10 @@ def saved(tmp_path):
     return made, path
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
 def rewritten(path: Path, **changes):
     """The file with parts of its description replaced and the checksum set right again."""
     weights, header = load_file(path), described(path)
@@ -154,7 +158,7 @@ def test_saving_twice_replaces_the_file_and_leaves_nothing_beside_it(saved, tmp_
     made[0].W[...] = 1.0
     made.save(path)
     assert (nnx.load(path)[0].W == 1.0).all()
-    assert os.listdir(tmp_path) == [path.name]
+    assert names(tmp_path) == [path.name]
 
 
 # -------------------------------------------------------------------- damaged
@@ -165,11 +169,13 @@ def loads_or_refuses(path: Path, expected: dict[str, bytes]) -> bool:
     try:
         back = nnx.load(path, device="cpu")
     except nnx.FileFormatError as error:
-        assert path.name in str(error)
-        assert "\n" not in str(error)
-        return True
-    assert {name: value.tobytes() for name, value in back.weights().items()} == expected
-    return False
+        text = str(error)
+    else:
+        assert {name: value.tobytes() for name, value in back.weights().items()} == expected
+        return False
+    assert path.name in text
+    assert "\n" not in text
+    return True
 
 
 def test_a_file_cut_anywhere_is_refused(saved):
@@ -233,7 +239,6 @@ def test_another_version_is_refused_by_name(version, saved):
     "change",
     [
         {"inputs": 7},
-        {"inputs": None},
         {"inputs": "six"},
         {"inputs": -6},
         {"inputs": 10**15},
@@ -305,7 +310,7 @@ def refused(made, path, match="cannot write"):
 
 def test_a_folder_that_is_missing_is_named(tmp_path):
     refused(network(), tmp_path / "none" / "m.safetensors")
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_a_file_in_place_of_a_folder_is_named(tmp_path):
@@ -317,7 +322,7 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path):
 def test_a_folder_in_place_of_the_file_is_named(tmp_path):
     (tmp_path / "m.safetensors").mkdir()
     refused(network(), tmp_path / "m.safetensors")
-    assert os.listdir(tmp_path) == ["m.safetensors"]
+    assert names(tmp_path) == ["m.safetensors"]
 
 
 @pytest.mark.parametrize("step", ["open", "replace"])
@@ -333,7 +338,7 @@ def test_a_disk_that_refuses_leaves_the_older_file(step, saved, monkeypatch, tmp
         patch.setattr(Path, step, refuse)
         refused(made, path, match="No space left on device")
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == [path.name]
+    assert names(tmp_path) == [path.name]
 
 
 FULL_DISK = """
@@ -359,12 +364,10 @@ def test_a_disk_that_fills_while_writing_leaves_the_older_file(tmp_path):
     )
     assert f"cannot write {path}" in done.stdout
     assert checkpoints.read_metadata(path) == {"first": True}
-    assert os.listdir(tmp_path) == [path.name]
+    assert names(tmp_path) == [path.name]
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write into any folder"
-)
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write into any folder")
 def test_a_read_only_folder_is_named(tmp_path):
     tmp_path.chmod(0o500)
     try:
@@ -376,10 +379,10 @@ def test_a_read_only_folder_is_named(tmp_path):
 def test_metadata_that_json_cannot_hold_is_refused_before_writing(tmp_path):
     with pytest.raises(nnx.ConfigurationError, match="metadata"):
         network().save(tmp_path / "m.safetensors", {"array": np.zeros(3)})
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_a_network_without_weights_is_not_saved(tmp_path):
     with pytest.raises(nnx.ConfigurationError, match="input width"):
         nnx.Network([nnx.Dense(3)]).save(tmp_path / "m.safetensors")
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []

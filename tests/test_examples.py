@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ EXAMPLES = ROOT / "examples"
 SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "xor.py": (("2000",), r"0 xor 1 = 1, predicted 0\.9", {"xor_loss", "xor_surface"}),
     "hand_written_loop.py": (("1001",), r"epoch  1000  loss 0\.0[\s\S]*loss per image", set()),
-    "custom_layer.py": (("5",), r"Forgetful\(\): the gradient in x is wrong[\s\S]*val_accuracy 0\.[89]", set()),
+    "custom_layer.py": (("5",), r"Forgetful\(\): the gradient in x is wrong[\s\S]*val_accuracy 0\.9", set()),
     "choosing_a_backend.py": ((), r"numpy +cpu +usable", set()),
     "compare.py": (("20",), r"largest relative difference of the losses over 20 steps: \d", set()),
 }
@@ -87,15 +88,15 @@ def test_autoencoder_and_svm_on_mnist(tmp_path: Path, mnist_directory: Path):
 
 
 def test_autoencoder_and_svm_on_the_digits_that_stand_in(tmp_path: Path):
-    output, accuracy = autoencoder_and_svm(tmp_path, environment(), "5", "1437")
+    output, accuracy = autoencoder_and_svm(tmp_path, environment(), "10", "1437")
     assert "8×8 digits instead of MNIST" in output
     assert accuracy > 0.9
 
 
 def test_notebook_runs_cell_by_cell(tmp_path: Path):
-    missing = [name for name in ("jupytext", "nbclient", "ipykernel") if importlib.util.find_spec(name) is None]
-    if missing:
-        pytest.skip(f"{', '.join(missing)} not installed: pip install 'nnx-arrays[test]'")
+    for package in ("jupytext", "nbclient", "ipykernel"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'nnx-arrays[test]'")
     # In a process of its own: the kernel's client and this suite disagree about warnings.
     script = (
         "import jupytext, nbclient, sys\n"
@@ -108,8 +109,6 @@ def test_notebook_runs_cell_by_cell(tmp_path: Path):
     command = [sys.executable, "-c", script, str(EXAMPLES / "notebook.py")]
     done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-
-    import json
 
     cells = json.loads((tmp_path / "executed.ipynb").read_text())["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", [])]

@@ -6,7 +6,6 @@ into a `Backend`; `use` sets the default; `available` says what can run here and
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import difflib
 import functools
@@ -16,11 +15,14 @@ import platform
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnx.backends import cupy_errors
 from nnx.backends.base import Array, Backend
 from nnx.errors import ConfigurationError, DeviceError
+
+if TYPE_CHECKING:
+    from nnx.backends.cupy_backend import CupyBackend
 
 __all__ = ["Array", "Backend", "DeviceStatus", "available", "default_device", "resolve", "use"]
 
@@ -43,11 +45,11 @@ class DeviceStatus:
         ``"cpu"``, ``"gpu:0"``, … or ``"gpu"`` where none was found.
     usable : bool
     detail : str
-        Versions and hardware where usable, else the reason.
+        Versions and hardware where usable, else the reason and the remedy, in one line.
     versions : dict of str to str
         Of the libraries and the driver, as far as they are known.
     remedy : str
-        What mends it; empty where usable.
+        What mends it, alone; empty where usable.
     hardware : dict
         A GPU's name, compute capability and memory in bytes.
     """
@@ -66,7 +68,7 @@ def default_device() -> str:
     return _default.get() or os.environ.get("NNX_DEVICE") or "auto"
 
 
-class use(contextlib.ContextDecorator):  # noqa: N801 - reads as a statement: nnx.use("gpu")
+class use:  # noqa: N801 - reads as a statement: nnx.use("gpu")
     """Set the default device, for good or for a ``with`` block.
 
     The default is read when a network is built and never later; it is a context variable, so threads and
@@ -124,7 +126,11 @@ def resolve(device: str | Backend | None = None) -> Backend:
     """
     if isinstance(device, Backend):
         return device
-    kind, index = _parse(default_device() if device is None else device)
+    if device is None:
+        where = "" if _default.get() else " in NNX_DEVICE"
+        kind, index = _parse(default_device(), where)
+    else:
+        kind, index = _parse(device)
     if kind == "auto":
         return _automatic()
     if kind in ("gpu", "cupy"):
@@ -153,18 +159,20 @@ def available() -> Iterator[DeviceStatus]:
 
 
 def _unusable(device: str, error: DeviceError) -> DeviceStatus:
-    reason, remedy = getattr(error, "reason", str(error)), getattr(error, "remedy", "")
-    return DeviceStatus("cupy", device, False, reason, dict(cupy_errors.installed()), remedy)
+    remedy = getattr(error, "remedy", "")
+    return DeviceStatus("cupy", device, False, str(error), dict(cupy_errors.installed()), remedy)
 
 
-def _parse(device: str) -> tuple[str, int]:
+def _parse(device: str, where: str = "") -> tuple[str, int]:
     text = device.strip().lower() if isinstance(device, str) else ""
     match = re.fullmatch(r"(?P<kind>[a-z]+)(:(?P<index>\d{1,3}))?", text)
     if match and match["kind"] in DEVICES and (match["index"] is None or match["kind"] in ("gpu", "cupy")):
         return match["kind"], int(match["index"] or 0)
     near = difflib.get_close_matches(text, DEVICES, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigurationError(f"unknown device {device!r}: choose from {', '.join(DEVICES)} or gpu:N{hint}")
+    raise ConfigurationError(
+        f"unknown device {device!r}{where}: choose from {', '.join(DEVICES)} or gpu:N{hint}"
+    )
 
 
 @functools.cache
@@ -188,8 +196,9 @@ def _cupy_module() -> Any:
 
 
 @functools.cache
-def _cupy(index: int) -> Any:
-    return _cupy_module().CupyBackend(index)
+def _cupy(index: int) -> CupyBackend:
+    backend: CupyBackend = _cupy_module().CupyBackend(index)
+    return backend
 
 
 def _automatic() -> Backend:

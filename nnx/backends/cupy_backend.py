@@ -122,8 +122,8 @@ class CupyBackend(Backend):
             on_gpu = x.__dlpack_device__()[0] not in CPU_DEVICES
         if on_gpu:
             raise DeviceError(
-                f"a {type(x).__module__.partition('.')[0]} array on a GPU was given to {self.device}: make it "
-                "CuPy's first (cupy.from_dlpack(x)), or bring it to the host"
+                f"a {type(x).__module__.partition('.')[0]} array on a GPU was given to {self.device}: make "
+                "it CuPy's first (cupy.from_dlpack(x)), or bring it to the host"
             )
         return cupy.asarray(numpy.ascontiguousarray(x, dtype=dtype))
 
@@ -137,7 +137,8 @@ class CupyBackend(Backend):
 
     def gather(self, source: Array, indices: Array, out: Array) -> Array:
         """One launch."""
-        return cupy.take(source, indices, axis=0, out=out)
+        cupy.take(source, indices, axis=0, out=out)
+        return out
 
     def erf(self, x: Array) -> Array:
         """See `Backend.erf`."""
@@ -173,9 +174,9 @@ class CupyBackend(Backend):
         """Two launches: the product goes straight into y; one kernel adds the bias and applies f."""
         cupy.dot(x, W, out=y)  # dot, not matmul: less work on the host for the same cuBLAS call
         if kind == "softmax":
-            kernels.elementwise("identity_bias")(b, 0.0, y)
+            kernels.elementwise("identity_bias")(y, b, 0.0, y)
             return self.activation_forward(kind, y, y)
-        kernels.elementwise(f"{kind}_bias")(b, alpha, y)
+        kernels.elementwise(f"{kind}_bias")(y, b, alpha, y)
         return y
 
     def dense_backward(
@@ -236,10 +237,11 @@ class CupyBackend(Backend):
 
     def dropout(self, x: Array, y: Array, rate: float, key: int, row: int = 0) -> Array:
         """One launch, in 32-bit integers: the mask of `Backend.dropout`, bit for bit."""
-        return kernels.elementwise("dropout")(
+        kernels.elementwise("dropout")(
             x, x.shape[1], row & 0xFFFFFFFF, key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF,
             min(int(rate * 2**32), 0xFFFFFFFF), 1.0 / (1.0 - rate), y,
         )  # fmt: skip
+        return y
 
     # ------------------------------------------------------------------ losses
 
@@ -371,7 +373,8 @@ class CupyBackend(Backend):
 
     def clip_by_value(self, gradients: Array, limit: float) -> Array:
         """In place."""
-        return cupy.clip(gradients, -limit, limit, out=gradients)
+        cupy.clip(gradients, -limit, limit, out=gradients)
+        return gradients
 
     def raise_fault(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
         """One launch; the host is told at the end of the epoch, when it reads `fault`."""

@@ -346,7 +346,9 @@ def elementwise_sources() -> dict[str, tuple[str, str, str, str]]:
     for kind, (forward, backward) in ACTIVATIONS.items():
         sources[f"{kind}_forward"] = ("T x, T alpha", "T y", f"y = {forward};", PREAMBLE)
         sources[f"{kind}_backward"] = ("T dy, T x, T y, T alpha", "T dx", f"dx = {backward};", PREAMBLE)
-        sources[f"{kind}_bias"] = ("T b, T alpha", "T y", f"const T x = y + b; y = {forward};", PREAMBLE)
+        sources[f"{kind}_bias"] = (
+            "T product, T b, T alpha", "T y", f"const T x = product + b; y = {forward};", PREAMBLE,
+        )  # fmt: skip
     return sources
 
 

@@ -9,42 +9,53 @@ from typing import Any
 import click
 import numpy as np
 
+from nnx.cli import options
 from nnx.cli.console import say
 from nnx.errors import ConfigurationError
 
 FORMATS = (".npy", ".csv")
 
+HELP = """{what} the rows of INPUT.
 
-def _command(name: str, help_text: str) -> Callable[[Any], click.Command]:
+MODEL is a run's folder or a .safetensors file. INPUT is a .npy, .npz, .csv or IDX file (gzipped or plain) of
+numbers as the network was trained on, one row a sample; bytes, as images have them, are divided by 255.
+
+\b
+Examples:
+  nnx {name} runs/NAME t10k-images-idx3-ubyte.gz --out out.npy
+  nnx {name} model.safetensors rows.csv --out out.csv"""
+
+
+def _command(name: str, what: str) -> Callable[[Any], click.Command]:
     """The arguments these commands share."""
+    existing = click.Path(path_type=Path, exists=True)
 
     def decorate(function: Any) -> click.Command:
         for option in (
-            click.option("--device", default=None, help="auto, cpu, gpu, gpu:N, numpy or cupy."),
-            click.option(
-                "--out", required=True, type=click.Path(path_type=Path), help="A .npy or .csv file."
-            ),
-            click.argument("input", type=click.Path(path_type=Path)),
-            click.argument("model", type=click.Path(path_type=Path)),
-        ):
+            options.device,
+            click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
+                         metavar="FILE", help="A .npy or .csv file to write."),
+            click.argument("input", type=existing),
+            click.argument("model", type=existing),
+        ):  # fmt: skip
             function = option(function)
-        example = f"\n\n\\b\nExample:\n  nnx {name} runs/NAME digits.npy --out {name}.npy"
-        return click.command(name=name, help=help_text + example)(function)
+        text = HELP.format(what=what, name=name)
+        return click.command(name=name, help=text, short_help=f"{what} rows of a file.")(function)
 
     return decorate
 
 
-@_command("encode", "The codes that the autoencoder MODEL gives the rows of INPUT (npy, npz, csv or IDX).")
+@_command("encode", "Write the codes that an autoencoder gives")
 def encode(model: Path, input: Path, out: Path, device: str | None) -> None:
-    """See the help text."""
+    """The encoder alone."""
     from nnx.experiments.svm import encoder_of
 
     _apply(model, input, out, device, encoder_of)
 
 
-@_command("reconstruct", "What the autoencoder MODEL makes of the rows of INPUT (npy, npz, csv or IDX).")
+@_command("reconstruct", "Write what an autoencoder makes of")
 def reconstruct(model: Path, input: Path, out: Path, device: str | None) -> None:
-    """See the help text."""
+    """The whole autoencoder."""
     from nnx.experiments.svm import encoder_of
 
     def whole(network: Any, features: int) -> Any:
@@ -54,9 +65,9 @@ def reconstruct(model: Path, input: Path, out: Path, device: str | None) -> None
     _apply(model, input, out, device, whole)
 
 
-@_command("predict", "The outputs of the network MODEL for the rows of INPUT (npy, npz, csv or IDX).")
+@_command("predict", "Write the outputs of a network for")
 def predict(model: Path, input: Path, out: Path, device: str | None) -> None:
-    """See the help text."""
+    """Any network."""
     _apply(model, input, out, device, lambda network, features: network)
 
 
@@ -65,17 +76,18 @@ def _apply(
 ) -> None:
     from nnx import datasets
     from nnx.experiments.result import model_path
-    from nnx.files import replacing
+    from nnx.files import make_folder, replacing
     from nnx.network import load
 
     if out.suffix.lower() not in FORMATS:
         raise ConfigurationError(f"--out {out}: the name must end in {' or '.join(FORMATS)}")
     network = load(model_path(model), device=device)
-    x = datasets.load_arrays(source)
+    x = datasets.load_arrays(source, dtype=network.dtype)
     result = choose(network, x.shape[1]).predict(x)
+    make_folder(out.parent)
     with replacing(out) as temporary, temporary.open("wb") as file:
         if out.suffix.lower() == ".npy":
             np.save(file, result, allow_pickle=False)
         else:
-            np.savetxt(file, result, delimiter=",", fmt="%.9g")
+            np.savetxt(file, result, delimiter=",", fmt="%.9g" if result.dtype == np.float32 else "%.17g")
     say(f"{out}: {result.shape[0]} rows of {result.shape[1]}")

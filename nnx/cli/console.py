@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +15,9 @@ import click
 
 from nnx.callbacks import Callback, Progress, Run
 
-PLAIN_LINES = 20  # at most about as many progress lines where there is no terminal
+PLAIN_LINES = 20  # progress lines at most where there is no terminal
+PLAIN_WIDTH = 110  # of a table in a file or a pipe
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?(%|s|ms|µs|MB|×|/ \d+))?|nan|[-+]?inf|-|")
 
 
 def say(message: str, quiet: bool = False) -> None:
@@ -27,19 +32,52 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table to standard output; the first column is aligned left, the others right."""
+    """A table to standard output; columns of numbers are aligned right, columns of text left."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for position, name in enumerate(header):
-        table.add_column(Text(name), justify="left" if position == 0 else "right", overflow="fold")
+    rows = list(rows)
+    measured = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if measured else PLAIN_WIDTH, highlight=False)
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD,
+                  pad_edge=False, show_header=any(header))  # fmt: skip
+    for name, cells in zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True):
+        table.add_column(Text(name), justify="right" if _numeric(cells) else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
+
+
+def _numeric(cells: Sequence[str]) -> bool:
+    """Whether a column holds numbers and nothing else (gaps apart)."""
+    return any(cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
+
+
+class _Messages(logging.Handler):
+    """What the library logs, as notes on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print through `sys.stderr` as it is now: a progress bar puts itself in front of it."""
+        prefix = "note: " if record.levelno >= logging.WARNING else ""
+        say(prefix + record.getMessage())
+
+
+@contextmanager
+def messages(quiet: bool, verbose: bool) -> Iterator[None]:
+    """Show what the library logs: warnings always, what goes on unless quiet, choices where verbose."""
+    library, experiments = logging.getLogger("nnx"), logging.getLogger("nnx.experiments")
+    handler = _Messages()
+    library.addHandler(handler)
+    library.setLevel(logging.INFO if verbose else logging.WARNING)
+    experiments.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        library.removeHandler(handler)
+        library.setLevel(logging.NOTSET)
+        experiments.setLevel(logging.NOTSET)
 
 
 @contextmanager
@@ -53,21 +91,22 @@ def progress(label: str, quiet: bool) -> Iterator[list[Callback]]:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[values]}"),
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=None),
+                   TextColumn("{task.fields[values]}", markup=False),
                    TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
         with Progress(*columns, console=Console(stderr=True)) as bar:
             yield [_Bar(bar, label)]
 
 
 class _Lines(Progress):
-    """Some twenty lines a run, however many epochs it has."""
+    """At most twenty lines a run, however many epochs it has."""
 
     def __init__(self) -> None:
         super().__init__(say)
 
     def on_train_begin(self, run: Run) -> None:
         """Choose how often."""
-        self.every = max(1, run.epochs // PLAIN_LINES)
+        self.every = -(-run.epochs // PLAIN_LINES)
 
 
 class _Bar(Callback):
@@ -84,5 +123,5 @@ class _Bar(Callback):
     def on_epoch_end(self, run: Run) -> None:
         """Move it."""
         if run.epoch % self.every == 0 or run.epoch == run.epochs:
-            values = "  ".join(f"{name} {value:.5g}" for name, value in run.history.last().items())
+            values = "  ".join(f"{name} {value:.5f}" for name, value in run.history.last().items())
             self.bar.update(self.task, completed=run.epoch, values=values)

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from nnx.cli.console import print_table, say
+from nnx.cli import options
+from nnx.cli.console import print_json, print_table, say
 
 _directory = click.option(
-    "--directory", type=click.Path(path_type=Path), default=None,
+    "--directory", type=click.Path(path_type=Path, file_okay=False), default=None,
     help="Where the files are, or shall be; default: NNX_DATA_DIR, else the cache.",
 )  # fmt: skip
 
 
-@click.group()
+@click.group(short_help="Fetch, list and verify data sets.")
 def data() -> None:
-    """Data sets on this machine."""
-
-
-@data.command()
-@_directory
-def fetch(directory: Path | None) -> None:
-    """Fetch MNIST from a mirror, check it, keep it.
+    r"""Data sets on this machine.
 
     \b
-    Example:
+    Examples:
+      nnx data list
       nnx data fetch
+    """
+
+
+@data.command(short_help="Fetch MNIST from a mirror, check it, keep it.")
+@_directory
+def fetch(directory: Path | None) -> None:
+    r"""Fetch MNIST from a mirror, check it, keep it; prints where the files are.
+
+    \b
+    Examples:
+      nnx data fetch
+      nnx data fetch --directory data/mnist
     """
     from nnx import datasets
 
-    say("looking for MNIST …")
-    for path in datasets.fetch_mnist(directory):
+    told: set[str] = set()
+
+    def announce(file: str, received: int, size: int | None) -> None:
+        if file not in told:
+            told.add(file)
+            say(f"fetching {file}" + (f" ({size / 1e6:.1f} MB)" if size else ""))
+
+    for path in datasets.fetch_mnist(directory, progress=announce):
         click.echo(path)
 
 
-@data.command(name="list")
-def list_() -> None:
-    """What there is, and where.
+@data.command(name="list", short_help="What there is, and where.")
+@options.json_flag
+def list_(as_json: bool) -> None:
+    r"""What there is, and where.
 
     \b
     Example:
@@ -45,17 +61,21 @@ def list_() -> None:
     """
     from nnx import datasets
 
+    found = datasets.list_datasets()
+    if as_json:
+        print_json({"datasets": [asdict(status) for status in found]})
+        return
     rows = [
         (s.name, "yes" if s.available else "no", f"{s.size / 1e6:.1f} MB" if s.size else "", s.where, s.note)
-        for s in datasets.list_datasets()
+        for s in found
     ]
     print_table("Data sets", ("name", "here", "size", "where", "note"), rows)
 
 
-@data.command()
+@data.command(short_help="Check the MNIST files byte by byte.")
 @_directory
 def verify(directory: Path | None) -> int:
-    """Check the MNIST files byte by byte; exit status 1 if one is missing or wrong.
+    r"""Check the MNIST files byte by byte; exit status 1 if one is missing or wrong.
 
     \b
     Example:

@@ -15,6 +15,7 @@ import nnx
 from nnx.cli.apply import encode, predict, reconstruct
 from nnx.cli.data import data
 from nnx.cli.devices import devices, gradcheck
+from nnx.cli.options import DEBUG, everywhere
 from nnx.cli.run import run
 from nnx.errors import ConfigurationError, NnxError
 
@@ -27,9 +28,8 @@ class _Terminated(BaseException):
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(nnx.__version__, prog_name="nnx")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
-    """Neural networks with explicit forward and backward passes, on NumPy or CuPy.
+def cli() -> None:
+    r"""Neural networks with explicit forward and backward passes, on NumPy or CuPy.
 
     \b
     Examples:
@@ -37,12 +37,11 @@ def cli(debug: bool) -> None:
       nnx run svm --model runs/NAME       classify its codes
       nnx run compare                     beside Keras, same weights, same batches
     """
-    if debug:
-        os.environ["NNX_DEBUG"] = "1"
 
 
 for command in (run, devices, gradcheck, data, encode, reconstruct, predict):
     cli.add_command(command)
+everywhere(cli, DEBUG)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,31 +57,53 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def _status(arguments: Sequence[str] | None) -> int:
     try:
         status = cli.main(args=arguments, prog_name="nnx", standalone_mode=False)
+        sys.stdout.flush()  # here, where a reader that has gone or a full disk can still be told
         return status if isinstance(status, int) else 0
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "nnx"
+        _show(f"{error.format_message().rstrip('.')}; see {command} --help")
+        return error.exit_code
+    except click.ClickException as error:
+        _show(error.format_message())
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("nnx: interrupted", err=True)
+        _show("interrupted")
         return INTERRUPTED
     except _Terminated:
-        click.echo("nnx: terminated", err=True)
+        _show("terminated")
         return TERMINATED
     except BrokenPipeError:  # the reader of a pipe has gone: nothing is left to say to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
-    except NnxError as error:
-        _show(error)
+    except Exception as error:
+        _drop_output()
+        _show(_explained(error))
         return 2 if isinstance(error, ConfigurationError) else 1
-    except MemoryError as error:
-        _show(NnxError(f"out of memory ({error}): choose a smaller --batch-size"))
-        return 1
 
 
-def _show(error: NnxError) -> None:
+def _drop_output() -> None:
+    """Where standard output cannot be written, drop what it still holds: Python would try again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _explained(error: Exception) -> str:
+    """One line for an error that ends a command."""
+    if isinstance(error, NnxError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error}): choose a smaller --batch-size"
+    if isinstance(error, OSError):
+        return f"the system refused: {error}"
+    return f"a fault of nnx itself, {type(error).__name__}: {error}; --debug shows where"
+
+
+def _show(text: str) -> None:
     if os.environ.get("NNX_DEBUG"):
         traceback.print_exc()
-    text = " ".join(str(error).split())
-    click.echo(f"nnx: {text}", err=True)
+    click.echo(f"nnx: {' '.join(text.split())}", err=True)

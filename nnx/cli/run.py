@@ -2,57 +2,41 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from nnx.cli import show
-from nnx.cli.console import print_json, progress, say
+from nnx.cli import options, show
+from nnx.cli.console import print_json, say
+from nnx.cli.execute import Options, default_folder, execute
 
-EXPERIMENTS = ("xor", "autoencoder", "svm", "compare")
 
-
-@click.group()
+@click.group(short_help="Run an experiment: train, measure, draw.")
 def run() -> None:
-    """Run an experiment: train, measure, draw, keep everything in a folder."""
+    r"""Run an experiment: train, measure, draw, keep everything in a folder.
+
+    The folder holds result.json, history.csv, model.safetensors and figures/.
+
+    \b
+    Examples:
+      nnx run xor
+      nnx run autoencoder --preset best --out runs/best
+      nnx run svm --model runs/best
+    """
 
 
-def _options(*names: str) -> Callable[[Any], Any]:
-    """The options that experiments share, by name, and those of every run."""
-    known = {
-        "dataset": click.option("--dataset", default="auto", show_default=True,
-                                help="auto, mnist or digits; auto takes MNIST where it can be had."),
-        "epochs": click.option("--epochs", type=click.IntRange(min=1), help="Default: the preset's."),
-        "batch_size": click.option("--batch-size", type=click.IntRange(min=1), help="Default: the preset's."),
-    }  # fmt: skip
-    every = (
-        click.option("--device", default=None, help="auto, cpu, gpu, gpu:N, numpy or cupy; default NNX_DEVICE, else auto."),
-        click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
-        click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=None,
-                     help="The run's folder; default runs/<experiment>-<time>."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."),
-        click.option("-q", "--quiet", is_flag=True, help="No progress."),
-        click.option("-v", "--verbose", is_flag=True, help="Say which device was chosen, and why."),
-    )  # fmt: skip
-
-    def decorate(function: Any) -> Any:
-        for option in reversed((*(known[name] for name in names), *every)):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-@run.command()
-@click.option("--preset", default="deep", show_default=True, help="deep or shallow: the reference systems.")
-@_options("epochs")
+@run.command(short_help="Learn XOR with four hidden units.")
+@options.preset("deep", "shallow", text="The reference system whose training this is.")
+@options.epochs
+@options.of_every_run
 def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: int, **common: Any) -> None:
-    """Learn XOR with four hidden units.
+    r"""Learn XOR with four hidden units, 2 → 4 tanh → 1 sigmoid.
+
+    \b
+    deep     standard normal weights, SGD 0.1, 5,000 epochs
+    shallow  Glorot's weights, SGD 0.5, 20,000 epochs
 
     \b
     Examples:
@@ -62,16 +46,23 @@ def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: i
     from nnx.experiments import xor as experiment
 
     config = experiment.Config(preset, epochs, seed, device, dtype)
-    config.chosen()
-    _run("xor", lambda callbacks: experiment.run(config, callbacks), **common)
+    _run("xor", lambda callbacks: experiment.run(config, callbacks), device, **common)
 
 
-@run.command()
-@click.option("--preset", default="deep", show_default=True, help="deep, shallow or best.")
-@_options("dataset", "epochs", "batch_size")
+@run.command(short_help="Train an autoencoder on MNIST.")
+@options.preset("deep", "shallow", "best", text="Its shape and training.")
+@options.dataset
+@options.epochs
+@options.batch_size
+@options.of_every_run
 def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int | None, device: str | None,
                 dtype: str, seed: int, **common: Any) -> None:  # fmt: skip
-    """Train an autoencoder with a code of 64 on MNIST.
+    r"""Train an autoencoder with a code of 64 on MNIST (of 16 on the embedded digits).
+
+    \b
+    deep     784-512-256-128-64 and back, cross-entropy, Adam, 20 epochs
+    shallow  784-128-64 and back, squared error, SGD, 50 epochs
+    best     the smallest error in a few minutes
 
     \b
     Examples:
@@ -81,19 +72,20 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
     from nnx.experiments import autoencoder as experiment
 
     config = experiment.Config(preset, dataset, epochs, batch_size, seed, device, dtype)
-    config.chosen()
-    _run("autoencoder", lambda callbacks: experiment.run(config, callbacks), **common)
+    _run("autoencoder", lambda callbacks: experiment.run(config, callbacks), device, **common)
 
 
-@run.command()
-@click.option(
-    "--model", type=click.Path(), default=None, help="A run's folder or model; else one is trained."
-)
-@click.option("--preset", default="deep", show_default=True, help="The autoencoder to train without --model.")
-@_options("dataset", "epochs", "batch_size")
+@run.command(short_help="Classify digits by an SVM on an autoencoder's codes.")
+@click.option("--model", type=click.Path(exists=True), default=None,
+              help="A run's folder or a model file; without it an autoencoder is trained.")  # fmt: skip
+@options.preset("deep", "shallow", "best", text="The autoencoder to train without --model.")
+@options.dataset
+@options.epochs
+@options.batch_size
+@options.of_every_run
 def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_size: int | None,
         device: str | None, dtype: str, seed: int, **common: Any) -> None:  # fmt: skip
-    """Classify digits by a support-vector machine on an autoencoder's codes.
+    r"""Classify digits by a support-vector machine on an autoencoder's codes, and on PCA's beside it.
 
     \b
     Examples:
@@ -102,22 +94,29 @@ def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_
     """
     from nnx.experiments import svm as experiment
 
+    if model is not None:
+        _refuse_training_options(click.get_current_context())
     config = experiment.Config(model, preset, dataset, epochs, batch_size, seed, device, dtype)
-    config.autoencoder().chosen()
-    _run("svm", lambda callbacks: experiment.run(config, callbacks), **common)
+    _run("svm", lambda callbacks: experiment.run(config, callbacks), device, **common)
 
 
-@run.command()
-@click.option(
-    "--minutes",
-    type=click.FloatRange(min=0.5),
-    default=15.0,
-    show_default=True,
-    help="How long the whole may take.",
-)
-@_options("dataset")
-def compare(minutes: float, dataset: str, device: str | None, dtype: str, seed: int, **common: Any) -> int:  # fmt: skip
-    """Compare with Keras: same weights, same batches, a process each.
+def _refuse_training_options(ctx: click.Context) -> None:
+    for name in ("preset", "epochs", "batch_size", "seed", "dtype"):
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{option} is for training, but --model is trained: leave one out.", ctx)
+
+
+@run.command(short_help="Compare with Keras: same weights, same batches.")
+@click.option("--minutes", type=click.FloatRange(min=0.5), default=15.0, show_default=True,
+              help="About how long the whole may take.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(min=1), metavar="N",
+              help="Of each process; default: every core.")  # fmt: skip
+@options.dataset
+@options.of_every_run
+def compare(minutes: float, threads: int | None, dataset: str, device: str | None, dtype: str, seed: int,
+            **common: Any) -> int:  # fmt: skip
+    r"""Compare with Keras: same weights, same batches, a process each.
 
     Exit status 1 where the loss curves do not agree; no speed-up is then printed.
 
@@ -128,93 +127,59 @@ def compare(minutes: float, dataset: str, device: str | None, dtype: str, seed: 
     """
     from nnx.experiments import compare as experiment
 
-    config = experiment.Config(dataset=dataset, minutes=minutes, seed=seed, device=device, dtype=dtype)
+    config = experiment.Config(
+        dataset=dataset, minutes=minutes, seed=seed, device=device, dtype=dtype, threads=threads
+    )
     quiet = common["quiet"]
     result = _run(
-        "compare", lambda callbacks: experiment.run(config, progress=lambda text: say(text, quiet)), **common
+        "compare", lambda _: experiment.run(config, progress=lambda text: say(text, quiet)), device, **common
     )
     return 0 if result.metrics["agree"] else 1
 
 
-@run.command(name="all")
-@click.option("--preset", default="deep", show_default=True, help="The autoencoder: deep, shallow or best.")
-@_options("dataset")
+@run.command(name="all", short_help="XOR, the autoencoder and the SVM, then a summary.")
+@options.preset("deep", "shallow", "best", text="The autoencoder.")
+@options.dataset
+@options.of_every_run
 def all_(preset: str, dataset: str, device: str | None, dtype: str, seed: int, out: Path | None,
          as_json: bool, quiet: bool, verbose: bool) -> None:  # fmt: skip
-    """XOR, the autoencoder and the SVM on its codes, then one summary.
+    r"""XOR, the autoencoder and the SVM on its codes, a folder each, then one summary.
 
     \b
-    Example:
-      nnx run all --out runs/all
+    Examples:
+      nnx run all
+      nnx run all --preset best --out runs/all
     """
     from nnx.experiments import autoencoder as ae
     from nnx.experiments import svm as classifier
     from nnx.experiments import xor as gate
 
-    folder = out or _default_folder("all")
-    autoencoder_config = ae.Config(preset, dataset, None, None, seed, device, dtype)
-    autoencoder_config.chosen()
-    svm_config = classifier.Config(
-        str(folder / "autoencoder"), preset, dataset, None, None, seed, device, dtype
-    )
+    folder = out or default_folder("all")
+    model = str(folder / "autoencoder")
     jobs: dict[str, Callable[[list[Any]], Any]] = {
         "xor": lambda callbacks: gate.run(gate.Config("deep", None, seed, device, dtype), callbacks),
-        "autoencoder": lambda callbacks: ae.run(autoencoder_config, callbacks),
-        "svm": lambda callbacks: classifier.run(svm_config, callbacks),
+        "autoencoder": lambda callbacks: ae.run(
+            ae.Config(preset, dataset, None, None, seed, device, dtype), callbacks
+        ),
+        "svm": lambda callbacks: classifier.run(
+            classifier.Config(model, dataset=dataset, device=device), callbacks
+        ),
     }
-    results = {name: _execute(name, job, folder / name, quiet, verbose) for name, job in jobs.items()}
+    options_ = Options(device, quiet, verbose)
+    results = {name: execute(name, job, folder / name, options_) for name, job in jobs.items()}
     if as_json:
         print_json({"experiment": "all", "results": {name: r.to_json() for name, r in results.items()}})
-        return
-    show.summary(list(results.values()), folder)
+    else:
+        show.summary(list(results.values()), folder)
 
 
-def _run(
-    name: str, job: Callable[[list[Any]], Any], out: Path | None, as_json: bool, quiet: bool, verbose: bool
-) -> Any:
-    folder = out or _default_folder(name)
-    result = _execute(name, job, folder, quiet, verbose)
+def _run(name: str, job: Callable[[list[Any]], Any], device: str | None, out: Path | None, as_json: bool,
+         quiet: bool, verbose: bool) -> Any:  # fmt: skip
+    """Run one experiment and print its result."""
+    folder = out or default_folder(name)
+    result = execute(name, job, folder, Options(device, quiet, verbose))
     if as_json:
         print_json(result.to_json())
     else:
         show.result(result, folder)
     return result
-
-
-def _execute(name: str, job: Callable[[list[Any]], Any], folder: Path, quiet: bool, verbose: bool) -> Any:
-    """Run one experiment, draw it, and keep it in a folder."""
-    began = time.perf_counter()
-    if verbose:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from nnx import reports
-    from nnx.experiments import RunFolder
-
-    import_seconds = time.perf_counter() - began
-    existed = folder.exists()
-    kept = RunFolder.create(folder)
-    try:
-        with progress(name, quiet) as callbacks:
-            result = job(callbacks)
-    except BaseException:
-        if not existed:
-            _remove_empty(folder)
-        raise
-    for note in result.notes:
-        say(f"note: {note}", quiet)
-    reports.draw(result, folder)
-    result.timing |= {"import_seconds": import_seconds, "total_seconds": time.perf_counter() - began}
-    kept.write(result)
-    return result
-
-
-def _default_folder(name: str) -> Path:
-    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _remove_empty(folder: Path) -> None:
-    """A failed run leaves no folder without contents."""
-    for candidate in (folder, folder.parent):
-        try:
-            candidate.rmdir()
-        except OSError:
-            return

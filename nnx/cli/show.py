@@ -54,7 +54,7 @@ def _autoencoder(outcome: Any) -> None:
         ("test binary cross-entropy", f"{metrics['test_bce']:.5f}"),
         ("PCA of the same size, test MSE per pixel", f"{metrics['pca_test_mse']:.6f}"),
     ]
-    print_table(f"Autoencoder {outcome.preset} on {outcome.dataset}", ("", "nnx"), rows)
+    print_table(f"Autoencoder {outcome.preset} on {outcome.dataset}", ("", ""), rows)
 
 
 def _svm(outcome: Any) -> None:
@@ -85,7 +85,7 @@ def _compare(outcome: Any) -> None:
 def _footer(outcome: Any, folder: Path) -> None:
     timing = outcome.timing
     parts = [f"{outcome.device} ({outcome.backend}, {outcome.dtype}), seed {outcome.seed}"]
-    if "train_seconds" in timing:
+    if timing["steps"]:
         parts.append(
             f"{timing['steps']:.0f} steps in {timing['train_seconds']:.2f} s "
             f"({timing['microseconds_per_step']:.0f} µs each)"

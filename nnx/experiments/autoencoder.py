@@ -12,7 +12,7 @@ import numpy as np
 from nnx import datasets
 from nnx.callbacks import Callback
 from nnx.errors import ConfigurationError, nearest
-from nnx.experiments.result import HostArray, Result, Stopwatch
+from nnx.experiments.result import HostArray, Result, Stopwatch, logger
 from nnx.layers import Dense, ReLU, Sigmoid
 from nnx.losses import BinaryCrossEntropy, Loss, MeanSquaredError
 from nnx.metrics import binary_cross_entropy, mean_squared_error
@@ -22,6 +22,7 @@ from nnx.schedules import Cosine
 
 CODE = 64
 DIGITS_CODE = 16  # of 64 pixels: at 64 the code would hold the image itself
+DATASETS = ("auto", "mnist", "digits")
 DRAWN = 2000  # test codes kept for the map
 
 
@@ -121,7 +122,7 @@ class Config:
 
 
 def widths(preset: Preset, features: int) -> tuple[list[int], int]:
-    """(hidden widths, code) for images of `features` pixels; smaller ones get narrower layers, by the root."""
+    """(hidden widths, code) for images of `features` pixels; narrower for smaller ones, by the root."""
     if features == 784:
         return list(preset.hidden), CODE
     shrink = (features / 784) ** 0.5
@@ -150,9 +151,30 @@ def build(config: Config, features: int = 784) -> Network:
 
 
 def load_data(config: Config, notes: list[str]) -> tuple[datasets.Dataset, float]:
-    """The data set and the seconds it took; a replacement is told in `notes`."""
+    """The data set and the seconds it took; a replacement is logged and told in `notes`.
+
+    Raises
+    ------
+    ConfigurationError
+        If the data set is not one of images.
+    """
+    if config.dataset not in DATASETS:
+        raise ConfigurationError(
+            f"there are no images called {config.dataset!r}{nearest(config.dataset, DATASETS)}"
+        )
+    fetched: set[str] = set()
+
+    def fall_back(message: str) -> None:
+        logger.warning(message)
+        notes.append(message)
+
+    def fetching(file: str, received: int, size: int | None) -> None:
+        if file not in fetched:
+            fetched.add(file)
+            logger.info("fetching %s", file)
+
     began = time.perf_counter()
-    data = datasets.load(config.dataset, dtype=config.dtype, on_fallback=notes.append)
+    data = datasets.load(config.dataset, dtype=config.dtype, on_fallback=fall_back, progress=fetching)
     return data, time.perf_counter() - began
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import time
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from nnx.callbacks import Callback, History, Run
 from nnx.errors import FileFormatError, OutputError
 from nnx.files import make_folder, replacing
 from nnx.network import Network
+
+logger = logging.getLogger("nnx.experiments")
 
 HostArray = np.ndarray[Any, Any]
 RESULT_VERSION = 1
@@ -101,8 +104,8 @@ class RunFolder:
             ) from error
         return cls(folder)
 
-    def write(self, result: Result) -> None:
-        """Write history and model first and the result last: a folder with a result is complete."""
+    def write_training(self, result: Result) -> None:
+        """Write the history and the model, where there are any, and note them in the result's artifacts."""
         if result.history is not None and result.history.epochs:
             result.history.write_csv(self.path / HISTORY_FILE)
             result.artifacts["history"] = HISTORY_FILE
@@ -114,6 +117,9 @@ class RunFolder:
             }
             result.network.save(self.path / MODEL_FILE, description)
             result.artifacts["model"] = MODEL_FILE
+
+    def write(self, result: Result) -> None:
+        """Write the result, after everything else: a folder with a result is complete."""
         result.artifacts["result"] = RESULT_FILE
         with replacing(self.path / RESULT_FILE) as temporary:
             temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n")

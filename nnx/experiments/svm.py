@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from nnx import datasets
+from nnx import checkpoints, datasets
 from nnx.callbacks import Callback
 from nnx.errors import ConfigurationError, DataError
 from nnx.experiments import autoencoder
-from nnx.experiments.result import HostArray, Result, model_path
+from nnx.experiments.result import HostArray, Result, logger, model_path
 from nnx.network import Network, load
 
 CODES_C = 10.0  # on standardized codes, chosen on a part of the training set (docs/results.md)
@@ -48,32 +48,37 @@ class Config:
         return autoencoder.Config(**values)
 
 
-def run(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
+def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Dataset | None = None) -> Result:
     """Encode, standardize, classify; beside the same on PCA's scores.
 
     Metrics: ``accuracy``, ``confusion_matrix`` (rows true, columns predicted), ``pca_accuracy`` and
     ``mcnemar`` (the exact test on the digits that only one of the two gets right).
     """
     notes: list[str] = []
-    data, data_seconds = autoencoder.load_data(config.autoencoder(), notes)
+    data_seconds = 0.0
+    if data is None:
+        data, data_seconds = autoencoder.load_data(config.autoencoder(), notes)
     trained: Result | None = None
     if config.model is None:
         trained = autoencoder.run(config.autoencoder(), callbacks, data)
         assert trained.network is not None
-        network = trained.network
+        network, preset = trained.network, config.preset
     else:
-        network = load(model_path(Path(config.model)), device=config.device)
+        path = model_path(Path(config.model))
+        network = load(path, device=config.device)
+        preset = str(checkpoints.read_metadata(path).get("preset", ""))
     encoder = encoder_of(network, data.features)
     began = time.perf_counter()
     train, test = encoder.predict(data.x_train), encoder.predict(data.x_test)
     encode_seconds = time.perf_counter() - began
+    logger.info("fitting a support-vector machine on %d codes, and one on PCA's scores", len(train))
     began = time.perf_counter()
     predicted, pca_predicted = classify(data, train, test)
     right, pca_right = predicted == data.y_test, pca_predicted == data.y_test
     timing = {"data_seconds": data_seconds} | ({} if trained is None else trained.timing)
     return Result(
         experiment="svm",
-        preset=config.preset if config.model is None else "",
+        preset=preset,
         dataset=data.name,
         device=network.device,
         backend=network.backend.name,
@@ -159,7 +164,7 @@ def confusion(y_true: HostArray, y_pred: HostArray) -> list[list[int]]:
 
 
 def mcnemar(right: HostArray, other: HostArray) -> dict[str, float]:
-    """McNemar's exact test: do two classifiers err equally often?
+    """McNemar's exact test of whether two classifiers err equally often.
 
     Returns
     -------

@@ -191,7 +191,8 @@ def _report(name: str, problem: str, drawn: Sequence[Direction], redraw: bool) -
     if problem:
         message = f"{name}: {problem}"
     elif worst > TOLERANCE:
-        message = f"{name}: {_diagnosis(next(d for d, e in zip(counted, errors, strict=True) if e > TOLERANCE), counted)}"
+        first = next(i for i, error in enumerate(errors) if error > TOLERANCE)
+        message = f"{name}: {_diagnosis(counted[first], counted)}"
     elif lost:
         advice = "" if redraw else ": check at another point"
         message = f"{name}: no derivative in {', '.join(lost)} along any of {DRAWS} directions{advice}"

@@ -26,7 +26,8 @@ def build(store: Store, job: Job) -> tuple[Network, dict[str, Any]]:
     options = {} if job["loss"]["reduction"] is None else {"reduction": job["loss"]["reduction"]}
     rate = dict(job["optimizer"]["schedule"])
     schedule = schedules.Schedule.registry[rate.pop("kind")](**rate)
-    optimizer = {"Adam": optimizers.Adam, "SGD": optimizers.SGD}[job["optimizer"]["kind"]](schedule)
+    kind = {"Adam": optimizers.Adam, "SGD": optimizers.SGD}[job["optimizer"]["kind"]]
+    optimizer = kind(schedule, **job["optimizer"]["options"])
     return network, {"loss": loss(**options), "optimizer": optimizer}
 
 
@@ -78,11 +79,12 @@ def train(line: Line, store: Store, job: Job) -> dict[str, Any]:
     x, y = store.data(job)
     parts = Parts(Gate(line), job["part_epochs"], job["keep"])
     network.fit(x, y, epochs=job["epochs"], batch_size=job["batch_size"], callbacks=[parts], **how)
-    arrays = {"losses": np.array(parts.losses), "predictions": network.predict(store.array(job["test"], job["dtype"]))}
+    test = store.array(job["test"], job["dtype"])
+    arrays = {"losses": np.array(parts.losses), "predictions": network.predict(test)}
     if job["codes"]:
         encoder = network[: network.code]
         arrays["codes"] = encoder.predict(store.array(job["x"], job["dtype"]))
-        arrays["test_codes"] = encoder.predict(store.array(job["test"], job["dtype"]))
+        arrays["test_codes"] = encoder.predict(test)
     return {"arrays": store.write(job["out"], **arrays)}
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,17 +85,21 @@ def import_seconds(module: str, repeats: int, variables: dict[str, str]) -> floa
 class Worker:
     """One process with one framework."""
 
-    def __init__(self, side: str, folder: Path, arguments: Sequence[str], variables: dict[str, str]) -> None:
+    def __init__(self, side: str, folder: Path, argument: str, variables: dict[str, str]) -> None:
         self.side, self.folder = side, folder
         self._errors = folder / f"{side}.err"
         module = f"{ROOM}.nnx_worker" if side == "nnx" else f"{ROOM}.keras_worker"
         with self._errors.open("w") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, str(folder), *arguments],
+                [sys.executable, "-m", module, str(folder), argument],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=variables, text=True,
             )  # fmt: skip
         self.doing = "starting"
-        self.about = self.expect("hello")
+        try:
+            self.about = self.expect("hello")
+        except BaseException:
+            self.close()
+            raise
 
     def send(self, message: Job) -> None:
         """A job, or a wave through the gate."""
@@ -170,8 +174,7 @@ def workers(folder: Path, device: str, variables: dict[str, str]) -> Iterator[di
     """
     gpu = device.startswith("gpu")
     started: dict[str, Worker] = {}
-    where = "gpu" if gpu else "cpu"
-    arguments = {"nnx": [device], "keras": [where, "graph"], "keras_xla": [where, "xla"]}
+    arguments = {"nnx": device, "keras": "graph", "keras_xla": "xla"}
     try:
         for side in SIDES:
             started[side] = Worker(side, folder, arguments[side], variables)

@@ -94,11 +94,11 @@ class Store:
         return (x, x) if job["y"] == job["x"] else (x, self.array(job["y"], job["dtype"])[: job["rows"]])
 
     def weights(self, job: Job) -> dict[str, HostArray]:
-        """The initial weights of a job by nnx's names, ``dense_1.W`` …"""
+        """The initial weights of a job by nnx's names, ``dense_1.W`` and so on."""
         with np.load(self.folder / f"{job['weights']}.npz", allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
 
-    def write(self, name: str, **arrays: HostArray) -> str:
+    def write(self, name: str, **arrays: Any) -> str:
         """Write results as ``<name>.npz``."""
         np.savez(self.folder / f"{name}.npz", **arrays)
         return name

@@ -1,0 +1,129 @@
+"""One experiment from its configuration to a complete folder, or to no folder."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnx import backends
+from nnx.cli.console import messages, progress, say
+
+# The processor time used so far is what starting Python and loading NumPy and nnx took: part of every run.
+_LOADING = time.process_time()
+
+# What an experiment needs later, loaded in one place so that it is timed as import and as nothing else.
+_LIBRARIES = {
+    "xor": ("nnx.reports",),
+    "autoencoder": ("nnx.reports", "sklearn.decomposition"),
+    "svm": (
+        "nnx.reports",
+        "sklearn.decomposition",
+        "sklearn.metrics",
+        "sklearn.pipeline",
+        "sklearn.preprocessing",
+        "sklearn.svm",
+        "scipy.stats",
+        "joblib",
+    ),
+    "compare": ("nnx.reports", "sklearn.svm"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is run.
+
+    Attributes
+    ----------
+    device : str or None
+    quiet, verbose : bool
+    """
+
+    device: str | None
+    quiet: bool
+    verbose: bool
+
+
+def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: Options) -> Any:
+    """Run an experiment, keep its history and model, draw it, and write its result last.
+
+    What can be refused is refused first: a device that is absent, a folder that cannot be written.
+
+    Returns
+    -------
+    Result
+    """
+    began = time.perf_counter()
+    from nnx.experiments import RunFolder
+    from nnx.experiments.result import Stopwatch
+
+    with messages(options.quiet, options.verbose):
+        backend = backends.resolve(options.device)
+    if options.verbose:
+        say(f"device: {backend.device} ({backend.name})")
+    with messages(options.quiet, verbose=False), _nothing_half_written(folder):
+        kept = RunFolder.create(folder)
+        loading = time.perf_counter()
+        for library in _LIBRARIES[name]:
+            importlib.import_module(library)
+        import_seconds = _LOADING + time.perf_counter() - loading
+        with progress(name, options.quiet) as callbacks:
+            result = job(callbacks)
+        kept.write_training(result)
+        _draw(result, folder)
+        result.timing = {
+            "import_seconds": import_seconds,
+            "data_seconds": 0.0,
+            **Stopwatch().timing(),
+            **result.timing,
+            "total_seconds": _LOADING + time.perf_counter() - began,
+        }
+        kept.write(result)
+    return result
+
+
+def _draw(result: Any, folder: Path) -> None:
+    from nnx import reports
+
+    reports.draw(result, folder)
+
+
+def default_folder(name: str) -> Path:
+    """``runs/<experiment>-<time>``, with a number behind it where that is taken."""
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    number, folder = 1, Path("runs") / stem
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{stem}-{number}"
+    return folder
+
+
+@contextmanager
+def _nothing_half_written(folder: Path) -> Iterator[None]:
+    """Where a run fails, remove the folders made for it, unless a trained model is already in them."""
+    from nnx.experiments.result import MODEL_FILE
+
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        if missing and (folder / MODEL_FILE).exists():
+            say(f"the trained model is kept in {folder}")
+        elif missing:
+            shutil.rmtree(folder, ignore_errors=True)
+            _remove_empty(missing[1:])
+        raise
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:  # something else was put there in the meantime
+            return

@@ -1,0 +1,92 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from nnx.errors import nearest
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Name(click.Choice[str]):
+    """One of some names; an unknown one is answered with the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name itself."""
+        if value not in self.choices:
+            self.fail(f"{value!r}{nearest(str(value), self.choices)}", param, ctx)
+        return str(value)
+
+
+def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["NNX_DEBUG"] = "1"  # the environment: processes that a command starts read it too
+
+
+DEBUG = click.Option(
+    ["--debug"],
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_debug,
+    help="Show the traceback of an error.",
+)
+
+
+def everywhere(command: click.Command, option: click.Option) -> None:
+    """Give a command, and all below it, an option."""
+    command.params.append(option)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            everywhere(below, option)
+
+
+device = click.option(
+    "--device",
+    default=None,
+    metavar="DEVICE",
+    help="auto, cpu, gpu, gpu:N, numpy or cupy; default: NNX_DEVICE, else auto.",
+)
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+dataset = click.option(
+    "--dataset",
+    type=Name(["auto", "mnist", "digits"]),
+    default="auto",
+    show_default=True,
+    help="auto takes MNIST where it can be had, else the embedded digits.",
+)
+epochs = click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Default: the preset's.")
+batch_size = click.option(
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Default: the preset's."
+)
+
+
+def preset(*names: str, text: str) -> Callable[[Function], Function]:
+    """``--preset``, one of `names`; the first is the default."""
+    return click.option("--preset", type=Name(names), default=names[0], show_default=True, help=text)
+
+
+def of_every_run(function: Function) -> Function:
+    """The options of every ``nnx run``."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Say which device was chosen, and why."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress."),
+        json_flag,
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=None,
+            help="The run's folder; default runs/<experiment>-<time>.",
+        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
+        click.option("--dtype", type=Name(["float32", "float64"]), default="float32", show_default=True),
+        device,
+    ):
+        function = option(function)
+    return function

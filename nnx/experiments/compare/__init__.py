@@ -1,0 +1,128 @@
+"""nnx beside Keras: same weights, same batches, same threads, a process each; first agreement, then time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nnx import datasets
+from nnx.backends import resolve
+from nnx.errors import ConfigurationError
+from nnx.experiments import autoencoder
+from nnx.experiments.compare import processes
+from nnx.experiments.compare.agreement import Agreement, examine
+from nnx.experiments.compare.jobs import problems
+from nnx.experiments.compare.measure import Budget, Measured, measure
+from nnx.experiments.compare.tables import Table, comparison, tables
+from nnx.experiments.result import Result, versions
+
+__all__ = ["Config", "Table", "run", "tables"]
+
+IMPORTS = 3  # repeats, where there is time
+
+
+@dataclass(frozen=True)
+class Config:
+    """Configuration of the comparison.
+
+    Attributes
+    ----------
+    minutes : float
+        About how long the whole may take; epochs and the SVM's rows are chosen to fit, equal for both.
+    dataset : {"auto", "mnist", "digits"}
+    seed : int
+    device : str or None
+        Where nnx runs; Keras runs on the GPU where nnx does.
+    dtype : {"float32", "float64"}
+        Of what is timed.
+    threads : int or None
+        For each process; None takes every core.
+    """
+
+    minutes: float = 15.0
+    dataset: str = "auto"
+    seed: int = 0
+    device: str | None = None
+    dtype: str = "float32"
+    threads: int | None = None
+
+
+def run(config: Config, progress: Callable[[str], Any] = lambda text: None) -> Result:
+    """Compare nnx with Keras.
+
+    Metrics: ``agree`` (all checks), ``agreement`` (each of them); and where they agree ``table`` (rows for
+    nnx, Keras and Keras compiled by XLA), ``speedup``, ``xor_predictions``, ``xor_losses``,
+    ``autoencoder_losses``, ``times``, ``svm``. Arrays: loss curves by ``<what>_<side>``.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option makes no sense, or Keras is not installed.
+    DeviceError
+        If the device cannot be used by both.
+    NnxError
+        If a process failed; the text says which, at what, and why.
+    """
+    budget = Budget(config.minutes)
+    threads = processes.cores() if config.threads is None else config.threads
+    if isinstance(threads, bool) or threads < 1:
+        raise ConfigurationError(f"threads must be a positive integer, not {config.threads!r}")
+    processes.require_keras()
+    backend = resolve(config.device)
+    notes: list[str] = []
+    data, data_seconds = autoencoder.load_data(
+        autoencoder.Config(dataset=config.dataset, dtype=config.dtype), notes
+    )
+    variables = processes.environment(threads, gpu=backend.device != "cpu")
+    notes.append(f"every process has {threads} thread{'s' if threads > 1 else ''}; they train in turn")
+    repeats = IMPORTS if config.minutes >= 5.0 else 1
+    timing = {"data_seconds": data_seconds}
+    for module in ("nnx", "keras"):
+        progress(f"importing {module}, {repeats} time{'s' if repeats > 1 else ''}")
+        timing[f"{module}_import_seconds"] = processes.import_seconds(module, repeats, variables)
+    device = backend.name if backend.device == "cpu" else backend.device
+    with tempfile.TemporaryDirectory(prefix="nnx-compare-") as name:
+        folder = Path(name)
+        known = problems(folder, data, config.seed)
+        with processes.workers(folder, device, variables) as started:
+            agreement = examine(started, known, progress)
+            measured = None
+            if agreement.agree:
+                measured = measure(started, known, agreement, data, config.dtype, budget, threads, progress)
+            about = {side: worker.about for side, worker in started.items()}
+    timing["total_seconds"] = budget.spent()
+    result = _result(config, data, about, agreement, measured, timing)
+    result.notes = [*agreement.complaints(), *notes, *([] if measured is None else measured.notes)]
+    return result
+
+
+def _result(
+    config: Config,
+    data: datasets.Dataset,
+    about: dict[str, dict[str, Any]],
+    agreement: Agreement,
+    measured: Measured | None,
+    timing: dict[str, float],
+) -> Result:
+    metrics: dict[str, Any] = {"agree": agreement.agree, "agreement": agreement.checks}
+    arrays = dict(agreement.curves)
+    if measured is not None:
+        metrics |= comparison(measured, timing)
+        arrays |= measured.arrays
+    return Result(
+        experiment="compare",
+        preset="",
+        dataset=data.name,
+        device=about["nnx"]["device"],
+        backend=about["nnx"]["backend"],
+        dtype=config.dtype,
+        seed=config.seed,
+        metrics=metrics,
+        timing=timing,
+        versions=versions() | about["nnx"]["versions"] | about["keras"]["versions"],
+        config=asdict(config) | {"dataset": data.name},
+        arrays=arrays,
+    )

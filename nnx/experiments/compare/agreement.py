@@ -1,0 +1,99 @@
+"""Do both frameworks compute the same? Asked before any time is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from nnx.experiments.compare.jobs import Problem
+from nnx.experiments.compare.processes import Worker, each
+from nnx.experiments.compare.protocol import HostArray
+
+
+@dataclass(frozen=True)
+class Check:
+    """A problem, a float type, and how closely the losses of the first steps must agree."""
+
+    problem: str
+    dtype: str
+    steps: int
+    tolerance: float
+
+
+# In float32 two runs that differ in rounding alone drift apart: only the beginning can be compared.
+CHECKS = {
+    "float64": Check("deep", "float64", 200, 1e-6),
+    "float32": Check("deep", "float32", 50, 1e-3),
+    "shallow_float64": Check("shallow", "float64", 200, 1e-6),
+    "xor_float64": Check("xor_deep", "float64", 200, 1e-6),
+    "xor_shallow_float64": Check("xor_shallow", "float64", 200, 1e-6),
+}
+
+
+@dataclass
+class Agreement:
+    """What the checks found.
+
+    Attributes
+    ----------
+    checks : dict of dict
+        By name: ``problem, dtype, steps, tolerance``, the largest relative difference of each of Keras's two
+        ways and of both, and ``agree``.
+    curves : dict of array
+        The losses, ``agreement_<check>_<side>``.
+    step_seconds : dict of dict
+        A first idea of what a step takes: problem → side → seconds.
+    """
+
+    checks: dict[str, dict[str, Any]]
+    curves: dict[str, HostArray]
+    step_seconds: dict[str, dict[str, float]]
+
+    @property
+    def agree(self) -> bool:
+        """Whether all do."""
+        return all(check["agree"] for check in self.checks.values())
+
+    def complaints(self) -> list[str]:
+        """One sentence for each check that failed."""
+        return [
+            f"the loss curves of nnx and Keras do not agree on {check['problem']} in {check['dtype']}: "
+            f"within {check['steps']} steps they differ by {check['max_relative_difference']:.2g} relative, "
+            f"more than {check['tolerance']:g}; no speed-up is given"
+            for check in self.checks.values()
+            if not check["agree"]
+        ]
+
+
+def examine(
+    started: dict[str, Worker], problems: dict[str, Problem], progress: Callable[[str], Any]
+) -> Agreement:
+    """Run every check on every side."""
+    found = Agreement({}, {}, {})
+    for name, check in CHECKS.items():
+        answers = each(started, problems[check.problem].steps(check.steps, check.dtype))
+        curves = {side: arrays["losses"] for side, (_, arrays) in answers.items()}
+        apart = {side: difference(curves["nnx"], curve) for side, curve in curves.items() if side != "nnx"}
+        worst = max(apart.values())
+        found.checks[name] = {
+            **asdict(check),
+            **apart,
+            "max_relative_difference": worst,
+            "agree": worst <= check.tolerance,
+        }
+        found.curves |= {f"agreement_{name}_{side}": curve for side, curve in curves.items()}
+        found.step_seconds[check.problem] = {side: answer["seconds"] for side, (answer, _) in answers.items()}
+        progress(
+            f"agreement {name}: losses of {check.steps} steps differ by {worst:.2g} relative "
+            f"(tolerance {check.tolerance:g})"
+        )
+    return found
+
+
+def difference(ours: HostArray, theirs: HostArray) -> float:
+    """max |a − b| / |b|; infinite where a value is not a number."""
+    apart = np.abs(ours - theirs) / np.maximum(np.abs(theirs), np.finfo(np.float64).tiny)
+    return float(apart.max()) if np.isfinite(apart).all() else float("inf")

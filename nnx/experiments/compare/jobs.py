@@ -1,0 +1,145 @@
+"""What both frameworks are asked to do: one description of network, loss, optimizer and batches for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx import datasets
+from nnx.experiments import autoencoder, xor
+from nnx.experiments.compare.protocol import HostArray, Job
+from nnx.losses import Loss, MeanSquaredError
+from nnx.network import Network
+from nnx.optimizers import SGD, Adam, Optimizer
+
+PARTS = 10  # in which XOR is trained; an autoencoder's parts are its epochs
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network with initial weights, its data and how it is trained, as both sides are told.
+
+    Attributes
+    ----------
+    name : str
+        ``"deep"``, ``"shallow"``, ``"xor_deep"``, ``"xor_shallow"``; ``<name>.npz`` holds the weights.
+    job : dict
+        What a worker reads, but for the task.
+    epochs : int
+        As the experiment of the same name trains.
+    log_every : int
+        Epochs between the losses that are shown.
+    """
+
+    name: str
+    job: Job
+    epochs: int
+    log_every: int = 1
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Batches an epoch, the last may be smaller."""
+        return int(-(-self.job["rows"] // self.job["batch_size"]))
+
+    def steps(self, count: int, dtype: str) -> Job:
+        """The job that tells the loss of each of the first steps."""
+        return self.job | {"task": "steps", "steps": count, "dtype": dtype}
+
+    def training(self, epochs: int, dtype: str) -> Job:
+        """The job that trains for all epochs, in parts, and predicts."""
+        part, keep = 1, 1
+        if self.log_every > 1:
+            part, keep = -(-epochs // PARTS), max(1, self.log_every // 10)
+        schedule = dict(self.job["optimizer"]["schedule"])
+        if "steps" in schedule:
+            schedule["steps"] = epochs * self.steps_an_epoch
+        return self.job | {
+            "task": "train", "epochs": epochs, "dtype": dtype, "part_epochs": part, "keep": keep,
+            "optimizer": self.job["optimizer"] | {"schedule": schedule},
+        }  # fmt: skip
+
+    def parts(self, job: Job) -> int:
+        """In how many parts a training job stops."""
+        return int(-(-job["epochs"] // job["part_epochs"]))
+
+
+def describe(
+    name: str,
+    network: Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: tuple[str, str, str],
+    rows: int,
+    batch: int,
+) -> Job:
+    """Network, loss, optimizer and data (names of inputs, targets, test inputs) as JSON."""
+    x, y, test = data
+    reduction = None
+    if isinstance(loss, MeanSquaredError):
+        reduction = "sum_over_features" if loss.sums_features else "mean"
+    assert type(optimizer) in (Adam, SGD)  # the two that the presets use
+    names = ("beta1", "beta2", "epsilon") if isinstance(optimizer, Adam) else ()
+    schedule = optimizer.schedule
+    return {
+        "name": name, "weights": name, "network": network.config(),
+        "loss": {"kind": type(loss).__name__, "reduction": reduction},
+        "optimizer": {
+            "kind": type(optimizer).__name__, "options": {name: getattr(optimizer, name) for name in names},
+            "schedule": {"kind": type(schedule).__name__} | vars(schedule),
+        },
+        "x": x, "y": y, "test": test, "rows": rows, "batch_size": batch, "codes": name == "deep",
+    }  # fmt: skip
+
+
+def problems(folder: Path, data: datasets.Dataset, seed: int) -> dict[str, Problem]:
+    """The four problems; their data and initial weights are written to the folder.
+
+    Weights are drawn in float64 and rounded by whoever computes in float32, so both sides round alike.
+    """
+    _save(folder, "images", data.x_train)
+    _save(folder, "test_images", data.x_test)
+    cases = datasets.load_xor()
+    _save(folder, "cases", cases.x_train)
+    _save(folder, "targets", cases.y_train)
+    found: dict[str, Problem] = {}
+    for preset_name in ("deep", "shallow"):
+        found[preset_name] = _autoencoder(folder, data, preset_name, seed)
+        found[f"xor_{preset_name}"] = _xor(folder, preset_name, seed)
+    return found
+
+
+def _autoencoder(folder: Path, data: datasets.Dataset, preset_name: str, seed: int) -> Problem:
+    config = autoencoder.Config(preset=preset_name, seed=seed, device="numpy", dtype="float64")
+    preset = config.chosen()
+    network = autoencoder.build(config, data.features)
+    small = data.name != "mnist"
+    rows = len(data.x_train[: preset.rows])
+    batch, epochs = (32, 5 * preset.epochs) if small else (preset.batch_size, preset.epochs)
+    _save_weights(folder, preset_name, network)
+    optimizer = preset.optimizer(epochs * -(-rows // batch))
+    images = ("images", "images", "test_images")
+    job = describe(preset_name, network, preset.loss(), optimizer, images, rows, batch)
+    return Problem(preset_name, job, epochs)
+
+
+def _xor(folder: Path, preset_name: str, seed: int) -> Problem:
+    config = xor.Config(preset=preset_name, seed=seed, device="numpy", dtype="float64")
+    preset = config.chosen()
+    network = xor.build(config)
+    name = f"xor_{preset_name}"
+    _save_weights(folder, name, network)
+    optimizer = SGD(preset.learning_rate)
+    job = describe(name, network, MeanSquaredError(), optimizer, ("cases", "targets", "cases"), 4, 4)
+    return Problem(name, job, preset.epochs, preset.log_every)
+
+
+def _save_weights(folder: Path, name: str, network: Network) -> None:
+    values: dict[str, Any] = network.weights()
+    np.savez(folder / f"{name}.npz", **values)
+
+
+def _save(folder: Path, name: str, array: HostArray) -> None:
+    np.save(folder / f"{name}.npy", array, allow_pickle=False)

@@ -1,0 +1,208 @@
+"""What is measured once both sides are known to agree: XOR, both autoencoders, the SVM on their codes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nnx import datasets
+from nnx.errors import ConfigurationError
+from nnx.experiments import svm
+from nnx.experiments.compare.agreement import Agreement
+from nnx.experiments.compare.jobs import Problem
+from nnx.experiments.compare.processes import Worker, in_turn
+from nnx.experiments.compare.protocol import HostArray
+from nnx.metrics import accuracy, mean_squared_error
+
+FIT_EPOCHS = 50  # of XOR by Keras's fit
+XOR_SHARE = 0.15  # of the whole time
+SVM_SHARE = 0.25
+DEEP_SHARE = 0.65  # of what the autoencoders have
+PILOT = 4000  # rows of the SVM that is timed to choose how many to take
+GROWTH = 1.5  # measured exponent of the time of fit and prediction in the rows, 4,000 to 60,000
+XOR = ("xor_deep", "xor_shallow")
+
+
+class Budget:
+    """Minutes, and how much of them is left.
+
+    Raises
+    ------
+    ConfigurationError
+        If the minutes are not a positive number.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        if not (math.isfinite(minutes) and minutes > 0.0):
+            raise ConfigurationError(f"minutes must be a positive number, not {minutes!r}")
+        self.total = 60.0 * minutes
+        self._began = time.monotonic()
+
+    def spent(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._began
+
+    def left(self, reserve: float = 0.0) -> float:
+        """Seconds left before the share that is reserved for what comes later."""
+        return max(0.0, self.total * (1.0 - reserve) - self.spent())
+
+
+@dataclass
+class Measured:
+    """Everything measured, by problem and side.
+
+    Attributes
+    ----------
+    times : dict of dict of dict
+        problem → side → ``first_step_seconds``, ``microseconds_per_step`` (median of the parts but the first,
+        which compiles), ``train_seconds`` (all parts), ``epochs``, ``steps``.
+    """
+
+    times: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    losses: dict[str, dict[str, HostArray]] = field(default_factory=dict)
+    predictions: dict[str, dict[str, HostArray]] = field(default_factory=dict)
+    log_every: dict[str, tuple[int, int]] = field(default_factory=dict)
+    test_mse: dict[str, dict[str, float]] = field(default_factory=dict)
+    features: int = 0
+    fit_seconds: float = 0.0
+    svm: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def arrays(self) -> dict[str, HostArray]:
+        """The loss curves, ``<problem>_<side>``."""
+        return {f"{name}_{side}": curve for name, all_ in self.losses.items() for side, curve in all_.items()}
+
+
+def measure(
+    started: dict[str, Worker],
+    problems: dict[str, Problem],
+    agreement: Agreement,
+    data: datasets.Dataset,
+    dtype: str,
+    budget: Budget,
+    threads: int,
+    progress: Callable[[str], Any],
+) -> Measured:
+    """Train everything in turn, as long as the budget allows; whatever is cut short is cut for all alike."""
+    found = Measured(features=data.features)
+    first = budget.spent()
+    for position, name in enumerate(XOR):
+        limit = (position + 1) * XOR_SHARE * budget.total / len(XOR) - (budget.spent() - first)
+        _train(started, problems[name], agreement, dtype, limit, found, progress)
+    worker = started["keras"]
+    worker.start(problems["xor_deep"].job | {"task": "fit_epochs", "epochs": FIT_EPOCHS, "dtype": dtype})
+    found.fit_seconds = worker.finish()[0]["seconds"]
+    limit = DEEP_SHARE * budget.left(SVM_SHARE)
+    codes = _train(started, problems["deep"], agreement, dtype, limit, found, progress)
+    _train(started, problems["shallow"], agreement, dtype, budget.left(SVM_SHARE), found, progress)
+    for name in ("deep", "shallow"):
+        found.test_mse[name] = {
+            side: mean_squared_error(data.x_test, p) for side, p in found.predictions[name].items()
+        }
+    del codes["keras_xla"]  # what XLA changes is the time
+    found.svm = classify(data, codes, budget, threads, found.notes)
+    progress(f"SVM on codes: {', '.join(f'{s} {v:.4f}' for s, v in found.svm['accuracy'].items())}")
+    if budget.spent() > 1.1 * budget.total:
+        found.notes.append(
+            f"this took {budget.spent() / 60:.1f} minutes, more than the {budget.total / 60:g} asked for: "
+            "the machine was busy, or the least that can be run takes longer"
+        )
+    return found
+
+
+def _train(
+    started: dict[str, Worker],
+    problem: Problem,
+    agreement: Agreement,
+    dtype: str,
+    limit: float,
+    found: Measured,
+    progress: Callable[[str], Any],
+) -> dict[str, tuple[HostArray, HostArray]]:
+    """One problem on all sides; the codes of training and test rows of each, where the problem has codes."""
+    name = problem.name
+    a_round = sum(agreement.step_seconds[name].values()) * problem.steps_an_epoch
+    epochs = min(problem.epochs, max(2, int(limit / a_round)))
+    if epochs < problem.epochs:
+        found.notes.append(
+            f"{name}: {epochs:,} epochs instead of {problem.epochs:,}, to keep to the time (--minutes)"
+        )
+    progress(f"{name}: {epochs:,} epochs on each side, in turn")
+    job = problem.training(epochs, dtype)
+    answers = in_turn(started, job, problem.parts(job))
+    found.times[name] = {side: _times(answer, job, problem) for side, answer in answers.items()}
+    found.losses[name] = {side: answer["losses"] for side, answer in answers.items()}
+    found.predictions[name] = {side: answer["predictions"] for side, answer in answers.items()}
+    found.log_every[name] = (job["keep"], problem.log_every)
+    for side, times in found.times[name].items():
+        progress(
+            f"{name}: {side} {times['microseconds_per_step']:.0f} µs a step, "
+            f"first step {times['first_step_seconds']:.2f} s, last loss {answers[side]['losses'][-1]:.6g}"
+        )
+    return {side: (a["codes"], a["test_codes"]) for side, a in answers.items() if "codes" in a}
+
+
+def _times(answer: dict[str, Any], job: dict[str, Any], problem: Problem) -> dict[str, float]:
+    """Medians of the parts but the first, which compiles (a second time for a smaller last batch)."""
+    seconds = answer["seconds"]
+    epochs = [min(job["part_epochs"], job["epochs"] - i * job["part_epochs"]) for i in range(len(seconds))]
+    steps = [count * problem.steps_an_epoch for count in epochs]
+    a_step = float(np.median([s / n for s, n in zip(seconds, steps, strict=True)][1:]))
+    return {
+        "first_step_seconds": answer["first_step_seconds"],
+        "microseconds_per_step": 1e6 * a_step,
+        "epoch_seconds": a_step * problem.steps_an_epoch,
+        "train_seconds": float(sum(seconds)),
+        "epochs": job["epochs"],
+        "steps": sum(steps),
+    }
+
+
+def xor_accuracy(predictions: HostArray) -> float:
+    """The share of the four cases that is right."""
+    return accuracy(datasets.load_xor().y_train.ravel(), predictions)
+
+
+def classify(
+    data: datasets.Dataset,
+    codes: dict[str, tuple[HostArray, HostArray]],
+    budget: Budget,
+    threads: int,
+    notes: list[str],
+) -> dict[str, Any]:
+    """The SVM of `nnx.experiments.svm` on each side's codes: test accuracies, and the rows of the fit."""
+    from joblib import Parallel, delayed
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    def score(train: HostArray, test: HostArray, rows: int) -> float:
+        model = make_pipeline(StandardScaler(), SVC(C=svm.CODES_C, cache_size=1000))
+        model.fit(train[:rows], data.y_train[:rows])
+        return float(np.mean(model.predict(test) == data.y_test))
+
+    def scores(rows: int) -> dict[str, float]:
+        # threads: libsvm releases the interpreter's lock
+        values = Parallel(n_jobs=min(threads, len(codes)), backend="threading")(
+            [delayed(score)(train, test, rows) for train, test in codes.values()]
+        )
+        return dict(zip(codes, values, strict=True))
+
+    total = len(data.y_train)
+    rows = min(PILOT, total)
+    began = time.monotonic()
+    found = scores(rows)
+    pilot = time.monotonic() - began
+    affordable = int(rows * (budget.left() / pilot) ** (1.0 / GROWTH))
+    if rows < min(affordable, total):
+        rows = min(affordable, total)
+        found = scores(rows)
+    if rows < total:
+        notes.append(f"SVM: fitted on the first {rows:,} of {total:,} training rows, to keep to the time")
+    return {"accuracy": found, "rows": rows}

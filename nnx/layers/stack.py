@@ -1,0 +1,45 @@
+"""Layers in order, before they are a network: checked, split, named, and asked for the values they have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nnx.errors import ConfigurationError
+from nnx.layers.base import Layer
+
+
+def expand(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Shorthands split into their layers; each checked to be a layer that is free."""
+    if isinstance(layers, Layer) or not isinstance(layers, Sequence) or not layers:
+        raise ConfigurationError("a network takes a list of at least one layer")
+    expanded: list[Layer] = []
+    for position, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise ConfigurationError(f"layer {position} is not an nnx layer but {layer!r}")
+        if layer.owned or any(layer is other for other in expanded):
+            raise ConfigurationError(
+                f"{layer!r} already belongs to a network: build a second layer, or copy() the network"
+            )
+        expanded.extend(layer.expand())
+    return tuple(expanded)
+
+
+def name(layers: Sequence[Layer]) -> None:
+    """Number the layers, and name each after its class and its place among those of that class."""
+    counts: dict[str, int] = {}
+    for index, layer in enumerate(layers):
+        kind = type(layer).__name__.lower()
+        counts[kind] = counts.get(kind, 0) + 1
+        layer.name, layer.index = f"{kind}_{counts[kind]}", index
+
+
+def values(layer: Layer) -> dict[str, Any] | None:
+    """The values of a layer that was built alone, on the host; None for a layer without any yet."""
+    if layer.arena is None:
+        return None
+    to_numpy = layer.arena.backend.to_numpy
+    return {
+        key: to_numpy(getattr(layer, key)).copy()
+        for key in (*layer.parameter_shapes(), *layer.state_shapes())
+    }

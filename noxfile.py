@@ -1,0 +1,46 @@
+"""The matrix: ``nox`` runs the suite on every supported Python, the linters and the types.
+
+``nox -s tests-3.12 -- -k xor`` hands what follows the dashes to pytest. `quick` is the short form: without
+TensorFlow, and without the tests that need it or the real MNIST.
+"""
+
+from __future__ import annotations
+
+import nox
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+nox.needs_version = ">=2024.10"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["tests", "lint", "types"]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The whole suite, against TensorFlow's Keras too."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def quick(session: nox.Session) -> None:
+    """The fast part of the suite, without TensorFlow."""
+    needed = PROJECT["project"]["optional-dependencies"]["test"]
+    session.install("-e", ".", *(one for one in needed if "[compare]" not in one))
+    session.run("pytest", "-n", "2", "-m", "not keras and not mnist", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format."""
+    session.install(*PROJECT["dependency-groups"]["lint"])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    session.install("-e", ".", *PROJECT["dependency-groups"]["lint"])
+    session.run("mypy")

@@ -1,0 +1,161 @@
+"""Imports point one way only, and what is light stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nnx
+
+ROOT = Path(nnx.__file__).parent
+
+# From the bottom up; a room may import itself and every room of a line above its own.
+ORDER = [
+    {"errors"},
+    {"files"},
+    {"backends"},
+    {"parameters", "initializers", "schedules"},
+    {"layers", "losses", "optimizers"},
+    {"callbacks", "metrics", "checkpoints", "distributed"},
+    {"training"},
+    {"network"},
+    {"nnx"},  # the face: the public names of all the rooms above
+    {"gradcheck", "estimators", "interop"},
+    {"datasets"},
+    {"experiments"},
+    {"reports"},
+    {"cli"},
+    {"__main__"},
+]
+RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+
+FORBIDDEN_IN_THE_MIDDLE = {"numpy", "cupy", "cupyx", "scipy", "numba"}
+HEAVY = {
+    "cupy", "sklearn", "scipy", "keras", "tensorflow", "matplotlib", "numba", "rich", "pooch", "click",
+    "safetensors", "jinja2", "requests", "pandas",
+}  # fmt: skip
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, absolute dotted name) of every import in a file, wherever it stands."""
+    package = ("nnx", *path.relative_to(ROOT).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            for alias in node.names:
+                yield node.lineno, f"{module}.{alias.name}"
+
+
+def room_imported(name: str) -> str | None:
+    """The room that a dotted name leads into; the face for public names; None outside nnx."""
+    parts = name.split(".")
+    if parts[0] != "nnx":
+        return None
+    if len(parts) > 1 and ((ROOT / parts[1]).is_dir() or (ROOT / f"{parts[1]}.py").is_file()):
+        return parts[1]
+    return "nnx"
+
+
+def test_every_room_has_its_place_in_the_order():
+    assert {room_of(path) for path in modules()} <= set(RANK)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_point_one_way(path):
+    room = room_of(path)
+    wrong = [
+        f"{path.relative_to(ROOT.parent)}:{line}: {room} imports {name}"
+        for line, name in imported(path)
+        if (target := room_imported(name)) not in (None, room) and RANK[target] >= RANK[room]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in modules() if room_of(path) in ("layers", "losses", "optimizers")],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_layers_losses_and_optimizers_know_no_array_library(path):
+    wrong = [name for _, name in imported(path) if name.split(".")[0] in FORBIDDEN_IN_THE_MIDDLE]
+    assert not wrong
+
+
+def test_nothing_loads_pickles():
+    for path in modules():
+        for line, name in imported(path):
+            assert name.split(".")[0] not in ("pickle", "dill", "cloudpickle"), f"{path}:{line}"
+        assert "allow_pickle=True" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_checks_see_a_wrong_arrow(tmp_path, monkeypatch):
+    """The reader of imports finds what it must: plain, from, relative, and inside a function."""
+    (tmp_path / "layers").mkdir()
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "network.py").write_text("")
+    path = tmp_path / "layers" / "bad.py"
+    path.write_text(
+        "import nnx.network\nfrom nnx import cli, Network\nfrom ..network import Network\n"
+        "def f():\n    import numpy as np\n    from nnx.cli.run import main\n"
+    )
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    found = {name: room_imported(name) for _, name in imported(path)}
+    assert found == {
+        "nnx.network": "network", "nnx.cli": "cli", "nnx.Network": "nnx", "nnx.network.Network": "network",
+        "numpy": None, "nnx.cli.run.main": "cli",
+    }  # fmt: skip
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules loaded once `code` has run in a fresh interpreter."""
+    script = f"import sys\n{code}\nprint('LOADED', *{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rsplit("LOADED", 1)[1].split())
+
+
+def test_importing_nnx_loads_numpy_and_nothing_heavier():
+    loaded = loaded_by("import nnx")
+    assert "numpy" in loaded
+    assert not loaded & HEAVY
+
+
+def test_training_on_the_cpu_loads_nothing_heavier_either():
+    loaded = loaded_by(
+        "import nnx, numpy as np\n"
+        "n = nnx.Network([nnx.Dense(2, 3, activation='tanh'), nnx.Dense(1), nnx.Sigmoid()], device='cpu')\n"
+        "x = np.ones((8, 2))\n"
+        "n.fit(x, x[:, 0], loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(), batch_size=4)\n"
+        "n.predict(x)"
+    )
+    assert not loaded & HEAVY
+
+
+@pytest.mark.skipif(not (ROOT / "cli" / "__init__.py").is_file(), reason="the command line is not there yet")
+def test_help_loads_click_and_nothing_heavier():
+    loaded = loaded_by(
+        "from nnx.cli import main\n"
+        "sys.argv = ['nnx', '--help']\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert not end.code, end.code"
+    )
+    assert "click" in loaded
+    assert not loaded & (HEAVY - {"click"})

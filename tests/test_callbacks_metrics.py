@@ -1,0 +1,149 @@
+"""Callbacks against a recorded history, metrics against scikit-learn's and against plain formulas."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+import nnx
+from nnx import metrics
+from nnx.callbacks import History, Run
+
+RNG = np.random.default_rng(3)
+
+
+class Still:
+    """A network as `EarlyStopping` sees it: numbered weights."""
+
+    def __init__(self):
+        self.now = 0
+        self.restored = None
+
+    def weights(self):
+        return {"w": self.now}
+
+    def set_weights(self, weights):
+        self.restored = weights["w"]
+
+
+def play(callback, values, name="val_loss"):
+    """Run a callback over recorded values; the epochs until it stopped the run, and the network."""
+    network, history = Still(), History()
+    run = Run(network, None, history, len(values), 1)
+    callback.on_train_begin(run)
+    for epoch, value in enumerate(values, start=1):
+        network.now = run.epoch = epoch
+        history.epochs.append(epoch)
+        history.metrics.setdefault(name, []).append(value)
+        callback.on_epoch_end(run)
+        if run.stop:
+            break
+    callback.on_train_end(run)
+    return run, network
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "epochs", "best"),
+    [
+        ([5, 4, 3, 2, 1], {"patience": 1}, 5, 5),
+        ([5, 4, 6, 6, 6, 6, 6], {"patience": 0}, 3, 2),
+        ([5, 4, 4.5, 3, 3.5, 2, 2.5, 1], {"patience": 1}, 8, 8),
+        ([5, 4.99, 4.98, 4.97, 4.96, 4.95], {"patience": 1, "min_delta": 0.1}, 3, 1),
+        ([1, 2, 3, 2, 2, 2], {"patience": 1, "mode": "max"}, 5, 3),
+        ([math.nan, 3, math.nan, math.nan, 2], {"patience": 1}, 4, 2),
+    ],
+)
+def test_early_stopping(values, options, epochs, best):
+    callback = nnx.EarlyStopping(**options)
+    run, network = play(callback, values)
+    assert run.epoch == epochs
+    assert callback.best_epoch == best
+    assert network.restored == best
+    assert bool(run.stop) == (epochs < len(values))
+    if run.stop:
+        assert f"has not improved since epoch {best}" in run.stop
+
+
+@pytest.mark.parametrize("name", ["val_accuracy", "val_r2"])
+def test_larger_is_better_for_accuracies(name):
+    run, network = play(nnx.EarlyStopping(name, patience=0), [0.1, 0.5, 0.4], name)
+    assert (run.epoch, network.restored) == (3, 2)
+
+
+def test_early_stopping_need_not_restore():
+    _, network = play(nnx.EarlyStopping(patience=0, restore_best=False), [1, 2])
+    assert network.restored is None
+
+
+def test_early_stopping_forgets_an_earlier_run():
+    callback = nnx.EarlyStopping(patience=0)
+    play(callback, [1, 2])
+    run, network = play(callback, [9, 8, 7])
+    assert (run.epoch, network.restored, run.stop) == (3, 3, "")
+
+
+def test_progress_writes_one_line_an_epoch_and_always_the_last():
+    lines = []
+    play(nnx.Progress(lines.append, every=3), [0.5, 0.25, 0.125, 1 / 16, 1 / 32])
+    assert lines == ["epoch 3/5  val_loss 0.125", "epoch 5/5  val_loss 0.03125"]
+
+
+def test_a_history_is_written_whole(tmp_path):
+    run, _ = play(nnx.CSVLog(tmp_path / "h.csv"), [0.1, 1 / 3])
+    with (tmp_path / "h.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [["epoch", "val_loss"], ["1", "0.1"], ["2", repr(1 / 3)]]
+    assert [path.name for path in tmp_path.iterdir()] == ["h.csv"]
+    assert "2 epochs" in repr(run.history)
+
+
+def test_accuracy_is_scikit_learns():
+    labels, p = RNG.integers(0, 4, 200), RNG.random((200, 4))
+    expected = reference.accuracy_score(labels, p.argmax(axis=1))
+    assert metrics.accuracy(labels, p) == expected
+    assert metrics.accuracy(np.eye(4)[labels], p) == expected
+    binary, q = RNG.integers(0, 2, 200), RNG.random((200, 1))
+    expected = reference.accuracy_score(binary, q[:, 0] >= 0.5)
+    assert metrics.accuracy(binary, q) == expected
+    assert metrics.accuracy(binary.reshape(-1, 1).astype(np.float32), q) == expected
+
+
+@pytest.mark.parametrize("columns", [1, 5])
+def test_regression_metrics_are_scikit_learns(columns):
+    y, p = RNG.normal(size=(50, columns)), RNG.normal(size=(50, columns))
+    assert metrics.mean_squared_error(y, p) == pytest.approx(reference.mean_squared_error(y, p))
+    assert metrics.mean_absolute_error(y, p) == pytest.approx(reference.mean_absolute_error(y, p))
+    spread = reference.r2_score(y, p, multioutput="variance_weighted")
+    assert metrics.r2(y, p) == pytest.approx(spread)
+
+
+def test_binary_cross_entropy_is_scikit_learns():
+    y, p = RNG.integers(0, 2, 100), RNG.random(100)
+    value = metrics.binary_cross_entropy(y.reshape(-1, 1), p.reshape(-1, 1))
+    assert value == pytest.approx(reference.log_loss(y, p))
+    assert math.isfinite(metrics.binary_cross_entropy(np.ones((1, 1)), np.zeros((1, 1))))
+
+
+def test_r2_of_a_constant_target():
+    y = np.ones((4, 1))
+    assert metrics.r2(y, y) == 1.0
+    assert metrics.r2(y, y + 1) == 0.0
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [metrics.mean_squared_error, metrics.mean_absolute_error, metrics.binary_cross_entropy, metrics.r2],
+)
+def test_metrics_never_broadcast(metric):
+    with pytest.raises(nnx.DataError, match=r"\(4, 1\).*\(4, 2\)"):
+        metric(np.ones((4, 1)), np.ones((4, 2)))
+
+
+def test_every_name_gives_its_metric():
+    for name, metric in metrics.NAMES.items():
+        assert metrics.get(name) == (name, metric)
+    assert metrics.get(reference.max_error) == ("max_error", reference.max_error)

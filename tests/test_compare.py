@@ -1,0 +1,259 @@
+"""nnx beside Keras in real processes: they agree; where they do not, it is told; failures are plain."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnx import datasets
+from nnx.errors import ConfigurationError, NnxError
+from nnx.experiments import compare
+from nnx.experiments.compare import agreement, processes
+from nnx.experiments.compare.agreement import Check, difference
+from nnx.experiments.compare.jobs import Problem, problems
+from nnx.experiments.compare.measure import Budget, classify
+from nnx.experiments.compare.processes import SIDES, Worker, each, environment, in_turn, workers
+from nnx.experiments.compare.tables import PROGRAMS, installed_megabytes
+
+needs_keras = [
+    pytest.mark.keras,
+    pytest.mark.skipif(
+        find_spec("tensorflow") is None or find_spec("keras") is None,
+        reason="TensorFlow is not installed: pip install 'nnx-arrays[compare]'",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compare")
+
+
+@pytest.fixture(scope="module")
+def known(folder: Path) -> dict[str, Problem]:
+    return problems(folder, datasets.load_digits(), seed=0)
+
+
+@pytest.fixture(scope="module")
+def started(folder: Path, known: dict[str, Problem]) -> Iterator[dict[str, Worker]]:
+    with workers(folder, "numpy", environment(1, gpu=False)) as running:
+        yield running
+
+
+class TestWorkers:
+    pytestmark = needs_keras
+
+    @pytest.mark.parametrize("name", ["deep", "shallow", "xor_deep", "xor_shallow"])
+    def test_the_losses_of_each_step_agree_in_float64(
+        self, started: dict[str, Worker], known: dict[str, Problem], name: str
+    ) -> None:
+        found = each(started, known[name].steps(20, "float64"))
+        curves = {side: arrays["losses"] for side, (_, arrays) in found.items()}
+        assert {side: len(curve) for side, curve in curves.items()} == dict.fromkeys(SIDES, 20)
+        assert curves["nnx"][-1] < curves["nnx"][0]
+        assert difference(curves["nnx"], curves["keras"]) < 1e-9
+        assert difference(curves["nnx"], curves["keras_xla"]) < 1e-9
+
+    @pytest.mark.parametrize(("name", "epochs"), [("deep", 2), ("shallow", 2), ("xor_shallow", 40)])
+    def test_training_in_turn_ends_at_the_same_network(
+        self, started: dict[str, Worker], known: dict[str, Problem], name: str, epochs: int
+    ) -> None:
+        job = known[name].training(epochs, "float64")
+        parts = known[name].parts(job)
+        found = in_turn(started, job, parts)
+        for side in SIDES:
+            assert len(found[side]["seconds"]) == parts
+            assert 0.0 < found[side]["first_step_seconds"] <= found[side]["seconds"][0]
+            for what in ("losses", "predictions", *(("codes", "test_codes") if name == "deep" else ())):
+                np.testing.assert_allclose(found[side][what], found["nnx"][what], rtol=1e-6, atol=1e-9)
+
+    def test_a_wrong_learning_rate_on_one_side_is_seen(
+        self, started: dict[str, Worker], known: dict[str, Problem]
+    ) -> None:
+        job = known["xor_deep"].steps(20, "float64")
+        curves = {}
+        for side, rate in (("nnx", 0.1), ("keras", 0.1001)):
+            schedule = {"kind": "Constant", "learning_rate": rate}
+            started[side].start(job | {"optimizer": job["optimizer"] | {"schedule": schedule}})
+            curves[side] = started[side].finish()[1]["losses"]
+        assert difference(curves["nnx"], curves["keras"]) > 1e-6
+
+    @pytest.mark.parametrize("side", SIDES)
+    def test_a_job_that_fails_gives_one_line_and_the_worker_goes_on(
+        self, started: dict[str, Worker], known: dict[str, Problem], side: str
+    ) -> None:
+        worker = started[side]
+        worker.start(known["xor_deep"].steps(1, "float64") | {"weights": "absent"})
+        with pytest.raises(
+            NnxError, match="failed while doing steps of xor_deep: FileNotFoundError"
+        ) as caught:
+            worker.finish()
+        assert "\n" not in str(caught.value)
+        worker.start(known["xor_deep"].steps(1, "float64"))
+        assert len(worker.finish()[1]["losses"]) == 1
+
+    def test_a_worker_that_is_killed_gives_one_line(self, folder: Path, known: dict[str, Problem]) -> None:
+        worker = Worker("nnx", folder, "numpy", environment(1, gpu=False))
+        worker.process.kill()
+        worker.start(known["xor_deep"].steps(1, "float64"))
+        with pytest.raises(
+            NnxError, match="nnx's process ended with status -9 while doing steps of"
+        ) as caught:
+            worker.finish()
+        worker.close()
+        assert "\n" not in str(caught.value)
+
+    def test_a_worker_that_cannot_start_says_why(self, folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "keras.py").write_text("raise RuntimeError('a broken installation')\n")
+        variables = environment(1, gpu=False)
+        variables["PYTHONPATH"] = os.pathsep.join([str(tmp_path), variables["PYTHONPATH"]])
+        with pytest.raises(NnxError, match=r"Keras's process ended with status 1 .*a broken installation"):
+            Worker("keras", folder, "graph", variables)
+
+
+SHORT = {
+    "float64": Check("deep", "float64", 20, 1e-9),
+    "float32": Check("deep", "float32", 20, 1e-3),
+    "shallow_float64": Check("shallow", "float64", 5, 1e-9),
+    "xor_float64": Check("xor_deep", "float64", 5, 1e-9),
+    "xor_shallow_float64": Check("xor_shallow", "float64", 5, 1e-9),
+}
+
+
+class TestRun:
+    pytestmark = needs_keras
+
+    def test_everything_is_measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(agreement, "CHECKS", SHORT)
+        said: list[str] = []
+        config = compare.Config(minutes=0.05, dataset="digits", threads=1)
+        result = compare.run(config, progress=said.append)
+        metrics = result.metrics
+        assert metrics["agree"] is True
+        assert set(metrics["agreement"]) == set(SHORT)
+        assert metrics["agreement"]["float64"]["max_relative_difference"] < 1e-9
+        assert set(metrics["speedup"]) == {"xor_deep", "xor_shallow", "deep", "shallow", "xor_fit"}
+        np.testing.assert_allclose(
+            metrics["xor_predictions"]["xor_deep"]["nnx"],
+            metrics["xor_predictions"]["xor_deep"]["keras"],
+            rtol=1e-3,
+        )
+        assert metrics["xor_predictions"]["xor_deep"]["reported"]["System A"] == [0.022, 0.954, 0.961, 0.046]
+        assert metrics["xor_losses"]["xor_deep"][0][0] == 0
+        errors = metrics["test_mse"]["deep"]
+        assert errors["keras"] == pytest.approx(errors["nnx"], rel=1e-2)
+        assert set(metrics["svm"]["accuracy"]) == {"nnx", "keras"}
+        assert all(0.5 < value <= 1.0 for value in metrics["svm"]["accuracy"].values())
+        assert any("to keep to the time" in note for note in result.notes)
+        assert any("1 thread;" in note for note in result.notes)
+        for name in ("deep", "shallow", "xor_deep", "agreement_float64"):
+            assert result.arrays[f"{name}_nnx"].shape == result.arrays[f"{name}_keras"].shape
+        assert any("agreement float64" in line for line in said)
+        json.dumps(result.to_json(), allow_nan=False)
+        self.check_tables(compare.tables(result))
+
+    @staticmethod
+    def check_tables(tables: list[compare.Table]) -> None:
+        assert len(tables) == 9
+        for table in tables:
+            assert table.title
+            assert table.rows
+            for row in table.rows:
+                assert len(row) == len(table.header)
+                assert all(isinstance(cell, str) for cell in row)
+        assert tables[1].header == ("", "nnx", "Keras", "Keras XLA")
+        rows = [row[0] for row in tables[1].rows]
+        for what in ("XOR", "test MSE per pixel", "SVM", "import", "first step", "lines"):
+            assert any(what in row for row in rows), what
+
+    def test_a_disagreement_is_reported_and_no_speedup_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        start = Worker.start
+
+        def altered(worker: Worker, job: dict[str, Any]) -> None:
+            if worker.side == "keras":
+                schedule = job["optimizer"]["schedule"] | {"learning_rate": 1.01e-3}
+                job = job | {"optimizer": job["optimizer"] | {"schedule": schedule}}
+            start(worker, job)
+
+        monkeypatch.setattr(Worker, "start", altered)
+        monkeypatch.setattr(agreement, "CHECKS", {"float64": SHORT["float64"]})
+        result = compare.run(compare.Config(minutes=0.05, dataset="digits", threads=1))
+        assert result.metrics["agree"] is False
+        found = result.metrics["agreement"]["float64"]
+        assert found["agree"] is False
+        assert found["keras"] > 1e-4 > 1e-9 > found["keras_xla"]
+        assert set(result.metrics) == {"agree", "agreement"}
+        assert "do not agree on deep in float64" in result.notes[0]
+        assert result.arrays["agreement_float64_keras"].shape == (20,)
+        (table,) = compare.tables(result)
+        assert table.rows[0][-1] == "NO"
+
+
+class TestRefusals:
+    def test_missing_keras_is_one_line_that_says_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(processes, "find_spec", lambda name: None)
+        with pytest.raises(
+            ConfigurationError, match=r"needs tensorflow and keras: pip install 'nnx-arrays\[compare\]'"
+        ):
+            compare.run(compare.Config(dataset="digits"))
+
+    def test_a_module_that_cannot_be_imported_is_told(self) -> None:
+        with pytest.raises(ConfigurationError, match="no_such_module is installed but cannot be imported"):
+            processes.import_seconds("no_such_module", 1, environment(1, gpu=False))
+
+    @pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf")])
+    def test_minutes(self, minutes: float) -> None:
+        with pytest.raises(ConfigurationError, match="minutes must be a positive number"):
+            compare.run(compare.Config(minutes=minutes))
+
+    @pytest.mark.parametrize("threads", [0, -2, True])
+    def test_threads(self, threads: int) -> None:
+        with pytest.raises(ConfigurationError, match="threads must be a positive integer"):
+            compare.run(compare.Config(threads=threads))
+
+
+def test_a_loss_that_is_not_a_number_never_agrees() -> None:
+    assert difference(np.array([1.0, np.nan]), np.array([1.0, np.nan])) == float("inf")
+    assert difference(np.array([2.0, 1.0]), np.array([2.0, 1.1])) == pytest.approx(0.1 / 1.1)
+
+
+def test_the_svm_takes_every_row_where_there_is_time() -> None:
+    digits = datasets.load_digits()
+    codes = dict.fromkeys(("nnx", "keras"), (digits.x_train, digits.x_test))
+    notes: list[str] = []
+    found = classify(digits, codes, Budget(10.0), 1, notes)
+    assert found["rows"] == len(digits.x_train)
+    assert not notes
+    assert found["accuracy"]["nnx"] == found["accuracy"]["keras"] > 0.95
+
+
+@pytest.mark.parametrize("side", ["nnx", pytest.param("keras", marks=needs_keras)])
+def test_the_programs_whose_lines_are_counted_run(side: str) -> None:
+    ending = "\nassert codes.shape == (256, 64), codes.shape"
+    program = "import numpy as np\nx = np.full((256, 784), 0.5, np.float32)\n" + PROGRAMS[side] + ending
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(1, gpu=False),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_installed_size() -> None:
+    size = installed_megabytes(["numpy"])
+    assert size is not None
+    assert 10.0 < size < 500.0
+    assert installed_megabytes(["numpy", "no-such-distribution"]) is None

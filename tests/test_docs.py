@@ -1,0 +1,129 @@
+"""The pages in docs/ hold what they say: Python that runs, commands that exist, links that lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nnx.cli.main import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"(?<!\!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+SHELLS = {"sh", "shell", "bash", "console"}
+
+
+def blocks(page: Path, kinds: set[str]) -> list[tuple[int, str]]:
+    """(number of its first line, text) of each fenced block of these kinds."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        (text.count("\n", 0, found.start("text")), found["text"])
+        for found in BLOCK.finditer(text)
+        if found["kind"] in kinds
+    ]
+
+
+def as_program(page: Path) -> str:
+    """The page's Python as one program whose line numbers are the page's."""
+    lines = [""] * page.read_text(encoding="utf-8").count("\n")
+    for first, text in blocks(page, {"python"}):
+        block = text.splitlines()
+        lines[first : first + len(block)] = block
+    return "\n".join(lines)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The arguments of every `nnx …` in the page's shell blocks."""
+    found = []
+    for _, text in blocks(page, SHELLS):
+        for line in text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                del words[0]
+            if words[:1] == ["nnx"]:
+                end = next((i for i, word in enumerate(words) if word in ("|", ">", "&&", ";")), len(words))
+                found.append(words[1:end])
+    return found
+
+
+def test_there_are_pages():
+    assert {"index.md", "backpropagation.md", "how-to.md"} <= {page.name for page in PAGES}
+
+
+def run_page(page: Path, folder: Path, **settings: str) -> None:
+    """In a process of its own: a page's layers and losses register themselves by their class's name."""
+    program = f"exec(compile({as_program(page)!r}, {page.name!r}, 'exec'))"
+    environment = {name: value for name, value in os.environ.items() if name != "NNX_DATA_DIR"}
+    environment |= {"NNX_OFFLINE": "1", "NNX_CACHE_DIR": str(folder / "cache"), "NNX_DEVICE": "cpu"}
+    environment |= {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT), **settings}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, {"python"})], ids=lambda page: page.name)
+def test_python_runs(page: Path, tmp_path: Path):
+    run_page(page, tmp_path)
+
+
+@pytest.mark.mnist
+def test_python_of_the_readme_runs_on_mnist(mnist_directory: Path, tmp_path: Path):
+    run_page(ROOT / "README.md", tmp_path, NNX_DATA_DIR=str(mnist_directory))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=lambda page: page.name)
+def test_commands_exist_and_take_these_options(page: Path):
+    for arguments in commands(page):
+        shown = CliRunner().invoke(cli, [*arguments, "--help"])
+        assert shown.exit_code == 0, f"nnx {shlex.join(arguments)}: {shown.output}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path):
+    for found in LINK.finditer(page.read_text(encoding="utf-8")):
+        target, _, anchor = found["target"].partition("#")
+        if target.startswith(("http:", "https:", "mailto:")):
+            continue
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{page.name} links to {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Headings as a forge turns them into anchors."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(BLOCK, "", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_key_of_a_result_is_described(tmp_path: Path):
+    """What `nnx run` prints as JSON, and keeps in its folder, stands on the page about the command line."""
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    for arguments in (
+        ["xor", "--epochs", "2"],
+        ["autoencoder", "--dataset", "digits", "--epochs", "1"],
+        ["svm", "--dataset", "digits", "--model", str(tmp_path / "autoencoder")],
+    ):
+        folder = tmp_path / arguments[0]
+        done = subprocess.run(
+            [sys.executable, "-m", "nnx", "run", *arguments, "-q", "--json", "--out", str(folder)],
+            cwd=tmp_path, env=os.environ | {"NNX_DEVICE": "cpu", "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, timeout=240,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        for key in (*result, *result["metrics"], *result["timing"]):
+            assert f"`{key}`" in page, f"{key} of nnx run {arguments[0]} is not described"
+        for path in folder.rglob("*"):
+            assert path.name in page, f"{path.name} in the folder of nnx run {arguments[0]} is not described"

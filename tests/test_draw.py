@@ -1,0 +1,93 @@
+"""Each experiment's figures are drawn into its folder and named in its artifacts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from nnx import datasets
+from nnx.errors import OutputError
+from nnx.experiments import Result, autoencoder, svm, xor
+from nnx.reports import draw, figures
+from nnx.reports.draw import first_of_each
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load_digits()
+
+
+@pytest.fixture(scope="module")
+def results(digits):
+    trained = svm.run(svm.Config(None, "shallow", "digits", epochs=2, device="cpu"), data=digits)
+    steps = np.arange(1, 51)
+    compared = Result("compare", "deep", "digits", "cpu", "numpy", "float64", 0)
+    compared.arrays = {"deep_nnx": 1.0 / steps, "deep_keras": 1.0 / steps + 1e-9,
+                       "xor_nnx": 2.0 / steps, "xor_keras": 2.0 / steps}  # fmt: skip
+    return {
+        "xor": xor.run(xor.Config("deep", epochs=20, device="cpu")),
+        "autoencoder": autoencoder.run(
+            autoencoder.Config("shallow", "digits", epochs=2, device="cpu"), data=digits
+        ),
+        "svm": trained,
+        "compare": compared,
+    }
+
+
+EXPECTED = {
+    "xor": {"loss", "decision_surface"},
+    "autoencoder": {"loss", "reconstructions", "codes"},
+    "svm": {"loss", "confusion_matrix", "predictions"},
+    "compare": {"deep_losses", "xor_losses"},
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_figures_are_files_named_in_the_artifacts(results, name, tmp_path):
+    result = results[name]
+    result.artifacts = {"history": "history.csv"}
+    drawn = draw(result, tmp_path)
+    assert set(drawn) == EXPECTED[name]
+    assert result.artifacts == {"history": "history.csv"} | drawn
+    assert sorted(f"figures/{path.name}" for path in (tmp_path / "figures").iterdir()) == sorted(
+        drawn.values()
+    )
+    for path in drawn.values():
+        picture = imread(tmp_path / path)
+        assert min(picture.shape[:2]) > 200
+        assert picture[..., :3].std() > 0.02  # something is on it
+
+
+def test_the_loss_curve_names_the_run_and_shows_validation(results):
+    axes = figures(results["autoencoder"])["loss"].axes[0]
+    heading = axes.get_title() or axes.figure.get_suptitle()
+    assert "autoencoder shallow on digits" in heading
+    history = results["autoencoder"].history
+    shown = [list(line.get_ydata()) for line in axes.get_lines()]
+    assert history["loss"] in shown
+    assert history["val_loss"] in shown
+
+
+def test_curves_of_both_sides_are_drawn(results):
+    axes = figures(results["compare"])["deep_losses"].axes[0]
+    texts = " ".join(text.get_text() for text in axes.figure.findobj(lambda a: hasattr(a, "get_text")))
+    assert "deep: nnx and Keras from the same weights" in texts
+    assert "Keras, nnx" in texts or "nnx, Keras" in texts  # one label for lines that lie on each other
+    assert len(axes.get_lines()) >= 2
+
+
+def test_an_experiment_without_history_has_no_loss_curve(results, digits):
+    from dataclasses import replace
+
+    assert set(figures(replace(results["svm"], history=None))) == {"confusion_matrix", "predictions"}
+
+
+def test_reconstructions_show_each_digit_once():
+    assert first_of_each(np.array([3, 1, 3, 0, 1])) == [3, 1, 0]
+
+
+def test_a_folder_that_cannot_hold_figures_is_named(results, tmp_path):
+    (tmp_path / "figures").write_text("in the way")
+    with pytest.raises(OutputError, match="figures"):
+        draw(results["xor"], tmp_path)

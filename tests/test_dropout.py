@@ -1,0 +1,134 @@
+"""Dropout: how much it drops, and what its mask does and does not depend on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx.backends import Backend
+from nnx.errors import ConfigurationError
+from nnx.layers import Plan
+
+pytestmark = pytest.mark.usefixtures("on_cpu")
+
+
+def mask(
+    backend: Backend, rate: float = 0.5, shape: tuple[int, int] = (64, 48), *,
+    seed: int = 1, step: int = 0, index: int = 0, row: int = 0, dtype: Any = "float64",
+) -> np.ndarray:  # fmt: skip
+    """Where a lone layer keeps what it is given."""
+    layer = nnx.Dropout(rate)
+    layer.seed = seed
+    layer.build(shape[1], device=backend, dtype=dtype)
+    layer.index = index
+    layer.arena.step = step
+    plan = Plan([layer], layer.arena, keep=True)
+    y = plan.forward(backend.asarray(np.ones(shape), dtype), True, row)
+    return backend.to_numpy(y) != 0.0
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.2, 0.5, 0.9, 0.99])
+def test_rate(backend: Backend, rate: float) -> None:
+    kept = mask(backend, rate, (500, 200))
+    deviation = math.sqrt(rate * (1 - rate))
+    assert kept.mean() == pytest.approx(1 - rate, abs=5 * deviation / math.sqrt(kept.size))
+    # no row and no column is treated otherwise: of 700 normal deviations the largest is near 3.2
+    assert np.abs(kept.mean(axis=1) - (1 - rate)).max() < 6 * deviation / math.sqrt(200)
+    assert np.abs(kept.mean(axis=0) - (1 - rate)).max() < 6 * deviation / math.sqrt(500)
+
+
+def test_neighbours_are_independent(backend: Backend) -> None:
+    kept = mask(backend, 0.5, (500, 200)) - 0.5
+    for shift, axis in ((1, 0), (1, 1), (2, 0), (7, 1)):
+        assert abs(np.mean(kept * np.roll(kept, shift, axis)) * 4) < 5 / math.sqrt(kept.size)
+
+
+def test_what_is_kept_is_scaled_and_the_expectation_stays(backend: Backend, dtype: np.dtype) -> None:
+    layer = nnx.Dropout(0.2)
+    layer.seed = 3
+    x = np.random.default_rng(0).uniform(1.0, 2.0, (400, 50))
+    layer.build(50, device=backend, dtype=dtype)
+    y = backend.to_numpy(layer.forward(backend.asarray(x, dtype), training=True))
+    kept = y != 0.0
+    np.testing.assert_allclose(y[kept], (x / 0.8)[kept], rtol=4 * np.finfo(dtype).eps)
+    assert y.mean() == pytest.approx(x.mean(), rel=0.02)
+
+
+def test_backward_uses_the_mask_of_forward(backend: Backend, rng: np.random.Generator) -> None:
+    layer = nnx.Dropout(0.4)
+    x, dy = (backend.asarray(v) for v in rng.uniform(1.0, 2.0, (2, 30, 20)))
+    layer.build(20, device=backend, dtype="float64")
+    y = backend.to_numpy(layer.forward(x, training=True)).copy()
+    dx = backend.to_numpy(layer.backward(dy))
+    np.testing.assert_allclose(dx, backend.to_numpy(dy) * (y / backend.to_numpy(x)), rtol=1e-14)
+
+
+def test_inference_and_a_rate_of_zero_change_nothing(backend: Backend, rng: np.random.Generator) -> None:
+    x = backend.asarray(rng.standard_normal((5, 4)))
+    for rate, training in ((0.5, False), (0.0, True)):
+        layer = nnx.Dropout(rate)
+        layer.build(4, device=backend, dtype="float64")
+        np.testing.assert_array_equal(
+            backend.to_numpy(layer.forward(x, training=training)), backend.to_numpy(x)
+        )
+        np.testing.assert_array_equal(backend.to_numpy(layer.backward(x)), backend.to_numpy(x))
+
+
+def test_the_mask_does_not_depend_on_how_a_batch_is_split(backend: Backend) -> None:
+    whole = mask(backend, shape=(60, 48))
+    parts = [mask(backend, shape=(rows, 48), row=row) for row, rows in ((0, 1), (1, 30), (31, 29))]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    # nor on the width: a column's draw is its own
+    np.testing.assert_array_equal(mask(backend, shape=(60, 20)), whole[:, :20])
+
+
+def test_the_mask_is_the_same_in_both_float_types_and_each_time(backend: Backend) -> None:
+    np.testing.assert_array_equal(mask(backend, dtype="float32"), mask(backend, dtype="float64"))
+
+
+@pytest.mark.parametrize("other", [{"seed": 2}, {"step": 1}, {"index": 1}, {"row": 64}], ids=repr)
+def test_seed_step_layer_and_row_each_give_another_mask(backend: Backend, other: dict[str, int]) -> None:
+    kept, changed = mask(backend), mask(backend, **other)
+    # independent halves agree in half of all elements
+    assert np.mean(kept == changed) == pytest.approx(0.5, abs=5 * 0.5 / math.sqrt(kept.size))
+
+
+def test_an_optimizer_step_moves_on_to_the_next_mask(backend: Backend) -> None:
+    network = nnx.Network(
+        [nnx.Dense(20, 30), nnx.Dropout(0.5), nnx.Dropout(0.5)], device=backend, dtype="float64", seed=1
+    )
+    x = network.asarray(np.ones((40, 20)))
+    first = backend.to_numpy(network.forward(x, training=True)) != 0.0
+    again = backend.to_numpy(network.forward(x, training=True)) != 0.0
+    network.backward(network.asarray(np.zeros((40, 30))))
+    nnx.SGD(0.1).step(network)
+    later = backend.to_numpy(network.forward(x, training=True)) != 0.0
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, later)
+    # two layers that drew the same mask would keep half, not a quarter
+    assert first.mean() == pytest.approx(0.25, abs=5 * 0.44 / math.sqrt(first.size))
+
+
+def test_two_networks_of_one_seed_train_alike_and_a_third_does_not(backend: Backend) -> None:
+    x = np.random.default_rng(0).standard_normal((64, 5))
+    losses = []
+    for seed in (1, 1, 2):
+        network = nnx.Network(
+            [nnx.Dense(5, 32), nnx.Dropout(0.3), nnx.Dense(5)], device=backend, dtype="float64", seed=seed
+        )
+        history = network.fit(
+            x, x, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(), epochs=3, batch_size=24
+        )
+        losses.append(history.metrics["loss"])
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, math.nan])
+def test_a_rate_out_of_range_is_refused(rate: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"Dropout: rate must lie in \[0, 1\), not"):
+        nnx.Dropout(rate)

@@ -1,0 +1,183 @@
+"""The public face: names that resolve, docstrings that follow numpydoc, one version."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import nnx
+
+ROOT = Path(nnx.__file__).parent.parent
+SOURCE = (ROOT / "pyproject.toml").is_file()
+ROOMS = [name for name in nnx.__all__ if inspect.ismodule(getattr(nnx, name))]
+NAMES = [name for name in nnx.__all__ if name not in ROOMS]
+
+
+def public_members(cls: type) -> list[tuple[str, object]]:
+    return [
+        (f"{cls.__name__}.{name}", member)
+        for name, member in vars(cls).items()
+        if not name.startswith("_")
+        and (inspect.isfunction(member) or isinstance(member, (property, classmethod)))
+    ]
+
+
+def documented() -> dict[str, object]:
+    """Every public class and function of nnx, and of the modules it names, with their public members."""
+    found: dict[str, object] = {name: getattr(nnx, name) for name in NAMES}
+    for room in ROOMS:
+        module = getattr(nnx, room)
+        for name, member in vars(module).items():
+            here = getattr(member, "__module__", "").startswith(f"nnx.{room}")
+            if not name.startswith("_") and here and (inspect.isclass(member) or inspect.isfunction(member)):
+                found[f"{room}.{name}"] = member
+    for member in list(found.values()):
+        if inspect.isclass(member):
+            found.update(public_members(member))
+    return found
+
+
+def test_all_is_sorted_and_holds_each_name_once():
+    assert len(set(nnx.__all__)) == len(nnx.__all__)
+    assert not [name for name in nnx.__all__ if name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", sorted(set(nnx.__all__)))
+def test_a_public_name_resolves(name):
+    assert getattr(nnx, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'nothing'"):
+        _ = nnx.nothing
+
+
+@pytest.mark.parametrize(("name", "member"), documented().items(), ids=documented())
+def test_a_public_thing_is_documented(name, member):
+    text = inspect.getdoc(member)
+    assert text, f"{name} has no docstring"
+    summary = text.split("\n\n")[0].strip()
+    assert summary, name
+    assert summary.endswith((".", "…", ":", "?", "!")) or ";" in summary or "=" in summary, (name, summary)
+
+
+SECTIONS = (
+    "Parameters",
+    "Returns",
+    "Raises",
+    "Attributes",
+    "References",
+    "Examples",
+    "Yields",
+    "Notes",
+    "See Also",
+)
+
+
+@pytest.mark.parametrize(("name", "member"), documented().items(), ids=documented())
+def test_sections_of_a_docstring_are_numpydocs(name, member):
+    lines = (inspect.getdoc(member) or "").splitlines()
+    for title, rule in itertools.pairwise(lines):
+        if re.fullmatch(r"-{3,}", rule.strip()):
+            assert title.strip() in SECTIONS, (name, title)
+            assert len(rule.strip()) == len(title.strip()), (name, title)
+
+
+def test_functions_that_take_arguments_name_none_that_they_lack():
+    """A parameter that a docstring describes is one that exists."""
+    for name, member in documented().items():
+        text = inspect.getdoc(member) or ""
+        if "Parameters\n----------\n" not in text or isinstance(member, property):
+            continue
+        target = member.__init__ if inspect.isclass(member) else member
+        target = getattr(target, "__func__", target)
+        known = set(inspect.signature(target).parameters)
+        section = re.split(r"\n\n(?=[A-Z][A-Za-z ]+\n-{3,})", text.split("Parameters\n----------\n")[1])[0]
+        for line in section.splitlines():
+            if line and not line.startswith(" ") and re.match(r"[\w*, ]+( : |$)", line):
+                described = {part.strip(" *") for part in line.split(" : ")[0].split(",")}
+                assert described <= known, (name, described - known)
+
+
+@pytest.mark.skipif(not SOURCE, reason="not run from a source tree")
+def test_the_version_is_said_once_and_everywhere_the_same():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "version" in project.get("dynamic", []), "the version is read from nnx/__init__.py"
+    assert metadata.version(project["name"]) == nnx.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", nnx.__version__)
+
+
+@pytest.mark.skipif(not (ROOT / "CHANGELOG.md").is_file(), reason="there is no changelog here")
+def test_the_changelog_tells_of_this_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## \[?{re.escape(nnx.__version__)}\b", text, re.MULTILINE)
+
+
+@pytest.mark.skipif(not SOURCE, reason="not run from a source tree")
+def test_the_command_exists():
+    script = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]["nnx"]
+    module, name = script.split(":")
+    if not (ROOT / "nnx" / "cli" / "__init__.py").is_file():
+        pytest.skip("the command line is not there yet")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.skipif(not SOURCE, reason="not run from a source tree")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/nnx run autoencoder",
+        "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest",
+    ],
+)
+def test_the_readme_gives_the_two_commands(command):
+    assert command in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not (ROOT / ".ci" / "run").is_file(), reason="not run from a source tree")
+def test_continuous_integration_runs_the_command_of_the_readme():
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(
+        r"python3 -m venv \.venv && \.venv/bin/pip install (--quiet )?-e '\.\[test\]' && \.venv/bin/pytest",
+        text,
+    )
+
+
+def test_the_package_is_marked_as_typed():
+    assert (ROOT / "nnx" / "py.typed").is_file()
+
+
+@pytest.mark.parametrize(
+    "module", ["nnx.layers", "nnx.losses", "nnx.backends.base", "nnx.schedules", "nnx.network"]
+)
+def test_a_module_can_be_the_first_to_be_imported(module):
+    """No order of imports is needed."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["Network", "Layer", "use"])
+def test_examples_in_docstrings_run(name):
+    import doctest
+
+    member = getattr(nnx, name)
+    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
+    tests = finder.find(member, name, globs={})
+    assert sum(len(test.examples) for test in tests) > 0
+    try:
+        for test in tests:
+            runner.run(test)
+    finally:
+        nnx.Layer.registry.pop("Scale", None)
+    assert runner.failures == 0
