@@ -42,6 +42,8 @@ def cases() -> dict[str, Callable[[Backend], Any]]:
         "activation_forward tanh": lambda k: k.activation_forward("tanh", dy, y),
         "activation_forward sigmoid": lambda k: k.activation_forward("sigmoid", dy, y),
         "activation_backward sigmoid": lambda k: k.activation_backward("sigmoid", dy, None, y, dz),
+        "activation_forward silu": lambda k: k.activation_forward("silu", dy, y),
+        "activation_backward silu": lambda k: k.activation_backward("silu", dy, dx[:, :UNITS], y, dz),
         "loss squared_error": lambda k: k.loss("squared_error", target, y, value, dz),
         "loss binary_cross_entropy_from_logits": lambda k: k.loss(
             "binary_cross_entropy_from_logits", target, y, value, dz

@@ -2,8 +2,8 @@
 
 Run it:  python examples/autoencoder.py && python examples/svm.py [ROWS]
 
-Fits on the codes of the first ROWS training images (all 60,000 take about a minute) and classifies all
-test images; draws the confusion matrix and a gallery with the mistakes framed into ``figures/``.
+Fits on the codes of the first ROWS training images (all by default; fewer is faster) and classifies all test
+images; draws the confusion matrix and a gallery with the mistakes framed into ``figures/``.
 """
 
 from __future__ import annotations

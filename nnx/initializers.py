@@ -177,9 +177,9 @@ def get(initializer: str | Initializer) -> Initializer:
     return made
 
 
-def generator(seed: int, purpose: str) -> np.random.Generator:
-    """The generator of one purpose (``"weights"``, ``"shuffles"``), derived from one seed."""
-    return np.random.default_rng([seed, *purpose.encode()])
+def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
+    """The generator of one purpose (``"weights"``, ``"shuffles"``), derived from one seed and counters."""
+    return np.random.default_rng([seed, *purpose.encode(), *counters])
 
 
 def fresh_seed() -> int:

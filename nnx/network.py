@@ -294,6 +294,7 @@ class Network:
         callbacks: Sequence[Callback] = (),
         shuffle: bool = True,
         sample_weight: Any = None,
+        augment: training.Augmentation | None = None,
     ) -> History:
         """Train on host data.
 
@@ -316,6 +317,11 @@ class Network:
             Draw a new order for every epoch.
         sample_weight : array_like of shape (rows,), optional
             A batch's loss is Σ w ℓ / Σ w.
+        augment : callable, optional
+            ``augment(generator, x, y) -> (x, y)`` on each batch, on the host: NumPy arrays in, of the same
+            shapes out, the generator derived from the seed, the epoch and the batch. Where ``y is x``
+            above, it is here too: return the changed rows twice to reconstruct them, or (changed,
+            unchanged) for a denoising autoencoder. Validation data is left as it is.
 
         Returns
         -------
@@ -333,7 +339,7 @@ class Network:
         return training.fit(
             self, x, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation=validation, metrics=metrics, callbacks=callbacks, shuffle=shuffle,
-            sample_weight=sample_weight,
+            sample_weight=sample_weight, augment=augment,
         )  # fmt: skip
 
     def evaluate(

@@ -6,8 +6,8 @@ A network is known here by the calls made on it (`plan`, `arena`, `predict`, …
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from nnx.metrics import get as get_metric
 from nnx.optimizers import Optimizer
 
 HostArray = np.ndarray[Any, Any]
+Augmentation = Callable[[np.random.Generator, HostArray, HostArray], tuple[HostArray, HostArray]]
 EVALUATION_ROWS = 1024
 
 
@@ -50,6 +51,22 @@ class Samples:
             Samples(self.x[:kept], self.y[:kept], None if weights is None else weights[:kept]),
             Samples(self.x[kept:], self.y[kept:], None if weights is None else weights[kept:]),
         )
+
+
+def host_array(x: Any, name: str) -> HostArray:
+    """`x` as a NumPy array; an array that lies on a GPU is refused with advice.
+
+    Raises
+    ------
+    DataError
+        If it lies on a GPU, or its rows are not equally long.
+    """
+    if hasattr(x, "__cuda_array_interface__"):
+        raise DataError(f"{name} lies on a GPU, but host data is taken here: {name} = cupy.asnumpy({name})")
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise DataError(f"{name} is no array: {error}") from error
 
 
 def check_rows(x: Any, name: str, dtype: Any) -> HostArray:
@@ -98,7 +115,7 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
     if same:
         y = rows
     else:
-        y = np.asarray(y)
+        y = host_array(y, "y")
         if len(y.shape) == 0 or len(y) != len(rows):
             raise DataError(f"x of shape {rows.shape} and y of shape {y.shape} must have as many rows")
         if y.ndim == 1 and isinstance(loss, CategoricalCrossEntropy):
@@ -116,33 +133,28 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
     return Samples(rows, y, weights)
 
 
-@dataclass
 class _Batches:
-    """The data on the device, and room for one batch of it; a full batch is used where it lies."""
+    """The data on the device, and room for one batch of it; a full batch is used where it lies.
 
-    backend: Backend
-    x: Array
-    y: Array
-    weights: Array | None
-    rows: int
-    _room: dict[int, tuple[Array, Array, Array | None]] = field(default_factory=dict)
+    Augmented data stays on the host: each batch is drawn there and uploaded.
+    """
 
-    @classmethod
-    def upload(cls, backend: Backend, samples: Samples, rows: int) -> _Batches:
-        x = backend.asarray(samples.x)
-        y = x if samples.y is samples.x else backend.asarray(samples.y)
-        weights = None if samples.weights is None else backend.asarray(samples.weights)
-        batches = cls(backend, x, y, weights, rows)
-        if rows < len(samples):
-            batches._reserve(rows, len(samples) % rows)
-        return batches
+    def __init__(self, backend: Backend, samples: Samples, rows: int, augment: Augmentation | None) -> None:
+        self.backend, self.samples, self.augment = backend, samples, augment
+        whole = slice(None) if augment is None else slice(0, 1)  # augmented: for the shapes only
+        self.x = backend.asarray(samples.x[whole])
+        self.y = self.x if samples.y is samples.x else backend.asarray(samples.y[whole])
+        self.weights = None if samples.weights is None else backend.asarray(samples.weights)
+        self._room: dict[int, tuple[Array, Array, Array | None]] = {}
+        if augment is not None or rows < len(samples):
+            self._reserve(rows, len(samples) % rows)
 
     def _reserve(self, rows: int, ragged: int) -> None:
         def room(source: Array) -> Array:
             return self.backend.empty((rows, *source.shape[1:]), source.dtype)
 
         x = room(self.x)
-        y = x if self.y is self.x else room(self.y)
+        y = x if self.y is self.x and self.augment is None else room(self.y)
         weights = None if self.weights is None else room(self.weights)
         self._room[rows] = (x, y, weights)
         if ragged:
@@ -152,21 +164,42 @@ class _Batches:
                 None if weights is None else weights[:ragged],
             )
 
-    def take(self, indices: Array) -> tuple[Array, Array, Array | None]:
+    def take(self, indices: Array, generator: np.random.Generator | None) -> tuple[Array, Array, Array | None]:
+        """The rows of a batch; with augmentation `indices` lie on the host, `generator` draws for them."""
         x, y, weights = self._room[indices.shape[0]]
-        self.backend.gather(self.x, indices, x)
-        if y is not x:
-            self.backend.gather(self.y, indices, y)
+        if self.augment is not None:
+            self._draw(indices, generator, x, y)
+        else:
+            self.backend.gather(self.x, indices, x)
+            if y is not x:
+                self.backend.gather(self.y, indices, y)
         if self.weights is not None:
-            self.backend.gather(self.weights, indices, weights)
+            self.backend.gather(self.weights, self.backend.asarray(indices), weights)
         return x, y, weights
+
+    def _draw(self, indices: Array, generator: Any, x: Array, y: Array) -> None:
+        assert self.augment is not None
+        inputs = self.samples.x[indices]
+        targets = inputs if self.samples.y is self.samples.x else self.samples.y[indices]
+        drawn = self.augment(generator, inputs, targets)
+        for name, room, rows in zip("xy", (x, y), drawn, strict=True):
+            if np.shape(rows) != room.shape:
+                raise DataError(f"augment gave {name} of shape {np.shape(rows)} for a batch of {room.shape}")
+            room[...] = self.backend.asarray(rows, room.dtype)
 
 
 class _Loop:
     """One run of `fit`: owns the batches, the plan, and the place where losses gather."""
 
     def __init__(
-        self, network: Any, samples: Samples, loss: Loss, optimizer: Optimizer, batch_size: int, shuffle: bool
+        self,
+        network: Any,
+        samples: Samples,
+        loss: Loss,
+        optimizer: Optimizer,
+        batch_size: int,
+        shuffle: bool,
+        augment: Augmentation | None = None,
     ) -> None:
         self.network, self.loss, self.optimizer = network, loss, optimizer
         optimizer.prepare(network)
@@ -176,7 +209,7 @@ class _Loop:
         self.backend: Backend = self.arena.backend
         self.rows = len(samples)
         self.shuffle = shuffle
-        self.batches = _Batches.upload(self.backend, samples, batch_size)
+        self.batches = _Batches(self.backend, samples, batch_size, augment)
         self.plan: Plan
         self.plan, self.kind = network.training_plan(loss)
         starts = list(range(0, self.rows, batch_size))
@@ -189,13 +222,13 @@ class _Loop:
             stop - start: self.backend.empty((stop - start, width), self.arena.dtype)
             for start, stop in {(0, b - a) for a, b in self.bounds}
         }
-        self._step_callbacks: list[Callback] = []
 
-    def order(self, generator: np.random.Generator) -> Array:
-        """The epoch's rows in order, uploaded once."""
-        if not self.shuffle:
-            return self.backend.asarray(np.arange(self.rows))
-        return self.backend.asarray(generator.permutation(self.rows))
+    def order(self, generator: np.random.Generator) -> Array | None:
+        """The epoch's rows in order, uploaded once; None where one batch holds all of them as they are."""
+        if len(self.bounds) == 1 and self.batches.augment is None:
+            return None
+        order = generator.permutation(self.rows) if self.shuffle else np.arange(self.rows)
+        return order if self.batches.augment is not None else self.backend.asarray(order)
 
     def step(self, x: Array, y: Array, weights: Array | None, slot: Array) -> None:
         """Forward, loss, backward."""
@@ -204,20 +237,24 @@ class _Loop:
         self.loss.evaluate(self.backend, y, y_pred, slot, dy, weights, self.kind)
         self.plan.backward(dy)
 
-    def batch(self, order: Array | None, number: int) -> tuple[Array, Array, Array | None]:
+    def batch(self, order: Array | None, number: int, epoch: int) -> tuple[Array, Array, Array | None]:
+        """Inputs, targets and weights of a batch: the same again whenever it is asked for."""
         if order is None:
             return self.batches.x, self.batches.y, self.batches.weights
         start, stop = self.bounds[number]
-        return self.batches.take(order[start:stop])
+        generator = None
+        if self.batches.augment is not None:
+            generator = initializers.generator(self.arena.seed, "augmentation", epoch, number)
+        return self.batches.take(order[start:stop], generator)
 
     def epoch(self, run: Run, generator: np.random.Generator, on_step: Sequence[Callback]) -> float:
         """Train on every row once; the mean loss."""
-        order = self.order(generator) if len(self.bounds) > 1 else None
+        order = self.order(generator)
         arena, backend, fault = self.arena, self.backend, self.arena.fault
         first = arena.step
         state = arena.state.copy()
         for number, slot in enumerate(self.slots):
-            x, y, weights = self.batch(order, number)
+            x, y, weights = self.batch(order, number, run.epoch)
             self.step(x, y, weights, slot)
             backend.raise_fault(slot, arena.gradients, fault, number + 1)
             if backend.immediate and fault[0]:
@@ -243,7 +280,7 @@ class _Loop:
         """Run the batch again, parameters being as they were, and name the first layer at fault."""
         self.arena.fault[...] = 0
         self.arena.step = first + number
-        x, y, weights = self.batch(order, number)
+        x, y, weights = self.batch(order, number, run.epoch)
         self.step(x, y, weights, self.slots[number])
         where = self._first_fault()
         raise TrainingError(
@@ -280,6 +317,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     shuffle: bool = True,
     sample_weight: Any = None,
+    augment: Augmentation | None = None,
 ) -> History:
     """Train a network; see `Network.fit`, which hands itself to this function."""
     if not isinstance(loss, Loss) or not isinstance(optimizer, Optimizer):
@@ -303,7 +341,7 @@ def fit(
     chosen = [get_metric(metric) for metric in metrics]
     if chosen and held_out is None:
         raise ConfigurationError("metrics are taken on validation data: give validation=0.1 or (x, y)")
-    loop = _Loop(network, samples, loss, optimizer, batch_size, shuffle)
+    loop = _Loop(network, samples, loss, optimizer, batch_size, shuffle, augment)
     run = Run(network, optimizer, History(), epochs, len(loop.bounds))
     return _run(loop, run, callbacks, held_out, chosen)
 

@@ -306,7 +306,7 @@ def test_a_signal_in_the_middle_of_training_leaves_nothing(tmp_path, number, sta
 
 @pytest.mark.skipif(os.name != "posix", reason="file sizes are limited on POSIX systems only")
 def test_a_model_that_cannot_be_written_leaves_nothing(tmp_path):
-    done = command(tmp_path, "run", "xor", "--epochs", 10, "--out", "new", "-q", limit=1000)
+    done = command(tmp_path, "run", "xor", "--epochs", 1, "--out", "new", "-q", limit=300)
     assert done.returncode == 1
     assert done.stderr.startswith("nnx: cannot write new/model.safetensors (File too large)")
     assert not (tmp_path / "new").exists()
@@ -467,7 +467,7 @@ def test_gradcheck_fails_where_a_gradient_is_wrong(monkeypatch, capsys):
     printed = capsys.readouterr()
     assert caught.value.code == 1
     assert "0 of 1 backward passes are right" in printed.out
-    assert "2 times too large" in printed.err
+    assert "the gradient in y_pred is wrong" in printed.err
 
 
 def test_data_is_listed_and_verified(tmp_path, mnist_directory):

@@ -84,13 +84,15 @@ class NumpyBackend(Backend):
         return dW
 
     def activation_forward(self, kind: str, x: Array, y: Array, alpha: float = 0.0) -> Array:
-        """ReLU, tanh and the sigmoid in place; the others are rarely the bottleneck and stay plain."""
+        """ReLU, tanh, the sigmoid and SiLU in place; the others are rarely the bottleneck and stay plain."""
         if kind == "relu":
             return np.maximum(x, 0.0, out=y)
         if kind == "tanh":
             return np.tanh(x, out=y)
         if kind == "sigmoid":
             return _sigmoid(x, y)
+        if kind == "silu":
+            return np.multiply(x, _sigmoid(x, self._scratch(x.shape, x.dtype)), out=y)
         return super().activation_forward(kind, x, y, alpha)
 
     def activation_backward(
@@ -103,6 +105,11 @@ class NumpyBackend(Backend):
         if kind == "tanh" or kind == "sigmoid":
             slope = np.multiply(y, y, out=self._scratch(y.shape, y.dtype))
             np.subtract(1.0 if kind == "tanh" else y, slope, out=slope)
+            return np.multiply(dy, slope, out=dx)
+        if kind == "silu":  # σ + x σ (1 − σ) = σ + y (1 − σ) = σ (1 − y) + y
+            slope = np.subtract(1.0, y, out=self._scratch(y.shape, y.dtype))
+            slope *= _sigmoid(x, self._scratch(y.shape, y.dtype, 1))
+            slope += y
             return np.multiply(dy, slope, out=dx)
         return super().activation_backward(kind, dy, x, y, dx, alpha)
 

@@ -55,25 +55,37 @@ def _numeric(cells: Sequence[str]) -> bool:
     return any(cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
 
 
-class _Messages(logging.Handler):
+class Messages(logging.Handler):
     """What the library logs, as notes on standard error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def note(self, text: str) -> None:
+        """Say what a reader of the result must know, once."""
+        if text not in self.said:
+            self.said.add(text)
+            say(f"note: {text}")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print through `sys.stderr` as it is now: a progress bar puts itself in front of it."""
-        prefix = "note: " if record.levelno >= logging.WARNING else ""
-        say(prefix + record.getMessage())
+        if record.levelno >= logging.WARNING:
+            self.note(record.getMessage())
+        else:
+            say(record.getMessage())
 
 
 @contextmanager
-def messages(quiet: bool, verbose: bool) -> Iterator[None]:
+def messages(quiet: bool, verbose: bool) -> Iterator[Messages]:
     """Show what the library logs: warnings always, what goes on unless quiet, choices where verbose."""
     library, experiments = logging.getLogger("nnx"), logging.getLogger("nnx.experiments")
-    handler = _Messages()
+    handler = Messages()
     library.addHandler(handler)
     library.setLevel(logging.INFO if verbose else logging.WARNING)
     experiments.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
-        yield
+        yield handler
     finally:
         library.removeHandler(handler)
         library.setLevel(logging.NOTSET)

@@ -67,7 +67,7 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
         backend = backends.resolve(options.device)
     if options.verbose:
         say(f"device: {backend.device} ({backend.name})")
-    with messages(options.quiet, verbose=False), _nothing_half_written(folder):
+    with messages(options.quiet, verbose=False) as shown, _nothing_half_written(folder):
         kept = RunFolder.create(folder)
         loading = time.perf_counter()
         for library in _LIBRARIES[name]:
@@ -75,6 +75,8 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
         import_seconds = _LOADING + time.perf_counter() - loading
         with progress(name, options.quiet) as callbacks:
             result = job(callbacks)
+        for note in result.notes:
+            shown.note(note)
         kept.write_training(result)
         _draw(result, folder)
         result.timing = {
