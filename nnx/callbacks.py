@@ -25,8 +25,8 @@ class History:
         The number of each epoch recorded, from 1.
     steps : int
         Optimizer steps in all.
-    seconds : float
-        Time spent in `fit`, validation and callbacks included.
+    seconds, training_seconds : float
+        Time spent in `fit`, and in its epochs without validation and the callbacks behind an epoch.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,7 @@ class History:
         self.epochs: list[int] = []
         self.steps = 0
         self.seconds = 0.0
+        self.training_seconds = 0.0
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self.metrics:

@@ -16,6 +16,8 @@ from nnx.errors import ConfigurationError, DataError
 class Loss:
     """Base of the losses: a kind of `nnx.backends.losses.LOSSES`, a reduction over features, a constant.
 
+    A loss of your own leaves `kind` empty and defines `formula` instead.
+
     Attributes
     ----------
     kind : str
@@ -25,7 +27,7 @@ class Loss:
         Huber's δ, a cross-entropy's ε.
     """
 
-    kind: ClassVar[str]
+    kind: ClassVar[str] = ""
     fused: ClassVar[dict[str, str]] = {}
     registry: ClassVar[dict[str, type[Loss]]] = {}
     sums_features: bool = False
@@ -81,7 +83,19 @@ class Loss:
     ) -> None:
         """Value and gradient in one call, into arrays of the caller's; shapes are not checked again."""
         scale = 1.0 if self.sums_features else 1.0 / y_pred.shape[1]
-        backend.loss(kind or self.kind, y_true, y_pred, value, dy, scale, self.parameter, weights)
+        kind = kind or self.kind
+        if kind:
+            backend.loss(kind, y_true, y_pred, value, dy, scale, self.parameter, weights)
+        else:
+            backend.average(*self.formula(backend, y_true, y_pred), value, dy, scale, weights)
+
+    def formula(self, backend: Backend, y: Array, p: Array) -> tuple[Array, Array]:
+        """What a loss of your own defines: ``(Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij)``, of shapes (rows,) and (rows, features).
+
+        Averaging over features (unless ``sums_features``), rows and sample weights is done for you; write
+        it over ``backend.xp``, so that it runs on every device.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines neither kind nor formula")
 
     def check_targets(self, y: Any, features: int) -> None:
         """Refuse targets (host arrays) that do not fit `features` outputs.

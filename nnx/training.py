@@ -363,7 +363,9 @@ def _run(
     try:
         with loop.backend.hold(), loop.backend.quiet():
             for epoch in range(1, run.epochs + 1):
+                epoch_began = time.perf_counter()
                 value = loop.epoch(run, generator, on_step)
+                history.training_seconds += time.perf_counter() - epoch_began
                 run.epoch = epoch
                 history.epochs.append(epoch)
                 recorded.setdefault("loss", []).append(value)

@@ -260,10 +260,22 @@ class Backend:
             The loss's own constant: Huber's δ, a cross-entropy's clipping ε.
         weights : array of shape (rows,), or None for equal weights
         """
-        xp = self.xp
         row_losses, gradient = LOSSES[kind](self, y_true, y_pred, parameter)
+        self.average(row_losses, gradient, value, dy, scale, weights)
+
+    def average(
+        self,
+        row_losses: Array,
+        gradient: Array,
+        value: Array | None,
+        dy: Array | None,
+        scale: float,
+        weights: Array | None,
+    ) -> None:
+        """The second half of `loss`: from each row's loss and gradient to the weighted mean's."""
+        xp = self.xp
         if weights is None:
-            row_weights = scale / y_pred.shape[0]
+            row_weights = scale / row_losses.shape[0]
             column = row_weights
         else:
             total = xp.sum(weights)  # zero where a batch drew only rows that do not count

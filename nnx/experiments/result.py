@@ -154,8 +154,8 @@ class Stopwatch(Callback):
     """Times a run: its first step (in which workspaces are allocated) apart from the others."""
 
     def __init__(self) -> None:
-        self.began = self.first = self.ended = 0.0
-        self.steps = 0
+        self.began = self.first = 0.0
+        self.history = History()
 
     def on_train_begin(self, run: Run) -> None:
         """Start."""
@@ -170,16 +170,15 @@ class Stopwatch(Callback):
     def on_train_end(self, run: Run) -> None:
         """Stop, once the device is done."""
         run.network.backend.synchronize()
-        self.ended = time.perf_counter()
-        self.steps = run.step
+        self.history = run.history
 
     def timing(self) -> dict[str, float]:
         """The entries of a result's timing that concern training."""
-        train = self.ended - self.began
-        later = max(self.steps - 1, 1)
+        train, steps = self.history.training_seconds, self.history.steps
+        first = self.first - self.began
         return {
-            "first_step_seconds": self.first - self.began,
+            "first_step_seconds": first,
             "train_seconds": train,
-            "steps": self.steps,
-            "microseconds_per_step": (self.ended - self.first) / later * 1e6,
+            "steps": steps,
+            "microseconds_per_step": max(train - first, 0.0) / max(steps - 1, 1) * 1e6,
         }
