@@ -137,7 +137,7 @@ class EarlyStopping(_Monitor):
     monitor : str
         A name in the history.
     patience : int
-        Epochs without improvement before stopping.
+        So many epochs in a row without improvement end the training.
     min_delta : float ≥ 0
         What counts as improvement.
     mode : {"auto", "min", "max"}
@@ -176,7 +176,7 @@ class EarlyStopping(_Monitor):
                 self._kept = run.network.weights()
             return
         self.waited += 1
-        if self.waited > self.patience:
+        if self.waited >= self.patience:
             run.stop = f"{self.monitor} has not improved since epoch {self.best_epoch}"
 
     def on_train_end(self, run: Run) -> None:

@@ -90,7 +90,7 @@ class Loss:
             backend.average(*self.formula(backend, y_true, y_pred), value, dy, scale, weights)
 
     def formula(self, backend: Backend, y: Array, p: Array) -> tuple[Array, Array]:
-        """What a loss of your own defines: ``(Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij)``, of shapes (rows,) and (rows, features).
+        """What a loss of your own defines: (Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij), of shapes (rows,) and (rows, features).
 
         Averaging over features (unless ``sums_features``), rows and sample weights is done for you; write
         it over ``backend.xp``, so that it runs on every device.
@@ -119,7 +119,8 @@ class Loss:
     ) -> tuple[Array, Array, Array | None]:
         if y_pred.ndim != 2 or y_pred.dtype.kind != "f":
             raise DataError(
-                f"y_pred must be floats of shape (rows, features), not {y_pred.dtype} of {tuple(y_pred.shape)}"
+                "y_pred must be floats of shape (rows, features), "
+                f"not {y_pred.dtype} of {tuple(y_pred.shape)}"
             )
         y_true = backend.asarray(y_true)
         labels = y_true.ndim == 1 and isinstance(self, CategoricalCrossEntropy)

@@ -19,6 +19,7 @@ from nnx.losses import Loss
 from nnx.metrics import Metric
 from nnx.optimizers import Optimizer
 from nnx.parameters import Arena
+from nnx.samples import Augmentation, host_array
 
 HostArray = np.ndarray[Any, Any]
 
@@ -264,7 +265,7 @@ class Network:
             If x does not have two dimensions, is empty, or does not fit the first layer.
         """
         if not self.backend.owns(x):
-            x = _host_rows(x)
+            x = host_array(x, "x")
         if x.ndim != 2 or x.shape[0] == 0:
             raise DataError(f"predict takes x of shape (rows, inputs) with at least a row, not {x.shape}")
         if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
@@ -294,7 +295,7 @@ class Network:
         callbacks: Sequence[Callback] = (),
         shuffle: bool = True,
         sample_weight: Any = None,
-        augment: training.Augmentation | None = None,
+        augment: Augmentation | None = None,
     ) -> History:
         """Train on host data.
 
@@ -533,13 +534,3 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
         if known.name in ("float32", "float64"):
             return known
     raise ConfigurationError(f"dtype must be float32 or float64, not {dtype!r}")
-
-
-def _host_rows(x: Any) -> HostArray:
-    try:
-        rows = np.asarray(x)
-    except ValueError as error:
-        raise DataError("x is not an array: its rows differ in length") from error
-    if rows.dtype.kind not in "fiub":
-        raise DataError(f"x must hold numbers, not {rows.dtype}")
-    return rows

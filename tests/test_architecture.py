@@ -21,7 +21,7 @@ ORDER = [
     {"backends"},
     {"parameters", "initializers", "schedules"},
     {"layers", "losses", "optimizers"},
-    {"callbacks", "metrics", "checkpoints", "distributed"},
+    {"callbacks", "metrics", "checkpoints", "distributed", "samples"},
     {"training"},
     {"network"},
     {"nnx"},  # the face: the public names of all the rooms above

@@ -51,10 +51,10 @@ def play(callback, values, name="val_loss"):
     [
         ([5, 4, 3, 2, 1], {"patience": 1}, 5, 5),
         ([5, 4, 6, 6, 6, 6, 6], {"patience": 0}, 3, 2),
-        ([5, 4, 4.5, 3, 3.5, 2, 2.5, 1], {"patience": 1}, 8, 8),
-        ([5, 4.99, 4.98, 4.97, 4.96, 4.95], {"patience": 1, "min_delta": 0.1}, 3, 1),
-        ([1, 2, 3, 2, 2, 2], {"patience": 1, "mode": "max"}, 5, 3),
-        ([math.nan, 3, math.nan, math.nan, 2], {"patience": 1}, 4, 2),
+        ([5, 4, 4.5, 3, 3.5, 2, 2.5, 1], {"patience": 2}, 8, 8),
+        ([5, 4.99, 4.98, 4.97, 4.96, 4.95], {"patience": 2, "min_delta": 0.1}, 3, 1),
+        ([1, 2, 3, 2, 2, 2], {"patience": 2, "mode": "max"}, 5, 3),
+        ([math.nan, 3, math.nan, math.nan, 2], {"patience": 2}, 4, 2),
     ],
 )
 def test_early_stopping(values, options, epochs, best):

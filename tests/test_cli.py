@@ -283,6 +283,33 @@ def test_svm_takes_a_model_and_refuses_other_data(trained, tmp_path, mnist_direc
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.parametrize(("agree", "status"), [(True, 0), (False, 1)])
+def test_compare_fails_where_the_losses_do_not_agree(monkeypatch, tmp_path, capsys, agree, status):
+    """The comparison itself has tests of its own; this is what the command makes of its result."""
+    from nnx.cli.main import main
+    from nnx.experiments import Result, compare
+
+    asked = []
+
+    def run(config, progress):
+        asked.append(config)
+        progress("at work")
+        notes = [] if agree else ["no speed-up is given"]
+        return Result("compare", "", "digits", "cpu", "numpy", "float32", 3, {"agree": agree}, notes=notes)
+
+    monkeypatch.setattr(compare, "run", run)
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "compare", "--minutes", "2", "--threads", "1", "--dataset", "digits", "--seed", "3",
+              "--json", "--out", str(tmp_path / "run")])  # fmt: skip
+    printed = capsys.readouterr()
+    assert caught.value.code == status
+    assert asked == [compare.Config(2.0, "digits", 3, None, "float32", 1)]
+    assert json.loads(printed.out)["metrics"] == {"agree": agree}
+    assert json.loads(printed.out)["timing"].keys() >= TIMING
+    assert printed.err.splitlines() == ["at work"] + ([] if agree else ["note: no speed-up is given"])
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"] == {"agree": agree}
+
+
 # --------------------------------------------------- interrupts, full disks, closed pipes
 
 
@@ -413,7 +440,7 @@ def test_a_quiet_run_shows_no_bar_on_a_terminal(tmp_path):
     ("cells", "numeric"),
     [
         (("1", "2,000", "-3.5e-07", "12 s", "99.5%"), True),
-        (("0.98", "12 / 3"), True),
+        (("0.98", "12 / 3", "4 of 4", "2.57e+03×", "–"), True),
         (("1.0", "-", ""), True),
         (("1.0", "one"), False),
         (("cpu", "gpu:0"), False),

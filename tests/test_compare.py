@@ -18,7 +18,7 @@ from nnx import datasets
 from nnx.errors import ConfigurationError, NnxError
 from nnx.experiments import compare
 from nnx.experiments.compare import agreement, processes
-from nnx.experiments.compare.agreement import Check, difference
+from nnx.experiments.compare.agreement import CHECKS, Check, difference
 from nnx.experiments.compare.jobs import Problem, problems
 from nnx.experiments.compare.measure import Budget, classify
 from nnx.experiments.compare.processes import SIDES, Worker, each, environment, in_turn, workers
@@ -124,6 +124,7 @@ SHORT = {
     "float64": Check("deep", "float64", 20, 1e-9),
     "float32": Check("deep", "float32", 20, 1e-3),
     "shallow_float64": Check("shallow", "float64", 5, 1e-9),
+    "shallow_float32": Check("shallow", "float32", 5, 1e-3),
     "xor_float64": Check("xor_deep", "float64", 5, 1e-9),
     "xor_shallow_float64": Check("xor_shallow", "float64", 5, 1e-9),
 }
@@ -221,6 +222,12 @@ class TestRefusals:
     def test_threads(self, threads: int) -> None:
         with pytest.raises(ConfigurationError, match="threads must be a positive integer"):
             compare.run(compare.Config(threads=threads))
+
+
+def test_the_tolerances_are_the_promised_ones() -> None:
+    assert CHECKS["float64"] == Check("deep", "float64", 200, 1e-6)
+    assert CHECKS["float32"] == Check("deep", "float32", 50, 1e-3)
+    assert {check.problem for check in CHECKS.values()} == {"deep", "shallow", "xor_deep", "xor_shallow"}
 
 
 def test_a_loss_that_is_not_a_number_never_agrees() -> None:

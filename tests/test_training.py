@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx import initializers
+from nnx import training
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(37, 3)).astype(np.float32)
@@ -64,10 +64,10 @@ def test_the_hand_written_loop_over_batches_is_fit(shuffle, dtype):
     loss = nnx.CategoricalCrossEntropy()
     history = fit(by_fit, y=LABELS, loss=loss, shuffle=shuffle, epochs=3)
 
-    optimizer, generator = nnx.Adam(0.01), initializers.generator(0, "shuffles")
+    optimizer = nnx.Adam(0.01)
     means = []
     for _ in range(3):
-        order = generator.permutation(37) if shuffle else np.arange(37)
+        order = training.epoch_order(0, by_hand.arena.step, 37) if shuffle else np.arange(37)
         total = 0.0
         for start in range(0, 37, 8):
             rows = order[start : start + 8]

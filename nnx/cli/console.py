@@ -17,7 +17,7 @@ from nnx.callbacks import Callback, Progress, Run
 
 PLAIN_LINES = 20  # progress lines at most where there is no terminal
 PLAIN_WIDTH = 110  # of a table in a file or a pipe
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?(%|s|ms|µs|MB|×|/ \d+))?|nan|[-+]?inf|-|")
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?(%|s|ms|µs|MB|×|(/|of) \d+))?|nan|[-+]?inf|[-–]|")
 
 
 def say(message: str, quiet: bool = False) -> None:
@@ -41,12 +41,12 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
     rows = list(rows)
     measured = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(width=None if measured else PLAIN_WIDTH, highlight=False)
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD,
-                  pad_edge=False, show_header=any(header))  # fmt: skip
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(header))
     for name, cells in zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True):
         table.add_column(Text(name), justify="right" if _numeric(cells) else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
+    console.print(Text(title, style="bold"))
     console.print(table)
 
 
@@ -106,8 +106,11 @@ def progress(label: str, quiet: bool) -> Iterator[list[Callback]]:
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=None),
                    TextColumn("{task.fields[values]}", markup=False),
                    TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        bar = Progress(*columns, console=Console(stderr=True))
+        try:
             yield [_Bar(bar, label)]
+        finally:
+            bar.stop()
 
 
 class _Lines(Progress):
@@ -129,6 +132,7 @@ class _Bar(Callback):
 
     def on_train_begin(self, run: Run) -> None:
         """Show the bar."""
+        self.bar.start()
         self.task = self.bar.add_task(self.label, total=run.epochs, values="")
         self.every = max(1, run.epochs // 1000)
 
@@ -137,3 +141,7 @@ class _Bar(Callback):
         if run.epoch % self.every == 0 or run.epoch == run.epochs:
             values = "  ".join(f"{name} {value:.5f}" for name, value in run.history.last().items())
             self.bar.update(self.task, completed=run.epoch, values=values)
+
+    def on_train_end(self, run: Run) -> None:
+        """Leave it as it is, before anything else is written."""
+        self.bar.stop()

@@ -19,7 +19,7 @@ from nnx.gradcheck.functions import LossValue, Stack, Target, upload
 from nnx.layers import Layer, Plan
 from nnx.losses import Loss
 from nnx.network import Network
-from nnx.training import check_samples
+from nnx.samples import check_samples
 
 
 def check(subject: Layer | Loss | Network, *arguments: Any, **options: Any) -> GradientReport:

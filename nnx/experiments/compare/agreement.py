@@ -23,11 +23,15 @@ class Check:
     tolerance: float
 
 
-# In float32 two runs that differ in rounding alone drift apart: only the beginning can be compared.
+# Two runs that differ in rounding alone drift apart, so that only the beginning can be compared: of the deep
+# one in float32, of the shallow one in float64 too. Its steps are large (a loss summed over 784 pixels): nnx
+# beside itself, one weight matrix changed by 1e-15, differs by 3e-12 after 20 steps, 1e-6 after 50, 0.4 after
+# 200.
 CHECKS = {
     "float64": Check("deep", "float64", 200, 1e-6),
     "float32": Check("deep", "float32", 50, 1e-3),
-    "shallow_float64": Check("shallow", "float64", 200, 1e-6),
+    "shallow_float64": Check("shallow", "float64", 20, 1e-6),
+    "shallow_float32": Check("shallow", "float32", 10, 1e-3),
     "xor_float64": Check("xor_deep", "float64", 200, 1e-6),
     "xor_shallow_float64": Check("xor_shallow", "float64", 200, 1e-6),
 }

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.initializers import generator
+from nnx.training import epoch_order
 
 HostArray = np.ndarray[Any, Any]
 Job = dict[str, Any]
@@ -106,8 +106,8 @@ class Store:
 
 def orders(job: Job, epochs: int) -> HostArray:
     """The rows in order, one line an epoch: what `nnx.Network.fit` draws from the network's seed."""
-    drawn = generator(job["network"]["seed"], "shuffles")
-    return np.stack([drawn.permutation(job["rows"]) for _ in range(epochs)])
+    seed, rows, size = job["network"]["seed"], job["rows"], job["batch_size"]
+    return np.stack([epoch_order(seed, epoch * -(-rows // size), rows) for epoch in range(epochs)])
 
 
 def batches(job: Job) -> Iterator[HostArray]:
