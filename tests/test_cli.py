@@ -268,12 +268,17 @@ def test_all_runs_three_and_sums_them_up(tmp_path):
     assert set(svm["metrics"]) == {"accuracy", "confusion_matrix", "pca_accuracy", "mcnemar"}
 
 
-def test_svm_takes_a_model_and_refuses_other_data(trained, tmp_path, mnist_directory):
+def test_svm_takes_a_model(trained, tmp_path):
     folder, _ = trained
     done = command(tmp_path, "run", "svm", "--model", folder, "--dataset", "digits", "--json", "--out", "svm")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert np.sum(result["metrics"]["confusion_matrix"]) == 360
+
+
+@pytest.mark.mnist
+def test_svm_refuses_a_model_of_other_data(trained, tmp_path, mnist_directory):
+    folder, _ = trained
     done = command(
         tmp_path, "run", "svm", "--model", folder, "--out", "no", NNX_DATA_DIR=str(mnist_directory)
     )
@@ -497,6 +502,7 @@ def test_gradcheck_fails_where_a_gradient_is_wrong(monkeypatch, capsys):
     assert "the gradient in y_pred is wrong" in printed.err
 
 
+@pytest.mark.mnist
 def test_data_is_listed_and_verified(tmp_path, mnist_directory):
     listed = json.loads(command(tmp_path, "data", "list", "--json").stdout)["datasets"]
     assert {entry["name"]: entry["available"] for entry in listed} == {

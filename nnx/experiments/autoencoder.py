@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,17 @@ import numpy as np
 from nnx import datasets
 from nnx.callbacks import Callback
 from nnx.errors import ConfigurationError, nearest
+from nnx.experiments.distortion import Affine
+from nnx.experiments.pretraining import Pretraining, pretrain
 from nnx.experiments.result import HostArray, Result, Stopwatch, logger
-from nnx.layers import Dense, ReLU, Sigmoid
+from nnx.layers import Dense, Sigmoid
+from nnx.layers.activations import make as activation
 from nnx.losses import BinaryCrossEntropy, Loss, MeanSquaredError
 from nnx.metrics import binary_cross_entropy, mean_squared_error
 from nnx.network import Network
 from nnx.optimizers import SGD, Adam, Optimizer
-from nnx.schedules import Cosine
+from nnx.samples import Augmentation
+from nnx.schedules import Cosine, Schedule, Warmup
 
 CODE = 64
 DIGITS_CODE = 16  # of 64 pixels: at 64 the code would hold the image itself
@@ -40,8 +44,14 @@ class Preset:
     optimizer : callable
         Makes the optimizer for a number of steps.
     batch_size, epochs : int
+    activation : str
+        Of the hidden layers; the code is linear, the output a sigmoid.
     rows : int or None
         How many training images are used; None for all.
+    distortion : Affine or None
+        Applied to training images, which are then reconstructed as distorted.
+    pretraining : Pretraining or None
+        What goes before.
     """
 
     hidden: tuple[int, ...]
@@ -50,7 +60,16 @@ class Preset:
     optimizer: Callable[[int], Optimizer]
     batch_size: int
     epochs: int
+    activation: str = "relu"
     rows: int | None = None
+    distortion: Affine | None = None
+    pretraining: Pretraining | None = None
+
+
+def warm_cosine(learning_rate: float, steps: int) -> Schedule:
+    """A linear rise over the first twentieth of the steps, then half a cosine down to zero."""
+    rising = max(1, steps // 20)
+    return Warmup(Cosine(learning_rate, max(1, steps - rising)), rising)
 
 
 PRESETS = {
@@ -72,12 +91,17 @@ PRESETS = {
         rows=56_000,
     ),
     "best": Preset(
-        hidden=(512,),
+        hidden=(1024,),
+        activation="silu",
         initializer="he_normal",
         loss=BinaryCrossEntropy,
-        optimizer=lambda steps: Adam(Cosine(1e-3, steps)),
+        optimizer=lambda steps: Adam(warm_cosine(2e-3, steps)),
         batch_size=128,
-        epochs=60,
+        epochs=40,
+        distortion=Affine(rotation=10, scale=0.1, shear=0.1, shift=1, share=0.5),
+        pretraining=Pretraining(
+            epochs=20, batch_size=256, distortion=Affine(rotation=15, scale=0.15, shear=0.2, shift=2)
+        ),
     ),
 }
 
@@ -136,13 +160,13 @@ def build(config: Config, features: int = 784) -> Network:
     layers: list[Any] = []
     inputs = features
     for width in hidden:
-        layers += [Dense(inputs, width, initializer=preset.initializer), ReLU()]
+        layers += [Dense(inputs, width, initializer=preset.initializer), activation(preset.activation)]
         inputs = width
     layers.append(Dense(inputs, code, initializer=preset.initializer))
     coded = len(layers)
     inputs = code
     for width in reversed(hidden):
-        layers += [Dense(inputs, width, initializer=preset.initializer), ReLU()]
+        layers += [Dense(inputs, width, initializer=preset.initializer), activation(preset.activation)]
         inputs = width
     layers += [Dense(inputs, features, initializer=preset.initializer), Sigmoid()]
     network = Network(layers, device=config.device, dtype=config.dtype, seed=config.seed)
@@ -195,6 +219,16 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     x = data.x_train[: preset.rows]
     network = build(config, data.features)
     stopwatch = Stopwatch()
+    shape = data.image_shape
+    assert shape is not None
+    if preset.pretraining is not None:
+        before = preset.pretraining
+        if config.epochs or small:  # as much shorter or longer as what follows
+            before = replace(before, epochs=max(1, before.epochs * epochs // preset.epochs))
+        if small:
+            before = replace(before, batch_size=64)
+        steps = before.epochs * -(-len(x) // before.batch_size)
+        pretrain(network, x, shape, before, preset.loss(), preset.optimizer(steps), [stopwatch, *callbacks])
     history = network.fit(
         x, x,
         loss=preset.loss(),
@@ -203,6 +237,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
         batch_size=batch_size,
         validation=(data.x_test, data.x_test),
         callbacks=[stopwatch, *callbacks],
+        augment=distorting(preset.distortion, shape),
     )  # fmt: skip
     reconstructed = network.predict(data.x_test)
     mse = mean_squared_error(data.x_test, reconstructed)
@@ -234,6 +269,18 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
             "image_shape": np.asarray(data.image_shape),
         },
     )
+
+
+def distorting(distortion: Affine | None, shape: tuple[int, int]) -> Augmentation | None:
+    """The augmentation that distorts images and asks for the distorted ones back."""
+    if distortion is None:
+        return None
+
+    def augment(generator: np.random.Generator, x: HostArray, y: HostArray) -> tuple[HostArray, HostArray]:
+        distorted = distortion(generator, x, shape)
+        return distorted, distorted
+
+    return augment
 
 
 def pca_error(x_train: HostArray, x_test: HostArray, components: int) -> float:

@@ -151,34 +151,31 @@ def versions() -> dict[str, str]:
 
 
 class Stopwatch(Callback):
-    """Times a run: its first step (in which workspaces are allocated) apart from the others."""
+    """Times training, in one `fit` or several; the first step (which allocates workspaces) apart."""
 
     def __init__(self) -> None:
         self.began = self.first = 0.0
-        self.history = History()
+        self.histories: list[History] = []
 
     def on_train_begin(self, run: Run) -> None:
-        """Start."""
-        self.began = time.perf_counter()
+        """Start, at the first `fit`."""
+        self.histories.append(run.history)
+        if len(self.histories) == 1:
+            self.began = time.perf_counter()
 
     def on_step_end(self, run: Run) -> None:
         """Note the end of the first step."""
-        if run.step == 1:
+        if run.step == 1 and len(self.histories) == 1:
             run.network.backend.synchronize()
-            self.first = time.perf_counter()
-
-    def on_train_end(self, run: Run) -> None:
-        """Stop, once the device is done."""
-        run.network.backend.synchronize()
-        self.history = run.history
+            self.first = time.perf_counter() - self.began
 
     def timing(self) -> dict[str, float]:
         """The entries of a result's timing that concern training."""
-        train, steps = self.history.training_seconds, self.history.steps
-        first = self.first - self.began
+        train = sum(history.training_seconds for history in self.histories)
+        steps = sum(history.steps for history in self.histories)
         return {
-            "first_step_seconds": first,
+            "first_step_seconds": self.first,
             "train_seconds": train,
             "steps": steps,
-            "microseconds_per_step": max(train - first, 0.0) / max(steps - 1, 1) * 1e6,
+            "microseconds_per_step": max(train - self.first, 0.0) / max(steps - 1, 1) * 1e6,
         }

@@ -1,0 +1,119 @@
+"""Pretraining of an autoencoder so that most of its code does not depend on how a digit happens to be drawn.
+
+A batch holds images and, in its other half, distorted versions of the same images. Between encoder and
+decoder the two versions of an image exchange the shared part of their codes and keep the rest: the exchange
+costs nothing only if the shared part says what both have in common, and the rest how each is drawn. No label
+is needed. Training to reconstruct then goes on without the exchange, from weights that know the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnx.backends import Array
+from nnx.callbacks import Callback, History
+from nnx.errors import ConfigurationError
+from nnx.experiments.distortion import Affine
+from nnx.layers import Cache, Layer
+from nnx.losses import Loss
+from nnx.network import Network
+from nnx.optimizers import Optimizer
+from nnx.samples import HostArray
+
+OWN_SHARE = 8  # one number of the code in eight is an image's own
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How long, in which batches, and with which distortion.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+        Half of a batch's images are used (and drawn anew every epoch), the other half are their versions.
+    distortion : Affine
+    """
+
+    epochs: int
+    batch_size: int
+    distortion: Affine
+
+
+class SwapHalves(Layer):
+    """In training, rows k and k + rows // 2 exchange their first features; otherwise y = x.
+
+    The exchange is its own inverse, so backward applies it to dy.
+
+    Parameters
+    ----------
+    shared : int > 0
+        How many features are exchanged.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not positive.
+    """
+
+    def __init__(self, shared: int) -> None:
+        super().__init__()
+        if shared < 1:
+            raise ConfigurationError(f"SwapHalves: shared must be positive, not {shared!r}")
+        self.shared = int(shared)
+
+    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+        """Exchange in training."""
+        self._exchange(x, y, cache)
+
+    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+        """Exchange back."""
+        if dx is not None:
+            self._exchange(dy, dx, cache)
+
+    def _exchange(self, source: Array, target: Array, cache: Cache) -> None:
+        target[...] = source
+        half = source.shape[0] // 2
+        if cache.training and half:
+            target[:half, : self.shared] = source[half : 2 * half, : self.shared]
+            target[half : 2 * half, : self.shared] = source[:half, : self.shared]
+
+    def config(self) -> dict[str, Any]:
+        """The number of features exchanged."""
+        return {"shared": self.shared}
+
+
+def pretrain(
+    network: Network,
+    x: HostArray,
+    image_shape: tuple[int, int],
+    how: Pretraining,
+    loss: Loss,
+    optimizer: Optimizer,
+    callbacks: Sequence[Callback] = (),
+) -> History:
+    """Train a twin of an autoencoder with `SwapHalves` behind its code, and give its weights to `network`."""
+    config = network.config()
+    code = network.code
+    assert code is not None
+    width = network[code - 1].outputs
+    assert width is not None
+    swap = {"kind": "SwapHalves", "config": {"shared": width - width // OWN_SHARE}, "trainable": True}
+    config["layers"].insert(code, swap)
+    twin = Network.from_config(config, device=network.backend)
+    twin.set_weights(network.weights())
+
+    def pairs(generator: np.random.Generator, rows: HostArray, _: HostArray) -> tuple[HostArray, HostArray]:
+        half = len(rows) // 2
+        rows[half : 2 * half] = how.distortion(generator, rows[:half], image_shape)
+        return rows, rows
+
+    history = twin.fit(
+        x, x, loss=loss, optimizer=optimizer, epochs=how.epochs, batch_size=how.batch_size,
+        callbacks=callbacks, augment=pairs,
+    )  # fmt: skip
+    network.set_weights(twin.weights())
+    return history
