@@ -74,10 +74,18 @@ def test_what_must_be_exchanged_cannot_be_nothing():
 def test_pretraining_changes_the_weights_and_not_the_layers():
     data = nnx.datasets.load_digits()
     network = nnx.Network(
-        [nnx.Dense(64, 32), nnx.ReLU(), nnx.Dense(16), nnx.Dense(32), nnx.ReLU(), nnx.Dense(64), nnx.Sigmoid()],
+        [
+            nnx.Dense(64, 32),
+            nnx.ReLU(),
+            nnx.Dense(16),
+            nnx.Dense(32),
+            nnx.ReLU(),
+            nnx.Dense(64),
+            nnx.Sigmoid(),
+        ],
         seed=0,
         device="cpu",
-    )  # fmt: skip
+    )
     network.code = 3
     before, layers = network.weights(), network.layers
     how = Pretraining(epochs=3, batch_size=64, distortion=Affine(10, 0.1, 0.1, 0.5))

@@ -131,7 +131,9 @@ class _Bar(Callback):
         self.bar, self.label = bar, label
 
     def on_train_begin(self, run: Run) -> None:
-        """Show the bar."""
+        """Show the bar; one of an earlier `fit` stays on the screen as it ended."""
+        for task in self.bar.task_ids:
+            self.bar.remove_task(task)
         self.bar.start()
         self.task = self.bar.add_task(self.label, total=run.epochs, values="")
         self.every = max(1, run.epochs // 1000)
