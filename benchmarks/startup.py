@@ -41,7 +41,12 @@ def wall(*arguments: str) -> float:
 @click.option("--rounds", default=15, show_default=True)
 def main(rounds: int) -> None:
     """Print medians as JSON."""
-    samples: dict[str, list[float]] = {"numpy": [], "nnx after numpy": [], "python -c pass": [], "nnx --help": []}
+    samples: dict[str, list[float]] = {
+        "numpy": [],
+        "nnx after numpy": [],
+        "python -c pass": [],
+        "nnx --help": [],
+    }
     imports()  # bytecode is compiled once
     for _ in range(rounds):
         for name, seconds in zip(("numpy", "nnx after numpy"), imports(), strict=True):

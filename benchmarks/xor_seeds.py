@@ -22,7 +22,12 @@ from nnx.experiments import xor
 def cross_entropy_predictions(seed: int, data: datasets.Dataset) -> np.ndarray:
     network = nnx.Network([nnx.Dense(2, 4), nnx.Tanh(), nnx.Dense(1), nnx.Sigmoid()], device="cpu", seed=seed)
     network.fit(
-        data.x_train, data.y_train, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.SGD(0.5), epochs=5000, batch_size=4
+        data.x_train,
+        data.y_train,
+        loss=nnx.BinaryCrossEntropy(),
+        optimizer=nnx.SGD(0.5),
+        epochs=5000,
+        batch_size=4,
     )
     return network.predict(data.x_train)
 
@@ -36,16 +41,19 @@ def main(deep_seeds: int, entropy_seeds: int) -> None:
     losses = [result.metrics["loss"] for result in results]
     right = sum(result.metrics["accuracy"] == 1.0 for result in results)
     click.echo(
-        f"deep preset, {deep_seeds} seeds: median loss {statistics.median(losses):.6f}, seed 0 {losses[0]:.6f}, "
+        f"deep preset, {deep_seeds} seeds: median loss {statistics.median(losses):.6f}, "
+        f"seed 0 {losses[0]:.6f}, "
         f"worst {max(losses):.4f}, 4 of 4 right in {right}"
     )
     data = datasets.load_xor()
     errors = [
-        float(np.abs(cross_entropy_predictions(seed, data) - data.y_train).max()) for seed in range(entropy_seeds)
+        float(np.abs(cross_entropy_predictions(seed, data) - data.y_train).max())
+        for seed in range(entropy_seeds)
     ]
     good = sum(error < 0.1 for error in errors)
     click.echo(
-        f"cross-entropy, {entropy_seeds} seeds: {good} ({good / entropy_seeds:.1%}) within 0.1 of every target, "
+        f"cross-entropy, {entropy_seeds} seeds: {good} ({good / entropy_seeds:.1%}) "
+        f"within 0.1 of every target, "
         f"median worst error {statistics.median(errors):.4f}"
     )
 
