@@ -104,7 +104,7 @@ def test_notebook_runs_cell_by_cell(tmp_path: Path):
         "nbclient.NotebookClient(notebook, timeout=280).execute()\n"
         "jupytext.write(notebook, 'executed.ipynb')\n"
     )
-    settings = environment() | {"EPOCHS": "5", "SVM_ROWS": "1437", "IPYTHONDIR": str(tmp_path / "ipython")}
+    settings = environment() | {"EPOCHS": "20", "SVM_ROWS": "1437", "IPYTHONDIR": str(tmp_path / "ipython")}
     del settings["MPLBACKEND"]  # the notebook's own, which shows figures beneath their cells
     command = [sys.executable, "-c", script, str(EXAMPLES / "notebook.py")]
     done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=300)
