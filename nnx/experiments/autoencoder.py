@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nnx import datasets
-from nnx.callbacks import Callback
+from nnx.callbacks import Callback, History
 from nnx.errors import ConfigurationError, nearest
 from nnx.experiments.distortion import Affine
 from nnx.experiments.pretraining import Pretraining, pretrain
@@ -202,43 +202,61 @@ def load_data(config: Config, notes: list[str]) -> tuple[datasets.Dataset, float
     return data, time.perf_counter() - began
 
 
+def settled(config: Config, data: datasets.Dataset) -> Preset:
+    """The preset with the configuration's own epochs and batch size, and fit for the size of the data."""
+    preset = config.chosen()
+    small = data.name != "mnist"
+    epochs = config.epochs or preset.epochs * (5 if small else 1)
+    before = preset.pretraining
+    if before is not None:  # as much shorter or longer as what follows
+        before = replace(before, epochs=max(1, before.epochs * epochs // preset.epochs))
+        before = replace(before, batch_size=64) if small else before
+    batch_size = config.batch_size or (32 if small else preset.batch_size)
+    return replace(preset, epochs=epochs, batch_size=batch_size, pretraining=before)
+
+
+def train(
+    network: Network, preset: Preset, x: HostArray, data: datasets.Dataset, callbacks: Sequence[Callback]
+) -> tuple[History, History | None]:
+    """Pretrain where the preset says so, then train: the histories of training and of pretraining."""
+
+    def optimizer(epochs: int, batch_size: int) -> Optimizer:
+        return preset.optimizer(epochs * -(-len(x) // batch_size))
+
+    shape, before, pretrained = data.image_shape, preset.pretraining, None
+    assert shape is not None
+    if before is not None:
+        its_own = optimizer(before.epochs, before.batch_size)
+        pretrained = pretrain(network, x, shape, before, preset.loss(), its_own, callbacks)
+    history = network.fit(
+        x, x,
+        loss=preset.loss(),
+        optimizer=optimizer(preset.epochs, preset.batch_size),
+        epochs=preset.epochs,
+        batch_size=preset.batch_size,
+        validation=(data.x_test, data.x_test),
+        callbacks=callbacks,
+        augment=distorting(preset.distortion, shape),
+    )  # fmt: skip
+    return history, pretrained
+
+
 def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Dataset | None = None) -> Result:
     """Train on the training images, measure on the test images, beside PCA with as many components.
 
     Metrics: ``test_mse`` per pixel, ``test_mse_per_image`` (summed over pixels), ``test_bce``,
-    ``pca_test_mse``.
+    ``pca_test_mse``; where the preset pretrains, ``pretraining_loss`` of each epoch. The validation curve
+    is that of the test images: it is drawn, and nothing is chosen by it.
     """
-    preset = config.chosen()
     notes: list[str] = []
     data_seconds = 0.0
     if data is None:
         data, data_seconds = load_data(config, notes)
-    small = data.name != "mnist"
-    batch_size = config.batch_size or (32 if small else preset.batch_size)
-    epochs = config.epochs or preset.epochs * (5 if small else 1)
+    preset = settled(config, data)
     x = data.x_train[: preset.rows]
     network = build(config, data.features)
     stopwatch = Stopwatch()
-    shape = data.image_shape
-    assert shape is not None
-    if preset.pretraining is not None:
-        before = preset.pretraining
-        if config.epochs or small:  # as much shorter or longer as what follows
-            before = replace(before, epochs=max(1, before.epochs * epochs // preset.epochs))
-        if small:
-            before = replace(before, batch_size=64)
-        steps = before.epochs * -(-len(x) // before.batch_size)
-        pretrain(network, x, shape, before, preset.loss(), preset.optimizer(steps), [stopwatch, *callbacks])
-    history = network.fit(
-        x, x,
-        loss=preset.loss(),
-        optimizer=preset.optimizer(epochs * -(-len(x) // batch_size)),
-        epochs=epochs,
-        batch_size=batch_size,
-        validation=(data.x_test, data.x_test),
-        callbacks=[stopwatch, *callbacks],
-        augment=distorting(preset.distortion, shape),
-    )  # fmt: skip
+    history, pretrained = train(network, preset, x, data, [stopwatch, *callbacks])
     reconstructed = network.predict(data.x_test)
     mse = mean_squared_error(data.x_test, reconstructed)
     codes = network[: network.code].predict(data.x_test[:DRAWN])
@@ -255,9 +273,11 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
             "test_mse_per_image": mse * data.features,
             "test_bce": binary_cross_entropy(data.x_test, reconstructed),
             "pca_test_mse": pca_error(x, data.x_test, codes.shape[1]),
-        },
+        }
+        | ({} if pretrained is None else {"pretraining_loss": pretrained["loss"]}),
         timing={"data_seconds": data_seconds} | stopwatch.timing(),
-        config=asdict(config) | {"dataset": data.name, "epochs": epochs, "batch_size": batch_size},
+        config=asdict(config)
+        | {"dataset": data.name, "epochs": preset.epochs, "batch_size": preset.batch_size},
         notes=notes,
         history=history,
         network=network,

@@ -4,6 +4,9 @@ A batch holds images and, in its other half, distorted versions of the same imag
 decoder the two versions of an image exchange the shared part of their codes and keep the rest: the exchange
 costs nothing only if the shared part says what both have in common, and the rest how each is drawn. No label
 is needed. Training to reconstruct then goes on without the exchange, from weights that know the difference.
+
+The exchange follows Hu, Szabó, Portenier, Zwicker and Favaro (2018), Disentangling factors of variation by
+mixing them (arXiv:1711.07410); the distorted versions stand in for their pairs of images.
 """
 
 from __future__ import annotations
