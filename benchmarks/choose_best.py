@@ -1,4 +1,4 @@
-"""How the preset `best` was chosen: variants trained on 50,000 images, judged on 10,000 others of the training set.
+"""How the preset `best` was chosen: variants trained on 50,000 training images, judged on the other 10,000.
 
 Run by hand:  NNX_DATA_DIR=… python benchmarks/choose_best.py        (about 25 minutes on two cores)
 
@@ -49,16 +49,14 @@ def main(seed: int, only: str | None) -> None:
         if only not in (None, name):
             continue
         network = autoencoder.build(autoencoder.Config("best", seed=seed))
-        history, _ = autoencoder.train(network, preset, data.x_train, data, [])
+        autoencoder.train(network, preset, data.x_train, data, [])
         error = mean_squared_error(data.x_test, network.predict(data.x_test))
         encoder = svm.encoder_of(network, data.features)
         right, pca_right = (
             (labels == data.y_test).mean()
             for labels in svm.classify(data, encoder.predict(data.x_train), encoder.predict(data.x_test))
         )
-        click.echo(
-            f"{name:36} MSE {error:.5f}  SVM {right:.4f}  (PCA {pca_right:.4f})  {history.seconds:.0f} s"
-        )
+        click.echo(f"{name:36} MSE {error:.5f}  SVM {right:.4f}  (PCA {pca_right:.4f})")
 
 
 if __name__ == "__main__":
