@@ -10,6 +10,8 @@ functions (``cache.backend.xp``) and write where they are told.
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import nnx
@@ -95,8 +97,10 @@ def main(epochs: int = 20) -> None:
         callbacks=[nnx.Progress(every=5)],
     )
 
-    network.save("custom_layer.safetensors")  # layers are found by their class's name when it is loaded
-    again = nnx.load("custom_layer.safetensors")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "custom_layer.safetensors"
+        network.save(path)
+        again = nnx.load(path)  # layers are found by their class's name
     assert (again.predict(data.x_test) == network.predict(data.x_test)).all()
     print(again.summary())
 

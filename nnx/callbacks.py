@@ -6,7 +6,7 @@ import csv
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ class Run:
         Epochs finished, steps finished in this run.
     stop : str
         Set it to a reason to end training after this epoch.
+    failed : bool
+        At the end: whether an error or an interrupt brought it about.
     """
 
     network: Any
@@ -81,7 +83,8 @@ class Run:
     batches: int
     epoch: int = 0
     step: int = 0
-    stop: str = field(default="")
+    stop: str = ""
+    failed: bool = False
 
 
 class Callback:
@@ -155,8 +158,8 @@ class EarlyStopping(_Monitor):
         restore_best: bool = True,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        if patience < 0:
-            raise ConfigurationError(f"EarlyStopping: patience must not be negative, not {patience!r}")
+        if not hasattr(patience, "__index__") or patience < 0:
+            raise ConfigurationError(f"EarlyStopping: patience must be an integer ≥ 0, not {patience!r}")
         self.patience = patience
         self.restore_best = restore_best
         self.waited = 0
@@ -180,10 +183,10 @@ class EarlyStopping(_Monitor):
             run.stop = f"{self.monitor} has not improved since epoch {self.best_epoch}"
 
     def on_train_end(self, run: Run) -> None:
-        """Put the best parameters back."""
-        if self._kept is not None:
+        """Put the best parameters back, unless an error or interrupt ended the training."""
+        if self._kept is not None and not run.failed:
             run.network.set_weights(self._kept)
-            self._kept = None
+        self._kept = None
 
 
 class BestCheckpoint(_Monitor):

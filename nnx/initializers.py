@@ -158,11 +158,21 @@ NAMES: dict[str, type] = {
     "normal": Normal,
     "orthogonal": Orthogonal,
     "zeros": Zeros,
+    "constant": Constant,
 }
 
 
-def get(initializer: str | Initializer) -> Initializer:
-    """An initializer from its name (a key of `NAMES`), or itself.
+def describe(initializer: Initializer) -> str | dict[str, Any] | None:
+    """What `get` makes it from again, as JSON can hold it; None for one of the caller's own."""
+    for name, kind in NAMES.items():
+        if type(initializer) is kind:
+            values = {} if kind is Zeros else vars(initializer)
+            return {"name": name, **values} if values else name
+    return None
+
+
+def get(initializer: str | dict[str, Any] | Initializer) -> Initializer:
+    """An initializer from its name (a key of `NAMES`), from ``{"name": …}`` and its arguments, or itself.
 
     Raises
     ------
@@ -171,9 +181,14 @@ def get(initializer: str | Initializer) -> Initializer:
     """
     if callable(initializer) and not isinstance(initializer, type):
         return initializer
-    if initializer not in NAMES:
-        raise ConfigurationError(f"unknown initializer {initializer!r}{nearest(str(initializer), NAMES)}")
-    made: Initializer = NAMES[initializer]()
+    arguments = dict(initializer) if isinstance(initializer, dict) else {"name": initializer}
+    name = arguments.pop("name", None)
+    if name not in NAMES:
+        raise ConfigurationError(f"unknown initializer {name!r}{nearest(str(name), NAMES)}")
+    try:
+        made: Initializer = NAMES[name](**arguments)
+    except TypeError as error:
+        raise ConfigurationError(f"initializer {name!r}: {error}") from error
     return made
 
 

@@ -45,7 +45,7 @@ class Loss:
         y_true, y_pred : array of shape (rows, features)
             Of one device and dtype (NumPy arrays stay on the CPU).
         sample_weight : array of shape (rows,), optional
-            Not negative, not all zero.
+            Not negative and not all zero, which `fit` checks and this call does not.
 
         Returns
         -------
@@ -84,10 +84,14 @@ class Loss:
         """Value and gradient in one call, into arrays of the caller's; shapes are not checked again."""
         scale = 1.0 if self.sums_features else 1.0 / y_pred.shape[1]
         kind = kind or self.kind
-        if kind:
+        if type(self).formula is Loss.formula:
             backend.loss(kind, y_true, y_pred, value, dy, scale, self.parameter, weights)
         else:
             backend.average(*self.formula(backend, y_true, y_pred), value, dy, scale, weights)
+
+    def fused_kind(self, activation: str) -> str | None:
+        """The kind that takes what goes into a final activation of that kind; None where there is none."""
+        return self.fused.get(activation) if type(self).formula is Loss.formula else None
 
     def formula(self, backend: Backend, y: Array, p: Array) -> tuple[Array, Array]:
         """What a loss of your own defines: (Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij), of shapes (rows,) and (rows, features).

@@ -24,17 +24,19 @@ def accuracy(y_true: HostArray, y_pred: HostArray) -> float:
         One column is the probability of label 1, compared with 0.5; several are compared by their largest.
     """
     labels = y_true if y_true.ndim == 1 else _decide(y_true)
+    if len(labels) != len(y_pred):
+        raise DataError(f"y_true of shape {y_true.shape} and y_pred of shape {y_pred.shape} must agree")
     return float(np.mean(labels == _decide(y_pred)))
 
 
 def mean_squared_error(y_true: HostArray, y_pred: HostArray) -> float:
     """The mean of (p − y)² over all elements."""
-    return float(np.mean(np.square(_same(y_true, y_pred) - y_true), dtype=np.float64))
+    return float(np.mean(np.square(_error(y_true, y_pred)), dtype=np.float64))
 
 
 def mean_absolute_error(y_true: HostArray, y_pred: HostArray) -> float:
     """The mean of |p − y| over all elements."""
-    return float(np.mean(np.abs(_same(y_true, y_pred) - y_true), dtype=np.float64))
+    return float(np.mean(np.abs(_error(y_true, y_pred)), dtype=np.float64))
 
 
 def binary_cross_entropy(y_true: HostArray, y_pred: HostArray) -> float:
@@ -45,7 +47,7 @@ def binary_cross_entropy(y_true: HostArray, y_pred: HostArray) -> float:
 
 def r2(y_true: HostArray, y_pred: HostArray) -> float:
     """1 − Σ (p − y)² / Σ (y − mean)², the mean taken for each column; at most 1."""
-    residual = float(np.sum(np.square(_same(y_true, y_pred) - y_true), dtype=np.float64))
+    residual = float(np.sum(np.square(_error(y_true, y_pred)), dtype=np.float64))
     spread = float(np.sum(np.square(y_true - y_true.mean(axis=0)), dtype=np.float64))
     return 1.0 - residual / spread if spread else float(residual == 0.0)
 
@@ -87,3 +89,11 @@ def _same(y_true: HostArray, y_pred: HostArray) -> HostArray:
     if y_true.shape != y_pred.shape:
         raise DataError(f"y_true of shape {y_true.shape} and y_pred of shape {y_pred.shape} must agree")
     return y_pred
+
+
+def _error(y_true: HostArray, y_pred: HostArray) -> HostArray:
+    """p − y as floats, so that unsigned integers do not wrap."""
+    difference: HostArray = np.subtract(
+        _same(y_true, y_pred), y_true, dtype=np.result_type(y_pred, y_true, np.float32)
+    )
+    return difference

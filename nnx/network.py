@@ -76,7 +76,7 @@ class Network:
             raise ConfigurationError(f"seed must be a non-negative integer, not {seed!r}")
         self.seed = initializers.fresh_seed() if seed is None else int(seed)
         self.fuse = bool(fuse)
-        self.code: int | None = None
+        self._code: int | None = None
         self.span = (0, len(self.layers))
         self._arena: Arena | None = None
         self._parent: Network | None = None
@@ -110,10 +110,10 @@ class Network:
                     f"x has {inputs} features, but {self.layers[0]!r} of this network takes {self.inputs}"
                 )
             return self
+        if inputs < 1:
+            raise DataError(f"a network takes at least one feature, not {inputs}")
         kept = [stack.values(layer) for layer in self.layers]
-        width = inputs
-        for layer in self.layers:
-            width = layer.connect(width)
+        stack.connect(self.layers, inputs)
         self._arena = Arena(self.layers, self._backend, self.dtype, self.seed)
         generator = initializers.generator(self.seed, "weights")
         for layer, values in zip(self.layers, kept, strict=True):
@@ -141,6 +141,25 @@ class Network:
                 "call build(inputs), or fit data first"
             )
         return self._arena
+
+    @property
+    def code(self) -> int | None:
+        """For an autoencoder: how many layers encode.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is set to a number that leaves no layer on one side.
+        """
+        return self._code
+
+    @code.setter
+    def code(self, value: int | None) -> None:
+        if value is not None and not (hasattr(value, "__index__") and 0 < value < len(self.layers)):
+            raise ConfigurationError(
+                f"code must be between 1 and {len(self.layers) - 1} layers, not {value!r}"
+            )
+        self._code = value
 
     @property
     def inputs(self) -> int | None:
@@ -200,7 +219,7 @@ class Network:
 
     def training_plan(self, loss: Loss) -> tuple[Plan, str]:
         """The plan that `fit` runs, and the loss's kind: fused with the last activation where it can be."""
-        kind = loss.fused.get(self.layers[-1].kind) if self.fuse else None
+        kind = loss.fused_kind(self.layers[-1].fused_kind) if self.fuse else None
         return self.plan("training", without_last=kind is not None), kind or loss.kind
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -216,7 +235,7 @@ class Network:
         Returns
         -------
         array of shape (rows, outputs)
-            Valid until the next forward pass in the same mode; copy it to keep it.
+            Valid until the network's next pass, `predict` and `evaluate` included; copy it to keep it.
 
         Raises
         ------
@@ -370,7 +389,7 @@ class Network:
         part.__dict__.update(self.__dict__)
         part.layers = self.layers[start:stop]
         part.span = (self.span[0] + start, self.span[0] + stop)
-        part.code = None
+        part._code = None
         part._parent = self._parent or self
         part._prepare_plans()
         return part
@@ -438,7 +457,7 @@ class Network:
 
     def copy(self) -> Network:
         """A network of its own with the same layers, values and statistics; optimizer state is not copied."""
-        twin = Network.from_config(self.config(), device=self._backend)
+        twin = Network.from_config(self.config(), device=self.backend)
         if self._arena is not None:
             twin.set_weights(self._renamed(twin))
         return twin
@@ -451,7 +470,7 @@ class Network:
         """What `from_config` needs to build it again, as values that JSON can hold."""
         return {
             "layers": [
-                {"kind": type(layer).__name__, "config": layer.config(), "trainable": layer.trainable}
+                {"kind": type(layer).registered, "config": layer.config(), "trainable": layer.trainable}
                 for layer in self.layers
             ],
             "inputs": self.inputs,
@@ -510,7 +529,7 @@ class Network:
         if self._parent is not None:
             return self.copy().__getstate__()
         weights = self.weights() if self._arena is not None else None
-        device = self._backend.name if self.device == "cpu" else self.device
+        device = self.backend.name if self.device == "cpu" else self.device
         return {"config": self.config(), "weights": weights, "device": device}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

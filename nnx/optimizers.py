@@ -2,22 +2,24 @@
 
 The update rules are Keras's, stated in `nnx.backends.base`. An optimizer object holds hyper-parameters only;
 its moments and its step count live in the arena of the network it trains, so one object may serve several
-networks. All take ``weight_decay`` (decoupled: w shrinks by η·weight_decay·w before the update, Loshchilov
-and Hutter, 2019), ``l2`` (adds l2·w to the gradient, the gradient of ½ l2 ‖w‖²), ``clip_norm`` (the norm of
-all trainable gradients together) and ``clip_value`` (elementwise); clipping comes first.
+networks, and several may take turns on one. All take ``weight_decay`` (decoupled: w shrinks by
+η·weight_decay·w before the update, Loshchilov and Hutter, 2019), ``l2`` (adds l2·w to the gradient, the
+gradient of ½ l2 ‖w‖²), ``clip_norm`` (the norm of all trainable gradients together) and ``clip_value``
+(elementwise); clipping comes first.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Protocol
+from typing import Protocol
 
-from nnx.backends import Backend
+from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError
-from nnx.parameters import Arena, Optimized
+from nnx.parameters import Arena, Optimized, OptimizerState
 from nnx.schedules import Schedule, as_schedule
 
 Slot = tuple[str, float] | None
+HIDDEN = ("schedule", "slots")  # attributes that no constructor takes by that name
 
 
 class Trainable(Protocol):
@@ -40,12 +42,7 @@ class Optimizer:
     A subclass names its slots and writes `update`, one backend call over a contiguous range.
     """
 
-    registry: ClassVar[dict[str, type[Optimizer]]] = {}
     slots: tuple[Slot, ...] = ()
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        Optimizer.registry[cls.__name__] = cls
 
     def __init__(
         self,
@@ -62,35 +59,35 @@ class Optimizer:
         self.clip_norm = None if clip_norm is None else _number(self, "clip_norm", clip_norm, above=0.0)
         self.clip_value = None if clip_value is None else _number(self, "clip_value", clip_value, above=0.0)
 
-    def prepare(self, network: Trainable) -> list[Optimized]:
-        """The ranges to update, with this optimizer's slots; its first call on a network allocates them."""
+    def prepare(self, network: Trainable) -> tuple[OptimizerState, list[Optimized]]:
+        """What it keeps over a network, and the ranges to update; its first call allocates both."""
         return network.arena.optimized(self, self.slots, *network.span)
 
     def step(self, network: Trainable) -> None:
         """Update the trainable parameters of a network (or slice) from its gradients, in place."""
         arena = network.arena
-        ranges = self.prepare(network)
+        kept, ranges = self.prepare(network)
         backend = arena.backend
         if self.clip_value is not None:
             for part in ranges:
                 backend.clip_by_value(part.gradients, self.clip_value)
         if self.clip_norm is not None:
             backend.clip_by_norm([part.gradients for part in ranges], self.clip_norm)
-        learning_rate = self.schedule(arena.step)
+        learning_rate = self.schedule(kept.step)
         arena.step += 1
+        kept.step += 1
         for part in ranges:
-            self.update(backend, part, arena, learning_rate)
+            self.update(backend, part, arena.fault, learning_rate, kept.step)
 
-    def update(self, backend: Backend, part: Optimized, arena: Arena, learning_rate: float) -> None:
-        """One step over one contiguous range; ``arena.step`` counts this one."""
+    def update(
+        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
+    ) -> None:
+        """One step over one contiguous range; `step` counts this one, from 1."""
         raise NotImplementedError
 
-    def learning_rate(self, step: int) -> float:
-        """The learning rate of the step that follows `step` others."""
-        return self.schedule(step)
-
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        own = {"learning_rate": self.schedule} | {k: v for k, v in vars(self).items() if k not in HIDDEN}
+        arguments = ", ".join(f"{name}={value!r}" for name, value in own.items())
         return f"{type(self).__name__}({arguments})"
 
 
@@ -135,10 +132,12 @@ class SGD(Optimizer):
             raise ConfigurationError("SGD: nesterov=True needs a momentum")
         self.slots = (("velocity", 0.0) if self.momentum else None,)
 
-    def update(self, backend: Backend, part: Optimized, arena: Arena, learning_rate: float) -> None:
+    def update(
+        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
+    ) -> None:
         """See `nnx.backends.base.Backend.sgd_step`."""
         backend.sgd_step(
-            part.values, part.gradients, part.slots[0], arena.fault, learning_rate,
+            part.values, part.gradients, part.slots[0], fault, learning_rate,
             self.momentum, self.nesterov, self.weight_decay, self.l2,
         )  # fmt: skip
 
@@ -186,11 +185,13 @@ class Adam(Optimizer):
         self.beta2 = _number(self, "beta2", beta2, below=1.0)
         self.epsilon = _number(self, "epsilon", epsilon, above=0.0)
 
-    def update(self, backend: Backend, part: Optimized, arena: Arena, learning_rate: float) -> None:
+    def update(
+        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
+    ) -> None:
         """See `nnx.backends.base.Backend.adam_step`."""
         m, v = part.slots
         backend.adam_step(
-            part.values, part.gradients, m, v, arena.fault, learning_rate, arena.step,
+            part.values, part.gradients, m, v, fault, learning_rate, step,
             self.beta1, self.beta2, self.epsilon, self.weight_decay, self.l2,
         )  # fmt: skip
 
@@ -265,11 +266,13 @@ class RMSprop(Optimizer):
         self.epsilon = _number(self, "epsilon", epsilon, above=0.0)
         self.slots = (("v", 0.0), ("velocity", 0.0) if self.momentum else None)
 
-    def update(self, backend: Backend, part: Optimized, arena: Arena, learning_rate: float) -> None:
+    def update(
+        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
+    ) -> None:
         """See `nnx.backends.base.Backend.rmsprop_step`."""
         v, velocity = part.slots
         backend.rmsprop_step(
-            part.values, part.gradients, v, velocity, arena.fault, learning_rate,
+            part.values, part.gradients, v, velocity, fault, learning_rate,
             self.rho, self.momentum, self.epsilon, self.weight_decay, self.l2,
         )  # fmt: skip
 
@@ -315,10 +318,12 @@ class Adagrad(Optimizer):
         self.epsilon = _number(self, "epsilon", epsilon, above=0.0)
         self.slots = (("accumulator", self.initial_accumulator),)
 
-    def update(self, backend: Backend, part: Optimized, arena: Arena, learning_rate: float) -> None:
+    def update(
+        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
+    ) -> None:
         """See `nnx.backends.base.Backend.adagrad_step`."""
         backend.adagrad_step(
-            part.values, part.gradients, part.slots[0], arena.fault, learning_rate,
+            part.values, part.gradients, part.slots[0], fault, learning_rate,
             self.epsilon, self.weight_decay, self.l2,
         )  # fmt: skip
 

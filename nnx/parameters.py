@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from nnx.backends import Array, Backend
 
@@ -45,6 +46,15 @@ class Optimized:
     slots: tuple[Array | None, ...]
 
 
+@dataclass
+class OptimizerState:
+    """What one optimizer keeps over one arena: slots of the shape of its values, and its own step count."""
+
+    slots: dict[str, Array]
+    step: int = 0
+    ranges: dict[tuple[int, int], list[Optimized]] = field(default_factory=dict)
+
+
 class Arena:
     """Flat buffers for the layers of one network (or of one layer used alone).
 
@@ -54,10 +64,11 @@ class Arena:
         Parameters of all layers in order, each aligned to 64 bytes; the padding stays zero.
     state : array of shape (state_size,)
         What is not trained.
-    slots : dict of str to array
-        The optimizer's moments, each of the shape of `values`; allocated at its first step.
+    states : mapping of Optimizer to OptimizerState
+        Each optimizer's moments and its step count (Adam's t, a schedule's argument), made at its first
+        step and forgotten with it.
     step : int
-        Optimizer steps taken; Adam's t, a schedule's argument, a dropout mask's counter.
+        Steps taken by all optimizers: the counter of dropout masks and of shuffles.
     seed : int
         What initial weights, shuffles and dropout masks are derived from.
     fault : integer array of shape (1,)
@@ -70,9 +81,7 @@ class Arena:
         self.dtype = dtype
         self.seed = seed
         self.step = 0
-        self.slots: dict[str, Array] = {}
-        self._owner: object | None = None
-        self._optimized: dict[tuple[int, int], list[Optimized]] = {}
+        self.states: WeakKeyDictionary[Any, OptimizerState] = WeakKeyDictionary()
         self._pad: int = max(ALIGNMENT // dtype.itemsize, 1)
         self._offsets: list[int] = []
         size, state_size = 0, 0
@@ -110,11 +119,17 @@ class Arena:
         def move(x: Array) -> Array:
             return backend.asarray(self.backend.to_numpy(x))
 
-        self.values, self.gradients, self.state = move(self.values), move(self.gradients), move(self.state)
-        self.slots = {name: move(slot) for name, slot in self.slots.items()}
-        self.fault = move(self.fault)
+        # everything is there before anything is replaced: a device that is full leaves all as it was
+        moved = [move(x) for x in (self.values, self.gradients, self.state, self.fault)]
+        slots = {
+            optimizer: {name: move(slot) for name, slot in kept.slots.items()}
+            for optimizer, kept in self.states.items()
+        }
+        self.values, self.gradients, self.state, self.fault = moved
+        for optimizer, kept in self.states.items():
+            kept.slots = slots[optimizer]
         self.backend = backend
-        self._optimized.clear()
+        self.trainable_changed()
         self._bind()
 
     def ranges(self, first: int, last: int) -> Iterator[slice]:
@@ -132,51 +147,42 @@ class Arena:
 
     def optimized(
         self, optimizer: object, slots: Sequence[tuple[str, float] | None], first: int, last: int
-    ) -> list[Optimized]:
-        """The trainable ranges of some layers with the slots an optimizer keeps over them.
+    ) -> tuple[OptimizerState, list[Optimized]]:
+        """What an optimizer keeps, and the trainable ranges of some layers with its slots over them.
 
         Parameters
         ----------
         optimizer : object
-            Another optimizer than the last starts afresh: new slots, step 0. One that meets slots of its
-            own names read from a file continues them.
+            One that was not seen before starts afresh.
         slots : sequence of (name, initial value) or None
             None stands for a slot that is not needed.
         first, last : int
             The layers, by index.
         """
-        if self._owner is not optimizer:
-            self._adopt(optimizer, slots)
-        ready = self._optimized.get((first, last))
+        kept = self.states.get(optimizer)
+        if kept is None:
+            kept = self.states[optimizer] = OptimizerState(dict(self._filled(slots)))
+        ready = kept.ranges.get((first, last))
         if ready is None:
-            ready = [
+            ready = kept.ranges[first, last] = [
                 Optimized(
                     self.values[span],
                     self.gradients[span],
-                    tuple(None if slot is None else self.slots[slot[0]][span] for slot in slots),
+                    tuple(None if slot is None else kept.slots[slot[0]][span] for slot in slots),
                 )
                 for span in self.ranges(first, last)
             ]
-            self._optimized[first, last] = ready
-        return ready
+        return kept, ready
 
-    def _adopt(self, optimizer: object, slots: Sequence[tuple[str, float] | None]) -> None:
-        wanted = {slot[0]: slot[1] for slot in slots if slot is not None}
-        restored = self._owner is None and self.step > 0 and set(wanted) == set(self.slots)
-        if not restored:
-            self.step = 0
-            self.slots = {}
-            for name, initial in wanted.items():
-                self.slots[name] = self.backend.zeros(self.values.shape, self.dtype)
+    def _filled(self, slots: Sequence[tuple[str, float] | None]) -> Iterator[tuple[str, Array]]:
+        for slot in slots:
+            if slot is not None:
+                buffer = self.backend.zeros(self.values.shape, self.dtype)
                 with self.backend.hold():
-                    self.slots[name] += initial
-        self._owner = optimizer
-        self._optimized.clear()
-
-    def release(self) -> None:
-        """Forget which optimizer the slots belong to, so that the next one of that kind continues them."""
-        self._owner = None
+                    buffer += slot[1]
+                yield slot[0], buffer
 
     def trainable_changed(self) -> None:
         """Called by a layer whose `trainable` was set."""
-        self._optimized.clear()
+        for kept in self.states.values():
+            kept.ranges.clear()

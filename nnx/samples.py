@@ -36,6 +36,8 @@ class Samples:
                 "give a fraction in (0, 1)"
             )
         weights = self.weights
+        if weights is not None and not (weights[:kept].any() and weights[kept:].any()):
+            raise ConfigurationError(f"validation={fraction!r} leaves only weights of 0 on one side")
         return (
             Samples(self.x[:kept], self.y[:kept], None if weights is None else weights[:kept]),
             Samples(self.x[kept:], self.y[kept:], None if weights is None else weights[kept:]),
@@ -126,8 +128,16 @@ class Batches:
     Augmented data stays on the host: each batch is drawn there and uploaded.
     """
 
-    def __init__(self, backend: Backend, samples: Samples, rows: int, augment: Augmentation | None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        samples: Samples,
+        rows: int,
+        augment: Augmentation | None,
+        check_targets: Callable[[HostArray], None],
+    ) -> None:
         self.backend, self.samples, self.augment = backend, samples, augment
+        self.check_targets = check_targets
         whole = slice(None) if augment is None else slice(0, 1)  # augmented: for the shapes only
         self.x = backend.asarray(samples.x[whole])
         self.y = self.x if samples.y is samples.x else backend.asarray(samples.y[whole])
@@ -170,6 +180,11 @@ class Batches:
         targets = inputs if self.samples.y is self.samples.x else self.samples.y[indices]
         drawn = self.augment(generator, inputs, targets)
         for name, room, rows in zip("xy", (x, y), drawn, strict=True):
-            if np.shape(rows) != room.shape:
-                raise DataError(f"augment gave {name} of shape {np.shape(rows)} for a batch of {room.shape}")
+            if np.shape(rows) != room.shape or np.asarray(rows).dtype.kind != room.dtype.kind:
+                raise DataError(
+                    f"augment gave {name} of shape {np.shape(rows)}, {np.asarray(rows).dtype}, "
+                    f"for a batch of shape {tuple(room.shape)}, {room.dtype}"
+                )
+            _check_finite(rows, f"what augment gave for {name}")
             room[...] = self.backend.asarray(rows, room.dtype)
+        self.check_targets(drawn[1])

@@ -46,7 +46,7 @@ class Step(Schedule):
     def __init__(self, learning_rate: float, every: int, factor: float = 0.1) -> None:
         self.learning_rate = _rate("Step", learning_rate)
         self.every = _steps("Step", "every", every)
-        self.factor = float(factor)
+        self.factor = _rate(type(self).__name__, factor)
 
     def __call__(self, step: int) -> float:
         """Constant between drops."""
@@ -59,7 +59,7 @@ class Exponential(Schedule):
     def __init__(self, learning_rate: float, steps: int, factor: float) -> None:
         self.learning_rate = _rate("Exponential", learning_rate)
         self.steps = _steps("Exponential", "steps", steps)
-        self.factor = float(factor)
+        self.factor = _rate(type(self).__name__, factor)
 
     def __call__(self, step: int) -> float:
         """A smooth decay by `factor` every `steps`."""
@@ -77,7 +77,7 @@ class Cosine(Schedule):
     def __init__(self, learning_rate: float, steps: int, final: float = 0.0) -> None:
         self.learning_rate = _rate("Cosine", learning_rate)
         self.steps = _steps("Cosine", "steps", steps)
-        self.final = float(final)
+        self.final = _rate("Cosine", final)
 
     def __call__(self, step: int) -> float:
         """Half a period of the cosine."""

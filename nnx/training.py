@@ -6,7 +6,9 @@ A network is known here by the calls made on it (`plan`, `arena`, `predict`, …
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,26 +41,36 @@ class _Loop:
         augment: Augmentation | None = None,
     ) -> None:
         self.network, self.loss, self.optimizer = network, loss, optimizer
-        optimizer.prepare(network)
+        self.kept, _ = optimizer.prepare(network)
         self.arena = network.arena
         with self.arena.backend.hold():
             self.arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
+            self.arena.fault[...] = 0
         self.backend: Backend = self.arena.backend
         self.rows = len(samples)
         self.shuffle = shuffle
-        self.batches = Batches(self.backend, samples, batch_size, augment)
+        check_targets = partial(loss.check_targets, features=network.outputs)
+        self.batches = Batches(self.backend, samples, batch_size, augment, check_targets)
         self.plan: Plan
         self.plan, self.kind = network.training_plan(loss)
         starts = list(range(0, self.rows, batch_size))
         self.bounds = [(start, min(start + batch_size, self.rows)) for start in starts]
         self.losses = self.backend.zeros(len(starts), self.arena.dtype)
         self.slots = [self.losses[i : i + 1] for i in range(len(starts))]
-        self.shares = [(stop - start) / self.rows for start, stop in self.bounds]  # in the epoch's mean loss
+        self.weights = samples.weights
+        self.shares = self._shares(np.arange(self.rows))
         width = network.outputs
         self._dy = {
             stop - start: self.backend.empty((stop - start, width), self.arena.dtype)
             for start, stop in {(0, b - a) for a, b in self.bounds}
         }
+
+    def _shares(self, order: HostArray) -> HostArray:
+        """Each batch's share in the epoch's mean loss: by its rows, or by their weights."""
+        weights = np.ones(self.rows) if self.weights is None else self.weights[order].astype(np.float64)
+        sums = np.add.reduceat(weights, [start for start, _ in self.bounds])
+        shares: HostArray = sums / sums.sum()
+        return shares
 
     def order(self) -> Array | None:
         """The epoch's rows in order, uploaded once; None where one batch holds all of them as they are."""
@@ -67,6 +79,8 @@ class _Loop:
         order = np.arange(self.rows)
         if self.shuffle:
             order = epoch_order(self.arena.seed, self.arena.step, self.rows)
+            if self.weights is not None:
+                self.shares = self._shares(order)
         return order if self.batches.augment is not None else self.backend.asarray(order)
 
     def step(self, x: Array, y: Array, weights: Array | None, slot: Array) -> None:
@@ -90,10 +104,12 @@ class _Loop:
         """Train on every row once; the mean loss."""
         order = self.order()
         arena, backend, fault = self.arena, self.backend, self.arena.fault
-        first = arena.step
+        first = (arena.step, self.kept.step, run.step)
         state = arena.state.copy()
         for number, slot in enumerate(self.slots):
             x, y, weights = self.batch(order, number)
+            if backend.immediate and state.size:
+                state[...] = arena.state
             self.step(x, y, weights, slot)
             backend.raise_fault(slot, arena.gradients, fault, number + 1)
             if backend.immediate and fault[0]:
@@ -105,9 +121,10 @@ class _Loop:
         number = int(fault[0])
         if number:
             try:
-                self._explain(run, order, number - 1, first)
-            finally:
-                arena.state[...] = state  # the forward passes at fault have put them into running statistics
+                arena.step, self.kept.step, run.step = (count + number - 1 for count in first)
+                self._explain(run, order, number - 1)
+            finally:  # forward passes at fault have moved running statistics: back to before the batch, or,
+                arena.state[...] = state  # where faults are only seen at an epoch's end, before the epoch
         return self._mean()
 
     def _mean(self) -> float:
@@ -115,10 +132,9 @@ class _Loop:
             return float(self.losses[0])
         return float(np.dot(self.backend.to_numpy(self.losses).astype(np.float64), self.shares))
 
-    def _explain(self, run: Run, order: Array | None, number: int, first: int) -> None:
+    def _explain(self, run: Run, order: Array | None, number: int) -> None:
         """Run the batch again, parameters being as they were, and name the first layer at fault."""
         self.arena.fault[...] = 0
-        self.arena.step = first + number
         x, y, weights = self.batch(order, number)
         self.step(x, y, weights, self.slots[number])
         where = self._first_fault()
@@ -177,10 +193,14 @@ def fit(
             raise ConfigurationError(f"{name} must be a positive integer, not {value!r}")
     samples = check_samples(network, loss, x, y, sample_weight)
     held_out: Samples | None = None
-    if isinstance(validation, tuple):
+    if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
         held_out = check_samples(network, loss, *validation)
-    elif validation is not None:
+    elif isinstance(validation, (int, float)) and not isinstance(validation, bool):
         samples, held_out = samples.split(validation)
+    elif validation is not None:
+        raise ConfigurationError(
+            f"validation must be a fraction, (x, y) or (x, y, weights), not {type(validation).__name__}"
+        )
     if batch_size > len(samples):
         raise ConfigurationError(
             f"batch_size={batch_size} is larger than the {len(samples)} rows to train on: give at most that"
@@ -204,30 +224,41 @@ def _run(
     recorded = history.metrics
     on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
     began = time.perf_counter()
-    for callback in callbacks:
-        callback.on_train_begin(run)
-    try:
-        with loop.backend.hold(), loop.backend.quiet():
-            for epoch in range(1, run.epochs + 1):
-                epoch_began = time.perf_counter()
-                value = loop.epoch(run, on_step)
-                history.training_seconds += time.perf_counter() - epoch_began
-                run.epoch = epoch
-                history.epochs.append(epoch)
-                recorded.setdefault("loss", []).append(value)
-                if held_out is not None:
-                    for name, result in _evaluate(loop.network, held_out, loop.loss, metrics).items():
-                        recorded.setdefault(f"val_{name}", []).append(result)
-                for callback in callbacks:
-                    callback.on_epoch_end(run)
-                if run.stop:
-                    break
-    finally:
-        history.steps = run.step
+    with ExitStack() as ending:
+        ending.callback(lambda: setattr(history, "seconds", time.perf_counter() - began))
         for callback in callbacks:
-            callback.on_train_end(run)
-        history.seconds = time.perf_counter() - began
+            callback.on_train_begin(run)
+            ending.callback(callback.on_train_end, run)
+        ending.enter_context(_outcome(run))
+        ending.enter_context(loop.backend.hold())
+        ending.enter_context(loop.backend.quiet())
+        for epoch in range(1, run.epochs + 1):
+            epoch_began = time.perf_counter()
+            value = loop.epoch(run, on_step)
+            history.training_seconds += time.perf_counter() - epoch_began
+            run.epoch = epoch
+            history.epochs.append(epoch)
+            recorded.setdefault("loss", []).append(value)
+            if held_out is not None:
+                for name, result in _evaluate(loop.network, held_out, loop.loss, metrics).items():
+                    recorded.setdefault(f"val_{name}", []).append(result)
+            for callback in callbacks:
+                callback.on_epoch_end(run)
+            if run.stop:
+                break
     return history
+
+
+@contextmanager
+def _outcome(run: Run) -> Iterator[None]:
+    """Tell callbacks, which are told of the end in any case, how it came."""
+    try:
+        yield
+    except BaseException:
+        run.failed = True
+        raise
+    finally:
+        run.history.steps = run.step
 
 
 def evaluate(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Read once, when NumPy loads its BLAS: the arrays here are small, and parallel workers share the cores.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -16,7 +19,7 @@ import pytest  # noqa: E402
 from nnx.backends import Backend, resolve  # noqa: E402
 from nnx.errors import DeviceError  # noqa: E402
 
-pytest.register_assert_rewrite("contract")
+pytest.register_assert_rewrite("contract", "command_line", "devices_here", "figures", "small_networks")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,3 +68,47 @@ def mnist_directory() -> Path:
         if (folder / "train-images-idx3-ubyte.gz").is_file():
             return folder
     pytest.skip(f"no MNIST files in {place}: set NNX_DATA_DIR")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The folder and the process of an autoencoder trained by the command line.
+
+    On the digits, which stand in for an MNIST that is not there.
+    """
+    from command_line import command
+
+    place = tmp_path_factory.mktemp("cli")
+    done = command(
+        place, "run", "autoencoder", "--preset", "shallow", "--epochs", 40, "--json", "--out", "ae"
+    )
+    assert done.returncode == 0, done.stderr
+    return place / "ae", done
+
+
+@pytest.fixture(params=["digits", pytest.param("mnist", marks=pytest.mark.mnist)])
+def labelled_images(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Five hundred images with values in [0, 1], their labels and their shape, of each data set in turn."""
+    if request.param == "digits":
+        from sklearn.datasets import load_digits
+
+        x, y = load_digits(return_X_y=True)
+        return x[:500] / 16.0, y[:500], (8, 8)
+    folder = request.getfixturevalue("mnist_directory")
+    x, y = (
+        np.frombuffer(gzip.decompress((folder / f"t10k-{name}-ubyte.gz").read_bytes()), np.uint8, offset=skip)
+        for name, skip in (("images-idx3", 16), ("labels-idx1", 8))
+    )
+    return x[: 500 * 784].reshape(500, 784).astype(np.float32) / np.float32(255), y[:500], (28, 28)
+
+
+@pytest.fixture
+def matplotlib_untouched() -> Iterator[None]:
+    """No function may change matplotlib's settings or hand a figure to pyplot."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    before = dict(mpl.rcParams)
+    yield
+    assert dict(mpl.rcParams) == before
+    assert plt.get_fignums() == []

@@ -10,6 +10,10 @@ RNG = np.random.default_rng(7)
 X = RNG.normal(size=(12, 3)).astype(np.float32)
 Y = RNG.normal(size=(12, 2)).astype(np.float32)
 
+GENERATOR = np.random.default_rng(11)  # 37 rows: of batches of eight, the last is smaller
+X37 = GENERATOR.normal(size=(37, 3)).astype(np.float32)
+Y37 = np.tanh(X37 @ GENERATOR.normal(size=(3, 2)).astype(np.float32))
+
 OPTIMIZERS = {
     "sgd": lambda: nnx.SGD(0.1),
     "momentum": lambda: nnx.SGD(0.1, momentum=0.9),
@@ -39,6 +43,34 @@ def every_layer(**options):
 def train(network, optimizer=None, x=X, y=Y, **options):
     defaults = {"loss": nnx.MeanSquaredError(), "epochs": 3, "batch_size": 5}
     return network.fit(x, y, optimizer=optimizer or nnx.Adam(0.01), **(defaults | options))
+
+
+def regressor(seed=0, **options):
+    return nnx.Network([nnx.Dense(3, 6), nnx.Tanh(), nnx.Dense(2)], seed=seed, device="cpu", **options)
+
+
+def fit(network, x=X37, y=Y37, **options):
+    defaults = {"loss": nnx.MeanSquaredError(), "optimizer": nnx.Adam(0.01), "epochs": 4, "batch_size": 8}
+    return network.fit(x, y, **(defaults | options))
+
+
+class Recorder(nnx.Callback):
+    """What was called, in order."""
+
+    def __init__(self):
+        self.calls = []
+
+    def on_train_begin(self, run):
+        self.calls.append("begin")
+
+    def on_step_end(self, run):
+        self.calls.append(f"step {run.step}")
+
+    def on_epoch_end(self, run):
+        self.calls.append(f"epoch {run.epoch}")
+
+    def on_train_end(self, run):
+        self.calls.append("end")
 
 
 def same_bytes(a, b):

@@ -149,7 +149,6 @@ def test_training_on_the_cpu_loads_nothing_heavier_either():
     assert not loaded & HEAVY
 
 
-@pytest.mark.skipif(not (ROOT / "cli" / "__init__.py").is_file(), reason="the command line is not there yet")
 def test_help_loads_click_and_nothing_heavier():
     loaded = loaded_by(
         "from nnx.cli import main\n"

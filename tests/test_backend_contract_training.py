@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,22 @@ def test_clip_by_norm(backend: Backend, dtype: np.dtype, rng: np.random.Generato
             np.testing.assert_array_equal(backend.to_numpy(after), before)
         else:
             close(backend.to_numpy(after), before * (limit / norm), dtype, 43)
+
+
+@pytest.mark.parametrize("size", [1e20, 1e-30])
+def test_clip_by_norm_where_a_square_does_not_fit(
+    backend: Backend, dtype: np.dtype, rng: np.random.Generator, size: float
+) -> None:
+    """In float32 the square of 1e20 is infinite and that of 1e-30 zero; direction and norm come out right."""
+    host = [(size * rng.standard_normal(n)).astype(dtype) for n in (40, 3)]
+    norm = math.sqrt(sum(np.sum(g.astype(float) ** 2) for g in host))
+    device = [backend.asarray(g.copy()) for g in host]
+    with backend.quiet():
+        backend.clip_by_norm(device, 0.5)
+    for before, after in zip(host, device, strict=True):
+        close(backend.to_numpy(after), before.astype(float) * min(1.0, 0.5 / norm), dtype, 43)
+    clipped = math.sqrt(sum(np.sum(backend.to_numpy(g).astype(float) ** 2) for g in device))
+    assert clipped == pytest.approx(min(norm, 0.5), rel=1e-5)
 
 
 def test_clip_by_norm_of_nothing(backend: Backend, dtype: np.dtype) -> None:

@@ -55,6 +55,13 @@ def commands(page: Path) -> list[list[str]]:
     return found
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_no_placeholder_was_left(page: Path):
+    lines = page.read_text(encoding="utf-8").splitlines()
+    left = [f"{page.name}:{number}: {line}" for number, line in enumerate(lines, 1) if "@@" in line]
+    assert not left, "\n".join(left)
+
+
 def test_there_are_pages():
     assert {"index.md", "backpropagation.md", "how-to.md"} <= {page.name for page in PAGES}
 

@@ -34,7 +34,7 @@ def draw(initializer: Any, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> np.
 
 
 def test_every_name_is_tested_here() -> None:
-    assert set(initializers.NAMES) == set(VARIANCES) | {"orthogonal", "zeros"}
+    assert set(initializers.NAMES) == set(VARIANCES) | {"orthogonal", "zeros", "constant"}
 
 
 @pytest.mark.parametrize(("name", "variance"), VARIANCES.items())

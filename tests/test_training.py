@@ -6,28 +6,20 @@ import csv
 
 import numpy as np
 import pytest
+from small_networks import X37 as X
+from small_networks import Y37 as Y
+from small_networks import Recorder, fit, regressor
 
 import nnx
 from nnx import training
 
-RNG = np.random.default_rng(11)
-X = RNG.normal(size=(37, 3)).astype(np.float32)
-Y = np.tanh(X @ RNG.normal(size=(3, 2)).astype(np.float32))
+RNG = np.random.default_rng(12)
 LABELS = RNG.integers(0, 3, 37)
-
-
-def regressor(seed=0, **options):
-    return nnx.Network([nnx.Dense(3, 6), nnx.Tanh(), nnx.Dense(2)], seed=seed, device="cpu", **options)
 
 
 def classifier(seed=0, **options):
     layers = [nnx.Dense(3, 6), nnx.ReLU(), nnx.Dense(3), nnx.Softmax()]
     return nnx.Network(layers, seed=seed, device="cpu", **options)
-
-
-def fit(network, x=X, y=Y, **options):
-    defaults = {"loss": nnx.MeanSquaredError(), "optimizer": nnx.Adam(0.01), "epochs": 4, "batch_size": 8}
-    return network.fit(x, y, **(defaults | options))
 
 
 def same_bytes(a, b):
@@ -110,6 +102,19 @@ def test_the_loss_of_an_epoch_is_the_mean_over_rows_and_not_over_batches():
     before = network.evaluate(X, Y, loss=nnx.MeanSquaredError())["loss"]
     history = fit(network, optimizer=nnx.SGD(0.0), epochs=1, batch_size=36)  # the last batch: one row
     assert history["loss"][0] == pytest.approx(before, rel=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("batch_size", [8, 36, 37])
+def test_the_loss_of_an_epoch_is_that_of_evaluate(batch_size, weighted):
+    """However unequal the weights of the batches are; the parameters stand still."""
+    weights = np.geomspace(1e-3, 10.0, 37) if weighted else None
+    network = regressor(dtype="float64")
+    expected = network.evaluate(X, Y, loss=nnx.MeanSquaredError(), sample_weight=weights)["loss"]
+    for shuffle in (False, True):
+        history = fit(network, optimizer=nnx.SGD(0.0), epochs=2, batch_size=batch_size, shuffle=shuffle,
+                      sample_weight=weights)  # fmt: skip
+        np.testing.assert_allclose(history["loss"], expected, rtol=1e-12)
 
 
 def test_data_is_left_as_it_was_given():
@@ -268,9 +273,11 @@ def test_another_optimizer_starts_afresh():
     b.set_weights(a.weights())
     fit(a, optimizer=nnx.Adam(0.01), shuffle=False), fit(b, optimizer=nnx.Adam(0.01), shuffle=False)
     same_bytes(a, b)
-    fit(a, optimizer=nnx.SGD(0.1), epochs=1)
-    assert a.arena.slots == {}
-    assert a.arena.step == 5
+    optimizer = nnx.SGD(0.1)
+    fit(a, optimizer=optimizer, epochs=1)
+    assert list(a.arena.states) == [optimizer]  # the others' states went with them
+    assert a.arena.states[optimizer].slots == {}
+    assert a.arena.states[optimizer].step == 5
 
 
 def test_one_optimizer_serves_several_networks():
@@ -291,29 +298,12 @@ def test_a_schedule_is_followed_step_by_step():
         before, gradient = network[0].W.copy(), network[0].dW.copy()
         optimizer.step(network)
         seen.append(float(np.median((before - network[0].W) / gradient)))
-        assert seen[-1] == pytest.approx(optimizer.learning_rate(step), rel=1e-3)
+        assert seen[-1] == pytest.approx(optimizer.schedule(step), rel=1e-3)
     expected = [0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025]
     np.testing.assert_allclose(seen, expected, rtol=1e-3)
 
 
 # -------------------------------------------------------------------- callbacks
-
-
-class Recorder(nnx.Callback):
-    def __init__(self):
-        self.calls = []
-
-    def on_train_begin(self, run):
-        self.calls.append("begin")
-
-    def on_step_end(self, run):
-        self.calls.append(f"step {run.step}")
-
-    def on_epoch_end(self, run):
-        self.calls.append(f"epoch {run.epoch}")
-
-    def on_train_end(self, run):
-        self.calls.append("end")
 
 
 def test_callbacks_are_called_in_order():

@@ -6,38 +6,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from small_networks import X37 as X
+from small_networks import Y37 as Y
+from small_networks import Recorder, fit, regressor
 
 import nnx
 
-RNG = np.random.default_rng(11)
-X = RNG.normal(size=(37, 3)).astype(np.float32)
-Y = np.tanh(X @ RNG.normal(size=(3, 2)).astype(np.float32))
-
-
-def regressor(seed=0, **options):
-    return nnx.Network([nnx.Dense(3, 6), nnx.Tanh(), nnx.Dense(2)], seed=seed, device="cpu", **options)
-
-
-def fit(network, x=X, y=Y, **options):
-    defaults = {"loss": nnx.MeanSquaredError(), "optimizer": nnx.Adam(0.01), "epochs": 4, "batch_size": 8}
-    return network.fit(x, y, **(defaults | options))
-
-
-class Recorder(nnx.Callback):
-    def __init__(self):
-        self.calls = []
-
-    def on_train_begin(self, run):
-        self.calls.append("begin")
-
-    def on_step_end(self, run):
-        self.calls.append(f"step {run.step}")
-
-    def on_epoch_end(self, run):
-        self.calls.append(f"epoch {run.epoch}")
-
-    def on_train_end(self, run):
-        self.calls.append("end")
+RNG = np.random.default_rng(12)
 
 
 # ------------------------------------------------------------------ allocation
@@ -175,12 +150,14 @@ def test_gradients_that_explode_are_found_although_the_loss_is_finite():
 def test_optimizer_state_is_kept_from_a_batch_that_explodes():
     network, optimizer = regressor(), nnx.Adam(0.01)
     fit(network, optimizer=optimizer)
-    slots = {name: slot.tobytes() for name, slot in network.arena.slots.items()}
+    state = network.arena.states[optimizer]
+    slots = {name: slot.tobytes() for name, slot in state.slots.items()}
     step, kept = network.arena.step, network[2].b.copy()
     network[2].b[...] = 1e30
     explode(network, Y, optimizer=optimizer)
     assert network.arena.step == step
-    assert {name: slot.tobytes() for name, slot in network.arena.slots.items()} == slots
+    assert {name: slot.tobytes() for name, slot in state.slots.items()} == slots
+    assert state.step == step
     network[2].b[...] = kept
     fit(network, optimizer=optimizer)
     assert network.arena.step == step + 20
@@ -197,6 +174,37 @@ def test_running_statistics_survive_a_batch_that_explodes():
     for name, value in network.weights().items():
         assert value.tobytes() == before[name].tobytes(), name
     assert np.isfinite(network.predict(X)).all()
+
+
+@pytest.mark.parametrize("where", ["statistics", "activation", "targets"])
+def test_a_fault_in_the_third_batch_leaves_what_the_second_left(where):
+    """Parameters and running statistics: as if the run had ended before the batch at fault."""
+    x, y = X.copy(), Y.copy()
+    if where == "targets":
+        y[16] = 3e38
+    else:
+        x[16] = 3e38 if where == "statistics" else 1e30
+
+    def make():
+        layers = [nnx.Dense(3, 4), nnx.BatchNorm(), nnx.Dense(2)]
+        if where == "activation":
+            layers = [nnx.Dense(3, 4), nnx.Dense(4), nnx.BatchNorm(), nnx.Dense(2)]
+        network = nnx.Network(layers, seed=0, device="cpu")
+        for layer in network.layers[: len(layers) - 2]:
+            layer.W[...] *= 100.0
+        return network
+
+    network, short = make(), make()
+    optimizer = nnx.Adam(0.01)
+    with pytest.raises(nnx.TrainingError, match="epoch 1, batch 3:"):
+        fit(network, x=x, y=y, shuffle=False, optimizer=optimizer)
+    fit(short, x=X[:16], y=Y[:16], shuffle=False, epochs=1)
+    for name, value in network.weights().items():
+        assert np.isfinite(value).all(), name
+        assert value.tobytes() == short.weights()[name].tobytes(), name
+    assert network.arena.step == 2
+    assert np.isfinite(network.predict(X)).all()
+    fit(network, optimizer=optimizer)  # and training goes on
 
 
 def test_an_interrupt_ends_the_run_in_order():

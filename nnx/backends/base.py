@@ -391,10 +391,16 @@ class Backend:
         return target
 
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
-        """g = g · min(1, limit / ‖g‖₂), the norm taken over all the given buffers together."""
+        """g = g · min(1, limit / ‖g‖₂), the norm taken over all the given buffers together.
+
+        ‖g‖ = t ‖g / t‖ with t the largest |g|, or the limit where that is larger: no square overflows.
+        """
         xp = self.xp
-        squares = sum(xp.sum(xp.square(g)) for g in gradients)
-        factor = limit / xp.maximum(xp.sqrt(squares), limit)
+        top = limit
+        for g in gradients:
+            top = xp.maximum(xp.max(xp.abs(g)), top) if g.size else top
+        squares = sum(xp.sum(xp.square(g / top)) for g in gradients)
+        factor = 1.0 / xp.maximum(xp.sqrt(squares) * (top / limit), 1.0)
         for g in gradients:
             g *= factor
 

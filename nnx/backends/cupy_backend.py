@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -37,7 +37,6 @@ from nnx.errors import DeviceError
 __all__ = ["CupyBackend", "device_count"]
 
 THREADS = 256  # of a block of the row kernels, which hold as many numbers in shared memory
-PARTS = 256  # that a norm is summed in: fixed, so that its last bit does not depend on the GPU
 CPU_DEVICES = (1, 3, 13)  # of DLPack: host memory, pinned, managed
 
 
@@ -356,20 +355,6 @@ class CupyBackend(Backend):
             gradients, fault, learning_rate, shrink, l2, epsilon, values, accumulator
         )
         return values
-
-    def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
-        """Two launches a buffer; the norm never leaves the device."""
-        buffers = [g for g in gradients if g.size]
-        if not buffers:
-            return
-        dtype = buffers[0].dtype
-        partial = self._scratch("squares", PARTS, dtype)
-        squares, scale = kernels.raw("squares", dtype.name), kernels.raw("scale_to_norm", dtype.name)
-        for number, g in enumerate(buffers):
-            squares((PARTS,), (THREADS,), (g, partial, g.size, PARTS, int(number > 0)))
-        for g in buffers:
-            blocks = min(-(-g.size // THREADS), 1024)
-            scale((blocks,), (THREADS,), (g, partial, g.size, PARTS, dtype.type(limit)))
 
     def clip_by_value(self, gradients: Array, limit: float) -> Array:
         """In place."""

@@ -229,35 +229,6 @@ extern "C" __global__ void nnx_bias_gradient(
 }}
 """
 
-# Sums of squares in `parts` parts, so that a GPU's size does not change the result; later buffers are added.
-SQUARES = """
-extern "C" __global__ void nnx_squares(
-        const T* g, T* partial, long long size, long long parts, long long add) {
-    __shared__ T shared[NNX_THREADS];
-    for (long long part = blockIdx.x; part < parts; part += gridDim.x) {
-        T sum = T(0);
-        const long long step = parts * blockDim.x;
-        for (long long k = part * blockDim.x + threadIdx.x; k < size; k += step) sum += g[k] * g[k];
-        sum = nnx_block_sum(sum, shared);
-        if (threadIdx.x == 0) partial[part] = add ? partial[part] + sum : sum;
-    }
-}
-"""
-
-# g = g · limit / max(‖g‖, limit); every block adds up the parts for itself, which is cheaper than a launch.
-SCALE_TO_NORM = """
-extern "C" __global__ void nnx_scale_to_norm(
-        T* g, const T* partial, long long size, long long parts, T limit) {
-    __shared__ T shared[NNX_THREADS];
-    T sum = T(0);
-    for (long long part = threadIdx.x; part < parts; part += blockDim.x) sum += partial[part];
-    const T norm = sqrt(nnx_block_sum(sum, shared));
-    const T factor = limit / (norm < limit ? limit : norm);
-    const long long step = (long long)gridDim.x * blockDim.x;
-    for (long long k = (long long)blockIdx.x * blockDim.x + threadIdx.x; k < size; k += step) g[k] *= factor;
-}
-"""
-
 _HASH = """
 __device__ inline unsigned int nnx_mix(unsigned int h) {
     h ^= h >> 16;
@@ -359,8 +330,6 @@ def raw_sources() -> dict[str, tuple[str, str]]:
         "softmax": ("nnx_softmax", shared + SOFTMAX),
         "softmax_backward": ("nnx_softmax_backward", shared + SOFTMAX_BACKWARD),
         "sum_loss": ("nnx_sum_loss", shared + SUM_LOSS),
-        "squares": ("nnx_squares", shared + SQUARES),
-        "scale_to_norm": ("nnx_scale_to_norm", shared + SCALE_TO_NORM),
         "categorical_cross_entropy_from_logits_loss": ("nnx_row_loss", shared + ROW_LOSS_SOFTMAX),
     }
     for kind, (value, gradient) in LOSSES.items():

@@ -222,7 +222,9 @@ class NumpyBackend(Backend):
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
         """The squares are summed by BLAS in one pass; nothing is written where nothing is clipped."""
         norm = math.sqrt(sum(float(np.dot(g, g)) for g in gradients))
-        if norm > limit:
+        if not math.isfinite(norm):
+            super().clip_by_norm(gradients, limit)
+        elif norm > limit:
             for g in gradients:
                 g *= limit / norm
 

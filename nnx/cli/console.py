@@ -27,8 +27,10 @@ def say(message: str, quiet: bool = False) -> None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Exactly one JSON object."""
-    click.echo(json.dumps(value, indent=2))
+    """Exactly one JSON object; a number that is not finite is null."""
+    from nnx.experiments.result import finite
+
+    click.echo(json.dumps(finite(value), indent=2, allow_nan=False))
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,16 @@ _LIBRARIES = {
         "joblib",
     ),
     "compare": ("nnx.reports", "sklearn.svm"),
+}
+
+# The entries of a result's timing where an experiment says nothing of them: it trained nothing itself.
+_UNTRAINED = {
+    "import_seconds": 0.0,
+    "data_seconds": 0.0,
+    "first_step_seconds": 0.0,
+    "train_seconds": 0.0,
+    "steps": 0,
+    "microseconds_per_step": 0.0,
 }
 
 
@@ -61,7 +71,6 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     """
     began = time.perf_counter()
     from nnx.experiments import RunFolder
-    from nnx.experiments.result import Stopwatch
 
     with messages(options.quiet, options.verbose):
         backend = backends.resolve(options.device)
@@ -80,9 +89,8 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
         kept.write_training(result)
         _draw(result, folder)
         result.timing = {
+            **_UNTRAINED,
             "import_seconds": import_seconds,
-            "data_seconds": 0.0,
-            **Stopwatch().timing(),
             **result.timing,
             "total_seconds": _LOADING + time.perf_counter() - began,
         }
@@ -94,6 +102,22 @@ def _draw(result: Any, folder: Path) -> None:
     from nnx import reports
 
     reports.draw(result, folder)
+
+
+def refuse_finished(folders: Iterable[Path]) -> None:
+    """See before the first of several runs that none would be refused for its folder after the others.
+
+    Raises
+    ------
+    OutputError
+        If a folder holds a result already.
+    """
+    from nnx.errors import OutputError
+    from nnx.experiments.result import RESULT_FILE
+
+    for folder in folders:
+        if (folder / RESULT_FILE).exists():
+            raise OutputError(f"{folder} already holds a result: choose another --out, or remove it")
 
 
 def default_folder(name: str) -> Path:

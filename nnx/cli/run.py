@@ -10,7 +10,7 @@ import click
 
 from nnx.cli import options, show
 from nnx.cli.console import print_json, say
-from nnx.cli.execute import Options, default_folder, execute
+from nnx.cli.execute import Options, default_folder, execute, refuse_finished
 
 
 @click.group(short_help="Run an experiment: train, measure, draw.")
@@ -165,6 +165,7 @@ def all_(preset: str, dataset: str, device: str | None, dtype: str, seed: int, o
             classifier.Config(model, dataset=dataset, device=device), callbacks
         ),
     }
+    refuse_finished(folder / name for name in jobs)
     options_ = Options(device, quiet, verbose)
     results = {name: execute(name, job, folder / name, options_) for name, job in jobs.items()}
     if as_json:

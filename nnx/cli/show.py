@@ -9,12 +9,6 @@ import click
 
 from nnx.cli.console import print_table
 
-# What people wrote down of the two reference systems, beside which ours stands (docs/results.md).
-REPORTED_XOR = {
-    "deep": (0.022, 0.954, 0.961, 0.046),
-    "shallow": (0.007, 0.983, 0.982, 0.020),
-}
-
 
 def result(outcome: Any, folder: Path) -> None:
     """One experiment."""
@@ -34,13 +28,14 @@ def summary(outcomes: list[Any], folder: Path) -> None:
 
 
 def _xor(outcome: Any) -> None:
+    from nnx.experiments.xor import CASES, REPORTED_PREDICTIONS
+
     metrics = outcome.metrics
     print_table("Loss", ("epoch", "loss"), [(str(e), f"{v:.6f}") for e, v in metrics["loss_log"]])
-    reported = REPORTED_XOR[outcome.preset]
-    points = [("0 0", 0), ("0 1", 1), ("1 0", 1), ("1 1", 0)]
+    reported = next(iter(REPORTED_PREDICTIONS[outcome.preset].values()))
     rows = [
         (point, str(target), f"{ours:.4f}", f"{theirs:.3f}")
-        for (point, target), ours, theirs in zip(points, metrics["predictions"], reported, strict=True)
+        for (point, target), ours, theirs in zip(CASES, metrics["predictions"], reported, strict=True)
     ]
     print_table("Predictions", ("input", "target", "nnx", "reference system"), rows)
     click.echo(f"loss {metrics['loss']:.6f}, accuracy {metrics['accuracy']:.0%}")

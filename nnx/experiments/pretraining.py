@@ -111,7 +111,8 @@ def pretrain(
 
     def pairs(generator: np.random.Generator, rows: HostArray, _: HostArray) -> tuple[HostArray, HostArray]:
         half = len(rows) // 2
-        rows[half : 2 * half] = how.distortion(generator, rows[:half], image_shape)
+        if half:
+            rows[half : 2 * half] = how.distortion(generator, rows[:half], image_shape)
         return rows, rows
 
     history = twin.fit(

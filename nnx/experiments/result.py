@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import platform
 import time
 from dataclasses import dataclass, field
@@ -70,10 +71,10 @@ class Result:
     arrays: dict[str, HostArray] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """What ``result.json`` and ``--json`` hold."""
+        """What ``result.json`` and ``--json`` hold; a number that is not finite becomes None."""
         names = ("experiment", "preset", "dataset", "device", "backend", "dtype", "seed", "metrics", "timing",
                  "artifacts", "versions", "config", "notes")  # fmt: skip
-        return {"result_version": RESULT_VERSION} | {name: getattr(self, name) for name in names}
+        return {"result_version": RESULT_VERSION} | {name: finite(getattr(self, name)) for name in names}
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,16 @@ class RunFolder:
         """Write the result, after everything else: a folder with a result is complete."""
         result.artifacts["result"] = RESULT_FILE
         with replacing(self.path / RESULT_FILE) as temporary:
-            temporary.write_text(json.dumps(result.to_json(), indent=2) + "\n")
+            temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """The same value for JSON, which has neither NaN nor infinity: None in their place, at any depth."""
+    if isinstance(value, dict):
+        return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def model_path(path: Path) -> Path:

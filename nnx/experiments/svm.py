@@ -19,6 +19,8 @@ from nnx.network import Network, load
 
 CODES_C, CODES_WIDTH = 10.0, 1.5  # C and γ · features on standardized codes; chosen without the test set
 PCA_C = 5.0
+CACHE = 1000  # MB of kernel rows: fewer are computed twice
+OF_TRAINING = ("preset", "seed")  # what a configuration says of the network that is trained, not of a model
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     ``mcnemar`` (the exact test on the digits that only one of the two gets right).
     """
     notes: list[str] = []
+    timing: dict[str, float] = {}
     data_seconds = 0.0
     if data is None:
         data, data_seconds = autoencoder.load_data(config.autoencoder(), notes)
@@ -62,7 +65,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     if config.model is None:
         trained = autoencoder.run(config.autoencoder(), callbacks, data)
         assert trained.network is not None
-        network, preset = trained.network, config.preset
+        network, preset, timing = trained.network, config.preset, trained.timing
     else:
         path = model_path(Path(config.model))
         network = load(path, device=config.device)
@@ -75,7 +78,6 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     began = time.perf_counter()
     predicted, pca_predicted = classify(data, train, test)
     right, pca_right = predicted == data.y_test, pca_predicted == data.y_test
-    timing = {"data_seconds": data_seconds} | ({} if trained is None else trained.timing)
     return Result(
         experiment="svm",
         preset=preset,
@@ -96,7 +98,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
             "encode_seconds": encode_seconds,
             "svm_seconds": time.perf_counter() - began,
         },
-        config=asdict(config) | {"dataset": data.name},
+        config=asdict(config) | {"dataset": data.name} | ({} if trained else dict.fromkeys(OF_TRAINING)),
         notes=notes,
         history=None if trained is None else trained.history,
         network=None if trained is None else network,
@@ -131,19 +133,26 @@ def encoder_of(network: Network, features: int) -> Network:
     return network[: network.code]
 
 
+def code_classifier(width: int) -> Any:
+    """The classifier of codes of that width, to be fitted: standardization, then an SVM with an RBF kernel."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    return make_pipeline(StandardScaler(), SVC(C=CODES_C, gamma=CODES_WIDTH / width, cache_size=CACHE))
+
+
 def classify(data: datasets.Dataset, train: HostArray, test: HostArray) -> tuple[HostArray, HostArray]:
     """Predicted test labels from standardized codes and from PCA's scores, the two fits side by side."""
     from joblib import Parallel, delayed
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    cache = 1000  # MB of kernel rows: fewer are computed twice
-    gamma = CODES_WIDTH / train.shape[1]
-    on_codes = make_pipeline(StandardScaler(), SVC(C=CODES_C, gamma=gamma, cache_size=cache))
+    width = train.shape[1]
+    on_codes = code_classifier(width)
     on_scores = make_pipeline(
-        PCA(train.shape[1], svd_solver="covariance_eigh"), SVC(C=PCA_C, gamma="scale", cache_size=cache)
+        PCA(width, svd_solver="covariance_eigh"), SVC(C=PCA_C, gamma="scale", cache_size=CACHE)
     )
 
     def fitted(model: Any, x: HostArray, x_test: HostArray) -> HostArray:

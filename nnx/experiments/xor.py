@@ -34,6 +34,19 @@ PRESETS = {
 }
 
 
+CASES = (("0 0", 0), ("0 1", 1), ("1 0", 1), ("1 1", 0))
+# What people wrote down of the two reference systems (docs/results.md): predictions of the cases, and losses
+# by epoch.
+REPORTED_PREDICTIONS = {
+    "deep": {"System A": (0.022, 0.954, 0.961, 0.046), "System A, Keras": (0.43, 0.59, 0.50, 0.52)},
+    "shallow": {"System B": (0.007, 0.983, 0.982, 0.020)},
+}
+REPORTED_LOSSES = {
+    "deep": {0: 0.408, 1000: 0.0237, 2000: 0.00588, 4500: 0.00179},
+    "shallow": {0: 0.248, 2000: 0.00507, 4000: 0.00187},
+}
+
+
 @dataclass(frozen=True)
 class Config:
     """Configuration of the XOR experiment.

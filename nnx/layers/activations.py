@@ -6,7 +6,6 @@ import math
 from typing import Any, ClassVar
 
 from nnx.backends import Array
-from nnx.backends.activations import ACTIVATIONS
 from nnx.errors import ConfigurationError, nearest
 from nnx.layers.base import Layer
 from nnx.layers.plan import Cache
@@ -15,13 +14,15 @@ from nnx.layers.plan import Cache
 class Activation(Layer):
     """Base of the activations: ``kind`` picks the backend's pair of formulas."""
 
+    kind: ClassVar[str] = ""
     alpha: float = 0.0
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.from_output = ACTIVATIONS[cls.kind].from_output
-
-    from_output: ClassVar[bool] = False
+    @property
+    def fused_kind(self) -> str:
+        """Its kind, unless a subclass has passes of its own."""
+        own = type(self)
+        plain = (Activation.forward_into, Activation.backward_into)
+        return self.kind if (own.forward_into, own.backward_into) == plain else ""
 
     def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
         """y = f(x)."""
@@ -60,8 +61,6 @@ class _Sloped(Activation):
                 f"{type(self).__name__}: alpha must be a finite number ≥ 0, not {alpha!r}"
             )
         self.alpha = float(alpha)
-
-    kind = "identity"
 
     def config(self) -> dict[str, Any]:
         """The constant."""

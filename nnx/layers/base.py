@@ -48,7 +48,7 @@ class Layer:
     """
 
     registry: ClassVar[dict[str, type[Layer]]] = {}
-    kind: ClassVar[str] = "layer"
+    registered: ClassVar[str] = "Layer"
 
     inputs: int | None = None
     outputs: int | None = None
@@ -60,9 +60,11 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Layer.registry[cls.__name__] = cls
-        if "kind" not in cls.__dict__:
-            cls.kind = cls.__name__.lower()
+        cls.registered = cls.__name__
+        taken = Layer.registry.get(cls.__name__)
+        if taken is not None and taken.__module__.startswith("nnx.") and cls.__module__ != taken.__module__:
+            cls.registered = f"{cls.__module__}.{cls.__qualname__}"  # nnx's own names stay nnx's own
+        Layer.registry[cls.registered] = cls
 
     def __init__(self) -> None:
         self._trainable = True
@@ -99,6 +101,16 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} does not define backward_into")
 
     # --------------------------------------------------- used alone or built
+
+    @property
+    def takes_activation(self) -> bool:
+        """Whether its `forward_into` also computes an activation that a plan fuses into it."""
+        return False
+
+    @property
+    def fused_kind(self) -> str:
+        """The backend's activation that this layer is and nothing but it; empty where it is anything else."""
+        return ""
 
     @property
     def trainable(self) -> bool:
@@ -192,6 +204,8 @@ class Layer:
         DataError
             If x is not two-dimensional or not as wide as the layer's input.
         """
+        if not hasattr(x, "ndim"):
+            x = resolve("cpu" if self.arena is None else self.arena.backend).asarray(x)
         if x.ndim != 2:
             raise DataError(f"{self!r} takes x of shape (rows, inputs), not {tuple(x.shape)}")
         if self.arena is None:

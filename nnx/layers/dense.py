@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from nnx import initializers
 from nnx.backends import Array
@@ -29,7 +29,7 @@ class Dense(Layer):
     initializer : str or callable
         For W; b starts at zero. A name from `nnx.initializers.NAMES`, or an initializer.
     seed : int, optional
-        For the layer used alone; in a network its seed counts.
+        Draws this layer's weights, in a network too; None leaves that to the network's seed.
 
     Attributes
     ----------
@@ -48,7 +48,6 @@ class Dense(Layer):
     Rumelhart, Hinton and Williams (1986), Learning representations by back-propagating errors, eq. 1 to 6.
     """
 
-    takes_activation: ClassVar[bool] = True
     block: Array
     dblock: Array
 
@@ -58,7 +57,7 @@ class Dense(Layer):
         units: int | None = None,
         *,
         activation: str | None = None,
-        initializer: str | Initializer = "glorot_uniform",
+        initializer: str | dict[str, Any] | Initializer = "glorot_uniform",
         seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -72,8 +71,13 @@ class Dense(Layer):
         self.outputs = self.units = int(units)
         self.activation = activation
         self.initializer = initializers.get(initializer)
-        self._initializer_name = initializer if isinstance(initializer, str) else None
         self.seed = seed
+
+    @property
+    def takes_activation(self) -> bool:
+        """True, unless a subclass has passes of its own."""
+        own = type(self)
+        return own.forward_into is Dense.forward_into and own.backward_into is Dense.backward_into
 
     def width(self, inputs: int) -> int:
         """The number of units."""
@@ -123,12 +127,19 @@ class Dense(Layer):
         yield "b", self.b, self.db
 
     def config(self) -> dict[str, Any]:
-        """Widths and the initializer's name; a network has already split off the activation."""
+        """Widths, initializer and seed; a network has already split off the activation."""
         config: dict[str, Any] = {"inputs": self.inputs, "units": self.units}
         if self.inputs is None:
             config = {"inputs": self.units}
-        if self._initializer_name not in (None, "glorot_uniform"):
-            config["initializer"] = self._initializer_name
+        described = initializers.describe(self.initializer)
+        if described is None and self.arena is None:
+            raise ConfigurationError(
+                f"{self!r}: an initializer of your own cannot be written down; build the network first"
+            )
+        if described not in (None, "glorot_uniform"):
+            config["initializer"] = described
+        if self.seed is not None:
+            config["seed"] = self.seed
         return config
 
     def __repr__(self) -> str:

@@ -39,7 +39,8 @@ class BatchNorm(_Normalization):
     """y = γ (x − μ) / √(σ² + ε) + β, μ and σ² of each feature over the batch, in training.
 
     Otherwise μ and σ² are running statistics, updated by every forward pass in training as
-    r = momentum · r + (1 − momentum) · batch (σ² without Bessel's correction, as in Keras).
+    r = momentum · r + (1 − momentum) · batch (σ² without Bessel's correction, as in Keras). A frozen layer
+    (``trainable=False``) always uses them and leaves them as they are, as in Keras.
 
     Backward: dβ = Σ dy, dγ = Σ dy x̂, dx = γ/σ (dy − dβ/n − x̂ dγ/n).
 
@@ -77,8 +78,11 @@ class BatchNorm(_Normalization):
         values = super().initial_values(generator)
         return values | {"running_variance": values["gamma"]}
 
+    def _follows(self, cache: Cache) -> bool:
+        return cache.training and self.trainable
+
     def _moments(self, cache: Cache) -> tuple[Array, Array]:
-        if not cache.training:
+        if not self._follows(cache):
             return self.running_mean, self.running_variance
         assert self.inputs is not None
         return cache.room("mean", (self.inputs,)), cache.room("variance", (self.inputs,))
@@ -86,7 +90,7 @@ class BatchNorm(_Normalization):
     def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
         """Normalize by the batch's statistics (and follow them), or by the running ones."""
         mean, variance = self._moments(cache)
-        if cache.training:
+        if self._follows(cache):
             cache.backend.batch_moments(x, mean, variance)
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
                 running *= self.momentum
@@ -98,7 +102,7 @@ class BatchNorm(_Normalization):
         mean, variance = self._moments(cache)
         cache.backend.batch_norm_backward(
             dy, cache.x, mean, variance, self.gamma, self.dgamma, self.dbeta, dx, self.epsilon,
-            constant=not cache.training,
+            constant=not self._follows(cache),
         )  # fmt: skip
 
     def config(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnx.backends import Array
+from nnx.backends.activations import ACTIVATIONS
 from nnx.errors import ConfigurationError, DataError
 from nnx.parameters import Arena
 
@@ -101,6 +102,7 @@ class Plan:
         self._inputs = layers[0].inputs
         self._capacity = 0
         self._storage: dict[Any, Array] = {}
+        self._owned: set[int] = set()  # the buffers in _storage, by identity
         self._bound: dict[int, list[tuple[Layer, Cache]]] = {}
         self._current: list[tuple[Layer, Cache]] | None = None
 
@@ -115,6 +117,7 @@ class Plan:
             whole = self._storage.get(key)
             if whole is None or whole.size < size or whole.dtype != dtype:
                 whole = self._storage[key] = self.arena.backend.empty(size, dtype)
+                self._owned.add(id(whole))
             view = self._storage[exact] = whole[:size].reshape(shape)
         return view
 
@@ -122,6 +125,7 @@ class Plan:
         if rows > self._capacity:  # everything is laid out again for the larger batch
             self._capacity = rows
             self._storage.clear()
+            self._owned.clear()
             self._bound.clear()
             self._reserve(rows)
         dtype = self.arena.dtype
@@ -165,6 +169,8 @@ class Plan:
         DataError
             If x does not fit the first layer.
         """
+        if x.base is not None and id(x.base) in self._owned:
+            x = x.copy()  # a result of this plan fed to it again: its room is about to be written
         rows = x.shape[0]
         steps = self._bound.get(rows)
         if steps is None:
@@ -233,8 +239,9 @@ def _group(layers: Sequence[Layer], fuse: bool) -> list[tuple[Layer, Layer | Non
             fuse
             and previous is not None
             and previous[1] is None
-            and getattr(previous[0], "takes_activation", False)
-            and getattr(layer, "from_output", False)
+            and previous[0].takes_activation
+            and layer.fused_kind
+            and ACTIVATIONS[layer.fused_kind].from_output
         ):
             groups[-1] = (previous[0], layer)
         else:

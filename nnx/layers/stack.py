@@ -43,3 +43,21 @@ def values(layer: Layer) -> dict[str, Any] | None:
         key: to_numpy(getattr(layer, key)).copy()
         for key in (*layer.parameter_shapes(), *layer.state_shapes())
     }
+
+
+def connect(layers: Sequence[Layer], inputs: int) -> None:
+    """Fix all widths from the first layer's; where they do not fit, all stay as they were.
+
+    Raises
+    ------
+    ConfigurationError
+        If a layer states a width that the layer before it does not give.
+    """
+    before = [(layer.inputs, layer.outputs) for layer in layers]
+    try:
+        for layer in layers:
+            inputs = layer.connect(inputs)
+    except ConfigurationError:
+        for layer, widths in zip(layers, before, strict=True):
+            layer.inputs, layer.outputs = widths
+        raise

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nnx.experiments import Result
+from nnx.experiments.compare.processes import NAMES
 from nnx.reports.curves import compare_curves, learning_curve
 from nnx.reports.images import prediction_gallery, reconstructions
 from nnx.reports.maps import code_map, confusion_matrix, decision_surface
@@ -89,12 +90,22 @@ def _svm(result: Result) -> dict[str, Figure]:
 
 
 def _compare(result: Result) -> dict[str, Figure]:
-    """One figure for each pair of arrays named ``<what>_nnx`` and ``<what>_keras``."""
+    """One figure for each ``<what>_nnx`` among the arrays, with Keras's ways that stand beside it.
+
+    An agreement's losses are of steps, all others of the epochs ``<what>_epochs``, or of each.
+    """
     drawn: dict[str, Figure] = {}
     for name in [key.removesuffix("_nnx") for key in result.arrays if key.endswith("_nnx")]:
-        curves = {"nnx": result.arrays[f"{name}_nnx"], "Keras": result.arrays[f"{name}_keras"]}
         drawn[f"{name}_losses"] = compare_curves(
-            curves, xlabel="step", title=f"{name}: nnx and Keras from the same weights", log_scale=True
+            {
+                label: result.arrays[f"{name}_{side}"]
+                for side, label in NAMES.items()
+                if f"{name}_{side}" in result.arrays
+            },
+            x=result.arrays.get(f"{name}_epochs"),
+            xlabel="step" if name.startswith("agreement_") else "epoch",
+            title=f"{name}: nnx and Keras from the same weights",
+            log_scale=True,
         )
     return drawn
 

@@ -55,7 +55,7 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None) -> R
 
     Metrics: ``agree`` (all checks), ``agreement`` (each of them); and where they agree ``table`` (rows for
     nnx, Keras and Keras compiled by XLA), ``speedup``, ``xor_predictions``, ``xor_losses``,
-    ``autoencoder_losses``, ``times``, ``svm``. Arrays: loss curves by ``<what>_<side>``.
+    ``autoencoder_losses``, ``times``, ``first_steps``, ``svm``. Arrays: loss curves by ``<what>_<side>``.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None) -> R
     variables = processes.environment(threads, gpu=backend.device != "cpu")
     notes.append(f"every process has {threads} thread{'s' if threads > 1 else ''}; they train in turn")
     repeats = IMPORTS if config.minutes >= 5.0 else 1
-    timing = {"data_seconds": data_seconds}
+    timing = {"data_seconds": data_seconds, "import_repeats": repeats}
     for module in ("nnx", "keras"):
         progress(f"importing {module}, {repeats} time{'s' if repeats > 1 else ''}")
         timing[f"{module}_import_seconds"] = processes.import_seconds(module, repeats, variables)

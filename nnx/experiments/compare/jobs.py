@@ -15,7 +15,8 @@ from nnx.losses import Loss, MeanSquaredError
 from nnx.network import Network
 from nnx.optimizers import SGD, Adam, Optimizer
 
-PARTS = 10  # in which XOR is trained; an autoencoder's parts are its epochs
+PARTS = 10  # in which XOR is trained; an autoencoder's parts are its epochs, or pieces of them
+TIMED = 3  # parts at least, behind the first (which compiles), that a median is taken of
 
 
 @dataclass(frozen=True)
@@ -44,26 +45,39 @@ class Problem:
         """Batches an epoch, the last may be smaller."""
         return int(-(-self.job["rows"] // self.job["batch_size"]))
 
+    @property
+    def least_epochs(self) -> int:
+        """Epochs in which there are enough steps for a first part and the timed ones."""
+        return 1 + -(-TIMED // self.steps_an_epoch)
+
+    def stops(self, epochs: int) -> list[int]:
+        """The steps after which training stops: the ends of its parts.
+
+        The first epoch of an autoencoder is one part: its last, smaller batch compiles a second time. Later
+        ones are as many parts as it takes to have ``TIMED`` of them.
+        """
+        an_epoch = self.steps_an_epoch
+        if an_epoch == 1:
+            count = min(PARTS, epochs)
+            return [epochs * (i + 1) // count for i in range(count)]
+        pieces = -(-TIMED // (epochs - 1))
+        ends = [an_epoch * (i + 1) // pieces for i in range(pieces)]
+        return [an_epoch, *(epoch * an_epoch + end for epoch in range(1, epochs) for end in ends)]
+
     def steps(self, count: int, dtype: str) -> Job:
         """The job that tells the loss of each of the first steps."""
         return self.job | {"task": "steps", "steps": count, "dtype": dtype}
 
     def training(self, epochs: int, dtype: str) -> Job:
         """The job that trains for all epochs, in parts, and predicts."""
-        part, keep = 1, 1
-        if self.log_every > 1:
-            part, keep = -(-epochs // PARTS), max(1, self.log_every // 10)
         schedule = dict(self.job["optimizer"]["schedule"])
         if "steps" in schedule:
             schedule["steps"] = epochs * self.steps_an_epoch
         return self.job | {
-            "task": "train", "epochs": epochs, "dtype": dtype, "part_epochs": part, "keep": keep,
+            "task": "train", "epochs": epochs, "dtype": dtype, "stops": self.stops(epochs),
+            "keep": max(1, self.log_every // 10),
             "optimizer": self.job["optimizer"] | {"schedule": schedule},
         }  # fmt: skip
-
-    def parts(self, job: Job) -> int:
-        """In how many parts a training job stops."""
-        return int(-(-job["epochs"] // job["part_epochs"]))
 
 
 def describe(
@@ -113,16 +127,15 @@ def problems(folder: Path, data: datasets.Dataset, seed: int) -> dict[str, Probl
 
 def _autoencoder(folder: Path, data: datasets.Dataset, preset_name: str, seed: int) -> Problem:
     config = autoencoder.Config(preset=preset_name, seed=seed, device="numpy", dtype="float64")
-    preset = config.chosen()
+    preset = autoencoder.settled(config, data)
     network = autoencoder.build(config, data.features)
-    small = data.name != "mnist"
     rows = len(data.x_train[: preset.rows])
-    batch, epochs = (32, 5 * preset.epochs) if small else (preset.batch_size, preset.epochs)
+    batch = preset.batch_size
     _save_weights(folder, preset_name, network)
-    optimizer = preset.optimizer(epochs * -(-rows // batch))
+    optimizer = preset.optimizer(preset.epochs * -(-rows // batch))
     images = ("images", "images", "test_images")
     job = describe(preset_name, network, preset.loss(), optimizer, images, rows, batch)
-    return Problem(preset_name, job, epochs)
+    return Problem(preset_name, job, preset.epochs)
 
 
 def _xor(folder: Path, preset_name: str, seed: int) -> Problem:

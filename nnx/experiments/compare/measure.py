@@ -16,7 +16,7 @@ from nnx.experiments import svm
 from nnx.experiments.compare.agreement import Agreement
 from nnx.experiments.compare.jobs import Problem
 from nnx.experiments.compare.processes import Worker, in_turn
-from nnx.experiments.compare.protocol import HostArray
+from nnx.experiments.compare.protocol import HostArray, Job
 from nnx.metrics import accuracy, mean_squared_error
 
 FIT_EPOCHS = 50  # of XOR by Keras's fit
@@ -25,6 +25,8 @@ SVM_SHARE = 0.25
 DEEP_SHARE = 0.65  # of what the autoencoders have
 PILOT = 4000  # rows of the SVM that is timed to choose how many to take
 GROWTH = 1.5  # measured exponent of the time of fit and prediction in the rows, 4,000 to 60,000
+FRESH = 3  # processes in which the first step is timed, where there is time
+FRESH_SHARE = 0.15  # of the whole time at most, for three of them
 XOR = ("xor_deep", "xor_shallow")
 
 
@@ -59,14 +61,17 @@ class Measured:
     Attributes
     ----------
     times : dict of dict of dict
-        problem → side → ``first_step_seconds``, ``microseconds_per_step`` (median of the parts but the first,
-        which compiles), ``train_seconds`` (all parts), ``epochs``, ``steps``.
+        problem → side → ``microseconds_per_step`` (median of the parts but the first, which compiles),
+        ``repeats`` (how many parts that are), ``train_seconds`` (all parts), ``epochs``, ``steps``.
+    first_steps : dict of list
+        side → seconds of the deep autoencoder's first step, each in a fresh process.
     """
 
-    times: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    times: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     losses: dict[str, dict[str, HostArray]] = field(default_factory=dict)
     predictions: dict[str, dict[str, HostArray]] = field(default_factory=dict)
     log_every: dict[str, tuple[int, int]] = field(default_factory=dict)
+    first_steps: dict[str, list[float]] = field(default_factory=dict)
     test_mse: dict[str, dict[str, float]] = field(default_factory=dict)
     features: int = 0
     fit_seconds: float = 0.0
@@ -75,8 +80,11 @@ class Measured:
 
     @property
     def arrays(self) -> dict[str, HostArray]:
-        """The loss curves, ``<problem>_<side>``."""
-        return {f"{name}_{side}": curve for name, all_ in self.losses.items() for side, curve in all_.items()}
+        """The loss curves, ``<problem>_<side>``, and the epochs of their values, ``<problem>_epochs``."""
+        found = {f"{name}_{side}": curve for name, all_ in self.losses.items() for side, curve in all_.items()}
+        for name, (keep, _) in self.log_every.items():
+            found[f"{name}_epochs"] = 1 + keep * np.arange(len(self.losses[name]["nnx"]))
+        return found
 
 
 def measure(
@@ -91,6 +99,7 @@ def measure(
 ) -> Measured:
     """Train everything in turn, as long as the budget allows; whatever is cut short is cut for all alike."""
     found = Measured(features=data.features)
+    found.first_steps = _first_steps(started, problems["deep"].steps(1, dtype), budget, progress)
     first = budget.spent()
     for position, name in enumerate(XOR):
         limit = (position + 1) * XOR_SHARE * budget.total / len(XOR) - (budget.spent() - first)
@@ -106,14 +115,40 @@ def measure(
             side: mean_squared_error(data.x_test, p) for side, p in found.predictions[name].items()
         }
     del codes["keras_xla"]  # what XLA changes is the time
-    found.svm = classify(data, codes, budget, threads, found.notes)
+    found.svm = classify(data, codes, budget, threads)
     progress(f"SVM on codes: {', '.join(f'{s} {v:.4f}' for s, v in found.svm['accuracy'].items())}")
+    found.notes.append(_used(found, problems))
     if budget.spent() > 1.1 * budget.total:
         found.notes.append(
             f"this took {budget.spent() / 60:.1f} minutes, more than the {budget.total / 60:g} asked for: "
             "the machine was busy, or the least that can be run takes longer"
         )
     return found
+
+
+def _first_steps(
+    started: dict[str, Worker], job: Job, budget: Budget, progress: Callable[[str], Any]
+) -> dict[str, list[float]]:
+    """Seconds of the first step on each side, in one fresh process or, where there is time, in three."""
+    began = time.monotonic()
+    found = {side: worker.first_step_seconds(job, 1) for side, worker in started.items()}
+    if FRESH * (time.monotonic() - began) < FRESH_SHARE * budget.total:
+        for side, worker in started.items():
+            found[side] += worker.first_step_seconds(job, FRESH - 1)
+    taken = ", ".join(f"{side} {np.median(seconds):.3f} s" for side, seconds in found.items())
+    progress(f"first step of {job['name']} in a fresh process: {taken}")
+    return found
+
+
+def _used(found: Measured, problems: dict[str, Problem]) -> str:
+    """One line on how many epochs and rows stand behind the figures."""
+    parts = [(f"{name} {times['nnx']['epochs']:,}", problems[name].epochs, "epochs", times["nnx"]["epochs"])
+             for name, times in found.times.items()]  # fmt: skip
+    rows, total = found.svm["rows"], found.svm["rows_in_all"]
+    parts.append((f"SVM {rows:,}", total, "rows", rows))
+    said = ", ".join(f"{part} of {whole:,} {unit}" for part, whole, unit, _ in parts)
+    cut = any(used < whole for _, whole, _, used in parts)
+    return f"used on each side: {said}{', to keep to the time (--minutes)' if cut else ''}"
 
 
 def _train(
@@ -128,39 +163,31 @@ def _train(
     """One problem on all sides; the codes of training and test rows of each, where the problem has codes."""
     name = problem.name
     a_round = sum(agreement.step_seconds[name].values()) * problem.steps_an_epoch
-    epochs = min(problem.epochs, max(2, int(limit / a_round)))
-    if epochs < problem.epochs:
-        found.notes.append(
-            f"{name}: {epochs:,} epochs instead of {problem.epochs:,}, to keep to the time (--minutes)"
-        )
+    epochs = min(problem.epochs, max(problem.least_epochs, int(limit / a_round)))
     progress(f"{name}: {epochs:,} epochs on each side, in turn")
     job = problem.training(epochs, dtype)
-    answers = in_turn(started, job, problem.parts(job))
-    found.times[name] = {side: _times(answer, job, problem) for side, answer in answers.items()}
+    answers = in_turn(started, job)
+    found.times[name] = {side: _times(answer["seconds"], job) for side, answer in answers.items()}
     found.losses[name] = {side: answer["losses"] for side, answer in answers.items()}
     found.predictions[name] = {side: answer["predictions"] for side, answer in answers.items()}
     found.log_every[name] = (job["keep"], problem.log_every)
     for side, times in found.times[name].items():
         progress(
-            f"{name}: {side} {times['microseconds_per_step']:.0f} µs a step, "
-            f"first step {times['first_step_seconds']:.2f} s, last loss {answers[side]['losses'][-1]:.6g}"
+            f"{name}: {side} {times['microseconds_per_step']:.0f} µs a step (median of {times['repeats']}), "
+            f"last loss {answers[side]['losses'][-1]:.6g}"
         )
     return {side: (a["codes"], a["test_codes"]) for side, a in answers.items() if "codes" in a}
 
 
-def _times(answer: dict[str, Any], job: dict[str, Any], problem: Problem) -> dict[str, float]:
-    """Medians of the parts but the first, which compiles (a second time for a smaller last batch)."""
-    seconds = answer["seconds"]
-    epochs = [min(job["part_epochs"], job["epochs"] - i * job["part_epochs"]) for i in range(len(seconds))]
-    steps = [count * problem.steps_an_epoch for count in epochs]
-    a_step = float(np.median([s / n for s, n in zip(seconds, steps, strict=True)][1:]))
+def _times(seconds: list[float], job: Job) -> dict[str, Any]:
+    """What the parts took: the median of all but the first, which compiles, and the sum."""
+    a_step = np.array(seconds) / np.diff(job["stops"], prepend=0)
     return {
-        "first_step_seconds": answer["first_step_seconds"],
-        "microseconds_per_step": 1e6 * a_step,
-        "epoch_seconds": a_step * problem.steps_an_epoch,
+        "microseconds_per_step": 1e6 * float(np.median(a_step[1:])),
+        "repeats": len(seconds) - 1,
         "train_seconds": float(sum(seconds)),
         "epochs": job["epochs"],
-        "steps": sum(steps),
+        "steps": job["stops"][-1],
     }
 
 
@@ -174,16 +201,12 @@ def classify(
     codes: dict[str, tuple[HostArray, HostArray]],
     budget: Budget,
     threads: int,
-    notes: list[str],
 ) -> dict[str, Any]:
     """The SVM of `nnx.experiments.svm` on each side's codes: test accuracies, and the rows of the fit."""
     from joblib import Parallel, delayed
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
 
     def score(train: HostArray, test: HostArray, rows: int) -> float:
-        model = make_pipeline(StandardScaler(), SVC(C=svm.CODES_C, cache_size=1000))
+        model = svm.code_classifier(train.shape[1])
         model.fit(train[:rows], data.y_train[:rows])
         return float(np.mean(model.predict(test) == data.y_test))
 
@@ -203,6 +226,4 @@ def classify(
     if rows < min(affordable, total):
         rows = min(affordable, total)
         found = scores(rows)
-    if rows < total:
-        notes.append(f"SVM: fitted on the first {rows:,} of {total:,} training rows, to keep to the time")
-    return {"accuracy": found, "rows": rows}
+    return {"accuracy": found, "rows": rows, "rows_in_all": total}

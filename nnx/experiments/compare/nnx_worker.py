@@ -47,40 +47,30 @@ def steps(line: Line, store: Store, job: Job) -> dict[str, Any]:
 
 
 class Parts(Callback):
-    """Stops at the gate after each part of so many epochs."""
+    """Stops at the gate after each part."""
 
-    def __init__(self, gate: Gate, epochs: int, keep: int) -> None:
-        self.gate, self.epochs, self.keep = gate, epochs, keep
-        self.losses: list[float] = []
+    def __init__(self, gate: Gate, stops: list[int]) -> None:
+        self.gate, self.stops = gate, set(stops)
 
     def on_train_begin(self, run: Run) -> None:
         """Everything is ready."""
         self.gate.open()
 
     def on_step_end(self, run: Run) -> None:
-        """Note the first step."""
-        if run.step == 1:
-            run.network.backend.synchronize()
-            self.gate.first_step()
-
-    def on_epoch_end(self, run: Run) -> None:
         """Stop, where a part ends."""
-        if run.epoch % self.epochs == 0 or run.epoch == run.epochs:
-            self.gate.stop(run.history["loss"][-1])
-
-    def on_train_end(self, run: Run) -> None:
-        """Keep every n-th loss."""
-        self.losses = run.history["loss"][:: self.keep]
+        if run.step in self.stops:
+            run.network.backend.synchronize()
+            self.gate.stop()
 
 
 def train(line: Line, store: Store, job: Job) -> dict[str, Any]:
     """Train for all epochs, in parts; then predict, and encode where there is a code."""
     network, how = build(store, job)
     x, y = store.data(job)
-    parts = Parts(Gate(line), job["part_epochs"], job["keep"])
-    network.fit(x, y, epochs=job["epochs"], batch_size=job["batch_size"], callbacks=[parts], **how)
+    parts = Parts(Gate(line), job["stops"])
+    history = network.fit(x, y, epochs=job["epochs"], batch_size=job["batch_size"], callbacks=[parts], **how)
     test = store.array(job["test"], job["dtype"])
-    arrays = {"losses": np.array(parts.losses), "predictions": network.predict(test)}
+    arrays = {"losses": np.array(history["loss"][:: job["keep"]]), "predictions": network.predict(test)}
     if job["codes"]:
         encoder = network[: network.code]
         arrays["codes"] = encoder.predict(store.array(job["x"], job["dtype"]))

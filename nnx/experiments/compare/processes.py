@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -86,8 +87,10 @@ class Worker:
     """One process with one framework."""
 
     def __init__(self, side: str, folder: Path, argument: str, variables: dict[str, str]) -> None:
-        self.side, self.folder = side, folder
-        self._errors = folder / f"{side}.err"
+        self.side, self.folder, self.argument, self.variables = side, folder, argument, variables
+        number, name = tempfile.mkstemp(".err", f"{side}-", folder)
+        os.close(number)
+        self._errors = Path(name)
         module = f"{ROOM}.nnx_worker" if side == "nnx" else f"{ROOM}.keras_worker"
         with self._errors.open("w") as errors:
             self.process = subprocess.Popen(
@@ -149,6 +152,18 @@ class Worker:
         path.unlink()
         return message, arrays
 
+    def first_step_seconds(self, job: Job, repeats: int) -> list[float]:
+        """What a job's first step takes, compiling included, each time in a fresh process like this one."""
+        found = []
+        for _ in range(repeats):
+            fresh = Worker(self.side, self.folder, self.argument, self.variables)
+            try:
+                fresh.start(job)
+                found.append(float(fresh.finish()[0]["seconds"]))
+            finally:
+                fresh.close()
+        return found
+
     def close(self) -> None:
         """Let it end, and make sure that it has."""
         assert self.process.stdin is not None
@@ -181,7 +196,7 @@ def workers(folder: Path, device: str, variables: dict[str, str]) -> Iterator[di
         if gpu and not started["keras"].about["gpus"]:
             raise DeviceError(
                 "nnx was asked to run on the GPU, but TensorFlow sees none: "
-                "pip install 'tensorflow[and-cuda]', or choose --device cpu"
+                "pip uninstall tensorflow-cpu && pip install 'tensorflow[and-cuda]', or choose --device cpu"
             )
         yield started
     finally:
@@ -198,24 +213,22 @@ def each(started: dict[str, Worker], job: Job) -> dict[str, tuple[dict[str, Any]
     return found
 
 
-def in_turn(started: dict[str, Worker], job: Job, parts: int) -> dict[str, dict[str, Any]]:
+def in_turn(started: dict[str, Worker], job: Job) -> dict[str, dict[str, Any]]:
     """Train in turn, a part each: a busy moment of the machine then falls on all.
 
     Returns
     -------
     dict of dict
-        For each side: ``seconds`` of each part, ``first_step_seconds``, and the job's arrays.
+        For each side: ``seconds`` of each part, and the job's arrays.
     """
     for worker in started.values():
         worker.start(job)
         worker.expect("ready")
     found: dict[str, dict[str, Any]] = {side: {"seconds": []} for side in started}
-    for _ in range(parts):
+    for _ in job["stops"]:
         for side, worker in started.items():
             worker.send({"go": True})
-            part = worker.expect("part")
-            found[side]["seconds"].append(part["seconds"])
-            found[side]["first_step_seconds"] = part["first_step_seconds"]
+            found[side]["seconds"].append(worker.expect("part")["seconds"])
     for side, worker in started.items():
         worker.send({"go": True})
         found[side] |= worker.finish()[1]

@@ -49,21 +49,15 @@ class Gate:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._since = 0.0
-        self.first = 0.0
 
     def open(self) -> None:
         """Everything is ready: wait for the first wave."""
         self._line.send("ready")
         self._wait()
 
-    def first_step(self) -> None:
-        """The first step, compilation included, is done."""
-        self.first = time.perf_counter() - self._since
-
-    def stop(self, loss: float) -> None:
-        """A part is done: tell how long it took, and wait."""
-        seconds = time.perf_counter() - self._since
-        self._line.send("part", seconds=seconds, loss=loss, first_step_seconds=self.first)
+    def stop(self) -> None:
+        """A part is done, the device has nothing left to do: tell how long it took, and wait."""
+        self._line.send("part", seconds=time.perf_counter() - self._since)
         self._wait()
 
     def _wait(self) -> None:

@@ -1,0 +1,47 @@
+"""The command line in a process of its own, as several test modules start it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nnx
+
+COMMAND = [sys.executable, "-m", "nnx"]
+KEYS = {"experiment", "preset", "dataset", "device", "backend", "dtype", "seed", "metrics", "timing",
+        "artifacts", "versions"}  # fmt: skip
+TIMING = {"import_seconds", "data_seconds", "first_step_seconds", "train_seconds", "steps",
+          "microseconds_per_step", "total_seconds"}  # fmt: skip
+
+
+def environment(tmp_path, **variables):
+    """No MNIST and no network, unless a test says otherwise."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("NNX_") and k != "NO_COLOR"}
+    nowhere = {"NNX_OFFLINE": "1", "NNX_CACHE_DIR": str(tmp_path / "no-cache")}
+    path = os.pathsep.join(filter(None, [str(Path(nnx.__file__).parents[1]), kept.get("PYTHONPATH")]))
+    return kept | nowhere | {"PYTHONPATH": path} | variables
+
+
+def command(tmp_path, *arguments, limit=None, stdout=subprocess.PIPE, **variables):
+    def limited():
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=tmp_path,
+        env=environment(tmp_path, **variables),
+        text=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        timeout=120,
+        check=False,
+        preexec_fn=limited if limit else None,
+    )
+
+
+def visible(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

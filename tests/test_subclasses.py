@@ -1,0 +1,266 @@
+"""Classes of one's own derived from nnx's: what they define is what runs, whatever they are called."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from small_networks import same_bytes
+
+import nnx
+from nnx.layers import Layer
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(12, 3))
+Y = RNG.uniform(0.1, 0.9, (12, 2))
+MASK = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]])
+
+
+class MaskedDense(nnx.Dense):
+    """y = x (W ∘ mask) + b, with passes of its own: it knows nothing of activations fused into it."""
+
+    def forward_into(self, x, y, cache):
+        y[...] = x @ (self.W * MASK[:, : self.units]) + self.b
+
+    def backward_into(self, dy, dx, cache):
+        self.dW[...] = (cache.x.T @ dy) * MASK[:, : self.units]
+        self.db[...] = dy.sum(axis=0)
+        if dx is not None:
+            dx[...] = dy @ (self.W * MASK[:, : self.units]).T
+
+
+class HalfDense(nnx.Dense):
+    """Only its forward pass is its own."""
+
+    def forward_into(self, x, y, cache):
+        y[...] = 0.5 * (x @ self.W + self.b)
+
+
+class MyReLU(nnx.ReLU):
+    """The built-in by another name."""
+
+
+class Doubled(nnx.Tanh):
+    """y = 2 tanh x: an activation that is no longer the backend's formula of its kind."""
+
+    def forward_into(self, x, y, cache):
+        super().forward_into(x, y, cache)
+        y *= 2.0
+
+    def backward_into(self, dy, dx, cache):
+        if dx is not None:
+            dx[...] = 2.0 * dy * (1.0 - (cache.y / 2.0) ** 2)
+
+
+class Root(Layer):
+    """y = sign(x) √|x|."""
+
+    def forward_into(self, x, y, cache):
+        y[...] = np.sign(x) * np.sqrt(np.abs(x))
+
+    def backward_into(self, dy, dx, cache):
+        if dx is not None:
+            dx[...] = dy / (2.0 * np.abs(cache.y))
+
+
+def namesakes():
+    """Layers called as nnx's own are, defined wherever a user may define them; each doubles its input."""
+
+    def forward_into(self, x, y, cache):
+        y[...] = 2.0 * x
+
+    def backward_into(self, dy, dx, cache):
+        if dx is not None:
+            dx[...] = 2.0 * dy
+
+    body = {"forward_into": forward_into, "backward_into": backward_into, "__module__": __name__}
+    return {name: type(name, (nnx.Layer,), body) for name in ("Sigmoid", "Dropout", "Dense", "Softmax")}
+
+
+NAMESAKES = namesakes()
+
+
+def network_of(*layers, **options):
+    return nnx.Network(list(layers), device="cpu", **{"seed": 0, "dtype": "float64", **options})
+
+
+def twins(network, tmp_path):
+    """The network by every way it can be had again."""
+    network.save(tmp_path / "model.safetensors")
+    return {
+        "copy": network.copy(),
+        "deepcopy": copy.deepcopy(network),
+        "pickle": pickle.loads(pickle.dumps(network)),
+        "load": nnx.load(tmp_path / "model.safetensors", device="cpu"),
+    }
+
+
+def check_twins(network, tmp_path):
+    expected = network.predict(X)
+    for way, twin in twins(network, tmp_path).items():
+        assert [type(layer) for layer in twin.layers] == [type(layer) for layer in network.layers], way
+        assert twin.predict(X).tobytes() == expected.tobytes(), way
+        same_bytes(twin.weights(), network.weights())
+
+
+# ------------------------------------------------------------------- layers
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("activation", [nnx.ReLU, nnx.Sigmoid, nnx.Tanh, nnx.GELU])
+def test_no_activation_is_dropped_behind_a_dense_with_passes_of_its_own(activation, fuse):
+    network = network_of(MaskedDense(3, 4), activation(), nnx.Dense(2), fuse=fuse)
+    z = X @ (network[0].W * MASK) + network[0].b
+    hidden = network_of(activation()).predict(z)
+    assert np.abs(hidden - z).max() > 0.1
+    expected = hidden @ network[2].W + network[2].b
+    np.testing.assert_allclose(network.predict(X), expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(network.forward(X, training=True), expected, rtol=1e-12, atol=1e-14)
+    report = nnx.gradcheck.check(network_of(MaskedDense(3, 4), activation(), nnx.Dense(2), fuse=fuse))
+    assert report.passed, report.message
+
+
+def test_one_pass_of_its_own_is_enough_to_be_left_alone():
+    network = network_of(HalfDense(3, 4), nnx.ReLU())
+    z = 0.5 * (X @ network[0].W + network[0].b)
+    np.testing.assert_allclose(network.predict(X), np.maximum(z, 0.0), rtol=1e-12)
+
+
+def test_the_shorthand_of_a_derived_dense_is_the_two_layers():
+    network = network_of(MaskedDense(3, 4, activation="relu"))
+    assert [type(layer) for layer in network.layers] == [MaskedDense, nnx.ReLU]
+    assert network.predict(X).min() == 0.0
+
+
+@pytest.mark.parametrize("make", [MyReLU, Doubled, Root], ids=lambda make: make.__name__)
+def test_a_derived_activation_is_itself_behind_a_dense(make, tmp_path):
+    network = network_of(nnx.Dense(3, 4), make(), nnx.Dense(2))
+    z = X @ network[0].W + network[0].b
+    h = {
+        "MyReLU": np.maximum(z, 0.0), "Doubled": 2.0 * np.tanh(z), "Root": np.sign(z) * np.sqrt(np.abs(z)),
+    }[make.__name__]  # fmt: skip
+    np.testing.assert_allclose(network.predict(X), h @ network[2].W + network[2].b, rtol=1e-12, atol=1e-14)
+    report = nnx.gradcheck.check(network_of(nnx.Dense(3, 4), make(), nnx.Dense(2)))
+    assert report.passed, report.message
+    history = network.fit(X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(0.01), epochs=30)
+    assert history["loss"][-1] < history["loss"][0]
+    check_twins(network, tmp_path)
+
+
+def test_a_built_in_by_another_name_is_the_built_in():
+    ours, theirs = (network_of(nnx.Dense(3, 4), kind(), nnx.Dense(2)) for kind in (nnx.ReLU, MyReLU))
+    for network in (ours, theirs):
+        network.fit(X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(0.01), epochs=5)
+    assert ours.predict(X).tobytes() == theirs.predict(X).tobytes()
+
+
+# ---------------------------------------------------------------- namesakes
+
+
+def test_nnx_keeps_its_names():
+    for name, foreign in NAMESAKES.items():
+        own = getattr(nnx, name)
+        assert Layer.registry[name] is own
+        assert foreign.registered != name
+        assert Layer.registry[foreign.registered] is foreign
+
+
+def test_networks_of_nnx_are_not_disturbed_by_namesakes(tmp_path):
+    network = network_of(
+        nnx.Dense(3, 4), nnx.Dropout(0.5), nnx.Sigmoid(), nnx.Dense(4, activation="sigmoid"), nnx.Softmax()
+    )
+    check_twins(network, tmp_path)
+    assert type(network[4]) is nnx.Sigmoid
+
+
+def test_a_namesake_is_itself_again_from_copies_and_files(tmp_path):
+    network = network_of(nnx.Dense(3, 4), NAMESAKES["Sigmoid"](), NAMESAKES["Dropout"](), nnx.Dropout(0.5))
+    np.testing.assert_allclose(network.predict(X), 4.0 * (X @ network[0].W + network[0].b), rtol=1e-12)
+    check_twins(network, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"), [("Sigmoid", nnx.BinaryCrossEntropy), ("Softmax", nnx.CategoricalCrossEntropy)]
+)
+def test_a_namesake_in_front_of_a_loss_keeps_its_passes(name, loss):
+    """By its name it would be fused with the loss; what it computes is something else."""
+
+    def make(fuse):
+        network = network_of(nnx.Dense(3, 2), NAMESAKES[name](), fuse=fuse)
+        network[0].W[...] *= 0.01
+        network[0].b[...] = 0.25  # twice that is a probability
+        return network
+
+    network, plain = make(True), make(False)
+    expected = network.evaluate(X, Y, loss=loss())["loss"]
+    options = {"loss": loss(), "epochs": 3, "batch_size": 12}
+    history = network.fit(X, Y, optimizer=nnx.SGD(0.01), **options)
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-9)
+    assert plain.fit(X, Y, optimizer=nnx.SGD(0.01), **options)["loss"] == history["loss"]
+    same_bytes(plain.weights(), network.weights())
+
+
+class Steep(nnx.Sigmoid):
+    """σ(2x): a sigmoid by descent only."""
+
+    def forward_into(self, x, y, cache):
+        y[...] = 1.0 / (1.0 + np.exp(-2.0 * x))
+
+    def backward_into(self, dy, dx, cache):
+        if dx is not None:
+            dx[...] = 2.0 * dy * cache.y * (1.0 - cache.y)
+
+
+def test_a_derived_sigmoid_keeps_its_passes_in_front_of_the_loss():
+    network = network_of(nnx.Dense(3, 2), Steep())
+    z = X @ network[0].W + network[0].b
+    p = 1.0 / (1.0 + np.exp(-2.0 * z))
+    expected = float(np.mean(-Y * np.log(p) - (1.0 - Y) * np.log(1.0 - p)))
+    gradient = X.T @ (2.0 * (p - Y)) / Y.size
+    before = network[0].W.copy()
+    history = network.fit(
+        X, Y, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.SGD(0.1), batch_size=12, shuffle=False
+    )
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_allclose(network[0].W, before - 0.1 * gradient, rtol=1e-9)
+
+
+# ------------------------------------------------------------------- losses
+
+
+class Quartic(nnx.BinaryCrossEntropy):
+    """ℓ = (p − y)⁴: a cross-entropy by descent only."""
+
+    def formula(self, backend, y, p):
+        e = p - y
+        return (e**4).sum(axis=1), 4.0 * e**3
+
+
+class Renamed(nnx.BinaryCrossEntropy):
+    """The built-in by another name."""
+
+
+@pytest.mark.parametrize("final", [nnx.Sigmoid, nnx.Identity])
+def test_a_derived_loss_uses_its_own_formula(final):
+    loss, network = Quartic(), network_of(nnx.Dense(3, 2), final())
+    p = network.predict(X)
+    expected = float(np.mean((p - Y) ** 4))
+    assert float(loss(Y, p)) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(loss.gradient(Y, p), 4.0 * (p - Y) ** 3 / Y.size, rtol=1e-9)
+    assert network.evaluate(X, Y, loss=loss)["loss"] == pytest.approx(expected, rel=1e-12)
+    slope = p * (1.0 - p) if final is nnx.Sigmoid else 1.0
+    gradient = X.T @ (4.0 * (p - Y) ** 3 / Y.size * slope)
+    before = network[0].W.copy()
+    history = network.fit(X, Y, loss=loss, optimizer=nnx.SGD(0.1), batch_size=12, shuffle=False)
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(network[0].W, before - 0.1 * gradient, rtol=1e-9)
+
+
+def test_a_loss_by_another_name_is_fused_as_the_built_in():
+    ours, theirs = (network_of(nnx.Dense(3, 2), nnx.Sigmoid()) for _ in "ab")
+    for network, loss in ((ours, nnx.BinaryCrossEntropy()), (theirs, Renamed())):
+        network[0].W[...] = 1e3  # p rounds to 0 or 1: the plain formula would clip
+        network.fit(X, Y, loss=loss, optimizer=nnx.SGD(0.1), batch_size=12)
+    same_bytes(ours.weights(), theirs.weights())
