@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from nnx import datasets
+from nnx.cli.console import print_json, print_table
 from nnx.errors import ConfigurationError, NnxError
-from nnx.experiments import compare
+from nnx.experiments import Result, RunFolder, autoencoder, compare, svm
 from nnx.experiments.compare import agreement, processes
 from nnx.experiments.compare.agreement import CHECKS, Check, difference
 from nnx.experiments.compare.jobs import Problem, problems
@@ -68,11 +69,10 @@ class TestWorkers:
         self, started: dict[str, Worker], known: dict[str, Problem], name: str, epochs: int
     ) -> None:
         job = known[name].training(epochs, "float64")
-        parts = known[name].parts(job)
-        found = in_turn(started, job, parts)
+        found = in_turn(started, job)
         for side in SIDES:
-            assert len(found[side]["seconds"]) == parts
-            assert 0.0 < found[side]["first_step_seconds"] <= found[side]["seconds"][0]
+            assert len(found[side]["seconds"]) == len(job["stops"])
+            assert min(found[side]["seconds"]) > 0.0
             for what in ("losses", "predictions", *(("codes", "test_codes") if name == "deep" else ())):
                 np.testing.assert_allclose(found[side][what], found["nnx"][what], rtol=1e-6, atol=1e-9)
 
@@ -130,10 +130,15 @@ SHORT = {
 }
 
 
+TIMES = ("a step", "first step, compiling", "import")
+
+
 class TestRun:
     pytestmark = needs_keras
 
-    def test_everything_is_measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_everything_is_measured(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         monkeypatch.setattr(agreement, "CHECKS", SHORT)
         said: list[str] = []
         config = compare.Config(minutes=0.05, dataset="digits", threads=1)
@@ -148,19 +153,28 @@ class TestRun:
             metrics["xor_predictions"]["xor_deep"]["keras"],
             rtol=1e-3,
         )
-        assert metrics["xor_predictions"]["xor_deep"]["reported"]["System A"] == [0.022, 0.954, 0.961, 0.046]
+        assert metrics["xor_predictions"]["xor_deep"]["reported"]["System A"] == (0.022, 0.954, 0.961, 0.046)
         assert metrics["xor_losses"]["xor_deep"][0][0] == 0
         errors = metrics["test_mse"]["deep"]
         assert errors["keras"] == pytest.approx(errors["nnx"], rel=1e-2)
         assert set(metrics["svm"]["accuracy"]) == {"nnx", "keras"}
         assert all(0.5 < value <= 1.0 for value in metrics["svm"]["accuracy"].values())
-        assert any("to keep to the time" in note for note in result.notes)
+        assert all(len(metrics["first_steps"][side]) == 1 for side in SIDES)
+        for sides in metrics["times"].values():
+            assert all(times["repeats"] >= 3 for times in sides.values())
+        used = [note for note in result.notes if note.startswith("used on each side: ")]
+        assert len(used) == 1
+        assert "deep 2 of 100 epochs" in used[0]
+        assert used[0].endswith("to keep to the time (--minutes)")
         assert any("1 thread;" in note for note in result.notes)
         for name in ("deep", "shallow", "xor_deep", "agreement_float64"):
             assert result.arrays[f"{name}_nnx"].shape == result.arrays[f"{name}_keras"].shape
+            if not name.startswith("agreement"):
+                assert result.arrays[f"{name}_epochs"].shape == result.arrays[f"{name}_nnx"].shape
         assert any("agreement float64" in line for line in said)
         json.dumps(result.to_json(), allow_nan=False)
         self.check_tables(compare.tables(result))
+        self.check_width(compare.tables(result), monkeypatch, capsys)
 
     @staticmethod
     def check_tables(tables: list[compare.Table]) -> None:
@@ -171,10 +185,28 @@ class TestRun:
             for row in table.rows:
                 assert len(row) == len(table.header)
                 assert all(isinstance(cell, str) for cell in row)
-        assert tables[1].header == ("", "nnx", "Keras", "Keras XLA")
-        rows = [row[0] for row in tables[1].rows]
-        for what in ("XOR", "test MSE per pixel", "SVM", "import", "first step", "lines"):
-            assert any(what in row for row in rows), what
+        assert tables[1].header == ("", "nnx", "Keras", "Keras XLA", "repeats")
+        repeats = {row[0]: row[-1] for row in tables[1].rows}
+        for what in ("XOR, System A's: right", "XOR, System B's: a step", "SVM on ",
+                     "deep autoencoder: test MSE per pixel", "deep autoencoder: first step, compiling",
+                     "shallow autoencoder: a step", "ease of use: import", "ease of use: lines"):  # fmt: skip
+            (found,) = [row for row in repeats if row.startswith(what)]
+            assert (repeats[found] == "–") == (what.split(": ")[-1] not in TIMES)
+        titles = [table.title for table in tables]
+        assert "XOR, System A's: predictions" in titles
+        assert "XOR, System A's: losses" in titles
+
+    @staticmethod
+    def check_width(
+        tables: list[compare.Table], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "100")
+        for table in tables:
+            capsys.readouterr()
+            print_table(table.title, table.header, table.rows)
+            lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+            assert max(map(len, lines)) <= 100
+            assert len(lines) == len(table.rows) + 3  # title, header, rule: no cell is folded
 
     def test_a_disagreement_is_reported_and_no_speedup_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
         start = Worker.start
@@ -230,18 +262,37 @@ def test_the_tolerances_are_the_promised_ones() -> None:
     assert {check.problem for check in CHECKS.values()} == {"deep", "shallow", "xor_deep", "xor_shallow"}
 
 
-def test_a_loss_that_is_not_a_number_never_agrees() -> None:
-    assert difference(np.array([1.0, np.nan]), np.array([1.0, np.nan])) == float("inf")
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_never_agrees(monkeypatch: pytest.MonkeyPatch, wrong: float) -> None:
+    assert difference(np.array([1.0, wrong]), np.array([1.0, wrong])) is None
+    curves = {"nnx": [1.0, 0.5], "keras": [1.0, wrong], "keras_xla": [1.0, 0.5]}
+    answers = {side: ({"seconds": 0.1}, {"losses": np.array(curve)}) for side, curve in curves.items()}
+    monkeypatch.setattr(agreement, "each", lambda started, job: answers)
+    monkeypatch.setattr(agreement, "CHECKS", {"float64": SHORT["float64"]})
+    said: list[str] = []
+    problem = Problem("deep", {"rows": 2, "batch_size": 1}, 1)
+    found = agreement.examine({}, {"deep": problem}, said.append)
+    assert not found.agree
+    assert found.checks["float64"]["max_relative_difference"] is None
+    assert found.checks["float64"]["keras_xla"] == 0.0
+    json.dumps(found.checks, allow_nan=False)
+    assert "differ by inf relative" in said[0]
+    assert "differ by inf relative" in found.complaints()[0]
+    result = Result("compare", "", "digits", "cpu", "numpy", "float64", 0)
+    result.metrics = {"agree": False, "agreement": found.checks}
+    (table,) = compare.tables(result)
+    assert table.rows[0][-4:] == ("inf", "0", "1e-09", "NO")
+
+
+def test_differences() -> None:
     assert difference(np.array([2.0, 1.0]), np.array([2.0, 1.1])) == pytest.approx(0.1 / 1.1)
 
 
 def test_the_svm_takes_every_row_where_there_is_time() -> None:
     digits = datasets.load_digits()
     codes = dict.fromkeys(("nnx", "keras"), (digits.x_train, digits.x_test))
-    notes: list[str] = []
-    found = classify(digits, codes, Budget(10.0), 1, notes)
-    assert found["rows"] == len(digits.x_train)
-    assert not notes
+    found = classify(digits, codes, Budget(10.0), 1)
+    assert found["rows"] == found["rows_in_all"] == len(digits.x_train)
     assert found["accuracy"]["nnx"] == found["accuracy"]["keras"] > 0.95
 
 
@@ -257,6 +308,76 @@ def test_the_programs_whose_lines_are_counted_run(side: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 4, 7])
+def test_an_autoencoder_is_timed_in_three_parts_at_least(known: dict[str, Problem], epochs: int) -> None:
+    problem = known["deep"]
+    stops = problem.stops(epochs)
+    assert stops == sorted(set(stops))
+    assert set(stops) >= {problem.steps_an_epoch * (epoch + 1) for epoch in range(epochs)}
+    assert stops[0] == problem.steps_an_epoch  # whatever compiles is in the first part
+    assert stops[-1] == epochs * problem.steps_an_epoch
+    assert len(stops) >= 4
+    assert problem.least_epochs == 2
+
+
+@pytest.mark.parametrize(("epochs", "parts"), [(4, 4), (15, 10), (5000, 10)])
+def test_xor_is_timed_in_three_parts_at_least(known: dict[str, Problem], epochs: int, parts: int) -> None:
+    stops = known["xor_deep"].stops(epochs)
+    assert stops == sorted(set(stops))
+    assert len(stops) == parts
+    assert stops[-1] == epochs
+    assert known["xor_deep"].least_epochs == 4
+
+
+def test_the_autoencoders_are_trained_as_their_experiment_trains_them(known: dict[str, Problem]) -> None:
+    for name in ("deep", "shallow"):
+        preset = autoencoder.settled(autoencoder.Config(name), datasets.load_digits())
+        assert known[name].epochs == preset.epochs
+        assert known[name].job["batch_size"] == preset.batch_size
+
+
+def test_the_svm_is_that_of_the_svm_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    made = svm.code_classifier
+    monkeypatch.setattr(svm, "code_classifier", lambda width: asked.append(width) or made(width))
+    digits = datasets.load_digits()
+    codes = {"nnx": (digits.x_train, digits.x_test)}
+    found = classify(digits, codes, Budget(10.0), 1)
+    predicted, _ = svm.classify(digits, digits.x_train, digits.x_test)
+    assert found["accuracy"]["nnx"] == np.mean(predicted == digits.y_test)
+    assert asked == [64, 64]
+    assert made(64)[-1].gamma == svm.CODES_WIDTH / 64
+
+
+def test_a_number_that_is_not_finite_is_null_in_a_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = Result("compare", "", "digits", "cpu", "numpy", "float64", 0)
+    result.metrics = {"losses": [1.0, float("nan")], "nested": {"pair": (float("-inf"), 2)}}
+    expected = {"losses": [1.0, None], "nested": {"pair": [None, 2]}}
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    RunFolder.create(tmp_path / "run").write(result)
+    stored = json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=refuse)
+    assert stored["metrics"] == expected
+    print_json(result.metrics)
+    assert json.loads(capsys.readouterr().out, parse_constant=refuse) == expected
+
+
+def test_the_svm_of_a_given_model_claims_no_training_of_its_own(tmp_path: Path) -> None:
+    digits = datasets.load_digits()
+    network = autoencoder.build(autoencoder.Config("shallow", seed=5, device="cpu"), digits.features)
+    network.save(tmp_path / "model.safetensors", {"preset": "shallow"})
+    config = svm.Config(str(tmp_path / "model.safetensors"), dataset="digits", device="cpu")
+    result = svm.run(config, data=digits)
+    assert (result.preset, result.seed) == ("shallow", 5)
+    assert result.config["model"] == config.model
+    assert result.config["preset"] is None
+    assert result.config["seed"] is None
 
 
 def test_installed_size() -> None:

@@ -57,7 +57,7 @@ IDX = struct.pack(">BBBBIII", 0, 0, 8, 3, 2, 3, 4) + IMAGES.tobytes()
         ("row.csv", b"1,2,3", [[1, 2, 3]]),
         ("header.CSV", b"\xef\xbb\xbfa,b\r\n\r\n1,2\r\n", [[1, 2]]),
         ("images-idx3-ubyte", IDX, IMAGES.reshape(2, 12) / 255),
-        ("images-idx3-ubyte.gz", gzip.compress(IDX), IMAGES.reshape(2, 12) / 255),
+        ("images-idx3-ubyte.gz", gzip.compress(IDX, mtime=0), IMAGES.reshape(2, 12) / 255),
     ],
 )
 def test_each_format_is_read(tmp_path: Path, name: str, data: bytes, expected: object) -> None:

@@ -24,7 +24,11 @@ def results(digits):
     steps = np.arange(1, 51)
     compared = Result("compare", "deep", "digits", "cpu", "numpy", "float64", 0)
     compared.arrays = {"deep_nnx": 1.0 / steps, "deep_keras": 1.0 / steps + 1e-9,
-                       "xor_nnx": 2.0 / steps, "xor_keras": 2.0 / steps}  # fmt: skip
+                       "deep_keras_xla": 1.0 / steps - 1e-9,
+                       "xor_deep_nnx": 2.0 / steps, "xor_deep_keras": 2.0 / steps,
+                       "xor_deep_epochs": 1 + 100 * (steps - 1),
+                       "agreement_float64_nnx": 1.0 / steps, "agreement_float64_keras": 1.0 / steps,
+                       "agreement_float64_keras_xla": 1.0 / steps}  # fmt: skip
     return {
         "xor": xor.run(xor.Config("deep", epochs=20, device="cpu")),
         "autoencoder": autoencoder.run(
@@ -39,7 +43,7 @@ EXPECTED = {
     "xor": {"loss", "decision_surface"},
     "autoencoder": {"loss", "reconstructions", "codes"},
     "svm": {"loss", "confusion_matrix", "predictions"},
-    "compare": {"deep_losses", "xor_losses"},
+    "compare": {"deep_losses", "xor_deep_losses", "agreement_float64_losses"},
 }
 
 
@@ -75,7 +79,23 @@ def test_curves_of_both_sides_are_drawn(results):
     assert "deep: nnx and Keras from the same weights" in texts
     assert "nnx, last" in texts
     assert "Keras, last" in texts
-    assert len(axes.get_lines()) >= 2
+    assert "Keras XLA, last" in texts
+    assert len(axes.get_lines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "sides", "label", "last"),
+    [
+        ("deep_losses", 3, "epoch", 50),
+        ("xor_deep_losses", 2, "epoch", 4901),
+        ("agreement_float64_losses", 3, "step", 50),
+    ],
+)
+def test_compared_curves_lie_at_their_epochs_or_steps(results, name, sides, label, last):
+    axes = figures(results["compare"])[name].axes[0]
+    assert axes.get_xlabel() == label
+    assert len(axes.get_lines()) == sides
+    assert all(line.get_xdata()[0] == 1 and line.get_xdata()[-1] == last for line in axes.get_lines())
 
 
 def test_an_experiment_without_history_has_no_loss_curve(results, digits):

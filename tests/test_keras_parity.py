@@ -250,7 +250,7 @@ def test_optimizers_walk_the_same_path(
 ) -> None:
     """20 steps on a noisy parabola, every step compared."""
     start, noise = [rng.standard_normal((3, 4)), rng.standard_normal(4)], rng.standard_normal((20, 16))
-    reference = getattr(keras.optimizers, theirs)(learning_rate=ours.learning_rate(0), **options)
+    reference = getattr(keras.optimizers, theirs)(learning_rate=ours.schedule(0), **options)
     np.testing.assert_allclose(
         trajectory_of_nnx(ours, start, noise),
         trajectory_of_keras(reference, keras, start, noise),

@@ -118,7 +118,9 @@ def test_no_activation_is_dropped_behind_a_dense_with_passes_of_its_own(activati
     expected = hidden @ network[2].W + network[2].b
     np.testing.assert_allclose(network.predict(X), expected, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(network.forward(X, training=True), expected, rtol=1e-12, atol=1e-14)
-    report = nnx.gradcheck.check(network_of(MaskedDense(3, 4), activation(), nnx.Dense(2), fuse=fuse))
+    report = nnx.gradcheck.check(
+        network_of(MaskedDense(3, 4), activation(), nnx.Dense(2), fuse=fuse), X, Y, nnx.MeanSquaredError()
+    )
     assert report.passed, report.message
 
 
@@ -142,9 +144,13 @@ def test_a_derived_activation_is_itself_behind_a_dense(make, tmp_path):
         "MyReLU": np.maximum(z, 0.0), "Doubled": 2.0 * np.tanh(z), "Root": np.sign(z) * np.sqrt(np.abs(z)),
     }[make.__name__]  # fmt: skip
     np.testing.assert_allclose(network.predict(X), h @ network[2].W + network[2].b, rtol=1e-12, atol=1e-14)
-    report = nnx.gradcheck.check(network_of(nnx.Dense(3, 4), make(), nnx.Dense(2)))
+    report = nnx.gradcheck.check(
+        network_of(nnx.Dense(3, 4), make(), nnx.Dense(2)), X, Y, nnx.MeanSquaredError()
+    )
     assert report.passed, report.message
-    history = network.fit(X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(0.01), epochs=30)
+    history = network.fit(
+        X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(0.01), epochs=30, batch_size=12
+    )
     assert history["loss"][-1] < history["loss"][0]
     check_twins(network, tmp_path)
 
@@ -152,7 +158,7 @@ def test_a_derived_activation_is_itself_behind_a_dense(make, tmp_path):
 def test_a_built_in_by_another_name_is_the_built_in():
     ours, theirs = (network_of(nnx.Dense(3, 4), kind(), nnx.Dense(2)) for kind in (nnx.ReLU, MyReLU))
     for network in (ours, theirs):
-        network.fit(X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(0.01), epochs=5)
+        network.fit(X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(0.01), epochs=5, batch_size=12)
     assert ours.predict(X).tobytes() == theirs.predict(X).tobytes()
 
 

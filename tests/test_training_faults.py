@@ -176,22 +176,16 @@ def test_running_statistics_survive_a_batch_that_explodes():
     assert np.isfinite(network.predict(X)).all()
 
 
-@pytest.mark.parametrize("where", ["statistics", "activation", "targets"])
+@pytest.mark.parametrize("where", ["inputs", "targets"])
 def test_a_fault_in_the_third_batch_leaves_what_the_second_left(where):
     """Parameters and running statistics: as if the run had ended before the batch at fault."""
     x, y = X.copy(), Y.copy()
-    if where == "targets":
-        y[16] = 3e38
-    else:
-        x[16] = 3e38 if where == "statistics" else 1e30
+    {"inputs": x, "targets": y}[where][16] = 3e38
 
     def make():
         layers = [nnx.Dense(3, 4), nnx.BatchNorm(), nnx.Dense(2)]
-        if where == "activation":
-            layers = [nnx.Dense(3, 4), nnx.Dense(4), nnx.BatchNorm(), nnx.Dense(2)]
         network = nnx.Network(layers, seed=0, device="cpu")
-        for layer in network.layers[: len(layers) - 2]:
-            layer.W[...] *= 100.0
+        network[0].W[...] *= 100.0  # times the inputs at fault, more than float32 holds
         return network
 
     network, short = make(), make()

@@ -134,7 +134,7 @@ def encoder_of(network: Network, features: int) -> Network:
 
 
 def code_classifier(width: int) -> Any:
-    """The classifier of codes of that width, to be fitted: standardization, then an SVM with an RBF kernel."""
+    """An unfitted classifier of codes of that width: standardization, then an SVM with an RBF kernel."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC

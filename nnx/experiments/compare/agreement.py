@@ -65,8 +65,8 @@ class Agreement:
         """One sentence for each check that failed."""
         return [
             f"the loss curves of nnx and Keras do not agree on {check['problem']} in {check['dtype']}: "
-            f"within {check['steps']} steps they differ by {text(check['max_relative_difference'])} relative, "
-            f"more than {check['tolerance']:g}; no speed-up is given"
+            f"within {check['steps']} steps they differ by {text(check['max_relative_difference'])} "
+            f"relative, more than {check['tolerance']:g}; no speed-up is given"
             for check in self.checks.values()
             if not check["agree"]
         ]

@@ -81,7 +81,9 @@ class Measured:
     @property
     def arrays(self) -> dict[str, HostArray]:
         """The loss curves, ``<problem>_<side>``, and the epochs of their values, ``<problem>_epochs``."""
-        found = {f"{name}_{side}": curve for name, all_ in self.losses.items() for side, curve in all_.items()}
+        found = {
+            f"{name}_{side}": curve for name, all_ in self.losses.items() for side, curve in all_.items()
+        }
         for name, (keep, _) in self.log_every.items():
             found[f"{name}_epochs"] = 1 + keep * np.arange(len(self.losses[name]["nnx"]))
         return found

@@ -52,7 +52,9 @@ def environment(threads: int, gpu: bool) -> dict[str, str]:
     """What every worker runs in: as many threads, the same devices, nothing printed by TensorFlow."""
     values = dict(os.environ) | dict.fromkeys(THREADS, str(threads))
     values |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "PYTHONUNBUFFERED": "1"}
-    if not gpu:
+    if gpu:  # by default TensorFlow takes all of its memory, and nothing is left for the other workers
+        values["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    else:
         values["CUDA_VISIBLE_DEVICES"] = ""
     # The worker must find this very nnx, installed or not.
     here = str(Path(__file__).resolve().parents[3])
