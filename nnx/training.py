@@ -112,6 +112,8 @@ class _Loop:
                 state[...] = arena.state
             self.step(x, y, weights, slot)
             backend.raise_fault(slot, arena.gradients, fault, number + 1)
+            if state.size:  # statistics can overflow where neither loss nor gradients do
+                backend.raise_fault(slot, arena.state, fault, number + 1)
             if backend.immediate and fault[0]:
                 break
             self.optimizer.step(self.network)
@@ -155,6 +157,10 @@ class _Loop:
             for name, _, gradient in layer.named_parameters():
                 if not finite(gradient):
                     return f"the gradient of {layer.name}.{name}"
+        for layer in self.network.layers:
+            for name in layer.state_shapes():
+                if not finite(getattr(layer, name)):
+                    return f"{layer.name}.{name}"
         return "the loss"
 
 

@@ -37,7 +37,7 @@ RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 FORBIDDEN_IN_THE_MIDDLE = {"numpy", "cupy", "cupyx", "scipy", "numba"}
 HEAVY = {
     "cupy", "sklearn", "scipy", "keras", "tensorflow", "matplotlib", "numba", "rich", "pooch", "click",
-    "safetensors", "jinja2", "requests", "pandas",
+    "safetensors", "requests", "pandas",
 }  # fmt: skip
 
 

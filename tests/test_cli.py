@@ -20,7 +20,7 @@ COMMANDS = [
     ("encode",), ("reconstruct",), ("predict",),
 ]  # fmt: skip
 HEAVY = ("sklearn", "scipy", "matplotlib", "rich", "pooch", "cupy", "keras", "tensorflow", "numba", "joblib",
-         "safetensors", "jinja2")  # fmt: skip
+         "safetensors")  # fmt: skip
 
 
 # ------------------------------------------------------------------ help and wrong usage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import itertools
@@ -44,6 +45,27 @@ def documented() -> dict[str, object]:
         if inspect.isclass(member):
             found.update(public_members(member))
     return found
+
+
+def imported_by_nnx() -> set[str]:
+    """Top-level names that nnx's modules import, wherever the import stands, beyond the standard library."""
+    names: set[str] = set()
+    for path in Path(nnx.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"nnx"}
+
+
+@pytest.mark.skipif(not SOURCE, reason="there is no pyproject.toml beside an installed nnx")
+def test_what_is_imported_is_declared_and_nothing_else():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[\[>=<; ]", entry)[0] for entry in project["dependencies"]}
+    optional = {"cupy", "cupyx", "keras", "tensorflow"}  # of the extras cuda12, cuda13 and compare
+    imported = {{"sklearn": "scikit-learn"}.get(name, name) for name in imported_by_nnx() - optional}
+    assert imported == declared
 
 
 def test_all_is_sorted_and_holds_each_name_once():

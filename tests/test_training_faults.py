@@ -211,3 +211,16 @@ def test_an_interrupt_ends_the_run_in_order():
     with pytest.raises(KeyboardInterrupt):
         fit(regressor(), callbacks=[Interrupt(), recorder])
     assert recorder.calls[-1] == "end"
+
+
+def test_statistics_that_overflow_are_a_fault_too():
+    """One row of 1e25: its square is infinite in float32, while loss and gradients stay finite."""
+    network = nnx.Network([nnx.BatchNorm(), nnx.Dense(3, 2)], seed=0, device="cpu")
+    network.build(3)
+    before = network.weights()
+    x = X.astype("float32")
+    x[0] = 1e25
+    with pytest.raises(nnx.TrainingError, match=r"batchnorm_1\.running_variance is not finite"):
+        fit(network, x=x, shuffle=False)
+    for name, value in network.weights().items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)

@@ -112,12 +112,10 @@ def refuse_finished(folders: Iterable[Path]) -> None:
     OutputError
         If a folder holds a result already.
     """
-    from nnx.errors import OutputError
-    from nnx.experiments.result import RESULT_FILE
+    from nnx.experiments import RunFolder
 
     for folder in folders:
-        if (folder / RESULT_FILE).exists():
-            raise OutputError(f"{folder} already holds a result: choose another --out, or remove it")
+        RunFolder.refuse_finished(folder)
 
 
 def default_folder(name: str) -> Path:

@@ -83,6 +83,18 @@ class RunFolder:
 
     path: Path
 
+    @staticmethod
+    def refuse_finished(path: Path) -> None:
+        """See that a folder, if there is one, holds no result.
+
+        Raises
+        ------
+        OutputError
+            If it does.
+        """
+        if (path / RESULT_FILE).exists():
+            raise OutputError(f"{path} already holds a result: choose another --out, or remove it")
+
     @classmethod
     def create(cls, path: Path) -> RunFolder:
         """Make the folder, and see now rather than after the training that it can be written.
@@ -92,9 +104,8 @@ class RunFolder:
         OutputError
             If it cannot be written, or holds a result already.
         """
+        cls.refuse_finished(path)
         folder = make_folder(path)
-        if (folder / RESULT_FILE).exists():
-            raise OutputError(f"{folder} already holds a result: choose another --out, or remove it")
         probe = folder / ".nnx-probe"
         try:
             probe.write_bytes(b"")
