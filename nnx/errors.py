@@ -30,6 +30,10 @@ class FileFormatError(NnxError, ValueError):
     """A model or run file that is damaged, of another version, or does not fit."""
 
 
+class MissingLibraryError(NnxError, ImportError):
+    """An optional library that is needed here is not installed, or cannot be imported."""
+
+
 class OutputError(NnxError, OSError):
     """A file or folder that cannot be written."""
 

@@ -200,3 +200,16 @@ def test_data_is_listed_and_verified(tmp_path, mnist_directory):
     assert done.returncode == 0
     assert [Path(line).parent for line in done.stdout.splitlines()] == [mnist_directory] * 4
     assert "mnist" in command(tmp_path, "data", "list").stdout
+
+
+GROUPS = ["", "run", "data", "devices", "gradcheck", "run xor", "run autoencoder", "run svm", "run compare",
+          "run all", "data fetch", "data list", "data verify"]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", GROUPS)
+def test_examples_stand_on_lines_of_their_own(line, tmp_path):
+    text = command(tmp_path, *line.split(), "--help").stdout
+    assert "\\b" not in text
+    lines = [line.strip() for line in text.splitlines()]
+    start = lines.index("Examples:" if "Examples:" in lines else "Example:")
+    assert lines[start + 1].startswith("nnx")

@@ -117,12 +117,24 @@ def test_svm_takes_a_model(trained, tmp_path):
 def test_svm_refuses_a_model_of_other_data(trained, tmp_path, mnist_directory):
     folder, _ = trained
     done = command(
-        tmp_path, "run", "svm", "--model", folder, "--out", "no", NNX_DATA_DIR=str(mnist_directory)
-    )
+        tmp_path, "run", "svm", "--model", folder, "--dataset", "mnist", "--out", "no",
+        NNX_DATA_DIR=str(mnist_directory),
+    )  # fmt: skip
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "64 pixels" in done.stderr
+    assert "rows of 64" in done.stderr
     assert "784" in done.stderr
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.mnist
+def test_svm_takes_the_data_that_its_model_was_trained_on(trained, tmp_path, mnist_directory):
+    folder, _ = trained
+    done = command(
+        tmp_path, "run", "svm", "--model", folder, "--out", "yes", "--json",
+        NNX_DATA_DIR=str(mnist_directory),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["dataset"] == "digits"
 
 
 @pytest.mark.parametrize(("agree", "status"), [(True, 0), (False, 1)])

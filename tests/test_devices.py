@@ -171,7 +171,7 @@ def test_a_gpu_that_is_not_there_is_an_error_with_its_remedy(name: str) -> None:
         assert "cupy-cuda" in text
     else:
         assert text.startswith("CuPy is not installed")
-        assert "pip install 'nnx-arrays[cuda13]'" in text
+        assert "pip install 'cupy-cuda13x[ctk]'" in text
 
 
 @without_gpu

@@ -66,7 +66,7 @@ def test_no_driver_and_an_old_driver_are_told_apart() -> None:
     assert "there is no NVIDIA driver: install the driver" in explained(error, 0)
     text = explained(error, 12040)
     assert "supports CUDA 12.4 at most" in text
-    assert "nnx-arrays[cuda12]" in text
+    assert "cupy-cuda12x[ctk]" in text
 
 
 def test_a_driver_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

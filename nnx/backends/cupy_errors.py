@@ -21,7 +21,7 @@ WHEELS = (
 )  # fmt: skip
 
 INSTALL = (
-    "pip install 'nnx-arrays[cuda13]' for an NVIDIA driver of version 580 or newer, 'nnx-arrays[cuda12]' "
+    "pip install 'cupy-cuda13x[ctk]' for an NVIDIA driver of version 580 or newer, 'cupy-cuda12x[ctk]' "
     "for an older one"
 )
 USE_CPU = "or choose device cpu"
@@ -129,7 +129,7 @@ def _runtime(text: str, device: str, driver: int | None) -> GpuError:
             return GpuError(
                 f"the NVIDIA driver supports CUDA {version(driver)} at most, less than {_wheel()} needs",
                 "update the driver, or run "
-                f"pip uninstall -y {_wheel()}, then pip install 'nnx-arrays[cuda12]', {USE_CPU}",
+                f"pip uninstall -y {_wheel()}, then pip install 'cupy-cuda12x[ctk]', {USE_CPU}",
             )
         return GpuError(
             f"CuPy is installed ({_versioned_wheel()}), but there is no NVIDIA driver",

@@ -18,7 +18,7 @@ _directory = click.option(
 
 @click.group(short_help="Fetch, list and verify data sets.")
 def data() -> None:
-    r"""Data sets on this machine.
+    """Data sets on this machine.
 
     \b
     Examples:
@@ -30,7 +30,7 @@ def data() -> None:
 @data.command(short_help="Fetch MNIST from a mirror, check it, keep it.")
 @_directory
 def fetch(directory: Path | None) -> None:
-    r"""Fetch MNIST from a mirror, check it, keep it; prints where the files are.
+    """Fetch MNIST from a mirror, check it, keep it; prints where the files are.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def fetch(directory: Path | None) -> None:
 @data.command(name="list", short_help="What there is, and where.")
 @options.json_flag
 def list_(as_json: bool) -> None:
-    r"""What there is, and where.
+    """What there is, and where.
 
     \b
     Example:
@@ -75,7 +75,7 @@ def list_(as_json: bool) -> None:
 @data.command(short_help="Check the MNIST files byte by byte.")
 @_directory
 def verify(directory: Path | None) -> int:
-    r"""Check the MNIST files byte by byte; exit status 1 if one is missing or wrong.
+    """Check the MNIST files byte by byte; exit status 1 if one is missing or wrong.
 
     \b
     Example:

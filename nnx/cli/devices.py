@@ -14,7 +14,7 @@ from nnx.cli.console import print_json, print_table, say
 @click.command(short_help="What can run here, and why the rest cannot.")
 @options.json_flag
 def devices(as_json: bool) -> None:
-    r"""What can run here, and why the rest cannot.
+    """What can run here, and why the rest cannot.
 
     \b
     Examples:
@@ -33,7 +33,7 @@ def devices(as_json: bool) -> None:
 @options.device
 @options.json_flag
 def gradcheck(device: str | None, as_json: bool) -> int:
-    r"""Check every layer's and loss's backward pass against finite differences, in float64.
+    """Check every layer's and loss's backward pass against finite differences, in float64.
 
     Exit status 1 where one of them is wrong.
 

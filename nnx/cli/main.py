@@ -29,7 +29,7 @@ class _Terminated(BaseException):
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(nnx.__version__, prog_name="nnx")
 def cli() -> None:
-    r"""Neural networks with explicit forward and backward passes, on NumPy or CuPy.
+    """Neural networks with explicit forward and backward passes, on NumPy or CuPy.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ from nnx.cli.execute import Options, default_folder, execute, refuse_finished
 
 @click.group(short_help="Run an experiment: train, measure, draw.")
 def run() -> None:
-    r"""Run an experiment: train, measure, draw, keep everything in a folder.
+    """Run an experiment: train, measure, draw, keep everything in a folder.
 
     The folder holds result.json, history.csv, model.safetensors and figures/.
 
@@ -32,7 +32,7 @@ def run() -> None:
 @options.epochs
 @options.of_every_run
 def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: int, **common: Any) -> None:
-    r"""Learn XOR with four hidden units, 2 → 4 tanh → 1 sigmoid.
+    """Learn XOR with four hidden units, 2 → 4 tanh → 1 sigmoid.
 
     \b
     deep     standard normal weights, SGD 0.1, 5,000 epochs
@@ -57,7 +57,7 @@ def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: i
 @options.of_every_run
 def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int | None, device: str | None,
                 dtype: str, seed: int, **common: Any) -> None:  # fmt: skip
-    r"""Train an autoencoder with a code of 64 on MNIST (of 16 on the embedded digits).
+    """Train an autoencoder with a code of 64 on MNIST (of 16 on the embedded digits).
 
     \b
     deep     784-512-256-128-64 and back, cross-entropy, Adam, 20 epochs
@@ -85,7 +85,7 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
 @options.of_every_run
 def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_size: int | None,
         device: str | None, dtype: str, seed: int, **common: Any) -> None:  # fmt: skip
-    r"""Classify digits by a support-vector machine on an autoencoder's codes, and on PCA's beside it.
+    """Classify digits by a support-vector machine on an autoencoder's codes, and on PCA's beside it.
 
     \b
     Examples:
@@ -116,7 +116,7 @@ def _refuse_training_options(ctx: click.Context) -> None:
 @options.of_every_run
 def compare(minutes: float, threads: int | None, dataset: str, device: str | None, dtype: str, seed: int,
             **common: Any) -> int:  # fmt: skip
-    r"""Compare with Keras: same weights, same batches, a process each.
+    """Compare with Keras: same weights, same batches, a process each.
 
     Exit status 1 where the loss curves do not agree; no speed-up is then printed.
 
@@ -143,7 +143,7 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
 @options.of_every_run
 def all_(preset: str, dataset: str, device: str | None, dtype: str, seed: int, out: Path | None,
          as_json: bool, quiet: bool, verbose: bool) -> None:  # fmt: skip
-    r"""XOR, the autoencoder and the SVM on its codes, a folder each, then one summary.
+    """XOR, the autoencoder and the SVM on its codes, a folder each, then one summary.
 
     \b
     Examples:

@@ -185,7 +185,7 @@ def _source(found: Mapping[str, Path]) -> str:
 
 def _absence(place: Path, found: Mapping[str, Path]) -> str:
     if not found:
-        return f"none of the files in {place}"
+        return f"none of the files in {place}" if place.is_dir() else f"{place} is not a folder"
     return f"{place} lacks " + ", ".join(file.name for file in FILES if file.name not in found)
 
 

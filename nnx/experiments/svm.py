@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +59,22 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     notes: list[str] = []
     timing: dict[str, float] = {}
     data_seconds = 0.0
+    trained: Result | None = None
+    network: Network | None = None
+    if config.model is not None:  # before the data: it may be none, and it says what it was trained on
+        path = model_path(Path(config.model))
+        network = load(path, device=config.device)
+        encoder_of(network)
+        about = checkpoints.read_metadata(path)
+        preset = str(about.get("preset", ""))
+        if config.dataset == "auto" and about.get("dataset") in autoencoder.DATASETS:
+            config = replace(config, dataset=str(about["dataset"]))
     if data is None:
         data, data_seconds = autoencoder.load_data(config.autoencoder(), notes)
-    trained: Result | None = None
-    if config.model is None:
+    if network is None:
         trained = autoencoder.run(config.autoencoder(), callbacks, data)
         assert trained.network is not None
         network, preset, timing = trained.network, config.preset, trained.timing
-    else:
-        path = model_path(Path(config.model))
-        network = load(path, device=config.device)
-        preset = str(checkpoints.read_metadata(path).get("preset", ""))
     encoder = encoder_of(network, data.features)
     began = time.perf_counter()
     train, test = encoder.predict(data.x_train), encoder.predict(data.x_test)
@@ -111,8 +116,8 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     )
 
 
-def encoder_of(network: Network, features: int) -> Network:
-    """The encoder, if the network is an autoencoder for images of that size.
+def encoder_of(network: Network, features: int | None = None) -> Network:
+    """The encoder, if the network is an autoencoder (for images of that size).
 
     Raises
     ------
@@ -125,10 +130,10 @@ def encoder_of(network: Network, features: int) -> Network:
         raise ConfigurationError(
             "this model does not say which layer is its code: train it with nnx run autoencoder"
         )
-    if network.inputs != features:
+    if features is not None and network.inputs != features:
         raise DataError(
-            f"this model encodes images of {network.inputs} pixels, but the data has {features}: "
-            "choose the data set it was trained on (--dataset)"
+            f"this model encodes rows of {network.inputs} numbers, but the data has {features} in each: "
+            "give it what it was trained on"
         )
     return network[: network.code]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.errors import ConfigurationError, DeviceError, NnxError
+from nnx.errors import DeviceError, MissingLibraryError, NnxError
 from nnx.experiments.compare.protocol import HostArray, Job
 
 ROOM = "nnx.experiments.compare"
@@ -32,13 +32,11 @@ def require_keras() -> None:
 
     Raises
     ------
-    ConfigurationError
+    MissingLibraryError
     """
     missing = [name for name in ("tensorflow", "keras") if find_spec(name) is None]
     if missing:
-        raise ConfigurationError(
-            f"the comparison needs {' and '.join(missing)}: pip install 'nnx-arrays[compare]'"
-        )
+        raise MissingLibraryError(f"the comparison needs {' and '.join(missing)}: pip install tensorflow")
 
 
 def cores() -> int:
@@ -78,8 +76,8 @@ def import_seconds(module: str, repeats: int, variables: dict[str, str]) -> floa
         )
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise ConfigurationError(
-                f"{module} is installed but cannot be imported ({reason}): pip install 'nnx-arrays[compare]'"
+            raise MissingLibraryError(
+                f"{module} is installed but cannot be imported ({reason}): pip install --upgrade tensorflow"
             )
         found.append(float(done.stdout.split()[-1]))
     return float(np.median(found))
