@@ -61,8 +61,8 @@ class _Loop:
         self.shares = self._shares(np.arange(self.rows))
         width = network.outputs
         self._dy = {
-            stop - start: self.backend.empty((stop - start, width), self.arena.dtype)
-            for start, stop in {(0, b - a) for a, b in self.bounds}
+            rows: self.backend.empty((rows, width), self.arena.dtype)
+            for rows in {stop - start for start, stop in self.bounds}
         }
 
     def _shares(self, order: HostArray) -> HostArray:

@@ -31,6 +31,8 @@ class Cache:
     backend : Backend
     x, y : array
         The layer's input and output of the last forward pass.
+    rows : int
+        How many rows the batch has.
     training : bool
     step, row : int
         Optimizer steps taken, and the position of the batch's first row in the step's global batch:
