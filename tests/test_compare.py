@@ -240,7 +240,7 @@ class TestRefusals:
             compare.run(compare.Config(dataset="digits"))
 
     def test_a_module_that_cannot_be_imported_is_told(self) -> None:
-        with pytest.raises(ConfigurationError, match="no_such_module is installed but cannot be imported"):
+        with pytest.raises(MissingLibraryError, match="no_such_module is installed but cannot be imported"):
             processes.import_seconds("no_such_module", 1, environment(1, gpu=False))
 
     @pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf")])
