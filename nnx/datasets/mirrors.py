@@ -145,6 +145,8 @@ def _fetch(
         sink.abandoned = True
     if errors:
         raise _MirrorError(_describe(errors[0], timeout)) from errors[0]
+    if progress is not None:  # a small file is there before anybody looked
+        progress(file, len(sink.data), sink.announced)
     return bytes(sink.data)
 
 
