@@ -339,7 +339,7 @@ def test_the_autoencoders_are_trained_as_their_experiment_trains_them(known: dic
 def test_the_svm_is_that_of_the_svm_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     made = svm.code_classifier
-    monkeypatch.setattr(svm, "code_classifier", lambda width: asked.append(width) or made(width))
+    monkeypatch.setattr(svm, "code_classifier", lambda width, *engine: asked.append(width) or made(width))
     digits = datasets.load_digits()
     codes = {"nnx": (digits.x_train, digits.x_test)}
     found = classify(digits, codes, Budget(10.0), 1)

@@ -65,6 +65,13 @@ epochs = click.option("--epochs", type=click.IntRange(min=1), metavar="N", help=
 batch_size = click.option(
     "--batch-size", type=click.IntRange(min=1), metavar="N", help="Default: the preset's."
 )
+svm_engine = click.option(
+    "--svm-engine",
+    type=Name(["auto", "sklearn", "sklearnex", "cuml"]),
+    default="auto",
+    show_default=True,
+    help="Who fits; auto takes the fastest that is installed and labels as scikit-learn does.",
+)
 
 
 def preset(*names: str, text: str) -> Callable[[Function], Function]:

@@ -82,21 +82,23 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
 @options.dataset
 @options.epochs
 @options.batch_size
+@options.svm_engine
 @options.of_every_run
 def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_size: int | None,
-        device: str | None, dtype: str, seed: int, **common: Any) -> None:  # fmt: skip
+        svm_engine: str, device: str | None, dtype: str, seed: int, **common: Any) -> None:  # fmt: skip
     """Classify digits by a support-vector machine on an autoencoder's codes, and on PCA's beside it.
 
     \b
     Examples:
       nnx run svm
       nnx run svm --model runs/best
+      nnx run svm --model runs/best --svm-engine sklearnex
     """
     from nnx.experiments import svm as experiment
 
     if model is not None:
         _refuse_training_options(click.get_current_context())
-    config = experiment.Config(model, preset, dataset, epochs, batch_size, seed, device, dtype)
+    config = experiment.Config(model, preset, dataset, epochs, batch_size, seed, device, dtype, svm_engine)
     _run("svm", lambda callbacks: experiment.run(config, callbacks), device, **common)
 
 
@@ -140,9 +142,10 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
 @run.command(name="all", short_help="XOR, the autoencoder and the SVM, then a summary.")
 @options.preset("deep", "shallow", "best", text="The autoencoder.")
 @options.dataset
+@options.svm_engine
 @options.of_every_run
-def all_(preset: str, dataset: str, device: str | None, dtype: str, seed: int, out: Path | None,
-         as_json: bool, quiet: bool, verbose: bool) -> None:  # fmt: skip
+def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: str, seed: int,
+         out: Path | None, as_json: bool, quiet: bool, verbose: bool) -> None:  # fmt: skip
     """XOR, the autoencoder and the SVM on its codes, a folder each, then one summary.
 
     \b
@@ -152,6 +155,7 @@ def all_(preset: str, dataset: str, device: str | None, dtype: str, seed: int, o
     """
     from nnx.experiments import autoencoder as ae
     from nnx.experiments import svm as classifier
+    from nnx.experiments import svm_engines
     from nnx.experiments import xor as gate
 
     folder = out or default_folder("all")
@@ -162,10 +166,11 @@ def all_(preset: str, dataset: str, device: str | None, dtype: str, seed: int, o
             ae.Config(preset, dataset, None, None, seed, device, dtype), callbacks
         ),
         "svm": lambda callbacks: classifier.run(
-            classifier.Config(model, dataset=dataset, device=device), callbacks
+            classifier.Config(model, dataset=dataset, device=device, svm_engine=svm_engine), callbacks
         ),
     }
     refuse_finished(folder / name for name in jobs)
+    svm_engines.refuse_missing(svm_engine)
     options_ = Options(device, quiet, verbose)
     results = {name: execute(name, job, folder / name, options_) for name, job in jobs.items()}
     if as_json:

@@ -53,7 +53,7 @@ def _autoencoder(outcome: Any) -> None:
 
 
 def _svm(outcome: Any) -> None:
-    metrics = outcome.metrics
+    metrics, timing = outcome.metrics, outcome.timing
     matrix = metrics["confusion_matrix"]
     print_table(
         "Confusion matrix (rows true, columns predicted)",
@@ -66,7 +66,11 @@ def _svm(outcome: Any) -> None:
         ("SVM on PCA, test accuracy", f"{metrics['pca_accuracy']:.4f}"),
         ("right on the codes only / on PCA only", f"{test['only_codes']} / {test['only_pca']}"),
         ("McNemar's exact test, p", f"{test['p_value']:.3g}"),
+        ("engine", metrics["svm_engine"]),
     ]
+    for what, name in (("the codes", "svm"), ("PCA", "pca_svm")):
+        fit, predict = timing[f"{name}_fit_seconds"], timing[f"{name}_predict_seconds"]
+        rows.append((f"fit / prediction on {what}", f"{fit:.2f} s / {predict:.2f} s"))
     print_table(f"SVM on {outcome.dataset}", ("", ""), rows)
 
 

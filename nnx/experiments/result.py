@@ -163,7 +163,14 @@ def model_path(path: Path) -> Path:
 def versions() -> dict[str, str]:
     """Versions of what computed."""
     found = {"nnx": nnx.__version__, "python": platform.python_version(), "numpy": np.__version__}
-    for name in ("scikit-learn", "cupy-cuda12x", "cupy-cuda13x"):
+    for name in (
+        "scikit-learn",
+        "scikit-learn-intelex",
+        "cupy-cuda12x",
+        "cupy-cuda13x",
+        "cuml-cu12",
+        "cuml-cu13",
+    ):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

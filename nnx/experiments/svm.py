@@ -13,13 +13,13 @@ import numpy as np
 from nnx import checkpoints, datasets
 from nnx.callbacks import Callback
 from nnx.errors import ConfigurationError, DataError
-from nnx.experiments import autoencoder
+from nnx.experiments import autoencoder, svm_engines
 from nnx.experiments.result import HostArray, Result, logger, model_path
+from nnx.experiments.svm_engines import Engine, Sample
 from nnx.network import Network, load
 
 CODES_C, CODES_WIDTH = 10.0, 1.5  # C and γ · features on standardized codes; chosen without the test set
 PCA_C = 5.0
-CACHE = 1000  # MB of kernel rows: fewer are computed twice
 OF_TRAINING = ("preset", "seed")  # what a configuration says of the network that is trained, not of a model
 
 
@@ -33,6 +33,9 @@ class Config:
         A run's folder or a model file; None trains an autoencoder first, as the other fields say.
     preset, dataset, epochs, batch_size, seed, device, dtype
         As for the autoencoder.
+    svm_engine : str
+        Which library fits: ``"sklearn"``, ``"sklearnex"``, ``"cuml"``; ``"auto"`` takes the fastest that is
+        installed, works here, and labels as scikit-learn does.
     """
 
     model: str | None = None
@@ -43,19 +46,22 @@ class Config:
     seed: int = 0
     device: str | None = None
     dtype: str = "float32"
+    svm_engine: str = svm_engines.AUTO
 
     def autoencoder(self) -> autoencoder.Config:
         """The autoencoder to train where no model is given."""
-        values = {name: value for name, value in asdict(self).items() if name != "model"}
+        values = {name: value for name, value in asdict(self).items() if name not in ("model", "svm_engine")}
         return autoencoder.Config(**values)
 
 
 def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Dataset | None = None) -> Result:
     """Encode, standardize, classify; beside the same on PCA's scores.
 
-    Metrics: ``accuracy``, ``confusion_matrix`` (rows true, columns predicted), ``pca_accuracy`` and
-    ``mcnemar`` (the exact test on the digits that only one of the two gets right).
+    Metrics: ``accuracy``, ``confusion_matrix`` (rows true, columns predicted), ``pca_accuracy``,
+    ``mcnemar`` (the exact test on the digits that only one of the two gets right) and ``svm_engine``, the
+    library that fitted.
     """
+    svm_engines.refuse_missing(config.svm_engine)
     notes: list[str] = []
     timing: dict[str, float] = {}
     data_seconds = 0.0
@@ -79,10 +85,9 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     began = time.perf_counter()
     train, test = encoder.predict(data.x_train), encoder.predict(data.x_test)
     encode_seconds = time.perf_counter() - began
-    logger.info("fitting a support-vector machine on %d codes, and one on PCA's scores", len(train))
-    began = time.perf_counter()
-    predicted, pca_predicted = classify(data, train, test)
-    right, pca_right = predicted == data.y_test, pca_predicted == data.y_test
+    engine, on_codes, on_scores, seconds = compute(config.svm_engine, network, data, train, test, notes)
+    predicted = on_codes.predicted
+    right, pca_right = predicted == data.y_test, on_scores.predicted == data.y_test
     return Result(
         experiment="svm",
         preset=preset,
@@ -96,14 +101,12 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
             "confusion_matrix": confusion(data.y_test, predicted),
             "pca_accuracy": float(pca_right.mean()),
             "mcnemar": mcnemar(right, pca_right),
+            "svm_engine": engine.name,
         },
-        timing=timing
-        | {
-            "data_seconds": data_seconds,
-            "encode_seconds": encode_seconds,
-            "svm_seconds": time.perf_counter() - began,
-        },
-        config=asdict(config) | {"dataset": data.name} | ({} if trained else dict.fromkeys(OF_TRAINING)),
+        timing=timing | {"data_seconds": data_seconds, "encode_seconds": encode_seconds} | seconds,
+        config=asdict(config)
+        | {"dataset": data.name, "svm_engine": engine.name}
+        | ({} if trained else dict.fromkeys(OF_TRAINING)),
         notes=notes,
         history=None if trained is None else trained.history,
         network=None if trained is None else network,
@@ -138,37 +141,89 @@ def encoder_of(network: Network, features: int | None = None) -> Network:
     return network[: network.code]
 
 
-def code_classifier(width: int) -> Any:
+@dataclass(frozen=True)
+class Classified:
+    """What one machine says of the test images.
+
+    Attributes
+    ----------
+    predicted : array
+    fit_seconds, predict_seconds : float
+    """
+
+    predicted: HostArray
+    fit_seconds: float
+    predict_seconds: float
+
+
+def compute(
+    asked: str, network: Network, data: datasets.Dataset, train: HostArray, test: HostArray, notes: list[str]
+) -> tuple[Engine, Classified, Classified, dict[str, float]]:
+    """Choose an engine and have it compute both machines.
+
+    Returns
+    -------
+    tuple
+        The engine, the machine on codes, the one on PCA's scores, and the entries of the timing.
+    """
+    began = time.perf_counter()
+    sample = Sample.of(train, data.y_train, test, lambda engine: code_classifier(train.shape[1], engine))
+    with network.backend.hold():  # cuML then computes on the network's GPU
+        engine = svm_engines.choose(asked, network.device.startswith("gpu"), sample, notes)
+        chosen = time.perf_counter()
+        logger.info("%s fits an SVM on %d codes, and one on PCA's scores", engine.name, len(train))
+        on_codes, on_scores = fit_both(data, train, test, engine)
+    return engine, on_codes, on_scores, {
+        "svm_engine_seconds": chosen - began,
+        "svm_seconds": time.perf_counter() - chosen,
+        "svm_fit_seconds": on_codes.fit_seconds,
+        "svm_predict_seconds": on_codes.predict_seconds,
+        "pca_svm_fit_seconds": on_scores.fit_seconds,
+        "pca_svm_predict_seconds": on_scores.predict_seconds,
+    }  # fmt: skip
+
+
+def code_classifier(width: int, engine: Engine | None = None) -> Any:
     """An unfitted classifier of codes of that width: standardization, then an SVM with an RBF kernel."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
 
-    return make_pipeline(StandardScaler(), SVC(C=CODES_C, gamma=CODES_WIDTH / width, cache_size=CACHE))
+    engine = engine or svm_engines.require("sklearn")
+    return make_pipeline(StandardScaler(), engine.svc(CODES_C, CODES_WIDTH / width))
+
+
+def fit_both(
+    data: datasets.Dataset, train: HostArray, test: HostArray, engine: Engine
+) -> tuple[Classified, Classified]:
+    """The machine on standardized codes and the one on PCA's scores."""
+    from joblib import Parallel, delayed
+    from sklearn.decomposition import PCA
+
+    width = train.shape[1]
+    pca = PCA(width, svd_solver="covariance_eigh")
+    scores = pca.fit_transform(data.x_train)
+    on_codes = code_classifier(width, engine)
+    on_scores = engine.svc(PCA_C, svm_engines.scale(scores))
+
+    def classified(model: Any, x: HostArray, x_test: HostArray) -> Classified:
+        began = time.perf_counter()
+        model.fit(x, data.y_train)
+        fitted = time.perf_counter()
+        predicted = np.asarray(model.predict(x_test)).astype(data.y_train.dtype, copy=False)
+        return Classified(predicted, fitted - began, time.perf_counter() - fitted)
+
+    jobs = (on_codes, train, test), (on_scores, scores, pca.transform(data.x_test))
+    if engine.parallel:
+        first, second = (classified(*job) for job in jobs)
+    else:  # threads: libsvm releases the interpreter's lock, and no copy of the data is made
+        first, second = Parallel(n_jobs=2, backend="threading")(delayed(classified)(*job) for job in jobs)
+    return first, second
 
 
 def classify(data: datasets.Dataset, train: HostArray, test: HostArray) -> tuple[HostArray, HostArray]:
-    """Predicted test labels from standardized codes and from PCA's scores, the two fits side by side."""
-    from joblib import Parallel, delayed
-    from sklearn.decomposition import PCA
-    from sklearn.pipeline import make_pipeline
-    from sklearn.svm import SVC
-
-    width = train.shape[1]
-    on_codes = code_classifier(width)
-    on_scores = make_pipeline(
-        PCA(width, svd_solver="covariance_eigh"), SVC(C=PCA_C, gamma="scale", cache_size=CACHE)
-    )
-
-    def fitted(model: Any, x: HostArray, x_test: HostArray) -> HostArray:
-        predicted: HostArray = model.fit(x, data.y_train).predict(x_test)
-        return predicted
-
-    # threads: libsvm releases the interpreter's lock, and no copy of the data is made
-    predicted, pca_predicted = Parallel(n_jobs=2, backend="threading")(
-        [delayed(fitted)(on_codes, train, test), delayed(fitted)(on_scores, data.x_train, data.x_test)]
-    )
-    return predicted, pca_predicted
+    """Predicted test labels from standardized codes and from PCA's scores, by scikit-learn."""
+    on_codes, on_scores = fit_both(data, train, test, svm_engines.require("sklearn"))
+    return on_codes.predicted, on_scores.predicted
 
 
 def confusion(y_true: HostArray, y_pred: HostArray) -> list[list[int]]:

@@ -1,0 +1,215 @@
+"""Who computes the support-vector machines: scikit-learn, or an optional library that is faster.
+
+An accelerated engine is believed only after it has labelled a sample as scikit-learn does: oneDAL and cuML
+have solvers of their own, and a machine that is fast and wrong is of no use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnx.errors import ConfigurationError, DeviceError, MissingLibraryError, NnxError, nearest
+from nnx.experiments.result import HostArray
+
+AUTO = "auto"
+NAMES = (AUTO, "sklearn", "sklearnex", "cuml")
+PACKAGES = {
+    "cuml": "cuml-cu13 (NVIDIA driver 580 or newer) or cuml-cu12, on Linux with an NVIDIA GPU",
+    "sklearnex": "scikit-learn-intelex, on x86-64 with Linux or Windows",
+    "sklearn": "scikit-learn",
+}
+# MB of kernel rows: fewer are computed twice. oneDAL keeps few; on 60,000 codes more only cost it time.
+CACHE = {"sklearn": 1000, "sklearnex": 100, "cuml": 1000}
+SAMPLE, SAMPLE_TEST = 4000, 2000  # rows on which an engine is compared with scikit-learn
+DIFFERENT = 0.005  # the share of them it may label otherwise: ties, and solvers that stop a little apart
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A library that fits and asks support-vector machines.
+
+    Attributes
+    ----------
+    name : str
+        One of `NAMES`, and not ``auto``.
+    module : module
+        Where its ``SVC`` is, which takes and gives host arrays.
+    """
+
+    name: str
+    module: Any
+
+    @property
+    def parallel(self) -> bool:
+        """Whether one fit uses all there is, so that two side by side gain nothing."""
+        return self.name != "sklearn"
+
+    def svc(self, C: float, gamma: float) -> Any:
+        """An unfitted classifier with an RBF kernel, one machine for each pair of classes.
+
+        γ is a number always: cuML would take ``"scale"`` for each pair of classes anew, and what scikit-learn
+        means by it is one γ for all.
+        """
+        more = {"decision_function_shape": "ovo"} if self.name == "cuml" else {}  # there it is how it trains
+        return self.module.SVC(C=C, gamma=gamma, cache_size=CACHE[self.name], **more)
+
+
+def scale(x: HostArray) -> float:
+    """The γ that scikit-learn calls ``"scale"``: 1 / (features · variance), in float64 as there."""
+    variance = float(np.var(x, dtype=np.float64))
+    return 1.0 / (x.shape[1] * variance) if variance else 1.0
+
+
+def load(name: str) -> Engine | None:
+    """The engine of that name, imported and seen to compute; None where it is not installed.
+
+    Raises
+    ------
+    MissingLibraryError
+        If it is installed but cannot be imported.
+    DeviceError
+        If it can be imported but computes nothing here: cuML without a GPU.
+    """
+    try:
+        engine = Engine(name, importlib.import_module(f"{name}.svm"))
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] == name:
+            return None
+        raise _unusable(MissingLibraryError, name, "imported", error) from error
+    except Exception as error:  # whatever a library that finds no driver may raise
+        raise _unusable(MissingLibraryError, name, "imported", error) from error
+    try:
+        points, labels = np.eye(6, dtype=np.float32), np.arange(6) % 3
+        engine.svc(1.0, 1.0).fit(points, labels).predict(points)
+    except Exception as error:
+        raise _unusable(DeviceError, name, "used here", error) from error
+    return engine
+
+
+def _unusable(kind: type[NnxError], name: str, what: str, error: Exception) -> NnxError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return kind(
+        f"{name} is installed but cannot be {what} ({reason}): mend that, or choose another SVM engine"
+    )
+
+
+def require(name: str) -> Engine:
+    """The engine of that name.
+
+    Raises
+    ------
+    MissingLibraryError, DeviceError
+        If it is absent or of no use here.
+    """
+    engine = load(name)
+    if engine is None:
+        raise MissingLibraryError(
+            f"the SVM engine {name} is not installed: pip install {PACKAGES[name]}; or choose sklearn"
+        )
+    return engine
+
+
+def refuse_missing(name: str) -> None:
+    """Before anything is trained, see that an engine which was asked for can be used.
+
+    Raises
+    ------
+    ConfigurationError, MissingLibraryError, DeviceError
+        If it cannot.
+    """
+    if name not in NAMES:
+        raise ConfigurationError(f"there is no SVM engine called {name!r}{nearest(name, NAMES)}")
+    if name != AUTO:
+        require(name)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some rows on which an engine is compared with scikit-learn.
+
+    Attributes
+    ----------
+    x, y, x_test : array
+    classifier : callable
+        Makes an unfitted classifier that an engine computes.
+    """
+
+    x: HostArray
+    y: HostArray
+    x_test: HostArray
+    classifier: Callable[[Engine], Any]
+
+    @classmethod
+    def of(cls, x: HostArray, y: HostArray, x_test: HostArray, classifier: Callable[[Engine], Any]) -> Sample:
+        """So many rows as a second is enough for, spread over all of the data."""
+        rows = np.linspace(0, len(x) - 1, min(len(x), SAMPLE)).astype(int)
+        test = np.linspace(0, len(x_test) - 1, min(len(x_test), SAMPLE_TEST)).astype(int)
+        return cls(x[rows], y[rows], x_test[test], classifier)
+
+    def different(self, engine: Engine) -> float:
+        """The share of the test rows that an engine labels otherwise than scikit-learn.
+
+        Raises
+        ------
+        DeviceError
+            If it fails.
+        """
+        if engine.name == "sklearn":
+            return 0.0
+        try:
+            ours = self._labels(engine)
+        except Exception as error:
+            raise _unusable(DeviceError, engine.name, "used here", error) from error
+        return float(np.mean(ours != self._labels(require("sklearn"))))
+
+    def _labels(self, engine: Engine) -> HostArray:
+        return np.asarray(self.classifier(engine).fit(self.x, self.y).predict(self.x_test))
+
+
+def choose(asked: str, gpu: bool, sample: Sample, notes: list[str]) -> Engine:
+    """The engine that was asked for, or the first that ``auto`` finds installed, at work and right.
+
+    Parameters
+    ----------
+    asked : str
+        One of `NAMES`.
+    gpu : bool
+        Whether ``auto`` may take one that needs a GPU.
+    sample : Sample
+    notes : list of str
+        Extended by what ``auto`` passed over although it is installed, and by an asked for engine's
+        disagreement with scikit-learn.
+
+    Raises
+    ------
+    MissingLibraryError, DeviceError
+        If the engine that was asked for is absent or of no use here.
+    """
+    if asked != AUTO:
+        engine = require(asked)
+        different = sample.different(engine)
+        if different > DIFFERENT:
+            notes.append(f"{_disagreement(asked, different)}: trust another SVM engine rather")
+        return engine
+    for name in ("cuml", "sklearnex") if gpu else ("sklearnex",):
+        try:
+            candidate = load(name)
+            if candidate is None:
+                continue
+            different = sample.different(candidate)
+        except NnxError as error:
+            notes.append(f"{error}; auto did so")
+            continue
+        if different <= DIFFERENT:
+            return candidate
+        notes.append(f"{_disagreement(name, different)}: auto chose another SVM engine")
+    return require("sklearn")
+
+
+def _disagreement(name: str, different: float) -> str:
+    return f"{name} labels {different:.1%} of a sample otherwise than scikit-learn"
