@@ -86,6 +86,12 @@ class Run:
     stop: str = ""
     failed: bool = False
 
+    def record(self, loss: float) -> None:
+        """An epoch is finished, with that mean loss."""
+        self.epoch += 1
+        self.history.epochs.append(self.epoch)
+        self.history.metrics.setdefault("loss", []).append(loss)
+
 
 class Callback:
     """Base of the callbacks; override what is needed."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx import initializers
+from nnx import compiled_loop, initializers
 from nnx.backends import Array, Backend
 from nnx.callbacks import Callback, History, Run
 from nnx.errors import ConfigurationError, TrainingError
@@ -41,7 +41,7 @@ class _Loop:
         augment: Augmentation | None = None,
     ) -> None:
         self.network, self.loss, self.optimizer = network, loss, optimizer
-        self.kept, _ = optimizer.prepare(network)
+        self.kept, ranges = optimizer.prepare(network)
         self.arena = network.arena
         with self.arena.backend.hold():
             self.arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
@@ -60,6 +60,11 @@ class _Loop:
         self.weights = samples.weights
         self.shares = self._shares(np.arange(self.rows))
         width = network.outputs
+        self.compiled: compiled_loop.CompiledLoop | None = None
+        if augment is None and self.weights is None:
+            self.compiled = compiled_loop.prepare(
+                self.plan, loss, self.kind, optimizer, ranges, batch_size, self.batches.y
+            )
         self._dy = {
             rows: self.backend.empty((rows, width), self.arena.dtype)
             for rows in {stop - start for start, stop in self.bounds}
@@ -99,6 +104,34 @@ class _Loop:
         if self.batches.augment is not None:
             generator = initializers.generator(self.arena.seed, "augmentation", self.arena.step)
         return self.batches.take(order[start:stop], generator)
+
+    def epochs(self, run: Run, on_step: Sequence[Callback], most: int) -> None:
+        """Train for an epoch, or for up to `most` where a compiled loop can, and record their losses."""
+        if self.compiled is None or on_step:
+            run.record(self.epoch(run, on_step))
+            return
+        batches = len(self.bounds)
+        count = max(1, min(most, compiled_loop.BLOCK // max(batches, self.rows // 32)))
+        orders = self._orders(count)
+        losses = np.zeros(count * batches, self.arena.dtype)
+        done = self.compiled.run(
+            self.batches.x, self.batches.y, orders, self.bounds[0][1], self.kept.step, losses
+        )
+        self.arena.step, self.kept.step, run.step = (
+            count + done for count in (self.arena.step, self.kept.step, run.step)
+        )
+        finished, number = divmod(done, batches)
+        for value in losses.reshape(count, batches)[:finished].astype(np.float64) @ self.shares:
+            run.record(float(value))
+        if finished < count:
+            self._explain(run, None if batches == 1 else orders[finished % len(orders)], number)
+
+    def _orders(self, count: int) -> HostArray:
+        """The orders of the next epochs, of shape (count, rows); or one for all of them, (1, rows)."""
+        if len(self.bounds) == 1 or not self.shuffle:
+            return np.arange(self.rows)[None]
+        steps = (self.arena.step + epoch * len(self.bounds) for epoch in range(count))
+        return np.stack([epoch_order(self.arena.seed, step, self.rows) for step in steps])
 
     def epoch(self, run: Run, on_step: Sequence[Callback]) -> float:
         """Train on every row once; the mean loss."""
@@ -227,8 +260,9 @@ def _run(
     metrics: list[tuple[str, Metric]],
 ) -> History:
     history = run.history
-    recorded = history.metrics
     on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
+    # nothing happens between epochs, so that several may be one block
+    unobserved = held_out is None and all(type(c).on_epoch_end is Callback.on_epoch_end for c in callbacks)
     began = time.perf_counter()
     with ExitStack() as ending:
         ending.callback(lambda: setattr(history, "seconds", time.perf_counter() - began))
@@ -238,20 +272,15 @@ def _run(
         ending.enter_context(_outcome(run))
         ending.enter_context(loop.backend.hold())
         ending.enter_context(loop.backend.quiet())
-        for epoch in range(1, run.epochs + 1):
+        while run.epoch < run.epochs and not run.stop:
             epoch_began = time.perf_counter()
-            value = loop.epoch(run, on_step)
+            loop.epochs(run, on_step, run.epochs - run.epoch if unobserved else 1)
             history.training_seconds += time.perf_counter() - epoch_began
-            run.epoch = epoch
-            history.epochs.append(epoch)
-            recorded.setdefault("loss", []).append(value)
             if held_out is not None:
                 for name, result in _evaluate(loop.network, held_out, loop.loss, metrics).items():
-                    recorded.setdefault(f"val_{name}", []).append(result)
+                    history.metrics.setdefault(f"val_{name}", []).append(result)
             for callback in callbacks:
                 callback.on_epoch_end(run)
-            if run.stop:
-                break
     return history
 
 

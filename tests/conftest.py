@@ -11,6 +11,7 @@ from typing import Any
 # Read once, when NumPy loads its BLAS: the arrays here are small, and parallel workers share the cores.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")  # a team, also on one core
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
@@ -36,13 +37,13 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NNX_DEVICE", "cpu")
 
 
-@pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])
+@pytest.fixture(params=["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Each backend in turn; the GPU's absence is a skip, or a failure where NNX_REQUIRE_GPU=1."""
     try:
         return resolve(request.param)
     except DeviceError as error:
-        if os.environ.get("NNX_REQUIRE_GPU") == "1":
+        if request.param == "cupy" and os.environ.get("NNX_REQUIRE_GPU") == "1":
             pytest.fail(f"NNX_REQUIRE_GPU=1, but {error}")
         pytest.skip(str(error))
 

@@ -12,6 +12,7 @@ import pytest
 from command_line import command, environment, visible
 
 import nnx
+from nnx.backends import resolve
 from nnx.cli.console import _numeric
 
 COMMANDS = [
@@ -68,6 +69,7 @@ WRONG = [
     ("run autoencoder --dataset mnist --out new", 1, "NNX_DATA_DIR"),
     ("run svm --model nowhere", 2, "nowhere"),
     ("run svm --model taken --epochs 3", 2, "--epochs"),
+    ("run svm --svm-engine sklearnx", 2, "did you mean 'sklearnex'"),
     ("run svm --model taken --dataset digits --out new", 1, "taken"),
     ("run compare --minutes 0", 2, "--minutes"),
     ("run compare --threads 0", 2, "--threads"),
@@ -150,6 +152,7 @@ def test_devices_are_listed(tmp_path):
     assert listed["default"] == "cpu"
     assert listed["devices"][0]["name"] == "numpy"
     assert listed["devices"][0]["usable"] is True
+    assert [status["name"] for status in listed["devices"][:2]] == ["numpy", "numba"]
     table = command(tmp_path, "devices", COLUMNS="80").stdout
     assert re.search(r"^ numpy +cpu +yes +NumPy \d", table, re.MULTILINE)
     assert max(map(len, table.splitlines())) <= 80
@@ -161,7 +164,7 @@ def test_gradcheck_checks_every_case(tmp_path):
     done = command(tmp_path, "gradcheck", "--device", "cpu", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert (result["passed"], result["device"], result["backend"]) == (True, "cpu", "numpy")
+    assert (result["passed"], result["device"], result["backend"]) == (True, "cpu", resolve("cpu").name)
     assert [report["name"] for report in result["reports"]] == [case.name for case in CASES]
     assert all(report["worst"] < 1e-6 for report in result["reports"])
 

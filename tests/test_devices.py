@@ -40,11 +40,14 @@ def network(**options: Any) -> nnx.Network:
 # ---------------------------------------------------------------------- names
 
 
-@pytest.mark.parametrize("name", ["cpu", "numpy", " CPU ", "Numpy"])
+@pytest.mark.parametrize("name", ["cpu", "numpy", "numba", " CPU ", "Numpy"])
 def test_names_of_the_cpu(name: str) -> None:
+    if name == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
     backend = resolve(name)
     assert backend.device == "cpu"
-    assert backend is resolve("cpu")
+    assert backend is resolve(name.strip().lower())
+    assert backend.name == {"cpu": resolve("cpu").name}.get(name.strip().lower(), name.lower())
 
 
 def test_a_backend_resolves_to_itself() -> None:

@@ -1,7 +1,7 @@
 """Arrays, devices and the few hot operations.
 
-`resolve` turns what a user writes (``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"``, ``"numpy"``, ``"cupy"``)
-into a `Backend`; `use` sets the default; `available` says what can run here and why the rest cannot.
+`resolve` turns what a user writes (``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"``, or a backend's name) into
+a `Backend`; `use` sets the default; `available` says what can run here and why the rest cannot.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import difflib
 import functools
+import importlib.util
 import logging
 import os
 import platform
@@ -23,12 +24,14 @@ from nnx.errors import ConfigurationError, DeviceError
 
 if TYPE_CHECKING:
     from nnx.backends.cupy_backend import CupyBackend
+    from nnx.backends.numba_backend import NumbaBackend
 
 __all__ = ["Array", "Backend", "DeviceStatus", "available", "default_device", "resolve", "use"]
 
 logger = logging.getLogger("nnx")
 
-DEVICES = ("auto", "cpu", "gpu", "numpy", "cupy")
+DEVICES = ("auto", "cpu", "gpu", "numpy", "numba", "cupy")
+INSTALL_NUMBA = "pip install numba tbb scipy-openblas32"
 
 _default: contextvars.ContextVar[str | None] = contextvars.ContextVar("nnx_device", default=None)
 
@@ -40,7 +43,7 @@ class DeviceStatus:
     Attributes
     ----------
     name : str
-        The backend: ``"numpy"`` or ``"cupy"``.
+        The backend: ``"numpy"``, ``"numba"`` or ``"cupy"``.
     device : str
         ``"cpu"``, ``"gpu:0"``, … or ``"gpu"`` where none was found.
     usable : bool
@@ -110,8 +113,8 @@ def resolve(device: str | Backend | None = None) -> Backend:
     Parameters
     ----------
     device : str, Backend or None
-        ``"auto"`` (the GPU where one works, else the CPU), ``"cpu"``, ``"gpu"``, ``"gpu:N"``, or a
-        backend's name; None reads `default_device`.
+        ``"auto"`` (the GPU where one works, else the CPU), ``"cpu"`` (Numba where it is installed, else
+        NumPy), ``"gpu"``, ``"gpu:N"``, or a backend's name; None reads `default_device`.
 
     Returns
     -------
@@ -135,7 +138,9 @@ def resolve(device: str | Backend | None = None) -> Backend:
         return _automatic()
     if kind in ("gpu", "cupy"):
         return _cupy(index)
-    return _numpy()
+    if kind == "numba":
+        return _numba()
+    return _numpy() if kind == "numpy" else _cpu()
 
 
 def available() -> Iterator[DeviceStatus]:
@@ -143,6 +148,11 @@ def available() -> Iterator[DeviceStatus]:
     numpy = str(_numpy().xp.__version__)
     versions = {"numpy": numpy, "python": platform.python_version()}
     yield DeviceStatus("numpy", "cpu", True, f"NumPy {numpy}", versions)
+    try:
+        compiled = _numba()
+        yield DeviceStatus("numba", "cpu", True, compiled.describe(), versions | compiled.versions())
+    except DeviceError as error:
+        yield DeviceStatus("numba", "cpu", False, str(error), versions, INSTALL_NUMBA)
     try:
         count = _cupy_module().device_count()
     except DeviceError as error:
@@ -182,6 +192,37 @@ def _numpy() -> Backend:
     return NumpyBackend()
 
 
+@functools.cache
+def _numba() -> NumbaBackend:
+    """The backend of compiled kernels.
+
+    Raises
+    ------
+    DeviceError
+        If Numba is not installed, or not for this Python or NumPy; the text says which and what to do.
+    """
+    from nnx.backends.numba_backend import NumbaBackend
+
+    try:
+        return NumbaBackend()
+    except ModuleNotFoundError as error:
+        raise DeviceError(f"Numba is not installed: run {INSTALL_NUMBA}, or choose device numpy") from error
+    except Exception as error:  # Numba refuses a NumPy that is newer than it, and an unknown threading layer
+        reason = " ".join(str(error).split())
+        raise DeviceError(f"Numba cannot run here ({reason}): choose device numpy") from error
+
+
+def _cpu() -> Backend:
+    """Compiled kernels where Numba is installed and works, else NumPy."""
+    if importlib.util.find_spec("numba") is None:
+        return _numpy()
+    try:
+        return _numba()
+    except DeviceError as error:
+        logger.info("device cpu: using NumPy, because %s", error)
+        return _numpy()
+
+
 def _cupy_module() -> Any:
     """The module of the GPU backend; importing it imports CuPy."""
     cupy_errors.check_installed()
@@ -207,6 +248,6 @@ def _automatic() -> Backend:
         backend: Backend = _cupy(0)
         logger.info("device auto: using %s (%s)", backend.device, backend.name)
     except Exception as error:  # a broken CuPy must not keep anybody from the CPU
-        backend = _numpy()
+        backend = _cpu()
         logger.info("device auto: using the CPU (%s), because %s", backend.name, error)
     return backend

@@ -102,6 +102,10 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until everything queued on the device is done."""
 
+    def small_loop(self) -> Any:
+        """The module of a compiled training loop for small networks (`numba_loop`), or None."""
+        return None
+
     def memory(self) -> dict[str, int]:
         """Bytes in use and reserved on the device; empty where the host's own memory is the device."""
         return {}

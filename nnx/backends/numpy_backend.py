@@ -77,10 +77,13 @@ class NumpyBackend(Backend):
         """Both products go straight into their outputs."""
         if kind != "identity":
             dy = self.activation_backward(kind, dy, None, y, dz, alpha)
-        np.matmul(x.T, dy, out=dW)
         np.add.reduce(dy, axis=0, out=db)
+        return self._products(x, W, dy, dW, dx)
+
+    def _products(self, x: Array, W: Array, dz: Array, dW: Array, dx: Array | None) -> Array:
+        np.matmul(x.T, dz, out=dW)
         if dx is not None:
-            np.matmul(dy, W.T, out=dx)
+            np.matmul(dz, W.T, out=dx)
         return dW
 
     def activation_forward(self, kind: str, x: Array, y: Array, alpha: float = 0.0) -> Array:

@@ -85,6 +85,11 @@ class Plan:
         False runs every layer as an operation of its own.
     without_last : bool
         Leave out the last layer: its work is part of a fused loss, which takes what would go into it.
+
+    Attributes
+    ----------
+    groups : list of (Layer, Layer or None)
+        What runs, in order: a layer, and the activation fused into it.
     """
 
     def __init__(
@@ -100,7 +105,7 @@ class Plan:
         self.backend = arena.backend
         self._hold = arena.backend.hold()
         self.keep = keep
-        self._groups = _group(layers[:-1] if without_last else layers, fuse)
+        self.groups = _group(layers[:-1] if without_last else layers, fuse)
         self._inputs = layers[0].inputs
         self._capacity = 0
         self._storage: dict[Any, Array] = {}
@@ -132,7 +137,7 @@ class Plan:
             self._reserve(rows)
         dtype = self.arena.dtype
         steps: list[tuple[Layer, Cache]] = []
-        for position, (layer, activation) in enumerate(self._groups):
+        for position, (layer, activation) in enumerate(self.groups):
             cache = Cache(self, position, rows)
             assert layer.inputs is not None
             assert layer.outputs is not None
@@ -143,7 +148,7 @@ class Plan:
             if activation is not None:
                 cache.kind, cache.alpha = activation.kind, activation.alpha  # type: ignore[attr-defined]
                 # the last layer's dy is the caller's own; further down it is the plan's, free to be reused
-                last = position == len(self._groups) - 1
+                last = position == len(self.groups) - 1
                 key = ("dz",) if last else ("dx", (position + 1) % 2)
                 cache.dz = self.storage(key, (rows, layer.outputs), dtype) if self.keep else None
             steps.append((layer, cache))
@@ -154,8 +159,8 @@ class Plan:
         """Size the shared buffers for their widest user, before any view is taken."""
         dtype = self.arena.dtype
         for kind, widths in (
-            ("y", [layer.outputs or 0 for layer, _ in self._groups]),
-            ("dx", [layer.inputs or 0 for layer, _ in self._groups]),
+            ("y", [layer.outputs or 0 for layer, _ in self.groups]),
+            ("dx", [layer.inputs or 0 for layer, _ in self.groups]),
         ):
             if widths and not (kind == "y" and self.keep) and not (kind == "dx" and not self.keep):
                 for parity in (0, 1):
@@ -180,7 +185,7 @@ class Plan:
                 raise DataError("an empty batch: x has no rows")
             steps = self._bind(rows)
         if x.shape[1] != self._inputs:
-            first = self._groups[0][0] if self._groups else None
+            first = self.groups[0][0] if self.groups else None
             raise DataError(
                 f"x of shape {tuple(x.shape)} does not fit {first!r}, which takes (rows, {self._inputs})"
             )

@@ -1,0 +1,278 @@
+"""The CPU by compiled kernels: one pass where NumPy takes several, and one team of threads for everything.
+
+Where Numba's threads are TBB's and ``scipy-openblas32`` is installed, a dense layer's rows are divided among
+those threads, and each runs its own single-threaded product with the bias, the ReLU and the bias gradient
+around it. NumPy's BLAS, whose threads would fight with these, is then not entered by a training step.
+Elsewhere the kernels run on one thread and the products are NumPy's. Arrays too small to pay for a call stay
+with NumPy.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from nnx.backends import blas
+from nnx.backends.base import Array
+from nnx.backends.numpy_backend import NumpyBackend
+
+SMALL_PRODUCT = 2**18  # multiplications: up to here OpenBLAS itself takes one thread
+SMALL_ARRAY = 2**15  # numbers: below, one thread is done before another has begun
+ROWS = 64  # the least for a part: each part packs the whole of W once
+
+TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
+
+
+class NumbaBackend(NumpyBackend):
+    """Compiled kernels, on Numba's threads where they are TBB's.
+
+    Attributes
+    ----------
+    blas : Blas or None
+        The private BLAS that the team's products run on; None where there is no team.
+    threads : int
+        How many parts the work is divided into at most.
+
+    Raises
+    ------
+    ImportError
+        If Numba is not installed or does not fit the installed NumPy.
+    """
+
+    name = "numba"
+
+    def __init__(self) -> None:
+        super().__init__()
+        load_tbb()
+        import numba
+
+        from nnx.backends import numba_kernels
+
+        self.kernels: Any = numba_kernels
+        threads = numba.get_num_threads()  # starts them, by which the threading layer is decided
+        self.layer = numba.threading_layer()
+        self.blas = blas.load() if self.layer == "tbb" and threads > 1 else None
+        self.threads = threads if self.blas is not None else 1
+
+    def versions(self) -> dict[str, str]:
+        """Of the libraries at work."""
+        import numba
+
+        return {"numba": numba.__version__}
+
+    def describe(self) -> str:
+        """The libraries, the threads and the BLAS kernels, in one line."""
+        text = f"Numba {self.versions()['numba']}, "
+        if self.blas is not None:
+            return f"{text}{self.threads} threads (TBB), OpenBLAS kernels for {self.blas.core}"
+        return f"{text}kernels on one thread, products by NumPy; for more: pip install tbb {blas.PACKAGE}"
+
+    def small_loop(self) -> Any:
+        """See `nnx.backends.numba_loop`; benchmarks/small.py."""
+        from nnx.backends import numba_loop
+
+        return numba_loop
+
+    def _parts(self, rows: int) -> int:
+        return max(1, min(self.threads, rows // ROWS))
+
+    # ------------------------------------------------------------------ arrays
+
+    def gather(self, source: Array, indices: Array, out: Array) -> Array:
+        """Rows copied by all threads; benchmarks/operations.py, gather."""
+        if self.threads == 1 or out.size < SMALL_ARRAY or out.ndim != 2 or not _contiguous(source, out):
+            return super().gather(source, indices, out)
+        self.kernels.team_gather(source, indices, out, self._parts(len(out)))
+        return out
+
+    # ------------------------------------------------------------------ layers
+
+    def dense_forward(
+        self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
+    ) -> Array:
+        """Product, bias and ReLU of a part's rows on one core; benchmarks/operations.py, dense_forward."""
+        if len(x) * W.size <= SMALL_PRODUCT or not _contiguous(x, W, y):
+            return super().dense_forward(x, W, b, y, kind, alpha)
+        relu = kind == "relu"
+        if self.blas is not None:
+            self.kernels.team_dense_forward(self.blas.gemm[y.itemsize], x, W, b, y, relu, self._parts(len(x)))
+        else:
+            np.matmul(x, W, out=y)
+            self.kernels.add_bias(y, b, relu)
+        if not relu and kind != "identity":
+            self.activation_forward(kind, y, y, alpha)
+        return y
+
+    def dense_backward(
+        self,
+        dy: Array,
+        x: Array,
+        W: Array,
+        dW: Array,
+        db: Array,
+        dx: Array | None,
+        kind: str = "identity",
+        alpha: float = 0.0,
+        y: Array | None = None,
+        dz: Array | None = None,
+    ) -> Array:
+        """ReLU's gradient, db and dx of a part's rows on one core; benchmarks/operations.py."""
+        if len(x) * W.size <= SMALL_PRODUCT or not _contiguous(dy, x, W, dW, dx, y, dz):
+            return super().dense_backward(dy, x, W, dW, db, dx, kind, alpha, y, dz)
+        relu = kind == "relu"
+        if not relu:  # then dz is all there is to read
+            if kind != "identity":
+                dy = self.activation_backward(kind, dy, None, y, dz, alpha)
+            y = dz = dy
+        if self.blas is None:
+            self.kernels.bias_gradient(dy, y, dz, db, relu)
+            return self._products(x, W, dz, dW, dx)
+        parts = self._parts(len(x))
+        self.kernels.team_dense_backward(
+            self.blas.gemm[dW.itemsize], dy, x, W, dW, db, dz if dx is None else dx, y, dz,
+            self._scratch((parts, len(db)), db.dtype), relu, dx is not None, parts,
+        )  # fmt: skip
+        return dW
+
+    # ------------------------------------------------------------------ losses
+
+    def loss(
+        self,
+        kind: str,
+        y_true: Array,
+        y_pred: Array,
+        value: Array | None,
+        dy: Array | None,
+        scale: float = 1.0,
+        parameter: float = 0.0,
+        weights: Array | None = None,
+    ) -> None:
+        """The losses of `NumpyBackend.loss` in one pass; benchmarks/operations.py, loss."""
+        name = kind.removesuffix("_from_logits")
+        by_kernel = kind == "squared_error" or (name != kind and y_pred.itemsize == 4)
+        if (
+            not by_kernel
+            or dy is None
+            or weights is not None
+            or y_true.shape != y_pred.shape
+            or y_true.dtype != y_pred.dtype
+            or not _contiguous(y_true, y_pred, dy)
+        ):
+            super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
+            return
+        factor = scale / len(y_pred)
+        arguments = (y_true, y_pred, dy, dy.dtype.type(factor))
+        parts = self._parts(len(y_pred)) if y_pred.size >= SMALL_ARRAY else 1
+        if parts > 1 and name != "categorical_cross_entropy":
+            total = self._total(f"team_{name}", arguments, parts)
+        else:
+            total = getattr(self.kernels, name)(*arguments)
+        if value is not None:
+            value[0] = total * factor
+
+    # -------------------------------------------------------------- optimizers
+
+    def sgd_step(
+        self,
+        values: Array,
+        gradients: Array,
+        velocity: Array | None,
+        fault: Array,
+        learning_rate: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        l2: float = 0.0,
+    ) -> Array:
+        """One pass without momentum; benchmarks/operations.py, sgd_step."""
+        if velocity is not None:
+            return super().sgd_step(
+                values, gradients, velocity, fault, learning_rate, momentum, nesterov, weight_decay, l2
+            )
+        if not fault[0]:
+            shrink = 1.0 - learning_rate * weight_decay
+            self._flat("sgd", (values, gradients), (learning_rate, shrink, l2))
+        return values
+
+    def adam_step(
+        self,
+        values: Array,
+        gradients: Array,
+        m: Array,
+        v: Array,
+        fault: Array,
+        learning_rate: float,
+        step: int,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float = 0.0,
+        l2: float = 0.0,
+    ) -> Array:
+        """One pass; benchmarks/operations.py, adam_step."""
+        if not fault[0]:
+            rate = learning_rate * math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
+            shrink = 1.0 - learning_rate * weight_decay
+            self._flat(
+                "adam", (values, gradients, m, v), (rate, 1.0 - beta1, 1.0 - beta2, epsilon, shrink, l2)
+            )
+        return values
+
+    def _flat(self, name: str, buffers: tuple[Array, ...], constants: tuple[float, ...]) -> None:
+        """A kernel over flat buffers, by one thread or by all."""
+        number = buffers[0].dtype.type
+        arguments = (*buffers, *map(number, constants))
+        if self.threads > 1 and buffers[0].size >= SMALL_ARRAY:
+            getattr(self.kernels, f"team_{name}")(*arguments, self.threads)
+        else:
+            getattr(self.kernels, name)(*arguments)
+
+    def _sum_of_squares(self, g: Array) -> float:
+        if self.threads > 1 and g.size >= SMALL_ARRAY:
+            return self._total("team_sum_of_squares", (g,), self.threads)
+        return float(self.kernels.sum_of_squares(g))
+
+    def _total(self, name: str, arguments: tuple[Any, ...], parts: int) -> float:
+        """The sum of what a kernel finds in each part, always in their order."""
+        totals = self._scratch((parts,), np.float64)
+        getattr(self.kernels, name)(*arguments, totals, parts)
+        return float(sum(totals.tolist()))
+
+    def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
+        """As `NumpyBackend.clip_by_norm`, the squares by the kernel: NumPy's BLAS is not entered."""
+        norm = math.sqrt(sum(self._sum_of_squares(g) for g in gradients))
+        if not math.isfinite(norm) or norm == 0.0:
+            super().clip_by_norm(gradients, limit)
+        elif norm > limit:
+            for g in gradients:
+                g *= limit / norm
+
+    def raise_fault(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
+        """One pass; only if the sum is not finite are gradients looked at one by one."""
+        if fault[0] == 0 and not (
+            math.isfinite(value[0])
+            and (math.isfinite(self._sum_of_squares(gradients)) or np.isfinite(gradients).all())
+        ):
+            fault[0] = step
+        return fault
+
+
+def _contiguous(*arrays: Array | None) -> bool:
+    return all(array is None or array.flags.c_contiguous for array in arrays)
+
+
+def load_tbb() -> None:
+    """Load the library of the wheel ``tbb``, which Numba's threads need and do not find in an environment.
+
+    The wheel puts it beside Python's own libraries, where the system's loader does not look.
+    """
+    with suppress(importlib.metadata.PackageNotFoundError, OSError):
+        for file in importlib.metadata.files("tbb") or ():
+            if file.name in TBB_LIBRARIES:
+                ctypes.CDLL(str(file.locate()))

@@ -1,0 +1,104 @@
+"""Which trainings a backend can run as one compiled loop, and what it is told of them.
+
+A backend that has such a loop (`Backend.small_loop`) is given small networks of plain `Dense` layers.
+Whatever the loop does not know (other layers, subclasses, clipping, frozen layers, weights) is trained step
+by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnx.backends import Array
+from nnx.layers import Dense, Plan
+from nnx.losses import Loss
+from nnx.optimizers import SGD, Adam, AdamW, Optimizer
+from nnx.parameters import Optimized
+
+SMALL = 2**14  # rows × parameters of a step: above, its arithmetic outweighs the calls
+BLOCK = 2**15  # steps at a time, so that an interrupt does not wait long
+
+
+@dataclass
+class CompiledLoop:
+    """A training that is run in blocks of steps."""
+
+    loop: Any
+    program: Any
+    part: Optimized
+    optimizer: Optimizer
+
+    def run(self, x: Array, y: Array, orders: Array, batch: int, first: int, losses: Array) -> int:
+        """Steps done of those that `losses` has room for; see `nnx.backends.numba_loop.run`."""
+        rates = np.array([self.optimizer.schedule(first + step) for step in range(losses.size)])
+        slots = tuple(slot for slot in self.part.slots if slot is not None)
+        return int(
+            self.loop.run(
+                self.program, self.part.values, self.part.gradients, slots, x, y, orders, batch, rates, first,
+                losses,
+            )
+        )  # fmt: skip
+
+
+def prepare(
+    plan: Plan, loss: Loss, kind: str, optimizer: Optimizer, ranges: list[Optimized], batch: int, like: Array
+) -> CompiledLoop | None:
+    """The compiled loop of a training; None where its backend has none or does not know it all.
+
+    Parameters
+    ----------
+    kind : str
+        The loss's, as the plan runs it.
+    ranges : list of Optimized
+        What the optimizer updates.
+    batch : int
+        Rows of a step.
+    like : array
+        The targets.
+    """
+    arena = plan.arena
+    loop = arena.backend.small_loop()
+    whole = len(ranges) == 1 and ranges[0].values.size == arena.values.size
+    if loop is None or not whole or batch * arena.values.size > SMALL:
+        return None
+    own = type(loss).formula is not Loss.formula or kind not in loop.LOSSES or like.ndim != 2
+    groups = list(_groups(plan, loop.ACTIVATIONS))
+    rule = _rule(optimizer)
+    if own or rule is None or len(groups) != len(plan.groups):
+        return None
+    layers = [layer for layer, _, _ in groups]
+    begin = arena.values.ctypes.data
+    program = loop.Program(
+        widths=np.array([layers[0].inputs, *(layer.units for layer in layers)]),
+        offsets=np.array([(layer.block.ctypes.data - begin) // arena.values.itemsize for layer in layers]),
+        kinds=np.array([activation for _, activation, _ in groups]),
+        alphas=np.array([alpha for _, _, alpha in groups], float),
+        loss=loop.LOSSES.index(kind),
+        optimizer=loop.OPTIMIZERS.index(rule[0]),
+        scale=1.0 if loss.sums_features else 1.0 / layers[-1].units,
+        constants=rule[1],
+    )
+    return CompiledLoop(loop, program, ranges[0], optimizer)
+
+
+def _groups(plan: Plan, known: tuple[str, ...]) -> Iterator[tuple[Dense, int, float]]:
+    for layer, activation in plan.groups:
+        kind = activation.fused_kind if activation is not None else "identity"
+        if isinstance(layer, Dense) and layer.takes_activation and kind in known:
+            yield layer, known.index(kind), float(getattr(activation, "alpha", 0.0))
+
+
+def _rule(optimizer: Optimizer) -> tuple[str, tuple[float, float, float, float, float]] | None:
+    if optimizer.clip_norm is not None or optimizer.clip_value is not None:
+        return None
+    shared = (float(optimizer.weight_decay), float(optimizer.l2))
+    if type(optimizer) is SGD and not optimizer.momentum:
+        return "sgd", (0.0, 0.0, 0.0, *shared)
+    if type(optimizer) in (Adam, AdamW):
+        assert isinstance(optimizer, Adam)
+        return "adam", (optimizer.beta1, optimizer.beta2, optimizer.epsilon, *shared)
+    return None
