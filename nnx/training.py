@@ -138,7 +138,7 @@ class _Loop:
         order = self.order()
         arena, backend, fault = self.arena, self.backend, self.arena.fault
         first = (arena.step, self.kept.step, run.step)
-        state = arena.state.copy()
+        state = arena.state.copy() if arena.state.size else arena.state
         for number, slot in enumerate(self.slots):
             x, y, weights = self.batch(order, number)
             if backend.immediate and state.size:

@@ -18,10 +18,10 @@ RNG = np.random.default_rng(12)
 # ------------------------------------------------------------------ allocation
 
 
-def deep_autoencoder(rows, width):
+def deep_autoencoder(rows, width, device):
     layers = [nnx.Dense(width, 128), nnx.ReLU(), nnx.Dense(16), nnx.ReLU(), nnx.Dense(128), nnx.ReLU(),
               nnx.Dense(width), nnx.Sigmoid()]  # fmt: skip
-    network = nnx.Network(layers, seed=0, device="numpy")
+    network = nnx.Network(layers, seed=0, device=device)
     x = RNG.random((rows * 6, width), dtype=np.float32)
     return network, x
 
@@ -46,12 +46,15 @@ class Tracer(nnx.Callback):
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("device", ["numpy", "numba"])
 @pytest.mark.parametrize(
     ("rows", "width"), [(128, 784), (512, 784), (128, 2000)], ids=lambda value: str(value)
 )
-def test_a_training_step_allocates_no_array(rows, width):
-    """What a step asks for is NumPy's own buffer of 8,192 elements, whatever the sizes; nothing stays."""
-    network, x = deep_autoencoder(rows, width)
+def test_a_training_step_allocates_nothing(rows, width, device):
+    """Views and scalars of a few bytes come and go, but no array."""
+    if device == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
+    network, x = deep_autoencoder(rows, width, device)
     tracer = Tracer()
     try:
         network.fit(
@@ -61,10 +64,11 @@ def test_a_training_step_allocates_no_array(rows, width):
     finally:
         tracemalloc.stop()
     assert len(tracer.peaks) == 5
-    smallest = 4 * rows * 128  # bytes of one workspace of a hidden layer
-    assert max(tracer.peaks) < 8192 * 8 + 4096
-    assert max(tracer.peaks) <= smallest + 8192
-    assert max(tracer.kept[1:]) < 1024
+    # NumPy's ufuncs ask for room for 8,192 numbers wherever a row is broadcast, and give it back at once
+    buffer = 4 * 8192 if device == "numpy" else 0
+    assert max(tracer.peaks) < buffer + 2048
+    assert max(tracer.peaks) < 1024 or device == "numpy"
+    assert max(tracer.kept[1:]) < 1536
 
 
 # ------------------------------------------------------- when values go astray

@@ -3,8 +3,7 @@
 Where Numba's threads are TBB's and ``scipy-openblas32`` is installed, a dense layer's rows are divided among
 those threads, and each runs its own single-threaded product with the bias, the ReLU and the bias gradient
 around it. NumPy's BLAS, whose threads would fight with these, is then not entered by a training step.
-Elsewhere the kernels run on one thread and the products are NumPy's. Arrays too small to pay for a call stay
-with NumPy.
+Elsewhere, and on small arrays, the kernels run on one thread and the products are NumPy's.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from nnx.backends import blas
 from nnx.backends.base import Array
 from nnx.backends.numpy_backend import NumpyBackend
 
-SMALL_PRODUCT = 2**18  # multiplications: up to here OpenBLAS itself takes one thread
+SMALL_PRODUCT = 2**18  # multiplications: up to here NumPy's OpenBLAS takes one thread too
 SMALL_ARRAY = 2**15  # numbers: below, one thread is done before another has begun
 ROWS = 64  # the least for a part: each part packs the whole of W once
 
@@ -97,10 +96,10 @@ class NumbaBackend(NumpyBackend):
         self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
     ) -> Array:
         """Product, bias and ReLU of a part's rows on one core; benchmarks/operations.py, dense_forward."""
-        if len(x) * W.size <= SMALL_PRODUCT or not _contiguous(x, W, y):
+        if not _contiguous(x, W, y):
             return super().dense_forward(x, W, b, y, kind, alpha)
         relu = kind == "relu"
-        if self.blas is not None:
+        if self.blas is not None and len(x) * W.size > SMALL_PRODUCT:
             self.kernels.team_dense_forward(self.blas.gemm[y.itemsize], x, W, b, y, relu, self._parts(len(x)))
         else:
             np.matmul(x, W, out=y)
@@ -123,14 +122,15 @@ class NumbaBackend(NumpyBackend):
         dz: Array | None = None,
     ) -> Array:
         """ReLU's gradient, db and dx of a part's rows on one core; benchmarks/operations.py."""
-        if len(x) * W.size <= SMALL_PRODUCT or not _contiguous(dy, x, W, dW, dx, y, dz):
+        if not _contiguous(dy, x, W, dW, dx, y, dz):
             return super().dense_backward(dy, x, W, dW, db, dx, kind, alpha, y, dz)
         relu = kind == "relu"
         if not relu:  # then dz is all there is to read
             if kind != "identity":
                 dy = self.activation_backward(kind, dy, None, y, dz, alpha)
             y = dz = dy
-        if self.blas is None:
+        assert dz is not None
+        if self.blas is None or len(x) * W.size <= SMALL_PRODUCT:
             self.kernels.bias_gradient(dy, y, dz, db, relu)
             return self._products(x, W, dz, dW, dx)
         parts = self._parts(len(x))

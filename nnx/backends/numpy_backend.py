@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -103,7 +103,8 @@ class NumpyBackend(Backend):
     ) -> Array:
         """The same kinds as forward, in place."""
         if kind == "relu":
-            mask = np.greater(y, 0.0, out=self._scratch(y.shape, bool))
+            # 1 where y > 0, else 0, in y's own type: a boolean mask would be cast through a buffer
+            mask = np.sign(y, out=self._scratch(y.shape, y.dtype))
             return np.multiply(dy, mask, out=dx)
         if kind == "tanh" or kind == "sigmoid":
             slope = np.multiply(y, y, out=self._scratch(y.shape, y.dtype))
@@ -157,8 +158,7 @@ class NumpyBackend(Backend):
         """Chunk by chunk, in place."""
         if fault[0]:
             return values
-        for part in _chunks(values):
-            w, g = values[part], gradients[part]
+        for w, g, u in _chunks(values, gradients, velocity):
             update = self._scratch(w.shape, w.dtype)
             if l2:
                 np.multiply(w, l2, out=update)
@@ -168,10 +168,9 @@ class NumpyBackend(Backend):
                 np.multiply(g, learning_rate, out=update)
             if weight_decay:
                 w *= 1.0 - learning_rate * weight_decay
-            if velocity is None:
+            if u is None:
                 w -= update
                 continue
-            u = velocity[part]
             u *= momentum
             u -= update
             if nesterov:
@@ -200,8 +199,7 @@ class NumpyBackend(Backend):
         if fault[0]:
             return values
         rate = learning_rate * math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
-        for part in _chunks(values):
-            w, g, m_, v_ = values[part], gradients[part], m[part], v[part]
+        for w, g, m_, v_ in _chunks(values, gradients, m, v):
             a, b = self._scratch(w.shape, w.dtype), self._scratch(w.shape, w.dtype, 1)
             if l2:
                 np.multiply(w, l2, out=b)
@@ -245,10 +243,13 @@ class NumpyBackend(Backend):
         return fault
 
 
-def _chunks(values: Array) -> list[slice]:
-    if values.size <= CHUNK:
-        return [slice(None)]
-    return [slice(start, start + CHUNK) for start in range(0, values.size, CHUNK)]
+def _chunks(*buffers: Array | None) -> Iterable[tuple[Array, ...]]:
+    """Flat buffers of one size (or None), in parts that stay in the caches."""
+    size = buffers[0].size  # type: ignore[union-attr]
+    if size <= CHUNK:
+        return (buffers,)
+    starts = range(0, size, CHUNK)
+    return (tuple(None if b is None else b[start : start + CHUNK] for b in buffers) for start in starts)
 
 
 def _sigmoid(x: Array, y: Array) -> Array:
@@ -258,6 +259,11 @@ def _sigmoid(x: Array, y: Array) -> Array:
     np.exp(y, out=y)
     y += 1.0
     return np.reciprocal(y, out=y)
+
+
+def _sum(x: Array) -> float:
+    """Σ x in x's own type, where NumPy adds pairwise; another type would be cast through a buffer."""
+    return float(np.add.reduce(x, axis=None))
 
 
 def _squared_error(backend: NumpyBackend, y: Array, p: Array, dy: Array, factor: float) -> float:
@@ -271,12 +277,11 @@ def _squared_error(backend: NumpyBackend, y: Array, p: Array, dy: Array, factor:
 def _binary_cross_entropy_from_logits(
     backend: NumpyBackend, y: Array, z: Array, dy: Array, factor: float
 ) -> float:
-    """Σ softplus(z) − y z, by max(z, 0) − y z + log(1 + e^−|z|), every pass into two arrays of scratch."""
+    """Σ softplus(z) − y z, by max(z, 0) − y z + log(1 + e^−|z|) with max(z, 0) = (z + |z|) / 2."""
     e = np.abs(z, out=backend._scratch(z.shape, z.dtype))
+    total = 0.5 * _sum(np.add(z, e, out=dy)) - _sum(np.multiply(y, z, out=dy))
     np.exp(np.negative(e, out=e), out=e)
-    total = float(np.sum(np.log1p(e, out=dy), dtype=np.float64))
-    total += float(np.sum(np.maximum(z, 0.0, out=dy), dtype=np.float64))
-    total -= float(np.sum(np.multiply(y, z, out=dy), dtype=np.float64))
+    total += _sum(np.log1p(e, out=dy))
     _sigmoid(z, dy)
     dy -= y
     dy *= factor
@@ -288,10 +293,10 @@ def _categorical_cross_entropy_from_logits(
 ) -> float:
     np.subtract(z, np.max(z, axis=1, keepdims=True), out=dy)
     scratch = np.multiply(y, dy, out=backend._scratch(z.shape, z.dtype))
-    picked = float(np.sum(scratch, dtype=np.float64))
+    picked = _sum(scratch)
     np.exp(dy, out=dy)
     total, mass = np.sum(dy, axis=1, keepdims=True), np.sum(y, axis=1, keepdims=True)
-    value = float(np.sum(mass * np.log(total), dtype=np.float64)) - picked
+    value = _sum(mass * np.log(total)) - picked
     dy *= mass / total
     dy -= y
     dy *= factor
