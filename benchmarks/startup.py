@@ -1,61 +1,115 @@
-"""What ``import nnx`` and ``nnx --help`` cost, each in fresh processes, interleaved, medians.
+"""What starting costs: imports, ``nnx --help``, and the deep autoencoder's first step, in fresh processes.
 
-Run by hand:  python benchmarks/startup.py
+Run by hand:  python benchmarks/startup.py [--json PATH]
+
+Interleaved, medians. A first step is counted from before the first import (NumPy's included) to after the
+step. Numba compiles at its first use and keeps the result: once into an empty folder, then from it.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import click
+import common
+import tables
 
+AFTER_NUMPY = """
+import numpy, time
+began = time.perf_counter()
+import nnx
+print(time.perf_counter() - began)
+"""
 IMPORT = """
 import time
 began = time.perf_counter()
-import numpy
-middle = time.perf_counter()
+import {}
+print(time.perf_counter() - began)
+"""
+FIRST_STEP = """
+import time
+began = time.perf_counter()
 import nnx
-print(middle - began, time.perf_counter() - middle)
+from nnx.experiments import autoencoder
+import numpy as np
+x = np.random.default_rng(0).random((256, 784), dtype=np.float32)
+network = autoencoder.build(autoencoder.Config(device={!r}))
+network.fit(x, x, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(1e-3), batch_size=256)
+print(time.perf_counter() - began)
 """
 
 
-def imports() -> tuple[float, float]:
-    """Seconds for NumPy, then for nnx on top of it."""
-    out = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True).stdout
-    numpy_seconds, nnx_seconds = map(float, out.split())
-    return numpy_seconds, nnx_seconds
+def inside(threads: int, code: str, **variables: str) -> float:
+    """The seconds that a fresh process prints last."""
+    return float(common.output(code, common.environment(threads, variables)).split()[-1])
 
 
 def wall(*arguments: str) -> float:
     """Seconds of a process from start to end."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+    subprocess.run([sys.executable, *arguments], capture_output=True, check=True, env=common.ENVIRONMENT)
     return time.perf_counter() - began
 
 
-@click.command()
-@click.option("--rounds", default=15, show_default=True)
-def main(rounds: int) -> None:
-    """Print medians as JSON."""
-    samples: dict[str, list[float]] = {
-        "numpy": [],
-        "nnx after numpy": [],
-        "python -c pass": [],
-        "nnx --help": [],
+def compiling(threads: int) -> float:
+    """The first step on an empty cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        return inside(threads, FIRST_STEP.format("numba"), NUMBA_CACHE_DIR=folder)
+
+
+def cases(kept: str, threads: int) -> dict[str, Callable[[], float]]:
+    """What is timed, by name; Numba's compiled code is kept in a folder."""
+    found: dict[str, Callable[[], float]] = {
+        "python -c pass": lambda: wall("-c", "pass"),
+        "nnx --help": lambda: wall("-m", "nnx", "--help"),
+        "import numpy": lambda: inside(threads, IMPORT.format("numpy")),
+        "import nnx, after numpy": lambda: inside(threads, AFTER_NUMPY),
+        "first step, numpy": lambda: inside(threads, FIRST_STEP.format("numpy")),
     }
-    imports()  # bytecode is compiled once
-    for _ in range(rounds):
-        for name, seconds in zip(("numpy", "nnx after numpy"), imports(), strict=True):
-            samples[name].append(seconds)
-        samples["python -c pass"].append(wall("-c", "pass"))
-        samples["nnx --help"].append(wall("-m", "nnx", "--help"))
-    medians = {name: round(statistics.median(values), 4) for name, values in samples.items()}
-    medians["nnx --help above bare Python"] = round(medians["nnx --help"] - medians["python -c pass"], 4)
-    click.echo(json.dumps({"seconds, medians": medians, "rounds": rounds}, indent=2))
+    if common.usable("numba"):
+        found["first step, numba, compiling"] = lambda: compiling(threads)
+        found["first step, numba, compiled before"] = lambda: inside(
+            threads, FIRST_STEP.format("numba"), NUMBA_CACHE_DIR=kept
+        )
+    for name in ("torch", "tensorflow", "keras", "jax"):
+        if common.installed(name):
+            found[f"import {name}"] = lambda name=name: inside(threads, IMPORT.format(name))
+        else:
+            click.echo(f"left out: import {name}: not installed")
+    return found
+
+
+@click.command()
+@click.option("--only", default="", help="Only what holds this in its name.")
+@common.options(rounds=15)
+def main(only: str, rounds: int, threads: int, json_path: Path | None) -> None:
+    """Print a table of medians, in seconds."""
+    common.headline(threads)
+    with tempfile.TemporaryDirectory() as kept:
+        chosen = {name: call for name, call in cases(kept, threads).items() if only in name}
+        for name, call in chosen.items():  # bytecode is compiled once, files come into the page cache
+            if name != "first step, numba, compiling":
+                call()
+        samples: dict[str, list[float]] = {name: [] for name in chosen}
+        for _ in range(rounds):
+            for name, call in chosen.items():
+                samples[name].append(call())
+    medians = {name: statistics.median(values) for name, values in samples.items()}
+    if {"nnx --help", "python -c pass"} <= set(medians):
+        medians["nnx --help, above bare Python"] = medians["nnx --help"] - medians["python -c pass"]
+    lines = []
+    for name, median in medians.items():
+        quartiles = statistics.quantiles(samples[name], n=4) if len(samples.get(name, [])) > 1 else None
+        spread = f"{quartiles[0]:.3f} … {quartiles[2]:.3f}" if quartiles else ""
+        lines.append([name, f"{median:.3f}", spread])
+    click.echo(tables.table(["", "seconds", "quartiles"], lines))
+    common.write_json(json_path, "startup", threads, {"medians": medians, "samples": samples})
 
 
 if __name__ == "__main__":

@@ -1,91 +1,71 @@
-"""One training step of the deep autoencoder, part by part, beside its matrix products alone.
+"""A training step of nnx beside those of other frameworks, and beside its bare matrix products.
 
-Run by hand:  python benchmarks/step.py
+Run by hand:  NNX_DATA_DIR=… python benchmarks/step.py [--only NAME] [--row TEXT] [--json PATH]
 
-Batch 256, float32, all of this machine's threads. The parts and the bare products (23 calls of ``matmul``
-with ``out=``) alternate in every round, so that noise meets both alike; medians are printed.
+Each framework trains in a process of its own: same initial weights, batches, order, float32, threads. All but
+scikit-learn (which slices) gather each batch's rows by number, as shuffled training must. nnx trains through
+`Network.fit`, with all that it does beside; the others have the shortest loop that their users write. What
+needs gradients of a cross-entropy takes the fused form that starts from logits, as nnx's `fit` does.
+
+The mean loss of the first ten steps must agree closely, that of the last turn roughly: float32 runs that
+differ only in rounding drift apart.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
-import time
-from collections.abc import Callable
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
 
 import click
-import numpy as np
+import common
+import jobs
+import tables
+from common import Row
 
-import nnx
-from nnx.experiments import autoencoder
-
-ROWS = 256
-
-
-def bare_products(network: nnx.Network) -> Callable[[], None]:
-    """The products of a step on arrays of its shapes: forward, dW, and dx but for the first layer."""
-    generator = np.random.default_rng(0)
-
-    def draw(*shape: int) -> np.ndarray[Any, Any]:
-        return generator.standard_normal(shape).astype(np.float32)
-
-    products = []
-    dense = [layer for layer in network.layers if isinstance(layer, nnx.Dense)]
-    for position, layer in enumerate(dense):
-        x, W, y = draw(ROWS, layer.inputs), draw(layer.inputs, layer.units), draw(ROWS, layer.units)
-        products += [(x, W, draw(*y.shape)), (x.T, y, draw(*W.shape))]
-        if position:
-            products.append((y, W.T, draw(*x.shape)))
-
-    def run() -> None:
-        for a, b, out in products:
-            np.matmul(a, b, out=out)
-
-    return run
+JOBS = {"deep": jobs.DEEP, "shallow": jobs.SHALLOW, "classifier": jobs.CLASSIFIER, "wide": jobs.WIDE}
+ROWS = [
+    Row("nnx, numpy", "nnx", "numpy", "nnx"),
+    Row("nnx, numba", "nnx", "numba", "nnx"),
+    Row("PyTorch", "torch", "eager"),
+    Row("PyTorch, compiled", "torch", "compiled"),
+    Row("JAX", "jax", "step"),
+    Row("Keras", "keras", "graph"),
+    Row("Keras, XLA", "keras", "xla"),
+]
+SKLEARN = Row("scikit-learn", "sklearn")
 
 
-def parts(network: nnx.Network) -> dict[str, Callable[[], Any]]:
-    """What `fit` does for a batch, in its order."""
-    loss, optimizer = nnx.BinaryCrossEntropy(), nnx.Adam(1e-3)
-    data = np.random.default_rng(1).random((40 * ROWS, 784), dtype=np.float32)
-    rows = np.random.default_rng(2).permutation(len(data))[:ROWS]
-    backend, arena = network.backend, network.arena
-    plan, kind = network.training_plan(loss)
-    x, dy = backend.empty((ROWS, 784), network.dtype), backend.empty((ROWS, 784), network.dtype)
-    value, output = backend.zeros(1, network.dtype), [None]
-
-    def forward() -> None:
-        output[0] = plan.forward(x, True)
-
-    return {
-        "gather": lambda: backend.gather(data, rows, x),
-        "forward": forward,
-        "loss": lambda: loss.evaluate(backend, x, output[0], value, dy, None, kind),
-        "backward": lambda: plan.backward(dy),
-        "look for faults": lambda: backend.raise_fault(value, arena.gradients, arena.fault, 1),
-        "Adam": lambda: optimizer.step(network),
-    }
+def rows_of(name: str) -> list[Row]:
+    """The rows of a job; scikit-learn has no sigmoid before its losses but for binary targets."""
+    avx512 = common.avx512_products()
+    products = [Row("bare products", "products", kind="products"), *([avx512] if avx512 else [])]
+    return [*products, *ROWS, *([SKLEARN] if name in ("classifier", "wide") else [])]
 
 
 @click.command()
-@click.option("--rounds", default=100, show_default=True)
-def main(rounds: int) -> None:
-    """Print medians in milliseconds as JSON."""
-    network = autoencoder.build(autoencoder.Config(device="cpu"))
-    calls = {"bare products": bare_products(network)} | parts(network)
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            began = time.perf_counter()
-            call()
-            samples[name].append(time.perf_counter() - began)
-    medians = {name: round(statistics.median(values[5:]) * 1e3, 3) for name, values in samples.items()}
-    step = sum(value for name, value in medians.items() if name != "bare products")
-    ratio = step / medians["bare products"]
-    click.echo(
-        json.dumps({"milliseconds": medians, "step": round(step, 2), "ratio": round(ratio, 2)}, indent=2)
-    )
+@click.option("--only", type=click.Choice(list(JOBS)), multiple=True, help="One job, or several.")
+@click.option("--row", default="", help="Only rows whose name holds this, and the products.")
+@click.option("--steps", type=click.IntRange(1), default=None, help="Steps of a turn; default: the job's.")
+@common.options(rounds=15)
+def main(
+    only: tuple[str, ...], row: str, steps: int | None, rounds: int, threads: int, json_path: Path | None
+) -> None:
+    """Print a table for each job."""
+    common.headline(threads)
+    found = {}
+    for name in only or JOBS:
+        job = JOBS[name].sized(steps)
+        data, whose = jobs.arrays(job)
+        click.echo(f"\n{job.name} {'-'.join(map(str, job.widths))}, batch {job.batch}, {job.loss}, {whose}")
+        rows = [one for one in rows_of(name) if one.kind == "products" or row.lower() in one.name.lower()]
+        results = common.measure(job, data, rows, rounds, threads)
+        tables.report(job, results)
+        if name in ("deep", "shallow"):
+            click.echo(
+                "  scikit-learn: not the same job: it has no sigmoid output for targets between 0 and 1"
+            )
+        found[name] = [asdict(one) for one in results]
+    common.write_json(json_path, "step", threads, found)
 
 
 if __name__ == "__main__":

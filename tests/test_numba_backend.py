@@ -1,4 +1,4 @@
-"""Compiled kernels: as the plain forms on sizes that a team shares, and the same however threads take them."""
+"""Compiled kernels: as the plain forms on sizes that a team shares, however threads take them."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ def test_dense(
         terms=INPUTS, strided=strided,
     )["y"]  # fmt: skip
     backward = {
-        "dy": rng.standard_normal((rows, UNITS)), "x": x, "W": W, "dW": room(INPUTS, UNITS), "db": room(UNITS),
-        "dx": room(rows, INPUTS), "kind": kind, "alpha": 0.3, "y": y.astype(float), "dz": room(rows, UNITS),
+        "dy": rng.standard_normal((rows, UNITS)), "x": x, "W": W, "dW": room(INPUTS, UNITS),
+        "db": room(UNITS), "dx": room(rows, INPUTS), "kind": kind, "alpha": 0.3, "y": y.astype(float),
+        "dz": room(rows, UNITS),
     }  # fmt: skip
     outputs = ("dW", "db", "dx") if kind == "identity" else ("dW", "db", "dx", "dz")
     if kind == "identity":
