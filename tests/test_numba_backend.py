@@ -26,7 +26,7 @@ from nnx.backends.numba_backend import SMALL_ARRAY, SMALL_PRODUCT, NumbaBackend 
 
 INPUTS, UNITS = 100, 90
 SHARED = [64, 131, 257]  # rows: one part, two that differ by a row, and more
-KINDS = ["identity", "relu", "tanh", "leaky_relu"]
+KINDS = ["identity", "relu", "sigmoid", "tanh", "leaky_relu"]
 
 
 @pytest.fixture(params=["team", "one thread"])

@@ -23,6 +23,9 @@ from nnx.backends.numpy_backend import NumpyBackend
 
 SMALL_PRODUCT = 2**18  # multiplications: up to here NumPy's OpenBLAS takes one thread too
 SMALL_ARRAY = 2**15  # numbers: below, one thread is done before another has begun
+# Activations within a dense layer's kernels, by the item's size; for the others `numpy_backend` has passes.
+FORWARD = {4: {"relu": 1, "sigmoid": 2}, 8: {"relu": 1}}
+BACKWARD = {"relu": 1, "sigmoid": 2, "tanh": 3}
 ROWS = 64  # the least for a part: each part packs the whole of W once
 
 TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
@@ -95,16 +98,18 @@ class NumbaBackend(NumpyBackend):
     def dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
     ) -> Array:
-        """Product, bias and ReLU of a part's rows on one core; benchmarks/operations.py, dense_forward."""
+        """Product, bias and activation of a part's rows on one core; benchmarks/operations.py."""
         if not _contiguous(x, W, y):
             return super().dense_forward(x, W, b, y, kind, alpha)
-        relu = kind == "relu"
+        fused = FORWARD[y.itemsize].get(kind, 0)
         if self.blas is not None and len(x) * W.size > SMALL_PRODUCT:
-            self.kernels.team_dense_forward(self.blas.gemm[y.itemsize], x, W, b, y, relu, self._parts(len(x)))
+            self.kernels.team_dense_forward(
+                self.blas.gemm[y.itemsize], x, W, b, y, fused, self._parts(len(x))
+            )
         else:
             np.matmul(x, W, out=y)
-            self.kernels.add_bias(y, b, relu)
-        if not relu and kind != "identity":
+            self.kernels.add_bias(y, b, fused)
+        if not fused and kind != "identity":
             self.activation_forward(kind, y, y, alpha)
         return y
 
@@ -121,22 +126,22 @@ class NumbaBackend(NumpyBackend):
         y: Array | None = None,
         dz: Array | None = None,
     ) -> Array:
-        """ReLU's gradient, db and dx of a part's rows on one core; benchmarks/operations.py."""
+        """The activation's gradient, db and dx of a part's rows on one core; benchmarks/operations.py."""
         if not _contiguous(dy, x, W, dW, dx, y, dz):
             return super().dense_backward(dy, x, W, dW, db, dx, kind, alpha, y, dz)
-        relu = kind == "relu"
-        if not relu:  # then dz is all there is to read
+        fused = BACKWARD.get(kind, 0)
+        if not fused:  # then dz is all there is to read
             if kind != "identity":
                 dy = self.activation_backward(kind, dy, None, y, dz, alpha)
             y = dz = dy
         assert dz is not None
         if self.blas is None or len(x) * W.size <= SMALL_PRODUCT:
-            self.kernels.bias_gradient(dy, y, dz, db, relu)
+            self.kernels.bias_gradient(dy, y, dz, db, fused)
             return self._products(x, W, dz, dW, dx)
         parts = self._parts(len(x))
         self.kernels.team_dense_backward(
             self.blas.gemm[dW.itemsize], dy, x, W, dW, db, dz if dx is None else dx, y, dz,
-            self._scratch((parts, len(db)), db.dtype), relu, dx is not None, parts,
+            self._scratch((parts, len(db)), db.dtype), fused, dx is not None, parts,
         )  # fmt: skip
         return dW
 

@@ -25,6 +25,7 @@ from numba.extending import intrinsic
 Array = Any
 Scalar = Any
 ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112  # of CBLAS
+IDENTITY, RELU, SIGMOID, TANH = range(4)  # the activations that a dense layer's kernels know
 COLUMNS = 512  # of factors 1 + e^-|z| ≤ 2, whose product then fits into a float64
 
 
@@ -103,35 +104,69 @@ def product(gemm: int, a: Array, b: Array, c: Array, transpose_a: bool, transpos
 # --------------------------------------------------------------------------- dense layers
 
 
+@inner
+def _exp(x: Scalar) -> Scalar:
+    """e^x for x ≤ 0 in float32, in steps that vectorize; NaN stays NaN.
+
+    x = n log 2 + r with |r| ≤ log(2)/2, log 2 in two parts so that r is exact, and e^r by the polynomial of
+    Cephes' ``expf`` (Moshier, 1989). Below −87 the result would not be a normal number and stays e^−87.
+    """
+    f = np.float32
+    x = f(-87.0) if x < f(-87.0) else x
+    n = np.floor(x * f(1.44269504088896341) + f(0.5))
+    r = x - n * f(0.693359375) + n * f(2.12194440e-4)
+    p = f(1.9875691500e-4)
+    p = p * r + f(1.3981999507e-3)
+    p = p * r + f(8.3334519073e-3)
+    p = p * r + f(4.1665795894e-2)
+    p = p * r + f(1.6666665459e-1)
+    p = p * r + f(5.0000001201e-1)
+    p = p * r * r + r + f(1.0)
+    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@inner
+def _sigmoid(z: Scalar) -> Scalar:
+    """σ(z) in float32, by e^−|z|, which does not overflow."""
+    e = _exp(-abs(z))
+    return (np.float32(1.0) if z >= np.float32(0.0) else e) / (np.float32(1.0) + e)
+
+
 @part
-def add_bias(y: Array, b: Array, relu: bool) -> None:
-    """y = y + b, or max(y + b, 0)."""
+def add_bias(y: Array, b: Array, kind: int) -> None:
+    """y = f(y + b); the sigmoid in float32 only, and tanh not at all."""
     zero = y.dtype.type(0)
     for row in range(y.shape[0]):
-        if relu:
+        if kind == RELU:
             for j in range(y.shape[1]):
                 z = y[row, j] + b[j]
                 y[row, j] = z if not z <= zero else zero
+        elif kind == SIGMOID:
+            for j in range(y.shape[1]):
+                y[row, j] = _sigmoid(y[row, j] + b[j])
         else:
             for j in range(y.shape[1]):
                 y[row, j] += b[j]
 
 
 @part
-def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, relu: bool) -> None:
-    """dz = dy where y > 0, else 0 (without ReLU dz is dy, and only read); db = Σ_rows dz."""
-    zero = dz.dtype.type(0)
+def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, kind: int) -> None:
+    """dz = dy ∘ f', f' written in y (the identity's dz is dy, and only read); db = Σ_rows dz."""
+    zero, one = dz.dtype.type(0), dz.dtype.type(1)
     for j in range(db.size):
         db[j] = zero
     for row in range(dz.shape[0]):
-        if relu:
+        if kind == RELU:
             for j in range(dz.shape[1]):
-                gradient = dy[row, j] if y[row, j] > zero else zero
-                dz[row, j] = gradient
-                db[j] += gradient
-        else:
+                dz[row, j] = dy[row, j] if y[row, j] > zero else zero
+        elif kind == SIGMOID:
             for j in range(dz.shape[1]):
-                db[j] += dz[row, j]
+                dz[row, j] = dy[row, j] * (y[row, j] * (one - y[row, j]))
+        elif kind == TANH:
+            for j in range(dz.shape[1]):
+                dz[row, j] = dy[row, j] * (one - y[row, j] * y[row, j])
+        for j in range(dz.shape[1]):
+            db[j] += dz[row, j]
 
 
 @inner
@@ -145,23 +180,23 @@ def sum_rows(partial: Array, db: Array) -> None:
 
 
 @team
-def team_dense_forward(gemm: int, x: Array, W: Array, b: Array, y: Array, relu: bool, parts: int) -> None:
+def team_dense_forward(gemm: int, x: Array, W: Array, b: Array, y: Array, kind: int, parts: int) -> None:
     """Each part's rows of y = f(x W + b)."""
     for index in prange(parts):
         low, high = index * len(x) // parts, (index + 1) * len(x) // parts
         product(gemm, x[low:high], W, y[low:high], False, False)
-        add_bias(y[low:high], b, relu)
+        add_bias(y[low:high], b, kind)
 
 
 @team
 def team_dense_backward(
     gemm: int, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array, y: Array, dz: Array,
-    partial: Array, relu: bool, wants_dx: bool, parts: int,
+    partial: Array, kind: int, wants_dx: bool, parts: int,
 ) -> None:  # fmt: skip
     """Each part's rows of dz and dx; then, when all are there, its rows of dW = xᵀ dz."""
     for index in prange(parts):
         low, high = index * len(x) // parts, (index + 1) * len(x) // parts
-        bias_gradient(dy[low:high], y[low:high], dz[low:high], partial[index], relu)
+        bias_gradient(dy[low:high], y[low:high], dz[low:high], partial[index], kind)
         if wants_dx:
             product(gemm, dz[low:high], W, dx[low:high], False, True)
     for index in prange(parts):
@@ -189,27 +224,6 @@ def team_gather(source: Array, indices: Array, out: Array, parts: int) -> None:
 
 
 # --------------------------------------------------------------------------------- losses
-
-
-@inner
-def _exp(x: Scalar) -> Scalar:
-    """e^x for x ≤ 0 in float32, in steps that vectorize; NaN stays NaN.
-
-    x = n log 2 + r with |r| ≤ log(2)/2, log 2 in two parts so that r is exact, and e^r by the polynomial of
-    Cephes' ``expf`` (Moshier, 1989). Below −87 the result would not be a normal number and stays e^−87.
-    """
-    f = np.float32
-    x = f(-87.0) if x < f(-87.0) else x
-    n = np.floor(x * f(1.44269504088896341) + f(0.5))
-    r = x - n * f(0.693359375) + n * f(2.12194440e-4)
-    p = f(1.9875691500e-4)
-    p = p * r + f(1.3981999507e-3)
-    p = p * r + f(8.3334519073e-3)
-    p = p * r + f(4.1665795894e-2)
-    p = p * r + f(1.6666665459e-1)
-    p = p * r + f(5.0000001201e-1)
-    p = p * r * r + r + f(1.0)
-    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
 @part_sum
