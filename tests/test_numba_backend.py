@@ -25,7 +25,7 @@ from nnx.backends import numba_kernels as kernels  # noqa: E402
 from nnx.backends.numba_backend import SMALL_ARRAY, SMALL_PRODUCT, NumbaBackend  # noqa: E402
 
 INPUTS, UNITS = 100, 90
-SHARED = [64, 131, 257]  # rows: one part, two that differ by a row, and more
+SHARED = [31, 131, 257]  # rows: one part, two that differ by a row, and more
 KINDS = ["identity", "relu", "sigmoid", "tanh", "leaky_relu"]
 
 

@@ -26,7 +26,7 @@ SMALL_ARRAY = 2**15  # numbers: below, one thread is done before another has beg
 # Activations within a dense layer's kernels, by the item's size; for the others `numpy_backend` has passes.
 FORWARD = {4: {"relu": 1, "sigmoid": 2}, 8: {"relu": 1}}
 BACKWARD = {"relu": 1, "sigmoid": 2, "tanh": 3}
-ROWS = 64  # the least for a part: each part packs the whole of W once
+ROWS = 16  # the least for a part: each packs the whole of W for itself
 
 TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
