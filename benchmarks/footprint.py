@@ -1,0 +1,76 @@
+"""Megabytes on the disk of a fresh virtual environment with nnx, and with each other framework.
+
+Run by hand:  python benchmarks/footprint.py [--only NAME] [--torch SPEC] [--json PATH]
+
+Made in a temporary folder, filled by pip from wherever pip is told to look, measured, and removed. ``pip
+install torch`` brings CUDA on Linux; give ``--torch`` the CPU build that you mean, or PIP_INDEX_URL one that
+holds it. What the bare environment takes (Python's links, pip) is measured, too, and taken off.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import common
+import tables
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = {
+    "nnx": str(ROOT), "nnx[fast]": f"{ROOT}[fast]", "torch": "torch",
+    "tensorflow-cpu": "tensorflow-cpu", "jax": "jax",
+}  # fmt: skip
+
+
+def megabytes(folder: Path) -> float:
+    """What the files of a folder take on the disk, in units of 10⁶ bytes."""
+    files = (path.lstat() for path in folder.rglob("*"))
+    return sum(getattr(file, "st_blocks", -(-file.st_size // 512)) * 512 for file in files) / 1e6
+
+
+def measured(package: str | None) -> tuple[float, str]:
+    """The size of an environment with a package, and pip's warnings of extras that are not there."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "venv"
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        if package is None:
+            return megabytes(folder), ""
+        python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        command = [str(python), "-m", "pip", "install", "--no-cache-dir", "--quiet", package]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=common.ENVIRONMENT)
+        if done.returncode:
+            raise common.MissingError((done.stderr.strip().splitlines() or ["no message"])[-1])
+        warnings = [line for line in done.stderr.splitlines() if "does not provide the extra" in line]
+        return megabytes(folder), "; ".join(warnings)
+
+
+@click.command()
+@click.option("--only", type=click.Choice(list(PACKAGES)), multiple=True, help="One package, or several.")
+@click.option("--torch", "torch_spec", default="torch", show_default=True, help="What pip installs as torch.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the results.")
+def main(only: tuple[str, ...], torch_spec: str, json_path: Path | None) -> None:
+    """Print a table."""
+    bare, _ = measured(None)
+    found = {}
+    for name in only or PACKAGES:
+        click.echo(f"installing {name} …", err=True)
+        try:
+            size, warnings = measured(torch_spec if name == "torch" else PACKAGES[name])
+        except common.MissingError as error:
+            click.echo(f"left out: {name}: {error}")
+            continue
+        if warnings:
+            click.echo(f"left out: {name}: {warnings}")
+            continue
+        found[name] = size - bare
+    lines = [[name, f"{size:,.0f}"] for name, size in found.items()]
+    click.echo(tables.table(["", "MB"], [["(a bare environment, taken off below)", f"{bare:,.0f}"], *lines]))
+    common.write_json(json_path, "footprint", common.cores(), {"bare": bare} | found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Microseconds a step where there is nothing to multiply: XOR, 2-4-1, 5,000 steps of SGD on all four rows.
+
+Run by hand:  python benchmarks/small.py [--row TEXT] [--json PATH]
+
+Every turn is the whole training from the same initial weights; its time holds all that a user waits for but
+the warm-up. `Network.fit` also checks the data and every step's loss and keeps a History of 5,000 losses;
+nobody else does, and Keras's `train_on_batch` alone reads the loss of each step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import common
+import jobs
+import tables
+from common import Row
+
+ROWS = [
+    Row("nnx fit, numpy", "nnx", "numpy", "nnx"),
+    Row("nnx fit, numba", "nnx", "numba", "nnx"),
+    Row("nnx loop by hand, numpy", "nnx", "numpy-loop", "nnx"),
+    Row("nnx loop by hand, numba", "nnx", "numba-loop", "nnx"),
+    Row("JAX, jitted step", "jax", "step"),
+    Row("JAX, the loop compiled", "jax", "loop"),
+    Row("PyTorch", "torch", "eager"),
+    Row("PyTorch, compiled", "torch", "compiled"),
+    Row("Keras train_on_batch", "keras", "graph"),
+    Row("Keras train_on_batch, XLA", "keras", "xla"),
+    Row("scikit-learn", "sklearn", other_loss="log loss: MLPClassifier has no other"),
+]
+
+
+@click.command()
+@click.option("--row", default="", help="Only rows whose name holds this.")
+@click.option("--steps", type=click.IntRange(1), default=None, help="Default: 5,000.")
+@common.options(rounds=5)
+def main(row: str, steps: int | None, rounds: int, threads: int, json_path: Path | None) -> None:
+    """Print a table."""
+    common.headline(threads)
+    job = jobs.XOR.sized(steps)
+    rows = [one for one in ROWS if row.lower() in one.name.lower()]
+    results = common.measure(job, jobs.arrays(job)[0], rows, rounds, threads)
+    tables.report(job, results, "µs")
+    for one in rows:
+        if one.other_loss:
+            click.echo(f"  {one.name}: another loss: {one.other_loss}")
+    common.write_json(json_path, "small", threads, [asdict(one) for one in results])
+
+
+if __name__ == "__main__":
+    main()

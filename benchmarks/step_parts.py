@@ -1,0 +1,100 @@
+"""One training step of the deep autoencoder, part by part, beside its matrix products alone.
+
+Run by hand:  python benchmarks/step_parts.py [--device numba]
+
+Batch 256, float32, all of this machine's threads. The parts and the bare products (23 calls of ``matmul``
+with ``out=``) are measured one after the other; medians are printed.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+import numpy as np
+
+import nnx
+from nnx.experiments import autoencoder
+
+ROWS = 256
+
+
+def bare_products(network: nnx.Network) -> Callable[[], None]:
+    """The products of a step on arrays of its shapes: forward, dW, and dx but for the first layer."""
+    generator = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray[Any, Any]:
+        return generator.standard_normal(shape).astype(np.float32)
+
+    products = []
+    dense = [layer for layer in network.layers if isinstance(layer, nnx.Dense)]
+    for position, layer in enumerate(dense):
+        x, W, y = draw(ROWS, layer.inputs), draw(layer.inputs, layer.units), draw(ROWS, layer.units)
+        products += [(x, W, draw(*y.shape)), (x.T, y, draw(*W.shape))]
+        if position:
+            products.append((y, W.T, draw(*x.shape)))
+
+    def run() -> None:
+        for a, b, out in products:
+            np.matmul(a, b, out=out)
+
+    return run
+
+
+def parts(network: nnx.Network) -> dict[str, Callable[[], Any]]:
+    """What `fit` does for a batch, in its order."""
+    loss, optimizer = nnx.BinaryCrossEntropy(), nnx.Adam(1e-3)
+    data = np.random.default_rng(1).random((40 * ROWS, 784), dtype=np.float32)
+    rows = np.random.default_rng(2).permutation(len(data))[:ROWS]
+    backend, arena = network.backend, network.arena
+    plan, kind = network.training_plan(loss)
+    x, dy = backend.empty((ROWS, 784), network.dtype), backend.empty((ROWS, 784), network.dtype)
+    value, output = backend.zeros(1, network.dtype), [None]
+
+    def forward() -> None:
+        output[0] = plan.forward(x, True)
+
+    return {
+        "gather": lambda: backend.gather(data, rows, x),
+        "forward": forward,
+        "loss": lambda: loss.evaluate(backend, x, output[0], value, dy, None, kind),
+        "backward": lambda: plan.backward(dy),
+        "look for faults": lambda: backend.raise_fault(value, arena.gradients, arena.fault, 1),
+        "Adam": lambda: optimizer.step(network),
+    }
+
+
+def measured(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Medians in milliseconds of calls that take turns."""
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            samples[name].append(time.perf_counter() - began)
+    return {name: round(statistics.median(values[5:]) * 1e3, 3) for name, values in samples.items()}
+
+
+@click.command()
+@click.option("--device", default="cpu", show_default=True, help="Of the CPU: cpu, numpy or numba.")
+@click.option("--rounds", default=100, show_default=True)
+def main(device: str, rounds: int) -> None:
+    """Print medians in milliseconds as JSON."""
+    network = autoencoder.build(autoencoder.Config(device=device))
+    # One after the other, not in turn: the threads of NumPy's BLAS spin for a while after each product, on
+    # the cores that the compiled kernels work on.
+    medians = measured(parts(network), rounds)
+    time.sleep(1.0)
+    medians |= measured({"bare products": bare_products(network)}, rounds)
+    step = sum(value for name, value in medians.items() if name != "bare products")
+    ratio = step / medians["bare products"]
+    about = {"backend": network.backend.name, "milliseconds": medians}
+    click.echo(json.dumps(about | {"step": round(step, 2), "ratio": round(ratio, 2)}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

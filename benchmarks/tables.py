@@ -1,0 +1,79 @@
+"""Tables of results, and warnings where losses differ."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+import click
+from common import Result
+from jobs import Job
+
+# How far losses may lie apart: the mean of the first few steps', and the last turn's, as a share of what they
+# were in the first; where every turn starts again, as a share of the last loss itself.
+# The first is the check; the second only finds who has not trained, and where a loss ends near 0, as the
+# classifier's does, it finds little.
+EARLY, FINAL = 1e-3, 5e-2
+
+
+def report(job: Job, results: list[Result], unit: str = "ms") -> None:
+    """A table of a job's results, warnings where losses differ, and what each process ran."""
+    scale = {"ms": 1e3, "µs": 1e6}[unit]
+    bases = {"products": "products", "AVX-512 products": "AVX-512 kernel"}
+    columns = {
+        title: one.median
+        for title, end in bases.items()
+        for one in results
+        if one.kind == "products" and one.name.endswith(end)
+    }
+    peers = [one for one in results if one.kind == "peer"]
+    if peers:
+        fastest = min(peers, key=lambda one: one.median)
+        columns[fastest.name] = fastest.median
+    trained = job.task == "train"
+    last = job.steps if job.restart else job.check + job.steps * (1 + max(one.rounds for one in results))
+    flops = unit == "ms" and trained
+    head = [f"{unit} a step" if trained else unit, "quartiles", *(f"÷ {name}" for name in columns)]
+    head += [*(["GFLOP/s"] if flops else []), *([] if job.restart else [f"loss, {job.check} steps"])]
+    head += [f"loss, {last} steps" if trained else "mean |code|"]
+    lines = []
+    for one in results:
+        line = [one.name, f"{one.median * scale:.2f}", f"{one.lower * scale:.2f} … {one.upper * scale:.2f}"]
+        line += [f"{one.median / base:.2f}" for base in columns.values()]
+        line += [f"{job.operations() / one.median / 1e9:.0f}"] if flops else []
+        line += [] if job.restart else [decimals(one.early)]
+        lines.append([*line, decimals(one.final)])
+    click.echo(table([job.name, *head], lines))
+    compare(results, job.restart)
+    for one in results:
+        about = ", ".join(f"{name} {value}" for name, value in one.about.items())
+        click.echo(f"  {one.name}: ready after {one.start:.1f} s; {about}")
+
+
+def decimals(value: float | None) -> str:
+    """A loss."""
+    return "-" if value is None else f"{value:.5f}"
+
+
+def compare(results: Iterable[Result], restart: bool) -> None:
+    """A warning for each row whose loss lies apart from the median of all."""
+    trained = [one for one in results if one.final is not None and one.early is not None]
+    if not trained:
+        return
+    scale = abs(statistics.median(one.final if restart else one.early for one in trained))
+    for name, tolerance in (("final", FINAL),) if restart else (("early", EARLY), ("final", FINAL)):
+        losses = {one.name: getattr(one, name) for one in trained}
+        middle = statistics.median(losses.values())
+        for row, loss in losses.items():
+            if not abs(loss - middle) <= tolerance * scale:
+                click.echo(f"WARNING: {row} has another {name} loss: {loss:.6g}, the median is {middle:.6g}")
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Columns, the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
+    rows = [
+        "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(cells))
+        for cells in (list(zip(line, widths, strict=True)) for line in [head, *lines])
+    ]
+    return "\n".join([rows[0], "-" * len(rows[0]), *rows[1:]])

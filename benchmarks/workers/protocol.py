@@ -1,0 +1,87 @@
+"""The worker's side of a benchmark: one process, one framework, turns taken over a pipe.
+
+``python workers/NAME_worker.py FOLDER VARIANT`` reads ``job.json`` and ``arrays.npz`` of the folder, builds
+and warms up, says so, and waits. Each line that the parent sends is one turn; the answer is one line of JSON
+with the seconds it took and the loss. A worker that waits sleeps in ``readline``.
+
+Imports no NumPy, so that a worker chooses what it imports first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Gate:
+    """Where a worker waits between turns; the clock runs only from the parent's wave to `stop`."""
+
+    def __init__(self) -> None:
+        self.folder, self.variant = Path(sys.argv[1]), sys.argv[2]
+        self.job: dict[str, Any] = json.loads((self.folder / "job.json").read_text())
+        self.threads = int(os.environ["OMP_NUM_THREADS"])
+        self._out = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)  # what a framework prints does not disturb the answers
+        self._began = self._since = time.perf_counter()
+
+    def arrays(self) -> dict[str, Any]:
+        """The job's arrays: x, y (x itself where there is none), and W0, b0, W1 and so on."""
+        import numpy as np
+
+        with np.load(self.folder / "arrays.npz") as archive:
+            found = {name: archive[name] for name in archive.files}
+        return {"y": found["x"]} | found
+
+    def ready(self, loss: float | None, **about: Any) -> None:
+        """Built and warmed up: tell how long that took and the first losses' mean, and wait for a turn."""
+        seconds = time.perf_counter() - self._began
+        self._tell(
+            event="ready", seconds=seconds, loss=loss, about={"kernel": about.get("kernel") or blas()} | about
+        )
+
+    def stop(self, loss: float | None) -> None:
+        """A turn is done, the device has nothing left to do: tell, and wait for the next."""
+        self._tell(event="turn", seconds=time.perf_counter() - self._since, loss=loss)
+
+    def _tell(self, **values: Any) -> None:
+        self._out.write(json.dumps(values) + "\n")
+        self._out.flush()
+        if not sys.stdin.readline():
+            raise SystemExit(0)
+        self._since = time.perf_counter()
+
+
+def weights(arrays: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """(W, b) of each layer."""
+    count = sum(name.startswith("W") for name in arrays)
+    return [(arrays[f"W{i}"], arrays[f"b{i}"]) for i in range(count)]
+
+
+def take_turns(gate: Gate, turn: Any, **about: Any) -> None:
+    """The whole of a worker whose turn is a function: `turn(steps)` works and returns their mean loss.
+
+    It warms up by the few steps whose loss is compared, and by a turn.
+    """
+    early = turn(gate.job["check"])
+    turn(gate.job["check" if gate.job["restart"] else "steps"])
+    gate.ready(early, **about)
+    while True:
+        gate.stop(turn(gate.job["steps"]))
+
+
+def blas() -> str:
+    """The BLAS libraries that this process has loaded: which, its version, its kernel and threads."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return "unknown, for there is no threadpoolctl"
+    found = sorted(
+        f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')} x{lib['num_threads']}"
+        for lib in threadpool_info()
+        if lib["user_api"] == "blas"
+    )
+    return ", ".join(found)
