@@ -1,13 +1,14 @@
-"""What each override of the NumPy backend saves over the plain form in ``nnx/backends/base.py``.
+"""What each override of the NumPy and Numba backends saves over the plain form in ``nnx/backends/base.py``.
 
 Run by hand:  python benchmarks/operations.py
 
 The arrays are those of the deep autoencoder's widest layer (256 × 512) and of its 1.15 million parameters;
-plain and overridden forms alternate, medians are printed.
+medians are printed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable
@@ -16,8 +17,10 @@ from typing import Any
 import click
 import numpy as np
 
+import nnx
 from nnx.backends.base import Backend
 from nnx.backends.numpy_backend import NumpyBackend
+from nnx.errors import DeviceError
 
 ROWS, INPUTS, UNITS, PARAMETERS = 256, 784, 512, 1_150_000
 
@@ -65,16 +68,24 @@ def seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def median(call: Callable[[Backend], Any], backend: Backend, rounds: int) -> float:
+    """Milliseconds of a call on a backend, compiled or warmed up before, alone on the machine."""
+    time.sleep(0.15)  # the threads of NumPy's BLAS spin for 0.1 s after a product of the backend before
+    call(backend)
+    return statistics.median(seconds(lambda: call(backend)) for _ in range(rounds)) * 1e3
+
+
 @click.command()
 @click.option("--rounds", default=30, show_default=True)
 def main(rounds: int) -> None:
     """Print a table."""
-    plain, fast = Backend(), NumpyBackend()
-    click.echo(f"{'operation':45} {'plain ms':>9} {'numpy ms':>9} {'ratio':>6}")
+    backends = {"plain": Backend(), "numpy": NumpyBackend()}
+    with contextlib.suppress(DeviceError):
+        backends["numba"] = nnx.resolve("numba")
+    click.echo(f"{'milliseconds':45}" + "".join(f"{name:>9}" for name in backends))
     for name, call in cases().items():
-        pairs = [(seconds(lambda: call(plain)), seconds(lambda: call(fast))) for _ in range(rounds)]  # noqa: B023
-        slow, quick = (statistics.median(side) * 1e3 for side in zip(*pairs, strict=True))
-        click.echo(f"{name:45} {slow:9.3f} {quick:9.3f} {slow / quick:6.2f}")
+        found = [median(call, backend, rounds) for backend in backends.values()]
+        click.echo(f"{name:45}" + "".join(f"{value:9.3f}" for value in found))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ class History:
         Optimizer steps in all.
     seconds, training_seconds : float
         Time spent in `fit`, and in its epochs without validation and the callbacks behind an epoch.
+    first_step_seconds : float
+        From the beginning of the first epoch to the end of its first step (where small networks are trained
+        in one piece, of that epoch): kernels are compiled and workspaces allocated in it.
     """
 
     def __init__(self) -> None:
@@ -35,6 +38,7 @@ class History:
         self.steps = 0
         self.seconds = 0.0
         self.training_seconds = 0.0
+        self.first_step_seconds = 0.0
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self.metrics:
@@ -94,7 +98,16 @@ class Run:
 
 
 class Callback:
-    """Base of the callbacks; override what is needed."""
+    """Base of the callbacks; override what is needed.
+
+    Attributes
+    ----------
+    every : int
+        `on_epoch_end` may be left out after epochs that are no multiple of it, and not the last. Small
+        networks are then trained for so many epochs in one piece.
+    """
+
+    every: int = 1
 
     def on_train_begin(self, run: Run) -> None:
         """Before the first epoch."""

@@ -111,7 +111,10 @@ class _Loop:
             run.record(self.epoch(run, on_step))
             return
         batches = len(self.bounds)
+        # the first epoch alone: its time tells what compiling took
+        most = 1 if run.step == 0 else most
         count = max(1, min(most, compiled_loop.BLOCK // max(batches, self.rows // 32)))
+        began = time.perf_counter()
         orders = self._orders(count)
         losses = np.zeros(count * batches, self.arena.dtype)
         done = self.compiled.run(
@@ -120,9 +123,10 @@ class _Loop:
         self.arena.step, self.kept.step, run.step = (
             count + done for count in (self.arena.step, self.kept.step, run.step)
         )
+        run.history.first_step_seconds = run.history.first_step_seconds or time.perf_counter() - began
         finished, number = divmod(done, batches)
-        for value in losses.reshape(count, batches)[:finished].astype(np.float64) @ self.shares:
-            run.record(float(value))
+        for values in losses.reshape(count, batches)[:finished]:
+            run.record(self._mean(values))
         if finished < count:
             self._explain(run, None if batches == 1 else orders[finished % len(orders)], number)
 
@@ -139,6 +143,7 @@ class _Loop:
         arena, backend, fault = self.arena, self.backend, self.arena.fault
         first = (arena.step, self.kept.step, run.step)
         state = arena.state.copy() if arena.state.size else arena.state
+        began = time.perf_counter()
         for number, slot in enumerate(self.slots):
             x, y, weights = self.batch(order, number)
             if backend.immediate and state.size:
@@ -151,6 +156,9 @@ class _Loop:
                 break
             self.optimizer.step(self.network)
             run.step += 1
+            if run.step == 1:
+                backend.synchronize()
+                run.history.first_step_seconds = time.perf_counter() - began
             for callback in on_step:
                 callback.on_step_end(run)
         number = int(fault[0])
@@ -160,12 +168,11 @@ class _Loop:
                 self._explain(run, order, number - 1)
             finally:  # forward passes at fault have moved running statistics: back to before the batch, or,
                 arena.state[...] = state  # where faults are only seen at an epoch's end, before the epoch
-        return self._mean()
+        return self._mean(self.backend.to_numpy(self.losses))
 
-    def _mean(self) -> float:
-        if len(self.shares) == 1:
-            return float(self.losses[0])
-        return float(np.dot(self.backend.to_numpy(self.losses).astype(np.float64), self.shares))
+    def _mean(self, losses: HostArray) -> float:
+        """An epoch's loss from its batches'."""
+        return float(losses[0]) if len(losses) == 1 else float(np.dot(losses.astype(np.float64), self.shares))
 
     def _explain(self, run: Run, order: Array | None, number: int) -> None:
         """Run the batch again, parameters being as they were, and name the first layer at fault."""
@@ -261,8 +268,7 @@ def _run(
 ) -> History:
     history = run.history
     on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
-    # nothing happens between epochs, so that several may be one block
-    unobserved = held_out is None and all(type(c).on_epoch_end is Callback.on_epoch_end for c in callbacks)
+    on_epoch = [c for c in callbacks if type(c).on_epoch_end is not Callback.on_epoch_end]
     began = time.perf_counter()
     with ExitStack() as ending:
         ending.callback(lambda: setattr(history, "seconds", time.perf_counter() - began))
@@ -274,12 +280,14 @@ def _run(
         ending.enter_context(loop.backend.quiet())
         while run.epoch < run.epochs and not run.stop:
             epoch_began = time.perf_counter()
-            loop.epochs(run, on_step, run.epochs - run.epoch if unobserved else 1)
+            unobserved = min((c.every - run.epoch % c.every for c in on_epoch), default=run.epochs)
+            most = min(unobserved, run.epochs - run.epoch) if held_out is None else 1
+            loop.epochs(run, on_step, most)
             history.training_seconds += time.perf_counter() - epoch_began
             if held_out is not None:
                 for name, result in _evaluate(loop.network, held_out, loop.loss, metrics).items():
                     history.metrics.setdefault(f"val_{name}", []).append(result)
-            for callback in callbacks:
+            for callback in on_epoch:
                 callback.on_epoch_end(run)
     return history
 

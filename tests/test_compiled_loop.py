@@ -130,6 +130,15 @@ def test_callbacks_and_validation_see_every_epoch(loops: list[bool]) -> None:
     assert loops == [True, False]
 
 
+def test_a_callback_is_told_of_the_epochs_it_asks_for_and_of_the_last(loops: list[bool]) -> None:
+    lines: list[str] = []
+    history = fit(network(), epochs=12, callbacks=[nnx.Progress(lines.append, every=5)])
+    assert loops == [True]
+    assert [line.split()[1] for line in lines] == ["5/12", "10/12", "12/12"]
+    assert history.epochs == list(range(1, 13))
+    assert 0.0 < history.first_step_seconds < history.training_seconds < history.seconds
+
+
 @pytest.mark.parametrize("batch_size", [37, 8])
 def test_a_fault_stops_it_as_it_stops_the_others(loops: list[bool], batch_size: int) -> None:
     messages, nets = [], [network(hidden=nnx.ReLU, device=device) for device in ("numba", "numpy")]

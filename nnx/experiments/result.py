@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import platform
-import time
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -182,28 +181,20 @@ class Stopwatch(Callback):
     """Times training, in one `fit` or several; the first step (which allocates workspaces) apart."""
 
     def __init__(self) -> None:
-        self.began = self.first = 0.0
         self.histories: list[History] = []
 
     def on_train_begin(self, run: Run) -> None:
-        """Start, at the first `fit`."""
+        """Follow another `fit`."""
         self.histories.append(run.history)
-        if len(self.histories) == 1:
-            self.began = time.perf_counter()
-
-    def on_step_end(self, run: Run) -> None:
-        """Note the end of the first step."""
-        if run.step == 1 and len(self.histories) == 1:
-            run.network.backend.synchronize()
-            self.first = time.perf_counter() - self.began
 
     def timing(self) -> dict[str, float]:
         """The entries of a result's timing that concern training."""
         train = sum(history.training_seconds for history in self.histories)
         steps = sum(history.steps for history in self.histories)
+        first = self.histories[0].first_step_seconds if self.histories else 0.0
         return {
-            "first_step_seconds": self.first,
+            "first_step_seconds": first,
             "train_seconds": train,
             "steps": steps,
-            "microseconds_per_step": max(train - self.first, 0.0) / max(steps - 1, 1) * 1e6,
+            "microseconds_per_step": max(train - first, 0.0) / max(steps - 1, 1) * 1e6,
         }
