@@ -75,7 +75,7 @@ class Run:
     epoch, step : int
         Epochs finished, steps finished in this run.
     stop : str
-        Set it to a reason to end training after this epoch.
+        Set it to a reason to end training after this epoch (before the first: to train none).
     failed : bool
         At the end: whether an error or an interrupt brought it about.
     """
@@ -102,12 +102,12 @@ class Callback:
 
     Attributes
     ----------
-    every : int
+    told_every : int
         `on_epoch_end` may be left out after epochs that are no multiple of it, and not the last. Small
         networks are then trained for so many epochs in one piece.
     """
 
-    every: int = 1
+    told_every: int = 1
 
     def on_train_begin(self, run: Run) -> None:
         """Before the first epoch."""
@@ -262,6 +262,11 @@ class Progress(Callback):
             raise ConfigurationError(f"Progress: every must be at least 1, not {every!r}")
         self.write = write
         self.every = every
+
+    @property
+    def told_every(self) -> int:  # type: ignore[override]
+        """As often as lines are written."""
+        return self.every if isinstance(self.every, int) else 1
 
     def on_epoch_end(self, run: Run) -> None:
         """Epoch, and every value it recorded."""

@@ -20,7 +20,7 @@ from nnx.optimizers import SGD, Adam, AdamW, Optimizer
 from nnx.parameters import Optimized
 
 SMALL = 2**14  # rows × parameters of a step: above, its arithmetic outweighs the calls
-BLOCK = 2**15  # steps at a time, so that an interrupt does not wait long
+BLOCK = 2**15  # steps at a time, or an epoch's, so that an interrupt does not wait long
 
 
 @dataclass
@@ -32,15 +32,15 @@ class CompiledLoop:
     part: Optimized
     optimizer: Optimizer
 
-    def run(self, x: Array, y: Array, orders: Array, batch: int, first: int, losses: Array) -> int:
-        """Steps done of those that `losses` has room for; see `nnx.backends.numba_loop.run`."""
-        rates = np.array([self.optimizer.schedule(first + step) for step in range(losses.size)])
+    def run(
+        self, x: Array, y: Array, orders: Array, batch: int, first: int, losses: Array, done: Array
+    ) -> None:
+        """Take as many steps as `losses` has room for; see `nnx.backends.numba_loop.run`."""
+        rates = np.array([self.optimizer.schedule(first + step) for step in range(losses.size)], float)
         slots = tuple(slot for slot in self.part.slots if slot is not None)
-        return int(
-            self.loop.run(
-                self.program, self.part.values, self.part.gradients, slots, x, y, orders, batch, rates, first,
-                losses,
-            )
+        self.loop.run(
+            self.program, self.part.values, self.part.gradients, slots, x, y, orders, int(batch), rates,
+            first, losses, done,
         )  # fmt: skip
 
 
@@ -65,7 +65,8 @@ def prepare(
     whole = len(ranges) == 1 and ranges[0].values.size == arena.values.size
     if loop is None or not whole or batch * arena.values.size > SMALL:
         return None
-    own = type(loss).formula is not Loss.formula or kind not in loop.LOSSES or like.ndim != 2
+    kept = (type(loss).formula, type(loss).evaluate) == (Loss.formula, Loss.evaluate)
+    own = not kept or kind not in loop.LOSSES or like.ndim != 2
     groups = list(_groups(plan, loop.ACTIVATIONS))
     rule = _rule(optimizer)
     if own or rule is None or len(groups) != len(plan.groups):
@@ -88,7 +89,7 @@ def prepare(
 def _groups(plan: Plan, known: tuple[str, ...]) -> Iterator[tuple[Dense, int, float]]:
     for layer, activation in plan.groups:
         kind = activation.fused_kind if activation is not None else "identity"
-        if isinstance(layer, Dense) and layer.takes_activation and kind in known:
+        if type(layer) is Dense and kind in known:
             yield layer, known.index(kind), float(getattr(activation, "alpha", 0.0))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from nnx.backends import Array, Backend, resolve
+from nnx.backends import Array, Backend, host, resolve
 from nnx.errors import ConfigurationError, DataError
 
 
@@ -279,4 +279,4 @@ def _backend_of(y_pred: Any) -> Backend:
         return resolve(f"gpu:{y_pred.device.id}")
     if not hasattr(y_pred, "dtype"):
         raise DataError(f"y_pred must be an array, not {type(y_pred).__name__}")
-    return resolve("cpu")
+    return host()

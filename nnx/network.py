@@ -529,7 +529,8 @@ class Network:
         if self._parent is not None:
             return self.copy().__getstate__()
         weights = self.weights() if self._arena is not None else None
-        device = self.backend.name if self.device == "cpu" else self.device
+        # the CPU by its own name where NumPy was not asked for: another machine may have no Numba
+        device = "numpy" if self.backend.name == "numpy" else self.device
         return {"config": self.config(), "weights": weights, "device": device}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

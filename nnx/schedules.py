@@ -9,9 +9,10 @@ from nnx.errors import ConfigurationError
 
 
 class Schedule:
-    """A learning rate as a function of the number of steps already taken, from 0.
+    """A learning rate as a function of the number of steps already taken, from 0, and of nothing else.
 
-    A subclass writes `__call__`; its attributes are what its constructor takes.
+    A subclass writes `__call__`; its attributes are what its constructor takes. It may be asked for many
+    steps in advance.
     """
 
     registry: ClassVar[dict[str, type[Schedule]]] = {}

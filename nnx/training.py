@@ -41,7 +41,7 @@ class _Loop:
         augment: Augmentation | None = None,
     ) -> None:
         self.network, self.loss, self.optimizer = network, loss, optimizer
-        self.kept, ranges = optimizer.prepare(network)
+        self.kept, _ = optimizer.prepare(network)
         self.arena = network.arena
         with self.arena.backend.hold():
             self.arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
@@ -60,11 +60,6 @@ class _Loop:
         self.weights = samples.weights
         self.shares = self._shares(np.arange(self.rows))
         width = network.outputs
-        self.compiled: compiled_loop.CompiledLoop | None = None
-        if augment is None and self.weights is None:
-            self.compiled = compiled_loop.prepare(
-                self.plan, loss, self.kind, optimizer, ranges, batch_size, self.batches.y
-            )
         self._dy = {
             rows: self.backend.empty((rows, width), self.arena.dtype)
             for rows in {stop - start for start, stop in self.bounds}
@@ -107,7 +102,8 @@ class _Loop:
 
     def epochs(self, run: Run, on_step: Sequence[Callback], most: int) -> None:
         """Train for an epoch, or for up to `most` where a compiled loop can, and record their losses."""
-        if self.compiled is None or on_step:
+        compiled = None if on_step else self._compiled()
+        if compiled is None:
             run.record(self.epoch(run, on_step))
             return
         batches = len(self.bounds)
@@ -116,19 +112,31 @@ class _Loop:
         count = max(1, min(most, compiled_loop.BLOCK // max(batches, self.rows // 32)))
         began = time.perf_counter()
         orders = self._orders(count)
-        losses = np.zeros(count * batches, self.arena.dtype)
-        done = self.compiled.run(
-            self.batches.x, self.batches.y, orders, self.bounds[0][1], self.kept.step, losses
-        )
-        self.arena.step, self.kept.step, run.step = (
-            count + done for count in (self.arena.step, self.kept.step, run.step)
-        )
-        run.history.first_step_seconds = run.history.first_step_seconds or time.perf_counter() - began
-        finished, number = divmod(done, batches)
-        for values in losses.reshape(count, batches)[:finished]:
-            run.record(self._mean(values))
+        losses, done = np.zeros(count * batches, self.arena.dtype), np.zeros(1, np.int64)
+        try:
+            compiled.run(
+                self.batches.x, self.batches.y, orders, self.bounds[0][1], self.kept.step, losses, done
+            )
+        finally:  # what was done stays done, also where an interrupt comes between
+            self.arena.step, self.kept.step, run.step = (
+                step + int(done[0]) for step in (self.arena.step, self.kept.step, run.step)
+            )
+            finished, number = divmod(int(done[0]), batches)
+            run.history.first_step_seconds = run.history.first_step_seconds or time.perf_counter() - began
+            for values in losses.reshape(count, batches)[:finished]:
+                run.record(self._mean(values))
         if finished < count:
             self._explain(run, None if batches == 1 else orders[finished % len(orders)], number)
+
+    def _compiled(self) -> compiled_loop.CompiledLoop | None:
+        """The compiled loop, asked for anew each time: a callback may have frozen a layer."""
+        if self.batches.augment is not None or self.weights is not None:
+            return None
+        _, ranges = self.optimizer.prepare(self.network)
+        rows = self.bounds[0][1]
+        return compiled_loop.prepare(
+            self.plan, self.loss, self.kind, self.optimizer, ranges, rows, self.batches.y
+        )
 
     def _orders(self, count: int) -> HostArray:
         """The orders of the next epochs, of shape (count, rows); or one for all of them, (1, rows)."""
@@ -268,7 +276,7 @@ def _run(
 ) -> History:
     history = run.history
     on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
-    on_epoch = [c for c in callbacks if type(c).on_epoch_end is not Callback.on_epoch_end]
+    told = [c for c in callbacks if getattr(c.on_epoch_end, "__func__", None) is not Callback.on_epoch_end]
     began = time.perf_counter()
     with ExitStack() as ending:
         ending.callback(lambda: setattr(history, "seconds", time.perf_counter() - began))
@@ -280,14 +288,14 @@ def _run(
         ending.enter_context(loop.backend.quiet())
         while run.epoch < run.epochs and not run.stop:
             epoch_began = time.perf_counter()
-            unobserved = min((c.every - run.epoch % c.every for c in on_epoch), default=run.epochs)
+            unobserved = min((c.told_every - run.epoch % c.told_every for c in told), default=run.epochs)
             most = min(unobserved, run.epochs - run.epoch) if held_out is None else 1
             loop.epochs(run, on_step, most)
             history.training_seconds += time.perf_counter() - epoch_began
             if held_out is not None:
                 for name, result in _evaluate(loop.network, held_out, loop.loss, metrics).items():
                     history.metrics.setdefault(f"val_{name}", []).append(result)
-            for callback in on_epoch:
+            for callback in callbacks:
                 callback.on_epoch_end(run)
     return history
 

@@ -36,11 +36,14 @@ ACTIVATIONS = [nnx.ReLU, nnx.Tanh, nnx.Sigmoid, nnx.LeakyReLU, nnx.Identity]
 def loops(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each fit, whether it got a compiled loop."""
     found: list[bool] = []
+    asked: list[object] = []
     genuine = compiled_loop.prepare
 
-    def prepare(*arguments: object):
-        loop = genuine(*arguments)
-        found.append(loop is not None)
+    def prepare(plan, loss, kind, optimizer, *more: object):
+        loop = genuine(plan, loss, kind, optimizer, *more)
+        if not any(optimizer is other for other in asked):  # the first block of a fit
+            asked.append(optimizer)
+            found.append(loop is not None)
         return loop
 
     monkeypatch.setattr(training.compiled_loop, "prepare", prepare)
@@ -154,6 +157,64 @@ def test_a_fault_stops_it_as_it_stops_the_others(loops: list[bool], batch_size: 
         np.testing.assert_allclose(value, other, rtol=1e-6)
 
 
+def test_what_a_callback_changes_is_seen_by_the_next_epoch() -> None:
+    class Freeze(nnx.Callback):
+        def on_epoch_end(self, run) -> None:
+            if run.epoch == 2:
+                run.network.layers[0].trainable = False
+            run.optimizer.weight_decay = 0.1
+
+    nets = [network(device=device) for device in ("numba", "numpy")]
+    for net in nets:
+        fit(net, callbacks=[Freeze()])
+    same(*nets, tolerance=1e-10)
+
+
+def test_a_callback_by_any_other_means_is_told_of_every_epoch() -> None:
+    seen: list[int] = []
+    callback = nnx.Callback()
+    callback.on_epoch_end = lambda run: seen.append(run.epoch)  # type: ignore[method-assign]
+    callback.every = 5  # type: ignore[attr-defined] # a name of the user's own
+    fit(network(), callbacks=[callback])
+    assert seen == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_interrupt_within_a_block_leaves_counters_and_parameters_together() -> None:
+    class Interrupted(KeyboardInterrupt):
+        pass
+
+    def schedule_of(loop):
+        genuine = loop.run
+
+        def run(*arguments: object) -> None:
+            genuine(*arguments)
+            if len(calls) == 1:
+                raise Interrupted
+            calls.append(1)
+
+        return run
+
+    calls: list[int] = []
+    net, twin = network(), network()
+    loop = net.backend.small_loop()
+    optimizer, other = nnx.Adam(0.01), nnx.Adam(0.01)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "run", schedule_of(loop))
+        with pytest.raises(Interrupted):
+            fit(net, optimizer=optimizer, epochs=6)
+    fit(twin, optimizer=other, epochs=6)
+    assert net.arena.step == twin.arena.step == 30
+    fit(net, optimizer=optimizer, epochs=2), fit(twin, optimizer=other, epochs=2)
+    same(net, twin, tolerance=0.0)
+
+
+class Halved(nnx.MeanSquaredError):
+    def evaluate(self, backend, y_true, y_pred, value, dy, weights=None, kind=None):
+        super().evaluate(backend, y_true, y_pred, value, dy, weights, kind)
+        if dy is not None:
+            dy *= 0.5
+
+
 class Own(nnx.Dense):
     def forward_into(self, x, y, cache):
         super().forward_into(x, y, cache)
@@ -173,6 +234,7 @@ class Own(nnx.Dense):
         "fuse",
         "huber",
         "large",
+        "evaluate",
     ],
 )
 def test_what_it_does_not_know_is_trained_step_by_step(loops: list[bool], case: str) -> None:
@@ -187,6 +249,7 @@ def test_what_it_does_not_know_is_trained_step_by_step(loops: list[bool], case: 
         "augment": {"augment": lambda generator, x, y: (x + 0.1, y)},
         "steps": {"callbacks": [Steps()]},
         "huber": {"loss": nnx.Huber()},
+        "evaluate": {"loss": Halved()},
     }.get(case, {})
     hidden = {"layer": lambda: nnx.Dropout(0.2)}.get(case, nnx.Tanh)
     width = 2000 if case == "large" else 5
@@ -204,4 +267,5 @@ def test_what_it_does_not_know_is_trained_step_by_step(loops: list[bool], case: 
     if case == "steps":
         assert options["callbacks"][0].last == 30
     elif case not in ("weights", "augment"):
-        assert loops == [False, False]
+        assert loops
+        assert not any(loops)

@@ -98,6 +98,38 @@ def test_nan_passes_through_a_shared_layer(compiled: Backend, dtype: np.dtype) -
     assert np.isfinite(np.delete(y, 7, axis=0)).all()
 
 
+@pytest.mark.parametrize("view", [lambda v: v[None], lambda v: np.expand_dims(v, 0)])
+def test_a_row_that_states_no_distance_to_the_next(compiled: Backend, dtype: np.dtype, view) -> None:
+    """NumPy calls such a view contiguous; a BLAS refuses a distance of 0."""
+    W, b, row = np.ones((600, 600), dtype), np.zeros(600, dtype), view(np.ones(600, dtype))
+    y = compiled.dense_forward(row, W, b, np.empty((1, 600), dtype), "relu")
+    np.testing.assert_array_equal(y, 600.0)
+    dW, db, dx = np.empty_like(W), np.empty_like(b), np.empty((1, 600), dtype)
+    compiled.dense_backward(view(np.ones(600, dtype)), row, W, dW, db, dx)
+    for gradient, expected in ((dW, 1.0), (db, 1.0), (dx, 600.0)):
+        np.testing.assert_array_equal(gradient, expected)
+
+
+@pytest.mark.parametrize("other", ["float32", "float64", "int32"])
+def test_gradients_of_another_type_or_that_cannot_be_written(dtype: np.dtype, other: str) -> None:
+    dy = np.random.default_rng(0).integers(-3, 4, (64, 90)).astype(other)
+    dy.flags.writeable = False
+    gradients = []
+    for device in ("numba", "numpy"):
+        net = nnx.Network([nnx.Dense(100, 90)], device=device, dtype=dtype, seed=0)
+        net.forward(np.ones((64, 100), dtype), training=True)
+        net.backward(dy)
+        gradients.append(net.layers[0].dblock.copy())
+    np.testing.assert_allclose(*gradients, rtol=1e-5)
+
+
+def test_small_losses_are_not_lost(compiled: Backend) -> None:
+    z, y = np.full((64, 784), 20.0, np.float32), np.ones((64, 784), np.float32)
+    value = np.zeros(1, np.float32)
+    compiled.loss("binary_cross_entropy_from_logits", y, z, value, np.empty_like(z), 1.0 / 784)
+    assert value[0] == pytest.approx(np.log1p(np.exp(-20.0)), rel=1e-5)
+
+
 def test_gather(compiled: Backend, dtype: np.dtype, rng: np.random.Generator) -> None:
     source, indices = rng.standard_normal((300, 150)), rng.integers(0, 300, 257)
     assert SMALL_ARRAY < 257 * 150
@@ -258,6 +290,7 @@ def without_numba(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.setattr(backends, "_numba", backends._numba.__wrapped__)
+    monkeypatch.setattr(backends, "_cpu", backends._cpu.__wrapped__)
 
 
 def test_asked_for_by_name_its_absence_is_one_line(without_numba: None) -> None:
@@ -283,9 +316,56 @@ def test_a_numpy_that_numba_refuses_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(NumbaBackend, "__init__", refused)
     monkeypatch.setattr(backends, "_numba", backends._numba.__wrapped__)
+    monkeypatch.setattr(backends, "_cpu", backends._cpu.__wrapped__)
     with pytest.raises(DeviceError, match=r"needs NumPy 2\.3 or less\. Got NumPy 9\.9"):
         resolve("numba")
     assert resolve("cpu").name == "numpy"
+
+
+CACHED = """
+import nnx, numpy as np
+network = nnx.Network([nnx.Dense(3, 4), nnx.Dense(1)], device="numba", seed=0)
+print(network.predict(np.ones((2, 3)))[0, 0])
+"""
+
+
+def test_a_damaged_cache_is_no_worse_than_none(tmp_path: Path) -> None:
+    def run() -> str:
+        done = subprocess.run([sys.executable, "-c", CACHED], capture_output=True, text=True, check=False,
+                              env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)})  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = run()
+    files = [path for path in tmp_path.rglob("*") if path.suffix in (".nbi", ".nbc")]
+    assert files
+    for path in files:
+        path.write_bytes(b"")
+    assert run() == first
+    for path in files:
+        path.write_bytes(b"not what it was")
+    assert run() == first
+
+
+def test_without_compilation_the_cpu_is_numpy() -> None:
+    code = "from nnx.backends import resolve; print(resolve('cpu').name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={**os.environ, "NUMBA_DISABLE_JIT": "1"})  # fmt: skip
+    assert done.stdout.strip() == "numpy"
+
+
+def test_numpy_asked_for_by_name_loads_no_numba() -> None:
+    code = (
+        "import sys, nnx, numpy as np\n"
+        "n = nnx.Network([nnx.Dense(2, 1)], device='numpy'); x = np.ones((4, 2), 'f')\n"
+        "nnx.MeanSquaredError()(x[:, :1], n.forward(x)); assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_pickled_network_asks_for_a_cpu_and_not_for_numba() -> None:
+    for asked, kept in (("cpu", "cpu"), ("numba", "cpu"), ("numpy", "numpy")):
+        assert nnx.Network([nnx.Dense(2, 1)], device=asked).__getstate__()["device"] == kept
 
 
 def test_without_a_folder_to_cache_in_kernels_are_compiled_all_the_same(

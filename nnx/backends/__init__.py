@@ -205,13 +205,16 @@ def _numba() -> NumbaBackend:
 
     try:
         return NumbaBackend()
-    except ModuleNotFoundError as error:
-        raise DeviceError(f"Numba is not installed: run {INSTALL_NUMBA}, or choose device numpy") from error
     except Exception as error:  # Numba refuses a NumPy that is newer than it, and an unknown threading layer
+        if isinstance(error, ModuleNotFoundError) and error.name == "numba":
+            raise DeviceError(
+                f"Numba is not installed: run {INSTALL_NUMBA}, or choose device numpy"
+            ) from error
         reason = " ".join(str(error).split())
         raise DeviceError(f"Numba cannot run here ({reason}): choose device numpy") from error
 
 
+@functools.cache
 def _cpu() -> Backend:
     """Compiled kernels where Numba is installed and works, else NumPy."""
     if importlib.util.find_spec("numba") is None:
@@ -221,6 +224,11 @@ def _cpu() -> Backend:
     except DeviceError as error:
         logger.info("device cpu: using NumPy, because %s", error)
         return _numpy()
+
+
+def host() -> Backend:
+    """The backend for arrays on the host whose network is not known: compiled kernels where one uses them."""
+    return _numba() if _numba.cache_info().currsize else _numpy()
 
 
 def _cupy_module() -> Any:

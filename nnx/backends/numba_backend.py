@@ -54,6 +54,9 @@ class NumbaBackend(NumpyBackend):
         load_tbb()
         import numba
 
+        if numba.config.DISABLE_JIT:
+            raise ImportError("NUMBA_DISABLE_JIT is set")
+
         from nnx.backends import numba_kernels
 
         self.kernels: Any = numba_kernels
@@ -73,7 +76,9 @@ class NumbaBackend(NumpyBackend):
         text = f"Numba {self.versions()['numba']}, "
         if self.blas is not None:
             return f"{text}{self.threads} threads (TBB), OpenBLAS kernels for {self.blas.core}"
-        return f"{text}kernels on one thread, products by NumPy; for more: pip install tbb {blas.PACKAGE}"
+        if self.layer != "tbb":
+            text += f"threading layer {self.layer}, "
+        return f"{text}kernels on one thread, products by NumPy (more threads need tbb and {blas.PACKAGE})"
 
     def small_loop(self) -> Any:
         """See `nnx.backends.numba_loop`; benchmarks/small.py."""
@@ -88,7 +93,7 @@ class NumbaBackend(NumpyBackend):
 
     def gather(self, source: Array, indices: Array, out: Array) -> Array:
         """Rows copied by all threads; benchmarks/operations.py, gather."""
-        if self.threads == 1 or out.size < SMALL_ARRAY or out.ndim != 2 or not _contiguous(source, out):
+        if self.threads == 1 or out.size < SMALL_ARRAY or out.ndim != 2 or not _usual(out, source):
             return super().gather(source, indices, out)
         self.kernels.team_gather(source, indices, out, self._parts(len(out)))
         return out
@@ -99,7 +104,7 @@ class NumbaBackend(NumpyBackend):
         self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
     ) -> Array:
         """Product, bias and activation of a part's rows on one core; benchmarks/operations.py."""
-        if not _contiguous(x, W, y):
+        if not _usual(W, x, y):
             return super().dense_forward(x, W, b, y, kind, alpha)
         fused = FORWARD[y.itemsize].get(kind, 0)
         if self.blas is not None and len(x) * W.size > SMALL_PRODUCT:
@@ -127,7 +132,7 @@ class NumbaBackend(NumpyBackend):
         dz: Array | None = None,
     ) -> Array:
         """The activation's gradient, db and dx of a part's rows on one core; benchmarks/operations.py."""
-        if not _contiguous(dy, x, W, dW, dx, y, dz):
+        if not _usual(W, dy, x, dW, dx, y, dz):
             return super().dense_backward(dy, x, W, dW, db, dx, kind, alpha, y, dz)
         fused = BACKWARD.get(kind, 0)
         if not fused:  # then dz is all there is to read
@@ -166,8 +171,7 @@ class NumbaBackend(NumpyBackend):
             or dy is None
             or weights is not None
             or y_true.shape != y_pred.shape
-            or y_true.dtype != y_pred.dtype
-            or not _contiguous(y_true, y_pred, dy)
+            or not _usual(y_pred, y_true, dy)
         ):
             super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
             return
@@ -252,7 +256,7 @@ class NumbaBackend(NumpyBackend):
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
         """As `NumpyBackend.clip_by_norm`, the squares by the kernel: NumPy's BLAS is not entered."""
         norm = math.sqrt(sum(self._sum_of_squares(g) for g in gradients))
-        if not math.isfinite(norm) or norm == 0.0:
+        if not math.isfinite(norm):
             super().clip_by_norm(gradients, limit)
         elif norm > limit:
             for g in gradients:
@@ -268,8 +272,10 @@ class NumbaBackend(NumpyBackend):
         return fault
 
 
-def _contiguous(*arrays: Array | None) -> bool:
-    return all(array is None or array.flags.c_contiguous for array in arrays)
+def _usual(like: Array, *others: Array | None) -> bool:
+    """Whether arrays are contiguous, writeable and of one type: what kernels are compiled for."""
+    dtype = like.dtype
+    return like.flags.carray and all(a is None or (a.flags.carray and a.dtype == dtype) for a in others)
 
 
 def load_tbb() -> None:

@@ -12,6 +12,7 @@ reassociated, and NaN passes through every comparison (``x if not x <= 0 else 0`
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -36,11 +37,35 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         chosen = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}} | options
         chosen["no_cfunc_wrapper"] = True  # for C, which nobody calls these from
         try:
-            return numba.njit(cache=True, **chosen)(function)
+            dispatcher = numba.njit(cache=True, **chosen)(function)
         except RuntimeError:  # no folder to cache in: neither beside this file nor the user's own
             return numba.njit(**chosen)(function)
+        dispatcher._cache = _Cache(dispatcher._cache)
+        return dispatcher
 
     return decorate
+
+
+class _Cache:
+    """Numba's cache of compiled code; a damaged file or a full disk makes it none, and nothing worse."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, *arguments: Any) -> Any:
+        """The code for a signature, or None: it is then compiled."""
+        try:
+            return self._cache.load_overload(*arguments)
+        except Exception:  # whatever a file that is cut short or no longer Numba's can bring about
+            return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        """Keep the code where that can be done."""
+        with contextlib.suppress(Exception):
+            self._cache.save_overload(*arguments)
 
 
 part = compiled()
@@ -86,6 +111,12 @@ def _cblas_gemm(
 
 
 @inner
+def _distance(a: Array, size: int) -> Any:
+    """From one row to the next, in numbers; an array of one row may state any, 0 included."""
+    return np.int32(max(a.strides[0] // size, a.shape[1]))
+
+
+@inner
 def product(gemm: int, a: Array, b: Array, c: Array, transpose_a: bool, transpose_b: bool) -> None:
     """c = op(a) op(b) for arrays whose rows are contiguous, at any distance from each other."""
     size = c.itemsize
@@ -96,7 +127,7 @@ def product(gemm: int, a: Array, b: Array, c: Array, transpose_a: bool, transpos
         np.int32(TRANSPOSED if transpose_b else PLAIN),
         (np.int32(c.shape[0]), np.int32(c.shape[1]), np.int32(inner)),
         a.ctypes.data, b.ctypes.data, c.ctypes.data,
-        (np.int32(a.strides[0] // size), np.int32(b.strides[0] // size), np.int32(c.strides[0] // size)),
+        (_distance(a, size), _distance(b, size), _distance(c, size)),
         c,
     )  # fmt: skip
 
@@ -259,7 +290,7 @@ def binary_cross_entropy(y: Array, z: Array, dy: Array, factor: Scalar) -> Scala
                 a = some[j]
                 e = _exp(-abs(a))
                 linear += (a if not a <= f(0.0) else f(0.0)) - targets[j] * a
-                factors *= f(1.0) + e
+                factors *= 1.0 + e  # in float64: in float32 a small e would be lost
                 gradient[j] = ((f(1.0) if a >= f(0.0) else e) / (f(1.0) + e) - targets[j]) * factor
             total += linear + math.log(factors)
     return total

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnx.backends.base import Array
-from nnx.backends.numba_kernels import Scalar, adam, compiled, inner, sgd
+from nnx.backends.numba_kernels import Scalar, compiled, inner
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid")
 LOSSES = (
@@ -68,8 +68,9 @@ def run(
     rates: Array,
     first: int,
     losses: Array,
-) -> int:
-    """Take ``len(losses)`` steps in place; the number of those done, less where one met a fault.
+    done: Array,
+) -> None:
+    """Take ``len(losses)`` steps in place, less where one meets a fault.
 
     Parameters
     ----------
@@ -87,14 +88,14 @@ def run(
         Optimizer steps taken before.
     losses : array of shape (steps,)
         Each step's loss.
+    done : int array of shape (1,)
+        How many steps were taken: right also where an interrupt arrives on the way back.
     """
     m, v = slots or (gradients, gradients)
-    return int(
-        _run(
-            program.widths, program.offsets, program.kinds, program.alphas, program.loss, program.optimizer,
-            program.scale, program.constants, values, gradients, m, v, x, y, orders, batch, rates, first,
-            losses,
-        )
+    _run(
+        program.widths, program.offsets, program.kinds, program.alphas, program.loss, program.optimizer,
+        program.scale, program.constants, values, gradients, m, v, x, y, orders, batch, rates, first, losses,
+        done,
     )  # fmt: skip
 
 
@@ -102,8 +103,8 @@ def run(
 def _run(
     widths: Array, offsets: Array, kinds: Array, alphas: Array, loss: int, optimizer: int, scale: float,
     constants: tuple[float, ...], values: Array, gradients: Array, m: Array, v: Array, x: Array, y: Array,
-    orders: Array, batch: int, rates: Array, first: int, losses: Array,
-) -> int:  # fmt: skip
+    orders: Array, batch: int, rates: Array, first: int, losses: Array, done: Array,
+) -> None:  # fmt: skip
     layers = kinds.size
     outputs = np.empty((layers + 1, batch * widths.max()), values.dtype)
     deltas = np.empty((2, batch * widths.max()), values.dtype)
@@ -130,20 +131,20 @@ def _run(
                     kinds[layer], number(alphas[layer]), layer > 0,
                 )  # fmt: skip
             if not (math.isfinite(losses[step]) and _finite(gradients)):
-                return step
+                return
             taken = first + step + 1
             rate = rates[step]
             shrink = number(1.0 - rate * decay)
             if optimizer == 0:
-                sgd(values, gradients, number(rate), shrink, number(l2))
+                _sgd(values, gradients, number(rate), shrink, number(l2))
             else:
                 corrected = rate * math.sqrt(1.0 - beta2**taken) / (1.0 - beta1**taken)
-                adam(
+                _adam(
                     values, gradients, m, v, number(corrected), number(1.0 - beta1), number(1.0 - beta2),
                     number(epsilon), shrink, number(l2),
                 )  # fmt: skip
             step += 1
-    return step
+            done[0] = step
 
 
 @inner
@@ -251,3 +252,25 @@ def _finite(gradients: Array) -> bool:
         if not math.isfinite(value):
             return False
     return True
+
+
+# The updates stand in `numba_kernels` too. They are written again because Numba keeps compiled code by the
+# file of the function that was called: it would not notice that a file it only calls into has changed.
+
+
+@inner
+def _sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar) -> None:
+    for i in range(w.size):
+        w[i] = w[i] * shrink - rate * (g[i] + l2 * w[i])
+
+
+@inner
+def _adam(
+    w: Array, g: Array, m: Array, v: Array, rate: Scalar, c1: Scalar, c2: Scalar, epsilon: Scalar,
+    shrink: Scalar, l2: Scalar,
+) -> None:  # fmt: skip
+    for i in range(w.size):
+        gradient = g[i] + l2 * w[i]
+        m[i] += c1 * (gradient - m[i])
+        v[i] += c2 * (gradient * gradient - v[i])
+        w[i] = w[i] * shrink - rate * m[i] / (math.sqrt(v[i]) + epsilon)

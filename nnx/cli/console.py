@@ -138,7 +138,7 @@ class _Bar(Callback):
             self.bar.remove_task(task)
         self.bar.start()
         self.task = self.bar.add_task(self.label, total=run.epochs, values="")
-        self.every = max(1, run.epochs // 1000)
+        self.every = self.told_every = max(1, run.epochs // 1000)
 
     def on_epoch_end(self, run: Run) -> None:
         """Move it."""
