@@ -29,6 +29,9 @@ PREDICT_ROWS = 1024
 def build(store: Store, job: Job) -> tuple[Any, int | None]:
     """The compiled model with the job's weights, and how many of its layers encode."""
     keras.config.set_floatx(job["dtype"])
+    # The policy is made from floatx at the first model and then kept: without this line a float32 job that
+    # follows a float64 one would still compute in float64.
+    keras.config.set_dtype_policy(job["dtype"])
     layers: list[Any] = []
     code = None
     for position, layer in enumerate(job["network"]["layers"]):
