@@ -76,6 +76,16 @@ class TestWorkers:
             for what in ("losses", "predictions", *(("codes", "test_codes") if name == "deep" else ())):
                 np.testing.assert_allclose(found[side][what], found["nnx"][what], rtol=1e-6, atol=1e-9)
 
+    @pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float64")])
+    def test_each_side_computes_in_the_type_that_a_job_names(
+        self, started: dict[str, Worker], known: dict[str, Problem], dtypes: tuple[str, str]
+    ) -> None:
+        # whatever the job before it named: a framework's own default type may outlive a model
+        for dtype in dtypes:
+            found = in_turn(started, known["deep"].training(2, dtype))
+            computed = {side: str(found[side]["predictions"].dtype) for side in SIDES}
+            assert computed == dict.fromkeys(SIDES, dtype)
+
     def test_a_wrong_learning_rate_on_one_side_is_seen(
         self, started: dict[str, Worker], known: dict[str, Problem]
     ) -> None:
