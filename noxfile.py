@@ -32,6 +32,13 @@ def quick(session: nox.Session) -> None:
 
 
 @nox.session
+def ladder(session: nox.Session) -> None:
+    """What can be shown of the GPU without one: on CuPy's real wheel, then on the stand-in (docs/gpu.md)."""
+    session.install("-e", ".", *PROJECT["dependency-groups"]["ladder"])
+    session.run("pytest", "-n", "2", "-m", "ladder", "tests/ladder", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style and format."""
     session.install(*PROJECT["dependency-groups"]["lint"])
