@@ -13,7 +13,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2024.10"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["tests", "lint", "types"]
+nox.options.sessions = ["tests", "lint", "types", "site"]
 
 
 @nox.session(python=PYTHONS)
@@ -51,3 +51,12 @@ def types(session: nox.Session) -> None:
     """Types, strictly."""
     session.install("-e", ".", *PROJECT["dependency-groups"]["lint"])
     session.run("mypy")
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """The documentation site, built into site/ with warnings as errors, and its tests."""
+    groups = PROJECT["dependency-groups"]
+    session.install("-e", ".", "pytest", *groups["site"])
+    session.run("zensical", "build", "--clean", "--strict")
+    session.run("pytest", "tests/test_site.py")

@@ -2,76 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-import nnx
-
-ROOT = Path(nnx.__file__).parent
-
-# From the bottom up; a room may import itself and every room of a line above its own.
-ORDER = [
-    {"errors"},
-    {"files"},
-    {"backends"},
-    {"parameters", "initializers", "schedules"},
-    {"layers", "losses", "optimizers"},
-    {"callbacks", "metrics", "checkpoints", "distributed", "samples", "compiled_loop"},
-    {"training"},
-    {"network"},
-    {"nnx"},  # the face: the public names of all the rooms above
-    {"gradcheck", "estimators", "interop"},
-    {"datasets"},
-    {"experiments"},
-    {"reports"},
-    {"cli"},
-    {"__main__"},
-]
-RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+import rooms
+from rooms import RANK, ROOT, imported, modules, room_imported, room_of
 
 FORBIDDEN_IN_THE_MIDDLE = {"numpy", "cupy", "cupyx", "scipy", "numba"}
 HEAVY = {
     "cupy", "sklearn", "scipy", "keras", "tensorflow", "matplotlib", "numba", "rich", "pooch", "click",
     "safetensors", "requests", "pandas",
 }  # fmt: skip
-
-
-def modules() -> list[Path]:
-    return sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
-
-
-def room_of(path: Path) -> str:
-    first = path.relative_to(ROOT).parts[0]
-    return first.removesuffix(".py")
-
-
-def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, absolute dotted name) of every import in a file, wherever it stands."""
-    package = ("nnx", *path.relative_to(ROOT).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (base, node.module) if part)
-            for alias in node.names:
-                yield node.lineno, f"{module}.{alias.name}"
-
-
-def room_imported(name: str) -> str | None:
-    """The room that a dotted name leads into; the face for public names; None outside nnx."""
-    parts = name.split(".")
-    if parts[0] != "nnx":
-        return None
-    if len(parts) > 1 and ((ROOT / parts[1]).is_dir() or (ROOT / f"{parts[1]}.py").is_file()):
-        return parts[1]
-    return "nnx"
 
 
 def test_every_room_has_its_place_in_the_order():
@@ -116,7 +58,7 @@ def test_the_checks_see_a_wrong_arrow(tmp_path, monkeypatch):
         "import nnx.network\nfrom nnx import cli, Network\nfrom ..network import Network\n"
         "def f():\n    import numpy as np\n    from nnx.cli.run import main\n"
     )
-    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    monkeypatch.setattr(rooms, "ROOT", tmp_path)
     found = {name: room_imported(name) for _, name in imported(path)}
     assert found == {
         "nnx.network": "network", "nnx.cli": "cli", "nnx.Network": "nnx", "nnx.network.Network": "network",

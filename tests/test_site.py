@@ -1,0 +1,103 @@
+"""The documentation site: whole, in step with the code, and readable without a network."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import nnx
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+REFERENCE = re.compile(r"^::: nnx\.(\S+)$", re.MULTILINE)
+FETCHED = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//[^>]*>""")
+
+
+def navigation(entries: list[dict[str, object]]) -> list[str]:
+    """The pages of the site's navigation, in order."""
+    found = []
+    for entry in entries:
+        for target in entry.values():
+            found += [target] if isinstance(target, str) else navigation(target)
+    return found
+
+
+def configured() -> list[str]:
+    return navigation(tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"])
+
+
+def test_every_page_is_in_the_navigation_once():
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert Counter(configured()) == dict.fromkeys(pages, 1)
+
+
+def test_every_public_name_is_in_the_reference_once():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    assert Counter(REFERENCE.findall(text)) == dict.fromkeys(nnx.__all__, 1)
+
+
+def test_the_drawing_of_the_rooms_is_that_of_the_code(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    import draw_rooms
+
+    root = ElementTree.parse(draw_rooms.DRAWING).getroot()
+    told = root.find(".//{http://purl.org/dc/elements/1.1/}description")
+    drawn, there = json.loads(told.text), json.loads(draw_rooms.description(draw_rooms.arrows()))
+    assert drawn == there, "run python docs/draw_rooms.py"
+
+
+def build(place: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site of a folder, warnings being errors."""
+    return subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--clean", "--strict"],
+        cwd=place, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built with warnings as errors."""
+    for library in ("zensical", "mkdocstrings"):
+        if find_spec(library) is None:
+            pytest.skip(f"{library} is not installed: nox -s site builds the site and runs this")
+    place = tmp_path_factory.mktemp("site")
+    shutil.copy(ROOT / "zensical.toml", place)
+    for folder in ("docs", "nnx"):
+        shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    done = build(place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place / "site"
+
+
+def test_every_page_is_built(site: Path):
+    for page in configured():
+        assert (site / page).with_suffix(".html").is_file(), page
+
+
+def test_every_public_name_has_an_entry_with_its_docstring(site: Path):
+    built = "".join(path.read_text(encoding="utf-8") for path in (site / "reference").glob("*.html"))
+    for name in nnx.__all__:
+        assert f'id="nnx.{name}"' in built, name
+
+
+def test_no_page_fetches_anything(site: Path):
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert not FETCHED.findall(text), path.name
+        assert "mermaid" not in text, f"{path.name}: the theme would fetch a script to draw it"
+
+
+def test_a_broken_link_breaks_the_build(site: Path):  # the last: it spoils the copy
+    page = site.parent / "docs" / "index.md"
+    page.write_text("[nowhere](nowhere.md)\n", encoding="utf-8")
+    assert build(site.parent).returncode != 0
