@@ -13,7 +13,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2024.10"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["tests", "lint", "types", "site"]
+nox.options.sessions = ["tests", "lint", "types", "site", "package"]
 
 
 @nox.session(python=PYTHONS)
@@ -60,3 +60,10 @@ def site(session: nox.Session) -> None:
     session.install("-e", ".", "pytest", *groups["site"])
     session.run("zensical", "build", "--clean", "--strict")
     session.run("pytest", "tests/test_site.py")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The wheel and the source archive: built, checked, and installed on every Python that is found."""
+    session.install("-e", ".", "pytest", "pytest-xdist", *PROJECT["dependency-groups"]["package"])
+    session.run("pytest", "-n", "2", "tests/test_distribution.py", *session.posargs)
