@@ -17,6 +17,7 @@ from nnx.files import replacing
 HostArray = np.ndarray[Any, Any]
 FORMAT = "nnx-network"
 VERSION = 1
+MAX_HEADER = 2**24  # bytes: what a file may say of itself, beside its arrays
 
 
 def write(
@@ -85,21 +86,34 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
     if not path.is_file():
         raise FileFormatError(f"no model file {path}: give a .safetensors file or a run's folder")
     try:
+        _check_header(path)
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise FileFormatError(f"{path} is a safetensors file, but not one of an nnx network")
             if header.get("format_version") != str(VERSION):
+                found = str(header.get("format_version"))[:20]
                 raise FileFormatError(
-                    f"{path} has format version {header.get('format_version')}, this nnx reads {VERSION}: "
-                    "use the nnx that wrote it"
+                    f"{path} has format version {found}, this nnx reads {VERSION}: use the nnx that wrote it"
                 )
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise FileFormatError(f"{path} is not a readable safetensors file: {error}") from error
+    except FileFormatError:
+        raise
+    except (SafetensorError, OSError, TypeError, AttributeError, ValueError) as error:
+        # TypeError, AttributeError: a type that NumPy does not have
+        reason = " ".join(str(error).split())
+        raise FileFormatError(f"{path} is not a readable safetensors file: {reason}") from error
     if header.get("crc32") != _checksum(weights, header):
         raise FileFormatError(f"{path} is damaged: its checksum does not match what it holds")
     return weights, header
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a header so long that reading it would take more memory than any network's."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MAX_HEADER:
+        raise FileFormatError(f"{path} is not a readable safetensors file: a header of {length:,} bytes")
 
 
 def _checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:

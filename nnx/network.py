@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from nnx import checkpoints, initializers, training
 from nnx.backends import Array, Backend, resolve
 from nnx.callbacks import Callback, History
-from nnx.errors import ConfigurationError, DataError
+from nnx.errors import ConfigurationError, DataError, FileFormatError
 from nnx.layers import Layer, Plan, from_config, stack
 from nnx.losses import Loss
 from nnx.metrics import Metric
@@ -522,7 +523,12 @@ class Network:
         """
         backend = resolve(device)
         weights, config = checkpoints.read(path)
-        network: Network = checkpoints.fitted(path, lambda: cls.from_config(config, backend), weights)
+
+        def build() -> Network:
+            _check_claim(config, weights)
+            return cls.from_config(config, backend)
+
+        network: Network = checkpoints.fitted(path, build, weights)
         return network
 
     def __getstate__(self) -> dict[str, Any]:
@@ -546,6 +552,19 @@ class Network:
 def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
     """Read a network written by `Network.save`; see `Network.load`."""
     return Network.load(path, device)
+
+
+def _check_claim(config: dict[str, Any], weights: dict[str, HostArray]) -> None:
+    """See that the layers of a file take about as many numbers as it holds, before room is made for them."""
+    layers = stack.expand([from_config(entry["kind"], entry["config"]) for entry in config["layers"]])
+    claimed = 0
+    if config["inputs"] is not None:
+        stack.connect(layers, config["inputs"])
+        shapes = [s for layer in layers for s in (layer.parameter_shapes(), layer.state_shapes())]
+        claimed = sum(math.prod(shape) for named in shapes for shape in named.values())
+    held = sum(value.size for value in weights.values())
+    if claimed > 2 * held + 2**16:  # which of the arrays does not fit is said where the weights are set
+        raise FileFormatError(f"its layers take {claimed:,} numbers, but it holds {held:,}")
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:

@@ -6,7 +6,6 @@ import gzip
 import io
 import struct
 import tracemalloc
-import warnings
 import zipfile
 from pathlib import Path
 
@@ -79,8 +78,8 @@ def test_each_format_is_read(tmp_path: Path, name: str, data: bytes, expected: o
         ("x.npy", npy_bytes(X)[:-1], "the file holds 95"),
         ("x.npy", npy_bytes(X) + b"\0", "the file holds 97"),
         ("x.npy", npy_header("(99999999999, 784)"), "the file holds 0"),
-        ("x.npy", npy_header("(-1, 4)"), "the file holds 0"),
-        ("x.npy", npy_header("(-2, -3)") + bytes(48), "cannot be read"),
+        ("x.npy", npy_header("(-1, 4)"), "a shape of (-1, 4)"),
+        ("x.npy", npy_header("(-2, -3)") + bytes(48), "a shape of (-2, -3)"),
         ("x.npy", npy_header("(3,"), "NumPy header is damaged"),
         ("x.npy", npy_header("(1, 1)", "'nonsense'"), "NumPy header is damaged"),
         ("x.npy", b"\x93NUMPY\x09\0" + npy_bytes(X)[8:], "version (9, 0) is unknown"),
@@ -100,7 +99,7 @@ def test_each_format_is_read(tmp_path: Path, name: str, data: bytes, expected: o
         ("x.npz", npz_bytes(a=X)[:-30], "archive cannot be read"),
         ("x.npz", npz_bytes(x=np.array([[None]])), "x.npz[x]: holds object values"),
         ("x.csv", b"1,2\n3,oops\n", "line 2, column 2: 'oops' is not a number"),
-        ("x.csv", b"a,b\n1,2\n\n3,\n", "line 4, column 2: '' is not a number"),
+        ("x.csv", b"a,b\n1,2\n\n3,\n", "line 4, column 2 (b): '' is not a number: fill it in"),
         ("x.csv", b"1,2\n3\n", "line 2 has 1 columns, the lines above it have 2"),
         ("x.csv", b"a,b\n", "holds no rows of numbers"),
         ("x.csv", b"\xff\xfe1,2", "is not UTF-8 text"),
@@ -168,10 +167,7 @@ def test_damaged_files_give_an_array_or_a_data_error(
         start = start[:at] + added + start[at + removed :]
     scratch.write_bytes(start)
     try:
-        with warnings.catch_warnings():
-            # NumPy warns of headers written by Python 2 and of type names that it will drop.
-            warnings.simplefilter("ignore")
-            found = load_arrays(scratch, max_bytes=10_000)
+        found = load_arrays(scratch, max_bytes=10_000)
     except DataError as error:
         text = str(error)
         assert str(scratch) in text

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from nnx.datasets.base import Array
+from nnx.datasets.opening import reading
 from nnx.errors import DataError
 
 MAX_BYTES = 2**30
@@ -63,14 +64,8 @@ def read_idx(path: str | Path, max_bytes: int = MAX_BYTES) -> Array:
 
 def read_content(path: str | Path, max_bytes: int = MAX_BYTES) -> IdxContent:
     """Read one IDX file as :func:`read_idx` does, keeping the header (for checksums)."""
-    try:
-        with Path(path).open("rb") as file:
-            return parse_idx(file, str(path), max_bytes)
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read ({reason})") from error
+    with reading(path) as file:
+        return parse_idx(file, str(path), max_bytes)
 
 
 def parse_idx(file: BinaryIO, name: str, max_bytes: int = MAX_BYTES) -> IdxContent:

@@ -228,18 +228,19 @@ def _fetch_file(
     if not mirrors:
         raise DatasetUnavailableError(f"NNX_MNIST_MIRRORS names no mirror: unset it, or {_REMEDY}")
 
+    limit = int(np.prod(file.shape)) + _HEADER_ALLOWANCE  # gzip never makes a file noticeably larger
+
     def check(data: bytes) -> None:
         if data[:64].lstrip().startswith(b"<"):
             raise DataError("sent a web page instead of the file")
-        check_content(file, parse_idx(io.BytesIO(data), "sent a wrong file"), "sent a wrong file")
+        check_content(file, parse_idx(io.BytesIO(data), "sent a wrong file", limit), "sent a wrong file")
 
     try:
         return fetch_first(
             f"{file.name}.gz",
             mirrors,
             check,
-            # gzip never makes a file noticeably larger.
-            limit=int(np.prod(file.shape)) + _HEADER_ALLOWANCE,
+            limit=limit,
             timeout=timeout,
             deadline=deadline,
             progress=progress,
