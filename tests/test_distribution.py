@@ -1,4 +1,4 @@
-"""What is published: the wheel and the source archive, built, checked, and installed where nothing else is."""
+"""What is published: the wheel and the source archive, built, checked, installed where nothing else is."""
 
 from __future__ import annotations
 
@@ -96,8 +96,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(archives):
 def test_the_source_archive_holds_what_its_tests_need(archives):
     with tarfile.open(archives[0]) as source:
         names = {name.partition("/")[2] for name in source.getnames()}
-    for needed in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "zensical.toml",
-                   "tests/conftest.py", "docs/index.md", "examples/xor.py", "benchmarks/step.py"):  # fmt: skip
+    for needed in (
+        *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "zensical.toml"),
+        *("tests/conftest.py", "docs/index.md", "examples/xor.py", "benchmarks/step.py"),
+    ):
         assert needed in names, needed
 
 
