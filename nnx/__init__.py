@@ -13,6 +13,7 @@ from nnx.errors import (
     MissingLibraryError,
     NnxError,
     OutputError,
+    RankError,
     TrainingError,
 )
 from nnx.layers import (

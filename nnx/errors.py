@@ -38,6 +38,10 @@ class OutputError(NnxError, OSError):
     """A file or folder that cannot be written."""
 
 
+class RankError(NnxError, RuntimeError):
+    """A process of a distributed job that does not come, or does not fit the others; the text names it."""
+
+
 class GradientError(NnxError, AssertionError):
     """A gradient check that failed; the text names the tensor and both derivatives."""
 

@@ -62,6 +62,8 @@ class Arena:
     ----------
     values, gradients : array of shape (size,)
         Parameters of all layers in order, each aligned to 64 bytes; the padding stays zero.
+    exchange : array of shape (size + a little,)
+        What ranks sum after a step: the gradients, and behind them the step's loss.
     state : array of shape (state_size,)
         What is not trained.
     states : mapping of Optimizer to OptimizerState
@@ -91,7 +93,8 @@ class Arena:
             state_size += sum(self._padded(shape) for shape in layer.state_shapes().values())
         self._offsets.append(size)
         self.values = backend.zeros(size, dtype)
-        self.gradients = backend.zeros(size, dtype)
+        self.exchange = backend.zeros(size + self._pad, dtype)
+        self.gradients = self.exchange[:size]
         self.state = backend.zeros(state_size, dtype)
         self.fault = backend.zeros(1, "int64")
         self._bind()
@@ -120,12 +123,13 @@ class Arena:
             return backend.asarray(self.backend.to_numpy(x))
 
         # everything is there before anything is replaced: a device that is full leaves all as it was
-        moved = [move(x) for x in (self.values, self.gradients, self.state, self.fault)]
+        moved = [move(x) for x in (self.values, self.exchange, self.state, self.fault)]
         slots = {
             optimizer: {name: move(slot) for name, slot in kept.slots.items()}
             for optimizer, kept in self.states.items()
         }
-        self.values, self.gradients, self.state, self.fault = moved
+        self.values, self.exchange, self.state, self.fault = moved
+        self.gradients = self.exchange[: self.values.size]
         for optimizer, kept in self.states.items():
             kept.slots = slots[optimizer]
         self.backend = backend

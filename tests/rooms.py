@@ -15,9 +15,10 @@ ORDER = [
     {"errors"},
     {"files"},
     {"backends"},
+    {"distributed"},
     {"parameters", "initializers", "schedules"},
     {"layers", "losses", "optimizers"},
-    {"callbacks", "metrics", "checkpoints", "distributed", "samples", "compiled_loop"},
+    {"callbacks", "metrics", "checkpoints", "samples", "compiled_loop"},
     {"training"},
     {"network"},
     {"nnx"},  # the face: the public names of all the rooms above

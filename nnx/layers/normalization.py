@@ -6,6 +6,7 @@ from typing import Any
 
 from nnx import initializers
 from nnx.backends import Array
+from nnx.distributed import Part
 from nnx.errors import ConfigurationError
 from nnx.layers.base import Layer
 from nnx.layers.plan import Cache
@@ -92,6 +93,8 @@ class BatchNorm(_Normalization):
         mean, variance = self._moments(cache)
         if self._follows(cache):
             cache.backend.batch_moments(x, mean, variance)
+            if cache.part is not None:
+                self._global_moments(cache, cache.part, mean, variance)
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
@@ -100,10 +103,42 @@ class BatchNorm(_Normalization):
     def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
         """Through the batch's statistics in training; past the running ones otherwise."""
         mean, variance = self._moments(cache)
+        if cache.part is not None and dx is not None and self._follows(cache):
+            self._global_backward(dy, dx, cache, cache.part)
+            return
         cache.backend.batch_norm_backward(
             dy, cache.x, mean, variance, self.gamma, self.dgamma, self.dbeta, dx, self.epsilon,
             constant=not self._follows(cache),
         )  # fmt: skip
+
+    def _global_moments(self, cache: Cache, part: Part, mean: Array, variance: Array) -> None:
+        """From this rank's moments to the global batch's: μ = Σ s μᵣ, σ² = Σ s (σᵣ² + (μᵣ − μ)²).
+
+        s is the rank's share of the rows. No squares are subtracted: Chan, Golub and LeVeque (1983).
+        """
+        assert self.inputs is not None
+        own = cache.room("own mean", (self.inputs,))
+        own[...] = mean
+        mean *= part.share
+        part.communicator.sum(mean, f"the statistics of {self.name}")
+        own -= mean
+        variance += own * own
+        variance *= part.share
+        part.communicator.sum(variance, f"the statistics of {self.name}")
+
+    def _global_backward(self, dy: Array, dx: Array, cache: Cache, part: Part) -> None:
+        """As ever, dβ and dγ in dx being the global batch's; the gradients stay the rank's until all are summed."""
+        assert self.inputs is not None
+        mean, variance = self._moments(cache)
+        cache.backend.batch_norm_backward(
+            dy, cache.x, mean, variance, self.gamma, self.dgamma, self.dbeta, None, self.epsilon
+        )
+        sums = cache.room("sums", (2, self.inputs))
+        sums[0], sums[1] = self.dbeta, self.dgamma
+        part.communicator.sum(sums, f"the gradients of {self.name}")
+        sigma = cache.backend.xp.sqrt(variance + self.epsilon)
+        normalized = (cache.x - mean) / sigma
+        dx[...] = self.gamma / sigma * (dy - (sums[0] + normalized * sums[1]) / part.total)
 
     def config(self) -> dict[str, Any]:
         """Momentum and ε."""

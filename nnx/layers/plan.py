@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnx.backends import Array
 from nnx.backends.activations import ACTIVATIONS
+from nnx.distributed import Part
 from nnx.errors import ConfigurationError, DataError
 from nnx.parameters import Arena
 
@@ -37,6 +38,8 @@ class Cache:
     step, row : int
         Optimizer steps taken, and the position of the batch's first row in the step's global batch:
         with the seed they determine a dropout mask.
+    part : Part or None
+        Where several ranks share the global batch: which of its rows these are.
     seed : int
     kind, alpha
         The activation fused into a `Dense`; ``"identity"`` where there is none.
@@ -44,7 +47,7 @@ class Cache:
         Room for the gradient before that activation.
     """
 
-    __slots__ = ("_plan", "_position", "alpha", "backend", "dx", "dz", "kind", "row", "rows", "seed", "step",
+    __slots__ = ("_plan", "_position", "alpha", "backend", "dx", "dz", "kind", "part", "row", "rows", "seed", "step",
                  "training", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
@@ -56,6 +59,7 @@ class Cache:
         self.seed = plan.arena.seed
         self.step = 0
         self.row = 0
+        self.part: Part | None = None
         self.kind = "identity"
         self.alpha = 0.0
         self.x: Array = None
@@ -168,8 +172,10 @@ class Plan:
 
     # ----------------------------------------------------------------- passes
 
-    def forward(self, x: Array, training: bool = True, row: int = 0) -> Array:
+    def forward(self, x: Array, training: bool = True, part: Part | None = None) -> Array:
         """Run the layers on x of shape (rows, inputs); the result is valid until the next forward pass.
+
+        `part` tells which rows of a global batch they are, where several ranks share one.
 
         Raises
         ------
@@ -190,12 +196,14 @@ class Plan:
                 f"x of shape {tuple(x.shape)} does not fit {first!r}, which takes (rows, {self._inputs})"
             )
         step = self.arena.step
+        row = 0 if part is None else part.start
         with self._hold:
             for layer, cache in steps:
                 cache.x = x
                 cache.training = training
                 cache.step = step
                 cache.row = row
+                cache.part = part
                 layer.forward_into(x, cache.y, cache)
                 x = cache.y
         self._current = steps

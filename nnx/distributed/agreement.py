@@ -1,0 +1,48 @@
+"""What ranks must have in common, compared before they start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+HostArray = np.ndarray[Any, Any]
+
+
+def fingerprint(*arrays: HostArray | None) -> str:
+    """A short hash of arrays on the host: types, shapes, contents."""
+    found = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        if array is None:
+            found.update(b"none")
+            continue
+        found.update(f"{array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return found.hexdigest()
+
+
+def packed(facts: dict[str, Any]) -> str:
+    """Facts as a text, the same for the same facts."""
+    return json.dumps(facts, sort_keys=True, default=repr)
+
+
+def difference(texts: list[str]) -> str:
+    """What is wrong with the ranks' facts, in one line; empty where all are the same."""
+    facts = [json.loads(text) for text in texts]
+    for name in sorted(set().union(*facts), key=list(facts[0]).index if facts else None):
+        values = [json.dumps(known.get(name)) for known in facts]
+        usual = Counter(values).most_common(1)[0][0]  # the first of those that are as common: rank 0's
+        odd = [rank for rank, value in enumerate(values) if value != usual]
+        if odd:
+            ranks = ("rank " if len(odd) == 1 else "ranks ") + ", ".join(map(str, odd[:8]))
+            more = f" and {len(odd) - 8} more" if len(odd) > 8 else ""
+            shown = f"{_short(values[odd[0]])} instead of {_short(usual)}"
+            return f"{ranks}{more} of {len(texts)} differ in {name}: {shown}"
+    return ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:97]}…"

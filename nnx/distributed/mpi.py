@@ -1,0 +1,136 @@
+"""Ranks that meet by MPI."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nnx.backends import Array, Backend
+from nnx.distributed import Communicator, agreement
+from nnx.distributed.roll_call import RollCall
+from nnx.errors import MissingLibraryError, RankError
+
+AWAKE = 0.002  # seconds: a wait that is shorter costs no sleep
+NAP = 0.0005
+TURN = 0.25  # seconds between the ranks that tell of a failure, and no more than 8 of them
+
+
+class MpiCommunicator(Communicator):
+    """A rank of an MPI job.
+
+    Nothing here blocks: an exchange is started, and asked for until it is done, because a blocking one never
+    returns where a rank is gone. `RollCall` then finds out which.
+
+    Raises
+    ------
+    MissingLibraryError
+        If mpi4py or an MPI library is not installed.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as error:
+            raise MissingLibraryError(
+                f"MPI cannot be used ({error}): pip install 'nnx-arrays[mpi]', and an MPI library: the "
+                "machine's own, or pip install mpich"
+            ) from error
+        self._mpi: Any = MPI
+        self._world: Any = MPI.COMM_WORLD.Dup()
+        self.rank, self.size = self._world.Get_rank(), self._world.Get_size()
+        self.local_rank = self._world.Split_type(MPI.COMM_TYPE_SHARED).Get_rank()
+        self.timeout = timeout
+        self._roll = RollCall(MPI, self._world.Dup())
+        self._staging: dict[tuple[int, str], Any] = {}
+
+    def sum(self, x: Array, what: str = "the exchange") -> Array:
+        """See `Communicator.sum`; what lies on a GPU goes by way of pinned memory."""
+        if isinstance(x, np.ndarray):
+            return self._sum(x, what)
+        from cupy import cuda
+
+        stream = cuda.get_current_stream()
+        if os.environ.get("NNX_CUDA_AWARE_MPI") == "1":
+            stream.synchronize()  # MPI reads the memory itself and knows nothing of what is queued
+            return self._sum(x, what)
+        staged = self._staged(x.size, x.dtype)
+        x.get(out=staged.reshape(x.shape), blocking=True)
+        self._sum(staged, what)
+        x.set(staged.reshape(x.shape))
+        stream.synchronize()  # the next exchange writes into the same room
+        return x
+
+    def _staged(self, size: int, dtype: Any) -> Any:
+        key = (size, str(dtype))
+        if key not in self._staging:
+            import cupyx
+
+            self._staging[key] = cupyx.empty_pinned(size, dtype)
+        return self._staging[key]
+
+    def _sum(self, x: Array, what: str) -> Array:
+        if self.size > 1:
+            self._finish(self._world.Iallreduce(self._mpi.IN_PLACE, x), what)
+        return x
+
+    def gather(self, value: str, what: str = "the exchange") -> list[str]:
+        """See `Communicator.gather`."""
+        own = np.frombuffer(value.encode(), np.uint8)
+        sizes = np.zeros(self.size, np.int64)
+        sizes[self.rank] = own.size
+        self._sum(sizes, what)
+        everything = np.empty(int(sizes.sum()), np.uint8)
+        self._finish(self._world.Iallgatherv(own, (everything, sizes)), what)
+        return [part.tobytes().decode() for part in np.split(everything, np.cumsum(sizes)[:-1])]
+
+    def agree(self, facts: dict[str, Any]) -> None:
+        """See `Communicator.agree`."""
+        wrong = agreement.difference(self.gather(agreement.packed(facts), "the comparison before the start"))
+        if wrong:
+            raise RankError(f"{wrong}: start all ranks with the same data, options and versions")
+
+    def place(self, device: str | Backend | None) -> str | Backend | None:
+        """See `Communicator.place`."""
+        if device != "gpu" or self.size == 1:
+            return device
+        from nnx.backends.cupy_devices import device_count
+
+        return f"gpu:{self.local_rank % max(device_count(), 1)}"
+
+    def abort(self, status: int = 1) -> None:
+        """See `Communicator.abort`."""
+        self._world.Abort(status)
+
+    def take_turn(self) -> None:
+        """See `Communicator.take_turn`."""
+        time.sleep(TURN * min(self.rank, 8))
+
+    def _finish(self, request: Any, what: str) -> None:
+        self._wait(request.Test, what)
+
+    def _wait(self, done: Callable[[], bool], what: str) -> None:
+        """Ask until it is done; where that takes too long, say who is missing."""
+        began = time.monotonic()
+        with self._roll.meeting(self.timeout) as meeting:
+            try:
+                while not done():
+                    waited = time.monotonic() - began
+                    if waited < AWAKE:
+                        os.sched_yield()  # there may be more ranks than cores
+                        continue
+                    time.sleep(NAP)
+                    meeting.attend(waited)
+                    if meeting.over:
+                        break
+                else:
+                    return
+            except self._mpi.Exception as error:  # the library has noticed it first
+                raise RankError(f"{what} failed: {error}; the job ends") from error
+        raise RankError(
+            f"{meeting.missing()} {what} within {self.timeout:g} s: stopped, cut off or far behind; the job "
+            "ends, what was saved before is whole"
+        )
