@@ -105,9 +105,12 @@ class Callback:
     told_every : int
         `on_epoch_end` may be left out after epochs that are no multiple of it, and not the last. Small
         networks are then trained for so many epochs in one piece.
+    every_rank : bool
+        False where only the first rank of a distributed job is to have it, because it writes or prints.
     """
 
     told_every: int = 1
+    every_rank: bool = True
 
     def on_train_begin(self, run: Run) -> None:
         """Before the first epoch."""
@@ -219,6 +222,8 @@ class BestCheckpoint(_Monitor):
         As for `EarlyStopping`.
     """
 
+    every_rank = False
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -238,6 +243,8 @@ class BestCheckpoint(_Monitor):
 class CSVLog(Callback):
     """Write the history to a CSV file after every epoch."""
 
+    every_rank = False
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
@@ -256,6 +263,8 @@ class Progress(Callback):
     every : int
         Epochs between lines; the last is always written.
     """
+
+    every_rank = False
 
     def __init__(self, write: Callable[[str], Any] = print, every: int = 1) -> None:
         if every < 1:

@@ -14,6 +14,7 @@ import numpy as np
 from nnx import checkpoints, initializers, training
 from nnx.backends import Array, Backend, resolve
 from nnx.callbacks import Callback, History
+from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, FileFormatError
 from nnx.layers import Layer, Plan, from_config, stack
 from nnx.losses import Loss
@@ -316,6 +317,7 @@ class Network:
         shuffle: bool = True,
         sample_weight: Any = None,
         augment: Augmentation | None = None,
+        communicator: Communicator = ALONE,
     ) -> History:
         """Train on host data.
 
@@ -343,6 +345,9 @@ class Network:
             shapes out, the generator derived from the seed, the epoch and the batch. Where ``y is x``
             above, it is here too: return the changed rows twice to reconstruct them, or (changed,
             unchanged) for a denoising autoencoder. Validation data is left as it is.
+        communicator : Communicator
+            What `nnx.distributed.connect` returns: the ranks of its job train together, each with its rows
+            of every batch. All call `fit` with the same arguments; `batch_size` is that of all together.
 
         Returns
         -------
@@ -356,11 +361,13 @@ class Network:
             If an option makes no sense.
         TrainingError
             If a loss or gradient is not finite; the parameters are then as before that batch.
+        RankError
+            If a rank does not come, or was given other data or options than the others.
         """
         return training.fit(
             self, x, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation=validation, metrics=metrics, callbacks=callbacks, shuffle=shuffle,
-            sample_weight=sample_weight, augment=augment,
+            sample_weight=sample_weight, augment=augment, communicator=communicator,
         )  # fmt: skip
 
     def evaluate(

@@ -144,9 +144,10 @@ class Batches:
         self.weights = None if samples.weights is None else backend.asarray(samples.weights)
         self._room: dict[int, tuple[Array, Array, Array | None]] = {}
         if augment is not None or rows < len(samples):
-            self._reserve(rows, len(samples) % rows)
+            self._reserve(rows)
+        self._rows = rows
 
-    def _reserve(self, rows: int, ragged: int) -> None:
+    def _reserve(self, rows: int) -> None:
         def room(source: Array) -> Array:
             return self.backend.empty((rows, *source.shape[1:]), source.dtype)
 
@@ -154,16 +155,19 @@ class Batches:
         y = x if self.y is self.x and self.augment is None else room(self.y)
         weights = None if self.weights is None else room(self.weights)
         self._room[rows] = (x, y, weights)
-        if ragged:
-            self._room[ragged] = (
-                x[:ragged],
-                x[:ragged] if y is x else y[:ragged],
-                None if weights is None else weights[:ragged],
-            )
+
+    def _smaller(self, rows: int) -> tuple[Array, Array, Array | None]:
+        """Room for a batch of fewer rows: the first of the whole."""
+        x, y, weights = self._room[self._rows]
+        first = x[:rows]
+        room = (first, first if y is x else y[:rows], None if weights is None else weights[:rows])
+        self._room[rows] = room
+        return room
 
     def take(self, indices: Array, generator: Any) -> tuple[Array, Array, Array | None]:
         """The rows of a batch; with augmentation `indices` lie on the host and `generator` draws."""
-        x, y, weights = self._room[indices.shape[0]]
+        rows = indices.shape[0]
+        x, y, weights = self._room.get(rows) or self._smaller(rows)
         if self.augment is not None:
             self._draw(indices, generator, x, y)
         else:

@@ -5,6 +5,7 @@ A network is known here by the calls made on it (`plan`, `arena`, `predict`, …
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,8 @@ import numpy as np
 from nnx import compiled_loop, initializers
 from nnx.backends import Array, Backend
 from nnx.callbacks import Callback, History, Run
+from nnx.distributed import ALONE, Communicator, Part
+from nnx.distributed.agreement import fingerprint, version
 from nnx.errors import ConfigurationError, TrainingError
 from nnx.layers.plan import Plan
 from nnx.losses import Loss
@@ -39,7 +42,9 @@ class _Loop:
         batch_size: int,
         shuffle: bool,
         augment: Augmentation | None = None,
+        communicator: Communicator = ALONE,
     ) -> None:
+        self.communicator = communicator
         self.network, self.loss, self.optimizer = network, loss, optimizer
         self.kept, _ = optimizer.prepare(network)
         self.arena = network.arena
@@ -50,27 +55,32 @@ class _Loop:
         self.rows = len(samples)
         self.shuffle = shuffle
         check_targets = partial(loss.check_targets, features=network.outputs)
-        self.batches = Batches(self.backend, samples, batch_size, augment, check_targets)
         self.plan: Plan
         self.plan, self.kind = network.training_plan(loss)
         starts = list(range(0, self.rows, batch_size))
         self.bounds = [(start, min(start + batch_size, self.rows)) for start in starts]
+        self.parts = [communicator.part(stop - start) for start, stop in self.bounds]
+        most = batch_size if augment is not None else max(part.stop - part.start for part in self.parts)
+        self.batches = Batches(self.backend, samples, most, augment, check_targets)
         self.losses = self.backend.zeros(len(starts), self.arena.dtype)
         self.slots = [self.losses[i : i + 1] for i in range(len(starts))]
         self.weights = samples.weights
-        self.shares = self._shares(np.arange(self.rows))
+        self.shares, self.own_shares = self._shares(np.arange(self.rows))
         width = network.outputs
         self._dy = {
             rows: self.backend.empty((rows, width), self.arena.dtype)
-            for rows in {stop - start for start, stop in self.bounds}
+            for rows in {part.stop - part.start for part in self.parts}
         }
 
-    def _shares(self, order: HostArray) -> HostArray:
-        """Each batch's share in the epoch's mean loss: by its rows, or by their weights."""
+    def _shares(self, order: HostArray) -> tuple[HostArray, list[float]]:
+        """Each batch's share in the epoch's mean loss, by rows or weights; this rank's in each batch."""
         weights = np.ones(self.rows) if self.weights is None else self.weights[order].astype(np.float64)
         sums = np.add.reduceat(weights, [start for start, _ in self.bounds])
-        shares: HostArray = sums / sums.sum()
-        return shares
+        own = [
+            weights[start + part.start : start + part.start + part.rows].sum()
+            for (start, _), part in zip(self.bounds, self.parts, strict=True)
+        ]
+        return sums / sums.sum(), (own / np.where(sums > 0.0, sums, 1.0)).tolist()
 
     def order(self) -> Array | None:
         """The epoch's rows in order, uploaded once; None where one batch holds all of them as they are."""
@@ -80,25 +90,36 @@ class _Loop:
         if self.shuffle:
             order = epoch_order(self.arena.seed, self.arena.step, self.rows)
             if self.weights is not None:
-                self.shares = self._shares(order)
+                self.shares, self.own_shares = self._shares(order)
         return order if self.batches.augment is not None else self.backend.asarray(order)
 
-    def step(self, x: Array, y: Array, weights: Array | None, slot: Array) -> None:
-        """Forward, loss, backward."""
-        y_pred = self.plan.forward(x, True)
-        dy = self._dy[x.shape[0]]
+    def step(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
+        """Forward, loss, backward; with other ranks, the sum of their losses and gradients."""
+        slot, dy = self.slots[number], self._dy[x.shape[0]]
+        part = None if self.communicator.size == 1 else self.parts[number]
+        y_pred = self.plan.forward(x, True, self.parts[number].start, part)
         self.loss.evaluate(self.backend, y, y_pred, slot, dy, weights, self.kind)
+        if part is None:
+            self.plan.backward(dy)
+            return
+        dy *= self.own_shares[number]  # from this rank's mean to its part of the global one
         self.plan.backward(dy)
+        arena = self.arena
+        behind = arena.exchange[arena.gradients.size :][:1]
+        behind[...] = slot * self.own_shares[number]
+        self.communicator.sum(arena.exchange, f"the gradients of step {arena.step + 1}")
+        slot[...] = behind
 
     def batch(self, order: Array | None, number: int) -> tuple[Array, Array, Array | None]:
         """Inputs, targets and weights of a batch: the same again whenever it is asked for."""
+        (start, stop), part = self.bounds[number], self.parts[number]
         if order is None:
-            return self.batches.x, self.batches.y, self.batches.weights
-        start, stop = self.bounds[number]
-        generator = None
-        if self.batches.augment is not None:
-            generator = initializers.generator(self.arena.seed, "augmentation", self.arena.step)
-        return self.batches.take(order[start:stop], generator)
+            return _rows(self.batches.x, self.batches.y, self.batches.weights, part)
+        if self.batches.augment is None:
+            return self.batches.take(order[start + part.start : start + part.stop], None)
+        # drawn for the whole batch on every rank: so each draws the same whatever their number
+        generator = initializers.generator(self.arena.seed, "augmentation", self.arena.step)
+        return _rows(*self.batches.take(order[start:stop], generator), part)
 
     def epochs(self, run: Run, on_step: Sequence[Callback], most: int) -> None:
         """Train for an epoch, or for up to `most` where a compiled loop can, and record their losses."""
@@ -130,7 +151,7 @@ class _Loop:
 
     def _compiled(self) -> compiled_loop.CompiledLoop | None:
         """The compiled loop, asked for anew each time: a callback may have frozen a layer."""
-        if self.batches.augment is not None or self.weights is not None:
+        if self.batches.augment is not None or self.weights is not None or self.communicator.size > 1:
             return None
         _, ranges = self.optimizer.prepare(self.network)
         rows = self.bounds[0][1]
@@ -156,7 +177,7 @@ class _Loop:
             x, y, weights = self.batch(order, number)
             if backend.immediate and state.size:
                 state[...] = arena.state
-            self.step(x, y, weights, slot)
+            self.step(x, y, weights, number)
             backend.raise_fault(slot, arena.gradients, fault, number + 1)
             if state.size:  # statistics can overflow where neither loss nor gradients do
                 backend.raise_fault(slot, arena.state, fault, number + 1)
@@ -186,8 +207,9 @@ class _Loop:
         """Run the batch again, parameters being as they were, and name the first layer at fault."""
         self.arena.fault[...] = 0
         x, y, weights = self.batch(order, number)
-        self.step(x, y, weights, self.slots[number])
-        where = self._first_fault()
+        self.step(x, y, weights, number)
+        # the rank that meets it in the earliest place is believed: others find its gradients only
+        where = min(self.communicator.gather(self._first_fault())).partition(" ")[2]
         raise TrainingError(
             f"epoch {run.epoch + 1}, batch {number + 1}: the loss is {float(self.losses[number]):g} and "
             f"{where} is not finite; the parameters are as before this batch: lower the learning rate, or "
@@ -195,21 +217,30 @@ class _Loop:
         )
 
     def _first_fault(self) -> str:
+        """Where it was looked for how long, and what was found."""
+        return next(f"{number:06} {where}" for number, where in enumerate(self._faults()) if where)
+
+    def _faults(self) -> Iterator[str]:
         def finite(array: Array) -> bool:
             return bool(np.isfinite(self.backend.to_numpy(array)).all())
 
         for layer, output in self.plan.outputs():
-            if not finite(output):
-                return f"the output of {layer.name}"
+            yield "" if finite(output) else f"the output of {layer.name}"
         for layer, _ in reversed(self.plan.outputs()):
             for name, _, gradient in layer.named_parameters():
-                if not finite(gradient):
-                    return f"the gradient of {layer.name}.{name}"
+                yield "" if finite(gradient) else f"the gradient of {layer.name}.{name}"
         for layer in self.network.layers:
             for name in layer.state_shapes():
-                if not finite(getattr(layer, name)):
-                    return f"{layer.name}.{name}"
-        return "the loss"
+                yield "" if finite(getattr(layer, name)) else f"{layer.name}.{name}"
+        yield "the loss"
+
+
+def _rows(x: Array, y: Array, weights: Array | None, part: Part) -> tuple[Array, Array, Array | None]:
+    """A rank's rows of a whole batch."""
+    if part.stop - part.start == len(x):
+        return x, y, weights
+    own = slice(part.start, part.stop)
+    return x[own], (x if y is x else y)[own], None if weights is None else weights[own]
 
 
 def epoch_order(seed: int, step: int, rows: int) -> HostArray:
@@ -235,6 +266,7 @@ def fit(
     shuffle: bool = True,
     sample_weight: Any = None,
     augment: Augmentation | None = None,
+    communicator: Communicator = ALONE,
 ) -> History:
     """Train a network; see `Network.fit`, which hands itself to this function."""
     if not isinstance(loss, Loss) or not isinstance(optimizer, Optimizer):
@@ -245,6 +277,10 @@ def fit(
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
             raise ConfigurationError(f"{name} must be a positive integer, not {value!r}")
+    if not isinstance(communicator, Communicator):
+        raise ConfigurationError(
+            f"communicator must be what nnx.distributed.connect returns, not {type(communicator).__name__}"
+        )
     samples = check_samples(network, loss, x, y, sample_weight)
     held_out: Samples | None = None
     if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
@@ -259,12 +295,41 @@ def fit(
         raise ConfigurationError(
             f"batch_size={batch_size} is larger than the {len(samples)} rows to train on: give at most that"
         )
+    if batch_size < communicator.size:
+        raise ConfigurationError(
+            f"batch_size={batch_size} is that of all {communicator.size} ranks together, who want a row each"
+        )
     chosen = [get_metric(metric) for metric in metrics]
     if chosen and held_out is None:
         raise ConfigurationError("metrics are taken on validation data: give validation=0.1 or (x, y)")
-    loop = _Loop(network, samples, loss, optimizer, batch_size, shuffle, augment)
+    if communicator.size > 1:
+        options = {
+            "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
+            "epochs": int(epochs), "batch_size": int(batch_size), "shuffle": bool(shuffle),
+            "metrics": [name for name, _ in chosen], "augment": augment is not None,
+        }  # fmt: skip
+        communicator.agree(_facts(network, samples, held_out) | options)
+        if communicator.rank:
+            callbacks = [c for c in callbacks if getattr(c, "every_rank", True)]
+    loop = _Loop(network, samples, loss, optimizer, batch_size, shuffle, augment, communicator)
     run = Run(network, optimizer, History(), epochs, len(loop.bounds))
     return _run(loop, run, callbacks, held_out, chosen)
+
+
+def _facts(network: Any, samples: Samples, held_out: Samples | None) -> dict[str, Any]:
+    """What ranks that train together must have in common."""
+    arena = network.arena
+    to_numpy = arena.backend.to_numpy
+    return {
+        "the version of nnx": version("nnx-arrays"),
+        "the version of NumPy": np.__version__,
+        "backend": arena.backend.name,
+        **network.config(),
+        "the parameters": fingerprint(to_numpy(arena.values), to_numpy(arena.state)),
+        "the steps taken": arena.step,
+        "the training data": fingerprint(samples.x, samples.y, samples.weights),
+        "the validation data": held_out and fingerprint(held_out.x, held_out.y, held_out.weights),
+    }
 
 
 def _run(
@@ -293,10 +358,17 @@ def _run(
             loop.epochs(run, on_step, most)
             history.training_seconds += time.perf_counter() - epoch_began
             if held_out is not None:
-                for name, result in _evaluate(loop.network, held_out, loop.loss, metrics).items():
+                results = _evaluate(loop.network, held_out, loop.loss, metrics, loop.communicator)
+                for name, result in results.items():
                     history.metrics.setdefault(f"val_{name}", []).append(result)
             for callback in callbacks:
                 callback.on_epoch_end(run)
+            if loop.communicator.size > 1:
+                run.stop = next(
+                    filter(None, loop.communicator.gather(run.stop, f"the end of epoch {run.epoch}")), ""
+                )
+                values = fingerprint(loop.backend.to_numpy(loop.arena.values))
+                loop.communicator.agree({f"the parameters after epoch {run.epoch}": values})
     return history
 
 
@@ -321,13 +393,19 @@ def evaluate(
 
 
 def _evaluate(
-    network: Any, samples: Samples, loss: Loss, metrics: list[tuple[str, Metric]]
+    network: Any,
+    samples: Samples,
+    loss: Loss,
+    metrics: list[tuple[str, Metric]],
+    communicator: Communicator = ALONE,
 ) -> dict[str, float]:
-    y_pred = network.predict(samples.x)
+    own = communicator.part(len(samples))
+    y_pred = np.zeros((len(samples), network.outputs), network.dtype)
+    y_pred[own.start : own.stop] = network.predict(samples.x[own.start : own.stop])
     backend: Backend = network.arena.backend
     total, weight = 0.0, 0.0
-    for start in range(0, len(samples), EVALUATION_ROWS):
-        part = slice(start, start + EVALUATION_ROWS)
+    for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
+        part = slice(start, min(start + EVALUATION_ROWS, own.stop))
         weights = None if samples.weights is None else samples.weights[part]
         share = float(len(y_pred[part]) if weights is None else weights.sum())
         if share:
@@ -337,7 +415,11 @@ def _evaluate(
                 None if weights is None else backend.asarray(weights),
             )
             total, weight = total + share * float(value), weight + share
-    results = {"loss": total / weight}
+    totals = communicator.sum(np.array([total, weight]), "the validation")
+    results = {"loss": float(totals[0] / totals[1])}
+    if metrics and communicator.size > 1:
+        y_pred[own.start + own.rows : own.stop] = 0.0  # a row that does not count here
+        communicator.sum(y_pred, "the validation")
     for name, metric in metrics:
         results[name] = float(metric(samples.y, y_pred))
     return results

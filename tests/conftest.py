@@ -20,7 +20,9 @@ import pytest  # noqa: E402
 from nnx.backends import Backend, resolve  # noqa: E402
 from nnx.errors import DeviceError  # noqa: E402
 
-pytest.register_assert_rewrite("contract", "command_line", "devices_here", "figures", "small_networks")
+pytest.register_assert_rewrite(
+    "contract", "command_line", "mpi_jobs", "devices_here", "figures", "small_networks"
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -98,7 +98,7 @@ class Communicator:
         """
 
     def part(self, rows: int) -> Part:
-        """This rank's part of a batch of so many rows: they are dealt in order, as evenly as can be."""
+        """Its part of a batch of so many rows: they are dealt in order, as evenly as can be."""
         start, stop = rows * self.rank // self.size, rows * (self.rank + 1) // self.size
         if start == stop:
             return Part(0, 1, 0, rows, self)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 from typing import Any
 
 import numpy as np
@@ -24,15 +26,23 @@ def fingerprint(*arrays: HostArray | None) -> str:
     return found.hexdigest()
 
 
+def version(distribution: str) -> str:
+    """The version that is installed, if any is."""
+    try:
+        return installed(distribution)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def packed(facts: dict[str, Any]) -> str:
     """Facts as a text, the same for the same facts."""
-    return json.dumps(facts, sort_keys=True, default=repr)
+    return json.dumps(facts, default=repr)
 
 
 def difference(texts: list[str]) -> str:
     """What is wrong with the ranks' facts, in one line; empty where all are the same."""
     facts = [json.loads(text) for text in texts]
-    for name in sorted(set().union(*facts), key=list(facts[0]).index if facts else None):
+    for name in dict.fromkeys(name for known in facts for name in known):
         values = [json.dumps(known.get(name)) for known in facts]
         usual = Counter(values).most_common(1)[0][0]  # the first of those that are as common: rank 0's
         odd = [rank for rank, value in enumerate(values) if value != usual]

@@ -127,7 +127,7 @@ class BatchNorm(_Normalization):
         part.communicator.sum(variance, f"the statistics of {self.name}")
 
     def _global_backward(self, dy: Array, dx: Array, cache: Cache, part: Part) -> None:
-        """As ever, dβ and dγ in dx being the global batch's; the gradients stay the rank's until all are summed."""
+        """With the global batch's dβ and dγ in dx; the gradients stay this rank's until all are summed."""
         assert self.inputs is not None
         mean, variance = self._moments(cache)
         cache.backend.batch_norm_backward(
@@ -136,6 +136,9 @@ class BatchNorm(_Normalization):
         sums = cache.room("sums", (2, self.inputs))
         sums[0], sums[1] = self.dbeta, self.dgamma
         part.communicator.sum(sums, f"the gradients of {self.name}")
+        if part.rows == 0:  # what it computes with does not count, and moves nothing
+            dx[...] = 0.0
+            return
         sigma = cache.backend.xp.sqrt(variance + self.epsilon)
         normalized = (cache.x - mean) / sigma
         dx[...] = self.gamma / sigma * (dy - (sums[0] + normalized * sums[1]) / part.total)

@@ -47,8 +47,8 @@ class Cache:
         Room for the gradient before that activation.
     """
 
-    __slots__ = ("_plan", "_position", "alpha", "backend", "dx", "dz", "kind", "part", "row", "rows", "seed", "step",
-                 "training", "x", "y")  # fmt: skip
+    __slots__ = ("_plan", "_position", "alpha", "backend", "dx", "dz", "kind", "part", "row", "rows", "seed",
+                 "step", "training", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
         self._plan = plan
@@ -172,10 +172,11 @@ class Plan:
 
     # ----------------------------------------------------------------- passes
 
-    def forward(self, x: Array, training: bool = True, part: Part | None = None) -> Array:
+    def forward(self, x: Array, training: bool = True, row: int = 0, part: Part | None = None) -> Array:
         """Run the layers on x of shape (rows, inputs); the result is valid until the next forward pass.
 
-        `part` tells which rows of a global batch they are, where several ranks share one.
+        `row` is the first one's place in the global batch, `part` what else is to be known of that where
+        several ranks share it.
 
         Raises
         ------
@@ -196,7 +197,6 @@ class Plan:
                 f"x of shape {tuple(x.shape)} does not fit {first!r}, which takes (rows, {self._inputs})"
             )
         step = self.arena.step
-        row = 0 if part is None else part.start
         with self._hold:
             for layer, cache in steps:
                 cache.x = x
