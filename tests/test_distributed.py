@@ -15,6 +15,7 @@ from mpi_jobs import JOBS, TIMEOUT, needs_mpi
 
 import nnx
 from nnx.distributed import ALONE, Communicator, agreement
+from nnx.distributed.supervisor import RANKS
 
 CASES = ("plain", "norm+dropout", "labels+weights", "thin+norm", "whole+augment", "stopping")
 
@@ -122,6 +123,53 @@ class TestARankThatFails:
         assert done.returncode != 0
         assert done.stderr.count(text) == 1, done.stderr
         assert not (tmp_path / "epoch").exists()
+
+
+class TestTheCommandLine:
+    pytestmark = needs_mpi
+
+    def start(self, tmp_path: Path, ranks: int, *options: object):
+        command = ("-m", "nnx", "run", "autoencoder", "--distributed", "mpi", "--rank-timeout", 30)
+        every = (*command, "--dataset", "digits", "--dtype", "float64", *options)
+        return mpi_jobs.start(ranks, *every, cwd=tmp_path, NNX_CACHE_DIR=str(tmp_path / "cache"))
+
+    def test_ranks_leave_the_folder_of_one_process(self, tmp_path):
+        for ranks, out in ((1, "one"), (3, "three")):
+            options = ("--preset", "shallow", "--epochs", 3, "--out", out, "--json")
+            stdout, err = self.start(tmp_path, ranks, *options).communicate(timeout=60)
+            assert json.loads(stdout)["artifacts"]["model"] == "model.safetensors"
+            assert err.count("epoch 1/3") == 1
+        one, three = (
+            np.genfromtxt(tmp_path / out / "history.csv", delimiter=",", skip_header=1)
+            for out in ("one", "three")
+        )
+        np.testing.assert_allclose(three, one, rtol=1e-9)
+        stdout, err = self.start(tmp_path, 3, *options).communicate(timeout=60)
+        assert err.count("already holds a result") == 1
+        assert not stdout
+
+    def test_a_killed_rank_is_named(self, tmp_path):
+        process = self.start(tmp_path, 2, "--epochs", 2000, "--out", "killed")
+        read = iter(process.stderr.readline, "")
+        assert any("epoch 100/" in line for line in read)
+        processes = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit()]
+        found = [pid for pid in processes if rank_of(pid) == "1"]
+        os.kill(max(found), signal.SIGKILL)  # the younger of the two: its parent waits for it
+        _, err = process.communicate(timeout=TIMEOUT + 12)
+        assert process.returncode != 0
+        assert err.count("nnx: rank 1 was ended by SIGKILL") == 1
+
+
+def rank_of(pid: int) -> str | None:
+    """The rank that a launcher gave a process of the command line."""
+    try:
+        if b"killed" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return None
+        pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    found = dict(pair.split(b"=", 1) for pair in pairs if b"=" in pair)
+    return next((found[name].decode() for name in map(str.encode, RANKS) if name in found), None)
 
 
 class TestOneProcess:

@@ -17,7 +17,8 @@ from nnx.cli.data import data
 from nnx.cli.devices import devices, gradcheck
 from nnx.cli.options import DEBUG, everywhere
 from nnx.cli.run import run
-from nnx.errors import ConfigurationError, NnxError
+from nnx.distributed import joined
+from nnx.errors import ConfigurationError, NnxError, RankError
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -47,7 +48,10 @@ everywhere(cli, DEBUG)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 failed, 2 wrong usage, 130 and 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(_status(arguments))
+    status = _status(arguments)
+    if status:
+        joined().abort(status)
+    sys.exit(status)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -95,7 +99,8 @@ def _drop_output() -> None:
 def _explained(error: Exception) -> str:
     """One line for an error that ends a command."""
     if isinstance(error, NnxError):
-        return str(error)
+        rank = joined().rank
+        return str(error) if isinstance(error, RankError) or not rank else f"rank {rank}: {error}"
     if isinstance(error, MemoryError):
         return f"out of memory ({error}): choose a smaller --batch-size"
     if isinstance(error, OSError):
@@ -104,6 +109,7 @@ def _explained(error: Exception) -> str:
 
 
 def _show(text: str) -> None:
+    joined().take_turn()
     if os.environ.get("NNX_DEBUG"):
         traceback.print_exc()
     click.echo(f"nnx: {' '.join(text.split())}", err=True)

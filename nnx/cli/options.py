@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from nnx.distributed import KINDS, TIMEOUT
 from nnx.errors import nearest
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -65,6 +66,27 @@ epochs = click.option("--epochs", type=click.IntRange(min=1), metavar="N", help=
 batch_size = click.option(
     "--batch-size", type=click.IntRange(min=1), metavar="N", help="Default: the preset's."
 )
+_distributed = click.option(
+    "--distributed",
+    type=Name(KINDS),
+    default=None,
+    help="Train with the other processes of an mpiexec job, by MPI or between GPUs by NCCL.",
+)
+_rank_timeout = click.option(
+    "--rank-timeout",
+    type=click.FloatRange(min=0.0, min_open=True),
+    default=TIMEOUT,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long processes wait for one that does not come, before they end the job.",
+)
+
+
+def distributed(function: Function) -> Function:
+    """``--distributed`` and ``--rank-timeout``."""
+    return _distributed(_rank_timeout(function))
+
+
 svm_engine = click.option(
     "--svm-engine",
     type=Name(["auto", "sklearn", "sklearnex", "cuml"]),

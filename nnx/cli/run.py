@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 from nnx.cli import options, show
 from nnx.cli.console import print_json, say
 from nnx.cli.execute import Options, default_folder, execute, refuse_finished
+from nnx.distributed import ALONE, connect
 
 
 @click.group(short_help="Run an experiment: train, measure, draw.")
@@ -54,9 +56,11 @@ def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: i
 @options.dataset
 @options.epochs
 @options.batch_size
+@options.distributed
 @options.of_every_run
 def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int | None, device: str | None,
-                dtype: str, seed: int, **common: Any) -> None:  # fmt: skip
+                dtype: str, seed: int, distributed: str | None, rank_timeout: float,
+                **common: Any) -> None:  # fmt: skip
     """Train an autoencoder with a code of 64 on MNIST (of 16 on the embedded digits).
 
     \b
@@ -68,11 +72,19 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
     Examples:
       nnx run autoencoder
       nnx run autoencoder --preset best --device gpu --out runs/best
+      mpiexec -n 4 nnx run autoencoder --distributed mpi
     """
     from nnx.experiments import autoencoder as experiment
 
+    ranks = connect(distributed, rank_timeout) if distributed else ALONE
+    device = ranks.place(device)
     config = experiment.Config(preset, dataset, epochs, batch_size, seed, device, dtype)
-    _run("autoencoder", lambda callbacks: experiment.run(config, callbacks), device, **common)
+    if ranks.rank:  # the first rank prints and writes
+        logging.disable()
+        experiment.run(config, communicator=ranks)
+        return
+    _run("autoencoder", lambda callbacks: experiment.run(config, callbacks, communicator=ranks), device,
+         **common)  # fmt: skip
 
 
 @run.command(short_help="Classify digits by an SVM on an autoencoder's codes.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from nnx.backends import Array, Backend
+from nnx.backends import Array
 from nnx.errors import ConfigurationError, nearest
 
 KINDS = ("mpi", "nccl")
@@ -104,7 +104,7 @@ class Communicator:
             return Part(0, 1, 0, rows, self)
         return Part(start, stop, stop - start, rows, self)
 
-    def place(self, device: str | Backend | None) -> str | Backend | None:
+    def place(self, device: str | None) -> str | None:
         """The device for this rank: ``"gpu"`` becomes one of its machine's, in turns."""
         return device
 
@@ -134,6 +134,12 @@ class Communicator:
 
 
 ALONE = Communicator()
+_joined: list[Communicator] = []
+
+
+def joined() -> Communicator:
+    """What `connect` returned last in this process; `ALONE` before."""
+    return _joined[-1] if _joined else ALONE
 
 
 def connect(kind: str, timeout: float = TIMEOUT) -> Communicator:
@@ -175,10 +181,8 @@ def connect(kind: str, timeout: float = TIMEOUT) -> Communicator:
     from nnx.distributed import supervisor
 
     supervisor.supervise()
-    if kind == "nccl":
-        from nnx.distributed.nccl import NcclCommunicator
-
-        return NcclCommunicator(timeout)
     from nnx.distributed.mpi import MpiCommunicator
+    from nnx.distributed.nccl import NcclCommunicator
 
-    return MpiCommunicator(timeout)
+    _joined.append(NcclCommunicator(timeout) if kind == "nccl" else MpiCommunicator(timeout))
+    return _joined[-1]

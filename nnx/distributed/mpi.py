@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nnx.backends import Array, Backend
+from nnx.backends import Array
 from nnx.distributed import Communicator, agreement
 from nnx.distributed.roll_call import RollCall
 from nnx.errors import MissingLibraryError, RankError
@@ -93,7 +94,7 @@ class MpiCommunicator(Communicator):
         if wrong:
             raise RankError(f"{wrong}: start all ranks with the same data, options and versions")
 
-    def place(self, device: str | Backend | None) -> str | Backend | None:
+    def place(self, device: str | None) -> str | None:
         """See `Communicator.place`."""
         if device != "gpu" or self.size == 1:
             return device
@@ -103,7 +104,10 @@ class MpiCommunicator(Communicator):
 
     def abort(self, status: int = 1) -> None:
         """See `Communicator.abort`."""
-        self._world.Abort(status)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._mpi.COMM_WORLD.Abort(status)
+        os._exit(status)  # some libraries return once the launcher is told
 
     def take_turn(self) -> None:
         """See `Communicator.take_turn`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.backends import Array, Backend
+from nnx.backends import Array
 from nnx.distributed.mpi import MpiCommunicator
 from nnx.errors import ConfigurationError
 
@@ -43,7 +43,7 @@ class NcclCommunicator(MpiCommunicator):
 
         return distributed.init_process_group(self.size, self.rank, backend="nccl", use_mpi=True)
 
-    def place(self, device: str | Backend | None) -> str | Backend | None:
+    def place(self, device: str | None) -> str | None:
         """A GPU of its own for each rank.
 
         Raises

@@ -11,6 +11,7 @@ import numpy as np
 
 from nnx import datasets
 from nnx.callbacks import Callback, History
+from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, nearest
 from nnx.experiments.distortion import Affine
 from nnx.experiments.pretraining import Pretraining, pretrain
@@ -216,7 +217,12 @@ def settled(config: Config, data: datasets.Dataset) -> Preset:
 
 
 def train(
-    network: Network, preset: Preset, x: HostArray, data: datasets.Dataset, callbacks: Sequence[Callback]
+    network: Network,
+    preset: Preset,
+    x: HostArray,
+    data: datasets.Dataset,
+    callbacks: Sequence[Callback],
+    communicator: Communicator = ALONE,
 ) -> tuple[History, History | None]:
     """Pretrain where the preset says so, then train: the histories of training and of pretraining."""
 
@@ -237,30 +243,39 @@ def train(
         validation=(data.x_test, data.x_test),
         callbacks=callbacks,
         augment=distorting(preset.distortion, shape),
+        communicator=communicator,
     )  # fmt: skip
     return history, pretrained
 
 
-def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Dataset | None = None) -> Result:
+def run(
+    config: Config,
+    callbacks: Sequence[Callback] = (),
+    data: datasets.Dataset | None = None,
+    communicator: Communicator = ALONE,
+) -> Result:
     """Train on the training images, measure on the test images, beside PCA with as many components.
 
     Metrics: ``test_mse`` per pixel, ``test_mse_per_image`` (summed over pixels), ``test_bce``,
     ``pca_test_mse``; where the preset pretrains, ``pretraining_loss`` of each epoch. The validation curve
-    is that of the test images: it is drawn, and nothing is chosen by it.
+    is that of the test images: it is drawn, and nothing is chosen by it. With a communicator its ranks train
+    together, and the first alone measures.
     """
     notes: list[str] = []
     data_seconds = 0.0
     if data is None:
-        data, data_seconds = load_data(config, notes)
+        data, data_seconds = _loaded(config, notes, communicator)
     preset = settled(config, data)
+    if preset.pretraining is not None and communicator.size > 1:
+        raise ConfigurationError(
+            f"preset {config.preset!r} pretrains on pairs of images of a batch, which ranks would tear "
+            "apart: choose deep or shallow, or train it by one process"
+        )
     x = data.x_train[: preset.rows]
     network = build(config, data.features)
     stopwatch = Stopwatch()
-    history, pretrained = train(network, preset, x, data, [stopwatch, *callbacks])
-    reconstructed = network.predict(data.x_test)
-    mse = mean_squared_error(data.x_test, reconstructed)
-    codes = network[: network.code].predict(data.x_test[:DRAWN])
-    return Result(
+    history, pretrained = train(network, preset, x, data, [stopwatch, *callbacks], communicator)
+    result = Result(
         experiment="autoencoder",
         preset=config.preset,
         dataset=data.name,
@@ -268,27 +283,46 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
         backend=network.backend.name,
         dtype=config.dtype,
         seed=config.seed,
-        metrics={
-            "test_mse": mse,
-            "test_mse_per_image": mse * data.features,
-            "test_bce": binary_cross_entropy(data.x_test, reconstructed),
-            "pca_test_mse": pca_error(x, data.x_test, codes.shape[1]),
-        }
-        | ({} if pretrained is None else {"pretraining_loss": pretrained["loss"]}),
         timing={"data_seconds": data_seconds} | stopwatch.timing(),
         config=asdict(config)
         | {"dataset": data.name, "epochs": preset.epochs, "batch_size": preset.batch_size},
         notes=notes,
         history=history,
         network=network,
-        arrays={
-            "originals": data.x_test[:DRAWN],
-            "reconstructions": reconstructed[:DRAWN],
-            "codes": codes,
-            "labels": data.y_test[:DRAWN],
-            "image_shape": np.asarray(data.image_shape),
-        },
     )
+    if communicator.rank == 0:
+        _measure(result, network, x, data)
+        result.metrics |= {} if pretrained is None else {"pretraining_loss": pretrained["loss"]}
+    return result
+
+
+def _loaded(config: Config, notes: list[str], communicator: Communicator) -> tuple[datasets.Dataset, float]:
+    """As `load_data`; other ranks load what the first has fetched."""
+    if communicator.rank == 0:
+        loaded = load_data(config, notes)
+        communicator.gather("", "the loading of the data")
+        return loaded
+    communicator.gather("", "the loading of the data")
+    return load_data(config, notes)
+
+
+def _measure(result: Result, network: Network, x: HostArray, data: datasets.Dataset) -> None:
+    reconstructed = network.predict(data.x_test)
+    mse = mean_squared_error(data.x_test, reconstructed)
+    codes = network[: network.code].predict(data.x_test[:DRAWN])
+    result.metrics = {
+        "test_mse": mse,
+        "test_mse_per_image": mse * data.features,
+        "test_bce": binary_cross_entropy(data.x_test, reconstructed),
+        "pca_test_mse": pca_error(x, data.x_test, codes.shape[1]),
+    }
+    result.arrays = {
+        "originals": data.x_test[:DRAWN],
+        "reconstructions": reconstructed[:DRAWN],
+        "codes": codes,
+        "labels": data.y_test[:DRAWN],
+        "image_shape": np.asarray(data.image_shape),
+    }
 
 
 def distorting(distortion: Affine | None, shape: tuple[int, int]) -> Augmentation | None:
