@@ -128,6 +128,7 @@ class Communicator:
             import traceback as printer
 
             self.take_turn()
+            print(f"nnx: rank {self.rank} of {self.size} failed, the job ends:", file=sys.stderr)
             printer.print_exception(error)
             sys.stderr.flush()
             self.abort(1)

@@ -12,7 +12,7 @@ import numpy as np
 
 from nnx.backends import Array
 from nnx.distributed import Communicator, agreement
-from nnx.distributed.roll_call import RollCall
+from nnx.distributed.roll_call import RollCall, Wait
 from nnx.errors import MissingLibraryError, RankError
 
 AWAKE = 0.002  # seconds: a wait that is shorter costs no sleep
@@ -54,23 +54,24 @@ class MpiCommunicator(Communicator):
             return self._sum(x, what)
         from cupy import cuda
 
-        stream = cuda.get_current_stream()
         if os.environ.get("NNX_CUDA_AWARE_MPI") == "1":
-            stream.synchronize()  # MPI reads the memory itself and knows nothing of what is queued
+            cuda.Device().synchronize()  # MPI reads the memory itself and knows nothing of what is queued
             return self._sum(x, what)
         staged = self._staged(x.size, x.dtype)
-        x.get(out=staged.reshape(x.shape), blocking=True)
+        x.get(out=staged.reshape(x.shape))
         self._sum(staged, what)
         x.set(staged.reshape(x.shape))
-        stream.synchronize()  # the next exchange writes into the same room
+        cuda.Device().synchronize()  # the next exchange writes into the same room
         return x
 
     def _staged(self, size: int, dtype: Any) -> Any:
+        """Room on the host that a device copies to and from by itself."""
         key = (size, str(dtype))
         if key not in self._staging:
-            import cupyx
+            from cupy import cuda
 
-            self._staging[key] = cupyx.empty_pinned(size, dtype)
+            memory = cuda.alloc_pinned_memory(size * dtype.itemsize)
+            self._staging[key] = np.frombuffer(memory, dtype, size)
         return self._staging[key]
 
     def _sum(self, x: Array, what: str) -> Array:
@@ -119,22 +120,22 @@ class MpiCommunicator(Communicator):
     def _wait(self, done: Callable[[], bool], what: str) -> None:
         """Ask until it is done; where that takes too long, say who is missing."""
         began = time.monotonic()
-        with self._roll.meeting(self.timeout) as meeting:
-            try:
-                while not done():
-                    waited = time.monotonic() - began
-                    if waited < AWAKE:
-                        os.sched_yield()  # there may be more ranks than cores
-                        continue
-                    time.sleep(NAP)
-                    meeting.attend(waited)
-                    if meeting.over:
-                        break
-                else:
-                    return
-            except self._mpi.Exception as error:  # the library has noticed it first
-                raise RankError(f"{what} failed: {error}; the job ends") from error
+        wait = Wait(self._roll, self.timeout)
+        try:
+            while not done():
+                waited = time.monotonic() - began
+                if waited < AWAKE:
+                    os.sched_yield()  # there may be more ranks than cores
+                    continue
+                time.sleep(NAP)
+                wait.attend(waited)
+                if wait.over:
+                    break
+            else:
+                return
+        except self._mpi.Exception as error:  # the library has noticed it first
+            raise RankError(f"{what} failed: {error}; the job ends") from error
         raise RankError(
-            f"{meeting.missing()} {what} within {self.timeout:g} s: stopped, cut off or far behind; the job "
+            f"{wait.missing()} {what} within {self.timeout:g} s: stopped, cut off or far behind; the job "
             "ends, what was saved before is whole"
         )

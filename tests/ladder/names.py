@@ -18,7 +18,8 @@ import numpy as np
 
 NNX = Path(__file__).resolve().parents[2] / "nnx"
 ARRAY = "cupy.ndarray"
-HOST_ONLY = ("numpy_backend", "numba_backend", "numba_kernels", "numba_loop", "blas", "compiled_loop")
+HOST_ONLY = ("numpy_backend", "numba_backend", "numba_kernels", "numba_loop", "blas", "compiled_loop",
+             "agreement", "supervisor", "roll_call")  # fmt: skip
 HOST_ROOMS = ("cli", "reports", "datasets", "interop")
 # modules in which arrays of a device are handled, beside everything in these rooms
 ROOMS = ("backends", "layers", "gradcheck")

@@ -47,6 +47,7 @@ def trouble(use: names.Use) -> str | None:
     return None
 
 
+@pytest.mark.filterwarnings(r"ignore:\s*nccl library could not be loaded")  # only the names are asked for
 def test_everything_that_nnx_asks_for_is_in_the_wheel() -> None:
     assert [text for use in USES if (text := trouble(use))] == []
 
