@@ -21,6 +21,7 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "hand_written_loop.py": (("1001",), r"epoch  1000  loss 0\.0[\s\S]*loss per image", set()),
     "custom_layer.py": (("5",), r"Forgetful\(\): the gradient in x is wrong[\s\S]*val_accuracy 0\.9", set()),
     "choosing_a_backend.py": ((), r"numpy +cpu +usable", set()),
+    "grid_search_dask.py": (("2",), r"best: \{'learning_rate': 0\.01, 'width': 64\} on 2 workers", set()),
     "compare.py": (("20",), r"largest relative difference of the losses over 20 steps: \d", set()),
 }
 CHAINED = {"autoencoder.py", "svm.py"}  # the second takes the network that the first saved
@@ -61,6 +62,8 @@ def test_every_example_is_run_here():
 def test_script(name: str, tmp_path: Path):
     if name == "compare.py" and importlib.util.find_spec("tensorflow") is None:
         pytest.skip("TensorFlow is not installed: pip install 'nnx-arrays[compare]'")
+    if name == "grid_search_dask.py" and importlib.util.find_spec("distributed") is None:
+        pytest.skip("Dask is not installed: pip install 'dask[distributed]'")
     arguments, expected, drawn = SCRIPTS[name]
     output = run(name, arguments, tmp_path, environment())
     assert re.search(expected, output), output
