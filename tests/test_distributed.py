@@ -206,6 +206,14 @@ class TestOneProcess:
         assert len(seen) == 5
         assert agreement.fingerprint(x[::2]) == agreement.fingerprint(x[::2].copy())
 
+    def test_of_a_mapped_file_few_rows_are_read(self, tmp_path):
+        x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (100_000, 4))
+        first = agreement.fingerprint(x)
+        x[5] = 1.0  # between two of those that are read
+        assert agreement.fingerprint(x) == first
+        x[99_999] = 1.0
+        assert agreement.fingerprint(x) != first
+
     def test_bad_ways_to_connect_are_refused(self):
         with pytest.raises(nnx.ConfigurationError, match=r"called 'mpy': did you mean 'mpi'"):
             nnx.distributed.connect("mpy")
