@@ -5,6 +5,7 @@ A network is known here by the calls made on it (`plan`, `arena`, `predict`, …
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -349,6 +350,8 @@ def _run(
             callback.on_train_begin(run)
             ending.callback(callback.on_train_end, run)
         ending.enter_context(_outcome(run))
+        if loop.communicator.size > 1:
+            _follow_the_first(loop, run)
         ending.enter_context(loop.backend.hold())
         ending.enter_context(loop.backend.quiet())
         while run.epoch < run.epochs and not run.stop:
@@ -370,6 +373,24 @@ def _run(
                 values = fingerprint(loop.backend.to_numpy(loop.arena.values))
                 loop.communicator.agree({f"the parameters after epoch {run.epoch}": values})
     return history
+
+
+def _follow_the_first(loop: _Loop, run: Run) -> None:
+    """Begin on every rank where the first does: a callback of its own may have read a checkpoint.
+
+    So a checkpoint is one file of one rank, whatever number of ranks wrote it and goes on from it.
+    """
+    communicator, arena, history = loop.communicator, loop.arena, run.history
+    counts = [arena.step, loop.kept.step, run.step, run.epoch, run.stop, history.epochs, history.metrics]
+    told = communicator.gather(json.dumps(counts) if communicator.rank == 0 else "", "the start")[0]
+    (
+        arena.step, loop.kept.step, run.step, run.epoch, run.stop, history.epochs, history.metrics
+    ) = json.loads(told)  # fmt: skip
+    with loop.backend.hold():
+        for buffer in (arena.values, arena.state, *loop.kept.slots.values()):
+            if communicator.rank:
+                buffer[...] = 0.0
+            communicator.sum(buffer, "the start")
 
 
 @contextmanager

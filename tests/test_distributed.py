@@ -54,6 +54,23 @@ class TestRanksTrainAsOneProcess:
         assert expected["stopping"]["steps"] < expected["plain"]["steps"], "the case stops nothing"
 
 
+class TestAnotherNumberOfRanksGoesOn:
+    pytestmark = needs_mpi
+
+    @pytest.mark.parametrize(("first", "second"), [(4, 2), (2, 3), (3, 0), (0, 2)])
+    def test_as_if_it_had_never_stopped(self, tmp_path, first, second):
+        def losses(ranks: int, epochs: int, how: str) -> list[float]:
+            done = mpi_jobs.run(ranks, JOBS / "resuming.py", tmp_path / f"{how}.npz", epochs, how)
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout)
+
+        whole = losses(0, 10, "whole")
+        half = losses(first, 4, "half")
+        (tmp_path / "half.npz").rename(tmp_path / "resume.npz")
+        np.testing.assert_allclose(half, whole[:4], rtol=1e-9)
+        np.testing.assert_allclose(losses(second, 10, "resume"), whole, rtol=1e-9)
+
+
 def start(tmp_path: Path, way: str, ranks: int = 3) -> tuple:
     process = mpi_jobs.start(ranks, JOBS / "failing.py", tmp_path, way, TIMEOUT)
     return process, lambda rank: int((tmp_path / f"pid-{rank}").read_text())
