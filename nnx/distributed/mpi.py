@@ -17,7 +17,7 @@ from nnx.errors import MissingLibraryError, RankError
 
 AWAKE = 0.002  # seconds: a wait that is shorter costs no sleep
 NAP = 0.0005
-TURN = 0.25  # seconds between the ranks that tell of a failure, and no more than 8 of them
+TURN = 1.0  # seconds between the ranks that tell of a failure, and no more than 8 of them
 
 
 class MpiCommunicator(Communicator):
