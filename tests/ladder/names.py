@@ -79,6 +79,12 @@ class _Reader:
     def __init__(self, tree: ast.Module, where: str, on_arrays: bool) -> None:
         self.tree, self.where, self.on_arrays = tree, where, on_arrays
         self.known = {"cupy": "cupy", "cupyx": "cupyx", "xp": "cupy"}
+        self.modules = {  # json.dumps is no method of an array, though arrays have one of that name
+            alias.asname or alias.name.partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
 
     def read(self) -> Iterator[Use]:
         self._imports_and_aliases()
@@ -134,7 +140,7 @@ class _Reader:
         root = ast.unparse(node.value).partition(".")[0].partition("(")[0]
         special = node.attr.startswith("__")  # every object's; operators are read as such
         known = hasattr(np.ndarray, node.attr) and not special
-        return self.on_arrays and known and root not in ("np", "numpy", "math")
+        return self.on_arrays and known and root not in self.modules
 
     def _use(self, name: str, node: ast.AST, call: ast.Call | None) -> Use:
         where = f"{self.where}:{getattr(node, 'lineno', 0)}"
