@@ -12,7 +12,7 @@ from nnx.errors import OutputError
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path`: write there; on leaving, it is flushed to the disk and renamed.
+    """A temporary path beside `path`: write there; on leaving, it and its name are flushed to the disk.
 
     A reader never meets half a file, and a failure leaves an older one as it was.
 
@@ -28,6 +28,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
+        _flush_folder(target.parent)
     except OSError as error:
         raise OutputError(
             f"cannot write {target} ({error.strerror or error}): choose a folder that can be written"
@@ -35,6 +36,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where the folder itself is missing there is nothing to remove
             temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """See that a name that was given or taken away stays so if the machine fails."""
+    if os.name != "posix":
+        return  # a folder cannot be opened there, nor need it be
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:

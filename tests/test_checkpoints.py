@@ -63,7 +63,7 @@ def rewritten(path: Path, **changes):
         else:
             header[key] = change
     if "crc32" not in changes:
-        header["crc32"] = checkpoints._checksum(weights, header)
+        header["crc32"] = checkpoints.checksum(weights, header)
     save_file(weights, path, header)
 
 
@@ -276,7 +276,7 @@ def test_a_description_that_is_no_object_is_refused(text, saved):
     rewritten(path)
     weights, header = load_file(path), described(path)
     header["network"] = text
-    header["crc32"] = checkpoints._checksum(weights, header)
+    header["crc32"] = checkpoints.checksum(weights, header)
     save_file(weights, path, header)
     with pytest.raises(nnx.FileFormatError, match="network"):
         nnx.load(path)
@@ -286,7 +286,7 @@ def test_arrays_of_another_shape_or_name_are_refused(saved):
     _, path = saved
     for change in ({"dense_1.W": np.zeros((6, 4), np.float32)}, {"stray": np.zeros(2, np.float32)}):
         weights, header = load_file(path) | change, described(path)
-        header["crc32"] = checkpoints._checksum(weights, header)
+        header["crc32"] = checkpoints.checksum(weights, header)
         other = path.with_name("other.safetensors")
         save_file(weights, other, header)
         with pytest.raises(nnx.FileFormatError, match=next(iter(change)).replace(".", r"\.")):
@@ -339,6 +339,14 @@ def test_a_disk_that_refuses_leaves_the_older_file(step, saved, monkeypatch, tmp
         refused(made, path, match="No space left on device")
     assert path.read_bytes() == before
     assert names(tmp_path) == [path.name]
+
+
+def test_the_same_network_gives_the_same_bytes(saved, tmp_path):
+    made, path = saved
+    about = checkpoints.read_metadata(path)
+    for number in range(5):
+        made.save(tmp_path / f"{number}.safetensors", about)
+        assert (tmp_path / f"{number}.safetensors").read_bytes() == path.read_bytes()
 
 
 FULL_DISK = """

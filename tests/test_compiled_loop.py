@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx import compiled_loop, training
+from nnx import compiled_loop
 from nnx.errors import TrainingError
 
 pytest.importorskip("numba", reason="Numba is not installed: pip install 'nnx-arrays[fast]'")
@@ -46,7 +46,7 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
             found.append(loop is not None)
         return loop
 
-    monkeypatch.setattr(training.compiled_loop, "prepare", prepare)
+    monkeypatch.setattr(compiled_loop, "prepare", prepare)
     return found
 
 

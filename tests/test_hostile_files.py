@@ -131,7 +131,7 @@ def model(path: Path, change: Callable[[dict], None] = lambda config: None, **he
     weights = network.weights()
     described = {"format": checkpoints.FORMAT, "format_version": "1", "network": json.dumps(config)}
     described |= {"metadata": "{}"} | header
-    described["crc32"] = checkpoints._checksum(weights, described)
+    described["crc32"] = checkpoints.checksum(weights, described)
     save_file(weights, path, described)
     return path
 
@@ -250,7 +250,7 @@ def test_a_safetensors_file_made_to_harm(tmp_path: Path, data: bytes) -> None:
         assert peak(refuse) < SMALL
 
 
-def test_an_archive_with_a_broken_checksum_is_refused(tmp_path: Path) -> None:
+def test_an_archive_with_a_brokenchecksum_is_refused(tmp_path: Path) -> None:
     data = bytearray(archive(("x.npy", ROWS), packed=zipfile.ZIP_STORED))
     data[data.index(ROWS) + len(ROWS) - 1] ^= 1
     assert zlib.crc32(bytes(data)) != zlib.crc32(archive(("x.npy", ROWS), packed=zipfile.ZIP_STORED))

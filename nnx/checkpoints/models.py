@@ -41,9 +41,19 @@ def write(
         "network": json.dumps(config),
         "metadata": _dumps(metadata),
     }
-    header["crc32"] = _checksum(weights, header)
-    with replacing(path) as temporary:
-        temporary.write_bytes(save({name: np.ascontiguousarray(v) for name, v in weights.items()}, header))
+    header["crc32"] = checksum(weights, header)
+    arrays = {name: np.ascontiguousarray(value) for name, value in weights.items()}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines(_in_order(save(arrays, header)))
+
+
+def _in_order(file: bytes) -> tuple[bytes, bytes, memoryview]:
+    """The same file with its header's keys in order: safetensors writes them in another at every call."""
+    stop = 8 + int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8:stop]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = header.encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, "little"), text, memoryview(file)[stop:]
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, Any]]:
@@ -103,7 +113,7 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
         # TypeError, AttributeError: a type that NumPy does not have
         reason = " ".join(str(error).split())
         raise FileFormatError(f"{path} is not a readable safetensors file: {reason}") from error
-    if header.get("crc32") != _checksum(weights, header):
+    if header.get("crc32") != checksum(weights, header):
         raise FileFormatError(f"{path} is damaged: its checksum does not match what it holds")
     return weights, header
 
@@ -116,7 +126,7 @@ def _check_header(path: Path) -> None:
         raise FileFormatError(f"{path} is not a readable safetensors file: a header of {length:,} bytes")
 
 
-def _checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:
+def checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:
     """CRC-32 over the descriptions and every array; safetensors itself carries no checksum."""
     crc = zlib.crc32((header.get("network", "") + header.get("metadata", "")).encode())
     for name in sorted(weights):

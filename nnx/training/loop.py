@@ -1,15 +1,9 @@
-"""`fit` and `evaluate`: epochs, batches, and what is recorded of them.
-
-A network is known here by the calls made on it (`plan`, `arena`, `predict`, …) and never imported.
-"""
+"""Steps and epochs over one network's batches."""
 
 from __future__ import annotations
 
-import json
-import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,21 +11,17 @@ import numpy as np
 
 from nnx import compiled_loop, initializers
 from nnx.backends import Array, Backend
-from nnx.callbacks import Callback, History, Run
+from nnx.callbacks import Callback, Run
 from nnx.distributed import ALONE, Communicator, Part
-from nnx.distributed.agreement import fingerprint, version
-from nnx.errors import ConfigurationError, TrainingError
+from nnx.errors import TrainingError
 from nnx.layers.plan import Plan
 from nnx.losses import Loss
-from nnx.metrics import Metric
-from nnx.metrics import get as get_metric
 from nnx.optimizers import Optimizer
-from nnx.samples import Augmentation, Batches, HostArray, Samples, check_samples
+from nnx.samples import Augmentation, Batches, HostArray, Samples
+from nnx.training import faults
 
-EVALUATION_ROWS = 1024
 
-
-class _Loop:
+class Loop:
     """One run of `fit`: owns the batches, the plan, and the place where losses gather."""
 
     def __init__(
@@ -210,30 +200,12 @@ class _Loop:
         x, y, weights = self.batch(order, number)
         self.step(x, y, weights, number)
         # the rank that meets it in the earliest place is believed: others find its gradients only
-        where = min(self.communicator.gather(self._first_fault())).partition(" ")[2]
+        where = min(self.communicator.gather(faults.first(self.network, self.plan))).partition(" ")[2]
         raise TrainingError(
             f"epoch {run.epoch + 1}, batch {number + 1}: the loss is {float(self.losses[number]):g} and "
             f"{where} is not finite; the parameters are as before this batch: lower the learning rate, or "
             "clip the gradients (clip_norm=1)"
         )
-
-    def _first_fault(self) -> str:
-        """Where it was looked for how long, and what was found."""
-        return next(f"{number:06} {where}" for number, where in enumerate(self._faults()) if where)
-
-    def _faults(self) -> Iterator[str]:
-        def finite(array: Array) -> bool:
-            return bool(np.isfinite(self.backend.to_numpy(array)).all())
-
-        for layer, output in self.plan.outputs():
-            yield "" if finite(output) else f"the output of {layer.name}"
-        for layer, _ in reversed(self.plan.outputs()):
-            for name, _, gradient in layer.named_parameters():
-                yield "" if finite(gradient) else f"the gradient of {layer.name}.{name}"
-        for layer in self.network.layers:
-            for name in layer.state_shapes():
-                yield "" if finite(getattr(layer, name)) else f"{layer.name}.{name}"
-        yield "the loss"
 
 
 def _rows(x: Array, y: Array, weights: Array | None, part: Part) -> tuple[Array, Array, Array | None]:
@@ -250,197 +222,3 @@ def epoch_order(seed: int, step: int, rows: int) -> HostArray:
     So a run that is continued goes on with orders of its own, as if it had never been interrupted.
     """
     return initializers.generator(seed, "shuffles", step).permutation(rows)
-
-
-def fit(
-    network: Any,
-    x: Any,
-    y: Any,
-    *,
-    loss: Loss,
-    optimizer: Optimizer,
-    epochs: int = 1,
-    batch_size: int = 32,
-    validation: float | tuple[Any, ...] | None = None,
-    metrics: Sequence[str | Metric] = (),
-    callbacks: Sequence[Callback] = (),
-    shuffle: bool = True,
-    sample_weight: Any = None,
-    augment: Augmentation | None = None,
-    communicator: Communicator = ALONE,
-) -> History:
-    """Train a network; see `Network.fit`, which hands itself to this function."""
-    if not isinstance(loss, Loss) or not isinstance(optimizer, Optimizer):
-        raise ConfigurationError(
-            "fit takes loss=nnx.MeanSquaredError() or another nnx loss, and optimizer=nnx.Adam(…) or another "
-            f"nnx optimizer, not {loss!r} and {optimizer!r}"
-        )
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-            raise ConfigurationError(f"{name} must be a positive integer, not {value!r}")
-    if not isinstance(communicator, Communicator):
-        raise ConfigurationError(
-            f"communicator must be what nnx.distributed.connect returns, not {type(communicator).__name__}"
-        )
-    samples = check_samples(network, loss, x, y, sample_weight)
-    held_out: Samples | None = None
-    if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
-        held_out = check_samples(network, loss, *validation)
-    elif isinstance(validation, (int, float)) and not isinstance(validation, bool):
-        samples, held_out = samples.split(validation)
-    elif validation is not None:
-        raise ConfigurationError(
-            f"validation must be a fraction, (x, y) or (x, y, weights), not {type(validation).__name__}"
-        )
-    if batch_size > len(samples):
-        raise ConfigurationError(
-            f"batch_size={batch_size} is larger than the {len(samples)} rows to train on: give at most that"
-        )
-    if batch_size < communicator.size:
-        raise ConfigurationError(
-            f"batch_size={batch_size} is that of all {communicator.size} ranks together, who want a row each"
-        )
-    chosen = [get_metric(metric) for metric in metrics]
-    if chosen and held_out is None:
-        raise ConfigurationError("metrics are taken on validation data: give validation=0.1 or (x, y)")
-    if communicator.size > 1:
-        options = {
-            "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
-            "epochs": int(epochs), "batch_size": int(batch_size), "shuffle": bool(shuffle),
-            "metrics": [name for name, _ in chosen], "augment": augment is not None,
-        }  # fmt: skip
-        communicator.agree(_facts(network, samples, held_out) | options)
-        if communicator.rank:
-            callbacks = [c for c in callbacks if getattr(c, "every_rank", True)]
-    loop = _Loop(network, samples, loss, optimizer, batch_size, shuffle, augment, communicator)
-    run = Run(network, optimizer, History(), epochs, len(loop.bounds))
-    return _run(loop, run, callbacks, held_out, chosen)
-
-
-def _facts(network: Any, samples: Samples, held_out: Samples | None) -> dict[str, Any]:
-    """What ranks that train together must have in common."""
-    arena = network.arena
-    to_numpy = arena.backend.to_numpy
-    return {
-        "the version of nnx": version("nnx-arrays"),
-        "the version of NumPy": np.__version__,
-        "backend": arena.backend.name,
-        **network.config(),
-        "the parameters": fingerprint(to_numpy(arena.values), to_numpy(arena.state)),
-        "the steps taken": arena.step,
-        "the training data": fingerprint(samples.x, samples.y, samples.weights),
-        "the validation data": held_out and fingerprint(held_out.x, held_out.y, held_out.weights),
-    }
-
-
-def _run(
-    loop: _Loop,
-    run: Run,
-    callbacks: Sequence[Callback],
-    held_out: Samples | None,
-    metrics: list[tuple[str, Metric]],
-) -> History:
-    history = run.history
-    on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
-    told = [c for c in callbacks if getattr(c.on_epoch_end, "__func__", None) is not Callback.on_epoch_end]
-    began = time.perf_counter()
-    with ExitStack() as ending:
-        ending.callback(lambda: setattr(history, "seconds", time.perf_counter() - began))
-        for callback in callbacks:
-            callback.on_train_begin(run)
-            ending.callback(callback.on_train_end, run)
-        ending.enter_context(_outcome(run))
-        if loop.communicator.size > 1:
-            _follow_the_first(loop, run)
-        ending.enter_context(loop.backend.hold())
-        ending.enter_context(loop.backend.quiet())
-        while run.epoch < run.epochs and not run.stop:
-            epoch_began = time.perf_counter()
-            unobserved = min((c.told_every - run.epoch % c.told_every for c in told), default=run.epochs)
-            most = min(unobserved, run.epochs - run.epoch) if held_out is None else 1
-            loop.epochs(run, on_step, most)
-            history.training_seconds += time.perf_counter() - epoch_began
-            if held_out is not None:
-                results = _evaluate(loop.network, held_out, loop.loss, metrics, loop.communicator)
-                for name, result in results.items():
-                    history.metrics.setdefault(f"val_{name}", []).append(result)
-            for callback in callbacks:
-                callback.on_epoch_end(run)
-            if loop.communicator.size > 1:
-                run.stop = next(
-                    filter(None, loop.communicator.gather(run.stop, f"the end of epoch {run.epoch}")), ""
-                )
-                values = fingerprint(loop.backend.to_numpy(loop.arena.values))
-                loop.communicator.agree({f"the parameters after epoch {run.epoch}": values})
-    return history
-
-
-def _follow_the_first(loop: _Loop, run: Run) -> None:
-    """Begin on every rank where the first does: a callback of its own may have read a checkpoint.
-
-    So a checkpoint is one file of one rank, whatever number of ranks wrote it and goes on from it.
-    """
-    communicator, arena, history = loop.communicator, loop.arena, run.history
-    counts = [arena.step, loop.kept.step, run.step, run.epoch, run.stop, history.epochs, history.metrics]
-    told = communicator.gather(json.dumps(counts) if communicator.rank == 0 else "", "the start")[0]
-    (
-        arena.step, loop.kept.step, run.step, run.epoch, run.stop, history.epochs, history.metrics
-    ) = json.loads(told)  # fmt: skip
-    with loop.backend.hold():
-        for buffer in (arena.values, arena.state, *loop.kept.slots.values()):
-            if communicator.rank:
-                buffer[...] = 0.0
-            communicator.sum(buffer, "the start")
-
-
-@contextmanager
-def _outcome(run: Run) -> Iterator[None]:
-    """Tell callbacks, which are told of the end in any case, how it came."""
-    try:
-        yield
-    except BaseException:
-        run.failed = True
-        raise
-    finally:
-        run.history.steps = run.step
-
-
-def evaluate(
-    network: Any, x: Any, y: Any, loss: Loss, metrics: Sequence[str | Metric] = (), sample_weight: Any = None
-) -> dict[str, float]:
-    """The loss and metrics of a network on data; see `Network.evaluate`."""
-    samples = check_samples(network, loss, x, y, sample_weight)
-    return _evaluate(network, samples, loss, [get_metric(metric) for metric in metrics])
-
-
-def _evaluate(
-    network: Any,
-    samples: Samples,
-    loss: Loss,
-    metrics: list[tuple[str, Metric]],
-    communicator: Communicator = ALONE,
-) -> dict[str, float]:
-    own = communicator.part(len(samples))
-    y_pred = np.zeros((len(samples), network.outputs), network.dtype)
-    y_pred[own.start : own.stop] = network.predict(samples.x[own.start : own.stop])
-    backend: Backend = network.arena.backend
-    total, weight = 0.0, 0.0
-    for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
-        part = slice(start, min(start + EVALUATION_ROWS, own.stop))
-        weights = None if samples.weights is None else samples.weights[part]
-        share = float(len(y_pred[part]) if weights is None else weights.sum())
-        if share:
-            value = loss(
-                backend.asarray(samples.y[part]),
-                backend.asarray(y_pred[part]),
-                None if weights is None else backend.asarray(weights),
-            )
-            total, weight = total + share * float(value), weight + share
-    totals = communicator.sum(np.array([total, weight]), "the validation")
-    results = {"loss": float(totals[0] / totals[1])}
-    if metrics and communicator.size > 1:
-        y_pred[own.start + own.rows : own.stop] = 0.0  # a row that does not count here
-        communicator.sum(y_pred, "the validation")
-    for name, metric in metrics:
-        results[name] = float(metric(samples.y, y_pred))
-    return results

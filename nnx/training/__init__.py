@@ -1,0 +1,108 @@
+"""`fit` and `evaluate`: epochs, batches, and what is recorded of them.
+
+A network is known here by the calls made on it (`plan`, `arena`, `predict`, …) and never imported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nnx.callbacks import Callback, History, Run
+from nnx.distributed import ALONE, Communicator
+from nnx.distributed.agreement import fingerprint, version
+from nnx.errors import ConfigurationError
+from nnx.losses import Loss
+from nnx.metrics import Metric
+from nnx.metrics import get as get_metric
+from nnx.optimizers import Optimizer
+from nnx.samples import Augmentation, Samples, check_samples
+from nnx.training.evaluation import EVALUATION_ROWS, evaluate
+from nnx.training.loop import Loop, epoch_order
+from nnx.training.running import run_epochs
+
+__all__ = ["EVALUATION_ROWS", "epoch_order", "evaluate", "fit"]
+
+
+def fit(
+    network: Any,
+    x: Any,
+    y: Any,
+    *,
+    loss: Loss,
+    optimizer: Optimizer,
+    epochs: int = 1,
+    batch_size: int = 32,
+    validation: float | tuple[Any, ...] | None = None,
+    metrics: Sequence[str | Metric] = (),
+    callbacks: Sequence[Callback] = (),
+    shuffle: bool = True,
+    sample_weight: Any = None,
+    augment: Augmentation | None = None,
+    communicator: Communicator = ALONE,
+) -> History:
+    """Train a network; see `Network.fit`, which hands itself to this function."""
+    if not isinstance(loss, Loss) or not isinstance(optimizer, Optimizer):
+        raise ConfigurationError(
+            "fit takes loss=nnx.MeanSquaredError() or another nnx loss, and optimizer=nnx.Adam(…) or another "
+            f"nnx optimizer, not {loss!r} and {optimizer!r}"
+        )
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+            raise ConfigurationError(f"{name} must be a positive integer, not {value!r}")
+    if not isinstance(communicator, Communicator):
+        raise ConfigurationError(
+            f"communicator must be what nnx.distributed.connect returns, not {type(communicator).__name__}"
+        )
+    samples = check_samples(network, loss, x, y, sample_weight)
+    held_out: Samples | None = None
+    if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
+        held_out = check_samples(network, loss, *validation)
+    elif isinstance(validation, (int, float)) and not isinstance(validation, bool):
+        samples, held_out = samples.split(validation)
+    elif validation is not None:
+        raise ConfigurationError(
+            f"validation must be a fraction, (x, y) or (x, y, weights), not {type(validation).__name__}"
+        )
+    if batch_size > len(samples):
+        raise ConfigurationError(
+            f"batch_size={batch_size} is larger than the {len(samples)} rows to train on: give at most that"
+        )
+    if batch_size < communicator.size:
+        raise ConfigurationError(
+            f"batch_size={batch_size} is that of all {communicator.size} ranks together, who want a row each"
+        )
+    chosen = [get_metric(metric) for metric in metrics]
+    if chosen and held_out is None:
+        raise ConfigurationError("metrics are taken on validation data: give validation=0.1 or (x, y)")
+    if communicator.size > 1:
+        options = {
+            "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
+            "epochs": int(epochs), "batch_size": int(batch_size), "shuffle": bool(shuffle),
+            "metrics": [name for name, _ in chosen], "augment": augment is not None,
+        }  # fmt: skip
+        communicator.agree(_facts(network, samples, held_out) | options)
+        if communicator.rank:
+            callbacks = [c for c in callbacks if getattr(c, "every_rank", True)]
+    loop = Loop(network, samples, loss, optimizer, batch_size, shuffle, augment, communicator)
+    run = Run(network, optimizer, History(), epochs, len(loop.bounds))
+    return run_epochs(loop, run, callbacks, held_out, chosen)
+
+
+def _facts(network: Any, samples: Samples, held_out: Samples | None) -> dict[str, Any]:
+    """What ranks that train together must have in common."""
+    arena = network.arena
+    to_numpy = arena.backend.to_numpy
+    return {
+        "the version of nnx": version("nnx-arrays"),
+        "the version of NumPy": np.__version__,
+        "backend": arena.backend.name,
+        **network.config(),
+        "the parameters": fingerprint(to_numpy(arena.values), to_numpy(arena.state)),
+        "the steps taken": arena.step,
+        "the training data": fingerprint(samples.x, samples.y, samples.weights),
+        "the validation data": held_out and fingerprint(held_out.x, held_out.y, held_out.weights),
+    }
