@@ -46,7 +46,7 @@ from nnx.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nnx.schedules import Constant, Cosine, Exponential, Schedule, Step, Warmup
 
 if TYPE_CHECKING:
-    from nnx import checkpoints, datasets, experiments, gradcheck, initializers, metrics, reports
+    from nnx import checkpoints, datasets, experiments, gradcheck, initializers, interop, metrics, reports
 
 __version__ = "0.1.0"
 
@@ -108,6 +108,7 @@ __all__ = [
     "experiments",
     "gradcheck",
     "initializers",
+    "interop",
     "load",
     "metrics",
     "reports",
@@ -115,7 +116,10 @@ __all__ = [
     "use",
 ]
 
-_ROOMS = ("checkpoints", "datasets", "experiments", "gradcheck", "initializers", "metrics", "reports")
+_ROOMS = (
+    *("checkpoints", "datasets", "experiments", "gradcheck", "initializers", "interop", "metrics"),
+    "reports",
+)
 
 
 def __getattr__(name: str) -> Any:

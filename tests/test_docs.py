@@ -8,17 +8,20 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import nnx
 from nnx.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+NEEDS = {"coming-from.md": "keras"}  # pages whose Python needs more than nnx itself
 SHELLS = {"sh", "shell", "bash", "console"}
 
 
@@ -79,9 +82,29 @@ def run_page(page: Path, folder: Path, **settings: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, {"python"})], ids=lambda page: page.name)
+def with_python() -> list[object]:
+    """Pages with Python in them, marked where that needs Keras."""
+    return [
+        pytest.param(page, marks=[pytest.mark.keras] if NEEDS.get(page.name) == "keras" else [])
+        for page in PAGES
+        if blocks(page, {"python"})
+    ]
+
+
+@pytest.mark.parametrize("page", with_python(), ids=lambda page: page.name)
 def test_python_runs(page: Path, tmp_path: Path):
+    needed = NEEDS.get(page.name)
+    if needed and find_spec(needed) is None:
+        pytest.skip(f"{page.name} needs {needed}, which is not installed")
     run_page(page, tmp_path)
+
+
+def test_names_of_nnx_in_a_table_exist():
+    page = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
+    rows = "\n".join(line for line in page.splitlines() if line.startswith("|"))
+    names = set(re.findall(r"\bnnx\.(\w+)", rows))
+    assert len(names) > 25
+    assert names <= set(nnx.__all__)
 
 
 @pytest.mark.mnist

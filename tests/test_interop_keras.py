@@ -1,0 +1,373 @@
+"""Networks to the real Keras and back: the same values and outputs, and a clear word where that cannot be.
+
+Outputs agree to 1e-6: in float32 both round every operation by 1e-7, and in float64 Keras holds some
+constants in float32 (slopes, GELU's √2).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx.interop import keras as exchange
+
+pytestmark = [
+    pytest.mark.keras,
+    pytest.mark.usefixtures("on_cpu"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy"),  # Keras of its own
+]
+
+ROWS, WIDTH = 9, 5
+CLOSE = {"rtol": 1e-6, "atol": 1e-6}
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    """Keras 3 on TensorFlow."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow's own imports use what Python and NumPy deprecate
+        pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install 'nnx-arrays[compare]'")
+        return pytest.importorskip("keras", reason="needs Keras: pip install 'nnx-arrays[compare]'")
+
+
+def randomized(network: nnx.Network, rng: np.random.Generator) -> nnx.Network:
+    """Every value drawn, biases, scales and running statistics too, so that none can be swapped unseen."""
+    values = {name: rng.uniform(0.5, 1.5, value.shape) for name, value in network.weights().items()}
+    network.set_weights({k: v - 1.0 if k.endswith((".W", ".b")) else v for k, v in values.items()})
+    return network
+
+
+def outputs(model: Any, x: np.ndarray) -> np.ndarray:
+    return np.asarray(model(x, training=False))
+
+
+LAYERS: list[nnx.Layer] = [
+    nnx.Dense(4),
+    nnx.ReLU(),
+    nnx.LeakyReLU(0.0),
+    nnx.LeakyReLU(0.3),
+    nnx.ELU(0.7),
+    nnx.GELU(),
+    nnx.GELU(approximate=True),
+    nnx.SiLU(),
+    nnx.Sigmoid(),
+    nnx.Tanh(),
+    nnx.Softplus(),
+    nnx.Softmax(),
+    nnx.Identity(),
+    nnx.Dropout(0.3),
+    nnx.BatchNorm(momentum=0.9, epsilon=0.01),
+    nnx.LayerNorm(epsilon=0.01),
+]
+
+
+def test_every_layer_is_tried():
+    public = {getattr(nnx, name) for name in nnx.__all__}
+    public = {one for one in public if isinstance(one, type) and issubclass(one, nnx.Layer)} - {nnx.Layer}
+    assert {type(layer) for layer in LAYERS} == public
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=repr)
+def test_a_layer_goes_to_keras_and_comes_back(keras, rng, tmp_path: Path, layer: nnx.Layer, dtype):
+    twin = type(layer)(**layer.config())
+    network = randomized(nnx.Network([twin], dtype=dtype).build(WIDTH), rng)
+    x = (3.0 * rng.standard_normal((ROWS, WIDTH))).astype(dtype)
+    model = exchange.to_keras(network)
+    assert outputs(model, x).dtype == dtype
+    np.testing.assert_allclose(outputs(model, x), network.predict(x), **CLOSE)
+    back = exchange.from_keras(model)
+    exchange.export(network, tmp_path / "model.keras")
+    for other in (back, exchange.load(tmp_path / "model.keras")):
+        assert (other.dtype, len(other)) == (network.dtype, 1)
+        if (type(twin), getattr(twin, "alpha", 1.0)) != (nnx.LeakyReLU, 0.0):  # slope 0 comes back so too
+            assert type(other[0]) is type(twin)
+        assert other[0].config() == twin.config()
+        for name, value in network.weights().items():
+            np.testing.assert_array_equal(other.weights()[name], value)
+        np.testing.assert_array_equal(other.predict(x), network.predict(x))
+
+
+def test_a_deep_network_a_slice_and_what_is_frozen(keras, rng):
+    network = nnx.Network(
+        [
+            nnx.Dense(WIDTH, 7, activation="relu"),
+            nnx.BatchNorm(),
+            nnx.Dense(3),
+            nnx.Dense(WIDTH, activation="sigmoid"),
+        ],
+        seed=0,
+    )
+    randomized(network, rng)[0].trainable = network[2].trainable = False
+    x = rng.standard_normal((ROWS, WIDTH))
+    model = exchange.to_keras(network)
+    assert [layer.name for layer in model.layers] == [layer.name for layer in network.layers]
+    assert [layer.trainable for layer in model.layers] == [layer.trainable for layer in network.layers]
+    back = exchange.from_keras(model)
+    assert [layer.trainable for layer in back.layers] == [layer.trainable for layer in network.layers]
+    np.testing.assert_allclose(outputs(exchange.to_keras(network[:4]), x), network[:4].predict(x), **CLOSE)
+    with pytest.raises(nnx.ConfigurationError, match="input width"):
+        exchange.to_keras(nnx.Network([nnx.Dense(3)]))
+
+
+def test_what_keras_trained_goes_on_in_nnx(keras, rng):
+    """Running statistics that Keras gathered, and one more step of both by the same gradients."""
+    x, y = rng.standard_normal((64, WIDTH)), rng.standard_normal((64, 2))
+    model = keras.Sequential(
+        [
+            keras.Input((WIDTH,)),
+            keras.layers.Dense(8, activation="tanh"),
+            keras.layers.BatchNormalization(momentum=0.75),
+            keras.layers.Dense(2),
+        ]
+    )
+    for policy in (model, *model.layers):
+        assert policy.dtype_policy.name == "float32"
+    model.compile(keras.optimizers.SGD(0.125), "mse")
+    model.fit(x, y, epochs=2, batch_size=16, verbose=0)
+    network = exchange.from_keras(model)
+    np.testing.assert_allclose(network.predict(x), outputs(model, x.astype(np.float32)), **CLOSE)
+    model.train_on_batch(x, y)
+    network.fit(x, y, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.125), batch_size=64)
+    np.testing.assert_allclose(network.predict(x), outputs(model, x.astype(np.float32)), rtol=0, atol=1e-5)
+
+
+ACTIVATIONS = (
+    *("linear", "relu", "leaky_relu", "elu", "gelu", "silu", "swish"),
+    *("sigmoid", "tanh", "softplus", "softmax"),
+)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_dense_is_split_from_its_activation(keras, rng, name: str, dtype):
+    model = keras.Sequential(
+        [
+            keras.Input((WIDTH,), dtype=dtype.name),
+            keras.layers.Dense(4, activation=name, dtype=dtype.name, bias_initializer="random_normal"),
+            keras.layers.Activation(name, dtype=dtype.name),
+        ]
+    )
+    x = (3.0 * rng.standard_normal((ROWS, WIDTH))).astype(dtype)
+    network = exchange.from_keras(model)
+    assert type(network[0]) is nnx.Dense
+    assert len(network) == (2 if name == "linear" else 3)
+    np.testing.assert_allclose(network.predict(x), outputs(model, x), **CLOSE)
+
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("Dense", {"use_bias": False}),
+    ("ReLU", {"negative_slope": 0.25}),
+    ("Softmax", {"axis": 1}),
+    ("BatchNormalization", {"scale": False, "axis": 1}),
+    ("BatchNormalization", {"center": False}),
+    ("LayerNormalization", {"scale": False, "center": False}),
+    ("LayerNormalization", {"axis": [1]}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIONS, ids=str)
+def test_options_of_keras_s_layers_are_followed(keras, rng, kind: str, options: dict[str, Any]):
+    options = ({"units": 3} if kind == "Dense" else {}) | options
+    model = keras.Sequential([keras.Input((WIDTH,)), getattr(keras.layers, kind)(**options)])
+    x = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
+    np.testing.assert_allclose(exchange.from_keras(model).predict(x), outputs(model, x), **CLOSE)
+
+
+def test_an_activation_may_be_a_layer(keras, rng):
+    slope = keras.layers.LeakyReLU(0.125)
+    model = keras.Sequential([keras.Input((WIDTH,)), keras.layers.Dense(3, activation=slope)])
+    x = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
+    network = exchange.from_keras(model)
+    assert network[1].config() == {"alpha": 0.125}
+    np.testing.assert_allclose(network.predict(x), outputs(model, x), **CLOSE)
+
+
+def test_functional_models_and_models_within_models(keras, rng, tmp_path: Path):
+    """An autoencoder as Keras's own guide builds it: an encoder and a decoder, called one after the other."""
+    x = keras.Input((WIDTH,))
+    encoder = keras.Model(x, keras.layers.Dense(2, activation="relu")(x), name="encoder")
+    decoder = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(WIDTH), keras.layers.Activation("sigmoid")], name="decoder"
+    )
+    model = keras.Model(x, decoder(keras.layers.Dropout(0.5)(encoder(x))), name="autoencoder")
+    data = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
+    network = exchange.from_keras(model)
+    assert [type(layer).__name__ for layer in network.layers] == [
+        "Dense",
+        "ReLU",
+        "Dropout",
+        "Dense",
+        "Sigmoid",
+    ]
+    np.testing.assert_allclose(network.predict(data), outputs(model, data), **CLOSE)
+    np.testing.assert_array_equal(exchange.from_keras(encoder).predict(data), network[:2].predict(data))
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        exchange.load(tmp_path / "model.keras").predict(data), network.predict(data)
+    )
+
+
+# --------------------------------------------------------------------------- what does not go over
+
+
+class Own(nnx.Dense):
+    """A layer with passes of its own: what it computes, no layer of Keras does."""
+
+
+def test_a_layer_of_one_s_own_is_named():
+    with pytest.raises(nnx.ConfigurationError, match=r"layer 1, own_1\(4, 2\): Keras has no such layer"):
+        exchange.to_keras(nnx.Network([nnx.Dense(5, 4), Own(4, 2)]))
+
+
+def unsupported(keras: Any) -> list[tuple[str, Any]]:
+    layers = keras.layers
+    x = keras.Input((WIDTH,))
+    h = layers.Dense(WIDTH, name="first")(x)
+
+    class Mine(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    def sequential(*stack: Any) -> Any:
+        return keras.Sequential([keras.Input((WIDTH,)), *stack], name="outer")
+
+    noise = layers.GaussianNoise(0.1, name="g")
+    shared = layers.Dense(WIDTH, name="shared")
+    return [
+        ("layer p .PReLU.: nnx has no such layer", sequential(layers.PReLU(name="p"))),
+        ("layer inner/g .GaussianNoise.: nnx has no such layer",
+         sequential(keras.Sequential([keras.Input((WIDTH,)), noise], name="inner"))),
+        ("layer l .Lambda.: nnx has no such layer", sequential(layers.Lambda(lambda v: v * 2, name="l"))),
+        ("layer d .Dense.: nnx has no activation 'mish'", sequential(layers.Dense(2, "mish", name="d"))),
+        ("no max_value and no threshold", sequential(layers.ReLU(max_value=6.0))),
+        ("no noise_shape", sequential(layers.Dropout(0.5, noise_shape=(1, WIDTH)))),
+        ("rate must lie in", sequential(layers.Dropout(1.0, name="all"))),
+        ("is not a chain of layers: the output of first goes to",
+         keras.Model(x, layers.Add()([layers.ReLU()(h), layers.Dense(WIDTH)(h)]))),
+        ("takes several inputs", keras.Model(x, layers.Add()([h, h]))),
+        ("takes several inputs", keras.Model(x, shared(shared(x)))),
+        (r"takes \[\(None, 5\), \(None, 2\)\]", keras.Model([x, keras.Input((2,))], h)),
+        ("has 2 outputs", keras.Model(x, [h, layers.ReLU()(h)])),
+        ("called with training=True", keras.Model(x, layers.Dropout(0.5)(x, training=True))),
+        ("a model of class Mine: only Sequential", Mine()),
+        ("no input shape yet: start it by keras.Input", keras.Sequential([layers.Dense(3)])),
+        (r"takes \(None, 28, 28\)", keras.Sequential([keras.Input((28, 28)), layers.Flatten()])),
+        (r"takes \(None, None\)", keras.Sequential([keras.Input((None,)), layers.ReLU()])),
+        ("float32 or all float64", sequential(layers.Dense(3, dtype="float64"), layers.Dense(3))),
+        ("mixed_float16 at half", sequential(layers.Dense(3, dtype="mixed_float16", name="half"))),
+        ("takes a Keras model, not Dense", layers.Dense(3)),
+    ]  # fmt: skip
+
+
+def test_what_nnx_lacks_is_named_with_its_place(keras):
+    for text, model in unsupported(keras):
+        with pytest.raises(nnx.ConfigurationError, match=text) as caught:
+            exchange.from_keras(model)
+        assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------ files
+
+
+def saved(path: Path) -> Path:
+    exchange.export(nnx.Network([nnx.Dense(WIDTH, 3), nnx.ReLU()], seed=0), path)
+    return path
+
+
+def rewritten(source: Path, target: Path, change: Any) -> Path:
+    """A copy of a ``.keras`` file whose description `change` has changed."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                described = json.loads(content)
+                content = json.dumps(change(described) or described).encode()
+            new.writestr(name, content)
+    return target
+
+
+def test_a_damaged_or_hostile_file_is_refused_in_one_line(keras, tmp_path: Path):
+    good = saved(tmp_path / "good.keras")
+    content = good.read_bytes()
+
+    def layer(position: int, **entries: Any) -> Any:
+        return lambda described: described["config"]["layers"][position].update(entries)
+
+    def option(position: int, **entries: Any) -> Any:
+        return lambda described: described["config"]["layers"][position]["config"].update(entries)
+
+    def changed(name: str, change: Any) -> Path:
+        return rewritten(good, tmp_path / f"{name}.keras", change)
+
+    function = {"module": "nowhere", "class_name": "function", "config": "system", "registered_name": "own>f"}
+    files = {
+        "is not a zip file": tmp_path / "text.keras",
+        "BadZipFile": tmp_path / "short.keras",
+        "no model file": tmp_path / "missing.keras",
+        "must end in .keras": tmp_path / "model.h5",
+        "unpacks to": tmp_path / "bomb.keras",
+        "layer dense_1 (Lambda): nnx has no such layer": changed("lambda", layer(1, class_name="Lambda")),
+        "layer dense_1 (Dense): nnx has no such layer": changed("foreign", layer(1, module="os")),
+        "model of class Popen": changed("class", lambda d: d.update(class_name="Popen")),
+        "5,000,000,000 numbers": changed("huge", option(1, units=10**9)),
+        "TypeError": changed("wordy", option(1, units="many")),
+        "KeyError: 'config'": changed("empty", lambda d: {"class_name": "Sequential"}),
+        "can be read": changed("list", lambda d: ["Sequential"]),
+        "function.keras is not a .keras file": changed("function", option(1, activation=function)),
+    }
+    (tmp_path / "text.keras").write_text("not a model")
+    (tmp_path / "short.keras").write_bytes(content[:-200])
+    with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("config.json", "{}")
+        bomb.writestr("model.weights.h5", bytes(2**26))
+    for text, path in files.items():
+        with pytest.raises(nnx.FileFormatError) as caught:
+            exchange.load(path)
+        assert text in str(caught.value)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_file_appears_whole_or_not_at_all(keras, tmp_path: Path):
+    path = saved(tmp_path / "model.keras")
+    before = path.read_bytes()
+    with pytest.raises(nnx.ConfigurationError, match="Keras has no such layer"):
+        exchange.export(nnx.Network([Own(5, 4)]), path)
+    assert path.read_bytes() == before
+    network = nnx.Network([nnx.Dense(5, 4)])
+    with pytest.raises(nnx.OutputError, match="cannot write"):
+        exchange.export(network, tmp_path / "nowhere" / "model.keras")
+    with pytest.raises(nnx.ConfigurationError, match=r"must end in \.keras"):
+        exchange.export(network, tmp_path / "model.h5")
+    assert [one.name for one in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_the_one_function_keras_has_no_name_for_is_found_in_a_fresh_process(keras, tmp_path: Path):
+    network = nnx.Network([nnx.Dense(WIDTH, 3), nnx.GELU(approximate=True)], seed=0)
+    exchange.export(network, tmp_path / "model.keras")
+    code = "from nnx.interop import keras; print(keras.load('model.keras').layers[1])"
+    root = str(Path(nnx.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": root},
+        capture_output=True, text=True, check=True, timeout=240,
+    )  # fmt: skip
+    assert done.stdout.strip() == "gelu_1(approximate=True)"
+
+
+@pytest.mark.parametrize("missing", ["keras", "tensorflow"])
+def test_without_keras_one_line_says_what_to_install(monkeypatch, missing: str):
+    for name in [name for name in sys.modules if name.split(".")[0] == "keras"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(nnx.MissingLibraryError, match=r"pip install 'nnx-arrays\[compare\]'"):
+        exchange.to_keras(nnx.Network([nnx.Dense(3, 2)]))
