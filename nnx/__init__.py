@@ -46,7 +46,17 @@ from nnx.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nnx.schedules import Constant, Cosine, Exponential, Schedule, Step, Warmup
 
 if TYPE_CHECKING:
-    from nnx import checkpoints, datasets, experiments, gradcheck, initializers, interop, metrics, reports
+    from nnx import (
+        checkpoints,
+        datasets,
+        estimators,
+        experiments,
+        gradcheck,
+        initializers,
+        interop,
+        metrics,
+        reports,
+    )
 
 __version__ = "0.1.0"
 
@@ -105,6 +115,7 @@ __all__ = [
     "datasets",
     "default_device",
     "distributed",
+    "estimators",
     "experiments",
     "gradcheck",
     "initializers",
@@ -117,8 +128,8 @@ __all__ = [
 ]
 
 _ROOMS = (
-    *("checkpoints", "datasets", "experiments", "gradcheck", "initializers", "interop", "metrics"),
-    "reports",
+    *("checkpoints", "datasets", "estimators", "experiments", "gradcheck", "initializers", "interop"),
+    *("metrics", "reports"),
 )
 
 

@@ -1,0 +1,186 @@
+"""An autoencoder as a transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_array, check_is_fitted
+
+import nnx
+from nnx.estimators.base import NetworkEstimator, checked_weights, output_layers
+from nnx.samples import HostArray
+
+
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):  # type: ignore[misc]
+    """Codes from which the data can be computed again: f = decoder ∘ encoder, trained so that f(x) ≈ x.
+
+    The encoder has the hidden layers and a linear code, the decoder the hidden layers in reverse and an
+    output as wide as the data. It is linear, or a sigmoid where the loss is a binary cross-entropy.
+
+    Parameters
+    ----------
+    n_components : int
+        Width of the code.
+    hidden_layer_sizes : int or sequence of int
+        Of the encoder; () for none, which spans what PCA spans.
+    activation : str
+        Of the hidden layers, by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
+    loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
+        The cross-entropy wants data in [0, 1].
+    optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
+    learning_rate : float or Schedule, optional
+        None: the optimizer's own.
+    dropout : float in [0, 1)
+        Rate behind each hidden layer.
+    epochs : int
+        Passes over the data; at most, with early stopping.
+    batch_size : int or "auto"
+        At most the rows there are; auto is 200.
+    early_stopping : bool
+        Hold some rows out and stop when the loss on them has not improved for `patience` epochs; the best
+        epoch's parameters stay. A `ConvergenceWarning` says that `epochs` ended before that.
+    validation_fraction : float in (0, 1)
+        The share that is held out.
+    patience : int
+    warm_start : bool
+        `fit` goes on with the network that is there.
+    callbacks : sequence of Callback
+    device : str, optional
+        As for `nnx.Network`.
+    random_state : int, RandomState or None
+        Initial weights, batches, dropout and the rows held out follow from it.
+
+    Attributes
+    ----------
+    network_ : nnx.Network
+        ``network_.code`` tells how many of its layers encode.
+    loss_curve_, validation_loss_curve_ : list of float
+        A value an epoch; the second is empty without early stopping.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        Of a data frame with names.
+
+    Raises
+    ------
+    ConfigurationError
+        By `fit`, if a parameter makes no sense.
+    DataError
+        By `fit`, if the data does not suit the loss.
+    TrainingError
+        By `fit`, if a loss or gradient is not finite.
+
+    References
+    ----------
+    Hinton and Salakhutdinov (2006), Reducing the dimensionality of data with neural networks.
+
+    Examples
+    --------
+    >>> from nnx.estimators import Autoencoder
+    >>> from sklearn.datasets import load_iris
+    >>> x = load_iris().data
+    >>> Autoencoder(2, epochs=20, random_state=0).fit_transform(x).shape
+    (150, 2)
+    """
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        *,
+        activation: str = "relu",
+        loss: str | nnx.Loss = "squared_error",
+        optimizer: str | nnx.Optimizer = "adam",
+        learning_rate: float | nnx.Schedule | None = None,
+        dropout: float = 0.0,
+        epochs: int = 200,
+        batch_size: int | str = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        warm_start: bool = False,
+        callbacks: Sequence[nnx.Callback] = (),
+        device: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes, activation=activation, loss=loss, optimizer=optimizer,
+            learning_rate=learning_rate, dropout=dropout, epochs=epochs, batch_size=batch_size,
+            early_stopping=early_stopping, validation_fraction=validation_fraction, patience=patience,
+            warm_start=warm_start, callbacks=callbacks, device=device, random_state=random_state,
+        )  # fmt: skip
+        self.n_components = n_components
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Autoencoder:
+        """Train on X.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (rows, features)
+            A sparse one is made dense.
+        y : None
+            Ignored.
+        sample_weight : array_like of shape (rows,), optional
+        """
+        return self._fit(X, sample_weight, partial=False)
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Autoencoder:
+        """One epoch on these rows, without early stopping; parameters as for `fit`."""
+        return self._fit(X, sample_weight, partial=True)
+
+    def _fit(self, X: Any, sample_weight: Any, partial: bool) -> Autoencoder:
+        again = self._goes_on(partial)
+        x = self._check(X, reset=not again)
+        loss, weights = self._loss(), checked_weights(sample_weight, x)
+        layers, code = self._layers(x.shape[1], loss)
+        self._train(x, None, weights, layers, loss, again=again, partial=partial)
+        self.network_.code = code
+        return self
+
+    def _layers(self, features: int, loss: nnx.Loss) -> tuple[list[nnx.Layer], int]:
+        """Those of the whole network, and how many of them encode."""
+        sizes = self._sizes()
+        encoder = [*self._hidden(sizes), nnx.Dense(self.n_components)]
+        return [*encoder, *self._hidden(sizes[::-1]), *output_layers(features, loss)], len(encoder)
+
+    @property
+    def _n_features_out(self) -> int:
+        width: int = self.network_[: self.network_.code].outputs
+        return width
+
+    def transform(self, X: Any) -> HostArray:
+        """Codes of shape (rows, n_components)."""
+        X = self._given(X)
+        return self._outputs(self.network_[: self.network_.code], X)
+
+    def inverse_transform(self, X: Any) -> HostArray:
+        """Data of shape (rows, features) computed from codes of shape (rows, n_components)."""
+        check_is_fitted(self)
+        codes = check_array(X, dtype=self.network_.dtype)
+        return self.network_[self.network_.code :].predict(codes)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """The share of the variance that reconstructions keep, 1 − Σ (x − f(x))² / Σ (x − mean)².
+
+        At most 1, and comparable with the sum of PCA's ``explained_variance_ratio_``.
+        """
+        X = self._given(X)
+        dense = X.toarray() if hasattr(X, "toarray") else X
+        return float(
+            r2_score(
+                dense,
+                self.network_.predict(dense),
+                sample_weight=sample_weight,
+                multioutput="variance_weighted",
+            )
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,254 @@
+"""What the estimators share: parameters that describe a network and its training, and one way to train it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+import nnx
+from nnx.errors import ConfigurationError, nearest
+from nnx.layers.activations import make
+from nnx.samples import HostArray
+
+LARGEST_BATCH = 200  # what batch_size="auto" means for more rows than that: scikit-learn's
+SPARSE_ROWS = 1024  # made dense at a time where nothing is trained
+
+LOSSES: dict[str, type[nnx.Loss]] = {
+    "squared_error": nnx.MeanSquaredError,
+    "absolute_error": nnx.MeanAbsoluteError,
+    "huber": nnx.Huber,
+    "binary_cross_entropy": nnx.BinaryCrossEntropy,
+}
+OPTIMIZERS: dict[str, type[nnx.Optimizer]] = {
+    kind.__name__.lower(): kind for kind in (nnx.SGD, nnx.Adam, nnx.AdamW, nnx.RMSprop, nnx.Adagrad)
+}
+
+
+class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
+    """Base of the estimators; a subclass says what goes in front of the training and what comes out of it."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        *,
+        activation: str = "relu",
+        loss: str | nnx.Loss = "squared_error",
+        optimizer: str | nnx.Optimizer = "adam",
+        learning_rate: float | nnx.Schedule | None = None,
+        dropout: float = 0.0,
+        epochs: int = 200,
+        batch_size: int | str = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        warm_start: bool = False,
+        callbacks: Sequence[nnx.Callback] = (),
+        device: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.dropout = dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+
+    # ------------------------------------------------------- what is described
+
+    def _hidden(self, sizes: Sequence[int]) -> list[nnx.Layer]:
+        """Dense layers of these widths, each with its activation and its dropout."""
+        layers: list[nnx.Layer] = []
+        for size in sizes:
+            layers += [nnx.Dense(size), make(self.activation)]
+            if self.dropout:
+                layers.append(nnx.Dropout(self.dropout))
+        return layers
+
+    def _sizes(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        return list(sizes) if isinstance(sizes, Iterable) else [sizes]
+
+    def _loss(self) -> nnx.Loss:
+        if isinstance(self.loss, nnx.Loss):
+            return self.loss
+        if self.loss not in LOSSES:
+            raise ConfigurationError(f"unknown loss {self.loss!r}{nearest(str(self.loss), LOSSES)}")
+        return LOSSES[self.loss]()
+
+    def _optimizer(self) -> nnx.Optimizer:
+        if isinstance(self.optimizer, nnx.Optimizer):
+            if self.learning_rate is not None:
+                raise ConfigurationError(
+                    f"learning_rate={self.learning_rate!r} stands beside {self.optimizer!r}, which has its "
+                    "own: leave it None"
+                )
+            return self.optimizer
+        if self.optimizer not in OPTIMIZERS:
+            raise ConfigurationError(
+                f"unknown optimizer {self.optimizer!r}{nearest(str(self.optimizer), OPTIMIZERS)}"
+            )
+        kind = OPTIMIZERS[self.optimizer]
+        return kind() if self.learning_rate is None else kind(self.learning_rate)  # type: ignore[call-arg]
+
+    def _rows_of_a_batch(self, rows: int) -> int:
+        if self.batch_size == "auto":
+            return min(LARGEST_BATCH, rows)
+        if isinstance(self.batch_size, str):
+            raise ConfigurationError(
+                f"batch_size must be a positive integer or 'auto', not {self.batch_size!r}"
+            )
+        return min(self.batch_size, rows)
+
+    def _described(self) -> str:
+        """The parameters that a network which is there cannot follow any more."""
+        fixed = ("n_components", "hidden_layer_sizes", "activation", "dropout", "loss", "device")
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in fixed if hasattr(self, name))
+
+    # -------------------------------------------------------------------- data
+
+    def _goes_on(self, partial: bool) -> bool:
+        """Whether a fit goes on with the network that is there.
+
+        Raises
+        ------
+        ConfigurationError
+            If the parameters describe another network by now.
+        """
+        if not (hasattr(self, "network_") and (partial or self.warm_start)):
+            return False
+        if self._described() != self._made_of:
+            raise ConfigurationError(
+                f"{type(self).__name__}: a network made with {self._made_of} cannot go on with "
+                f"{self._described()}: fit a clone, or set warm_start=False"
+            )
+        return True
+
+    def _check(self, X: Any, **options: Any) -> Any:
+        """Data as scikit-learn checks it; float32 stays float32, all else becomes float64."""
+        return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
+
+    def _given(self, X: Any) -> Any:
+        """Data for the network that was fitted, in its dtype."""
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse="csr", dtype=self.network_.dtype, reset=False)
+
+    def _outputs(self, network: nnx.Network, X: Any) -> HostArray:
+        """What a network, the fitted one or a slice, makes of checked data."""
+        if not sparse.issparse(X):
+            return network.predict(X)
+        parts = range(0, X.shape[0], SPARSE_ROWS)
+        return np.concatenate([network.predict(X[i : i + SPARSE_ROWS].toarray()) for i in parts])
+
+    # ---------------------------------------------------------------- training
+
+    def _train(
+        self,
+        x: Any,
+        y: HostArray | None,
+        weights: Any,
+        layers: list[nnx.Layer],
+        loss: nnx.Loss,
+        *,
+        again: bool,
+        partial: bool,
+        classes: HostArray | None = None,
+    ) -> None:
+        """Train on checked data, and keep the network and what was recorded.
+
+        Parameters
+        ----------
+        y : array, optional
+            None: x itself.
+        layers : list of Layer
+            Of a new network.
+        again : bool
+            Go on with the network that is there, `layers` are not needed.
+        partial : bool
+            One epoch on all the rows.
+        classes : array of shape (rows,), optional
+            The validation rows are drawn with the same share of each.
+        """
+        random = check_random_state(self.random_state)
+        if again:
+            network = self.network_
+        else:
+            seed = int(random.randint(np.iinfo(np.int32).max))
+            network = nnx.Network(layers, device=self.device, dtype=x.dtype, seed=seed)
+        keeps = again and self._optimized_by[:2] == (self.optimizer, self.learning_rate)
+        optimizer = self._optimized_by[2] if keeps else self._optimizer()
+        callbacks, validation = list(self.callbacks), None
+        x = x.toarray() if sparse.issparse(x) else x
+        rows: Any = slice(None)
+        stopping = None
+        if self.early_stopping and not partial:
+            rows, held_out = train_test_split(
+                np.arange(len(x)), test_size=self.validation_fraction, random_state=random, stratify=classes
+            )
+            validation = _part(x, y, weights, held_out)
+            stopping = nnx.EarlyStopping("val_loss", patience=self.patience)
+            callbacks.insert(0, stopping)  # so that what prints or writes an epoch knows that it is the last
+        x, y, weights = _part(x, y, weights, rows)
+        history = network.fit(
+            x, y, loss=loss, optimizer=optimizer, epochs=1 if partial else self.epochs,
+            batch_size=self._rows_of_a_batch(len(x)), validation=validation,
+            sample_weight=weights, callbacks=callbacks,
+        )  # fmt: skip
+        self._keep(network, optimizer, history, again)
+        if stopping is not None and len(history.epochs) == self.epochs and stopping.waited < self.patience:
+            warnings.warn(
+                f"{type(self).__name__}: the validation loss still improved when the last of epochs="
+                f"{self.epochs} ended: give more, or early_stopping=False",
+                ConvergenceWarning,
+                stacklevel=4,  # where `fit` was called,
+            )
+
+    def _keep(
+        self, network: nnx.Network, optimizer: nnx.Optimizer, history: nnx.History, again: bool
+    ) -> None:
+        if not again:
+            self.loss_curve_: list[float] = []
+            self.validation_loss_curve_: list[float] = []
+        self.network_ = network
+        self.loss_curve_ += history["loss"]
+        self.validation_loss_curve_ += history.metrics.get("val_loss", [])
+        self.n_iter_ = len(self.loss_curve_)
+        self._made_of = self._described()
+        self._optimized_by = (self.optimizer, self.learning_rate, optimizer)
+
+
+def checked_weights(sample_weight: Any, X: Any) -> HostArray | None:
+    """One weight a row, or None for none."""
+    if sample_weight is None:
+        return None
+    weights: HostArray = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+    return weights
+
+
+def output_layers(units: int, loss: nnx.Loss) -> list[nnx.Layer]:
+    """The last layers of a network that predicts numbers: probabilities where the loss takes those."""
+    kinds = {nnx.BinaryCrossEntropy: nnx.Sigmoid, nnx.CategoricalCrossEntropy: nnx.Softmax}
+    last = [activation() for kind, activation in kinds.items() if isinstance(loss, kind)]
+    return [nnx.Dense(units), *last]
+
+
+def _part(x: HostArray, y: HostArray | None, weights: HostArray | None, rows: Any) -> tuple[Any, Any, Any]:
+    some = x[rows]
+    return some, some if y is None else y[rows], None if weights is None else weights[rows]

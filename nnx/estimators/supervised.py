@@ -1,0 +1,354 @@
+"""A classifier and a regressor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+import nnx
+from nnx.errors import ConfigurationError, DataError
+from nnx.estimators.base import NetworkEstimator, checked_weights, output_layers
+from nnx.samples import HostArray
+
+ONE_HOT = 2**22  # numbers: labels of more are not written out, which the compiled loop wants
+
+
+class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
+    """A network of dense layers that gives each class its probability.
+
+    Two classes have one sigmoid output, more have a softmax, labels that may come together (y a matrix of 0
+    and 1) a sigmoid each.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int
+        Widths of the hidden layers; () for none, which is logistic regression.
+    activation : str
+        Of the hidden layers, by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
+    loss : {"cross_entropy", "squared_error", "absolute_error", "huber"} or Loss
+        Of the probabilities.
+    optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
+    learning_rate : float or Schedule, optional
+        None: the optimizer's own.
+    dropout : float in [0, 1)
+        Rate behind each hidden layer.
+    epochs : int
+        Passes over the data; at most, with early stopping.
+    batch_size : int or "auto"
+        At most the rows there are; auto is 200.
+    early_stopping : bool
+        Hold some rows of each class out and stop when the loss on them has not improved for `patience`
+        epochs; the best epoch's parameters stay. A `ConvergenceWarning` says that `epochs` ended before that.
+    validation_fraction : float in (0, 1)
+        The share that is held out.
+    patience : int
+    class_weight : dict, "balanced" or None
+        Factors of the sample weights, by class; balanced ones are rows / (classes · rows of the class).
+    warm_start : bool
+        `fit` goes on with the network that is there.
+    callbacks : sequence of Callback
+    device : str, optional
+        As for `nnx.Network`.
+    random_state : int, RandomState or None
+        Initial weights, batches, dropout and the rows held out follow from it.
+
+    Attributes
+    ----------
+    network_ : nnx.Network
+    classes_ : array of shape (classes,)
+    loss_curve_, validation_loss_curve_ : list of float
+        A value an epoch; the second is empty without early stopping.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        Of a data frame with names.
+
+    Raises
+    ------
+    ConfigurationError
+        By `fit`, if a parameter makes no sense.
+    TrainingError
+        By `fit`, if a loss or gradient is not finite.
+
+    Examples
+    --------
+    >>> from nnx.estimators import NetworkClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> x, y = load_iris(return_X_y=True)
+    >>> NetworkClassifier(10, learning_rate=0.01, random_state=0).fit(x, y).score(x, y) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        *,
+        activation: str = "relu",
+        loss: str | nnx.Loss = "cross_entropy",
+        optimizer: str | nnx.Optimizer = "adam",
+        learning_rate: float | nnx.Schedule | None = None,
+        dropout: float = 0.0,
+        epochs: int = 200,
+        batch_size: int | str = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        class_weight: dict[Any, float] | str | None = None,
+        warm_start: bool = False,
+        callbacks: Sequence[nnx.Callback] = (),
+        device: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes, activation=activation, loss=loss, optimizer=optimizer,
+            learning_rate=learning_rate, dropout=dropout, epochs=epochs, batch_size=batch_size,
+            early_stopping=early_stopping, validation_fraction=validation_fraction, patience=patience,
+            warm_start=warm_start, callbacks=callbacks, device=device, random_state=random_state,
+        )  # fmt: skip
+        self.class_weight = class_weight
+
+    classes_: HostArray
+    _multilabel: bool
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkClassifier:
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (rows, features)
+            A sparse one is made dense.
+        y : array_like of shape (rows,), or of 0 and 1 of shape (rows, labels)
+        sample_weight : array_like of shape (rows,), optional
+        """
+        return self._fit(X, y, None, sample_weight, partial=False)
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> NetworkClassifier:
+        """One epoch on these rows, without early stopping.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array_like
+            As for `fit`.
+        classes : array_like of shape (classes,), optional
+            All that will ever come; the first call wants them, unless they are all in its y.
+        """
+        if isinstance(self.class_weight, str):
+            raise ConfigurationError(
+                f"class_weight={self.class_weight!r} cannot be known from part of the data: give partial_fit "
+                "a dict, from sklearn.utils.class_weight.compute_class_weight"
+            )
+        return self._fit(X, y, classes, sample_weight, partial=True)
+
+    def _fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, partial: bool) -> NetworkClassifier:
+        again = self._goes_on(partial)
+        x, y = self._check(X, y=y, multi_output=True, reset=not again)
+        check_classification_targets(y)
+        multilabel = type_of_target(y).startswith("multilabel")
+        if again and multilabel != self._multilabel:
+            raise DataError(f"y of shape {y.shape}: the network was made for labels of the other kind")
+        if multilabel:
+            y = y.toarray() if sparse.issparse(y) else y
+            known = np.arange(y.shape[1])
+        else:
+            y = column_or_1d(y, warn=True)
+            known = self.classes_ if again else np.unique(y if classes is None else classes)
+        labels = None if multilabel else _places(y, known)
+        loss = self._loss_of(multilabel or len(known) == 2)
+        targets = y if labels is None else _targets(labels, len(known), loss)
+        weights = self._weights(checked_weights(sample_weight, x), y, labels, known)
+        layers = self._layers(len(known), multilabel)
+        self._train(x, targets, weights, layers, loss, again=again, partial=partial, classes=labels)
+        self.classes_, self._multilabel = known, multilabel
+        return self
+
+    def _layers(self, classes: int, multilabel: bool) -> list[nnx.Layer]:
+        binary = classes == 2 and not multilabel
+        last = nnx.Sigmoid() if binary or multilabel else nnx.Softmax()
+        return [*self._hidden(self._sizes()), nnx.Dense(1 if binary else classes), last]
+
+    def _loss_of(self, sigmoid: bool) -> nnx.Loss:
+        if isinstance(self.loss, str) and self.loss == "cross_entropy":
+            return nnx.BinaryCrossEntropy() if sigmoid else nnx.CategoricalCrossEntropy()
+        loss = self._loss()
+        if sigmoid and isinstance(loss, nnx.CategoricalCrossEntropy):
+            raise ConfigurationError(
+                f"{loss!r} is no loss of sigmoids, which two classes and labels that may come together have: "
+                "loss='cross_entropy'"
+            )
+        return loss
+
+    def _weights(
+        self, weights: HostArray | None, y: HostArray, labels: HostArray | None, classes: HostArray
+    ) -> HostArray | None:
+        """Sample weights times those of the classes."""
+        if self.class_weight is None:
+            return weights
+        if labels is None:
+            by_class = compute_sample_weight(self.class_weight, y)
+        else:
+            by_class = compute_class_weight(self.class_weight, classes=classes, y=y)[labels]
+        product: HostArray = by_class if weights is None else weights * by_class
+        return product
+
+    def decision_function(self, X: Any) -> HostArray:
+        """What goes into the sigmoid or softmax, of shape (rows, classes); (rows,) for two classes."""
+        X = self._given(X)
+        logits = self._outputs(self.network_[:-1], X)
+        return logits.ravel() if logits.shape[1] == 1 else logits
+
+    def predict_proba(self, X: Any) -> HostArray:
+        """Probabilities of shape (rows, classes), in the order of ``classes_``."""
+        X = self._given(X)
+        p = self._outputs(self.network_, X)
+        binary = len(self.classes_) == 2 and not self._multilabel
+        return np.hstack([1.0 - p, p]) if binary else p
+
+    def predict_log_proba(self, X: Any) -> HostArray:
+        """The logarithm of `predict_proba`."""
+        with np.errstate(divide="ignore"):  # a probability of 0 has the logarithm −∞
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X: Any) -> HostArray:
+        """The likeliest class of each row; or 0 and 1 for each of labels that may come together."""
+        p = self.predict_proba(X)
+        if self._multilabel:
+            return (p > 0.5).astype(int)
+        likeliest: HostArray = self.classes_[np.argmax(p, axis=1)]
+        return likeliest
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _places(y: HostArray, classes: HostArray) -> HostArray:
+    """The place of each label among the classes; one that is not there is an error that names it."""
+    encoder = LabelEncoder()
+    encoder.classes_ = classes
+    places: HostArray = encoder.transform(y)
+    return places
+
+
+def _targets(labels: HostArray, classes: int, loss: nnx.Loss) -> HostArray:
+    """What the network is to give: a column for two classes, else one for each, or the labels as they are."""
+    if classes == 2:
+        return labels.reshape(-1, 1)
+    if isinstance(loss, nnx.CategoricalCrossEntropy) and len(labels) * classes > ONE_HOT:
+        return labels
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
+    """A network of dense layers that predicts one number or several.
+
+    The output is linear, or a sigmoid where the loss is a binary cross-entropy.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int
+        Widths of the hidden layers; () for none, which is linear regression.
+    activation : str
+        Of the hidden layers, by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
+    loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
+        The cross-entropy wants targets in [0, 1].
+    optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
+    learning_rate : float or Schedule, optional
+        None: the optimizer's own.
+    dropout : float in [0, 1)
+        Rate behind each hidden layer.
+    epochs : int
+        Passes over the data; at most, with early stopping.
+    batch_size : int or "auto"
+        At most the rows there are; auto is 200.
+    early_stopping : bool
+        Hold some rows out and stop when the loss on them has not improved for `patience` epochs; the best
+        epoch's parameters stay. A `ConvergenceWarning` says that `epochs` ended before that.
+    validation_fraction : float in (0, 1)
+        The share that is held out.
+    patience : int
+    warm_start : bool
+        `fit` goes on with the network that is there.
+    callbacks : sequence of Callback
+    device : str, optional
+        As for `nnx.Network`.
+    random_state : int, RandomState or None
+        Initial weights, batches, dropout and the rows held out follow from it.
+
+    Attributes
+    ----------
+    network_ : nnx.Network
+    loss_curve_, validation_loss_curve_ : list of float
+        A value an epoch; the second is empty without early stopping.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        Of a data frame with names.
+
+    Raises
+    ------
+    ConfigurationError
+        By `fit`, if a parameter makes no sense.
+    TrainingError
+        By `fit`, if a loss or gradient is not finite.
+
+    Examples
+    --------
+    >>> from nnx.estimators import NetworkRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> x, y = load_diabetes(return_X_y=True, scaled=True)
+    >>> NetworkRegressor(20, learning_rate=0.05, random_state=0).fit(x, y).score(x, y) > 0.4
+    True
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkRegressor:
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (rows, features)
+            A sparse one is made dense.
+        y : array_like of shape (rows,) or (rows, outputs)
+        sample_weight : array_like of shape (rows,), optional
+        """
+        return self._fit(X, y, sample_weight, partial=False)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkRegressor:
+        """One epoch on these rows, without early stopping; parameters as for `fit`."""
+        return self._fit(X, y, sample_weight, partial=True)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, partial: bool) -> NetworkRegressor:
+        again = self._goes_on(partial)
+        x, y = self._check(X, y=y, multi_output=True, y_numeric=True, reset=not again)
+        y = y.toarray() if sparse.issparse(y) else y
+        targets = y.reshape(len(y), -1)
+        loss, weights = self._loss(), checked_weights(sample_weight, x)
+        layers = [*self._hidden(self._sizes()), *output_layers(targets.shape[1], loss)]
+        self._train(x, targets, weights, layers, loss, again=again, partial=partial)
+        self._flat = y.ndim == 1
+        return self
+
+    def predict(self, X: Any) -> HostArray:
+        """Predictions of the shape that y had: (rows,) or (rows, outputs)."""
+        X = self._given(X)
+        y = self._outputs(self.network_, X)
+        return y.ravel() if self._flat else y
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
+        return tags
