@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnx.backends import available, default_device, resolve, use
 from nnx.callbacks import BestCheckpoint, Callback, CSVLog, EarlyStopping, History, Progress
+from nnx.checkpoints import Checkpoint
 from nnx.errors import (
     ConfigurationError,
     DataError,
@@ -73,6 +74,7 @@ __all__ = [
     "CSVLog",
     "Callback",
     "CategoricalCrossEntropy",
+    "Checkpoint",
     "ConfigurationError",
     "Constant",
     "Cosine",

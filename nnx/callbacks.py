@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,19 @@ class Run:
         Epochs asked for, batches an epoch.
     epoch, step : int
         Epochs finished, steps finished in this run.
+    batch : int
+        Batches finished in the epoch under way.
     stop : str
         Set it to a reason to end training after this epoch (before the first: to train none).
     failed : bool
         At the end: whether an error or an interrupt brought it about.
+    interrupt : int
+        The signal that ends training after this step, where a `Checkpoint` takes care of it; else 0.
+    losses : array
+        Each batch's loss in the epoch under way, where the network computes.
+    callbacks : sequence of Callback
+    facts : dict
+        What a run that goes on from a checkpoint must have in common with it.
     """
 
     network: Any
@@ -87,12 +96,22 @@ class Run:
     batches: int
     epoch: int = 0
     step: int = 0
+    batch: int = 0
     stop: str = ""
     failed: bool = False
+    interrupt: int = 0
+    losses: Any = None
+    callbacks: Sequence[Callback] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether no epoch is left to train."""
+        return self.epoch >= self.epochs or bool(self.stop)
 
     def record(self, loss: float) -> None:
         """An epoch is finished, with that mean loss."""
-        self.epoch += 1
+        self.epoch, self.batch = self.epoch + 1, 0
         self.history.epochs.append(self.epoch)
         self.history.metrics.setdefault("loss", []).append(loss)
 
@@ -124,6 +143,13 @@ class Callback:
     def on_train_end(self, run: Run) -> None:
         """After the last epoch, or after an error or interrupt."""
 
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it, by name: NumPy arrays, and what JSON can hold."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`, after `on_train_begin`."""
+
 
 class _Monitor(Callback):
     """Follows one recorded value towards its best."""
@@ -139,6 +165,12 @@ class _Monitor(Callback):
 
     def on_train_begin(self, run: Run) -> None:
         self.best = math.inf
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
 
     def improved(self, run: Run) -> bool:
         """Whether the newest value is the best so far, by `min_delta` at least."""
@@ -203,6 +235,18 @@ class EarlyStopping(_Monitor):
         self.waited += 1
         if self.waited >= self.patience:
             run.stop = f"{self.monitor} has not improved since epoch {self.best_epoch}"
+
+    def state(self) -> dict[str, Any]:
+        """The best value and its parameters, and the epochs since."""
+        kept = {f"kept.{name}": value for name, value in (self._kept or {}).items()}
+        return super().state() | {"waited": self.waited, "best_epoch": self.best_epoch} | kept
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Wait on from there."""
+        super().restore(state)
+        self.waited, self.best_epoch = state["waited"], state["best_epoch"]
+        kept = {name.removeprefix("kept."): v for name, v in state.items() if name.startswith("kept.")}
+        self._kept = kept or None
 
     def on_train_end(self, run: Run) -> None:
         """Put the best parameters back, unless an error or interrupt ended the training."""

@@ -18,7 +18,8 @@ ORDER = [
     {"distributed"},
     {"parameters", "initializers", "schedules"},
     {"layers", "losses", "optimizers"},
-    {"callbacks", "metrics", "checkpoints", "samples", "compiled_loop"},
+    {"callbacks", "metrics", "samples", "compiled_loop"},
+    {"checkpoints"},
     {"training"},
     {"network"},
     {"nnx"},  # the face: the public names of all the rooms above

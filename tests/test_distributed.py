@@ -59,16 +59,17 @@ class TestAnotherNumberOfRanksGoesOn:
 
     @pytest.mark.parametrize(("first", "second"), [(4, 2), (2, 3), (3, 0), (0, 2)])
     def test_as_if_it_had_never_stopped(self, tmp_path, first, second):
-        def losses(ranks: int, epochs: int, how: str) -> list[float]:
-            done = mpi_jobs.run(ranks, JOBS / "resuming.py", tmp_path / f"{how}.npz", epochs, how)
-            assert done.returncode == 0, done.stderr
-            return json.loads(done.stdout)
+        """One rank gets the signal, in the middle of an epoch; all end after the same step."""
 
-        whole = losses(0, 10, "whole")
-        half = losses(first, 4, "half")
-        (tmp_path / "half.npz").rename(tmp_path / "resume.npz")
-        np.testing.assert_allclose(half, whole[:4], rtol=1e-9)
-        np.testing.assert_allclose(losses(second, 10, "resume"), whole, rtol=1e-9)
+        def told(ranks: int, how: str) -> str:
+            done = mpi_jobs.run(ranks, JOBS / "resuming.py", tmp_path, how)
+            assert done.returncode == 0, done.stderr
+            return done.stdout.strip()
+
+        whole = json.loads(told(0, "whole"))
+        assert len(whole) == 10
+        assert told(first, "half") in ("step 13", "step 14")  # or one step later, as the others hear of it
+        np.testing.assert_allclose(json.loads(told(second, "resume")), whole, rtol=1e-9)
 
 
 def start(tmp_path: Path, way: str, ranks: int = 3) -> tuple:

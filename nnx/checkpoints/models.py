@@ -17,6 +17,7 @@ from nnx.files import replacing
 HostArray = np.ndarray[Any, Any]
 FORMAT = "nnx-network"
 VERSION = 1
+TRAINING = "training/"  # before the names of arrays that are not the network's
 MAX_HEADER = 2**24  # bytes: what a file may say of itself, beside its arrays
 
 
@@ -25,8 +26,9 @@ def write(
     weights: dict[str, HostArray],
     config: dict[str, Any],
     metadata: dict[str, Any],
+    training: tuple[dict[str, HostArray], dict[str, Any]] | None = None,
 ) -> None:
-    """Write a model file, whole or not at all.
+    """Write a model file, whole or not at all; with the state of its training it is a checkpoint.
 
     Raises
     ------
@@ -41,8 +43,11 @@ def write(
         "network": json.dumps(config),
         "metadata": _dumps(metadata),
     }
-    header["crc32"] = checksum(weights, header)
+    if training is not None:
+        header["training"] = json.dumps(training[1])
+        weights = weights | {TRAINING + name: value for name, value in training[0].items()}
     arrays = {name: np.ascontiguousarray(value) for name, value in weights.items()}
+    header["crc32"] = checksum(arrays, header)
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.writelines(_in_order(save(arrays, header)))
 
@@ -57,7 +62,7 @@ def _in_order(file: bytes) -> tuple[bytes, bytes, memoryview]:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, Any]]:
-    """The arrays and the network's configuration of a model file.
+    """The arrays and the network's configuration of a model file, or of a checkpoint.
 
     Raises
     ------
@@ -69,7 +74,17 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, 
     for key in ("layers", "inputs", "dtype", "seed", "fuse", "code"):
         if key not in config:
             raise FileFormatError(f"{path}: the description of the network lacks {key!r}")
-    return weights, config
+    return {name: value for name, value in weights.items() if not name.startswith(TRAINING)}, config
+
+
+def read_training(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, HostArray], dict[str, HostArray], dict[str, Any]]:
+    """A checkpoint: its network, the arrays of its training, and the rest of it; errors as for `read`."""
+    arrays, header = _open(path)
+    training = {name.removeprefix(TRAINING): v for name, v in arrays.items() if name.startswith(TRAINING)}
+    weights = {name: value for name, value in arrays.items() if not name.startswith(TRAINING)}
+    return weights, training, _json(path, header, "training")
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -128,7 +143,7 @@ def _check_header(path: Path) -> None:
 
 def checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:
     """CRC-32 over the descriptions and every array; safetensors itself carries no checksum."""
-    crc = zlib.crc32((header.get("network", "") + header.get("metadata", "")).encode())
+    crc = zlib.crc32("".join(header.get(key, "") for key in ("network", "metadata", "training")).encode())
     for name in sorted(weights):
         value = np.ascontiguousarray(weights[name])
         crc = zlib.crc32(f"{name} {value.shape} {value.dtype}".encode(), crc)

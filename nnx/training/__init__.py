@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nnx.callbacks import Callback, History, Run
+from nnx.checkpoints import Checkpoint
 from nnx.distributed import ALONE, Communicator
 from nnx.distributed.agreement import fingerprint, version
 from nnx.errors import ConfigurationError
@@ -21,6 +22,7 @@ from nnx.metrics import get as get_metric
 from nnx.optimizers import Optimizer
 from nnx.samples import Augmentation, Samples, check_samples
 from nnx.training.evaluation import EVALUATION_ROWS, evaluate
+from nnx.training.interrupts import Interrupts
 from nnx.training.loop import Loop, epoch_order
 from nnx.training.running import run_epochs
 
@@ -78,31 +80,48 @@ def fit(
     chosen = [get_metric(metric) for metric in metrics]
     if chosen and held_out is None:
         raise ConfigurationError("metrics are taken on validation data: give validation=0.1 or (x, y)")
+    given = [c for c in callbacks if isinstance(c, Checkpoint)]
+    if len(given) > 1:
+        raise ConfigurationError(
+            "one Checkpoint among the callbacks is enough: it keeps the state of all others"
+        )
+    options = {
+        "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
+        "batch_size": int(batch_size), "shuffle": bool(shuffle),
+        "metrics": [name for name, _ in chosen], "augment": augment is not None,
+    }  # fmt: skip
     if communicator.size > 1:
-        options = {
-            "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
-            "epochs": int(epochs), "batch_size": int(batch_size), "shuffle": bool(shuffle),
-            "metrics": [name for name, _ in chosen], "augment": augment is not None,
-        }  # fmt: skip
-        communicator.agree(_facts(network, samples, held_out) | options)
+        alike = _alike(network) | {"epochs": int(epochs), "checkpoints": bool(given)}
+        communicator.agree(alike | _facts(network, samples, held_out) | options)
         if communicator.rank:
             callbacks = [c for c in callbacks if getattr(c, "every_rank", True)]
     loop = Loop(network, samples, loss, optimizer, batch_size, shuffle, augment, communicator)
-    run = Run(network, optimizer, History(), epochs, len(loop.bounds))
-    return run_epochs(loop, run, callbacks, held_out, chosen)
+    run = Run(network, optimizer, History(), epochs, len(loop.bounds), losses=loop.losses)
+    checkpoint = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
+    # a checkpoint comes last: it keeps what the others were told, and puts it back when all have begun
+    run.callbacks = [c for c in callbacks if c is not checkpoint] + ([checkpoint] if checkpoint else [])
+    if checkpoint is not None:
+        run.facts = _facts(network, samples, held_out) | options
+    return run_epochs(loop, run, checkpoint, Interrupts(bool(given)), held_out, chosen)
 
 
-def _facts(network: Any, samples: Samples, held_out: Samples | None) -> dict[str, Any]:
-    """What ranks that train together must have in common."""
+def _alike(network: Any) -> dict[str, Any]:
+    """What ranks that train together must have in common, besides data and options."""
     arena = network.arena
     to_numpy = arena.backend.to_numpy
     return {
         "the version of nnx": version("nnx-arrays"),
         "the version of NumPy": np.__version__,
         "backend": arena.backend.name,
-        **network.config(),
         "the parameters": fingerprint(to_numpy(arena.values), to_numpy(arena.state)),
         "the steps taken": arena.step,
+    }
+
+
+def _facts(network: Any, samples: Samples, held_out: Samples | None) -> dict[str, Any]:
+    """What a network is and what it is trained on."""
+    return {
+        **network.config(),
         "the training data": fingerprint(samples.x, samples.y, samples.weights),
         "the validation data": held_out and fingerprint(held_out.x, held_out.y, held_out.weights),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,9 @@ from nnx.losses import Loss
 from nnx.optimizers import Optimizer
 from nnx.samples import Augmentation, Batches, HostArray, Samples
 from nnx.training import faults
+from nnx.training.interrupts import Interrupts
+
+AtRest = Callable[[], None]  # called between two steps, when all callbacks were told
 
 
 class Loop:
@@ -37,6 +40,8 @@ class Loop:
     ) -> None:
         self.communicator = communicator
         self.network, self.loss, self.optimizer = network, loss, optimizer
+        self.interrupts: Interrupts | None = None
+        self.interrupted = False  # whether a rank said in the last exchange that a signal waits
         self.kept, _ = optimizer.prepare(network)
         self.arena = network.arena
         with self.arena.backend.hold():
@@ -73,13 +78,16 @@ class Loop:
         ]
         return sums / sums.sum(), (own / np.where(sums > 0.0, sums, 1.0)).tolist()
 
-    def order(self) -> Array | None:
-        """The epoch's rows in order, uploaded once; None where one batch holds all of them as they are."""
+    def order(self, batch: int = 0) -> Array | None:
+        """The rows in the order of the epoch that is at this batch, uploaded once.
+
+        None where one batch holds all of them as they are.
+        """
         if len(self.bounds) == 1 and self.batches.augment is None:
             return None
         order = np.arange(self.rows)
         if self.shuffle:
-            order = epoch_order(self.arena.seed, self.arena.step, self.rows)
+            order = epoch_order(self.arena.seed, self.arena.step - batch, self.rows)
             if self.weights is not None:
                 self.shares, self.own_shares = self._shares(order)
         return order if self.batches.augment is not None else self.backend.asarray(order)
@@ -96,10 +104,12 @@ class Loop:
         dy *= self.own_shares[number]  # from this rank's mean to its part of the global one
         self.plan.backward(dy)
         arena = self.arena
-        behind = arena.exchange[arena.gradients.size :][:1]
-        behind[...] = slot * self.own_shares[number]
+        behind = arena.exchange[arena.gradients.size :]
+        behind[0:1] = slot * self.own_shares[number]
+        behind[1:2] = float(self.interrupts is not None and self.interrupts.number > 0)
         self.communicator.sum(arena.exchange, f"the gradients of step {arena.step + 1}")
-        slot[...] = behind
+        slot[...] = behind[0:1]
+        self.interrupted = self.backend.immediate and bool(behind[1])
 
     def batch(self, order: Array | None, number: int) -> tuple[Array, Array, Array | None]:
         """Inputs, targets and weights of a batch: the same again whenever it is asked for."""
@@ -112,11 +122,11 @@ class Loop:
         generator = initializers.generator(self.arena.seed, "augmentation", self.arena.step)
         return _rows(*self.batches.take(order[start:stop], generator), part)
 
-    def epochs(self, run: Run, on_step: Sequence[Callback], most: int) -> None:
+    def epochs(self, run: Run, on_step: Sequence[Callback], at_rest: AtRest | None, most: int) -> None:
         """Train for an epoch, or for up to `most` where a compiled loop can, and record their losses."""
-        compiled = None if on_step else self._compiled()
+        compiled = None if on_step or run.batch else self._compiled()
         if compiled is None:
-            run.record(self.epoch(run, on_step))
+            run.record(self.epoch(run, on_step, at_rest))
             return
         batches = len(self.bounds)
         # the first epoch alone: its time tells what compiling took
@@ -157,14 +167,15 @@ class Loop:
         steps = (self.arena.step + epoch * len(self.bounds) for epoch in range(count))
         return np.stack([epoch_order(self.arena.seed, step, self.rows) for step in steps])
 
-    def epoch(self, run: Run, on_step: Sequence[Callback]) -> float:
-        """Train on every row once; the mean loss."""
-        order = self.order()
+    def epoch(self, run: Run, on_step: Sequence[Callback], at_rest: AtRest | None) -> float:
+        """Train on every row once, or on those that a checkpoint left of an epoch; the mean loss."""
+        order = self.order(run.batch)
         arena, backend, fault = self.arena, self.backend, self.arena.fault
-        first = (arena.step, self.kept.step, run.step)
+        first = [count - run.batch for count in (arena.step, self.kept.step, run.step)]
         state = arena.state.copy() if arena.state.size else arena.state
         began = time.perf_counter()
-        for number, slot in enumerate(self.slots):
+        for number in range(run.batch, len(self.slots)):
+            slot = self.slots[number]
             x, y, weights = self.batch(order, number)
             if backend.immediate and state.size:
                 state[...] = arena.state
@@ -181,6 +192,9 @@ class Loop:
                 run.history.first_step_seconds = time.perf_counter() - began
             for callback in on_step:
                 callback.on_step_end(run)
+            run.batch = number + 1
+            if at_rest is not None and run.batch < len(self.slots):  # behind the last: once it is recorded
+                at_rest()
         number = int(fault[0])
         if number:
             try:

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import numpy as np
+
 from nnx.callbacks import Callback, History, Run
+from nnx.checkpoints import Checkpoint, state
 from nnx.distributed.agreement import fingerprint
 from nnx.metrics import Metric
-from nnx.samples import Samples
+from nnx.samples import HostArray, Samples
 from nnx.training.evaluation import measure
+from nnx.training.interrupts import Interrupts
 from nnx.training.loop import Loop
 
 
 def run_epochs(
     loop: Loop,
     run: Run,
-    callbacks: Sequence[Callback],
+    checkpoint: Checkpoint | None,
+    interrupts: Interrupts,
     held_out: Samples | None,
     metrics: list[tuple[str, Metric]],
 ) -> History:
     """Train as many epochs as are asked for, or until a callback says to stop; tell the callbacks."""
-    history = run.history
+    history, callbacks = run.history, run.callbacks
     on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
     told = [c for c in callbacks if getattr(c.on_epoch_end, "__func__", None) is not Callback.on_epoch_end]
+    at_rest = _Rest(loop, run, checkpoint, interrupts) if interrupts.wanted else None
     began = time.perf_counter()
     with ExitStack() as ending:
         ending.callback(lambda: setattr(history, "seconds", time.perf_counter() - began))
+        ending.enter_context(interrupts)
         for callback in callbacks:
             callback.on_train_begin(run)
             ending.callback(callback.on_train_end, run)
@@ -37,11 +44,13 @@ def run_epochs(
             _follow_the_first(loop, run)
         ending.enter_context(loop.backend.hold())
         ending.enter_context(loop.backend.quiet())
-        while run.epoch < run.epochs and not run.stop:
+        while not run.over:
             epoch_began = time.perf_counter()
             unobserved = min((c.told_every - run.epoch % c.told_every for c in told), default=run.epochs)
+            if checkpoint is not None:
+                unobserved = min(unobserved, -(-checkpoint.steps_left(run) // run.batches))
             most = min(unobserved, run.epochs - run.epoch) if held_out is None else 1
-            loop.epochs(run, on_step, most)
+            loop.epochs(run, on_step, at_rest, most)
             history.training_seconds += time.perf_counter() - epoch_began
             if held_out is not None:
                 results = measure(loop.network, held_out, loop.loss, metrics, loop.communicator)
@@ -55,7 +64,36 @@ def run_epochs(
                 )
                 values = fingerprint(loop.backend.to_numpy(loop.arena.values))
                 loop.communicator.agree({f"the parameters after epoch {run.epoch}": values})
+            if at_rest is not None:
+                at_rest()
     return history
+
+
+class _Rest:
+    """What happens between two steps: a checkpoint, if it is time, and the end, if a signal asks for it.
+
+    Ranks agree on the step: each tells the others in every exchange whether a signal waits.
+    """
+
+    def __init__(self, loop: Loop, run: Run, checkpoint: Checkpoint | None, interrupts: Interrupts) -> None:
+        self.loop, self.run, self.checkpoint, self.interrupts = loop, run, checkpoint, interrupts
+        loop.interrupts = interrupts
+
+    def __call__(self) -> None:
+        run, communicator = self.run, self.loop.communicator
+        run.interrupt = self.interrupts.number
+        if communicator.size > 1:
+            run.interrupt = 0
+            unseen = not self.loop.backend.immediate and not run.batch  # a GPU is asked once an epoch
+            if self.loop.interrupted or unseen:
+                waiting = communicator.gather(str(self.interrupts.number), "the end of a step")
+                run.interrupt = max(map(int, waiting))
+        if self.checkpoint is not None:
+            self.checkpoint.at_rest(run)
+        if run.interrupt:
+            communicator.gather("", "the last checkpoint")  # before it is whole nobody ends the job
+            self.interrupts.deliver(run.interrupt)
+            run.interrupt = 0
 
 
 def _follow_the_first(loop: Loop, run: Run) -> None:
@@ -63,17 +101,23 @@ def _follow_the_first(loop: Loop, run: Run) -> None:
 
     So a checkpoint is one file of one rank, whatever number of ranks wrote it and goes on from it.
     """
-    communicator, arena, history = loop.communicator, loop.arena, run.history
-    counts = [arena.step, loop.kept.step, run.step, run.epoch, run.stop, history.epochs, history.metrics]
-    told = communicator.gather(json.dumps(counts) if communicator.rank == 0 else "", "the start")[0]
-    (
-        arena.step, loop.kept.step, run.step, run.epoch, run.stop, history.epochs, history.metrics
-    ) = json.loads(told)  # fmt: skip
-    with loop.backend.hold():
-        for buffer in (arena.values, arena.state, *loop.kept.slots.values()):
-            if communicator.rank:
-                buffer[...] = 0.0
-            communicator.sum(buffer, "the start")
+    communicator = loop.communicator
+    weights, training, counts = state.capture(run)
+    own = {
+        (place, name): array
+        for place, arrays in enumerate((weights, training))
+        for name, array in arrays.items()
+    }
+    shapes = [(*key, array.shape, array.dtype.str) for key, array in own.items()]
+    told = communicator.gather(json.dumps([shapes, counts]) if communicator.rank == 0 else "", "the start")[0]
+    shapes, counts = json.loads(told)
+    found: tuple[dict[str, HostArray], dict[str, HostArray]] = ({}, {})
+    for place, name, shape, dtype in shapes:
+        array = np.ascontiguousarray(own[place, name]) if communicator.rank == 0 else np.zeros(shape, dtype)
+        communicator.sum(array.reshape(-1).view(np.uint8), "the start")  # as bytes: a sum would lose −0
+        found[place][name] = array
+    if communicator.rank:
+        state.restore(run, *found, counts)
 
 
 @contextmanager

@@ -1,0 +1,214 @@
+"""Checkpoints at regular times, and going on from the newest."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx.callbacks import Callback, Run
+from nnx.checkpoints import models, state
+from nnx.checkpoints.store import Store, logger
+from nnx.distributed.agreement import version
+from nnx.errors import ConfigurationError, OutputError
+
+EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Checkpoint(Callback):
+    """Keep the whole state of a training run in a folder, and go on from it.
+
+    A run that is stopped at any moment, by a signal, a fault or the machine, and goes on with
+    ``resume=True``, ends with the bytes of one that was never stopped: parameters, history, metrics. A
+    checkpoint is a safetensors file with a checksum, which appears whole or not at all; `nnx.load` reads the
+    network in it.
+
+    While `fit` runs, an interrupt (Ctrl-C) or SIGTERM waits for the end of the step, and for a checkpoint of
+    it; a second one does not wait.
+
+    Parameters
+    ----------
+    folder : path
+        Of its own; it is locked while training runs. Several fits one after the other, with the same object,
+        are kept apart by their number.
+    every : int or str
+        Optimizer steps (``500``, ``"500"``) or time (``"30s"``, ``"5m"``, ``"1h"``) between checkpoints.
+        There is one of the beginning and one of the end too. A small network that is trained in one compiled
+        loop is looked at between epochs.
+    keep : int
+        How many of the newest stay, besides the best.
+    best : str or None
+        A name in the history: of the checkpoints taken, the one where it was best stays. ``"auto"`` takes
+        ``val_loss`` where there is validation, else ``loss``; accuracies and r2 are best where largest.
+    resume : bool
+        Go on from the newest checkpoint that is intact; begin where there is none.
+    about : dict, optional
+        What else a run that goes on must have in common, by name.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option makes no sense, or a run that goes on differs from what its checkpoint was taken of.
+    FileFormatError
+        If there are checkpoints, but none is intact.
+    OutputError
+        If a checkpoint cannot be written, another run has the folder, or there are checkpoints in it that
+        ``resume=True`` does not ask for.
+    """
+
+    every_rank = False
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        every: int | str = "30s",
+        *,
+        keep: int = 3,
+        best: str | None = "auto",
+        resume: bool = False,
+        about: dict[str, Any] | None = None,
+    ) -> None:
+        found = EVERY.fullmatch(str(every).strip())
+        if found is None or float(found[1]) <= 0 or (found[2] is None and "." in found[1]):
+            raise ConfigurationError(
+                f"Checkpoint: every must be a number of steps or a time such as '30s', not {every!r}"
+            )
+        if isinstance(keep, bool) or not hasattr(keep, "__index__") or keep < 1:
+            raise ConfigurationError(f"Checkpoint: keep must be a positive integer, not {keep!r}")
+        self.steps = int(found[1]) if found[2] is None else 0
+        self.seconds = float(found[1]) * SECONDS[found[2]] if found[2] else math.inf
+        self.best, self.resume, self.about = best, resume, about or {}
+        self.store = Store(Path(folder), int(keep))
+        self.fit = 0
+        self.newest: Path | None = None
+        self._best: dict[str, Any] = {"value": math.inf, "name": ""}
+        self._ending = ExitStack()
+
+    # ------------------------------------------------------------------ a run
+
+    def on_train_begin(self, run: Run) -> None:
+        """Take the folder; go on from its newest checkpoint, or keep the beginning."""
+        self.fit += 1
+        self._best = {"value": math.inf, "name": ""}
+        self.newest, self._taken = None, (-1, -1)
+        if run.network.span != (0, len(run.network.arena.layers)):
+            raise ConfigurationError(
+                "a slice has no checkpoints: fit the whole network, with trainable=False on its other layers"
+            )
+        with ExitStack() as ending:
+            ending.enter_context(self.store.held())
+            self._begin(run)
+            self._ending = ending.pop_all()
+
+    def _begin(self, run: Run) -> None:
+        self._facts = {**self.about, **run.facts, "callbacks": [name for name, _ in state.stateful(run)]}
+        there = self.store.found()
+        if there and not self.resume and self.fit == 1:
+            raise OutputError(
+                f"{self.store.folder} holds checkpoints: resume from them, or choose another folder"
+            )
+        self._clock = time.monotonic()
+        if not self.go_on(run):
+            self.take(run)
+
+    def on_train_end(self, run: Run) -> None:
+        """Give the folder back."""
+        self._ending.close()
+
+    def steps_left(self, run: Run) -> int:
+        """How many steps may be taken before `at_rest` should look again."""
+        return self.steps - run.step % self.steps if self.steps else 2**62
+
+    def at_rest(self, run: Run) -> None:
+        """Between two steps, once all other callbacks were told: take a checkpoint if it is time."""
+        due = self.steps and run.step // self.steps > self._taken[0] // self.steps
+        late = time.monotonic() - self._clock >= self.seconds
+        if due or late or run.interrupt or (run.over and not run.batch):
+            self.take(run)
+
+    # ---------------------------------------------------------- write and read
+
+    def take(self, run: Run) -> None:
+        """Write a checkpoint, unless there is one of this very state."""
+        arena = run.network.arena
+        if self._taken == (run.step, run.epoch) or int(arena.backend.to_numpy(arena.fault)[0]):
+            return  # a fault that is seen at the epoch's end only: what came before it is kept
+        path = self.store.path(self.fit, run.step)
+        self._follow_best(run, path.name)
+        weights, arrays, counts = state.capture(run)
+        models.write(
+            path, weights, run.network.config(), {"checkpoint": True},
+            (arrays, counts | {"facts": self._facts, "versions": _versions(run)}),
+        )  # fmt: skip
+        self.newest, self._taken, self._clock = path, (run.step, run.epoch), time.monotonic()
+        self.store.prune(self.fit, self._best["name"])
+
+    def go_on(self, run: Run) -> bool:
+        """Put a run into the state of the newest checkpoint that is intact; whether there is one."""
+        found = self.store.newest(self.fit)
+        if found is None:
+            return False
+        path, (weights, arrays, counts) = found
+        self._compare(run, path, counts)
+        try:
+            state.restore(run, weights, arrays, counts)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+        logger.info("going on from %s, after %d steps", path, run.step)
+        self.newest, self._taken = path, (run.step, run.epoch)
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """Which checkpoint is the best."""
+        return dict(self._best)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Know it again."""
+        self._best = dict(state)
+
+    def _compare(self, run: Run, path: Path, counts: dict[str, Any]) -> None:
+        versions = _versions(run)
+        if counts["versions"] != versions:
+            logger.warning(
+                "%s was written with %s, this is %s: the last digits may differ from one run's",
+                path, counts["versions"], versions,
+            )  # fmt: skip
+        then, now = counts["facts"], json.loads(json.dumps(self._facts))
+        for name in (*then, *now):
+            if then.get(name) != now.get(name):
+                raise ConfigurationError(
+                    f"{path} was taken with {name} {_short(then.get(name))}, not {_short(now.get(name))}: "
+                    "go on with what it was taken with, or begin in another folder"
+                )
+
+    def _follow_best(self, run: Run, name: str) -> None:
+        metrics = run.history.metrics
+        if self.best is None or not metrics:
+            return
+        monitor = self.best
+        if monitor == "auto":
+            monitor = "val_loss" if "val_loss" in metrics else "loss"
+        sign = -1.0 if monitor.endswith(("accuracy", "r2")) else 1.0
+        value = sign * run.history[monitor][-1]
+        if value < self._best["value"]:
+            self._best = {"value": value, "name": name}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:97]}…"
+
+
+def _versions(run: Run) -> dict[str, str]:
+    """What computed, for a reader."""
+    return {
+        "nnx": version("nnx-arrays"), "numpy": np.__version__, "backend": run.network.arena.backend.name
+    }  # fmt: skip

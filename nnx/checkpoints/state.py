@@ -1,0 +1,89 @@
+"""The whole state of a training run, as arrays on the host and as what JSON can hold.
+
+There are no generators in it: shuffles, masks and augmentations are drawn from the seed and the count of
+steps. So the state is the parameters and running statistics, what the optimizer keeps, the counts, the losses
+of the epoch under way, the history, and what callbacks keep.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nnx.callbacks import Callback, Run
+from nnx.errors import ConfigurationError
+
+HostArray = np.ndarray[Any, Any]
+Arrays = dict[str, HostArray]
+
+
+def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
+    """The network's arrays by name, those of its training, and what else there is, between two steps."""
+    arena, history = run.network.arena, run.history
+    to_numpy = arena.backend.to_numpy
+    kept, _ = run.optimizer.prepare(run.network)
+    arrays: Arrays = {f"slot.{name}": to_numpy(slot) for name, slot in kept.slots.items()}
+    arrays |= {f"history.{name}": np.array(values) for name, values in history.metrics.items()}
+    if run.batch:
+        arrays["losses"] = to_numpy(run.losses[: run.batch])
+    callbacks: dict[str, dict[str, Any]] = {}
+    for name, callback in stateful(run):
+        state = callback.state()
+        callbacks[name] = {key: v for key, v in state.items() if not isinstance(v, np.ndarray)}
+        arrays |= {f"{name}.{key}": v for key, v in state.items() if isinstance(v, np.ndarray)}
+    return run.network.weights(), arrays, {
+        "arena_step": arena.step, "optimizer_step": kept.step,
+        "step": run.step, "epoch": run.epoch, "batch": run.batch, "stop": run.stop,
+        "training_seconds": history.training_seconds, "first_step_seconds": history.first_step_seconds,
+        "callbacks": callbacks,
+    }  # fmt: skip
+
+
+def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -> None:
+    """Put a run into a state that `capture` gave of one with the same facts.
+
+    Raises
+    ------
+    ConfigurationError
+        If more epochs are finished in it than are asked for.
+    """
+    if counts["epoch"] > run.epochs:
+        raise ConfigurationError(
+            f"{counts['epoch']} epochs are finished, but epochs={run.epochs} are asked for"
+        )
+    arena, history = run.network.arena, run.history
+    kept, _ = run.optimizer.prepare(run.network)
+    run.network.set_weights(weights)
+    with arena.backend.hold():
+        for name, slot in kept.slots.items():
+            slot[...] = arena.backend.asarray(arrays[f"slot.{name}"])
+        if counts["batch"]:
+            run.losses[: counts["batch"]] = arena.backend.asarray(arrays["losses"])
+    arena.step, kept.step = counts["arena_step"], counts["optimizer_step"]
+    run.step, run.epoch, run.batch, run.stop = (counts[name] for name in ("step", "epoch", "batch", "stop"))
+    history.epochs[:] = range(1, run.epoch + 1)
+    history.metrics.clear()
+    history.metrics |= {
+        name.removeprefix("history."): values.tolist()
+        for name, values in arrays.items()
+        if name.startswith("history.")
+    }
+    history.training_seconds = counts["training_seconds"]
+    history.first_step_seconds = counts["first_step_seconds"]
+    for name, callback in stateful(run):
+        prefix = f"{name}."
+        kept_arrays = {key.removeprefix(prefix): v for key, v in arrays.items() if key.startswith(prefix)}
+        callback.restore(counts["callbacks"][name] | kept_arrays)
+
+
+def stateful(run: Run) -> Iterator[tuple[str, Callback]]:
+    """The callbacks that keep a state, by their class and, where there are several of it, a number."""
+    seen: Counter[str] = Counter()
+    for callback in run.callbacks:
+        if type(callback).state is not Callback.state:
+            kind = type(callback).__name__
+            seen[kind] += 1
+            yield (f"{kind}-{seen[kind]}" if seen[kind] > 1 else kind), callback

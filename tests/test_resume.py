@@ -1,0 +1,283 @@
+"""A run that was stopped goes on from its checkpoint, and ends as one that never was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small_networks import OPTIMIZERS, same_bytes
+
+import nnx
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(61, 6)).astype(np.float32)
+Y = np.tanh(X @ RNG.normal(size=(6, 3)).astype(np.float32))
+BATCHES = 8  # of 8 rows, the last of 5
+
+
+class Killed(BaseException):
+    """What ends a run without a word."""
+
+
+class KillAt(nnx.Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, run):
+        if run.step == self.step:
+            raise Killed
+
+    def on_epoch_end(self, run):  # of small networks, whose steps nobody sees
+        if run.epoch * BATCHES == self.step:
+            raise Killed
+
+
+def noisy(generator, x, y):
+    return x + np.float32(0.1) * generator.normal(size=x.shape).astype(x.dtype), y
+
+
+def network(device="numpy", seed=3):
+    layers = [nnx.Dense(6, 16), nnx.BatchNorm(), nnx.ReLU(), nnx.Dropout(0.2), nnx.Dense(8), nnx.Tanh(),
+              nnx.Dense(3)]  # fmt: skip
+    return nnx.Network(layers, device=device, seed=seed)
+
+
+def train(made=None, callbacks=(), optimizer=None, **options):
+    made = made or network()
+    options = {"epochs": 5, "batch_size": 8, "validation": (X[:20], Y[:20])} | options
+    history = made.fit(
+        X, Y, loss=nnx.MeanSquaredError(), optimizer=optimizer or nnx.Adam(nnx.Cosine(0.02, 40)),
+        callbacks=callbacks, **options,
+    )  # fmt: skip
+    return made, history
+
+
+def same(a, b):
+    """The same network and history, to the last bit."""
+    same_bytes(a[0].weights(), b[0].weights())
+    assert a[0].arena.step == b[0].arena.step
+    assert a[1].metrics == b[1].metrics
+    assert (a[1].epochs, a[1].steps) == (b[1].epochs, b[1].steps)
+
+
+def names(folder):
+    return sorted((path.name for path in folder.iterdir()), key=lambda n: (len(n), n))
+
+
+def killed(folder, step, make=network, every=3, **options):
+    with pytest.raises(Killed):
+        train(make(), [nnx.Checkpoint(folder, every=every), KillAt(step)], **options)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 8, 9, 16, 22, 39, 40])
+def test_it_ends_as_one_that_never_stopped(tmp_path, step):
+    whole = train()
+    killed(tmp_path, step)
+    again = train(callbacks=[nnx.Checkpoint(tmp_path, every=3, resume=True)])
+    same(again, whole)
+
+
+@pytest.mark.parametrize("how", OPTIMIZERS)
+def test_every_optimizer_goes_on(tmp_path, how):
+    whole = train(optimizer=OPTIMIZERS[how]())
+    killed(tmp_path, 13, optimizer=OPTIMIZERS[how]())
+    same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)], optimizer=OPTIMIZERS[how]()), whole)
+
+
+OPTIONS = {
+    "weights": {"sample_weight": RNG.random(61)},
+    "augment": {"augment": noisy},
+    "one batch": {"batch_size": 61},
+    "in order": {"shuffle": False},
+    "metrics": {"metrics": ["r2"], "validation": 0.2},
+    "no validation": {"validation": None},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_way_to_train_goes_on(tmp_path, name):
+    options = OPTIONS[name]
+    whole = train(**options)
+    killed(tmp_path, 3 if name == "one batch" else 18, every=2, **options)
+    same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)], **options), whole)
+
+
+@pytest.mark.parametrize("device", ["numpy", "numba"])
+def test_a_run_that_is_stopped_again_and_again(tmp_path, device):
+    if device == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
+    whole = train(network(device))
+    for step in (2, 3, 5, 11, 12, 17, 23, 30, 31, 38):
+        with pytest.raises(Killed):
+            train(network(device), [nnx.Checkpoint(tmp_path, every=2, resume=True), KillAt(step)])
+    same(train(network(device), [nnx.Checkpoint(tmp_path, every=2, resume=True)]), whole)
+
+
+def test_small_networks_in_a_compiled_loop_go_on(tmp_path):
+    pytest.importorskip("numba", reason="Numba is not installed")
+
+    def make():
+        return nnx.Network([nnx.Dense(6, 4), nnx.Tanh(), nnx.Dense(3)], device="numba", seed=1)
+
+    options = {"epochs": 200, "validation": None}
+    whole = train(make(), **options)
+    kept = nnx.Checkpoint(tmp_path, every=160)
+    same(train(make(), [kept], **options), whole)
+    assert names(tmp_path)[-3:] == [f"fit-1-step-{step}.safetensors" for step in (1280, 1440, 1600)]
+    kept.newest.unlink()
+    same(train(make(), [nnx.Checkpoint(tmp_path, every=160, resume=True)], **options), whole)
+
+
+def test_checkpoints_change_nothing(tmp_path):
+    same(train(callbacks=[nnx.Checkpoint(tmp_path, every=1)]), train())
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+@pytest.mark.parametrize("step", [9, 17, 26])
+def test_early_stopping_waits_on(tmp_path, step, patience):
+    def stopping():
+        return nnx.EarlyStopping(patience=patience, min_delta=0.02)
+
+    whole = train(callbacks=[stopping()], epochs=20)
+    assert len(whole[1].epochs) < 20
+    with pytest.raises(Killed):
+        train(callbacks=[nnx.Checkpoint(tmp_path, every=4), stopping(), KillAt(step)], epochs=20)
+    for _ in range(2):  # the second finds nothing left to train
+        again = train(callbacks=[stopping(), nnx.Checkpoint(tmp_path, resume=True)], epochs=20)
+        same(again, whole)
+
+
+def test_several_fits_one_after_the_other(tmp_path):
+    def both(*callbacks):
+        made, first = train(callbacks=callbacks, epochs=2)
+        return *train(made, callbacks, epochs=3, optimizer=nnx.SGD(0.05, momentum=0.5)), first
+
+    whole = both()
+    for step in (5, 7, 16, 3, 20, 24):  # in the first, and in the second
+        with pytest.raises(Killed):
+            both(nnx.Checkpoint(tmp_path, every=2, resume=True), KillSecond(step))
+    again = both(nnx.Checkpoint(tmp_path, every=2, resume=True))
+    same(again[:2], whole[:2])
+    assert again[2].metrics == whole[2].metrics
+    assert sum(name.startswith("fit-1") for name in names(tmp_path)) == 1
+
+
+class KillSecond(KillAt):
+    """In the second of two fits, where the first is not as long."""
+
+    fits = 0
+
+    def on_train_begin(self, run):
+        KillSecond.fits += run.epochs == 3
+
+    def on_epoch_end(self, run):
+        pass
+
+
+def test_a_longer_run_goes_on_from_the_end_of_a_shorter(tmp_path):
+    def optimizer():
+        return nnx.Adam(0.01)  # a schedule would have another length
+
+    train(callbacks=[nnx.Checkpoint(tmp_path)], optimizer=optimizer(), epochs=2)
+    longer = train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)], optimizer=optimizer(), epochs=5)
+    same(longer, train(optimizer=optimizer()))
+    with pytest.raises(nnx.ConfigurationError, match=r"step-40.*5 epochs are finished, but epochs=3"):
+        train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)], optimizer=optimizer(), epochs=3)
+
+
+# ------------------------------------------------------------------ what is kept
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path):
+    losses = []
+
+    class Worse(nnx.Callback):
+        def on_epoch_end(self, run):
+            losses.append(run.history["val_loss"][-1])
+            if run.epoch == 2:
+                run.network[0].W[...] *= 30.0
+
+    train(callbacks=[nnx.Checkpoint(tmp_path, every=4, keep=2), Worse()], optimizer=nnx.SGD(1e-4))
+    best = f"fit-1-step-{8 * (int(np.argmin(losses)) + 1)}.safetensors"
+    assert names(tmp_path) == [best, "fit-1-step-36.safetensors", "fit-1-step-40.safetensors"]
+    assert nnx.load(tmp_path / best).evaluate(X[:20], Y[:20], loss=nnx.MeanSquaredError())[
+        "loss"
+    ] == pytest.approx(min(losses))
+
+
+def test_a_checkpoint_is_a_network_that_can_be_loaded(tmp_path):
+    made, _ = train(callbacks=[nnx.Checkpoint(tmp_path)])
+    same_bytes(nnx.load(tmp_path / "fit-1-step-40.safetensors", device="numpy").weights(), made.weights())
+
+
+def test_time_between_checkpoints(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("nnx.checkpoints.callback.time.monotonic", lambda: now[0])
+
+    class Clock(nnx.Callback):
+        def on_step_end(self, run):
+            now[0] += 3.0
+
+    train(callbacks=[Clock(), nnx.Checkpoint(tmp_path, every="30s", keep=99)])
+    assert [int(name.split("-")[3].partition(".")[0]) for name in names(tmp_path)] == [0, 10, 20, 30, 40]
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("every", ["", "0", "-1", "1.5", "s", "3 days", 0, None, "1e3"])
+def test_times_that_make_no_sense(tmp_path, every):
+    with pytest.raises(nnx.ConfigurationError, match="number of steps or a time"):
+        nnx.Checkpoint(tmp_path, every=every)
+
+
+def test_how_many_are_kept_must_make_sense(tmp_path):
+    with pytest.raises(nnx.ConfigurationError, match="keep must be a positive integer"):
+        nnx.Checkpoint(tmp_path, keep=0)
+
+
+DIFFERENT = {
+    "batch_size": ({"batch_size": 9}, "batch_size 8, not 9"),
+    "optimizer": ({"optimizer": nnx.SGD(0.5)}, r"optimizer \"Adam\(.*, not \"SGD\(learning_rate=Constant"),
+    "validation": ({"validation": (X[:21], Y[:21])}, 'the validation data "[0-9a-f]+", not'),
+    "seed": ({"made": network(seed=4)}, "seed 3, not 4"),
+    "callbacks": ({"more": [nnx.EarlyStopping()]}, r'callbacks \["Checkpoint"\], not \["EarlyStopping", "C'),
+    "dtype": ({"made": nnx.Network([nnx.Dense(6, 3)], seed=3, dtype="float64")}, "layers"),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_another_run_does_not_go_on_from_it(tmp_path, name):
+    options, text = DIFFERENT[name]
+    options = dict(options)
+    killed(tmp_path, 20)
+    before = {path: path.read_bytes() for path in tmp_path.glob("fit-*")}
+    with pytest.raises(nnx.ConfigurationError, match=rf"step-18\.safetensors was taken with .*{text}"):
+        train(callbacks=[nnx.Checkpoint(tmp_path, resume=True), *options.pop("more", [])], **options)
+    assert {path: path.read_bytes() for path in tmp_path.glob("fit-*")} == before
+
+
+def test_what_else_must_be_the_same_is_named_first(tmp_path):
+    train(callbacks=[nnx.Checkpoint(tmp_path, about={"preset": "deep"})])
+    with pytest.raises(nnx.ConfigurationError, match='taken with preset "deep", not "best"'):
+        train(network(seed=9), [nnx.Checkpoint(tmp_path, resume=True, about={"preset": "best"})])
+
+
+def test_checkpoints_are_not_begun_over(tmp_path):
+    killed(tmp_path, 20)
+    with pytest.raises(nnx.OutputError, match="holds checkpoints: resume from them, or choose another"):
+        train(callbacks=[nnx.Checkpoint(tmp_path)])
+
+
+def test_two_are_one_too_many(tmp_path):
+    with pytest.raises(nnx.ConfigurationError, match="one Checkpoint among the callbacks is enough"):
+        train(callbacks=[nnx.Checkpoint(tmp_path / "a"), nnx.Checkpoint(tmp_path / "b")])
+
+
+def test_a_slice_is_refused(tmp_path):
+    part = network()[:5]
+    with pytest.raises(nnx.ConfigurationError, match="a slice has no checkpoints"):
+        part.fit(
+            X, RNG.normal(size=(61, 8)), loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(),
+            callbacks=[nnx.Checkpoint(tmp_path)],
+        )  # fmt: skip
+    assert names(tmp_path) == []
