@@ -1,0 +1,64 @@
+"""Every kernel, as CuPy writes it, goes through NVIDIA's compiler and assembler for every architecture.
+
+The text comes from CuPy's own code (`sources`), the compiler from its wheel; no driver and no GPU is asked.
+It shows that the kernels compile, what they take of a GPU, and that float32 stays float32; nothing is run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from compiled import ARCHITECTURES, compiled, float64_lines
+from sources import DTYPES, LAYOUTS, Source, sources
+
+from nnx.backends import cupy_kernels
+
+REGISTERS_OF_A_BLOCK = 65536  # on every architecture here
+
+
+@pytest.fixture(scope="module")
+def kernels() -> list[Source]:
+    return sources()
+
+
+def test_the_sources_are_cupys_own(kernels: list[Source]) -> None:
+    assert len(kernels) == len(DTYPES) * (
+        len(LAYOUTS) * len(cupy_kernels.elementwise_sources()) + len(cupy_kernels.raw_sources())
+    )
+    text = {str(source): source.text for source in kernels}
+    assert "#include <cupy/carray.cuh>" in text["adam float32 contiguous"]
+    assert "CArray<float, 1, 1, 1> _raw_w" in text["adam float32 contiguous"]
+    assert "CArray<double, 2, 0, 0> _raw_w" in text["adam float64 strided"]
+    product, row = "const CArray<float, 2, 1, 1> _raw_product", "const CArray<float, 2, 0, 1> _raw_b"
+    assert product in text["relu_bias float32 contiguous"]
+    assert row in text["relu_bias float32 contiguous"]
+    assert "--std=c++17" in kernels[0].options
+    assert not any("arch" in option for option in kernels[0].options)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_kernel_compiles(kernels: list[Source], architecture: str, dtype: str) -> None:
+    for source in kernels:
+        if source.dtype != dtype:
+            continue
+        made = compiled(source, architecture)
+        assert made.cubin.startswith(b"\x7fELF"), source
+        assert f".target sm_{architecture}" in made.ptx, source
+        assert made.registers * source.threads <= REGISTERS_OF_A_BLOCK, f"{source} could not be launched"
+        assert made.spilled == made.stack == 0, f"{source} keeps numbers in local memory"
+        assert dtype == "float64" or float64_lines(made.ptx) == [], source
+
+
+def test_a_double_literal_in_a_float32_kernel_is_found(kernels: list[Source]) -> None:
+    source = next(one for one in kernels if str(one) == "relu_forward float32 contiguous")
+    assert float64_lines(compiled(source, "80").ptx) == []
+    slow = replace(source, text=source.text.replace("T(0) : x", "T(0) : 0.1 * x"))
+    assert any(line.startswith(("mul.f64", "mul.rn.f64")) for line in float64_lines(compiled(slow, "80").ptx))
+
+
+def test_what_does_not_compile_is_told_with_the_compilers_words(kernels: list[Source]) -> None:
+    wrong = replace(kernels[0], text=kernels[0].text.replace("nnx_mix((", "nnx_mixed(("))
+    with pytest.raises(AssertionError, match=r'(?s)dropout float32 contiguous for sm_80.*"nnx_mixed"'):
+        compiled(wrong, "80")
