@@ -37,9 +37,11 @@ def cases() -> dict[str, Callable[[Backend], Any]]:
     dW, db, target = draw(INPUTS, UNITS), draw(UNITS), generator.random((ROWS, UNITS)).astype(np.float32)
     values, gradients, m = draw(PARAMETERS), draw(PARAMETERS), draw(PARAMETERS)
     v, value, fault = np.abs(m), np.zeros(1, np.float32), np.zeros(1, np.int64)
+    pixels = generator.integers(0, 256, data.shape, np.uint8)
     rows = generator.permutation(len(data))[:ROWS]
     return {
         "gather": lambda k: k.gather(data, rows, x),
+        "gather of bytes": lambda k: k.gather(pixels, rows, x, 255.0),
         "dense_forward relu": lambda k: k.dense_forward(x, W, b, y, "relu"),
         "dense_backward relu": lambda k: k.dense_backward(dy, x, W, dW, db, dx, "relu", 0.0, y, dz),
         "activation_forward tanh": lambda k: k.activation_forward("tanh", dy, y),

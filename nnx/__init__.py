@@ -44,6 +44,7 @@ from nnx.losses import (
 )
 from nnx.network import Network, load
 from nnx.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nnx.rows import Rows
 from nnx.schedules import Constant, Cosine, Exponential, Schedule, Step, Warmup
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ __all__ = [
     "RMSprop",
     "RankError",
     "ReLU",
+    "Rows",
     "Schedule",
     "SiLU",
     "Sigmoid",

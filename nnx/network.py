@@ -21,6 +21,7 @@ from nnx.losses import Loss
 from nnx.metrics import Metric
 from nnx.optimizers import Optimizer
 from nnx.parameters import Arena
+from nnx.rows import Rows
 from nnx.samples import Augmentation, host_array
 
 HostArray = np.ndarray[Any, Any]
@@ -276,7 +277,7 @@ class Network:
 
         Parameters
         ----------
-        x : array_like of shape (rows, inputs)
+        x : array_like, or Rows, of shape (rows, inputs)
         batch_size : int
             Rows at a time.
 
@@ -285,7 +286,9 @@ class Network:
         DataError
             If x does not have two dimensions, is empty, or does not fit the first layer.
         """
-        if not self.backend.owns(x):
+        if isinstance(x, Rows):
+            x = x.astype(self.dtype)
+        elif not self.backend.owns(x):
             x = host_array(x, "x")
         if x.ndim != 2 or x.shape[0] == 0:
             raise DataError(f"predict takes x of shape (rows, inputs) with at least a row, not {x.shape}")
@@ -296,7 +299,8 @@ class Network:
             result = np.empty((x.shape[0], self.outputs), self.dtype)
             plan = self.plan("inference")
             for start in range(0, x.shape[0], batch_size):
-                part = self.asarray(x[start : start + batch_size])
+                part = x[start : start + batch_size]
+                part = self.asarray(np.asarray(part) if isinstance(part, Rows) else part)
                 result[start : start + batch_size] = self.backend.to_numpy(plan.forward(part, False))
         return result
 
@@ -323,8 +327,10 @@ class Network:
 
         Parameters
         ----------
-        x : array_like of shape (rows, inputs)
-        y : array_like of shape (rows, outputs), (rows,) for one output, or integer labels (rows,)
+        x : array_like, or Rows, of shape (rows, inputs)
+            Bytes (uint8) stay bytes on the device, and are the numbers 0 to 255: ``nnx.Rows(x, divisor=255)``
+            has them divided.
+        y : array_like, or Rows, of shape (rows, outputs), (rows,) for one output, or integer labels (rows,)
             ``y is x`` (an autoencoder) is noticed: the data is then kept once.
         loss : Loss
         optimizer : Optimizer

@@ -1,4 +1,4 @@
-"""Rows on the host, checked before training touches them, and batches of them on the device."""
+"""Rows on the host, checked before training touches them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,42 @@ from typing import Any
 
 import numpy as np
 
-from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError, DataError
 from nnx.losses import CategoricalCrossEntropy, Loss
+from nnx.rows import CHECKED, HostArray, Rows
 
-HostArray = np.ndarray[Any, Any]
 Augmentation = Callable[[np.random.Generator, HostArray, HostArray], tuple[HostArray, HostArray]]
+READ_WHOLE = 2**26  # bytes: files up to this size are not worth reading batch by batch
 
 
 @dataclass
 class Samples:
-    """Rows on the host, checked: inputs, targets, weights."""
+    """Rows on the host, checked: inputs, targets, weights.
 
-    x: HostArray
-    y: HostArray
+    What lies in files is only checked where it is read (`check_finite`).
+    """
+
+    x: HostArray | Rows
+    y: HostArray | Rows
     weights: HostArray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The rows within which a shuffle mixes: all of them, or a shard's."""
+        return self.x.blocks if isinstance(self.x, Rows) else (len(self.x),)
+
+    def arrays(self) -> list[HostArray | None]:
+        """All that they are made of, as it is stored."""
+        columns = (self.x, self.y, self.weights)
+        return [a for column in columns for a in (column.parts if isinstance(column, Rows) else [column])]
+
+    def read(self, part: slice) -> tuple[HostArray, HostArray]:
+        """Inputs and targets of some rows, as numbers; errors as for `check_finite`."""
+        x = _read(self.x, part, "x")
+        return x, x if self.y is self.x else _read(self.y, part, "y")
 
     def split(self, fraction: float) -> tuple[Samples, Samples]:
         """The first rows for training, the last `fraction` for validation, before any shuffle as in Keras."""
@@ -63,31 +81,73 @@ def host_array(x: Any, name: str) -> HostArray:
     return array
 
 
-def check_rows(x: Any, name: str, dtype: Any) -> HostArray:
-    """`x` on the host as finite numbers of shape (rows, features), in `dtype`.
+def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows:
+    """`x` on the host as finite numbers of shape (rows, features), in `dtype`; bytes and large files stay so.
 
     Raises
     ------
     DataError
         If it is empty, of another shape, not numeric or not finite; the text says what and where.
     """
-    x = host_array(x, name)
+    if not isinstance(x, Rows):
+        x = _kept(x) or host_array(x, name)
     if x.ndim == 1:
         raise DataError(f"{name} of shape {x.shape} must have two dimensions: {name}.reshape(-1, 1)?")
-    if x.ndim != 2 or x.size == 0:
+    if x.ndim != 2 or 0 in x.shape:
         raise DataError(f"{name} must have shape (rows, features), neither of them 0, not {x.shape}")
+    if isinstance(x, Rows):
+        return _settled(x.astype(dtype), name)
     with np.errstate(over="ignore"):  # what does not fit in dtype becomes infinite, and is named below
         rows: HostArray = np.ascontiguousarray(x, dtype=dtype)
-    _check_finite(rows, name)
+    check_finite(rows, name)
     return rows
 
 
-def _check_finite(x: HostArray, name: str) -> None:
-    for start in range(0, len(x), 4096):  # a part at a time: no mask as large as the data
-        finite = np.isfinite(x[start : start + 4096])
+def _kept(x: Any) -> Rows | None:
+    """An array that stays as it is stored: bytes, or what is mapped from a large file."""
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or not x.flags.c_contiguous:
+        return None
+    large = isinstance(x, np.memmap) and x.nbytes > READ_WHOLE and x.dtype.kind in "fiu"
+    return Rows(x) if large or x.dtype == np.uint8 else None
+
+
+def _settled(rows: Rows, name: str) -> HostArray | Rows:
+    """Bytes and large files as they are; what else there is in memory, in its type, and finite."""
+    if rows.mapped:
+        if sum(part.nbytes for part in rows.parts) > READ_WHOLE:
+            return rows
+        rows = rows.loaded()
+    if rows.kept == np.uint8:
+        return rows
+    arrays = [np.ascontiguousarray(rows.values(part)) for part in rows.parts]
+    before = 0
+    for array in arrays:
+        check_finite(array, name, range(before, before + len(array)))
+        before += len(array)
+    return arrays[0] if len(arrays) == 1 else Rows(arrays)
+
+
+def _read(column: HostArray | Rows, part: slice, name: str) -> HostArray:
+    values = np.asarray(column[part])
+    if isinstance(column, Rows) and column.mapped:
+        check_finite(values, name, range(part.start, part.stop))
+    return values
+
+
+def check_finite(x: HostArray, name: str, numbers: Any = None) -> None:
+    """Refuse NaN and infinity in rows of these numbers (from 0 where none are given).
+
+    Raises
+    ------
+    DataError
+        If there is one; the text names the first row.
+    """
+    for start in range(0, len(x), CHECKED):
+        finite = np.isfinite(x[start : start + CHECKED])
         if not finite.all():
             row = start + int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
-            raise DataError(f"{name} has a value that is NaN or infinite, first in row {row}")
+            number = row if numbers is None else int(numbers[row])
+            raise DataError(f"{name} has a value that is NaN or infinite, first in row {number}")
 
 
 def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None) -> Samples:
@@ -104,7 +164,8 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
     if same:
         y = rows
     else:
-        y = host_array(y, "y")
+        if not isinstance(y, Rows) or y.ndim == 1:
+            y = _kept(y) or host_array(y, "y")
         if len(y.shape) == 0 or len(y) != len(rows):
             raise DataError(f"x of shape {rows.shape} and y of shape {y.shape} must have as many rows")
         if y.ndim == 1 and isinstance(loss, CategoricalCrossEntropy):
@@ -112,83 +173,21 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
                 y = y.astype(np.int64)
         else:
             y = check_rows(y.reshape(-1, 1) if y.ndim == 1 else y, "y", network.dtype)
-    loss.check_targets(y, network.outputs)
+    _check_targets(loss, y, network.outputs)
     if weights is not None:
         if np.shape(weights) != (len(rows),):
             raise DataError(f"sample_weight of shape {np.shape(weights)} does not fit {len(rows)} rows")
-        weights = check_rows(np.reshape(weights, (-1, 1)), "sample_weight", network.dtype).reshape(-1)
+        weights = np.asarray(check_rows(np.reshape(weights, (-1, 1)), "sample_weight", network.dtype))
+        weights = weights.reshape(-1)
         if weights.min() < 0.0 or not weights.any():
             raise DataError("sample_weight must not be negative, nor zero everywhere")
     return Samples(rows, y, weights)
 
 
-class Batches:
-    """The data on the device, and room for one batch of it; a full batch is used where it lies.
-
-    Augmented data stays on the host: each batch is drawn there and uploaded.
-    """
-
-    def __init__(
-        self,
-        backend: Backend,
-        samples: Samples,
-        rows: int,
-        augment: Augmentation | None,
-        check_targets: Callable[[HostArray], None],
-    ) -> None:
-        self.backend, self.samples, self.augment = backend, samples, augment
-        self.check_targets = check_targets
-        whole = slice(None) if augment is None else slice(0, 1)  # augmented: for the shapes only
-        self.x = backend.asarray(samples.x[whole])
-        self.y = self.x if samples.y is samples.x else backend.asarray(samples.y[whole])
-        self.weights = None if samples.weights is None else backend.asarray(samples.weights)
-        self._room: dict[int, tuple[Array, Array, Array | None]] = {}
-        if augment is not None or rows < len(samples):
-            self._reserve(rows)
-        self._rows = rows
-
-    def _reserve(self, rows: int) -> None:
-        def room(source: Array) -> Array:
-            return self.backend.empty((rows, *source.shape[1:]), source.dtype)
-
-        x = room(self.x)
-        y = x if self.y is self.x and self.augment is None else room(self.y)
-        weights = None if self.weights is None else room(self.weights)
-        self._room[rows] = (x, y, weights)
-
-    def _smaller(self, rows: int) -> tuple[Array, Array, Array | None]:
-        """Room for a batch of fewer rows: the first of the whole."""
-        x, y, weights = self._room[self._rows]
-        first = x[:rows]
-        room = (first, first if y is x else y[:rows], None if weights is None else weights[:rows])
-        self._room[rows] = room
-        return room
-
-    def take(self, indices: Array, generator: Any) -> tuple[Array, Array, Array | None]:
-        """The rows of a batch; with augmentation `indices` lie on the host and `generator` draws."""
-        rows = indices.shape[0]
-        x, y, weights = self._room.get(rows) or self._smaller(rows)
-        if self.augment is not None:
-            self._draw(indices, generator, x, y)
-        else:
-            self.backend.gather(self.x, indices, x)
-            if y is not x:
-                self.backend.gather(self.y, indices, y)
-        if self.weights is not None:
-            self.backend.gather(self.weights, self.backend.asarray(indices), weights)
-        return x, y, weights
-
-    def _draw(self, indices: Array, generator: Any, x: Array, y: Array) -> None:
-        assert self.augment is not None
-        inputs = self.samples.x[indices]
-        targets = inputs if self.samples.y is self.samples.x else self.samples.y[indices]
-        drawn = self.augment(generator, inputs, targets)
-        for name, room, rows in zip("xy", (x, y), drawn, strict=True):
-            if np.shape(rows) != room.shape or np.asarray(rows).dtype.kind != room.dtype.kind:
-                raise DataError(
-                    f"augment gave {name} of shape {np.shape(rows)}, {np.asarray(rows).dtype}, "
-                    f"for a batch of shape {tuple(room.shape)}, {room.dtype}"
-                )
-            _check_finite(rows, f"what augment gave for {name}")
-            room[...] = self.backend.asarray(rows, room.dtype)
-        self.check_targets(drawn[1])
+def _check_targets(loss: Loss, y: HostArray | Rows, features: int) -> None:
+    """All of them; of what lies in files the first rows, for their shape."""
+    if isinstance(y, Rows):
+        for start in range(0, 1 if y.mapped else len(y), CHECKED):
+            loss.check_targets(np.asarray(y[start : start + (1 if y.mapped else CHECKED)]), features)
+    else:
+        loss.check_targets(y, features)

@@ -16,10 +16,11 @@ ORDER = [
     {"files"},
     {"backends"},
     {"distributed"},
-    {"parameters", "initializers", "schedules"},
+    {"parameters", "initializers", "schedules", "rows"},
     {"layers", "losses", "optimizers"},
     {"callbacks", "metrics", "samples", "compiled_loop"},
     {"checkpoints"},
+    {"feeding"},
     {"training"},
     {"network"},
     {"nnx"},  # the face: the public names of all the rooms above

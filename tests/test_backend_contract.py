@@ -63,6 +63,18 @@ def test_gather_of_labels(backend: Backend) -> None:
     assert backend.to_numpy(out).tolist() == [19, 10, 14]
 
 
+@pytest.mark.parametrize("rows", [*ROWS, 300])
+@pytest.mark.parametrize("divisor", [1.0, 255.0])
+def test_gather_of_bytes(backend: Backend, dtype: np.dtype, rows: int, divisor: float) -> None:
+    """Not close but equal: a data set may be kept either way."""
+    every = np.arange(256 * 150).reshape(-1, 150).astype(np.uint8)
+    indices = np.random.default_rng(0).permutation(np.arange(512) % 256)[:rows]
+    source, out = backend.asarray(every), backend.empty((rows, 150), dtype)
+    assert backend.gather(source, backend.asarray(indices), out, divisor) is out
+    np.testing.assert_array_equal(backend.to_numpy(out), np.divide(every[indices], divisor, dtype=dtype))
+    np.testing.assert_array_equal(backend.to_numpy(source), every)
+
+
 def test_erf(backend: Backend, dtype: np.dtype) -> None:
     # Abramowitz and Stegun, table 7.1
     x = backend.asarray(np.array([[0.0, 0.5, 1.0, -2.0, 30.0]]), dtype)

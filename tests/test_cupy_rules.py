@@ -183,7 +183,7 @@ def test_no_kernel_has_a_parameter_that_cupy_uses_itself(kernels: Any) -> None:
 def test_kernels_have_known_types_and_write_every_output(kernels: Any) -> None:
     for name, (inputs, outputs, body, _) in kernels.elementwise_sources().items():
         for kind, _ in parameters(f"{inputs}, {outputs}"):
-            assert kind in ("T", "int64", "uint32", "bool"), name
+            assert kind in ("T", "int64", "uint32", "uint8", "bool"), name
         for _, parameter in parameters(outputs):
             assert re.search(rf"\b{parameter}\b", body), f"{name} leaves {parameter} as it was"
 

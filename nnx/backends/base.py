@@ -77,9 +77,13 @@ class Backend:
         """An array of zeros."""
         return self.xp.zeros(shape, dtype=dtype)
 
-    def gather(self, source: Array, indices: Array, out: Array) -> Array:
-        """out[i] = source[indices[i]]; the indices were drawn by nnx and lie within the source."""
-        out[...] = self.xp.take(source, indices, axis=0)
+    def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
+        """out[i] = source[indices[i]]; bytes are cast to out's type and divided there by `divisor`.
+
+        The indices were drawn by nnx and lie within the source, which is C-contiguous.
+        """
+        rows = self.xp.take(source, indices, axis=0)
+        out[...] = rows if source.dtype == out.dtype else rows.astype(out.dtype) / divisor
         return out
 
     def erf(self, x: Array) -> Array:

@@ -134,9 +134,12 @@ class CupyBackend(Backend):
         """Whether `x` is a CuPy array of this device."""
         return isinstance(x, cupy.ndarray) and x.device.id == self.index
 
-    def gather(self, source: Array, indices: Array, out: Array) -> Array:
+    def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
         """One launch."""
-        cupy.take(source, indices, axis=0, out=out)
+        if source.dtype == out.dtype:
+            cupy.take(source, indices, axis=0, out=out)
+        else:
+            kernels.elementwise("gather_bytes")(source, indices[:, None], source.shape[1], divisor, out)
         return out
 
     def erf(self, x: Array) -> Array:

@@ -241,6 +241,12 @@ __device__ inline unsigned int nnx_mix(unsigned int h) {
 
 # name: (inputs, outputs, body, preamble); see `Backend` for each formula. `shrink` is 1 − η·weight_decay.
 ELEMENTWISE: dict[str, tuple[str, str, str, str]] = {
+    "gather_bytes": (
+        "raw uint8 source, int64 row, int64 columns, T divisor",
+        "T x",
+        "x = T(source[row * columns + i % columns]) / divisor;",
+        "",
+    ),
     "dropout": (
         "T x, uint32 columns, uint32 row, uint32 low, uint32 high, uint32 threshold, T scale",
         "T y",

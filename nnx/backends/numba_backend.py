@@ -91,11 +91,16 @@ class NumbaBackend(NumpyBackend):
 
     # ------------------------------------------------------------------ arrays
 
-    def gather(self, source: Array, indices: Array, out: Array) -> Array:
-        """Rows copied by all threads; benchmarks/operations.py, gather."""
-        if self.threads == 1 or out.size < SMALL_ARRAY or out.ndim != 2 or not _usual(out, source):
-            return super().gather(source, indices, out)
-        self.kernels.team_gather(source, indices, out, self._parts(len(out)))
+    def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
+        """Rows copied by all threads; bytes in one pass; benchmarks/operations.py, gather."""
+        scaled = source.dtype == np.uint8 and out.dtype.kind == "f"
+        parts = self._parts(len(out)) if out.size >= SMALL_ARRAY else 1
+        if out.ndim != 2 or (parts == 1 and not scaled) or not _usual(out, *([] if scaled else [source])):
+            return super().gather(source, indices, out, divisor)
+        if scaled:
+            self.kernels.team_gather_bytes(source, indices, out, out.dtype.type(divisor), parts)
+        else:
+            self.kernels.team_gather(source, indices, out, parts)
         return out
 
     # ------------------------------------------------------------------ layers

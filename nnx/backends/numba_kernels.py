@@ -254,6 +254,23 @@ def team_gather(source: Array, indices: Array, out: Array, parts: int) -> None:
         copy_rows(source, indices[low:high], out[low:high])
 
 
+@inner
+def divide_rows(source: Array, indices: Array, out: Array, divisor: Scalar) -> None:
+    """out[i] = source[indices[i]] / divisor, in out's type."""
+    for row in range(indices.size):
+        origin, target = source[indices[row]], out[row]
+        for j in range(target.size):
+            target[j] = out.dtype.type(origin[j]) / divisor
+
+
+@team
+def team_gather_bytes(source: Array, indices: Array, out: Array, divisor: Scalar, parts: int) -> None:
+    """Each part's rows."""
+    for index in prange(parts):
+        low, high = index * len(out) // parts, (index + 1) * len(out) // parts
+        divide_rows(source, indices[low:high], out[low:high], divisor)
+
+
 # --------------------------------------------------------------------------------- losses
 
 

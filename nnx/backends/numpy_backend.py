@@ -45,9 +45,12 @@ class NumpyBackend(Backend):
         """No warnings from NumPy: training looks for what is not finite itself, and names it."""
         return np.errstate(all="ignore")
 
-    def gather(self, source: Array, indices: Array, out: Array) -> Array:
-        """One pass; ``mode="clip"`` because ``"raise"`` buffers the whole output first."""
-        return np.take(source, indices, axis=0, out=out, mode="clip")
+    def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
+        """One pass, two for bytes; ``mode="clip"`` because ``"raise"`` buffers the whole output first."""
+        if source.dtype == out.dtype:
+            return np.take(source, indices, axis=0, out=out, mode="clip")
+        rows = np.take(source, indices, axis=0, out=self._scratch(out.shape, source.dtype), mode="clip")
+        return np.divide(rows, divisor, out=out, dtype=out.dtype)
 
     # ------------------------------------------------------------------ layers
 

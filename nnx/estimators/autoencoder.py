@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 import nnx
 from nnx.estimators.base import NetworkEstimator, checked_weights, output_layers
-from nnx.samples import HostArray
+from nnx.rows import HostArray
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):  # type: ignore[misc]

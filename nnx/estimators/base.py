@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 import nnx
 from nnx.errors import ConfigurationError, nearest
 from nnx.layers.activations import make
-from nnx.samples import HostArray
+from nnx.rows import HostArray
 
 LARGEST_BATCH = 200  # what batch_size="auto" means for more rows than that: scikit-learn's
 SPARSE_ROWS = 1024  # made dense at a time where nothing is trained

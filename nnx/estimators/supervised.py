@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 import nnx
 from nnx.errors import ConfigurationError, DataError
 from nnx.estimators.base import NetworkEstimator, checked_weights, output_layers
-from nnx.samples import HostArray
+from nnx.rows import HostArray
 
 ONE_HOT = 2**22  # numbers: labels of more are not written out, which the compiled loop wants
 

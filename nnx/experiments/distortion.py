@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.samples import HostArray
+from nnx.rows import HostArray
 
 
 @dataclass(frozen=True)

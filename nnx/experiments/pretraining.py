@@ -25,7 +25,7 @@ from nnx.layers import Cache, Layer
 from nnx.losses import Loss
 from nnx.network import Network
 from nnx.optimizers import Optimizer
-from nnx.samples import HostArray
+from nnx.rows import HostArray
 
 OWN_SHARE = 8  # one number of the code in eight is an image's own
 

@@ -183,10 +183,10 @@ def check_network(
         plan, kind = twin.training_plan(loss)
         place = twin.backend
         target = Target(
-            loss, kind, upload(place, samples.y),
+            loss, kind, upload(place, np.asarray(samples.y)),
             None if samples.weights is None else upload(place, samples.weights),
         )  # fmt: skip
-        return Stack(plan, place, samples.x, True, list(twin.parameters()), generator, target)
+        return Stack(plan, place, np.asarray(samples.x), True, list(twin.parameters()), generator, target)
 
     return run(f"{len(network)} layers under {loss!r}", at_point, seed, redraw=False)
 

@@ -122,6 +122,6 @@ def _facts(network: Any, samples: Samples, held_out: Samples | None) -> dict[str
     """What a network is and what it is trained on."""
     return {
         **network.config(),
-        "the training data": fingerprint(samples.x, samples.y, samples.weights),
-        "the validation data": held_out and fingerprint(held_out.x, held_out.y, held_out.weights),
+        "the training data": fingerprint(*samples.arrays()),
+        "the validation data": held_out and fingerprint(*held_out.arrays()),
     }

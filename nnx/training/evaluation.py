@@ -34,26 +34,28 @@ def measure(
 ) -> dict[str, float]:
     """As `evaluate`, on samples that are checked; with other ranks, each its rows."""
     own = communicator.part(len(samples))
-    y_pred = np.zeros((len(samples), network.outputs), network.dtype)
-    y_pred[own.start : own.stop] = network.predict(samples.x[own.start : own.stop])
+    y_pred = np.zeros((len(samples) if metrics else 0, network.outputs), network.dtype)
     backend: Backend = network.arena.backend
     total, weight = 0.0, 0.0
     for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
-        part = slice(start, min(start + EVALUATION_ROWS, own.stop))
+        part = slice(start, min(start + EVALUATION_ROWS, own.start + own.rows))
+        x, y = samples.read(part)
+        predicted = network.predict(x)
+        if metrics:  # which are taken on all rows together
+            y_pred[part] = predicted
         weights = None if samples.weights is None else samples.weights[part]
-        share = float(len(y_pred[part]) if weights is None else weights.sum())
+        share = float(len(predicted) if weights is None else weights.sum())
         if share:
             value = loss(
-                backend.asarray(samples.y[part]),
-                backend.asarray(y_pred[part]),
+                backend.asarray(y),
+                backend.asarray(predicted),
                 None if weights is None else backend.asarray(weights),
             )
             total, weight = total + share * float(value), weight + share
     totals = communicator.sum(np.array([total, weight]), "the validation")
     results = {"loss": float(totals[0] / totals[1])}
     if metrics and communicator.size > 1:
-        y_pred[own.start + own.rows : own.stop] = 0.0  # a row that does not count here
         communicator.sum(y_pred, "the validation")
     for name, metric in metrics:
-        results[name] = float(metric(samples.y, y_pred))
+        results[name] = float(metric(np.asarray(samples.y), y_pred))
     return results

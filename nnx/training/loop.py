@@ -14,10 +14,12 @@ from nnx.backends import Array, Backend
 from nnx.callbacks import Callback, Run
 from nnx.distributed import ALONE, Communicator, Part
 from nnx.errors import TrainingError
+from nnx.feeding import Resident, batches
 from nnx.layers.plan import Plan
 from nnx.losses import Loss
 from nnx.optimizers import Optimizer
-from nnx.samples import Augmentation, Batches, HostArray, Samples
+from nnx.rows import HostArray
+from nnx.samples import Augmentation, Samples
 from nnx.training import faults
 from nnx.training.interrupts import Interrupts
 
@@ -48,7 +50,7 @@ class Loop:
             self.arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
             self.arena.fault[...] = 0
         self.backend: Backend = self.arena.backend
-        self.rows = len(samples)
+        self.rows, self.blocks = len(samples), samples.blocks
         self.shuffle = shuffle
         check_targets = partial(loss.check_targets, features=network.outputs)
         self.plan: Plan
@@ -57,7 +59,7 @@ class Loop:
         self.bounds = [(start, min(start + batch_size, self.rows)) for start in starts]
         self.parts = [communicator.part(stop - start) for start, stop in self.bounds]
         most = batch_size if augment is not None else max(part.stop - part.start for part in self.parts)
-        self.batches = Batches(self.backend, samples, most, augment, check_targets)
+        self.batches = batches(self.backend, samples, most, augment, check_targets)
         self.losses = self.backend.zeros(len(starts), self.arena.dtype)
         self.slots = [self.losses[i : i + 1] for i in range(len(starts))]
         self.weights = samples.weights
@@ -83,14 +85,14 @@ class Loop:
 
         None where one batch holds all of them as they are.
         """
-        if len(self.bounds) == 1 and self.batches.augment is None:
+        if len(self.bounds) == 1 and isinstance(self.batches, Resident):
             return None
         order = np.arange(self.rows)
         if self.shuffle:
-            order = epoch_order(self.arena.seed, self.arena.step - batch, self.rows)
+            order = epoch_order(self.arena.seed, self.arena.step - batch, *self.blocks)
             if self.weights is not None:
                 self.shares, self.own_shares = self._shares(order)
-        return order if self.batches.augment is not None else self.backend.asarray(order)
+        return self.backend.asarray(order) if isinstance(self.batches, Resident) else order
 
     def step(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
         """Forward, loss, backward; with other ranks, the sum of their losses and gradients."""
@@ -114,10 +116,11 @@ class Loop:
     def batch(self, order: Array | None, number: int) -> tuple[Array, Array, Array | None]:
         """Inputs, targets and weights of a batch: the same again whenever it is asked for."""
         (start, stop), part = self.bounds[number], self.parts[number]
-        if order is None:
-            return _rows(self.batches.x, self.batches.y, self.batches.weights, part)
-        if self.batches.augment is None:
-            return self.batches.take(order[start + part.start : start + part.stop], None)
+        if isinstance(self.batches, Resident):
+            if order is None:
+                return _rows(*self.batches.whole(), part)
+            return self.batches.take(order, slice(start + part.start, start + part.stop))
+        assert order is not None
         # drawn for the whole batch on every rank: so each draws the same whatever their number
         generator = initializers.generator(self.arena.seed, "augmentation", self.arena.step)
         return _rows(*self.batches.take(order[start:stop], generator), part)
@@ -133,12 +136,11 @@ class Loop:
         most = 1 if run.step == 0 else most
         count = max(1, min(most, compiled_loop.BLOCK // max(batches, self.rows // 32)))
         began = time.perf_counter()
-        orders = self._orders(count)
+        assert isinstance(self.batches, Resident)
+        orders, (x, y, _) = self._orders(count), self.batches.whole()
         losses, done = np.zeros(count * batches, self.arena.dtype), np.zeros(1, np.int64)
         try:
-            compiled.run(
-                self.batches.x, self.batches.y, orders, self.bounds[0][1], self.kept.step, losses, done
-            )
+            compiled.run(x, y, orders, self.bounds[0][1], self.kept.step, losses, done)
         finally:  # what was done stays done, also where an interrupt comes between
             self.arena.step, self.kept.step, run.step = (
                 step + int(done[0]) for step in (self.arena.step, self.kept.step, run.step)
@@ -152,20 +154,19 @@ class Loop:
 
     def _compiled(self) -> compiled_loop.CompiledLoop | None:
         """The compiled loop, asked for anew each time: a callback may have frozen a layer."""
-        if self.batches.augment is not None or self.weights is not None or self.communicator.size > 1:
+        if not isinstance(self.batches, Resident) or self.weights is not None or self.communicator.size > 1:
             return None
         _, ranges = self.optimizer.prepare(self.network)
         rows = self.bounds[0][1]
-        return compiled_loop.prepare(
-            self.plan, self.loss, self.kind, self.optimizer, ranges, rows, self.batches.y
-        )
+        like = self.batches.y.data
+        return compiled_loop.prepare(self.plan, self.loss, self.kind, self.optimizer, ranges, rows, like)
 
     def _orders(self, count: int) -> HostArray:
         """The orders of the next epochs, of shape (count, rows); or one for all of them, (1, rows)."""
         if len(self.bounds) == 1 or not self.shuffle:
             return np.arange(self.rows)[None]
         steps = (self.arena.step + epoch * len(self.bounds) for epoch in range(count))
-        return np.stack([epoch_order(self.arena.seed, step, self.rows) for step in steps])
+        return np.stack([epoch_order(self.arena.seed, step, *self.blocks) for step in steps])
 
     def epoch(self, run: Run, on_step: Sequence[Callback], at_rest: AtRest | None) -> float:
         """Train on every row once, or on those that a checkpoint left of an epoch; the mean loss."""
@@ -230,9 +231,15 @@ def _rows(x: Array, y: Array, weights: Array | None, part: Part) -> tuple[Array,
     return x[own], (x if y is x else y)[own], None if weights is None else weights[own]
 
 
-def epoch_order(seed: int, step: int, rows: int) -> HostArray:
+def epoch_order(seed: int, step: int, *blocks: int) -> HostArray:
     """The order in which an epoch visits its rows, from the seed and the steps taken before it.
 
-    So a run that is continued goes on with orders of its own, as if it had never been interrupted.
+    So a run that is continued goes on with orders of its own, as if it had never been interrupted. Of several
+    blocks (shards) one comes after another, in an order of theirs, each with its rows mixed.
     """
-    return initializers.generator(seed, "shuffles", step).permutation(rows)
+    generator = initializers.generator(seed, "shuffles", step)
+    if len(blocks) == 1:
+        return generator.permutation(blocks[0])
+    begins = np.cumsum([0, *blocks])
+    chosen = generator.permutation(len(blocks))
+    return np.concatenate([begins[number] + generator.permutation(blocks[number]) for number in chosen])

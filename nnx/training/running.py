@@ -13,7 +13,8 @@ from nnx.callbacks import Callback, History, Run
 from nnx.checkpoints import Checkpoint, state
 from nnx.distributed.agreement import fingerprint
 from nnx.metrics import Metric
-from nnx.samples import HostArray, Samples
+from nnx.rows import HostArray
+from nnx.samples import Samples
 from nnx.training.evaluation import measure
 from nnx.training.interrupts import Interrupts
 from nnx.training.loop import Loop

@@ -19,11 +19,11 @@ import numpy as np
 NNX = Path(__file__).resolve().parents[2] / "nnx"
 ARRAY = "cupy.ndarray"
 HOST_ONLY = ("numpy_backend", "numba_backend", "numba_kernels", "numba_loop", "blas", "compiled_loop",
-             "agreement", "supervisor", "roll_call")  # fmt: skip
+             "agreement", "supervisor", "roll_call", "rows")  # fmt: skip
 HOST_ROOMS = ("cli", "reports", "datasets", "interop")
 # modules in which arrays of a device are handled, beside everything in these rooms
 ROOMS = ("backends", "layers", "gradcheck")
-MODULES = ("losses", "optimizers", "parameters", "samples", "training", "network", "distributed")
+MODULES = ("losses", "optimizers", "parameters", "samples", "feeding", "training", "network", "distributed")
 
 BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "truediv", ast.Pow: "pow",
