@@ -18,10 +18,10 @@ from nnx.cli.console import _numeric
 COMMANDS = [
     (), ("run",), ("run", "xor"), ("run", "autoencoder"), ("run", "svm"), ("run", "compare"), ("run", "all"),
     ("devices",), ("gradcheck",), ("data",), ("data", "fetch"), ("data", "list"), ("data", "verify"),
-    ("encode",), ("reconstruct",), ("predict",),
+    ("encode",), ("reconstruct",), ("predict",), ("train",),
 ]  # fmt: skip
 HEAVY = ("sklearn", "scipy", "matplotlib", "rich", "pooch", "cupy", "keras", "tensorflow", "numba", "joblib",
-         "safetensors")  # fmt: skip
+         "safetensors", "PIL")  # fmt: skip
 
 
 # ------------------------------------------------------------------ help and wrong usage

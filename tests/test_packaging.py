@@ -65,7 +65,8 @@ def test_what_is_imported_is_declared_and_nothing_else():
     declared = {re.split(r"[\[>=<; ]", entry)[0] for entry in project["dependencies"]}
     # of the extras cuda12, cuda13, compare, fast and mpi
     optional = {"cupy", "cupyx", "keras", "tensorflow", "numba", "llvmlite", "mpi4py"}
-    imported = {{"sklearn": "scikit-learn"}.get(name, name) for name in imported_by_nnx() - optional}
+    called = {"sklearn": "scikit-learn", "PIL": "pillow"}
+    imported = {called.get(name, name) for name in imported_by_nnx() - optional}
     assert imported == declared
 
 

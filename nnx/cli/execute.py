@@ -32,6 +32,7 @@ _LIBRARIES = {
         "joblib",
     ),
     "compare": ("nnx.reports", "sklearn.svm"),
+    "train": ("nnx.reports",),
 }
 
 # The entries of a result's timing where an experiment says nothing of them: it trained nothing itself.

@@ -17,6 +17,7 @@ from nnx.cli.data import data
 from nnx.cli.devices import devices, gradcheck
 from nnx.cli.options import DEBUG, everywhere
 from nnx.cli.run import run
+from nnx.cli.train import train
 from nnx.distributed import joined
 from nnx.errors import ConfigurationError, NnxError, RankError
 
@@ -37,10 +38,11 @@ def cli() -> None:
       nnx run autoencoder                 train, measure, draw
       nnx run svm --model runs/NAME       classify its codes
       nnx run compare                     beside Keras, same weights, same batches
+      nnx train flowers.csv --target species    on your own data
     """
 
 
-for command in (run, devices, gradcheck, data, encode, reconstruct, predict):
+for command in (run, train, devices, gradcheck, data, encode, reconstruct, predict):
     cli.add_command(command)
 everywhere(cli, DEBUG)
 

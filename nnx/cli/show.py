@@ -12,7 +12,8 @@ from nnx.cli.console import print_table
 
 def result(outcome: Any, folder: Path) -> None:
     """One experiment."""
-    {"xor": _xor, "autoencoder": _autoencoder, "svm": _svm, "compare": _compare}[outcome.experiment](outcome)
+    tables = {"xor": _xor, "autoencoder": _autoencoder, "svm": _svm, "compare": _compare, "train": _train}
+    tables[outcome.experiment](outcome)
     _footer(outcome, folder)
 
 
@@ -79,6 +80,23 @@ def _compare(outcome: Any) -> None:
 
     for table in compare.tables(outcome):
         print_table(table.title, table.header, table.rows)
+
+
+def _train(outcome: Any) -> None:
+    metrics = outcome.metrics
+    rows = [("rows trained on / held out", f"{metrics['rows']:,} / {metrics['validation_rows']:,}")]
+    rows.append(("features", f"{metrics['features']:,}"))
+    rows.append(("loss on what was held out", f"{metrics['validation_loss']:.6g}"))
+    if "accuracy" in metrics:
+        rows.append(("accuracy", f"{metrics['accuracy']:.4f}"))
+        rows.append(("accuracy of the commonest class", f"{metrics['majority_accuracy']:.4f}"))
+    if "mse" in metrics:
+        rows.append(("mean squared error", f"{metrics['mse']:.6g}"))
+    if "r2" in metrics:
+        rows += [("mean absolute error", f"{metrics['mae']:.6g}"), ("R²", f"{metrics['r2']:.4f}")]
+        each = metrics["by_target"].items() if len(metrics["by_target"]) > 1 else ()
+        rows += [(f"R² of {name}", f"{errors['r2']:.4f}") for name, errors in each]
+    print_table(f"{outcome.preset.capitalize()} on {outcome.dataset}", ("", ""), rows)
 
 
 def _footer(outcome: Any, folder: Path) -> None:

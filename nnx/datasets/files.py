@@ -77,16 +77,16 @@ def kind_of(file: BinaryIO, path: Path) -> str:
     raise DataError(f"{path}: is no .npy, .npz, IDX or .csv file (it begins with {start.hex(' ')})")
 
 
-def read_any(file: BinaryIO, path: Path, max_bytes: int) -> Array:
-    """The array of a file, of its own type and shape."""
+def read_any(file: BinaryIO, path: Path, max_bytes: int, kinds: str = npy.NUMBERS) -> Array:
+    """The array of a file, of its own type and shape; of a NumPy file values of those `kinds`."""
     name, kind = str(path), kind_of(file, path)
     size = file.seek(0, 2)
     file.seek(0)
     if kind == "npy":
-        return npy.read_npy(file, size, name, max_bytes)
+        return npy.read_npy(file, size, name, max_bytes, kinds)
     if kind == "npz":
         with npy.open_npz(file, name, max_bytes) as archive:
-            return archive.read(archive.inputs())
+            return archive.read(archive.inputs(), kinds)
     if kind == "idx":
         return parse_idx(file, name, max_bytes).array
     check_size(size, name, max_bytes)

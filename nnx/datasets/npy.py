@@ -110,6 +110,25 @@ def read_npy(file: BinaryIO, size: int, name: str, max_bytes: int = MAX_BYTES, k
         raise DataError(f"{name}: its NumPy header is damaged ({first_line(error)})") from error
 
 
+def map_npy(file: BinaryIO, size: int, name: str) -> Array:
+    """The array of a .npy file, mapped and not read: it may be larger than memory.
+
+    A file that is cut while it is mapped ends the program: the system gives no error that could be caught.
+
+    Raises
+    ------
+    DataError
+        As for `read_npy`.
+    """
+    header = Header(file, size, name)
+    try:
+        return np.memmap(
+            file, header.dtype, "r", file.tell(), header.shape, order="F" if header.fortran else "C"
+        )
+    except (OSError, ValueError, OverflowError) as error:
+        raise DataError(f"{name}: cannot be mapped into memory ({first_line(error)})") from error
+
+
 class Archive:
     """The arrays of an .npz file, by name; each is read when it is asked for."""
 

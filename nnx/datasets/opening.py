@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from nnx.errors import DataError
+from nnx.errors import DataError, NnxError
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def reading(path: str | Path) -> Iterator[BinaryIO]:
             raise DataError(f"{path}: cannot be read (it is {what})")
         with Path(path).open("rb") as file:
             yield file
-    except DataError:
+    except NnxError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error

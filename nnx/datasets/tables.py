@@ -30,6 +30,8 @@ class Table:
         What an error calls it.
     columns : list of str or None
         The names in its first line, if it has one.
+    width : int
+        How many columns the file has.
     numbers : array
         Shape (rows, columns that were read as numbers), float64, finite.
     chosen : list of int
@@ -42,6 +44,7 @@ class Table:
 
     name: str
     columns: list[str] | None
+    width: int
     numbers: Array
     chosen: list[int]
     texts: dict[int, list[str]] = field(default_factory=dict)
@@ -105,15 +108,15 @@ class TableReader:
         except csv.Error as error:
             raise DataError(f"{self.name}: line {self.line}: {error}") from error
 
-    def position(self, column: str) -> int:
-        """Where a column is, from 0, by its name or its number (from 1; -1 is the last).
+    def position(self, column: str | int) -> int:
+        """Where a column is, from 0, by its name or its number (from 1; -1 is the last); an int is its place.
 
         Raises
         ------
         ConfigurationError
             If there is none; the text names the nearest.
         """
-        return position(column, self.columns, self.width, self.name)
+        return column if isinstance(column, int) else position(column, self.columns, self.width, self.name)
 
     def called(self, index: int) -> str:
         """``"column 3 (age)"``."""
@@ -146,14 +149,15 @@ def read_table(
     file: BinaryIO,
     name: str,
     texts: Sequence[str] = (),
-    ignore: Sequence[str] = (),
+    ignore: Sequence[str | int] = (),
     named: Sequence[str] = (),
     max_bytes: int = MAX_BYTES,
 ) -> Table:
     """Read a table, its columns as numbers but for `texts`, without `ignore`.
 
-    Each column is given by its name or its number, from 1, or from -1 backwards; `named` are others whose
-    names would show that the first line holds names. The numbers may take `max_bytes`, of 8 bytes each.
+    Each column is given by its name or its number, from 1, or from -1 backwards, as a text; or by its place
+    from 0, as an int. `named` are others whose names would show that the first line holds names. The numbers
+    may take `max_bytes`, of 8 bytes each.
 
     Raises
     ------
@@ -164,7 +168,7 @@ def read_table(
     ConfigurationError
         If there is no such column.
     """
-    reader = TableReader(file, name, [*texts, *ignore, *named])
+    reader = TableReader(file, name, [c for c in (*texts, *ignore, *named) if isinstance(c, str)])
     as_text = [reader.position(column) for column in texts]
     left_out = {reader.position(column) for column in ignore} | set(as_text)
     chosen = [index for index in range(reader.width) if index not in left_out]
@@ -193,6 +197,7 @@ def read_table(
     table = Table(
         name,
         reader.columns,
+        reader.width,
         numbers.reshape(len(lines), len(chosen)),
         chosen,
         found,

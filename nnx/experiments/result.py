@@ -50,6 +50,8 @@ class Result:
     network : Network or None
     arrays : dict of str to array
         What figures are drawn from: never in the JSON.
+    description : dict
+        What the model file says beside experiment, preset and data set: never in the JSON.
     """
 
     experiment: str
@@ -68,6 +70,7 @@ class Result:
     history: History | None = None
     network: Network | None = None
     arrays: dict[str, HostArray] = field(default_factory=dict)
+    description: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """What ``result.json`` and ``--json`` hold; a number that is not finite becomes None."""
@@ -125,6 +128,7 @@ class RunFolder:
                 "experiment": result.experiment,
                 "preset": result.preset,
                 "dataset": result.dataset,
+                **result.description,
             }
             result.network.save(self.path / MODEL_FILE, description)
             result.artifacts["model"] = MODEL_FILE

@@ -7,6 +7,7 @@ from nnx.reports.draw import draw, figures
 from nnx.reports.images import prediction_gallery, reconstructions
 from nnx.reports.maps import code_map, confusion_matrix, decision_surface
 from nnx.reports.saving import save_figure
+from nnx.reports.values import predicted_values
 
 __all__ = [
     "code_map",
@@ -16,6 +17,7 @@ __all__ = [
     "draw",
     "figures",
     "learning_curve",
+    "predicted_values",
     "prediction_gallery",
     "reconstructions",
     "save_figure",

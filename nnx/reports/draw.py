@@ -13,6 +13,7 @@ from nnx.reports.curves import compare_curves, learning_curve
 from nnx.reports.images import prediction_gallery, reconstructions
 from nnx.reports.maps import code_map, confusion_matrix, decision_surface
 from nnx.reports.saving import save_figure
+from nnx.reports.values import predicted_values
 
 FIGURES = "figures"
 
@@ -44,8 +45,8 @@ def figures(result: Result) -> dict[str, Figure]:
     if result.history is not None and result.history.epochs:
         title = f"{result.experiment} {result.preset} on {result.dataset}"
         drawn["loss"] = learning_curve(result.history, title=title, log_scale=result.experiment == "xor")
-    make = {"xor": _xor, "autoencoder": _autoencoder, "svm": _svm, "compare": _compare}[result.experiment]
-    return drawn | make(result)
+    make = {"xor": _xor, "autoencoder": _autoencoder, "svm": _svm, "compare": _compare, "train": _train}
+    return drawn | make[result.experiment](result)
 
 
 def _xor(result: Result) -> dict[str, Figure]:
@@ -108,6 +109,21 @@ def _compare(result: Result) -> dict[str, Figure]:
             log_scale=True,
         )
     return drawn
+
+
+def _train(result: Result) -> dict[str, Figure]:
+    """What there is to see of one's own data, by what the result holds."""
+    arrays = result.arrays
+    if "confusion_matrix" in result.metrics:
+        matrix = np.asarray(result.metrics["confusion_matrix"])
+        return {"confusion_matrix": confusion_matrix(matrix, result.metrics["classes"])}
+    if "predicted" in arrays:
+        names = list(result.metrics["by_target"])
+        return {"predictions": predicted_values(arrays["true"], arrays["predicted"], names)}
+    if "originals" in arrays:
+        shape = _shape(arrays["image_shape"])
+        return {"reconstructions": reconstructions(arrays["originals"], arrays["reconstructions"], shape)}
+    return {}
 
 
 def first_of_each(labels: np.ndarray) -> list[int]:

@@ -1,0 +1,88 @@
+"""``nnx train``: a network on the user's own data."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nnx.cli import options, show
+from nnx.cli.console import print_json
+from nnx.cli.execute import Options, default_folder, execute
+from nnx.distributed import ALONE, connect
+from nnx.experiments.own_config import RULES, Config, defaults
+
+_OF_EVERY_RUN = ("device", "dtype", "seed")
+
+
+def _own_options(function: Any) -> Any:
+    """An option for each rule, in their order."""
+    usual = defaults()
+    for name, rule in reversed(RULES.items()):
+        if name in _OF_EVERY_RUN:
+            continue
+        default = usual[name]
+        said = ", ".join(default) if isinstance(default, tuple) else default
+        text = f"{rule.help} " + (f"[default: {said}]" if said not in (None, "") else "")
+        kind: Any = options.Name(rule.known) if rule.known else str
+        function = click.option(
+            "--" + name.replace("_", "-"), name, type=kind, metavar=rule.metavar or None, help=text.strip()
+        )(function)
+    return function
+
+
+@click.command(short_help="Train a network on your own data.")
+@click.argument("data", type=click.Path(exists=True))
+@click.option("--config", "file", type=click.Path(exists=True, dir_okay=False), metavar="FILE.toml",
+              help="Options by their names without dashes; those given here override it.")  # fmt: skip
+@_own_options
+@options.distributed
+@options.of_every_run
+def train(data: str, file: str | None, distributed: str | None, rank_timeout: float, out: Path | None,
+          as_json: bool, quiet: bool, verbose: bool, **own: Any) -> None:  # fmt: skip
+    """Train a network on DATA: classification, regression or an autoencoder.
+
+    DATA is a .csv, .npz, .npy or IDX file, or a folder of images. A .csv holds a sample in each line;
+    --target names the columns to learn. A .npz holds x and y. A .npy holds samples, and --target is a file
+    of its targets. The images of a folder lie in a subfolder for each class, or all in it for an
+    autoencoder.
+
+    The run's folder is that of nnx run; nnx predict applies the model, and scales its input as here.
+
+    \b
+    Examples:
+      nnx train flowers.csv --target species
+      nnx train houses.csv --target price,rent --task regression
+      nnx train photos --image-size 32x32 --layers '256 relu,64 relu'
+      nnx train data.npz --config run.toml --epochs 100
+      nnx predict runs/NAME new.csv --out predicted.csv
+    """
+    from nnx.experiments import own_data as experiment
+
+    ctx = click.get_current_context()
+    given = {name: RULES[name].parsed(value) for name, value in own.items() if _given(ctx, name)}
+    ranks = connect(distributed, rank_timeout) if distributed else ALONE
+    config = Config.of(data, given, file)
+    config = replace(config, device=ranks.place(config.device))
+    if ranks.rank:  # the first rank prints and writes
+        logging.disable()
+        experiment.run(config, communicator=ranks)
+        return
+
+    def job(callbacks: list[Any]) -> Any:
+        return experiment.run(config, callbacks, communicator=ranks)
+
+    folder = out or default_folder("train")
+    result = execute("train", job, folder, Options(config.device, quiet, verbose))
+    if as_json:
+        print_json(result.to_json())
+    else:
+        show.result(result, folder)
+
+
+def _given(ctx: click.Context, name: str) -> bool:
+    """Whether the command line says it: a default must not override a file."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE

@@ -1,0 +1,228 @@
+"""The options of ``nnx train``: one table says of each its name, kind, range and meaning.
+
+A key of a TOML file is an option of the command line without its dashes; both are checked here.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from nnx.datasets.labelled import TASKS
+from nnx.datasets.opening import reading
+from nnx.errors import ConfigurationError, DataError, nearest
+from nnx.experiments.preparation import SCALES
+
+MAX_FILE = 2**16  # bytes of a TOML file
+LOSSES = ("auto", "cross_entropy", "binary_cross_entropy", "mse", "mae", "huber")
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad")
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be.
+
+    Attributes
+    ----------
+    kind : {"name", "names", "whole", "number", "size"}
+        A name is one of `known`, where there are any; names are a list, or a text with commas; a size is
+        (height, width), or a text "HxW".
+    low, high : float
+        The range of numbers; `low` itself is left out where `above`.
+    help : str
+    """
+
+    kind: str
+    help: str
+    known: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = math.inf
+    above: bool = False
+    metavar: str = ""
+
+    def expected(self) -> str:
+        """In words."""
+        if self.known:
+            return f"one of {', '.join(self.known)}"
+        if self.kind in ("whole", "number"):
+            what = "a whole number" if self.kind == "whole" else "a number"
+            least = f"{'above' if self.above else 'of at least'} {self.low:g}"
+            return f"{what} {least}" + ("" if self.high == math.inf else f" and below {self.high:g}")
+        return {"names": "a list of texts", "size": "a height and a width, as 28x28"}.get(self.kind, "a text")
+
+    def parsed(self, text: Any) -> Any:
+        """What a text of the command line stands for, as a TOML file would give it; itself where it is none.
+
+        What is not understood here is refused by `checked`.
+        """
+        if not isinstance(text, str):
+            return text
+        try:
+            return {"whole": int, "number": float}.get(self.kind, str)(text)
+        except ValueError:
+            return text
+
+    def checked(self, value: Any, where: str) -> Any:
+        """The value as `Config` holds it.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is none; the text says `where`, and what is expected.
+        """
+        if self.known and isinstance(value, str) and value not in self.known:
+            raise ConfigurationError(f"{where}: {value[:40]!r} is unknown{nearest(value, self.known)}")
+        found = getattr(self, f"_{self.kind}")(value)
+        if found is None:
+            raise ConfigurationError(f"{where}: must be {self.expected()}, not {value!r:.60}")
+        return found
+
+    def _name(self, value: Any) -> str | None:
+        return value if isinstance(value, str) and value else None
+
+    def _names(self, value: Any) -> tuple[str, ...] | None:
+        given = value.split(",") if isinstance(value, str) else value
+        if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+            return None
+        names = tuple(name.strip() for name in given)
+        return names if names and all(names) else None
+
+    def _whole(self, value: Any) -> int | None:
+        return value if type(value) is int and self._within(value) else None
+
+    def _number(self, value: Any) -> float | None:
+        return float(value) if type(value) in (int, float) and self._within(value) else None
+
+    def _within(self, value: float) -> bool:
+        return (value > self.low if self.above else value >= self.low) and value < self.high
+
+    def _size(self, value: Any) -> tuple[int, int] | None:
+        given = value.lower().split("x") if isinstance(value, str) else value
+        if not isinstance(given, list | tuple) or len(given) != 2:
+            return None
+        try:
+            height, width = (int(side) if isinstance(side, str) else side for side in given)
+        except ValueError:
+            return None
+        sides = (height, width)
+        return sides if all(type(side) is int and 1 <= side < 2**12 for side in sides) else None
+
+
+RULES = {
+    "task": Rule("name", "What is learnt; auto decides where the data leaves no doubt.", ("auto", *TASKS)),
+    "target": Rule("names", "Columns of a table, by name or number; of an array, the file of its targets.",
+                   metavar="COLUMN[,COLUMN]"),
+    "ignore": Rule("names", "Columns of a table that are left out.", metavar="COLUMN[,COLUMN]"),
+    "image_size": Rule("size", "Bring all images of a folder to this size.", metavar="HxW"),
+    "scale": Rule("name", "Of the features; auto: standard, but bytes are divided by 255.", SCALES),
+    "layers": Rule("names", "The hidden layers: widths with an activation, dropout RATE, batch_norm, "
+                   "layer_norm; of an autoencoder the encoder, which ends in the code.",
+                   metavar="'64 relu,dropout 0.2'"),
+    "loss": Rule("name", "Auto: cross_entropy for classes, mse for values, binary_cross_entropy for images.",
+                 LOSSES),
+    "optimizer": Rule("name", "", OPTIMIZERS),
+    "learning_rate": Rule("number", "Default: the optimizer's.", above=True, metavar="X"),
+    "schedule": Rule("name", "Of the learning rate.", SCHEDULES),
+    "momentum": Rule("number", "Of sgd and rmsprop.", high=1.0, metavar="X"),
+    "weight_decay": Rule("number", "Decoupled from the gradient. Default: the optimizer's.", metavar="X"),
+    "clip_norm": Rule("number", "Largest norm of all gradients together.", above=True, metavar="X"),
+    "epochs": Rule("whole", "", low=1, metavar="N"),
+    "batch_size": Rule("whole", "Fewer where there are fewer rows.", low=1, metavar="N"),
+    "patience": Rule("whole", "Stop after so many epochs without a smaller validation loss; keep the best.",
+                     low=1, metavar="N"),
+    "validation": Rule("number", "The share of the rows that are kept for validation.", high=1.0, above=True,
+                       metavar="X"),
+    "seed": Rule("whole", "Of the split, weights, shuffles and dropout.", high=2**63, metavar="N"),
+    "device": Rule("name", "auto, cpu, gpu, gpu:N, numpy, numba or cupy; default: NNX_DEVICE, else auto.",
+                   metavar="DEVICE"),
+    "dtype": Rule("name", "", ("float32", "float64")),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Config:
+    """Configuration of training on one's own data; `RULES` says of each what it means.
+
+    Attributes
+    ----------
+    data : str
+        The file or folder.
+    task, target, ignore, image_size, scale
+        How the data is read.
+    layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm
+        The network, and how a step is taken.
+    epochs, batch_size, patience, validation, seed, device, dtype
+        How long, on what, and where.
+    """
+
+    data: str
+    task: str = "auto"
+    target: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    image_size: tuple[int, int] | None = None
+    scale: str = "auto"
+    layers: tuple[str, ...] = ("64 relu", "32 relu")
+    loss: str = "auto"
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    schedule: str = "constant"
+    momentum: float | None = None
+    weight_decay: float | None = None
+    clip_norm: float | None = None
+    epochs: int = 50
+    batch_size: int = 32
+    patience: int | None = None
+    validation: float = 0.2
+    seed: int = 0
+    device: str | None = None
+    dtype: str = "float32"
+
+    @classmethod
+    def of(cls, data: str, options: Mapping[str, Any], file: str | Path | None = None) -> Config:
+        """From options, which override those of a TOML file.
+
+        Raises
+        ------
+        ConfigurationError
+            If a key is unknown (the text names the nearest), or a value is not what its rule says.
+        """
+        values = {} if file is None else read_toml(file)
+        for name, value in options.items():
+            values[name] = RULES[name].checked(value, "--" + name.replace("_", "-"))
+        return cls(data, **values)
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The checked values of a TOML file.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be read, is no TOML, or a key or value is not one of `RULES`.
+    """
+    try:
+        with reading(path) as file:
+            text = file.read(MAX_FILE + 1)
+    except DataError as error:
+        raise ConfigurationError(str(error)) from error
+    if len(text) > MAX_FILE:
+        raise ConfigurationError(f"{path}: has more than the {MAX_FILE:,} bytes accepted")
+    try:
+        found = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, a number of 5,000 digits
+        reason = str(error).splitlines()[0][:200]
+        raise ConfigurationError(f"{path}: is no TOML file that can be read ({reason})") from error
+    for key in found:
+        if key not in RULES:
+            raise ConfigurationError(f"{path}: there is no key {key[:40]!r}{nearest(key, RULES)}")
+    return {key: RULES[key].checked(value, f"{path}: {key}") for key, value in found.items()}
+
+
+def defaults() -> dict[str, Any]:
+    """What holds where nothing is said, by name."""
+    return {entry.name: entry.default for entry in fields(Config) if entry.name in RULES}

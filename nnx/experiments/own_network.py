@@ -1,0 +1,169 @@
+"""Networks, losses and optimizers from the words of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nnx.errors import ConfigurationError, nearest
+from nnx.experiments.own_config import Config
+from nnx.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, Sigmoid, Softmax
+from nnx.layers.activations import NAMES as ACTIVATIONS
+from nnx.layers.activations import make as activation
+from nnx.losses import (
+    BinaryCrossEntropy,
+    CategoricalCrossEntropy,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+)
+from nnx.network import Network
+from nnx.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nnx.schedules import Cosine
+
+MAX_WIDTH = 2**16
+_SATURATING = ("tanh", "sigmoid", "softmax", "linear", "identity", "softplus")  # those want Glorot's weights
+_PLAIN: dict[str, Callable[[], Layer]] = {"batch_norm": BatchNorm, "layer_norm": LayerNorm}
+_LOSSES: dict[str, tuple[Callable[[], Loss], tuple[str, ...]]] = {
+    "cross_entropy": (CategoricalCrossEntropy, ("classification",)),
+    "binary_cross_entropy": (BinaryCrossEntropy, ("autoencoding",)),
+    "mse": (MeanSquaredError, ("regression", "autoencoding")),
+    "mae": (MeanAbsoluteError, ("regression", "autoencoding")),
+    "huber": (Huber, ("regression", "autoencoding")),
+}
+_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad,
+}  # fmt: skip
+_WITH_MOMENTUM = ("sgd", "rmsprop")
+
+
+@dataclass(frozen=True)
+class Words:
+    """One layer as it was written: ``"64 relu"``, ``"dropout 0.2"``, ``"batch_norm"``, ``"relu"``."""
+
+    width: int | None
+    name: str
+    rate: float = 0.0
+
+    def layers(self) -> list[Layer]:
+        """The layers it stands for."""
+        if self.width is not None:
+            drawn = "glorot_uniform" if self.name in ("", *_SATURATING) else "he_normal"
+            return [Dense(self.width, activation=self.name or None, initializer=drawn)]
+        if self.name == "dropout":
+            return [Dropout(self.rate)]
+        return [_PLAIN[self.name]() if self.name in _PLAIN else activation(self.name)]
+
+
+def read_layers(texts: Sequence[str]) -> list[Words]:
+    """The layers that texts describe.
+
+    Raises
+    ------
+    ConfigurationError
+        If one describes none; the text says what does.
+    """
+    return [_read(text) for text in texts]
+
+
+def _read(text: str) -> Words:
+    first, *rest = text.split() or [""]
+    known = ("dropout", *_PLAIN, *ACTIVATIONS)
+    if first.lstrip("-").isdigit():
+        if not (len(first) < 9 and 1 <= int(first) <= MAX_WIDTH):
+            raise ConfigurationError(f"layers: a width is from 1 to {MAX_WIDTH:,}, not {first[:40]}")
+        if len(rest) > 1 or (rest and rest[0] not in ACTIVATIONS):
+            raise ConfigurationError(
+                f"layers: {text[:60]!r} names no activation{nearest(' '.join(rest), ACTIVATIONS)}"
+            )
+        return Words(int(first), rest[0] if rest else "")
+    if first not in known:
+        raise ConfigurationError(
+            f"layers: {text[:60]!r} is neither a width with an activation, as '64 relu', nor another layer"
+            f"{nearest(first, known)}"
+        )
+    if first != "dropout":
+        if rest:
+            raise ConfigurationError(f"layers: {first} stands alone, not {text[:60]!r}")
+        return Words(None, first)
+    try:
+        (rate,) = (float(word) for word in rest)
+        Dropout(rate)
+    except (ValueError, ConfigurationError):
+        raise ConfigurationError(
+            f"layers: dropout has a rate in [0, 1), as 'dropout 0.2', not {text[:60]!r}"
+        ) from None
+    return Words(None, "dropout", rate)
+
+
+def build(config: Config, task: str, features: int, outputs: int, loss: str) -> Network:
+    """The network for a task: the hidden layers, and those that the task ends in.
+
+    Classification ends in a softmax over the classes, regression in a linear layer. Of an autoencoder the
+    layers are the encoder, whose last width is the code; the decoder has its widths in reverse order, and
+    ends in a sigmoid where its loss is the binary cross-entropy.
+    """
+    words = read_layers(config.layers)
+    layers = [layer for word in words for layer in word.layers()]
+    coded = 0
+    if task == "autoencoding":
+        widths = [word for word in words if word.width is not None]
+        if not widths:
+            raise ConfigurationError("layers: an autoencoder needs a width, which is that of its code")
+        coded = sum(len(layer.expand()) for layer in layers)
+        layers += [layer for word in reversed(widths[:-1]) for layer in word.layers()]
+    ending: list[Layer] = [Dense(outputs)]
+    if task == "classification":
+        ending.append(Softmax())
+    elif loss == "binary_cross_entropy":
+        ending.append(Sigmoid())
+    network = Network([*layers, *ending], device=config.device, dtype=config.dtype, seed=config.seed)
+    network.build(features)
+    network.code = coded or None
+    return network
+
+
+def chosen_loss(config: Config, task: str, images: bool) -> str:
+    """The name of the loss.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is none for the task.
+    """
+    if config.loss == "auto":
+        usual = {"classification": "cross_entropy", "regression": "mse"}
+        return usual.get(task, "binary_cross_entropy" if images else "mse")
+    fitting = [name for name, (_, tasks) in _LOSSES.items() if task in tasks]
+    if config.loss not in fitting:
+        raise ConfigurationError(f"loss {config.loss} is not for {task}: choose {', '.join(fitting)}")
+    return config.loss
+
+
+def make_loss(name: str) -> Loss:
+    """The loss of a name."""
+    return _LOSSES[name][0]()
+
+
+def make_optimizer(config: Config, steps: int) -> Optimizer:
+    """The optimizer, its schedule spread over a number of steps.
+
+    Raises
+    ------
+    ConfigurationError
+        If it has no momentum, but one is given.
+    """
+    options: dict[str, Any] = {}
+    for name in ("learning_rate", "weight_decay", "clip_norm", "momentum"):
+        if getattr(config, name) is not None:
+            options[name] = getattr(config, name)
+    if "momentum" in options and config.optimizer not in _WITH_MOMENTUM:
+        raise ConfigurationError(
+            f"{config.optimizer} has no momentum: leave it out, or choose {' or '.join(_WITH_MOMENTUM)}"
+        )
+    make = _OPTIMIZERS[config.optimizer]
+    if config.schedule == "cosine":
+        options["learning_rate"] = Cosine(make(**options).schedule(0), steps)
+    return make(**options)
