@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(
 BROUGHT = {
     "fast": ("numba", "nnx.backends.numba_kernels"),
     "compare": ("keras", "nnx.experiments.compare.keras_worker"),
+    "onnx": ("onnx", "nnx.interop.onnx"),
     "mpi": ("mpi4py", "nnx.distributed.mpi"),
     "svm": ("sklearnex", "nnx.experiments.svm_engines"),
 }

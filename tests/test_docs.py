@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
-NEEDS = {"coming-from.md": "keras"}  # pages whose Python needs more than nnx itself
+NEEDS = {"coming-from.md": "keras", "onnx.md": "onnx"}  # pages whose Python needs more than nnx itself
 SHELLS = {"sh", "shell", "bash", "console"}
 
 

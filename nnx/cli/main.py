@@ -15,6 +15,7 @@ import nnx
 from nnx.cli.apply import encode, predict, reconstruct
 from nnx.cli.data import data
 from nnx.cli.devices import devices, gradcheck
+from nnx.cli.export import export
 from nnx.cli.options import DEBUG, everywhere
 from nnx.cli.run import run
 from nnx.cli.train import train
@@ -42,7 +43,7 @@ def cli() -> None:
     """
 
 
-for command in (run, train, devices, gradcheck, data, encode, reconstruct, predict):
+for command in (run, train, devices, gradcheck, data, encode, reconstruct, predict, export):
     cli.add_command(command)
 everywhere(cli, DEBUG)
 

@@ -1,8 +1,8 @@
-"""Networks to and from other libraries: `nnx.interop.keras` for Keras 3.
+"""Networks to and from other libraries: `nnx.interop.keras` for Keras 3, `nnx.interop.onnx` for ONNX files.
 
-Both need the other library only when one of their functions is called.
+Each needs the other library only when one of its functions is called.
 """
 
-from nnx.interop import keras
+from nnx.interop import keras, onnx
 
-__all__ = ["keras"]
+__all__ = ["keras", "onnx"]

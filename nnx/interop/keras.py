@@ -21,7 +21,8 @@ from nnx.backends import Backend
 from nnx.errors import ConfigurationError, DeviceError, FileFormatError, MissingLibraryError
 from nnx.files import replacing
 from nnx.interop.keras_chain import MODELS, Link, chain
-from nnx.interop.keras_layers import GELU_TANH, NO_SUCH_LAYER, READERS, WRITERS, Part, read
+from nnx.interop.keras_layers import GELU_TANH, NO_SUCH_LAYER, READERS, WRITERS, read
+from nnx.interop.parts import Part, assemble
 from nnx.network import Network
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -114,11 +115,7 @@ def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> Network
         raise ConfigurationError(
             f"a network is all float32 or all float64, the model {model.name} has {mixed}"
         )
-    network = Network([part.layer for part in parts], device=device, dtype=next(iter(dtypes), "float32"))
-    network.build(width)
-    given = {f"{part.layer.name}.{key}": value for part in parts for key, value in part.values.items()}
-    network.set_weights(network.weights() | given)
-    return network
+    return assemble(parts, width, next(iter(dtypes), "float32"), device)
 
 
 def export(network: Network, path: str | os.PathLike[str]) -> None:

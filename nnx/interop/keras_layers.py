@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from nnx.errors import ConfigurationError
+from nnx.interop.parts import Part
 from nnx.layers import (
     ELU,
     GELU,
@@ -25,13 +26,6 @@ from nnx.layers import (
 )
 
 GELU_TANH = "gelu_tanh"  # registered with Keras as "nnx>gelu_tanh": Keras itself has no name for it
-
-
-class Part(NamedTuple):
-    """A layer of nnx and the values it is to hold, by their names in the layer."""
-
-    layer: Layer
-    values: dict[str, Any]
 
 
 # ------------------------------------------------------------------------------- nnx to Keras

@@ -1,0 +1,112 @@
+"""Networks to ONNX files and back, in the standard's own operators.
+
+A file holds what the network computes: `trainable` flags and the state of training stay behind.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from nnx.backends import Backend
+from nnx.errors import ConfigurationError, DeviceError, FileFormatError, MissingLibraryError
+from nnx.files import replacing
+from nnx.interop.onnx_read import read
+from nnx.interop.onnx_write import CODE, model_of
+from nnx.interop.parts import assemble
+from nnx.network import Network
+
+LARGEST = 2**31 - 1  # bytes: a file is one protocol buffer, which takes no more
+
+
+def export(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write a network as an ONNX file, checked by ``onnx.checker``, whole or not at all.
+
+    Its input ``x`` has the shape (batch, inputs) and its output ``y`` (batch, outputs), both of the network's
+    float type; any number of rows goes in. The operators are of set 20, the file of IR version 9 (ONNX 1.15).
+    The producer is nnx and its version; `network.code` is kept under ``nnx.code``.
+
+    Parameters
+    ----------
+    network : Network
+        A slice will do: ``export(network[:7], "encoder.onnx")``.
+    path : path
+
+    Raises
+    ------
+    ConfigurationError
+        If a layer is one of your own, or the network is not built or takes more than 2 GiB.
+    MissingLibraryError
+        If the library onnx is not installed.
+    OutputError
+        If the file cannot be written.
+    """
+    onnx = _library()
+    weights = network.weights()
+    size = sum(value.nbytes for value in weights.values())
+    if size > LARGEST - 2**20:
+        raise ConfigurationError(f"an ONNX file holds at most {LARGEST:,} bytes, the weights are {size:,}")
+    model = model_of(onnx, network, weights)
+    onnx.checker.check_model(model, full_check=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
+    """Read an ONNX file whose operators form a chain that nnx's layers can compute.
+
+    Rows go along the input's last axis: a model whose input has more axes than two is one over its vectors,
+    ``x.reshape(-1, x.shape[-1])``. Operator sets from 7 on are read.
+
+    Parameters
+    ----------
+    path : path
+        Weights that lie in files of their own are read from its folder, and from nowhere else.
+    device : str, optional
+        As for `Network`.
+
+    Returns
+    -------
+    Network
+        Of the input's float type.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged, or computes something else; the text names the node.
+    MissingLibraryError
+        If the library onnx is not installed.
+    """
+    onnx = _library()
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"no model file {path}")
+    if path.stat().st_size > LARGEST:
+        raise FileFormatError(f"{path} is larger than the {LARGEST:,} bytes of an ONNX file")
+    try:
+        onnx.checker.check_model(os.fspath(path), full_check=True)
+        model = onnx.load(path, load_external_data=False)
+        parts, width, dtype = read(onnx, model, path.parent)
+        network = assemble(parts, width, dtype, device)
+        code = {entry.key: entry.value for entry in model.metadata_props}.get(CODE)
+        network.code = None if code is None else int(code)
+    except (FileFormatError, ConfigurationError) as error:
+        raise FileFormatError(f"{path}: {error}") from error
+    except (DeviceError, MissingLibraryError):
+        raise
+    except Exception as error:  # the library passes on what any of its parts raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise FileFormatError(f"{path} is not a valid ONNX file ({reason[:300]})") from error
+    return network
+
+
+def _library() -> Any:
+    try:
+        import onnx
+        import onnx.checker
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"this needs the library onnx ({error}): pip install 'nnx-arrays[onnx]'"
+        ) from error
+    return onnx

@@ -1,0 +1,110 @@
+"""ONNX's own tests of single operators: which are about layers of nnx, and how it does on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+from onnx.backend.test.case.node import collect_testcases
+
+from nnx.interop import onnx as exchange
+
+OPERATORS = (
+    *("Gemm", "MatMul", "Add", "Relu", "LeakyRelu", "Elu", "Gelu", "Sigmoid", "Tanh", "Softplus", "Softmax"),
+    *("BatchNormalization", "LayerNormalization", "Identity", "Dropout"),
+)
+
+
+class Case(NamedTuple):
+    """A test of one operator, and why it is left out (empty where it is not)."""
+
+    name: str
+    operator: str
+    test: Any
+    left_out: str
+
+
+def cases() -> list[Case]:
+    """All node tests of the operators, those included in which ONNX writes the operator out in others."""
+    everything = collect_testcases()
+    own = {}
+    for test in everything:
+        (node, *more) = test.model.graph.node
+        if not more and node.op_type in OPERATORS and "_expanded" not in test.name:
+            own[test.name] = node.op_type
+    found = []
+    for test in everything:
+        operator = own.get(test.name.split("_expanded")[0])
+        if operator is not None:
+            found.append(Case(test.name, operator, test, reason(test)))
+    return found
+
+
+def reason(test: Any) -> str:
+    """Why a test is not about weights that are constants and data that are batches of vectors."""
+    if "_expanded" in test.name:
+        return "written out in other operators"
+    graph = test.model.graph
+    (node,) = graph.node
+    data, *weights = [value.type for value in graph.input]
+    if not data.HasField("tensor_type"):
+        return "the data are a sequence or an optional"
+    kinds = {value.tensor_type.elem_type for value in (data, *weights[:1])}
+    if kinds != {onnx.TensorProto.FLOAT}:
+        return "integers"
+    shapes = [tuple(d.dim_value for d in value.tensor_type.shape.dim) for value in (data, *weights)]
+    attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
+    if attributes.get("training_mode") or test.name.startswith("test_training_dropout"):
+        return "in training mode"
+    return _about_other_shapes(node.op_type, attributes, *shapes)
+
+
+def _about_other_shapes(kind: str, attributes: dict[str, Any], data: tuple[int, ...], *weights: Any) -> str:
+    if kind == "Gemm" and attributes.get("transA"):
+        return "the data are columns"
+    if kind == "Gemm" and len(weights) > 1 and len(weights[1]) == 2 and weights[1][0] > 1:
+        return "another bias for each row"
+    if kind == "MatMul" and len(weights[0]) != 2:
+        return "the second factor is no matrix"
+    if kind == "Add" and len(weights[0]) != 1:
+        return "the sum of two batches"
+    if kind == "BatchNormalization" and len(data) != 2:
+        return "the data are images, with the features on the second axis of four"
+    axis = attributes.get("axis", -1) % len(data)
+    return "" if axis == len(data) - 1 else "over other axes than the vectors'"
+
+
+def check(case: Case, folder: Path) -> None:
+    """Load the test's model, its weights made constants, and compare the output on each of its data sets.
+
+    A network has one output: the mask beside Dropout's and the statistics beside LayerNormalization's are
+    taken out of the model, and not compared. Data of more axes than two are so many vectors.
+    """
+    for inputs, outputs in case.test.data_sets:
+        model = onnx.ModelProto()
+        model.CopyFrom(case.test.model)
+        graph = model.graph
+        for value, array in list(zip(graph.input, inputs, strict=True))[1:]:
+            graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), value.name))
+        del graph.input[1:], graph.output[1:]
+        del graph.node[0].output[1:]
+        path = folder / f"{case.name}.onnx"
+        onnx.save(model, path)
+        x = np.asarray(inputs[0])
+        y = exchange.load(path).predict(x.reshape(-1, x.shape[-1]))
+        expected = np.asarray(outputs[0])
+        np.testing.assert_allclose(y.reshape(expected.shape), expected, rtol=1e-6, atol=1e-6)
+
+
+def table(found: list[Case]) -> str:
+    """N of M for each operator, and how many were left out for which reason."""
+    lines = [f"{'operator':22}{'passed':>10}  left out"]
+    for operator in OPERATORS:
+        mine = [case for case in found if case.operator == operator]
+        reasons = [case.left_out for case in mine if case.left_out]
+        told = "; ".join(f"{reasons.count(one)} {one}" for one in dict.fromkeys(reasons))
+        lines.append(f"{operator:22}{f'{len(mine) - len(reasons)} of {len(mine)}':>10}  {told}")
+    passed = sum(not case.left_out for case in found)
+    return "\n".join([*lines, f"{'all':22}{f'{passed} of {len(found)}':>10}"])

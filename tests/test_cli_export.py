@@ -1,0 +1,51 @@
+"""``nnx export``: what a run trained, in the files of other programs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import command
+
+import nnx
+from nnx.datasets import load_digits
+
+
+@pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])
+def test_a_run_s_model_is_written_for_others(trained, tmp_path, name):
+    pytest.importorskip(name, reason=f"needs {name}, which is not installed")
+    folder, _ = trained
+    done = command(tmp_path, "export", folder, "--out", f"out/model.{name}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    network = nnx.load(folder / "model.safetensors")
+    written = getattr(nnx.interop, name).load(tmp_path / "out" / f"model.{name}")
+    x = load_digits().x_test
+    np.testing.assert_array_equal(written.predict(x), network.predict(x))
+    assert f"out/model.{name}: {len(network)} layers" in done.stderr
+
+
+def test_what_cannot_be_written_is_one_line(trained, tmp_path):
+    folder, _ = trained
+    for line, status, text in (
+        (f"export {folder} --out model.pt", 2, "must end in .onnx or .keras"),
+        (f"export {tmp_path} --out model.onnx", 1, "model"),
+        ("export nowhere --out model.onnx", 2, "nowhere"),
+    ):
+        done = command(tmp_path, *line.split())
+        assert (done.returncode, len(done.stderr.splitlines())) == (status, 1), done.stderr
+        assert text in done.stderr
+    assert not list(tmp_path.glob("model.*"))
+
+
+def test_without_onnx_the_command_says_what_to_install(trained, tmp_path):
+    folder, _ = trained
+    (tmp_path / "onnx.py").write_text("raise ImportError('no onnx here')")
+    path = os.pathsep.join([str(tmp_path), str(Path(nnx.__file__).parents[1])])
+    done = command(tmp_path, "export", folder, "--out", "model.onnx", PYTHONPATH=path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "nnx: this needs the library onnx (no onnx here): pip install 'nnx-arrays[onnx]'\n"
+    )

@@ -1,0 +1,40 @@
+"""ONNX's own node tests: those about constant weights and batches of vectors all pass.
+
+``pytest tests/test_interop_onnx_nodes.py -rP`` prints how many those are, and why the others are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnx", reason="needs onnx: pip install 'nnx-arrays[onnx]'")
+
+from onnx_node_tests import OPERATORS, cases, check, table
+
+pytestmark = [
+    pytest.mark.usefixtures("on_cpu"),
+    pytest.mark.filterwarnings("ignore"),  # of ONNX's own making, where it computes what it expects
+]
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "onnx.md"
+
+
+def test_those_about_constant_weights_and_batches_of_vectors_all_pass(tmp_path: Path):
+    found = cases()
+    failed = {}
+    for case in found:
+        if not case.left_out:
+            try:
+                check(case, tmp_path)
+            except Exception as error:
+                failed[case.name] = str(error)
+    assert not failed, "\n".join(f"{name}: {text}" for name, text in failed.items())
+    print(table(found))
+    passed = Counter(case.operator for case in found if not case.left_out)
+    assert set(passed) == set(OPERATORS) - {"BatchNormalization"}, "no test of an operator was tried"
+    told = re.search(r"\*\*(\d+) of (\d+)\*\*", PAGE.read_text(encoding="utf-8"))
+    assert told is not None
+    assert (passed.total(), len(found)) == tuple(map(int, told.groups())), f"{PAGE.name} tells of others"
