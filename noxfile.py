@@ -6,6 +6,8 @@ TensorFlow, and without the tests that need it or the real MNIST.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -36,6 +38,9 @@ def ladder(session: nox.Session) -> None:
     """What can be shown of the GPU without one: on CuPy's real wheel, then on the stand-in (docs/gpu.md)."""
     session.install("-e", ".", *PROJECT["dependency-groups"]["ladder"])
     session.run("pytest", "-n", "2", "-m", "ladder", "tests/ladder", *session.posargs)
+    standin = {"PYTHONPATH": str(Path(__file__).parent / "tests" / "ladder" / "standin")}
+    required = {"NNX_REQUIRE_GPU": "1"}  # a test that finds no GPU there has not run
+    session.run("pytest", "-n", "2", "-m", "gpu or standin", *session.posargs, env=standin | required)
 
 
 @nox.session

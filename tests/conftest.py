@@ -39,15 +39,29 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NNX_DEVICE", "cpu")
 
 
-@pytest.fixture(params=["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each backend in turn; the GPU's absence is a skip, or a failure where NNX_REQUIRE_GPU=1."""
+def usable(name: str) -> Backend:
+    """The backend of that name; a GPU's absence is a skip, or a failure where NNX_REQUIRE_GPU=1."""
     try:
-        return resolve(request.param)
+        return resolve(name)
     except DeviceError as error:
-        if request.param == "cupy" and os.environ.get("NNX_REQUIRE_GPU") == "1":
+        if name in ("cupy", "gpu") and os.environ.get("NNX_REQUIRE_GPU") == "1":
             pytest.fail(f"NNX_REQUIRE_GPU=1, but {error}")
         pytest.skip(str(error))
+
+
+@pytest.fixture(params=["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend in turn."""
+    return usable(request.param)
+
+
+@pytest.fixture(scope="module", params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The CPU and the GPU in turn, for whatever names no device: a module that uses it runs on each."""
+    found = usable(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NNX_DEVICE", request.param)
+        yield found.device
 
 
 @pytest.fixture(params=["float32", "float64"])

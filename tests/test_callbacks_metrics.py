@@ -13,6 +13,8 @@ import nnx
 from nnx import metrics
 from nnx.callbacks import History, Run
 
+pytestmark = pytest.mark.usefixtures("device")
+
 RNG = np.random.default_rng(3)
 
 

@@ -16,6 +16,8 @@ import nnx
 from nnx import checkpoints
 from nnx.layers import Layer
 
+pytestmark = pytest.mark.usefixtures("device")
+
 RNG = np.random.default_rng(5)
 
 LAYERS = {
@@ -38,7 +40,7 @@ LAYERS = {
 
 def network(seed=0, **options):
     layers = [nnx.Dense(6, 5), nnx.BatchNorm(), nnx.ReLU(), nnx.Dense(3)]
-    return nnx.Network(layers, device="cpu", seed=seed, **options)
+    return nnx.Network(layers, seed=seed, **options)
 
 
 @pytest.fixture
@@ -84,12 +86,12 @@ def test_every_layer_has_a_round_trip_here():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_comes_back_as_it_was(name, dtype, tmp_path):
-    made = nnx.Network([nnx.Dense(6, 6), *LAYERS[name]()], seed=1, dtype=dtype, device="cpu", fuse=False)
+    made = nnx.Network([nnx.Dense(6, 6), *LAYERS[name]()], seed=1, dtype=dtype, fuse=False)
     made[1].trainable = False
     x = RNG.normal(size=(9, 6))
     made.forward(made.asarray(x), training=True)  # running statistics move
     made.save(tmp_path / "m.safetensors")
-    back = nnx.load(tmp_path / "m.safetensors", device="cpu")
+    back = nnx.load(tmp_path / "m.safetensors")
     assert back.config() == made.config()
     assert [type(a) for a in back.layers] == [type(a) for a in made.layers]
     assert back.dtype == made.dtype
@@ -115,7 +117,7 @@ def test_a_layer_of_ones_own_comes_back(tmp_path):
             return {"by": self.by}
 
     try:
-        made = nnx.Network([nnx.Dense(6, 2), Scaled(3.0)], seed=0, device="cpu")
+        made = nnx.Network([nnx.Dense(6, 2), Scaled(3.0)], seed=0)
         made.save(tmp_path / "m.safetensors")
         x = RNG.normal(size=(4, 6))
         assert nnx.load(tmp_path / "m.safetensors").predict(x).tobytes() == made.predict(x).tobytes()
@@ -128,7 +130,7 @@ def test_a_layer_of_ones_own_comes_back(tmp_path):
 
 def test_code_seed_and_metadata_are_kept(saved):
     made, path = saved
-    back = nnx.load(path, device="cpu")
+    back = nnx.load(path)
     assert (back.code, back.seed, back.fuse) == (3, 0, True)
     assert checkpoints.read_metadata(path) == {"dataset": "digits", "epochs": 3}
     assert back.predict(np.ones((2, 6))).tobytes() == made.predict(np.ones((2, 6))).tobytes()
@@ -136,7 +138,7 @@ def test_code_seed_and_metadata_are_kept(saved):
 
 def test_a_trained_network_trains_on_after_loading(saved):
     _, path = saved
-    back = nnx.load(path, device="cpu")
+    back = nnx.load(path)
     x = RNG.normal(size=(20, 6))
     history = back.fit(
         x, x[:, :3], loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(0.01), epochs=20, batch_size=10
@@ -167,7 +169,7 @@ def test_saving_twice_replaces_the_file_and_leaves_nothing_beside_it(saved, tmp_
 def loads_or_refuses(path: Path, expected: dict[str, bytes]) -> bool:
     """Whether the file was refused; where it is not, it must be whole."""
     try:
-        back = nnx.load(path, device="cpu")
+        back = nnx.load(path)
     except nnx.FileFormatError as error:
         text = str(error)
     else:
@@ -353,7 +355,7 @@ FULL_DISK = """
 import resource, signal, sys
 import numpy as np, nnx
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-made = nnx.Network([nnx.Dense(200, 200)], seed=0, device="cpu")
+made = nnx.Network([nnx.Dense(200, 200)], seed=0)
 made.save(sys.argv[1], {"first": True})
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:

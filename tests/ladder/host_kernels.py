@@ -27,7 +27,16 @@ from typing import Any
 
 import numpy as np
 
-FLAGS = ("-std=c++17", "-O2", "-fno-math-errno", "-ffp-contract=off", "-shared", "-fPIC", "-w")
+FLAGS = (
+    "-std=c++17",
+    "-O2",
+    "-fno-math-errno",
+    "-ffp-contract=off",
+    "-U_FORTIFY_SOURCE",
+    "-shared",
+    "-fPIC",
+    "-w",
+)
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "nnx-host-kernels"
 NUMBERS = {
     "float": "float32", "double": "float64", "bool": "bool", "long long": "int64", "unsigned int": "uint32",
@@ -52,12 +61,14 @@ class Parameter:
         Always an array: raw, an output, or a pointer.
     raw : bool
         Indexed by the body itself, and no part of the broadcast.
+    written : bool
     """
 
     name: str
     dtype: str
     array: bool
     raw: bool
+    written: bool
 
 
 def _elementwise_parameters(text: str, types: dict[str, str], output: bool) -> list[Parameter]:
@@ -65,7 +76,7 @@ def _elementwise_parameters(text: str, types: dict[str, str], output: bool) -> l
     for part in filter(None, (part.strip() for part in text.split(","))):
         *words, kind, name = part.split()
         raw = "raw" in words
-        found.append(Parameter(name, types.get(kind, kind), output or raw, raw))
+        found.append(Parameter(name, types.get(kind, kind), output or raw, raw, output))
     return found
 
 
@@ -173,7 +184,9 @@ class Raw:
         for part in match[1].split(","):
             *words, parameter = part.replace("*", " * ").split()
             kind = " ".join(word for word in words if word not in ("const", "*"))
-            self.parameters.append(Parameter(parameter, NUMBERS[types.get(kind, kind)], "*" in words, True))
+            self.parameters.append(
+                Parameter(parameter, NUMBERS[types.get(kind, kind)], "*" in words, True, "const" not in words)
+            )
         values = ", ".join(
             f"*({C_NAMES[one.dtype]}{'*' if one.array else ''}*)arguments[{index}]"
             for index, one in enumerate(self.parameters)

@@ -1,6 +1,7 @@
 // What CUDA gives a kernel, on the host: the names it reads, and threads that wait for each other. The threads
 // of a block are coroutines: each runs up to the next __syncthreads, then the next one does.
 #include <math.h>
+#include <setjmp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <ucontext.h>
@@ -12,67 +13,99 @@
 struct Index { unsigned int x, y, z; };
 static thread_local Index threadIdx, blockIdx, blockDim, gridDim;
 
-struct Block {
-    ucontext_t outside;
-    std::vector<ucontext_t> inside;
-    std::vector<bool> ended;
-    size_t current;
-    void (*body)(void**);
-    void** arguments;
+struct Thread {
+    ucontext_t start;
+    jmp_buf inside;
+    char* stack;
+    bool started, ended;
 };
-static thread_local Block* running = nullptr;  // none: one thread, which waits for nobody
+
+// The threads of a block, kept for the next one; each host thread has its own.
+static thread_local std::vector<Thread>* threads = nullptr;
+static thread_local Thread* running = nullptr;  // none: one thread, which waits for nobody
+static thread_local jmp_buf outside;
+static thread_local void (*running_body)(void**);
+static thread_local void** running_arguments;
+
+__attribute__((noinline)) static void nnx_leave() {
+    if (!_setjmp(running->inside)) _longjmp(outside, 1);
+}
+
+__attribute__((noinline)) static void nnx_enter() {
+    if (_setjmp(outside)) return;
+    if (running->started) _longjmp(running->inside, 1);
+    running->started = true;
+    setcontext(&running->start);
+}
 
 static void __syncthreads() {
-    if (running) swapcontext(&running->inside[running->current], &running->outside);
+    if (running) nnx_leave();
 }
 
 static void nnx_thread() {
-    running->body(running->arguments);
-    running->ended[running->current] = true;
-    swapcontext(&running->inside[running->current], &running->outside);
+    for (;;) {
+        running_body(running_arguments);
+        running->ended = true;
+        nnx_leave();
+    }
+}
+
+static void nnx_reserve(size_t count) {
+    const size_t stack = 32768;
+    if (!threads) threads = new std::vector<Thread>();
+    for (size_t t = threads->size(); t < count; ++t) {
+        threads->emplace_back();
+        Thread& made = threads->back();
+        made.started = made.ended = false;
+        made.stack = (char*)malloc(stack);
+        getcontext(&made.start);
+        made.start.uc_stack.ss_sp = made.stack;
+        made.start.uc_stack.ss_size = stack;
+        made.start.uc_link = nullptr;
+        makecontext(&made.start, nnx_thread, 0);
+    }
 }
 
 // One block; true where some of its threads end while others wait.
-static bool nnx_block(Block& block, char* stacks, size_t stack, bool backwards) {
-    const size_t count = block.inside.size();
-    for (size_t t = 0; t < count; ++t) {
-        getcontext(&block.inside[t]);
-        block.inside[t].uc_stack.ss_sp = stacks + t * stack;
-        block.inside[t].uc_stack.ss_size = stack;
-        block.inside[t].uc_link = nullptr;
-        makecontext(&block.inside[t], nnx_thread, 0);
-        block.ended[t] = false;
-    }
+static bool nnx_block(size_t count, bool backwards) {
+    for (size_t t = 0; t < count; ++t) (*threads)[t].ended = false;
     for (;;) {
         size_t over = 0;
         for (size_t k = 0; k < count; ++k) {
-            const size_t t = block.current = backwards ? count - 1 - k : k;
+            const size_t t = backwards ? count - 1 - k : k;
+            running = &(*threads)[t];
             threadIdx = {unsigned(t % blockDim.x), unsigned(t / blockDim.x % blockDim.y),
                          unsigned(t / (size_t(blockDim.x) * blockDim.y))};
-            swapcontext(&block.outside, &block.inside[t]);
-            over += block.ended[t];
+            nnx_enter();
+            over += running->ended;
         }
+        running = nullptr;
         if (over) return over != count;
     }
+}
+
+static void nnx_forget() {  // threads that will never end
+    for (Thread& one : *threads) free(one.stack);
+    delete threads;
+    threads = nullptr;
 }
 
 static int nnx_launch(const long long* sizes, void (*body)(void**), void** arguments) {
     gridDim = {unsigned(sizes[0]), unsigned(sizes[1]), unsigned(sizes[2])};
     blockDim = {unsigned(sizes[3]), unsigned(sizes[4]), unsigned(sizes[5])};
-    const size_t count = size_t(blockDim.x) * blockDim.y * blockDim.z, stack = 32768;
+    const size_t count = size_t(blockDim.x) * blockDim.y * blockDim.z;
     threadIdx = blockIdx = {0, 0, 0};
-    Block block{{}, std::vector<ucontext_t>(count), std::vector<bool>(count), 0, body, arguments};
-    char* stacks = count > 1 ? (char*)malloc(count * stack) : nullptr;
-    running = count > 1 ? &block : nullptr;
+    running_body = body;
+    running_arguments = arguments;
+    if (count > 1) nnx_reserve(count);  // before any thread runs: their places must not move
     bool apart = false;
     for (blockIdx.z = 0; blockIdx.z < gridDim.z && !apart; ++blockIdx.z)
         for (blockIdx.y = 0; blockIdx.y < gridDim.y && !apart; ++blockIdx.y)
             for (blockIdx.x = 0; blockIdx.x < gridDim.x && !apart; ++blockIdx.x) {
-                if (running) apart = nnx_block(block, stacks, stack, sizes[6]);
+                if (count > 1) apart = nnx_block(count, sizes[6]);
                 else body(arguments);
             }
-    running = nullptr;
-    free(stacks);
+    if (apart) nnx_forget();
     return apart;
 }
 

@@ -1,0 +1,128 @@
+"""The machine that the stand-in pretends to: devices with memory of their own, and what happened on them.
+
+`recorded` is how a test counts; `machine` says how many devices there are and how much each holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+BLOCK = 512  # bytes: what CuPy's pool rounds to
+
+
+class Event(NamedTuple):
+    """What happened: ``launch``, ``copy`` (on the device), ``h2d``, ``d2h``, ``wait`` or ``alloc``."""
+
+    kind: str
+    device: int
+    name: str
+    size: int
+
+
+class Log(list[Event]):
+    """Events in order."""
+
+    def count(self, kind: str) -> int:  # type: ignore[override]
+        """How many of a kind."""
+        return sum(event.kind == kind for event in self)
+
+    def bytes(self, kind: str) -> int:
+        """Bytes moved or asked for by events of a kind."""
+        return sum(event.size for event in self if event.kind == kind)
+
+    def kinds(self) -> Counter[str]:
+        """How many of each."""
+        return Counter(event.kind for event in self)
+
+    def devices(self) -> set[int]:
+        """Where something happened."""
+        return {event.device for event in self}
+
+
+class Machine:
+    """How many devices there are, and the bytes that each has; a test may change both."""
+
+    def __init__(self) -> None:
+        self.devices = int(os.environ.get("NNX_STANDIN_DEVICES", "2"))
+        self.memory = 8 << 30
+        self.limits: dict[int, int] = {}  # of the pool, per device
+        self.used: Counter[int] = Counter()
+        self.total: Counter[int] = Counter()
+        self.lock = threading.Lock()
+
+
+machine = Machine()
+_logs: list[Log] = []
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[Log]:
+    """The log of what happens inside, on all threads."""
+    log = Log()
+    _logs.append(log)
+    try:
+        yield log
+    finally:
+        _logs[:] = [other for other in _logs if other is not log]
+
+
+def note(kind: str, name: str, size: int = 0, device: int | None = None) -> None:
+    """Something happens, on the current device if none is named."""
+    if _logs:
+        event = Event(kind, current() if device is None else device, name, size)
+        for log in _logs:
+            log.append(event)
+
+
+def current() -> int:
+    """The calling thread's current device."""
+    return getattr(_thread, "device", 0)
+
+
+def make_current(index: int) -> None:
+    """Set it."""
+    _thread.device = index
+
+
+def thread() -> Any:
+    """What the calling thread keeps."""
+    return _thread
+
+
+class Memory:
+    """A piece of a device's memory, given back to its pool when nothing refers to it any more.
+
+    Attributes
+    ----------
+    device : int
+    writer, readers : see `_streams`
+    """
+
+    __slots__ = ("device", "readers", "size", "writer")
+
+    def __init__(self, size: int) -> None:
+        from cupy.cuda.memory import OutOfMemoryError
+
+        self.size = 0
+        self.device = current()
+        self.writer: Any = None
+        self.readers: Any = None
+        rounded = -(-size // BLOCK) * BLOCK
+        with machine.lock:
+            used = machine.used[self.device]
+            limit = machine.limits.get(self.device, 0)
+            if used + rounded > min(limit or machine.memory, machine.memory):
+                raise OutOfMemoryError(rounded, used, limit)
+            self.size = rounded
+            machine.used[self.device] = used + rounded
+            machine.total[self.device] = max(machine.total[self.device], used + rounded)
+        note("alloc", "memory", rounded)
+
+    def __del__(self, machine: Machine = machine) -> None:  # also when Python ends and globals are gone
+        machine.used[self.device] -= self.size
