@@ -24,6 +24,8 @@ pytest.register_assert_rewrite(
     "contract", "command_line", "mpi_jobs", "devices_here", "figures", "small_networks"
 )
 
+from devices_here import HAS_GPU  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -55,9 +57,15 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return usable(request.param)
 
 
-@pytest.fixture(scope="module", params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+ON_GPU = [pytest.param("gpu", marks=pytest.mark.gpu)] if HAS_GPU or os.environ.get("NNX_REQUIRE_GPU") else []
+
+
+@pytest.fixture(scope="module", params=["cpu", *ON_GPU])
 def device(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The CPU and the GPU in turn, for whatever names no device: a module that uses it runs on each."""
+    """The CPU and, where there is one, the GPU, for whatever names no device: a module runs on each.
+
+    That there is none is told once, by `test_devices.py`.
+    """
     found = usable(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NNX_DEVICE", request.param)

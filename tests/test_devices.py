@@ -248,7 +248,7 @@ def test_holding_the_cpu_does_nothing_and_may_be_nested() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not HAS_GPU, reason="no usable GPU")
+@pytest.mark.skipif(not HAS_GPU, reason="no usable GPU: nothing ran on one")
 def test_a_real_gpu_describes_itself_and_refuses_foreign_arrays() -> None:
     backend = resolve("gpu")
     assert backend.device == "gpu:0"

@@ -38,12 +38,13 @@ class _Line:
     def wait(self, place: int) -> None:
         """The host waits for what was queued up to a place; copies to and from its memory end here."""
         self.waited = max(self.waited, place)
-        for _, host, copy, upload in [one for one in self.copies if one[0] <= place]:
+        over = [one for one in self.copies if one[0] <= place]
+        self.copies = [one for one in self.copies if one[0] > place]
+        for _, host, copy, upload in over:
             if upload and not _same(host, copy):
                 raise RuntimeError("page-locked memory was written before a copy from it was waited for")
             if not upload:
                 host[...] = copy
-        self.copies = [one for one in self.copies if one[0] > place]
 
 
 _defaults: dict[int, _Line] = {}
