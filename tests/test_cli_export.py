@@ -11,6 +11,8 @@ from command_line import command
 
 import nnx
 from nnx.datasets import load_digits
+from nnx.datasets.labelled import Layout
+from nnx.experiments.preparation import Preparation, Scaling
 
 
 @pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])
@@ -49,3 +51,25 @@ def test_without_onnx_the_command_says_what_to_install(trained, tmp_path):
     assert done.stderr == (
         "nnx: this needs the library onnx (no onnx here): pip install 'nnx-arrays[onnx]'\n"
     )
+
+
+@pytest.mark.parametrize("task", ["classification", "regression", "autoencoding"])
+def test_a_model_of_one_s_own_data_takes_them_as_they_are(tmp_path, rng, task):
+    """The scaling that `nnx train` keeps beside a network is in the file that leaves nnx."""
+    pytest.importorskip("onnx", reason="needs onnx, which is not installed")
+    x = rng.normal([10.0, -3.0, 0.5, 100.0], [2.0, 0.1, 7.0, 30.0], (50, 4))
+    network = nnx.Network([nnx.Dense(4, 3), nnx.Tanh(), nnx.Dense(4)], dtype="float64", seed=0)
+    network.code = 2 if task == "autoencoding" else None
+    prepared = Preparation(
+        task=task,
+        layout=Layout(features=4),
+        inputs=Scaling.fitted("standard", x),
+        outputs=Scaling(np.full(4, 3.0), np.full(4, 20.0)) if task == "regression" else None,
+        classes=tuple("abcd") if task == "classification" else (),
+    )
+    network.save(tmp_path / "model.safetensors", {"preparation": prepared.to_metadata()})
+    done = command(tmp_path, "export", "model.safetensors", "--out", "model.onnx")
+    assert done.returncode == 0, done.stderr
+    written = nnx.interop.onnx.load(tmp_path / "model.onnx")
+    np.testing.assert_allclose(written.predict(x), prepared.predict(network, x), rtol=1e-9, atol=1e-9)
+    assert written.code == (3 if task == "autoencoding" else None)
