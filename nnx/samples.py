@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from nnx.backends import foreign
 from nnx.errors import ConfigurationError, DataError
 from nnx.losses import CategoricalCrossEntropy, Loss
 from nnx.rows import CHECKED, HostArray, Rows
 
+REAL = (bool, int, float, np.bool_, np.integer, np.floating)
 Augmentation = Callable[[np.random.Generator, HostArray, HostArray], tuple[HostArray, HostArray]]
 READ_WHOLE = 2**26  # bytes: files up to this size are not worth reading batch by batch
 
@@ -63,21 +65,21 @@ class Samples:
 
 
 def host_array(x: Any, name: str) -> HostArray:
-    """`x` as a NumPy array of numbers; one that lies on a GPU is refused with advice.
+    """`x`, of whatever library, as a NumPy array of numbers; one on a GPU is refused with advice.
 
     Raises
     ------
     DataError
-        If it lies on a GPU, its rows are not equally long, or it does not hold numbers.
+        If it lies on a GPU, has no form in NumPy (its rows differ in length, …), or holds no numbers.
     """
-    if hasattr(x, "__cuda_array_interface__"):
+    if foreign.on_gpu(x):
         raise DataError(f"{name} lies on a GPU, but host data is taken here: {name} = cupy.asnumpy({name})")
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise DataError(f"{name} is not an array: its rows differ in length") from error
+    array = foreign.as_numpy(x, name)
+    if array.dtype.kind == "O" and all(isinstance(value, REAL) for value in array.flat):
+        array = array.astype(np.float64)  # columns of a data frame that have no common type
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{name} must hold numbers, not {array.dtype}")
+        cast = ": cast it to float32" if "float" in array.dtype.name else ""
+        raise DataError(f"{name} must hold numbers, not {array.dtype}{cast}")
     return array
 
 
@@ -175,9 +177,10 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
             y = check_rows(y.reshape(-1, 1) if y.ndim == 1 else y, "y", network.dtype)
     _check_targets(loss, y, network.outputs)
     if weights is not None:
-        if np.shape(weights) != (len(rows),):
-            raise DataError(f"sample_weight of shape {np.shape(weights)} does not fit {len(rows)} rows")
-        weights = np.asarray(check_rows(np.reshape(weights, (-1, 1)), "sample_weight", network.dtype))
+        weights = host_array(weights, "sample_weight")
+        if weights.shape != (len(rows),):
+            raise DataError(f"sample_weight of shape {weights.shape} does not fit {len(rows)} rows")
+        weights = np.asarray(check_rows(weights.reshape(-1, 1), "sample_weight", network.dtype))
         weights = weights.reshape(-1)
         if weights.min() < 0.0 or not weights.any():
             raise DataError("sample_weight must not be negative, nor zero everywhere")

@@ -21,7 +21,8 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "hand_written_loop.py": (("1001",), r"epoch  1000  loss 0\.0[\s\S]*loss per image", set()),
     "custom_layer.py": (("5",), r"Forgetful\(\): the gradient in x is wrong[\s\S]*val_accuracy 0\.9", set()),
     "choosing_a_backend.py": ((), r"numpy +cpu +usable", set()),
-    "grid_search_dask.py": (("2",), r"best: \{'learning_rate': 0\.01, 'width': 64\} on 2 workers", set()),
+    "grid_search_dask.py": (("2",), r"best: \{'hidden_layer_sizes': 64, 'l.*': 0\.01\} on 2 workers", set()),
+    "sklearn_pipeline.py": (("30", "1437"), r"1437 rows[\s\S]*test accuracy 0\.9", set()),
     "compare.py": (("20",), r"largest relative difference of the losses over 20 steps: \d", set()),
 }
 CHAINED = {"autoencoder.py", "svm.py"}  # the second takes the network that the first saved
@@ -88,6 +89,14 @@ def test_autoencoder_and_svm_on_mnist(tmp_path: Path, mnist_directory: Path):
     output, accuracy = autoencoder_and_svm(tmp_path, environment(mnist_directory), "1", "2000")
     assert "instead of MNIST" not in output
     assert accuracy > 0.9
+
+
+@pytest.mark.mnist
+def test_pipeline_on_mnist(tmp_path: Path, mnist_directory: Path):
+    output = run("sklearn_pipeline.py", ("3", "2000"), tmp_path, environment(mnist_directory))
+    match = re.search(r"2000 rows[\s\S]*test accuracy (0\.\d+)", output)
+    assert match, output
+    assert float(match[1]) > 0.8
 
 
 def test_autoencoder_and_svm_on_the_digits_that_stand_in(tmp_path: Path):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy
 
+from nnx.backends import foreign
 from nnx.backends.activations import ACTIVATIONS
 from nnx.backends.losses import LOSSES
 from nnx.errors import DeviceError
@@ -47,19 +48,21 @@ class Backend:
     # ------------------------------------------------------------------ arrays
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
-        """Host data (or an array of this device) as a C-contiguous array of this device.
+        """Host data of any library (or an array of this device) as a C-contiguous array of this device.
 
         Raises
         ------
+        DataError
+            If `x` has no form in NumPy.
         DeviceError
             If `x` is an array of another device: move it with ``to_numpy`` of its own backend first.
         """
-        if hasattr(x, "__cuda_array_interface__"):
+        if foreign.on_gpu(x):
             raise DeviceError(
                 f"an array on a GPU was given to the {self.name} backend: bring it to the host first "
                 "(cupy.asnumpy(x)), or build the network with device='gpu'"
             )
-        return numpy.ascontiguousarray(x, dtype=dtype)
+        return numpy.ascontiguousarray(foreign.as_numpy(x), dtype=dtype)
 
     def to_numpy(self, x: Array) -> numpy.ndarray[Any, Any]:
         """`x` as a NumPy array on the host (not a copy where it already is one)."""

@@ -29,6 +29,7 @@ import numpy
 
 from nnx.backends import cupy_devices as devices
 from nnx.backends import cupy_kernels as kernels
+from nnx.backends import foreign
 from nnx.backends.base import Array, Backend
 from nnx.backends.cupy_devices import device_count
 from nnx.backends.cupy_errors import GpuError, no_device
@@ -37,7 +38,6 @@ from nnx.errors import DeviceError
 __all__ = ["CupyBackend", "device_count"]
 
 THREADS = 256  # of a block of the row kernels, which hold as many numbers in shared memory
-CPU_DEVICES = (1, 3, 13)  # of DLPack: host memory, pinned, managed
 
 
 def _held(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,15 +116,12 @@ class CupyBackend(Backend):
                     "(cupy.asnumpy(x)), or move the network there (network.to(...))"
                 )
             return cupy.ascontiguousarray(x, dtype=dtype)
-        on_gpu = hasattr(x, "__cuda_array_interface__")
-        if not on_gpu and not isinstance(x, numpy.ndarray) and hasattr(x, "__dlpack_device__"):
-            on_gpu = x.__dlpack_device__()[0] not in CPU_DEVICES
-        if on_gpu:
+        if foreign.on_gpu(x):
             raise DeviceError(
                 f"a {type(x).__module__.partition('.')[0]} array on a GPU was given to {self.device}: make "
                 "it CuPy's first (cupy.from_dlpack(x)), or bring it to the host"
             )
-        return cupy.asarray(numpy.ascontiguousarray(x, dtype=dtype))
+        return cupy.asarray(numpy.ascontiguousarray(foreign.as_numpy(x), dtype=dtype))
 
     def to_numpy(self, x: Array) -> numpy.ndarray[Any, Any]:
         """`x` downloaded; waits for what computes it."""

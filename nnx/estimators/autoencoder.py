@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array, check_is_fitted
 
 import nnx
-from nnx.estimators.base import NetworkEstimator, checked_weights, output_layers
+from nnx.estimators.base import NetworkEstimator, checked_weights, on_host, output_layers
 from nnx.rows import HostArray
 
 
@@ -160,7 +160,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     def inverse_transform(self, X: Any) -> HostArray:
         """Data of shape (rows, features) computed from codes of shape (rows, n_components)."""
         check_is_fitted(self)
-        codes = check_array(X, dtype=self.network_.dtype)
+        codes = check_array(on_host(X, "X"), dtype=self.network_.dtype)
         return self.network_[self.network_.code :].predict(codes)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:

@@ -15,9 +15,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 import nnx
+from nnx.backends import foreign
 from nnx.errors import ConfigurationError, nearest
 from nnx.layers.activations import make
 from nnx.rows import HostArray
+from nnx.samples import host_array
 
 LARGEST_BATCH = 200  # what batch_size="auto" means for more rows than that: scikit-learn's
 SPARSE_ROWS = 1024  # made dense at a time where nothing is trained
@@ -143,11 +145,16 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _check(self, X: Any, **options: Any) -> Any:
         """Data as scikit-learn checks it; float32 stays float32, all else becomes float64."""
-        return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
+        if "y" in options:
+            options["y"] = on_host(options["y"], "y")
+        columns = {str(dtype).lower() for dtype in getattr(X, "dtypes", ())}  # of pandas, of Polars
+        dtype = np.float32 if columns == {"float32"} else [np.float64, np.float32]
+        return validate_data(self, on_host(X, "X"), accept_sparse="csr", dtype=dtype, **options)
 
     def _given(self, X: Any) -> Any:
         """Data for the network that was fitted, in its dtype."""
         check_is_fitted(self)
+        X = on_host(X, "X")
         return validate_data(self, X, accept_sparse="csr", dtype=self.network_.dtype, reset=False)
 
     def _outputs(self, network: nnx.Network, X: Any) -> HostArray:
@@ -234,10 +241,23 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self._optimized_by = (self.optimizer, self.learning_rate, optimizer)
 
 
+def on_host(x: Any, name: str) -> Any:
+    """The NumPy form of PyTorch's, JAX's and their like's arrays; what scikit-learn itself reads, as it is.
+
+    Raises
+    ------
+    DataError
+        If it lies on a GPU, or has no such form.
+    """
+    known = isinstance(x, np.ndarray) or not (hasattr(x, "__dlpack__") or foreign.on_gpu(x))
+    return x if known else host_array(x, name)
+
+
 def checked_weights(sample_weight: Any, X: Any) -> HostArray | None:
     """One weight a row, or None for none."""
     if sample_weight is None:
         return None
+    sample_weight = on_host(sample_weight, "sample_weight")
     weights: HostArray = _check_sample_weight(sample_weight, X, dtype=X.dtype)
     return weights
 

@@ -1,0 +1,44 @@
+"""Arrays of other libraries on their way in: PyTorch's, JAX's, data frames, whatever has a form in NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from nnx.errors import DataError
+
+HOST = (1, 3, 13)  # DLPack's devices: host memory, pinned, managed
+
+
+def on_gpu(x: Any) -> bool:
+    """Whether `x` says of itself that it lies on a GPU."""
+    if isinstance(x, numpy.ndarray):
+        return False
+    if hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] not in HOST:
+        return True
+    return hasattr(x, "__cuda_array_interface__")
+
+
+def as_numpy(x: Any, name: str = "x") -> numpy.ndarray[Any, Any]:
+    """`x` as a NumPy array, where that can be had no copy: by ``__array__``, by DLPack, or from nested lists.
+
+    Raises
+    ------
+    DataError
+        If it has no such form; the text gives the other library's reason.
+    """
+    if isinstance(x, numpy.ndarray):
+        return x
+    try:
+        if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+            return numpy.from_dlpack(x)
+        return numpy.asarray(x)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(x, (list, tuple)) and isinstance(error, ValueError):
+            raise DataError(f"{name} is not an array: its rows differ in length") from error
+        kind = f"{type(x).__module__.partition('.')[0]}.{type(x).__name__}"
+        dtype = f" of {x.dtype}" if hasattr(x, "dtype") else ""
+        reason = " ".join(str(error).split()).rstrip(".")
+        remedy = ": cast it to float32" if isinstance(error, TypeError) else ""
+        raise DataError(f"{name}, a {kind}{dtype}, has no form in NumPy ({reason}){remedy}") from error

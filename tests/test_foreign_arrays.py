@@ -1,0 +1,187 @@
+"""Arrays of other libraries at every edge: NumPy comes back, and what cannot be read is refused in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import nnx
+from nnx.estimators import Autoencoder, NetworkClassifier, NetworkRegressor
+
+pytestmark = pytest.mark.usefixtures("on_cpu")
+
+X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+Y = (X[:, :1] > 0.0).astype(np.float32)
+WEIGHTS = np.linspace(1.0, 2.0, 12, dtype=np.float32)
+MSE = nnx.MeanSquaredError()
+
+
+class Exchanged:
+    """Has DLPack's two methods and nothing else."""
+
+    def __init__(self, array: np.ndarray, device: tuple[int, int] = (1, 0)) -> None:
+        self.array, self.device = array, device
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.device
+
+
+def frame(library: Any) -> Callable[[np.ndarray], Any]:
+    """Makes a data frame of two dimensions, a series of one."""
+
+    def make(array: np.ndarray) -> Any:
+        if array.ndim == 1:
+            return library.Series(array)
+        return library.DataFrame({f"column {i}": column for i, column in enumerate(array.T)})
+
+    return make
+
+
+def torch(array: np.ndarray) -> Any:
+    module = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    return module.from_numpy(array.copy())
+
+
+def jax(array: np.ndarray) -> Any:
+    module = pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
+    return module.numpy.asarray(array)
+
+
+MAKERS = {
+    "dlpack": Exchanged,
+    "pandas": frame(pd),
+    "polars": frame(pl),
+    "torch": torch,
+    "jax": jax,
+    "read-only": lambda array: np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape),
+}
+
+
+@pytest.fixture(params=list(MAKERS))
+def make(request: pytest.FixtureRequest) -> Callable[[np.ndarray], Any]:
+    return MAKERS[request.param]
+
+
+def network(device: str = "cpu") -> nnx.Network:
+    return nnx.Network([nnx.Dense(3, 4), nnx.Tanh(), nnx.Dense(1)], seed=0, device=device)
+
+
+@pytest.mark.parametrize("device", ["numpy", "numba"])
+def test_a_network_takes_it_and_gives_numpy(make, device):
+    options = {"loss": MSE, "optimizer": nnx.Adam(0.01), "epochs": 3, "batch_size": 5}
+    expected, one = network(device), network(device)
+    expected.fit(X, Y, sample_weight=WEIGHTS, validation=(X, Y), **options)
+    one.fit(make(X), make(Y), sample_weight=make(WEIGHTS), validation=(make(X), make(Y)), **options)
+    predicted = one.predict(make(X))
+    assert type(predicted) is np.ndarray
+    assert (predicted == expected.predict(X)).all()
+    result = one.evaluate(make(X), make(Y), loss=MSE, metrics=["mse"], sample_weight=make(WEIGHTS))
+    assert result == expected.evaluate(X, Y, loss=MSE, metrics=["mse"], sample_weight=WEIGHTS)
+    assert (one.asarray(make(X)) == X).all()
+    assert (one.forward(one.asarray(make(X))) == expected.forward(X)).all()
+
+
+def test_labels_and_the_autoencoder_s_own_data(make):
+    labels = Y[:, 0].astype(np.int64)
+    classifier = nnx.Network([nnx.Dense(3, 2), nnx.Softmax()], seed=0)
+    classifier.fit(
+        make(X), make(labels), loss=nnx.CategoricalCrossEntropy(), optimizer=nnx.Adam(), batch_size=4
+    )
+    x = make(X)
+    nnx.Network([nnx.Dense(3, 2), nnx.Dense(3)]).fit(x, x, loss=MSE, optimizer=nnx.Adam(), batch_size=4)
+
+
+@pytest.mark.parametrize("kind", [Autoencoder, NetworkClassifier, NetworkRegressor])
+def test_an_estimator_takes_it_and_gives_numpy(make, kind):
+    y = Y[:, 0]
+    expected = kind(epochs=3, random_state=0).fit(X, y, sample_weight=WEIGHTS)
+    model = kind(epochs=3, random_state=0).fit(make(X), make(y), sample_weight=make(WEIGHTS))
+    name = "transform" if kind is Autoencoder else "predict"
+    found = getattr(model, name)(make(X))
+    assert type(found) is np.ndarray
+    assert (found == getattr(expected, name)(X)).all()
+    assert model.network_.dtype == np.float32
+    if kind is Autoencoder:
+        assert (model.inverse_transform(MAKERS["dlpack"](found)) == expected.inverse_transform(found)).all()
+
+
+def test_columns_without_a_common_type_are_numbers_all_the_same():
+    mixed = pd.DataFrame({"a": [0.5, 1.5], "b": [True, False], "c": pd.array([1, 2], "Int64")})
+    assert np.asarray(mixed).dtype == object
+    expected = network().predict(np.array([[0.5, 1.0, 1.0], [1.5, 0.0, 2.0]]))
+    assert (network().predict(mixed) == expected).all()
+    assert (
+        network().predict(pl.from_dict({"a": [0.5, 1.5], "b": [True, False], "c": [1, 2]})) == expected
+    ).all()
+
+
+class Stubborn:
+    """An array of which its library gives no NumPy form."""
+
+    dtype = "bfloat16"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __array__(self, *args: Any, **options: Any) -> Any:
+        raise self.error
+
+
+def bfloat16(library: str) -> Any:
+    return torch(X).bfloat16() if library == "torch" else jax(X).astype("bfloat16")
+
+
+def columns(first: Any) -> Any:
+    return pd.DataFrame({"a": first, "b": 1, "c": 1})
+
+
+ONE_LINE = ["x, a test_foreign_arrays.Stubborn of bfloat16", "(it requires grad)"]
+MISSING = ["x must hold numbers", "object"]
+REFUSED = {
+    "on a GPU": (lambda: Exchanged(X, (2, 0)), ["x lies on a GPU", "cupy.asnumpy(x)"]),
+    "attached": (lambda: Stubborn(RuntimeError("it requires\ngrad.")), ONE_LINE),
+    "of another type": (lambda: Stubborn(TypeError("unknown")), ["(unknown)", "cast it to float32"]),
+    "a missing value": (lambda: columns(pd.array([1, None], "Int64")), MISSING),
+    "a column of text": (lambda: columns(["1", "2"]), MISSING),
+    "text in polars": (lambda: pl.DataFrame({"a": ["1", "2"], "b": [1, 1], "c": [1, 1]}), MISSING),
+    "a null": (lambda: pl.DataFrame({"a": [1.0, None], "b": [1.0, 1.0], "c": [1.0, 1.0]}), ["NaN", "row 1"]),
+    "lazy": (lambda: pl.LazyFrame({"a": [1.0]}), MISSING),
+    "torch, grad": (lambda: torch(X).requires_grad_(), ["x, a torch.Tensor of torch.float32", "detach()"]),
+    "torch, bfloat16": (lambda: bfloat16("torch"), ["torch.bfloat16", "cast it to float32"]),
+    "jax, bfloat16": (lambda: bfloat16("jax"), ["x must hold numbers, not bfloat16: cast it to float32"]),
+}
+
+
+@pytest.mark.parametrize(("give", "words"), REFUSED.values(), ids=list(REFUSED))
+def test_what_cannot_be_read_is_refused_in_a_line(give, words):
+    with pytest.raises(nnx.DataError) as caught:
+        network().fit(give(), Y, loss=MSE, optimizer=nnx.Adam(), batch_size=2)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "give",
+    [lambda: Exchanged(X, (2, 0)), lambda: torch(X).requires_grad_(), lambda: bfloat16("torch")],
+    ids=["on a GPU", "torch, grad", "torch, bfloat16"],
+)
+def test_an_estimator_refuses_it_in_a_line_too(give):
+    with pytest.raises(nnx.DataError, match=r"^X") as caught:
+        NetworkRegressor().fit(give(), Y)
+    assert "\n" not in str(caught.value)
+
+
+def test_asarray_refuses_what_lies_on_a_gpu_with_advice():
+    with pytest.raises(nnx.DeviceError, match=r"bring it to the host first \(cupy\.asnumpy\(x\)\)"):
+        network().asarray(Exchanged(X, (2, 0)))
+    with pytest.raises(nnx.DataError, match="its rows differ in length"):
+        network().asarray([[1.0], [1.0, 2.0]])
