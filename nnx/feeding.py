@@ -1,8 +1,9 @@
-"""How rows reach a training step: from the device, where they fit; drawn anew, where they are augmented."""
+"""How rows reach a training step: from the device, streamed to it where they do not fit, or drawn anew."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -17,11 +18,27 @@ Check = Callable[[HostArray], None]
 
 def batches(
     backend: Backend, samples: Samples, rows: int, augment: Augmentation | None, check_targets: Check
-) -> Resident | Drawn:
+) -> Resident | Streamed | Drawn:
     """The way that serves these samples, with room for batches of so many rows."""
     if augment is not None:
         return Drawn(backend, samples, rows, augment, check_targets)
-    return Resident(backend, samples, rows)
+    columns = _columns(samples).values()
+    nbytes = sum(column.nbytes for column in columns)
+    if backend.holds(nbytes, not any(column.mapped for column in columns)):
+        return Resident(backend, samples, rows)
+    return Streamed(backend, samples, rows, check_targets)
+
+
+def _columns(samples: Samples) -> dict[str, Rows]:
+    """What is brought to the device, by name; targets that are the inputs once."""
+    found = {"x": samples.x, "y": samples.y, "sample_weight": samples.weights}
+    if samples.y is samples.x:
+        del found["y"]
+    return {
+        name: column if isinstance(column, Rows) else Rows(column)
+        for name, column in found.items()
+        if column is not None
+    }
 
 
 class Resident:
@@ -30,13 +47,10 @@ class Resident:
     Bytes stay bytes there, a quarter of what floats take: gathering a batch turns them into numbers.
     """
 
-    on_host = False  # where the order of rows is wanted
-
     def __init__(self, backend: Backend, samples: Samples, rows: int) -> None:
         self.backend = backend
-        self.x = _Column(backend, samples.x, "x", rows)
-        self.y = self.x if samples.y is samples.x else _Column(backend, samples.y, "y", rows)
-        self.weights = None if samples.weights is None else _Column(backend, samples.weights, "w", rows)
+        made = {name: _Column(backend, column, name, rows) for name, column in _columns(samples).items()}
+        self.x, self.y, self.weights = made["x"], made.get("y", made["x"]), made.get("sample_weight")
 
     def whole(self) -> Batch:
         """All rows, in the network's type."""
@@ -44,7 +58,11 @@ class Resident:
         y = x if self.y is self.x else self.y.numbers()
         return x, y, None if self.weights is None else self.weights.numbers()
 
-    def take(self, order: Array, own: slice) -> Batch:
+    def ordered(self, order: HostArray) -> Array:
+        """An epoch's order, where batches are gathered."""
+        return self.backend.asarray(order)
+
+    def take(self, order: Array, own: slice, following: slice | None = None) -> Batch:
         """The rows that stand there in the order."""
         indices = order[own]
         x = self.x.take(indices)
@@ -55,9 +73,8 @@ class Resident:
 class _Column:
     """Inputs, targets or weights on the device, and room for a batch of them."""
 
-    def __init__(self, backend: Backend, source: HostArray | Rows, name: str, rows: int) -> None:
+    def __init__(self, backend: Backend, held: Rows, name: str, rows: int) -> None:
         self.backend = backend
-        held = source if isinstance(source, Rows) else Rows(source)
         self.dtype, self.divisor = held.dtype, held.divisor
         self.data = _uploaded(backend, held, name)
         self._rows = rows
@@ -88,21 +105,100 @@ def _uploaded(backend: Backend, rows: Rows, name: str) -> Array:
     if len(rows.parts) == 1 and not rows.mapped:
         return backend.asarray(rows.parts[0])
     data = backend.empty(rows.shape, rows.kept)
+    room = np.empty((CHECKED, *rows.shape[1:]), rows.kept)
     for start in range(0, len(rows), CHECKED):
         numbers = np.arange(start, min(start + CHECKED, len(rows)))
-        stored = rows.read(numbers)
-        if rows.kept != rows.stored:
-            stored = rows.values(stored)
-        if rows.mapped and rows.stored.kind == "f":
-            check_finite(stored, name, numbers)
-        data[start : start + CHECKED] = backend.asarray(stored)
+        part = rows.bring(numbers, room[: len(numbers)])
+        if rows.mapped:
+            check_finite(part, name, numbers)
+        data[start : start + CHECKED] = backend.asarray(part)
     return data
+
+
+class Streamed:
+    """The data on the host: while a batch is computed, a thread reads the next.
+
+    There are two rooms, which take turns: one is trained on, the other read into. What lies in files is
+    checked as it is read.
+    """
+
+    def __init__(self, backend: Backend, samples: Samples, rows: int, check_targets: Check) -> None:
+        self.backend, self.check_targets = backend, check_targets
+        self.columns = _columns(samples)
+        self.targets = "y" if "y" in self.columns else "x"
+        self._turns = [
+            {name: _Room(backend, column, rows) for name, column in self.columns.items()} for _ in range(2)
+        ]
+        self._reader = ThreadPoolExecutor(1, "nnx-reader")
+        self._ahead: tuple[HostArray, slice, int, Future[None]] | None = None
+
+    def ordered(self, order: HostArray) -> HostArray:
+        """An epoch's order, where batches are gathered."""
+        return order
+
+    def take(self, order: HostArray, own: slice, following: slice | None = None) -> Batch:
+        """The rows that stand there in the order; those that follow are read meanwhile."""
+        turn = self._awaited(order, own)
+        rows = own.stop - own.start
+        found = {name: room.send(rows) for name, room in self._turns[turn].items()}
+        if following is not None:
+            self._read(order, following, 1 - turn)
+        return found["x"], found[self.targets], found.get("sample_weight")
+
+    def _awaited(self, order: HostArray, own: slice) -> int:
+        """The turn in which these rows are read: since the batch before or, an epoch's first, from now on."""
+        if self._ahead is not None and (self._ahead[0] is not order or self._ahead[1] != own):
+            wait([self._ahead[3]])  # what it read, or met, concerns nobody any more
+            self._ahead = None
+        if self._ahead is None:
+            self._read(order, own, 0)
+        assert self._ahead is not None
+        _, _, turn, reading = self._ahead
+        self._ahead = None
+        reading.result()
+        return turn
+
+    def _read(self, order: HostArray, own: slice, turn: int) -> None:
+        self._ahead = (order, own, turn, self._reader.submit(self._fill, order[own], turn))
+
+    def _fill(self, numbers: HostArray, turn: int) -> None:
+        for name, column in self.columns.items():
+            stored = self._turns[turn][name].fill(numbers)
+            if column.mapped:
+                check_finite(stored, name, numbers)
+                if name == self.targets:
+                    self.check_targets(column.values(stored) if column.kept == np.uint8 else stored)
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._reader.shutdown(cancel_futures=True)
+
+
+class _Room:
+    """Room for a batch of one column, on the host and on the device."""
+
+    def __init__(self, backend: Backend, column: Rows, rows: int) -> None:
+        self.backend, self.column = backend, column
+        shape = (rows, *column.shape[1:])
+        self._staging = backend.staging(shape, column.kept)
+        self._numbers = None if column.kept == column.dtype else backend.empty(shape, column.dtype)
+        self._each = backend.asarray(np.arange(rows))
+
+    def fill(self, numbers: HostArray) -> HostArray:
+        """Read these rows, once those before have left."""
+        self._staging.wait()
+        return self.column.bring(numbers, self._staging.host[: len(numbers)])
+
+    def send(self, rows: int) -> Array:
+        """What was read, on the device and in the network's type."""
+        sent = self._staging.send(rows)
+        if self._numbers is None:
+            return sent
+        return self.backend.gather(sent, self._each[:rows], self._numbers[:rows], self.column.divisor)
 
 
 class Drawn:
     """Augmented data stays on the host: each batch is drawn there and uploaded."""
-
-    on_host = True
 
     def __init__(
         self, backend: Backend, samples: Samples, rows: int, augment: Augmentation, check_targets: Check
@@ -114,6 +210,10 @@ class Drawn:
             name: backend.empty((rows, *source.shape[1:]), source.dtype)
             for name, source in (("x", samples.x), ("y", samples.y))
         }
+
+    def ordered(self, order: HostArray) -> HostArray:
+        """An epoch's order, where batches are gathered."""
+        return order
 
     def take(self, indices: HostArray, generator: np.random.Generator) -> Batch:
         """The rows of these numbers, as `augment` gives them back; `generator` draws."""

@@ -153,6 +153,13 @@ class Rows:
             out[places] = part[indices[places] - begin]
         return out
 
+    def bring(self, indices: HostArray, out: HostArray) -> HostArray:
+        """Rows by number, as they are brought to a device, into `out` of the type `kept`."""
+        if self.kept == self.stored and (self.divisor == 1.0 or self.kept == np.uint8):
+            return self.read(indices, out)
+        out[...] = self.values(self.read(indices))
+        return out
+
     def values(self, stored: HostArray) -> HostArray:
         """What stored rows are worth, in `dtype`."""
         with np.errstate(over="ignore"):  # what does not fit becomes infinite, which checks find

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import nnx
-from nnx import training
+from nnx import datasets, samples, training
+from nnx.backends.numpy_backend import NumpyBackend
+from nnx.backends.staging import Staging
+
+JOBS = Path(__file__).parent / "jobs"
 
 RNG = np.random.default_rng(3)
 PIXELS = RNG.integers(0, 256, (300, 24), dtype=np.uint8)
@@ -161,3 +173,257 @@ def test_shards_are_visited_one_after_another():
 def test_unshuffled_shards_train_as_one_array():
     shards = nnx.Rows([PIXELS[:100], PIXELS[100:110], PIXELS[110:]], divisor=255)
     assert_same(fit(autoencoder(), shards, shuffle=False), fit(autoencoder(), floats(), shuffle=False))
+
+
+# --------------------------------------------------------------------------------- streamed
+
+
+@pytest.fixture
+def everything_streamed(monkeypatch):
+    """Files of any size are read batch by batch."""
+    monkeypatch.setattr(samples, "READ_WHOLE", 0)
+
+
+def saved(folder, x, cuts=(100, 110)):
+    """Shards of x in a folder, as `open_rows` gives them back."""
+    folder.mkdir()
+    for number, part in enumerate(np.split(x, cuts)):
+        np.save(folder / f"{number:03}.npy", part)
+    return datasets.open_rows(folder)
+
+
+@pytest.mark.usefixtures("everything_streamed")
+@pytest.mark.parametrize("stored", ["uint8", "float32", ">f4", "float64", "int16"])
+@pytest.mark.parametrize("batch_size", [32, 300])
+@pytest.mark.parametrize("device", ["numpy", "cpu"])
+def test_streamed_data_train_as_data_in_memory(tmp_path, stored, batch_size, device):
+    options = {"loss": nnx.MeanSquaredError(), "batch_size": batch_size}
+    x = PIXELS.astype(stored)
+    shards = saved(tmp_path / "x", x)
+    assert shards.mapped
+    kept = nnx.Rows(np.split(x, [100, 110]), shards.divisor)
+    assert not kept.mapped
+    wide = {"width": 200}  # not trained as a compiled loop, which wants all of the data
+    assert_same(
+        fit(autoencoder(device, **wide), shards, **options), fit(autoencoder(device, **wide), kept, **options)
+    )
+
+
+@pytest.mark.usefixtures("everything_streamed")
+def test_a_mapped_array_trains_as_its_copy(tmp_path):
+    """One array has one shuffle, wherever it lies."""
+    np.save(tmp_path / "x.npy", floats())
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert_same(fit(autoencoder(), x), fit(autoencoder(), floats()))
+
+
+@pytest.mark.usefixtures("everything_streamed")
+def test_streamed_labels_weights_validation_and_augmentation(tmp_path):
+    def classifier():
+        layers = [nnx.Dense(24, 8), nnx.ReLU(), nnx.Dense(3), nnx.Softmax()]
+        return nnx.Network(layers, device="numpy", seed=0)
+
+    def augment(generator, x, y):
+        return (x + generator.normal(0, 0.1, x.shape)).astype(x.dtype), y
+
+    x, labels = saved(tmp_path / "x", PIXELS), saved(tmp_path / "y", LABELS)
+    kept = nnx.Rows(np.split(PIXELS, [100, 110]), 255)
+    assert labels.shape == (300,)
+    options = {"loss": nnx.CategoricalCrossEntropy(), "sample_weight": RNG.random(300)}
+    for more in (
+        {"validation": 0.25, "metrics": ["accuracy"]}, {"augment": augment}, {"shuffle": False},
+        {"validation": (x, labels)},
+    ):  # fmt: skip
+        streamed = fit(classifier(), x, labels, **options, **more)
+        assert_same(streamed, fit(classifier(), kept, LABELS, **options, **more))
+
+
+@pytest.mark.usefixtures("everything_streamed")
+def test_streamed_data_are_predicted_and_evaluated(tmp_path):
+    network, x = autoencoder(), saved(tmp_path / "x", PIXELS)
+    np.testing.assert_array_equal(network.predict(x), network.predict(floats()))
+    options = {"loss": nnx.BinaryCrossEntropy(), "metrics": ["mse"]}
+    assert network.evaluate(x, x, **options) == network.evaluate(floats(), floats(), **options)
+
+
+@pytest.mark.usefixtures("everything_streamed")
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (np.nan, "x has a value that is NaN or infinite, first in row 200"),
+        (1.5, r"targets must lie in \[0, 1\], found \[.*, 1.5\]"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_found_when_it_is_read(tmp_path, spoil, words):
+    """The batches before it have been trained on, and the thread that met it has ended."""
+    x = floats()
+    x[200, 3] = spoil
+    network = autoencoder()
+    before = network.build(24).weights()
+    with pytest.raises(nnx.DataError, match=words):
+        fit(network, saved(tmp_path / "x", x), shuffle=False)
+    after = network.weights()
+    assert all(np.isfinite(value).all() for value in after.values())
+    assert any((value != before[name]).any() for name, value in after.items())
+    assert not reading()
+    if np.isnan(spoil):
+        with pytest.raises(nnx.DataError, match=words):
+            network.evaluate(*2 * [datasets.open_rows(tmp_path / "x")], loss=nnx.MeanSquaredError())
+
+
+def reading():
+    """The threads that read ahead."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("nnx-reader")]
+
+
+@pytest.mark.usefixtures("everything_streamed")
+def test_an_interrupt_ends_the_thread_that_reads(tmp_path):
+    class Interrupt(nnx.Callback):
+        def on_step_end(self, run):
+            if run.step == 3:
+                assert reading()
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(autoencoder(), saved(tmp_path / "x", PIXELS), callbacks=[Interrupt()])
+    assert not reading()
+
+
+@pytest.mark.usefixtures("everything_streamed")
+def test_a_fault_in_a_streamed_batch_is_explained_from_that_batch(tmp_path):
+    x = np.ones((96, 24), np.float32)
+    x[40:] = 1e30
+    shards, options = saved(tmp_path / "x", x, [50]), {"loss": nnx.MeanSquaredError(), "shuffle": False}
+    with pytest.raises(nnx.TrainingError, match="epoch 1, batch 2: the loss is inf") as streamed:
+        fit(autoencoder(), shards, **options)
+    with pytest.raises(nnx.TrainingError) as kept:
+        fit(autoencoder(), x, **options)
+    assert str(streamed.value) == str(kept.value)
+
+
+def test_small_files_are_read_at_once(tmp_path):
+    """So a small network may still be trained as one compiled loop; the shards' order stays."""
+    shards = saved(tmp_path / "x", PIXELS)
+    checked = samples.check_rows(shards, "x", "float32")
+    assert not checked.mapped
+    assert checked.blocks == (100, 10, 190)
+    assert_same(fit(autoencoder("cpu"), shards), fit(autoencoder("cpu"), checked))
+
+
+# ------------------------------------------------------------------------------------ files
+
+
+def test_idx_files_are_mapped(tmp_path):
+    """Real MNIST's form: bytes of three dimensions behind a header of 16 bytes; labels of one."""
+    head = b"\0\0\x08\x03" + np.array([300, 4, 6], ">u4").tobytes()
+    (tmp_path / "images").write_bytes(head + PIXELS.tobytes())
+    rows = datasets.open_rows(tmp_path / "images")
+    assert (rows.shape, rows.divisor, rows.mapped) == ((300, 24), 255.0, True)
+    np.testing.assert_array_equal(np.asarray(rows), floats())
+    np.testing.assert_array_equal(np.asarray(rows), datasets.load_arrays(tmp_path / "images"))
+    (tmp_path / "labels").write_bytes(b"\0\0\x08\x01" + np.array([300], ">u4").tobytes() + bytes(300))
+    labels = datasets.open_rows(tmp_path / "labels")
+    assert (labels.shape, labels.divisor, labels.dtype) == ((300,), 1.0, np.uint8)
+
+
+BAD = {
+    "empty": (lambda p: None, "is an empty folder"),
+    "csv": (lambda p: (p / "a.csv").write_text("1,2\n"), r"a.csv: is a .csv file; only .npy and IDX"),
+    "other": (lambda p: (p / "a.bin").write_bytes(b"abcdefgh"), "is no .npy"),
+    "pickle": (lambda p: np.save(p / "a.npy", np.array([[None]])), "holds object values"),
+    "columns": (lambda p: np.save(p / "a.npy", np.asfortranarray(floats())), "stored column by column"),
+    "scalar": (lambda p: np.save(p / "a.npy", np.float32(1)), "holds a single number"),
+    "gzip": (lambda p: (p / "a.gz").write_bytes(gzip.compress(bytes(20))), r"is compressed.*gunzip"),
+    "short": (
+        lambda p: (p / "a").write_bytes(b"\0\0\x08\x02" + np.array([9, 9], ">u4").tobytes()),
+        "promises 93 bytes in all, the file has 12",
+    ),
+    "widths": (
+        lambda p: (np.save(p / "a.npy", floats()), np.save(p / "b.npy", floats()[:, :5])),
+        r"b.npy: holds float32 in rows of \(5,\), but a.npy holds float32 in rows of \(24,\)",
+    ),
+    "folder": (lambda p: (p / "inner").mkdir(), "inner: cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_files_that_cannot_be_mapped_are_refused(tmp_path, kind):
+    make, words = BAD[kind]
+    make(tmp_path)
+    with pytest.raises(nnx.DataError, match=words) as caught:
+        datasets.open_rows(tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(nnx.DataError, match="nowhere: cannot be read"):
+        datasets.open_rows(tmp_path / "nowhere")
+
+
+# ----------------------------------------------------------------------------------- memory
+
+LIMIT = 208 * 2**20  # bytes of memory that a process may ask for; the data are 256 MiB
+
+
+def limited(folder, way, limit):
+    command = [sys.executable, str(JOBS / "limited.py"), str(folder), way, str(limit)]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # each more takes some of the memory
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere RLIMIT_DATA does not count what is mapped")
+def test_data_larger_than_memory_are_trained_on(tmp_path):
+    """Under a limit at which they cannot be loaded, and to the same losses as without one."""
+    generator = np.random.default_rng(0)
+    for number in range(8):
+        np.save(tmp_path / f"{number}.npy", generator.random((2**15, 256), dtype=np.float32))
+    failed = limited(tmp_path, "loaded", LIMIT)
+    assert failed.returncode == 1
+    assert "MemoryError" in failed.stderr
+    mapped, loaded = limited(tmp_path, "mapped", LIMIT), limited(tmp_path, "loaded", 0)
+    assert mapped.returncode == 0, mapped.stderr
+    assert json.loads(mapped.stdout)[2] == 2**28 > LIMIT
+    assert mapped.stdout == loaded.stdout
+
+
+# --------------------------------------------------------------------- a device that is apart
+
+
+class Apart(Staging):
+    """A host buffer that must not be written before the device has taken what was sent."""
+
+    def __init__(self, shape, dtype):
+        super().__init__(shape, dtype)
+        self.device, self.buffer, self.busy = self.host.copy(), self.host, False
+
+    def send(self, rows):
+        self.device[:rows] = self.buffer[:rows]
+        self.buffer[:rows] = 99  # the host's copy is worth nothing any more
+        self.busy = True
+        return self.device[:rows]
+
+    def wait(self):
+        self.busy = False
+
+    @property
+    def host(self):
+        assert not self.busy
+        return self.buffer
+
+    @host.setter
+    def host(self, buffer):
+        self.busy, self.buffer = False, buffer
+
+
+class SmallDevice(NumpyBackend):
+    """One that has no room for the data, as a GPU may."""
+
+    def holds(self, nbytes, in_memory):
+        assert nbytes == PIXELS.nbytes
+        return False
+
+    def staging(self, shape, dtype):
+        assert dtype == np.uint8  # a quarter of what floats would take on the way
+        return Apart(shape, dtype)
+
+
+def test_data_in_memory_that_do_not_fit_on_the_device_are_streamed():
+    rows = nnx.Rows(PIXELS, divisor=255)
+    assert_same(fit(autoencoder(SmallDevice()), rows), fit(autoencoder(), rows))

@@ -19,6 +19,7 @@ import numpy
 from nnx.backends import foreign
 from nnx.backends.activations import ACTIVATIONS
 from nnx.backends.losses import LOSSES
+from nnx.backends.staging import Staging
 from nnx.errors import DeviceError
 
 Array = Any
@@ -88,6 +89,17 @@ class Backend:
         rows = self.xp.take(source, indices, axis=0)
         out[...] = rows if source.dtype == out.dtype else rows.astype(out.dtype) / divisor
         return out
+
+    def holds(self, nbytes: int, in_memory: bool) -> bool:
+        """Whether so many bytes of data are to lie on the device while it trains; else they are streamed.
+
+        `in_memory` tells whether they lie in the host's memory, which for the CPU decides it.
+        """
+        return in_memory
+
+    def staging(self, shape: tuple[int, ...], dtype: Any) -> Staging:
+        """Room for batches that are read on the host while the device computes."""
+        return Staging(shape, dtype)
 
     def erf(self, x: Array) -> Array:
         """The error function, 2/√π ∫₀ˣ e^−t² dt, elementwise."""

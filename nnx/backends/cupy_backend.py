@@ -33,6 +33,8 @@ from nnx.backends import foreign
 from nnx.backends.base import Array, Backend
 from nnx.backends.cupy_devices import device_count
 from nnx.backends.cupy_errors import GpuError, no_device
+from nnx.backends.cupy_staging import PinnedStaging
+from nnx.backends.staging import Staging
 from nnx.errors import DeviceError
 
 __all__ = ["CupyBackend", "device_count"]
@@ -138,6 +140,15 @@ class CupyBackend(Backend):
         else:
             kernels.elementwise("gather_bytes")(source, indices[:, None], source.shape[1], divisor, out)
         return out
+
+    def holds(self, nbytes: int, in_memory: bool) -> bool:
+        """Up to half of the memory that is free, so that a step's own arrays find room beside them."""
+        memory = devices.memory()
+        return 2 * nbytes <= memory["device_free"] + memory["pool_total"] - memory["pool_used"]
+
+    def staging(self, shape: tuple[int, ...], dtype: Any) -> Staging:
+        """Pinned."""
+        return PinnedStaging(shape, dtype)
 
     def erf(self, x: Array) -> Array:
         """See `Backend.erf`."""

@@ -7,6 +7,7 @@ from nnx.datasets.catalogue import list_datasets, load
 from nnx.datasets.digits import load_digits
 from nnx.datasets.files import load_arrays
 from nnx.datasets.idx import read_idx
+from nnx.datasets.mapped import open_rows
 from nnx.datasets.mirrors import DatasetUnavailableError
 from nnx.datasets.mnist import fetch_mnist, load_mnist
 from nnx.datasets.mnist_files import FileStatus, verify_mnist
@@ -24,6 +25,7 @@ __all__ = [
     "load_digits",
     "load_mnist",
     "load_xor",
+    "open_rows",
     "read_idx",
     "verify_mnist",
 ]

@@ -16,7 +16,7 @@ from nnx.errors import DataError
 
 MAX_BYTES = 2**30
 _CHUNK = 2**20
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 _MAX_DIMENSIONS = 64  # NumPy's own limit
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -72,7 +72,7 @@ def parse_idx(file: BinaryIO, name: str, max_bytes: int = MAX_BYTES) -> IdxConte
     """Read IDX data from a seekable binary stream; `name` is what an error calls it."""
     start = file.read(2)
     file.seek(0)
-    if start != _GZIP_MAGIC:
+    if start != GZIP_MAGIC:
         return _parse(file, name, max_bytes)
     try:
         with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
@@ -95,7 +95,7 @@ def read_up_to(file: BinaryIO, count: int) -> bytearray:
 
 
 def _parse(file: BinaryIO, name: str, max_bytes: int) -> IdxContent:
-    header, dtype, shape = _parse_header(file, name)
+    header, dtype, shape = read_header(file, name)
     expected = math.prod(shape) * dtype.itemsize
     if expected > max_bytes:
         raise DataError(f"{name}: its header claims {expected:,} bytes, more than the {max_bytes:,} accepted")
@@ -112,7 +112,8 @@ def _parse(file: BinaryIO, name: str, max_bytes: int) -> IdxContent:
     return IdxContent(header, array.astype(dtype.newbyteorder("="), copy=False))
 
 
-def _parse_header(file: BinaryIO, name: str) -> tuple[bytes, np.dtype[np.generic], tuple[int, ...]]:
+def read_header(file: BinaryIO, name: str) -> tuple[bytes, np.dtype[np.generic], tuple[int, ...]]:
+    """The header as stored, the type of the elements and the shape; the stream then stands behind it."""
     magic = bytes(read_up_to(file, 4))
     if len(magic) < 4:
         raise DataError(f"{name}: not an IDX file: its header needs 4 bytes, found {len(magic)}")

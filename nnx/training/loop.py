@@ -14,7 +14,7 @@ from nnx.backends import Array, Backend
 from nnx.callbacks import Callback, Run
 from nnx.distributed import ALONE, Communicator, Part
 from nnx.errors import TrainingError
-from nnx.feeding import Resident, batches
+from nnx.feeding import Drawn, Resident, Streamed, batches
 from nnx.layers.plan import Plan
 from nnx.losses import Loss
 from nnx.optimizers import Optimizer
@@ -83,16 +83,17 @@ class Loop:
     def order(self, batch: int = 0) -> Array | None:
         """The rows in the order of the epoch that is at this batch, uploaded once.
 
-        None where one batch holds all of them as they are.
+        One batch holds all of them as they are: None where they lie on the device.
         """
-        if len(self.bounds) == 1 and isinstance(self.batches, Resident):
+        as_they_are = len(self.bounds) == 1 and not isinstance(self.batches, Drawn)
+        if as_they_are and isinstance(self.batches, Resident):
             return None
         order = np.arange(self.rows)
-        if self.shuffle:
+        if self.shuffle and not as_they_are:
             order = epoch_order(self.arena.seed, self.arena.step - batch, *self.blocks)
             if self.weights is not None:
                 self.shares, self.own_shares = self._shares(order)
-        return self.backend.asarray(order) if isinstance(self.batches, Resident) else order
+        return self.batches.ordered(order)
 
     def step(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
         """Forward, loss, backward; with other ranks, the sum of their losses and gradients."""
@@ -115,15 +116,27 @@ class Loop:
 
     def batch(self, order: Array | None, number: int) -> tuple[Array, Array, Array | None]:
         """Inputs, targets and weights of a batch: the same again whenever it is asked for."""
-        (start, stop), part = self.bounds[number], self.parts[number]
-        if isinstance(self.batches, Resident):
-            if order is None:
-                return _rows(*self.batches.whole(), part)
-            return self.batches.take(order, slice(start + part.start, start + part.stop))
-        assert order is not None
-        # drawn for the whole batch on every rank: so each draws the same whatever their number
-        generator = initializers.generator(self.arena.seed, "augmentation", self.arena.step)
-        return _rows(*self.batches.take(order[start:stop], generator), part)
+        if order is None:
+            assert isinstance(self.batches, Resident)
+            return _rows(*self.batches.whole(), self.parts[number])
+        if isinstance(self.batches, Drawn):
+            # drawn for the whole batch on every rank: so each draws the same whatever their number
+            generator = initializers.generator(self.arena.seed, "augmentation", self.arena.step)
+            return _rows(
+                *self.batches.take(order[slice(*self.bounds[number])], generator), self.parts[number]
+            )
+        following = self._own(number + 1) if number + 1 < len(self.bounds) else None
+        return self.batches.take(order, self._own(number), following)
+
+    def _own(self, number: int) -> slice:
+        """Where this rank's rows of a batch stand in the order."""
+        start, part = self.bounds[number][0], self.parts[number]
+        return slice(start + part.start, start + part.stop)
+
+    def close(self) -> None:
+        """Let go of what reads ahead."""
+        if isinstance(self.batches, Streamed):
+            self.batches.close()
 
     def epochs(self, run: Run, on_step: Sequence[Callback], at_rest: AtRest | None, most: int) -> None:
         """Train for an epoch, or for up to `most` where a compiled loop can, and record their losses."""

@@ -36,6 +36,7 @@ def run_epochs(
     began = time.perf_counter()
     with ExitStack() as ending:
         ending.callback(lambda: setattr(history, "seconds", time.perf_counter() - began))
+        ending.callback(loop.close)
         ending.enter_context(interrupts)
         for callback in callbacks:
             callback.on_train_begin(run)
