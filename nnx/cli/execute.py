@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nnx import backends
+from nnx.callbacks import Callback
 from nnx.cli.console import messages, progress, say
+from nnx.errors import NnxError, OutputError
+from nnx.files import locked, make_folder
+
+CHECKPOINTS = "checkpoints"  # within a run's folder
 
 # The processor time used so far is what starting Python and loading NumPy and nnx took: part of every run.
 _LOADING = time.process_time()
@@ -54,11 +61,35 @@ class Options:
     ----------
     device : str or None
     quiet, verbose : bool
+    checkpoint_every : str or None
+        Steps or time between checkpoints; None keeps none, unless the run is to be resumed.
+    resume : bool
+        Go on with the run in the folder; one that is finished gives its result again.
+    about : dict
+        What a run must have in common with the one that it goes on with, by option.
     """
 
     device: str | None
     quiet: bool
     verbose: bool
+    checkpoint_every: str | None = None
+    resume: bool = False
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def checkpoints(self, folder: Path) -> list[Callback]:
+        """The callback that keeps them in a run's folder, or none.
+
+        Raises
+        ------
+        ConfigurationError
+            If the time between them makes no sense.
+        """
+        if self.checkpoint_every is None and not self.resume:
+            return []
+        from nnx.checkpoints import Checkpoint
+
+        every = self.checkpoint_every or "30s"
+        return [Checkpoint(folder / CHECKPOINTS, every, resume=self.resume, about=self.about)]
 
 
 def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: Options) -> Any:
@@ -73,18 +104,28 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     began = time.perf_counter()
     from nnx.experiments import RunFolder
 
+    if options.resume and RunFolder.finished(folder):
+        say(f"note: the run in {folder} is finished", options.quiet)
+        return RunFolder(folder).read()
+    RunFolder.refuse_finished(folder)
     with messages(options.quiet, options.verbose):
         backend = backends.resolve(options.device)
     if options.verbose:
         say(f"device: {backend.device} ({backend.name})")
-    with messages(options.quiet, verbose=False) as shown, _nothing_half_written(folder):
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    with (
+        messages(options.quiet, verbose=False) as shown,
+        locked(make_folder(folder)),
+        _nothing_half_written(folder, missing),
+    ):
+        checkpoints = options.checkpoints(folder)
         kept = RunFolder.create(folder)
         loading = time.perf_counter()
         for library in _LIBRARIES[name]:
             importlib.import_module(library)
         import_seconds = _LOADING + time.perf_counter() - loading
         with progress(name, options.quiet) as callbacks:
-            result = job(callbacks)
+            result = job([*callbacks, *checkpoints])
         for note in result.notes:
             shown.note(note)
         kept.write_training(result)
@@ -130,20 +171,37 @@ def default_folder(name: str) -> Path:
 
 
 @contextmanager
-def _nothing_half_written(folder: Path) -> Iterator[None]:
-    """Where a run fails, remove the folders made for it, unless a trained model is already in them."""
+def _nothing_half_written(folder: Path, missing: list[Path]) -> Iterator[None]:
+    """Where a run fails, remove the folders made for it, unless a trained model or a checkpoint is in them.
+
+    Parameters
+    ----------
+    missing : list of Path
+        Which were not there before, the deepest first.
+    """
     from nnx.experiments.result import MODEL_FILE
 
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
-    except BaseException:
-        if missing and (folder / MODEL_FILE).exists():
+    except BaseException as error:
+        if (folder / CHECKPOINTS).exists():
+            _say_how_to_go_on(folder, error)
+        elif missing and (folder / MODEL_FILE).exists():
             say(f"the trained model is kept in {folder}")
         elif missing:
             shutil.rmtree(folder, ignore_errors=True)
             _remove_empty(missing[1:])
         raise
+
+
+def _say_how_to_go_on(folder: Path, error: BaseException) -> None:
+    """After an interrupt or a full disk; a run that was refused, or failed, would do so again."""
+    if isinstance(error, NnxError) and not isinstance(error, OutputError):
+        return
+    arguments = [word for word in sys.argv[1:] if word != "--resume"]
+    if not any(word.split("=")[0] == "--out" for word in arguments):
+        arguments += ["--out", str(folder)]
+    say(f"what was trained is kept; to go on: nnx {shlex.join(arguments)} --resume")
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -87,6 +87,24 @@ def distributed(function: Function) -> Function:
     return _distributed(_rank_timeout(function))
 
 
+_checkpoint_every = click.option(
+    "--checkpoint-every",
+    default=None,
+    metavar="N|TIME",
+    help="Keep the state of training every N steps, or every 30s, 5m, 1h: a run that is stopped can go on.",
+)
+_resume = click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run in --out from its newest intact checkpoint, by the same options.",
+)
+
+
+def checkpoints(function: Function) -> Function:
+    """``--checkpoint-every`` and ``--resume``; see `nnx.cli.execute.Options`."""
+    return _checkpoint_every(_resume(function))
+
+
 svm_engine = click.option(
     "--svm-engine",
     type=Name(["auto", "sklearn", "sklearnex", "cuml"]),

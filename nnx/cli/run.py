@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def run() -> None:
 @run.command(short_help="Learn XOR with four hidden units.")
 @options.preset("deep", "shallow", text="The reference system whose training this is.")
 @options.epochs
+@options.checkpoints
 @options.of_every_run
 def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: int, **common: Any) -> None:
     """Learn XOR with four hidden units, 2 → 4 tanh → 1 sigmoid.
@@ -48,7 +50,7 @@ def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: i
     from nnx.experiments import xor as experiment
 
     config = experiment.Config(preset, epochs, seed, device, dtype)
-    _run("xor", lambda callbacks: experiment.run(config, callbacks), device, **common)
+    _run("xor", lambda callbacks: experiment.run(config, callbacks), device, config, **common)
 
 
 @run.command(short_help="Train an autoencoder on MNIST.")
@@ -57,6 +59,7 @@ def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: i
 @options.epochs
 @options.batch_size
 @options.distributed
+@options.checkpoints
 @options.of_every_run
 def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int | None, device: str | None,
                 dtype: str, seed: int, distributed: str | None, rank_timeout: float,
@@ -81,10 +84,11 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
     config = experiment.Config(preset, dataset, epochs, batch_size, seed, device, dtype)
     if ranks.rank:  # the first rank prints and writes
         logging.disable()
-        experiment.run(config, communicator=ranks)
+        kept = _options(device, config, **common).checkpoints(Path())  # of the first: the others heed signals
+        experiment.run(config, kept, communicator=ranks)
         return
     _run("autoencoder", lambda callbacks: experiment.run(config, callbacks, communicator=ranks), device,
-         **common)  # fmt: skip
+         config, **common)  # fmt: skip
 
 
 @run.command(short_help="Classify digits by an SVM on an autoencoder's codes.")
@@ -95,6 +99,7 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
 @options.epochs
 @options.batch_size
 @options.svm_engine
+@options.checkpoints
 @options.of_every_run
 def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_size: int | None,
         svm_engine: str, device: str | None, dtype: str, seed: int, **common: Any) -> None:  # fmt: skip
@@ -111,11 +116,11 @@ def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_
     if model is not None:
         _refuse_training_options(click.get_current_context())
     config = experiment.Config(model, preset, dataset, epochs, batch_size, seed, device, dtype, svm_engine)
-    _run("svm", lambda callbacks: experiment.run(config, callbacks), device, **common)
+    _run("svm", lambda callbacks: experiment.run(config, callbacks), device, config, **common)
 
 
 def _refuse_training_options(ctx: click.Context) -> None:
-    for name in ("preset", "epochs", "batch_size", "seed", "dtype"):
+    for name in ("preset", "epochs", "batch_size", "seed", "dtype", "checkpoint_every", "resume"):
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = "--" + name.replace("_", "-")
             raise click.UsageError(f"{option} is for training, but --model is trained: leave one out.", ctx)
@@ -146,7 +151,11 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
     )
     quiet = common["quiet"]
     result = _run(
-        "compare", lambda _: experiment.run(config, progress=lambda text: say(text, quiet)), device, **common
+        "compare",
+        lambda _: experiment.run(config, progress=lambda text: say(text, quiet)),
+        device,
+        config,
+        **common,
     )
     return 0 if result.metrics["agree"] else 1
 
@@ -191,13 +200,21 @@ def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: 
         show.summary(list(results.values()), folder)
 
 
-def _run(name: str, job: Callable[[list[Any]], Any], device: str | None, out: Path | None, as_json: bool,
-         quiet: bool, verbose: bool) -> Any:  # fmt: skip
+def _run(name: str, job: Callable[[list[Any]], Any], device: str | None, config: Any, out: Path | None,
+         as_json: bool, **common: Any) -> Any:  # fmt: skip
     """Run one experiment and print its result."""
+    if common.get("resume") and out is None:
+        raise click.UsageError("--resume goes on with a run: name its folder by --out")
     folder = out or default_folder(name)
-    result = execute(name, job, folder, Options(device, quiet, verbose))
+    result = execute(name, job, folder, _options(device, config, **common))
     if as_json:
         print_json(result.to_json())
     else:
         show.result(result, folder)
     return result
+
+
+def _options(device: str | None, config: Any, quiet: bool, verbose: bool, checkpoint_every: str | None = None,
+             resume: bool = False, **_: Any) -> Options:  # fmt: skip
+    about = {name: value for name, value in asdict(config).items() if name not in ("device", "epochs")}
+    return Options(device, quiet, verbose, checkpoint_every, resume, about)

@@ -16,7 +16,7 @@ import numpy as np
 import nnx
 from nnx.callbacks import Callback, History, Run
 from nnx.errors import FileFormatError, OutputError
-from nnx.files import make_folder, replacing
+from nnx.files import leftovers, make_folder, replacing
 from nnx.network import Network
 
 logger = logging.getLogger("nnx.experiments")
@@ -86,6 +86,26 @@ class RunFolder:
     path: Path
 
     @staticmethod
+    def finished(path: Path) -> bool:
+        """Whether a folder holds the result of a run, which is written last."""
+        return (path / RESULT_FILE).exists()
+
+    def read(self) -> Result:
+        """The result of a finished run, without what is not in its JSON.
+
+        Raises
+        ------
+        FileFormatError
+            If it is damaged.
+        """
+        try:
+            described = json.loads((self.path / RESULT_FILE).read_text(encoding="utf-8"))
+            del described["result_version"]
+            return Result(**described)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise FileFormatError(f"{self.path / RESULT_FILE} is not a readable result: {error}") from error
+
+    @staticmethod
     def refuse_finished(path: Path) -> None:
         """See that a folder, if there is one, holds no result.
 
@@ -94,7 +114,7 @@ class RunFolder:
         OutputError
             If it does.
         """
-        if (path / RESULT_FILE).exists():
+        if RunFolder.finished(path):
             raise OutputError(f"{path} already holds a result: choose another --out, or remove it")
 
     @classmethod
@@ -108,6 +128,9 @@ class RunFolder:
         """
         cls.refuse_finished(path)
         folder = make_folder(path)
+        for place in (folder, folder / "figures"):
+            for left in leftovers(place):  # by a run that was killed
+                left.unlink(missing_ok=True)
         probe = folder / ".nnx-probe"
         try:
             probe.write_bytes(b"")
