@@ -201,6 +201,7 @@ class Network:
         backend = resolve(device)
         if self._arena is not None and backend is not self._arena.backend:
             self._arena.to(backend)
+            self._plans.clear()  # their room is on the device that is left
         self._backend = backend
         return self
 

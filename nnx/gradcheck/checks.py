@@ -86,11 +86,12 @@ def check_layer(
     width = given.shape[1] if given is not None else inputs or layer.inputs or 4
     if device is None and layer.arena is not None:
         device = layer.arena.backend
+    backend = resolve(device)
 
     def at_point(generator: np.random.Generator) -> Stack:
         twin = _twin(layer)
         twin.seed = seed
-        twin.build(width, device=device, dtype="float64")
+        twin.build(width, device=backend, dtype="float64")
         _fill(twin, layer, generator)
         stack = twin.expand()
         for part in stack[1:]:
@@ -98,9 +99,9 @@ def check_layer(
         assert twin.arena is not None
         plan = Plan(stack, twin.arena, keep=True)
         point = generator.standard_normal((rows, width)) if given is None else given
-        return Stack(plan, twin.arena.backend, point, training, list(twin.named_parameters()), generator)
+        return Stack(plan, backend, point, training, list(twin.named_parameters()), generator)
 
-    return run(repr(layer), at_point, seed, redraw=given is None)
+    return run(repr(layer), backend, at_point, seed, redraw=given is None)
 
 
 def check_loss(
@@ -144,7 +145,7 @@ def check_loss(
         weights = generator.uniform(0.5, 1.5, (shape[0],)) if given is None else given
         return LossValue(loss, backend, y, p, weights)
 
-    return run(repr(loss), at_point, seed, redraw=point is None)
+    return run(repr(loss), backend, at_point, seed, redraw=point is None)
 
 
 def check_network(
@@ -188,7 +189,7 @@ def check_network(
         )  # fmt: skip
         return Stack(plan, place, np.asarray(samples.x), True, list(twin.parameters()), generator, target)
 
-    return run(f"{len(network)} layers under {loss!r}", at_point, seed, redraw=False)
+    return run(f"{len(network)} layers under {loss!r}", network.backend, at_point, seed, redraw=False)
 
 
 # ---------------------------------------------------------------- the copy in float64

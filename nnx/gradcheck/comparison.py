@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx.backends import Backend
 from nnx.errors import GradientError
 from nnx.gradcheck.functions import Function
 
@@ -108,7 +109,11 @@ class GradientReport:
 
 
 def run(
-    name: str, at_point: Callable[[np.random.Generator], Function], seed: int, redraw: bool
+    name: str,
+    backend: Backend,
+    at_point: Callable[[np.random.Generator], Function],
+    seed: int,
+    redraw: bool,
 ) -> GradientReport:
     """Check the function that `at_point` makes, at another point where every direction met a kink.
 
@@ -116,6 +121,8 @@ def run(
     ----------
     name : str
         For the report.
+    backend : Backend
+        What computes it; its device is current meanwhile.
     at_point : callable
         Makes the function from a generator, which also draws the point where none was given.
     seed : int
@@ -124,8 +131,8 @@ def run(
     """
     for attempt in range(POINTS if redraw else 1):
         generator = np.random.default_rng([seed, attempt])
-        function = at_point(generator)
-        with function.backend.quiet():
+        with backend.hold(), backend.quiet():
+            function = at_point(generator)
             gradients = function.gradients()
             directions = [
                 direction

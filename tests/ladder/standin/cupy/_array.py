@@ -268,7 +268,8 @@ class ndarray:
         return self.copy()
 
     def __deepcopy__(self, memo: Any) -> ndarray:
-        return self.copy()
+        with self.device:
+            return self.copy()
 
     # -------------------------------------------------------------- copies and views
 
