@@ -21,7 +21,14 @@ from nnx.backends import Backend, resolve  # noqa: E402
 from nnx.errors import DeviceError  # noqa: E402
 
 pytest.register_assert_rewrite(
-    "contract", "command_line", "mpi_jobs", "devices_here", "figures", "small_networks"
+    "contract",
+    "command_line",
+    "mpi_jobs",
+    "devices_here",
+    "figures",
+    "small_networks",
+    "report_runs",
+    "browser",
 )
 
 from devices_here import HAS_GPU  # noqa: E402
@@ -109,6 +116,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     )
     assert done.returncode == 0, done.stderr
     return place / "ae", done
+
+
+@pytest.fixture(scope="session")
+def run_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A finished run of each experiment, by name."""
+    from report_runs import make
+
+    return make(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(params=["digits", pytest.param("mnist", marks=pytest.mark.mnist)])

@@ -12,7 +12,7 @@ from rooms import RANK, ROOT, imported, modules, room_imported, room_of
 FORBIDDEN_IN_THE_MIDDLE = {"numpy", "cupy", "cupyx", "scipy", "numba"}
 HEAVY = {
     "cupy", "sklearn", "scipy", "keras", "tensorflow", "matplotlib", "numba", "rich", "pooch", "click",
-    "safetensors", "requests", "pandas", "mpi4py", "onnx", "PIL",
+    "safetensors", "requests", "pandas", "mpi4py", "onnx", "PIL", "jinja2",
 }  # fmt: skip
 
 

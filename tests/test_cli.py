@@ -18,10 +18,10 @@ from nnx.cli.console import _numeric
 COMMANDS = [
     (), ("run",), ("run", "xor"), ("run", "autoencoder"), ("run", "svm"), ("run", "compare"), ("run", "all"),
     ("devices",), ("gradcheck",), ("data",), ("data", "fetch"), ("data", "list"), ("data", "verify"),
-    ("encode",), ("reconstruct",), ("predict",), ("train",),
+    ("report",), ("encode",), ("reconstruct",), ("predict",), ("train",),
 ]  # fmt: skip
 HEAVY = ("sklearn", "scipy", "matplotlib", "rich", "pooch", "cupy", "keras", "tensorflow", "numba", "joblib",
-         "safetensors", "PIL")  # fmt: skip
+         "safetensors", "jinja2", "PIL")  # fmt: skip
 
 
 # ------------------------------------------------------------------ help and wrong usage
@@ -206,7 +206,7 @@ def test_data_is_listed_and_verified(tmp_path, mnist_directory):
 
 
 GROUPS = ["", "run", "data", "devices", "gradcheck", "run xor", "run autoencoder", "run svm", "run compare",
-          "run all", "data fetch", "data list", "data verify"]  # fmt: skip
+          "run all", "report", "data fetch", "data list", "data verify"]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", GROUPS)

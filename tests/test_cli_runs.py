@@ -47,7 +47,9 @@ def test_the_folder_holds_what_the_result_names(trained):
     result = json.loads((folder / "result.json").read_text())
     files = [name for name in visible(folder) if (folder / name).is_file()]
     assert sorted(result["artifacts"].values()) == files
-    assert set(result["artifacts"]) == {"history", "model", "result", "loss", "reconstructions", "codes"}
+    assert set(result["artifacts"]) == {
+        "history", "model", "result", "loss", "reconstructions", "codes", "evidence", "report",
+    }  # fmt: skip
     with (folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(1, 41))

@@ -121,6 +121,7 @@ def test_the_wheel_works_in_a_fresh_environment(installed, tmp_path: Path, versi
     command = python.parent / "nnx"
     call(command, "run", "xor", "--epochs", "50", "--out", tmp_path / "xor", NNX_OFFLINE="1")
     call(command, "run", "autoencoder", "--dataset", "digits", "--epochs", "1", "--out", tmp_path / "digits")
+    call(command, "report", tmp_path / "xor", tmp_path / "digits", "--out", tmp_path / "both.html")
     assert (tmp_path / "digits" / "model.safetensors").is_file()
     for module in ("datasets", "reports", "experiments", "gradcheck"):
         call(python, "-W", "error", "-c", f"import nnx.{module}")

@@ -193,7 +193,7 @@ def test_a_result_says_what_ran():
     assert stored["result_version"] == 1
     assert set(stored) == {
         "result_version", "experiment", "preset", "dataset", "device", "backend", "dtype", "seed", "metrics",
-        "timing", "artifacts", "versions", "config", "notes",
+        "timing", "artifacts", "versions", "environment", "config", "notes",
     }  # fmt: skip
     expected = {"experiment": "xor", "preset": "deep", "dataset": "xor", "device": "cpu",
                 "backend": resolve("cpu").name, "dtype": "float64", "seed": 7}  # fmt: skip

@@ -103,10 +103,11 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     """
     began = time.perf_counter()
     from nnx.experiments import RunFolder
+    from nnx.experiments.reading import read_run
 
     if options.resume and RunFolder.finished(folder):
         say(f"note: the run in {folder} is finished", options.quiet)
-        return RunFolder(folder).read()
+        return read_run(folder)
     RunFolder.refuse_finished(folder)
     with messages(options.quiet, options.verbose):
         backend = backends.resolve(options.device)
@@ -136,6 +137,7 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
             **result.timing,
             "total_seconds": _LOADING + time.perf_counter() - began,
         }
+        _report(result, folder)
         kept.write(result)
     return result
 
@@ -144,6 +146,12 @@ def _draw(result: Any, folder: Path) -> None:
     from nnx import reports
 
     reports.draw(result, folder)
+
+
+def _report(result: Any, folder: Path) -> None:
+    from nnx import reports
+
+    reports.report(result, folder)
 
 
 def refuse_finished(folders: Iterable[Path]) -> None:

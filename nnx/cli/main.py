@@ -17,6 +17,7 @@ from nnx.cli.data import data
 from nnx.cli.devices import devices, gradcheck
 from nnx.cli.export import export
 from nnx.cli.options import DEBUG, everywhere
+from nnx.cli.report import report
 from nnx.cli.run import run
 from nnx.cli.train import train
 from nnx.distributed import joined
@@ -40,10 +41,11 @@ def cli() -> None:
       nnx run svm --model runs/NAME       classify its codes
       nnx run compare                     beside Keras, same weights, same batches
       nnx train flowers.csv --target species    on your own data
+      nnx report runs/A runs/B            two runs side by side, as a web page
     """
 
 
-for command in (run, train, devices, gradcheck, data, encode, reconstruct, predict, export):
+for command in (run, train, report, devices, gradcheck, data, encode, reconstruct, predict, export):
     cli.add_command(command)
 everywhere(cli, DEBUG)
 

@@ -20,7 +20,7 @@ from nnx.distributed import ALONE, connect
 def run() -> None:
     """Run an experiment: train, measure, draw, keep everything in a folder.
 
-    The folder holds result.json, history.csv, model.safetensors and figures/.
+    The folder holds result.json, history.csv, model.safetensors, figures/ and report.html.
 
     \b
     Examples:

@@ -16,6 +16,7 @@ import numpy as np
 import nnx
 from nnx.callbacks import Callback, History, Run
 from nnx.errors import FileFormatError, OutputError
+from nnx.experiments.environment import environment
 from nnx.files import leftovers, make_folder, replacing
 from nnx.network import Network
 
@@ -23,6 +24,12 @@ logger = logging.getLogger("nnx.experiments")
 
 HostArray = np.ndarray[Any, Any]
 RESULT_VERSION = 1
+# What is kept of a result as JSON, and what each is.
+STORED: dict[str, type] = {
+    "experiment": str, "preset": str, "dataset": str, "device": str, "backend": str, "dtype": str,
+    "seed": int, "metrics": dict, "timing": dict, "artifacts": dict, "versions": dict, "environment": dict,
+    "config": dict, "notes": list,
+}  # fmt: skip
 MODEL_FILE, RESULT_FILE, HISTORY_FILE = "model.safetensors", "result.json", "history.csv"
 
 
@@ -42,6 +49,8 @@ class Result:
     artifacts : dict of str to str
         Files written, by purpose, relative to the run's folder.
     versions : dict of str to str
+    environment : dict
+        The machine: see `nnx.experiments.environment`.
     config : dict
         The configuration that gives this result again.
     notes : list of str
@@ -65,6 +74,7 @@ class Result:
     timing: dict[str, float] = field(default_factory=dict)
     artifacts: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: versions())
+    environment: dict[str, str | int] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     history: History | None = None
@@ -72,16 +82,17 @@ class Result:
     arrays: dict[str, HostArray] = field(default_factory=dict)
     description: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.environment = self.environment or environment(self.device)
+
     def to_json(self) -> dict[str, Any]:
         """What ``result.json`` and ``--json`` hold; a number that is not finite becomes None."""
-        names = ("experiment", "preset", "dataset", "device", "backend", "dtype", "seed", "metrics", "timing",
-                 "artifacts", "versions", "config", "notes")  # fmt: skip
-        return {"result_version": RESULT_VERSION} | {name: finite(getattr(self, name)) for name in names}
+        return {"result_version": RESULT_VERSION} | {name: finite(getattr(self, name)) for name in STORED}
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder: ``result.json``, ``history.csv``, ``model.safetensors``, ``figures/``."""
+    """A run's folder: ``result.json``, ``history.csv``, ``model.safetensors``, ``figures/``, a report."""
 
     path: Path
 
@@ -89,21 +100,6 @@ class RunFolder:
     def finished(path: Path) -> bool:
         """Whether a folder holds the result of a run, which is written last."""
         return (path / RESULT_FILE).exists()
-
-    def read(self) -> Result:
-        """The result of a finished run, without what is not in its JSON.
-
-        Raises
-        ------
-        FileFormatError
-            If it is damaged.
-        """
-        try:
-            described = json.loads((self.path / RESULT_FILE).read_text(encoding="utf-8"))
-            del described["result_version"]
-            return Result(**described)
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise FileFormatError(f"{self.path / RESULT_FILE} is not a readable result: {error}") from error
 
     @staticmethod
     def refuse_finished(path: Path) -> None:

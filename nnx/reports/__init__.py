@@ -1,4 +1,4 @@
-"""Figures of a run: arrays and plain mappings in, matplotlib figures out, no global state."""
+"""Figures and pages of runs: arrays, mappings and results in, matplotlib figures and HTML out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from nnx.reports.curves import compare_curves, learning_curve
 from nnx.reports.draw import draw, figures
 from nnx.reports.images import prediction_gallery, reconstructions
 from nnx.reports.maps import code_map, confusion_matrix, decision_surface
+from nnx.reports.page import report, write_report
 from nnx.reports.saving import save_figure
 from nnx.reports.values import predicted_values
 
@@ -20,5 +21,7 @@ __all__ = [
     "predicted_values",
     "prediction_gallery",
     "reconstructions",
+    "report",
     "save_figure",
+    "write_report",
 ]

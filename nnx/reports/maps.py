@@ -50,16 +50,9 @@ def code_map(codes: ArrayLike, labels: ArrayLike, *, title: str | None = None) -
     DataError
         Codes that are empty, not finite or too few, or labels that do not fit them.
     """
-    from sklearn.decomposition import PCA
-
     array = finite_matrix(codes, "codes")
-    if min(array.shape) < 2:
-        raise DataError(f"codes: shape {array.shape}, where two components need at least (2, 2)")
     known = same_length(labels, "labels", array, "codes")
-    pca = PCA(n_components=2, svd_solver="full")
-    with np.errstate(invalid="ignore"):  # codes that are all equal have no variance to share out
-        points = pca.fit_transform(array)
-    shares = np.nan_to_num(pca.explained_variance_ratio_)
+    points, shares = plane(array)
     classes, of_point = np.unique(known, return_inverse=True)
     colours = _class_colours(len(classes))
     figure = new_figure(7.2, 5.6, title)
@@ -82,6 +75,25 @@ def code_map(codes: ArrayLike, labels: ArrayLike, *, title: str | None = None) -
     axes.set_aspect("equal", adjustable="datalim")
     dress(axes, grid=True)
     return figure
+
+
+def plane(codes: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The first two principal components of codes, (n, 2), and the share of the variance of each, (2,).
+
+    Raises
+    ------
+    DataError
+        Codes that are empty, not finite or too few.
+    """
+    from sklearn.decomposition import PCA
+
+    array = finite_matrix(codes, "codes")
+    if min(array.shape) < 2:
+        raise DataError(f"codes: shape {array.shape}, where two components need at least (2, 2)")
+    pca = PCA(n_components=2, svd_solver="full")
+    with np.errstate(invalid="ignore"):  # codes that are all equal have no variance to share out
+        points = pca.fit_transform(array)
+    return points, np.nan_to_num(pca.explained_variance_ratio_)
 
 
 @drawing_style()

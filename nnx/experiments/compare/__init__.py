@@ -17,6 +17,7 @@ from nnx.experiments.compare.agreement import Agreement, examine
 from nnx.experiments.compare.jobs import problems
 from nnx.experiments.compare.measure import Budget, Measured, measure
 from nnx.experiments.compare.tables import Table, comparison, tables
+from nnx.experiments.environment import cores
 from nnx.experiments.result import Result, versions
 
 __all__ = ["Config", "Table", "run", "tables"]
@@ -67,7 +68,7 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None) -> R
         If a process failed; the text says which, at what, and why.
     """
     budget = Budget(config.minutes)
-    threads = processes.cores() if config.threads is None else config.threads
+    threads = cores() if config.threads is None else config.threads
     if isinstance(threads, bool) or threads < 1:
         raise ConfigurationError(f"threads must be a positive integer, not {config.threads!r}")
     processes.require_keras()

@@ -39,13 +39,6 @@ def require_keras() -> None:
         raise MissingLibraryError(f"the comparison needs {' and '.join(missing)}: pip install tensorflow")
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def environment(threads: int, gpu: bool) -> dict[str, str]:
     """What every worker runs in: as many threads, the same devices, nothing printed by TensorFlow."""
     values = dict(os.environ) | dict.fromkeys(THREADS, str(threads))

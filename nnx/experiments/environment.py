@@ -1,0 +1,61 @@
+"""Where a result was computed: what a reader needs to judge its times, and nothing that needs git."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+from nnx import backends
+
+_MODEL = re.compile(r"^(?:model name|Hardware|Model)\s*:\s*(.+)$", re.MULTILINE)
+
+
+def environment(device: str) -> dict[str, str | int]:
+    """Describe this machine.
+
+    Parameters
+    ----------
+    device : str
+        What computed: ``"cpu"`` or ``"gpu:N"``.
+
+    Returns
+    -------
+    dict
+        ``python``, ``system``, ``machine``, ``processor``, ``cores`` (those this process may use), and of a
+        GPU its description as ``gpu``.
+    """
+    found: dict[str, str | int] = {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "processor": processor(),
+        "cores": cores(),
+    }
+    if device.startswith("gpu"):
+        found["gpu"] = next((s.detail for s in backends.available() if s.device == device), "not found again")
+    return found
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it; its architecture where it tells none."""
+    with suppress(OSError, subprocess.SubprocessError):
+        if platform.system() == "Linux":
+            told = _MODEL.search(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+            if told:
+                return told[1].strip()
+        if platform.system() == "Darwin":
+            name = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+            done = subprocess.run(name, capture_output=True, text=True, timeout=5, check=True)
+            return done.stdout.strip()
+    return platform.processor() or platform.machine() or "unknown"

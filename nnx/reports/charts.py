@@ -1,0 +1,253 @@
+"""Charts as geometry: where lines, ticks and points lie, in thousandths of the plot; the page draws them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import LogLocator, MaxNLocator
+from numpy.typing import NDArray
+
+MOST_POSITIONS = 400  # of a curve: more than a screen has room for
+MOST_ROWS = 24  # of a chart's table
+LARGEST = 1e200  # beyond it no axis can be laid out, and no loss means anything
+SMALLEST = 1e-200  # and below it no logarithmic one
+LOG_FROM = 20.0  # largest by smallest value from which the axis is logarithmic
+STYLES = 6  # colours of curves
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A label on an axis, ``at`` thousandths from its beginning (left, or top)."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve.
+
+    Attributes
+    ----------
+    label : str
+    style : int
+        Which of the page's colours.
+    dashed : bool
+    path : str
+        An SVG path in thousandths.
+    heights : list of float or None
+        Of each position, thousandths from the top.
+    values : list of float or None
+        None where nothing was recorded; NaN and infinity where that was.
+    """
+
+    label: str
+    style: int
+    dashed: bool
+    path: str
+    heights: list[float | None]
+    values: list[float | None]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves over epochs or steps, with axes and a table that says the same."""
+
+    title: str
+    step: str
+    log: bool
+    positions: list[int]
+    at: list[float]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    lines: list[Line]
+    total: int
+
+    def data(self) -> dict[str, Any]:
+        """What the page's script needs in order to say what lies under the pointer."""
+        lines = [
+            {
+                "label": line.label,
+                "y": line.heights,
+                "values": [v if v is None else number(v) for v in line.values],
+            }
+            for line in self.lines
+        ]
+        return {"step": self.step, "positions": self.positions, "x": self.at, "lines": lines}
+
+    def summary(self) -> str:
+        """The chart in words, for who cannot see it."""
+        ends = []
+        for line in self.lines:
+            known = [value for value in line.values if _drawable(value)]
+            ends.append(
+                f"{line.label} from {number(known[0])} to {number(known[-1])}" if known else line.label
+            )
+        return f"{self.title} over {self.total:,} {self.step}s: {'; '.join(ends)}"
+
+    def rows(self) -> list[tuple[str, list[str]]]:
+        """Some positions, spread evenly, with the value of each line."""
+        chosen = _evenly(len(self.positions), MOST_ROWS)
+        return [(f"{self.positions[i]:,}", [number(line.values[i]) for line in self.lines]) for i in chosen]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve as it was recorded."""
+
+    label: str
+    positions: Sequence[int]
+    values: Sequence[float | None]
+    style: int = 0
+    dashed: bool = False
+
+
+def chart(title: str, curves: Sequence[Curve], step: str = "epoch", log: bool = True) -> Chart | None:
+    """Lay out a chart; None where no value is finite.
+
+    Parameters
+    ----------
+    title : str
+    curves : sequence of Curve
+    step : str
+        What is counted along the horizontal axis.
+    log : bool
+        Whether the vertical axis may be logarithmic: it is where values span more than a factor of 20.
+    """
+    union = sorted({int(position) for curve in curves for position in curve.positions})
+    positions = [union[i] for i in _evenly(len(union), MOST_POSITIONS)]
+    columns = [_at(curve, positions) for curve in curves]
+    known = np.array([value for column in columns for value in column if _drawable(value)])
+    if not known.size:
+        return None
+    log = bool(log and known.min() > SMALLEST and known.max() / known.min() > LOG_FROM)
+    low, high, y_ticks = (_log_axis if log else _linear_axis)(float(known.min()), float(known.max()))
+    scale = math.log if log else float
+
+    def height(value: float | None) -> float | None:
+        if value is None or not _drawable(value):
+            return None
+        share = (scale(value) - scale(low)) / (scale(high) - scale(low))
+        return round(1000.0 * (1.0 - share), 1)
+
+    first, last = positions[0], positions[-1]
+    at = [round(1000.0 * (position - first) / max(last - first, 1), 1) for position in positions]
+    lines = []
+    for curve, column in zip(curves, columns, strict=True):
+        heights = [height(value) for value in column]
+        lines.append(
+            Line(curve.label, curve.style % STYLES, curve.dashed, _path(at, heights), heights, column)
+        )
+    return Chart(title, step, log, positions, at, _x_ticks(first, last), y_ticks, lines, len(union))
+
+
+def number(value: float | None) -> str:
+    """A number of at most five digits; a dash where there is none."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "not finite"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    """Positions spread evenly, the first and the last among them."""
+    return [int(i) for i in np.unique(np.linspace(0, count - 1, min(count, most)).round())] if count else []
+
+
+def _at(curve: Curve, positions: Sequence[int]) -> list[float | None]:
+    recorded = dict(zip(map(int, curve.positions), curve.values, strict=True))
+    return [recorded.get(position) for position in positions]
+
+
+def _drawable(value: float | None) -> bool:
+    return value is not None and math.isfinite(value) and abs(value) < LARGEST
+
+
+def _linear_axis(low: float, high: float) -> tuple[float, float, list[Tick]]:
+    if low == high:
+        low, high = low - max(abs(low), 1.0) * 0.1, high + max(abs(high), 1.0) * 0.1
+    values = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    low, high = float(values[0]), float(values[-1])
+    return low, high, [Tick(1000.0 * (high - v) / (high - low), _label(v)) for v in map(float, values)]
+
+
+def _log_axis(low: float, high: float) -> tuple[float, float, list[Tick]]:
+    low, high = low / 1.15, high * 1.15
+    subs = (1.0, 2.0, 5.0) if high / low < 1e3 else (1.0,)
+    values = [
+        v for v in map(float, LogLocator(subs=subs, numticks=9).tick_values(low, high)) if low <= v <= high
+    ]
+    span = math.log(high / low)
+    return low, high, [Tick(1000.0 * math.log(high / v) / span, _label(v)) for v in values]
+
+
+def _x_ticks(first: int, last: int) -> list[Tick]:
+    if first == last:
+        return [Tick(0.0, f"{first:,}")]
+    values = MaxNLocator(nbins=5, integer=True, steps=[1, 2, 5, 10]).tick_values(first, last)
+    inside = [int(value) for value in values if first < value <= last and value == int(value)]
+    # The first position has its label, and none comes so near that they would overlap.
+    apart = [value for value in inside if value - first > 0.12 * (last - first)]
+    return [Tick(1000.0 * (value - first) / (last - first), f"{value:,}") for value in (first, *apart)]
+
+
+def _label(value: float) -> str:
+    return "0" if abs(value) < 1e-12 else f"{value:.4g}"
+
+
+def _path(at: Sequence[float], heights: Sequence[float | None]) -> str:
+    """Lines between neighbours; a point between gaps is a line of no length, seen by its round ends."""
+    words, drawing = [], False
+    for x, y in zip(at, heights, strict=True):
+        if y is None:
+            drawing = False
+        else:
+            words.append(f"L{x:g} {y:g}" if drawing else f"M{x:g} {y:g}h0")
+            drawing = True
+    return "".join(words)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The points of one class: a path of dots, its middle, and how many they are."""
+
+    label: str
+    path: str
+    middle: tuple[float, float]
+    count: int
+
+
+@dataclass(frozen=True)
+class Map:
+    """Points in the plane, by class, in thousandths of a square."""
+
+    shares: tuple[float, float]
+    groups: list[Group] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """The map in words."""
+        total = sum(group.count for group in self.groups)
+        return f"{total:,} codes in the plane of their first two principal components, by class"
+
+
+def code_map(points: NDArray[Any], labels: NDArray[Any], shares: NDArray[Any]) -> Map:
+    """Lay out points (n, 2) of labels (n,) on a square, both axes to one scale."""
+    known = np.isfinite(points).all(axis=1)
+    points, labels = points[known].astype(np.float64), labels[known]
+    drawn = Map((float(shares[0]), float(shares[1])))
+    if not len(points):
+        return drawn
+    low, high = points.min(axis=0), points.max(axis=0)
+    side = float((high - low).max()) or 1.0
+    laid = 500.0 + 960.0 * (points - (low + high) / 2) / side * (1.0, -1.0)
+    for label in np.unique(labels):
+        mine = laid[labels == label]
+        path = "".join(f"M{x:.0f} {y:.0f}h0" for x, y in mine)
+        middle = np.median(mine, axis=0)
+        drawn.groups.append(Group(str(label), path, (float(middle[0]), float(middle[1])), len(mine)))
+    return drawn

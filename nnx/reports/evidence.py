@@ -1,0 +1,147 @@
+"""What a report shows beside numbers, kept in the run's folder: the page can be made again from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnx.datasets.npy import NUMBERS, TEXTS, open_npz
+from nnx.errors import DataError, FileFormatError
+from nnx.experiments import Result
+from nnx.files import replacing
+from nnx.reports.maps import plane
+
+FILE = "report.npz"
+EACH = 2  # images of each label that are shown with their reconstructions
+MOST = 40  # of such images
+A_CELL = 24  # misread images kept for a cell of the confusion matrix
+GRID, MARGIN = 64, 0.3  # of XOR's surface: points a side, and how far beyond the unit square
+MAX_BYTES = 2**26
+
+Evidence = dict[str, NDArray[Any]]
+
+# Arrays that belong together, with the number of dimensions of each; all share their first length.
+_GROUPS: tuple[dict[str, int], ...] = (
+    {"originals": 3, "reconstructions": 3, "image_labels": 1, "image_errors": 1},
+    {"points": 2, "point_labels": 1},
+    {"misread": 3, "misread_true": 1, "misread_predicted": 1, "misread_index": 1},
+)
+_OF_A_COMPARISON = ("_nnx", "_keras", "_keras_xla", "_epochs")
+_IMAGES = {"originals", "reconstructions", "misread", "surface"}
+
+
+def gather(result: Result) -> Evidence:
+    """What the arrays of a result have to show, images as bytes."""
+    arrays = result.arrays
+    kept: Evidence = {}
+    if {"originals", "reconstructions", "image_shape"} <= arrays.keys():
+        kept |= _reconstructions(result)
+    if {"codes", "labels"} <= arrays.keys() and min(arrays["codes"].shape) > 1:
+        points, shares = plane(arrays["codes"])
+        kept |= {"points": points.astype(np.float32), "shares": shares, "point_labels": arrays["labels"]}
+    if {"images", "y_true", "y_pred", "image_shape"} <= arrays.keys():
+        kept |= _misread(result)
+    if result.experiment == "xor" and result.network is not None:
+        sides = np.linspace(-MARGIN, 1 + MARGIN, GRID, dtype=result.network.dtype)
+        grid = np.stack(np.meshgrid(sides, sides), axis=-1).reshape(-1, 2)
+        kept["surface"] = as_bytes(result.network.predict(grid).reshape(GRID, GRID))
+    return kept | {name: values for name, values in arrays.items() if name.endswith(_OF_A_COMPARISON)}
+
+
+def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values in 0..1 as bytes; beyond, they are cut."""
+    scaled: NDArray[np.uint8] = np.rint(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return scaled
+
+
+def _reconstructions(result: Result) -> Evidence:
+    arrays = result.arrays
+    labels = arrays.get("labels", np.arange(1, len(arrays["originals"]) + 1))
+    each = EACH if "labels" in arrays else 1
+    chosen = np.concatenate([np.flatnonzero(labels == label)[:each] for label in np.unique(labels)])[:MOST]
+    x, y = arrays["originals"][chosen], arrays["reconstructions"][chosen]
+    shape = (-1, *(int(side) for side in arrays["image_shape"]))
+    return {
+        "originals": as_bytes(x.reshape(shape)),
+        "reconstructions": as_bytes(y.reshape(shape)),
+        "image_labels": labels[chosen],
+        "image_errors": np.mean(np.square(x.astype(np.float64) - y), axis=1),
+    }
+
+
+def _misread(result: Result) -> Evidence:
+    arrays = result.arrays
+    truth, guess = arrays["y_true"], arrays["y_pred"]
+    classes = np.unique(np.concatenate([truth, guess]))
+    pairs = ((true, other) for true in classes for other in classes if true != other)
+    cells = [np.flatnonzero((truth == true) & (guess == other))[:A_CELL] for true, other in pairs]
+    chosen = np.concatenate([np.empty(0, int), *cells])
+    if not len(chosen):
+        return {"classes": classes}
+    shape = (-1, *(int(side) for side in arrays["image_shape"]))
+    return {
+        "classes": classes,
+        "misread": as_bytes(arrays["images"][chosen].reshape(shape)),
+        "misread_true": truth[chosen],
+        "misread_predicted": guess[chosen],
+        "misread_index": chosen.astype(np.int32),
+    }
+
+
+def write(kept: Evidence, path: Path) -> None:
+    """Write the evidence, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **kept)
+
+
+def read(path: Path) -> Evidence:
+    """Read evidence; a run without any, or of an older nnx, has none.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged, or its arrays do not fit each other.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with path.open("rb") as file, open_npz(file, str(path), MAX_BYTES) as archive:
+            kept = {name: archive.read(name, NUMBERS + TEXTS) for name in archive.members}
+    except DataError as error:
+        raise FileFormatError(f"{error}: remove it, or run the experiment again") from error
+    except OSError as error:
+        raise FileFormatError(f"cannot read {path} ({error.strerror or error})") from error
+    problem = _misfit(kept)
+    if problem:
+        raise FileFormatError(f"{path}: {problem}: remove it, or run the experiment again")
+    return kept
+
+
+def _misfit(kept: Evidence) -> str:
+    """What is wrong with arrays that nnx did not write, or nothing."""
+    for name in _IMAGES & kept.keys():
+        if kept[name].dtype != np.uint8:
+            return f"{name} holds {kept[name].dtype} values, expected bytes"
+    for group in _GROUPS:
+        there = {name: kept[name] for name in group if name in kept}
+        if there and len(there) != len(group):
+            return f"{', '.join(group)} belong together, found {', '.join(there)} only"
+        if any(array.ndim != group[name] for name, array in there.items()):
+            return f"{', '.join(group)} have other dimensions than {tuple(group.values())}"
+        if len({len(array) for array in there.values()}) > 1:
+            return f"{', '.join(group)} differ in length"
+    for name, wanted in (("surface", (GRID, GRID)), ("shares", (2,))):
+        if name in kept and kept[name].shape != wanted:
+            return f"{name} has shape {kept[name].shape}, expected {wanted}"
+    if "points" in kept and (kept["points"].shape[1] != 2 or "shares" not in kept):
+        return "points are no points of a plane"
+    return ""

@@ -1,0 +1,150 @@
+"""What a report says in words and numbers: names for people, numbers with units, the command to run again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from nnx.experiments import Result
+from nnx.reports.charts import number
+
+METRICS = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "test_mse": "test MSE per pixel",
+    "test_mse_per_image": "test MSE per image",
+    "test_bce": "test binary cross-entropy",
+    "pca_test_mse": "PCA of the same size, test MSE",
+    "pca_accuracy": "accuracy on PCA's scores",
+    "svm_engine": "SVM engine",
+    "mcnemar.only_codes": "right on the codes only",
+    "mcnemar.only_pca": "right on PCA's scores only",
+    "mcnemar.p_value": "McNemar's exact test, p",
+    "agree": "losses agree with Keras",
+}
+TIMING = {
+    "import_seconds": "importing libraries",
+    "data_seconds": "loading the data",
+    "first_step_seconds": "first training step",
+    "train_seconds": "training",
+    "steps": "training steps",
+    "microseconds_per_step": "each step after the first",
+    "encode_seconds": "encoding all images",
+    "svm_seconds": "both SVMs and PCA",
+    "svm_engine_seconds": "choosing the SVM engine",
+    "svm_fit_seconds": "SVM on the codes: fit",
+    "svm_predict_seconds": "SVM on the codes: prediction",
+    "pca_svm_fit_seconds": "SVM on PCA: fit",
+    "pca_svm_predict_seconds": "SVM on PCA: prediction",
+    "total_seconds": "everything",
+}
+ENVIRONMENT = {"cores": "cores this process may use", "gpu": "GPU"}
+_SECONDS = "_seconds"
+# What stands in a configuration and is no option of a run that was given a model.
+_OF_TRAINING = {"preset", "seed", "epochs", "batch_size", "dtype"}
+
+
+def metrics(result: Result) -> dict[str, str]:
+    """The figures of merit that are one number or word, by name."""
+    flat: dict[str, Any] = {}
+    for name, value in result.metrics.items():
+        if isinstance(value, dict) and all(isinstance(inner, int | float) for inner in value.values()):
+            flat |= {f"{name}.{inner}": one for inner, one in value.items()}
+        elif isinstance(value, str | int | float) or value is None:
+            flat[name] = value
+    return {METRICS.get(name, _words(name)): _figure(name, value) for name, value in flat.items()}
+
+
+def timing(result: Result) -> dict[str, str]:
+    """The entries of the timing that took any time, with units."""
+    return {
+        TIMING.get(name, _words(name.removesuffix(_SECONDS))): _duration(name, value)
+        for name, value in result.timing.items()
+        if value
+    }
+
+
+def machine(result: Result) -> dict[str, str]:
+    """The device that computed, the machine, and the versions of the libraries."""
+    device = f"{result.device} ({result.backend}, {result.dtype})"
+    found = {ENVIRONMENT.get(name, _words(name)): str(value) for name, value in result.environment.items()}
+    libraries = {name: str(value) for name, value in result.versions.items() if name != "python"}
+    return {"device that computed": device} | found | libraries
+
+
+def config(result: Result) -> dict[str, str]:
+    """The configuration, as it stands in the result."""
+    return {
+        str(name): "–" if value is None else value if isinstance(value, str) else json.dumps(value)
+        for name, value in result.config.items()
+    }
+
+
+def command(result: Result) -> str:
+    """The command that gives this result again, on the device that computed it."""
+    skipped = {"device", "data"} | (_OF_TRAINING if result.config.get("model") else set())
+    words = ["nnx", "train", str(result.config.get("data"))]
+    if result.experiment != "train":
+        words[1:] = ["run", result.experiment]
+    for name, value in result.config.items():
+        if name not in skipped and value not in (None, [], ()):
+            words += [f"--{name.replace('_', '-')}", _option(name, value)]
+    device = result.backend if result.device == "cpu" else result.device
+    return shlex.join([*words, "--device", device])
+
+
+def _option(name: str, value: Any) -> str:
+    """A value as the command line takes it."""
+    if isinstance(value, list | tuple):
+        return ("x" if name == "image_size" else ",").join(map(str, value))
+    return str(value)
+
+
+def names(folders: list[str]) -> list[str]:
+    """What runs are called: the last part of each folder's path, or as many parts as tell them apart."""
+    parts = [folder.replace("\\", "/").rstrip("/").split("/") for folder in folders]
+    for length in range(1, max(map(len, parts)) + 1):
+        short = ["/".join(part[-length:]) for part in parts]
+        if len(set(short)) == len(short):
+            return short
+    return [f"{name} ({place})" for place, name in enumerate(folders, start=1)]
+
+
+def table(columns: list[dict[str, str]], last: str = "") -> list[tuple[str, list[str], bool]]:
+    """Rows of (name, the value of each run, whether they differ), for every name that any run has."""
+    rows = dict.fromkeys(name for column in columns for name in column)
+    found = []
+    for name in sorted(rows, key=lambda name: name == last):
+        values = [column.get(name, "–") for column in columns]
+        found.append((name, values, len(set(values)) > 1))
+    return found
+
+
+def _words(name: str) -> str:
+    return str(name).replace("_", " ").replace(".", ": ")
+
+
+def _figure(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and "accuracy" in name:
+        return f"{value:.2%}"
+    if name.endswith("p_value") and isinstance(value, float):
+        return f"{value:.2g}"
+    return value if isinstance(value, str) else number(value)
+
+
+def _duration(name: str, value: Any) -> str:
+    if not isinstance(value, int | float):
+        return "–"
+    if name.startswith("microseconds"):
+        value = value / 1e6
+    elif not name.endswith(_SECONDS):
+        return number(value)
+    if value >= 120:
+        return f"{int(value // 60)} min {int(value % 60)} s"
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value / 1e-6:.3g} µs"

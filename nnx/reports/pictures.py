@@ -1,0 +1,30 @@
+"""Small pictures as data URIs: a page that holds them needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+
+def digit(image: NDArray[np.uint8]) -> str:
+    """An image of bytes, (height, width), as ink on white: 0 is white, as figures have it."""
+    return _png(255 - image)
+
+
+def surface(values: NDArray[np.uint8]) -> str:
+    """A plane of bytes in the colours of `decision_surface`; its first row, of the smallest y, lies below."""
+    colours = mpl.colormaps["PuOr_r"](values[::-1], bytes=True)
+    return _png(colours[..., :3])
+
+
+def _png(pixels: NDArray[Any]) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,186 @@
+"""One run as the page shows it: charts, pictures and tables, each where the run has what it needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnx.errors import FileFormatError
+from nnx.experiments import Result
+from nnx.experiments.compare.processes import NAMES
+from nnx.reports import charts, pictures
+from nnx.reports.evidence import A_CELL, MARGIN, Evidence
+from nnx.reports.facts import command
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is reported.
+
+    Attributes
+    ----------
+    name : str
+        As the page calls it.
+    result : Result
+    evidence : dict of str to array
+        See `nnx.reports.evidence`.
+    """
+
+    name: str
+    result: Result
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows of one run beside others; a part that the run has nothing for is None or empty."""
+
+    run: Run
+    command: str
+    config_json: str
+    images: list[dict[str, str]]
+    code_map: charts.Map | None
+    confusion: dict[str, Any] | None
+    surface: dict[str, Any] | None
+    tables: list[Any]
+
+
+def shown(run: Run) -> Shown:
+    """Lay a run out.
+
+    Raises
+    ------
+    FileFormatError
+        If its result holds something else than such results do.
+    """
+    kept, result = run.evidence, run.result
+    try:
+        points = ("points", "point_labels", "shares")
+        return Shown(
+            run=run,
+            command=command(result),
+            config_json=json.dumps(result.config, indent=2),
+            images=_images(kept) if "originals" in kept else [],
+            code_map=charts.code_map(*(kept[name] for name in points)) if "points" in kept else None,
+            confusion=_confusion(run) if "confusion_matrix" in result.metrics else None,
+            surface=_surface(run) if "surface" in kept else None,
+            tables=_comparison(result),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise _unfit(run, error) from error
+
+
+def curves(runs: list[Run]) -> list[charts.Chart]:
+    """A chart for each metric of any run, all runs in it; training is drawn solid, validation dashed."""
+    recorded: dict[str, list[charts.Curve]] = {}
+    for place, run in enumerate(runs):
+        history = run.result.history
+        for metric, values in ({} if history is None else history.metrics).items():
+            name = metric.removeprefix("val_")
+            role = ["training", "validation"][name != metric]
+            alone = len(runs) == 1
+            label = role if alone else f"{run.name}, {role}"
+            style = int(name != metric) if alone else place
+            curve = charts.Curve(label, history.epochs, values, style, name != metric)  # type: ignore[union-attr]
+            recorded.setdefault(name, []).append(curve)
+        before = run.result.metrics.get("pretraining_loss")
+        if isinstance(before, list):
+            epochs = range(1, len(before) + 1)
+            recorded.setdefault("loss of pretraining", []).append(
+                charts.Curve(run.name, epochs, before, place)
+            )
+    drawn = [charts.chart(name, lines, log="accuracy" not in name) for name, lines in recorded.items()]
+    for run in runs:
+        drawn += _compared(run, "" if len(runs) == 1 else f"{run.name}, ")
+    return [one for one in drawn if one is not None]
+
+
+def _compared(run: Run, prefix: str) -> list[charts.Chart | None]:
+    """The losses of nnx and Keras, where a comparison has kept them."""
+    kept, drawn = run.evidence, []
+    for name in [key.removesuffix("_nnx") for key in kept if key.endswith("_nnx")]:
+        lines = []
+        for style, (side, label) in enumerate(NAMES.items()):
+            values = kept.get(f"{name}_{side}")
+            if values is not None and values.ndim == 1 and values.dtype.kind in "fiu":
+                epochs = kept.get(f"{name}_epochs", np.arange(1, len(values) + 1))
+                if epochs.shape != values.shape:
+                    raise _unfit(run, ValueError(f"{name}_epochs"))
+                lines.append(charts.Curve(label, epochs.tolist(), values.tolist(), style, style > 0))
+        step = "step" if name.startswith("agreement_") else "epoch"
+        drawn.append(charts.chart(f"{prefix}{name.replace('_', ' ')} loss", lines, step))
+    return drawn
+
+
+def _images(kept: Evidence) -> list[dict[str, str]]:
+    names = ("originals", "reconstructions", "image_labels", "image_errors")
+    return [
+        {"label": str(label), "original": pictures.digit(x), "reconstruction": pictures.digit(y),
+         "error": f"{float(error):.4f}"}
+        for x, y, label, error in zip(*(kept[name] for name in names), strict=True)
+    ]  # fmt: skip
+
+
+def _confusion(run: Run) -> dict[str, Any]:
+    """Cells with their counts, and behind each the digits that were misread so."""
+    matrix, kept = run.result.metrics["confusion_matrix"], run.evidence
+    counts = np.asarray(matrix, dtype=np.int64)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.min(initial=0) < 0:
+        raise ValueError("confusion_matrix is not square")
+    known = kept.get("classes", run.result.metrics.get("classes", range(len(counts))))
+    classes = [str(label) for label in known]
+    if len(classes) != len(counts):
+        raise ValueError("confusion_matrix does not fit its classes")
+    wrong = counts - np.diag(np.diag(counts))
+    digits = _misread(kept)
+    rows: list[dict[str, Any]] = []
+    for true, row in zip(classes, counts, strict=True):
+        cells = []
+        for other, count in zip(classes, row, strict=True):
+            same = true == other
+            strength = count / max((counts if same else wrong).max(), 1)
+            cells.append({"predicted": other, "count": int(count), "right": same,
+                          "heat": round(100 * float(strength) ** (1.0 if same else 0.6)),
+                          "digits": digits.get((true, other), [])})  # fmt: skip
+        total = int(row.sum())
+        share = f"{row[len(rows)] / total:.1%}" if total else "–"
+        rows.append({"true": true, "cells": cells, "share": share})
+    right, total = int(np.trace(counts)), int(counts.sum())
+    heading = f"{right:,} of {total:,} right" + (f" ({right / total:.2%})" if total else "")
+    return {"classes": classes, "rows": rows, "heading": heading, "most": A_CELL}
+
+
+def _misread(kept: Evidence) -> dict[tuple[str, str], list[dict[str, str]]]:
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    names = ("misread", "misread_true", "misread_predicted", "misread_index")
+    for image, true, other, index in zip(*(kept.get(name, ()) for name in names), strict=True):
+        told = {"uri": pictures.digit(image), "index": f"{int(index):,}"}
+        found.setdefault((str(true), str(other)), []).append(told)
+    return found
+
+
+def _surface(run: Run) -> dict[str, Any]:
+    from nnx.experiments.xor import CASES
+
+    predictions = run.result.metrics["predictions"]
+    rows = []
+    for (point, target), value in zip(CASES, predictions, strict=True):
+        x, y = map(int, point.split())
+        across, down = ((place + MARGIN) / (1 + 2 * MARGIN) * 100 for place in (x, y))
+        rows.append({"point": point, "target": target, "value": f"{float(value):.4f}",
+                     "left": round(across, 2), "top": round(100 - down, 2)})  # fmt: skip
+    return {"uri": pictures.surface(run.evidence["surface"]), "rows": rows}
+
+
+def _comparison(result: Result) -> list[Any]:
+    from nnx.experiments import compare
+
+    return compare.tables(result) if "agreement" in result.metrics else []
+
+
+def _unfit(run: Run, error: Exception) -> FileFormatError:
+    reason = f"{type(error).__name__}: {error}"
+    return FileFormatError(f"the result of {run.name} does not fit its experiment ({reason}): run it again")

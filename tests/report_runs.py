@@ -1,0 +1,46 @@
+"""Finished runs of each experiment in folders of their own, as several test modules report them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nnx import datasets, reports
+from nnx.experiments import Result, RunFolder, autoencoder, own_config, own_data, svm, xor
+
+
+def keep(result: Result, folder: Path) -> Path:
+    """A result in a folder as ``nnx run`` leaves it, but for its figures."""
+    kept = RunFolder.create(folder)
+    kept.write_training(result)
+    reports.report(result, folder)
+    kept.write(result)
+    return folder
+
+
+def make(place: Path) -> dict[str, Path]:
+    """XOR twice, an autoencoder, an SVM on its codes that errs, an own table, a made-up comparison."""
+    digits = datasets.load_digits()
+    coded = autoencoder.run(autoencoder.Config("shallow", "digits", epochs=3, device="cpu"), data=digits)
+    folders = {"autoencoder": keep(coded, place / "autoencoder")}
+    model = str(folders["autoencoder"])
+    poor = replace(digits, x_train=digits.x_train[:60], y_train=digits.y_train[:60])
+    folders["svm"] = keep(svm.run(svm.Config(model, device="cpu"), data=poor), place / "svm")
+    table = place / "rows.csv"
+    rows = [f"{a},{b},{'far' if a + b > 6 else 'near'}" for a in range(6) for b in range(6)]
+    table.write_text("\n".join(["a,b,place", *rows]), encoding="utf-8")
+    own = own_data.run(own_config.Config(str(table), target=("place",), epochs=2, device="cpu"))
+    folders["train"] = keep(own, place / "train")
+    for name, preset, epochs in (("xor", "deep", 1000), ("other", "shallow", 30)):
+        folders[name] = keep(xor.run(xor.Config(preset, epochs, device="cpu")), place / name)
+    steps = np.arange(1, 51)
+    compared = Result("compare", "", "digits", "cpu", "numpy", "float64", 0, {"agree": False})
+    check = {"problem": "deep", "dtype": "float64", "steps": 50, "keras": 1e-9, "keras_xla": 0.5,
+             "tolerance": 1e-8, "agree": False}  # fmt: skip
+    compared.metrics["agreement"] = {"deep_float64": check}
+    compared.arrays = {"deep_nnx": 1.0 / steps, "deep_keras": 1.0 / steps + 1e-9,
+                       "xor_deep_nnx": 2.0 / steps, "xor_deep_epochs": 1 + 100 * (steps - 1)}  # fmt: skip
+    folders["compare"] = keep(compared, place / "compare")
+    return folders

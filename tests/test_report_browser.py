@@ -1,0 +1,218 @@
+"""The page of a run in a real Chromium: it opens, asks for nothing, and its controls work."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from browser import CONTRAST, chromium, look, requests
+
+from nnx import reports
+
+SCREENS = {"wide": 1280, "phone": 360}
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def pages(run_folders, tmp_path_factory):
+    place = tmp_path_factory.mktemp("pages")
+    several = [run_folders["xor"], run_folders["other"], run_folders["autoencoder"], run_folders["svm"]]
+    found = {name: folder / "report.html" for name, folder in run_folders.items()}
+    return found | {"several": reports.write_report(several, place / "several.html")}
+
+
+@pytest.fixture
+def opened(driver, pages):
+    """Opens a page; no console message and no request but for the page itself may come of a test."""
+    asked = []
+
+    def open_(name, **screen):
+        look(driver, **screen)
+        requests(driver)
+        driver.get(pages[name].as_uri())
+        asked.append(pages[name].as_uri())
+        return driver
+
+    yield open_
+    assert driver.get_log("browser") == []
+    assert [url for url in requests(driver) if not url.startswith("data:")] == asked[-1:]
+
+
+def one(driver, selector):
+    return driver.find_element("css selector", selector)
+
+
+def every(driver, selector):
+    return driver.find_elements("css selector", selector)
+
+
+def press(driver, *keys):
+    from selenium.webdriver import ActionChains
+
+    ActionChains(driver).send_keys(*keys).perform()
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "svm", "xor", "compare", "several"])
+def test_it_opens_without_a_message_or_a_request_at_any_width(opened, name):
+    for width in SCREENS.values():
+        driver = opened(name, width=width)
+        assert driver.title.endswith("nnx report")
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        assert driver.execute_script("return innerWidth") == width
+        broken = "return [...document.images].filter((i) => !i.complete || !i.naturalWidth).length"
+        assert driver.execute_script(broken) == 0
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("name", ["several", "compare"])
+def test_every_text_has_contrast(opened, name, dark):
+    driver = opened(name, dark=dark)
+    page = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, page[4:-1].split(","))) < 128 * 3) is dark
+    driver.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert driver.execute_script(CONTRAST) == []
+
+
+def test_the_pointer_over_a_curve_reads_its_values(opened, run_folders):
+    from selenium.webdriver import ActionChains
+
+    driver = opened("autoencoder")
+    area, readout = one(driver, ".area"), one(driver, ".scrub output")
+    assert readout.text.startswith("epoch 3: training ")
+    ActionChains(driver).move_to_element_with_offset(area, -area.size["width"] // 2 + 2, 0).perform()
+    recorded = (run_folders["autoencoder"] / "history.csv").read_text().splitlines()[1].split(",")
+    assert readout.text == f"epoch 1: training {float(recorded[1]):.5g}, validation {float(recorded[2]):.5g}"
+    assert one(driver, ".dot").value_of_css_property("left") == "0px"
+
+
+def test_the_keyboard_steps_along_a_curve(opened):
+    from selenium.webdriver import Keys
+
+    driver = opened("xor")
+    slider, readout = one(driver, ".scrub input"), one(driver, ".scrub output")
+    driver.execute_script("arguments[0].focus()", slider)
+    press(driver, Keys.HOME)
+    assert readout.text.startswith("epoch 1: training 0.")
+    press(driver, Keys.ARROW_RIGHT)
+    assert readout.text.startswith("epoch 4: ")  # 400 of 1,000 epochs are drawn
+    press(driver, Keys.END)
+    assert readout.text.startswith("epoch 1,000: ")
+    assert slider.get_attribute("aria-valuetext") == readout.text
+    assert slider.accessible_name == "epoch shown of loss"
+    assert readout.get_attribute("aria-live") == "polite"
+
+
+def test_several_runs_are_read_together(opened):
+    from selenium.webdriver import Keys
+
+    driver = opened("several")
+    driver.execute_script("arguments[0].focus()", one(driver, ".scrub input"))
+    press(driver, Keys.HOME)
+    text = one(driver, ".scrub output").text
+    assert all(f"{name}, training " in text for name in ("xor", "other", "autoencoder"))
+    press(driver, Keys.END)
+    assert "other" not in one(driver, ".scrub output").text  # it was trained for fewer epochs
+    cards = every(driver, "#surface article")
+    assert cards[0].location["y"] == cards[1].location["y"]
+    assert cards[0].location["x"] < cards[1].location["x"]
+
+
+def test_a_cell_opens_the_digits_behind_it_by_mouse_and_by_keyboard(opened):
+    from selenium.webdriver import Keys
+
+    driver = opened("svm")
+    cells = every(driver, ".matrix button")
+
+    def shown():
+        return [panel for panel in every(driver, ".panel") if panel.is_displayed()]
+
+    (first,) = shown()  # of the most frequent mistake
+    assert int(first.text.split(": ")[1].split(",")[0]) == max(int(cell.text) for cell in cells)
+    closed = next(cell for cell in cells if cell.get_attribute("aria-expanded") == "false")
+    closed.click()
+    (panel,) = shown()
+    assert panel.get_attribute("id") == closed.get_attribute("aria-controls")
+    assert closed.accessible_name.startswith(panel.text.split(":")[0])
+    assert len(panel.find_elements("css selector", "img")) == min(int(closed.text), 24)
+    press(driver, Keys.ENTER)
+    assert (shown(), closed.get_attribute("aria-expanded")) == ([], "false")
+    press(driver, Keys.ARROW_DOWN, Keys.SPACE)
+    below = driver.switch_to.active_element
+    assert int(below.get_attribute("data-row")) > int(closed.get_attribute("data-row"))
+    assert below.get_attribute("aria-expanded") == "true"
+    assert len(shown()) == 1
+    assert sum(cell.get_attribute("tabindex") == "0" for cell in cells) == 1  # one stop for the Tab key
+    outline = driver.execute_script("return getComputedStyle(arguments[0]).outlineStyle", below)
+    assert outline == "solid"
+
+
+def test_classes_of_the_map_can_be_seen_alone(opened):
+    driver = opened("autoencoder")
+    button = every(driver, ".classes button")[3]
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    seen = "return [...document.querySelectorAll('.points')].map((p) => getComputedStyle(p).opacity > 0.5)"
+    assert driver.execute_script(seen) == [place == 3 for place in range(10)]
+    button.click()
+    assert all(driver.execute_script(seen))
+
+
+def test_the_first_stop_of_the_tab_key_skips_to_the_results(opened):
+    from selenium.webdriver import Keys
+
+    driver = opened("autoencoder")
+    press(driver, Keys.TAB)
+    link = driver.switch_to.active_element
+    assert link.text == "Skip to the results"
+    assert link.location["x"] >= 0
+    press(driver, Keys.ENTER)
+    assert driver.switch_to.active_element.get_attribute("id") == "results"
+
+
+def test_it_prints_with_everything_open(opened):
+    driver = opened("svm", dark=True)
+    printed = base64.b64decode(driver.print_page())
+    assert printed.startswith(b"%PDF")
+    assert printed.count(b"/Type /Page\n") >= 2
+    assert not every(driver, "details[open]")  # as it was, after
+    look(driver, dark=True, media="print")
+    assert (
+        driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+        == "rgb(255, 255, 255)"
+    )
+    assert driver.execute_script(CONTRAST) == []
+    assert not one(driver, "nav").is_displayed()
+
+
+def test_without_a_script_the_digits_are_all_there(driver, pages):
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        driver.get(pages["svm"].as_uri())
+        assert all(panel.is_displayed() for panel in every(driver, ".panel"))
+    finally:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_an_attack_in_a_name_does_not_run(driver, run_folders, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    stored = json.loads((run_folders["xor"] / "result.json").read_text())
+    attack = '"><img src=x onerror="document.title=1"><script>document.title=1</script>'
+    stored |= {"preset": attack, "notes": [attack], "versions": {"nnx": attack}}
+    (folder / "result.json").write_text(json.dumps(stored))
+    (folder / "history.csv").write_text('epoch,"' + attack.replace('"', '""') + '"\n1,1\n2,0.5\n')
+    requests(driver)
+    uri = reports.write_report([folder]).as_uri()
+    look(driver)
+    driver.get(uri)
+    assert driver.title.endswith("nnx report")
+    assert attack in one(driver, "h1").text
+    assert one(driver, ".scrub output").text.startswith("epoch 2: training 0.5")
+    assert [url for url in requests(driver) if not url.startswith("data:")] == [uri]
+    assert driver.get_log("browser") == []
