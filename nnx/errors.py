@@ -48,6 +48,13 @@ class GradientError(NnxError, AssertionError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'adam'?"``, or the known names where none is near."""
-    names = list(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1)
-    return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(names)}"
+    names = [shown(name) for name in known]
+    near = difflib.get_close_matches(shown(name.lower()), names, n=1)
+    listed = [*names[:20], "…"] if len(names) > 20 else names
+    return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(listed)}"
+
+
+def shown(text: str, most: int = 60) -> str:
+    """A text from somebody's file as a message may hold it: one line, not long, nothing a terminal obeys."""
+    short = text if len(text) <= most else f"{text[: most - 1]}…"
+    return short if short.isprintable() else short.encode("unicode_escape").decode()

@@ -322,8 +322,8 @@ WRONG_FILES = {
     "no TOML": ("epochs 3", ["run.toml: is no TOML file", "line 1"]),
     "no text": (b"\xff\xfe", ["run.toml: is no TOML file"]),
     "a nest": ("a = " + "[" * 5000, ["run.toml: is no TOML file"]),
-    "a very long number": ("a = " + "9" * 10_000, ["run.toml: is no TOML file"]),
-    "a very long file": ("#" * 2**17, ["more than the 65,536 bytes"]),
+    "a very long number": ("a = " + "9" * 5000, ["run.toml: is no TOML file"]),
+    "a very long file": ("#" * 2**15, ["more than the 8,192 bytes"]),
 }
 
 

@@ -17,7 +17,7 @@ from nnx.callbacks import Callback, Run
 from nnx.checkpoints import models, state
 from nnx.checkpoints.store import Store, logger
 from nnx.distributed.agreement import version
-from nnx.errors import ConfigurationError, OutputError
+from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError
 
 EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -157,11 +157,15 @@ class Checkpoint(Callback):
         if found is None:
             return False
         path, (weights, arrays, counts) = found
-        self._compare(run, path, counts)
         try:
+            self._compare(run, path, counts)
             state.restore(run, weights, arrays, counts)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{path}: {error}") from error
+        except NnxError as error:
+            raise error if str(path) in str(error) else type(error)(f"{path}: {error}") from error
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise FileFormatError(
+                f"{path}: what it says of the training is damaged ({error!r:.100})"
+            ) from error
         logger.info("going on from %s, after %d steps", path, run.step)
         self.newest, self._taken = path, (run.step, run.epoch)
         return True

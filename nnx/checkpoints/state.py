@@ -49,7 +49,10 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
     ------
     ConfigurationError
         If more epochs are finished in it than are asked for.
+    LookupError, TypeError, ValueError
+        If it is damaged; its checksum shows a damage, but no intent.
     """
+    _check(run, counts)
     if counts["epoch"] > run.epochs:
         raise ConfigurationError(
             f"{counts['epoch']} epochs are finished, but epochs={run.epochs} are asked for"
@@ -77,6 +80,18 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
         prefix = f"{name}."
         kept_arrays = {key.removeprefix(prefix): v for key, v in arrays.items() if key.startswith(prefix)}
         callback.restore(counts["callbacks"][name] | kept_arrays)
+
+
+def _check(run: Run, counts: dict[str, Any]) -> None:
+    """See that counts are counts."""
+    for name in ("arena_step", "optimizer_step", "step", "epoch", "batch"):
+        if type(counts[name]) is not int or not 0 <= counts[name] < 2**62:
+            raise ValueError(f"{name} is {counts[name]!r:.40}")
+    if counts["batch"] >= max(1, run.batches) or not isinstance(counts["stop"], str):
+        raise ValueError("batch or stop is none")
+    for name in ("training_seconds", "first_step_seconds"):
+        if not 0.0 <= float(counts[name]) < 1e18:
+            raise ValueError(f"{name} is {counts[name]!r:.40}")
 
 
 def stateful(run: Run) -> Iterator[tuple[str, Callback]]:

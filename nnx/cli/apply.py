@@ -140,7 +140,7 @@ def _write_table(
     heads += ["class"] if classes else []
     if probabilities or not classes:
         heads += names or ([f"output {number + 1}" for number in range(result.shape[1])] if files else [])
-    text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
     writer = csv_writer(text, lineterminator="\n")
     if heads:
         writer.writerow(heads)

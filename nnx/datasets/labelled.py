@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from nnx.datasets.base import Array
 from nnx.datasets.files import check_size, kind_of, read_any
 from nnx.datasets.idx import MAX_BYTES
 from nnx.datasets.opening import reading
-from nnx.datasets.tables import NotANumberError, TableReader, is_number, position, read_table
+from nnx.datasets.tables import MAX_LABELS, NotANumberError, TableReader, is_number, position, read_table
 from nnx.errors import ConfigurationError, DataError
 
 TASKS = ("classification", "regression", "autoencoding")
@@ -237,14 +238,23 @@ def _labels(y: Array, name: str) -> tuple[Array, tuple[str, ...]]:
     values, labels = np.unique(y, return_inverse=True)
     if y.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
         raise DataError(f"{name}: labels are integers or texts, but it holds values: is it regression?")
-    if y.dtype.kind == "S":
-        try:
-            texts = [value.decode() for value in values.tolist()]
-        except UnicodeDecodeError as error:
-            raise DataError(f"{name}: its labels are not UTF-8 texts") from error
-    else:
-        texts = [value if isinstance(value, str) else str(int(value)) for value in values.tolist()]
+    if len(values) > MAX_LABELS:
+        raise DataError(f"{name}: more than {MAX_LABELS:,} different labels: is it regression?")
+    texts = _texts(values, name) if y.dtype.kind in npy.TEXTS else [str(int(value)) for value in values]
     return labels.astype(np.int64), _checked_names(texts, name)
+
+
+def _texts(values: Array, name: str) -> list[str]:
+    """Texts of a NumPy array, whose bytes may be anything."""
+    if values.dtype.kind == "U":
+        characters = np.ascontiguousarray(values).view(f"{values.dtype.byteorder}u4")
+        if characters.max(initial=0) > sys.maxunicode:
+            raise DataError(f"{name}: its labels hold characters that there are not")
+        return [str(value) for value in values.tolist()]
+    try:
+        return [value.decode() for value in values.tolist()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: its labels are not UTF-8 texts") from error
 
 
 def _checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:
@@ -284,16 +294,17 @@ def _from_table(
     except NotANumberError as error:
         raise DataError(f"{error}; if it is no feature: name it as target, or ignore it") from error
     at = [position(column, table.columns, table.width, name) for column in values]
-    features = [index for index in table.chosen if index not in at]
+    targets = set(at)
+    features = [index for index in table.chosen if index not in targets]
     if not features:
         raise DataError(f"{name}: no column is left for the samples")
-    numbers = table.numbers[:, [table.chosen.index(index) for index in features]]
+    numbers = table.of(features)
     named = tuple(table.columns[index] for index in features) if table.columns else None
     layout = Layout(len(features), named, tuple(features), table.width)
     if task == "autoencoding":
         return Labelled(name, task, numbers, None, (), (), layout)
     if task == "regression":
-        y = table.numbers[:, [table.chosen.index(index) for index in at]]
+        y = table.of(at)
         called = tuple(table.columns[index] for index in at) if table.columns else ()
         return Labelled(name, task, numbers, y, (), called, layout)
     column = next(iter(table.texts.values()))
@@ -346,9 +357,9 @@ def _columns(file: BinaryIO, name: str, layout: Layout, max_bytes: int) -> Array
     else:
         places = list(range(reader.width))
     file.seek(0)
-    others = [index for index in range(reader.width) if index not in set(places)]
+    others = sorted(set(range(reader.width)) - set(places))
     table = read_table(file, name, ignore=others, named=wanted, max_bytes=max_bytes)
-    return table.numbers[:, [table.chosen.index(index) for index in places]]
+    return table.of(places)
 
 
 # --------------------------------------------------------------------------------------------- pictures

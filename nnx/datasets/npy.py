@@ -17,7 +17,7 @@ import numpy as np
 
 from nnx.datasets.base import Array
 from nnx.datasets.idx import MAX_BYTES, read_up_to
-from nnx.errors import DataError
+from nnx.errors import DataError, shown
 
 MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK"
@@ -201,5 +201,5 @@ class _Bounded:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its class."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """The first line of an error's text, cut where it is long, or its class."""
+    return shown((str(error).splitlines() or [type(error).__name__])[0], 200)

@@ -16,8 +16,10 @@ from nnx.datasets.npy import first_line
 from nnx.datasets.opening import reading
 from nnx.errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-_DECODERS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # by the file's content: no other of Pillow's is reached
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+# By the file's content: no other of Pillow's decoders is reached. That of WebP makes room for all pixels that
+# a file claims before it says how many they are.
+_DECODERS = ("PNG", "JPEG", "BMP", "GIF")
 _MODES = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3}
 MAX_FILES = 2**20
 MAX_FILE = 2**26  # bytes of one image's file

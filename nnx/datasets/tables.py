@@ -14,7 +14,7 @@ import numpy as np
 
 from nnx.datasets.base import Array
 from nnx.datasets.idx import MAX_BYTES
-from nnx.errors import ConfigurationError, DataError, nearest
+from nnx.errors import ConfigurationError, DataError, nearest, shown
 
 MAX_LINE = 2**22  # characters: what one line may hold, its columns' names too
 MAX_LABELS = 2**16  # different texts in one column: more are no classes
@@ -49,6 +49,11 @@ class Table:
     chosen: list[int]
     texts: dict[int, list[str]] = field(default_factory=dict)
     lines: Array = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def of(self, places: Sequence[int]) -> Array:
+        """The numbers in these columns of the file, in this order."""
+        columns: Array = self.numbers[:, np.searchsorted(self.chosen, places)]
+        return columns
 
 
 class NotANumberError(DataError):
@@ -120,7 +125,7 @@ class TableReader:
 
     def called(self, index: int) -> str:
         """``"column 3 (age)"``."""
-        return f"column {index + 1}" + (f" ({self.columns[index][:40]})" if self.columns else "")
+        return f"column {index + 1}" + (f" ({shown(self.columns[index])})" if self.columns else "")
 
 
 def position(column: str, columns: Sequence[str] | None, width: int, name: str) -> int:
@@ -156,8 +161,8 @@ def read_table(
     """Read a table, its columns as numbers but for `texts`, without `ignore`.
 
     Each column is given by its name or its number, from 1, or from -1 backwards, as a text; or by its place
-    from 0, as an int. `named` are others whose names would show that the first line holds names. The numbers
-    may take `max_bytes`, of 8 bytes each.
+    from 0, as an int. `named` are others whose names would show that the first line holds names. Numbers,
+    texts and the lines they stand in may take `max_bytes`, of 8 bytes each.
 
     Raises
     ------
@@ -184,8 +189,8 @@ def read_table(
         except ValueError:
             raise _not_a_number(reader, row, chosen) from None
         lines.append(reader.line)
-        if 8 * len(values) > max_bytes:
-            raise DataError(f"{name}: its numbers take more than the {max_bytes:,} bytes accepted")
+        if 8 * (len(values) + (1 + len(found)) * len(lines)) > max_bytes:
+            raise DataError(f"{name}: its cells take more than the {max_bytes:,} bytes accepted")
         for index, column in found.items():
             label = row[index].strip()
             if not label:
@@ -201,7 +206,7 @@ def read_table(
         numbers.reshape(len(lines), len(chosen)),
         chosen,
         found,
-        np.array(lines, np.int64),
+        np.frombuffer(lines, np.int64) if lines else np.empty(0, np.int64),
     )
     if not lines:
         raise DataError(f"{name}: holds no rows of numbers")

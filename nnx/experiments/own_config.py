@@ -17,7 +17,7 @@ from nnx.datasets.opening import reading
 from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.preparation import SCALES
 
-MAX_FILE = 2**16  # bytes of a TOML file
+MAX_FILE = 2**13  # bytes of a TOML file: dotted names take time and memory by the square of their number
 LOSSES = ("auto", "cross_entropy", "binary_cross_entropy", "mse", "mae", "huber")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad")
 SCHEDULES = ("constant", "cosine")

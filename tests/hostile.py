@@ -1,0 +1,361 @@
+"""Every reader of files, with good files to begin from, and what must hold for any bytes at all.
+
+`test_hostile_fuzz.py` and `fuzz/fuzz_readers.py` share this: the first tries some hundred changed files of
+each kind in the suite, the second as many as it is told.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import io
+import json
+import random
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import nnx
+from nnx import checkpoints
+from nnx.checkpoints import models
+from nnx.datasets import load_arrays, read_idx
+from nnx.datasets.labelled import Layout, load_inputs, load_labelled
+from nnx.experiments.own_config import read_toml
+from nnx.experiments.preparation import Preparation, Scaling
+
+LIMIT = 2**24  # bytes that an array may take here; nnx's own limit is 2**30
+
+
+Read = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The readers of one kind of file.
+
+    Attributes
+    ----------
+    file : str
+        What the file is called.
+    seeds : callable
+        Gives good files.
+    reads : tuple of callable
+        All that reads such files, given the path of one.
+    """
+
+    file: str
+    seeds: Callable[[], list[bytes]]
+    reads: tuple[Read, ...]
+
+
+def check(error: Exception, path: Path) -> None:
+    """An error is one line, not a long one, that names the file or its folder."""
+    text = str(error)
+    assert "\n" not in text, text
+    assert len(text) < 1500, text
+    assert path.name in text or str(path.parent) in text, text
+
+
+def attempt(reader: Reader, path: Path, data: bytes) -> bool:
+    """Read these bytes by all readers: whether one took them. nnx's own error is the only way to refuse."""
+    path.write_bytes(data)
+    taken = False
+    for read in reader.reads:
+        try:
+            read(path)
+            taken = True
+        except nnx.NnxError as error:
+            check(error, path)
+        assert [entry.name for entry in path.parent.iterdir()] == [path.name], "another file appeared"
+    return taken
+
+
+# ----------------------------------------------------------------------------------- good files, and readers
+
+
+def npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def npz(packed: bool = True, **arrays: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    (np.savez_compressed if packed else np.savez)(stream, **arrays)
+    return stream.getvalue()
+
+
+def idx() -> bytes:
+    return struct.pack(">BBBBIII", 0, 0, 8, 3, 2, 3, 4) + bytes(range(24))
+
+
+X = np.arange(24.0).reshape(8, 3)
+
+
+def _npy_seeds() -> list[bytes]:
+    bytes_ = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
+    return [npy(X), npy(np.asfortranarray(X)), npy(X.astype(">i2")), npy(bytes_), npy(X > 3)]
+
+
+def _npz_seeds() -> list[bytes]:
+    y = np.array(list("abababab"))
+    return [npz(x=X), npz(x=X, y=X[:, :2]), npz(False, x=X, y=y), npz(False, x=X, y=y.astype("S1"))]
+
+
+def _tables() -> list[bytes]:
+    rows = [b"1,2.5,red", b"3,-4e3,blue", b'5,6,"red"', b"7,8,green"]
+    return [b"\n".join([b"a,b,c", *rows]), b"\r\n".join(rows), b"\xef\xbb\xbfa,b,c\n" + rows[0]]
+
+
+LAYOUT = Layout(2, columns=("a", "b"), chosen=(0, 1), width=3)
+PICTURE = Layout(12, image=(3, 4, 1), scaled_bytes=True)
+
+
+ARRAYS: tuple[Read, ...] = (
+    lambda path: load_arrays(path, max_bytes=LIMIT),
+    lambda path: load_labelled(path, max_bytes=LIMIT),
+    lambda path: load_inputs(path, LAYOUT, max_bytes=LIMIT),
+)
+TABLES: tuple[Read, ...] = (
+    *ARRAYS,
+    lambda path: load_labelled(path, target=["3"], max_bytes=LIMIT),
+    lambda path: load_labelled(path, "regression", target=["b"], ignore=["3"], max_bytes=LIMIT),
+)
+IDX: tuple[Read, ...] = (
+    lambda path: read_idx(path, max_bytes=LIMIT),
+    lambda path: load_labelled(path, max_bytes=LIMIT),
+)
+PICTURES: tuple[Read, ...] = (
+    lambda path: load_inputs(path, PICTURE, max_bytes=LIMIT),
+    lambda path: load_labelled(path.parent, max_bytes=LIMIT),
+)
+
+
+@functools.cache
+def pictures(kind: str) -> list[bytes]:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    found = []
+    for mode, shape in (("L", (3, 4)), ("RGB", (3, 4, 3)), ("P", (3, 4))):
+        image = Image.fromarray(rng.integers(0, 255, shape, dtype=np.uint8).astype(np.uint8))
+        image = image.convert(mode) if mode == "P" else image
+        stream = io.BytesIO()
+        if mode == "P" and kind == "JPEG":
+            continue
+        image.save(stream, kind)
+        found.append(stream.getvalue())
+    return found
+
+
+@functools.cache
+def model_seeds() -> list[bytes]:
+    """A network, one of ``nnx train``, a checkpoint."""
+    import tempfile
+
+    network = nnx.Network(
+        [nnx.Dense(3, 2), nnx.BatchNorm(), nnx.Dropout(0.1), nnx.Dense(2), nnx.Softmax()],
+        device="numpy",
+        seed=0,
+    )
+    prepared = Preparation(
+        "classification",
+        Layout(3, ("a", "b", "c"), (0, 1, 2), 4),
+        Scaling(np.arange(3.0), np.ones(3)),
+        classes=("red", "blue"),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.safetensors"
+        network.save(path)
+        found = [path.read_bytes()]
+        network.save(path, {"preparation": prepared.to_metadata()})
+        found.append(path.read_bytes())
+        kept = nnx.checkpoints.Checkpoint(Path(folder) / "c", 1)
+        labels = np.arange(8) % 2
+        network.fit(X, labels, loss=nnx.CategoricalCrossEntropy(), optimizer=nnx.Adam(), batch_size=4,
+                    callbacks=[kept])  # fmt: skip
+        found.append(kept.newest.read_bytes())
+    return found
+
+
+def _read_preparation(path: Path) -> None:
+    network = nnx.load(path, device="numpy")
+    prepared = Preparation.of_model(path, checkpoints.read_metadata(path), network)
+    assert prepared is None or prepared.predict(network, X[:, : network.inputs or 1]).shape == (8, 2)
+
+
+def _configurations() -> list[bytes]:
+    lines = [
+        b'target = ["a", "b"]', b'layers = ["64 relu", "dropout 0.2"]', b"epochs = 5", b"clip_norm = 1e-3",
+        b'optimizer = "adam"', b"image_size = [28, 28]", b'task = "regression"', b"patience = 0x10",
+        b"validation = 0.25 # a quarter", b'ignore = """\nc"""',
+    ]  # fmt: skip
+    return [b"\n".join(lines)]
+
+
+READERS = {
+    "npy": Reader("x.npy", _npy_seeds, ARRAYS),
+    "npz": Reader("x.npz", _npz_seeds, ARRAYS),
+    "idx": Reader("x-idx3-ubyte", lambda: [idx()], IDX),
+    "gzip": Reader("x.gz", lambda: [gzip.compress(idx(), mtime=0)], IDX),
+    "csv": Reader("x.csv", _tables, TABLES),
+    "toml": Reader("run.toml", _configurations, (read_toml,)),
+    "png": Reader("x.png", lambda: pictures("PNG"), PICTURES),
+    "jpeg": Reader("x.jpg", lambda: pictures("JPEG"), PICTURES),
+    "gif": Reader("x.gif", lambda: pictures("GIF"), PICTURES),
+    "bmp": Reader("x.bmp", lambda: pictures("BMP"), PICTURES),
+    "model": Reader("m.safetensors", model_seeds, (_read_preparation, models.read_training)),
+}
+
+# ------------------------------------------------------------------------------------------------- changes
+
+ODD = [
+    *(struct.pack(form, value) for form in ("<I", ">I", "<Q", ">Q", "<H") for value in (0, 1, 0xFFFF)),
+    b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\xff" * 8, b"\x80\0\0\0", b"\0", b"\n",
+    b"\0" * 64, b"A" * 300, b"-1", b"1e999", b"nan", b"9" * 30, b"(", b")", b"[" * 50, b'"', b"'", b",", b"{",
+    b"PK\x03\x04", b"\x1f\x8b", b"\x93NUMPY\x01\0", b"..//", b"O", b"|O", b"<U4", b"True", b"(2, 3)",
+    b"PK\x01\x02", b"\xc3\x28", b"\xed\xa0\x80", b"\x1b[2J", b"IDAT", b"iCCP", b"zTXt", b"\xff\xd8",
+    b"\xff\xc0",
+]  # fmt: skip
+
+
+def changed(seed: bytes, draw: random.Random) -> bytes:
+    """A file with some of its bytes changed, moved, cut, or replaced by odd ones."""
+    data = bytearray(seed)
+    for _ in range(draw.choice((1, 1, 1, 2, 3, 8))):
+        at = draw.randrange(len(data) + 1)
+        length = draw.choice((1, 1, 2, 4, 8, 32))
+        way = draw.randrange(6)
+        if way == 0 and at < len(data):
+            data[at] ^= 1 << draw.randrange(8)
+        elif way == 1:
+            odd = draw.choice(ODD)
+            data[at : at + len(odd)] = odd
+        elif way == 2:
+            data[at:at] = draw.choice(ODD)
+        elif way == 3:
+            del data[at : at + length]
+        elif way == 4:
+            data[at:at] = data[max(0, at - length) : at]
+        else:
+            data[at : at + length] = draw.randbytes(length)
+    return bytes(data[: draw.randrange(len(data) + 1)] if draw.random() < 0.05 else data)
+
+
+def resealed(data: bytes, draw: random.Random) -> bytes:
+    """A file whose inside was changed and whose checksums are right again, so that it is looked at."""
+    if data.startswith(b"\x1f\x8b"):
+        return gzip.compress(changed(gzip.decompress(data), draw), mtime=0)
+    if data.startswith(b"PK"):
+        return _rezipped(data, draw)
+    if data.startswith(b"\x89PNG"):
+        return _resummed(data, draw)
+    if b'"__metadata__"' in data[:200]:
+        return _redescribed(data, draw)
+    return changed(data, draw)
+
+
+def _rezipped(data: bytes, draw: random.Random) -> bytes:
+    stream = io.BytesIO()
+    names = {"x.npy", "y.npy", "../../up.npy", "/abs.npy"}
+    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(stream, "w") as after:
+        for member in before.infolist():
+            name = draw.choice(sorted(names)) if draw.random() < 0.3 else member.filename
+            names.discard(name)
+            inside = before.read(member)
+            if name not in after.namelist():
+                after.writestr(name, changed(inside, draw) if draw.random() < 0.7 else inside)
+    return stream.getvalue()
+
+
+def _resummed(data: bytes, draw: random.Random) -> bytes:
+    """A PNG of which one part was changed, with the parts' checksums."""
+    import zlib
+
+    parts, at = [], 8
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        parts.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    which = draw.randrange(len(parts))
+    kind, body = parts[which]
+    if kind == b"IDAT" and draw.random() < 0.5:
+        body = zlib.compress(changed(zlib.decompress(body), draw))
+    else:
+        body = changed(body, draw)
+    parts[which] = (kind, body)
+    if draw.random() < 0.2:
+        parts.insert(which, (draw.choice((b"zTXt", b"iCCP", b"tRNS", b"PLTE", b"fcTL")), draw.randbytes(9)))
+    return data[:8] + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
+
+
+def _redescribed(data: bytes, draw: random.Random) -> bytes:
+    """A model whose description says something else, or which holds other arrays; checksum and all."""
+    (length,) = struct.unpack("<Q", data[:8])
+    header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
+    described = header["__metadata__"]
+    name = draw.choice([key for key in described if key not in ("format", "format_version", "crc32")])
+    try:
+        described[name] = json.dumps(another(json.loads(described[name]), draw))
+    except ValueError:
+        described[name] = changed(described[name].encode(), draw).decode(errors="replace")
+    arrays = {
+        key: np.frombuffer(body[slice(*entry["data_offsets"])], _TYPES[entry["dtype"]]).reshape(
+            entry["shape"]
+        )
+        for key, entry in header.items()
+        if key != "__metadata__"
+    }
+    described["crc32"] = checkpoints.checksum(arrays, described)
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+_TYPES = {
+    "F32": np.float32,
+    "F64": np.float64,
+    "U8": np.uint8,
+    "I64": np.int64,
+    "I32": np.int32,
+    "BOOL": bool,
+}
+_VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    2**40,
+    2**70,
+    1e308,
+    float("nan"),
+    "",
+    "relu",
+    "Dense",
+    "\x1b[31m",
+    [],
+    {},
+    [[]],
+)
+
+
+def another(value: object, draw: random.Random) -> object:
+    """A JSON value of which one part, somewhere, is another."""
+    if isinstance(value, dict) and value and draw.random() < 0.9:
+        key = draw.choice(list(value))
+        if draw.random() < 0.15:
+            return {name: inner for name, inner in value.items() if name != key}
+        return value | {key: another(value[key], draw)}
+    if isinstance(value, list) and value and draw.random() < 0.9:
+        at = draw.randrange(len(value))
+        if draw.random() < 0.2:
+            return value * draw.choice((0, 2, 3))
+        return [*value[:at], another(value[at], draw), *value[at + 1 :]]
+    return draw.choice(_VALUES)
