@@ -34,6 +34,10 @@ class MissingLibraryError(NnxError, ImportError):
     """An optional library that is needed here is not installed, or cannot be imported."""
 
 
+class OutOfMemoryError(NnxError, MemoryError):
+    """Memory of the host that is not there; the text says what takes how much, and what takes less."""
+
+
 class OutputError(NnxError, OSError):
     """A file or folder that cannot be written."""
 

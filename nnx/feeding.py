@@ -118,7 +118,7 @@ def _uploaded(backend: Backend, rows: Rows, name: str) -> Array:
 class Streamed:
     """The data on the host: while a batch is computed, a thread reads the next.
 
-    There are two rooms, which take turns: one is trained on, the other read into. What lies in files is
+    There are two buffers, which take turns: one is trained on, the other read into. What lies in files is
     checked as it is read.
     """
 
@@ -126,9 +126,7 @@ class Streamed:
         self.backend, self.check_targets = backend, check_targets
         self.columns = _columns(samples)
         self.targets = "y" if "y" in self.columns else "x"
-        self._turns = [
-            {name: _Room(backend, column, rows) for name, column in self.columns.items()} for _ in range(2)
-        ]
+        self._rooms = {name: _Room(backend, column, rows) for name, column in self.columns.items()}
         self._reader = ThreadPoolExecutor(1, "nnx-reader")
         self._ahead: tuple[HostArray, slice, int, Future[None]] | None = None
 
@@ -140,7 +138,7 @@ class Streamed:
         """The rows that stand there in the order; those that follow are read meanwhile."""
         turn = self._awaited(order, own)
         rows = own.stop - own.start
-        found = {name: room.send(rows) for name, room in self._turns[turn].items()}
+        found = {name: room.send(rows, turn) for name, room in self._rooms.items()}
         if following is not None:
             self._read(order, following, 1 - turn)
         return found["x"], found[self.targets], found.get("sample_weight")
@@ -163,7 +161,7 @@ class Streamed:
 
     def _fill(self, numbers: HostArray, turn: int) -> None:
         for name, column in self.columns.items():
-            stored = self._turns[turn][name].fill(numbers)
+            stored = self._rooms[name].fill(numbers, turn)
             if column.mapped:
                 check_finite(stored, name, numbers)
                 if name == self.targets:
@@ -175,23 +173,24 @@ class Streamed:
 
 
 class _Room:
-    """Room for a batch of one column, on the host and on the device."""
+    """Room for two batches of one column, on the host and on the device."""
 
     def __init__(self, backend: Backend, column: Rows, rows: int) -> None:
         self.backend, self.column = backend, column
         shape = (rows, *column.shape[1:])
-        self._staging = backend.staging(shape, column.kept)
+        self._turns = [backend.staging(shape, column.kept) for _ in range(2)]
         self._numbers = None if column.kept == column.dtype else backend.empty(shape, column.dtype)
         self._each = backend.asarray(np.arange(rows))
 
-    def fill(self, numbers: HostArray) -> HostArray:
+    def fill(self, numbers: HostArray, turn: int) -> HostArray:
         """Read these rows, once those before have left."""
-        self._staging.wait()
-        return self.column.bring(numbers, self._staging.host[: len(numbers)])
+        staging = self._turns[turn]
+        staging.wait()
+        return self.column.bring(numbers, staging.host[: len(numbers)])
 
-    def send(self, rows: int) -> Array:
+    def send(self, rows: int, turn: int) -> Array:
         """What was read, on the device and in the network's type."""
-        sent = self._staging.send(rows)
+        sent = self._turns[turn].send(rows)
         if self._numbers is None:
             return sent
         return self.backend.gather(sent, self._each[:rows], self._numbers[:rows], self.column.divisor)

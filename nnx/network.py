@@ -368,6 +368,9 @@ class Network:
             If an option makes no sense.
         TrainingError
             If a loss or gradient is not finite; the parameters are then as before that batch.
+        OutOfMemoryError
+            If a batch takes more than is left of the host's memory; the text says how much (a `DeviceError`
+            says it of a GPU's).
         RankError
             If a rank does not come, or was given other data or options than the others.
         """

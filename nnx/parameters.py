@@ -92,8 +92,10 @@ class Arena:
             size += sum(self._padded(shape) for shape in layer.parameter_shapes().values())
             state_size += sum(self._padded(shape) for shape in layer.state_shapes().values())
         self._offsets.append(size)
-        self.values = backend.zeros(size, dtype)
-        self.exchange = backend.zeros(size + self._pad, dtype)
+        nbytes = 2 * size * dtype.itemsize  # the optimizer's come later
+        with backend.room(nbytes, f"a network of {size:,} parameters", "make its layers narrower"):
+            self.values = backend.zeros(size, dtype)
+            self.exchange = backend.zeros(size + self._pad, dtype)
         self.gradients = self.exchange[:size]
         self.state = backend.zeros(state_size, dtype)
         self.fault = backend.zeros(1, "int64")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnx.backends import foreign
+from nnx.backends.host_memory import room
 from nnx.errors import ConfigurationError, DataError
 from nnx.losses import CategoricalCrossEntropy, Loss
 from nnx.rows import CHECKED, HostArray, Rows
@@ -99,7 +100,12 @@ def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows:
         raise DataError(f"{name} must have shape (rows, features), neither of them 0, not {x.shape}")
     if isinstance(x, Rows):
         return _settled(x.astype(dtype), name)
-    with np.errstate(over="ignore"):  # what does not fit in dtype becomes infinite, and is named below
+    nbytes = 0 if x.dtype == dtype and x.flags.c_contiguous else x.size * np.dtype(dtype).itemsize
+    what, remedy = f"{name} of shape {x.shape} in {np.dtype(dtype)}", "map it from files (datasets.open_rows)"
+    with (
+        room(nbytes, what, remedy),
+        np.errstate(over="ignore"),
+    ):  # what does not fit in dtype becomes infinite
         rows: HostArray = np.ascontiguousarray(x, dtype=dtype)
     check_finite(rows, name)
     return rows

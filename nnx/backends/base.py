@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy
 
-from nnx.backends import foreign
+from nnx.backends import foreign, host_memory
 from nnx.backends.activations import ACTIVATIONS
 from nnx.backends.losses import LOSSES
 from nnx.backends.staging import Staging
@@ -124,6 +124,10 @@ class Backend:
     def small_loop(self) -> Any:
         """The module of a compiled training loop for small networks (`numba_loop`), or None."""
         return None
+
+    def room(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
+        """A context for code that takes so much memory; `OutOfMemoryError` where the host has not got it."""
+        return host_memory.room(nbytes, what, remedy)
 
     def memory(self) -> dict[str, int]:
         """Bytes in use and reserved on the device; empty where the host's own memory is the device."""

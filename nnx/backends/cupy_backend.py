@@ -30,7 +30,7 @@ import numpy
 from nnx.backends import cupy_devices as devices
 from nnx.backends import cupy_kernels as kernels
 from nnx.backends import foreign
-from nnx.backends.base import Array, Backend
+from nnx.backends.base import NOTHING, Array, Backend
 from nnx.backends.cupy_devices import device_count
 from nnx.backends.cupy_errors import GpuError, no_device
 from nnx.backends.cupy_staging import PinnedStaging
@@ -155,6 +155,10 @@ class CupyBackend(Backend):
         from cupyx.scipy.special import erf
 
         return erf(x)
+
+    def room(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
+        """Nothing to do before: the GPU's own refusal says how much was asked for."""
+        return NOTHING
 
     def synchronize(self) -> None:
         """Wait until everything queued on the device is done."""

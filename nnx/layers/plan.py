@@ -133,12 +133,37 @@ class Plan:
         return view
 
     def _bind(self, rows: int) -> list[tuple[Layer, Cache]]:
-        if rows > self._capacity:  # everything is laid out again for the larger batch
-            self._capacity = rows
-            self._storage.clear()
-            self._owned.clear()
-            self._bound.clear()
+        if rows <= self._capacity:
+            return self._lay_out(rows)
+        # everything is laid out again for the larger batch
+        self._storage.clear()
+        self._owned.clear()
+        self._bound.clear()
+        self._capacity = 0
+        with self.backend.room(self.nbytes(rows), f"a batch of {rows:,} rows", "lower batch_size"):
             self._reserve(rows)
+            steps = self._lay_out(rows)
+        self._capacity = rows
+        return steps
+
+    def nbytes(self, rows: int) -> int:
+        """About what a batch takes, its inputs and targets included."""
+        inputs = [layer.inputs or 0 for layer, _ in self.groups]
+        outputs = [layer.outputs or 0 for layer, _ in self.groups]
+        if not outputs:
+            return 0
+        if self.keep:  # outputs, two gradients in turns, what comes in and what goes back
+            width = sum(outputs) + 2 * max(inputs) + inputs[0] + 2 * outputs[-1]
+        else:
+            width = 2 * max(outputs) + inputs[0]
+        return int(rows * width * self.arena.dtype.itemsize)
+
+    def prepare(self, rows: int) -> None:
+        """Make room for a batch before the first one comes."""
+        if rows not in self._bound:
+            self._bind(rows)
+
+    def _lay_out(self, rows: int) -> list[tuple[Layer, Cache]]:
         dtype = self.arena.dtype
         steps: list[tuple[Layer, Cache]] = []
         for position, (layer, activation) in enumerate(self.groups):

@@ -59,6 +59,7 @@ class Loop:
         self.bounds = [(start, min(start + batch_size, self.rows)) for start in starts]
         self.parts = [communicator.part(stop - start) for start, stop in self.bounds]
         most = batch_size if augment is not None else max(part.stop - part.start for part in self.parts)
+        self.plan.prepare(max(part.stop - part.start for part in self.parts))
         self.batches = batches(self.backend, samples, most, augment, check_targets)
         self.losses = self.backend.zeros(len(starts), self.arena.dtype)
         self.slots = [self.losses[i : i + 1] for i in range(len(starts))]
