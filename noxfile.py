@@ -38,6 +38,7 @@ def ladder(session: nox.Session) -> None:
     """What can be shown of the GPU without one: on CuPy's real wheel, then on the stand-in (docs/gpu.md)."""
     session.install("-e", ".", *PROJECT["dependency-groups"]["ladder"])
     session.run("pytest", "-n", "2", "-m", "ladder", "tests/ladder", *session.posargs)
+    session.run("pytest", "tests/test_devices.py", "tests/test_devices_errors.py")  # with CuPy's own errors
     standin = {"PYTHONPATH": str(Path(__file__).parent / "tests" / "ladder" / "standin")}
     required = {"NNX_REQUIRE_GPU": "1"}  # a test that finds no GPU there has not run
     session.run("pytest", "-n", "2", "-m", "gpu or standin", *session.posargs, env=standin | required)

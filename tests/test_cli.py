@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command_line import command, environment, visible
@@ -61,6 +62,8 @@ WRONG = [
     ("run autoencoder --dataset digits --batch-size 100000 --out new", 2, "larger than the 1437 rows"),
     ("run xor --device gpv", 2, "did you mean 'gpu'"),
     ("run xor --device cpu:1", 2, "unknown device"),
+    ("run xor --tf32 --device cpu --out new", 2, "add --device gpu, or leave it out"),
+    ("run xor --tf32 --dtype float64 --out new", 2, "--tf32 is for float32"),
     ("run xor extra", 2, "extra"),
     ("run xor --out taken", 2, "taken"),
     ("run xor --out taken/below", 1, "taken/below"),
@@ -156,6 +159,43 @@ def test_devices_are_listed(tmp_path):
     table = command(tmp_path, "devices", COLUMNS="80").stdout
     assert re.search(r"^ numpy +cpu +yes +NumPy \d", table, re.MULTILINE)
     assert max(map(len, table.splitlines())) <= 80
+
+
+def test_usable_devices_are_checked_on_request(tmp_path):
+    done = command(tmp_path, "devices", "--check", "--json", NNX_DEVICE="cpu")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    usable = [one for one in listed["devices"] if one["usable"]]
+    assert [check["device"] for check in listed["checks"]] == [
+        one["name"] if one["device"] == "cpu" else one["device"] for one in usable
+    ]
+    for check in listed["checks"]:
+        assert check["passed"]
+        assert check["message"].startswith("XOR learnt (loss 0.00")
+    assert listed["driver"]["install"].startswith("pip install")
+
+
+@pytest.mark.parametrize(
+    ("where", "fault", "told"),
+    [
+        ("xor.run", lambda *_: SimpleNamespace(metrics={"loss": 0.2, "accuracy": 0.5}), "XOR was not learnt"),
+        (
+            "gradcheck.run_all",
+            lambda _: [SimpleNamespace(passed=False, message="dW is wrong")],
+            "dW is wrong",
+        ),
+    ],
+)
+def test_a_device_that_computes_wrongly_is_found(monkeypatch, capsys, where, fault, told):
+    from nnx.cli.main import main
+
+    monkeypatch.setattr(f"nnx.experiments.device_check.{where}", fault)
+    with pytest.raises(SystemExit) as caught:
+        main(["devices", "--check"])
+    assert caught.value.code == 1
+    printed = capsys.readouterr().out
+    assert "WRONG" in printed
+    assert told in printed
 
 
 def test_gradcheck_checks_every_case(tmp_path):

@@ -21,6 +21,7 @@ def test_json_is_one_object_with_the_named_keys(trained):
     assert (result["experiment"], result["preset"], result["dtype"], result["seed"]) == (
         "autoencoder", "shallow", "float32", 0)  # fmt: skip
     assert (result["device"], result["backend"]) == ("cpu", resolve("cpu").name)
+    assert result["config"]["tf32"] is False
     assert set(result["metrics"]) == {"test_mse", "test_mse_per_image", "test_bce", "pca_test_mse"}
     timing = result["timing"]
     assert timing["steps"] == 40 * 45

@@ -16,7 +16,7 @@ import pytest
 from devices_here import HAS_CUPY, HAS_GPU, needs_cupy, one_line
 
 from nnx import backends
-from nnx.backends import available, cupy_errors, resolve
+from nnx.backends import available, cuda_driver, cupy_errors, resolve
 from nnx.errors import DeviceError
 
 
@@ -67,6 +67,35 @@ def test_no_driver_and_an_old_driver_are_told_apart() -> None:
     text = explained(error, 12040)
     assert "supports CUDA 12.4 at most" in text
     assert "cupy-cuda12x[ctk]" in text
+
+
+@pytest.mark.parametrize(
+    ("driver", "wheel", "told"),
+    [
+        (None, None, "580 or newer, 'cupy-cuda12x[ctk]' for an older one"),
+        (11080, None, "which supports CUDA 11.8 at most, is updated to 580 or newer"),
+        (12000, "cupy-cuda12x[ctk]", "pip install 'cupy-cuda12x[ctk]'"),
+        (12090, "cupy-cuda12x[ctk]", "pip install 'cupy-cuda12x[ctk]'"),
+        (13000, "cupy-cuda13x[ctk]", "pip install 'cupy-cuda13x[ctk]'"),
+        (14010, "cupy-cuda13x[ctk]", "pip install 'cupy-cuda13x[ctk]'"),
+    ],
+)
+def test_the_driver_decides_which_cupy(driver: int | None, wheel: str | None, told: str) -> None:
+    assert cuda_driver.wheel_for(driver) == wheel
+    advice = cuda_driver.install_advice(driver)
+    assert advice.startswith("pip install 'cupy-cuda")
+    assert told in advice
+
+
+def test_a_machine_without_a_driver_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_driver, "LIBRARY", "libnosuchlibrary.so.1")
+    cuda_driver.driver_version.cache_clear()
+    try:
+        found = cuda_driver.driver()
+        assert (found.cuda, found.wheel) == (None, None)
+        assert found.install.startswith("pip install 'cupy-cuda13x[ctk]' for an NVIDIA driver of version 580")
+    finally:
+        cuda_driver.driver_version.cache_clear()
 
 
 def test_a_driver_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

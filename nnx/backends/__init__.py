@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from nnx.backends import cupy_errors
 from nnx.backends.base import Array, Backend
+from nnx.backends.cuda_driver import Driver, driver
 from nnx.errors import ConfigurationError, DeviceError
 
 if TYPE_CHECKING:
     from nnx.backends.cupy_backend import CupyBackend
     from nnx.backends.numba_backend import NumbaBackend
 
-__all__ = ["Array", "Backend", "DeviceStatus", "available", "default_device", "resolve", "use"]
+__all__ = ["Array", "Backend", "DeviceStatus", "Driver", "available", "default_device", "driver",
+           "resolve", "use"]  # fmt: skip
 
 logger = logging.getLogger("nnx")
 

@@ -37,6 +37,8 @@ class Backend:
         What the work really ran on, as results record it: ``"cpu"``, ``"gpu:0"``.
     xp : module
         The array namespace, used in the subset that NumPy and CuPy share.
+    tf32 : bool
+        True where float32 products are rounded to TF32: on a GPU, if asked for.
     immediate : bool
         True where an operation has finished when it returns, so reading a value costs nothing.
     """
@@ -44,6 +46,7 @@ class Backend:
     name = "base"
     device = "cpu"
     xp: Any = numpy
+    tf32 = False
     immediate = True
 
     # ------------------------------------------------------------------ arrays

@@ -13,7 +13,8 @@ a step.
 therefore makes its own device current, which neither waits nor launches anything, and puts the previous one
 back; `hold` does the same for code that works on arrays outside operations.
 
-**float32 products** keep full precision: cuBLAS uses TF32 only where ``CUPY_TF32=1`` is in the environment.
+**float32 products** keep full precision: cuBLAS uses TF32 only where ``CUPY_TF32=1`` is in the environment
+before the first product (``--tf32`` puts it there).
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class CupyBackend(Backend):
             raise
         except Exception as error:
             raise devices.explained(error, self.device) from error
+        self.tf32 = devices.tf32(index)
         if not works:
             raise GpuError(f"{self.device} computes wrong products", "check nvidia-smi, or choose device cpu")
 

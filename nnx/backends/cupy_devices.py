@@ -7,7 +7,8 @@ from typing import Any
 
 import cupy
 
-from nnx.backends.cupy_errors import GpuError, explain, version
+from nnx.backends.cuda_driver import version
+from nnx.backends.cupy_errors import GpuError, explain
 from nnx.errors import DeviceError
 
 
@@ -81,6 +82,12 @@ def hardware(index: int) -> dict[str, Any]:
     }
 
 
+def tf32(index: int) -> bool:
+    """Whether CuPy has cuBLAS round float32 products to TF32: asked for, and the GPU has it."""
+    asked = os.environ.get("CUPY_TF32", "0") not in ("", "0")
+    return asked and int(cupy.cuda.runtime.getDeviceProperties(index)["major"]) >= 8
+
+
 def versions() -> dict[str, str]:
     """CuPy's version, its CUDA runtime's, and the newest CUDA that the driver supports."""
     runtime = cupy.cuda.runtime
@@ -94,9 +101,9 @@ def versions() -> dict[str, str]:
 def describe(index: int) -> str:
     """A GPU and the software that drives it, in one line."""
     gpu, software = hardware(index), versions()
-    tf32 = ", TF32 on (CUPY_TF32)" if os.environ.get("CUPY_TF32", "0") not in ("", "0") else ""
+    note = ", TF32 on (CUPY_TF32)" if tf32(index) else ""
     return (
         f"{gpu['name']}, compute capability {gpu['compute_capability']}, "
         f"{gpu['memory_bytes'] / 2**30:.1f} GiB, CuPy {software['cupy']}, CUDA {software['cuda_runtime']}, "
-        f"driver for CUDA {software['cuda_driver']}{tf32}"
+        f"driver for CUDA {software['cuda_driver']}{note}"
     )

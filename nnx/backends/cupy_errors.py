@@ -12,6 +12,7 @@ import importlib.util
 import os
 import re
 
+from nnx.backends.cuda_driver import driver_version, install_advice, version, wheel_for
 from nnx.errors import DeviceError
 
 # All of them install a module called cupy; from CuPy's own list, without releases for Python before 3.11.
@@ -20,10 +21,6 @@ WHEELS = (
     "cupy-rocm-4-3", "cupy-rocm-5-0", "cupy-rocm-7-0", "cupy-rocm-7-1", "cupy-rocm-7-14", "amd-cupy",
 )  # fmt: skip
 
-INSTALL = (
-    "pip install 'cupy-cuda13x[ctk]' for an NVIDIA driver of version 580 or newer, 'cupy-cuda12x[ctk]' "
-    "for an older one"
-)
 USE_CPU = "or choose device cpu"
 
 
@@ -65,12 +62,15 @@ def check_installed() -> None:
         In both cases.
     """
     if importlib.util.find_spec("cupy") is None:
-        raise GpuError("CuPy is not installed, so there is no GPU backend", f"run {INSTALL}, {USE_CPU}")
+        raise GpuError(
+            "CuPy is not installed, so there is no GPU backend",
+            f"run {install_advice(driver_version())}, {USE_CPU}",
+        )
     wheels = sorted(installed())
     if len(wheels) > 1:
         raise GpuError(
             f"{len(wheels)} CuPy packages are installed and overwrite each other ({', '.join(wheels)})",
-            f"run pip uninstall -y {' '.join(wheels)}, then {INSTALL}",
+            f"run pip uninstall -y {' '.join(wheels)}, then {install_advice(driver_version())}",
         )
 
 
@@ -128,8 +128,7 @@ def _runtime(text: str, device: str, driver: int | None) -> GpuError:
         if driver:
             return GpuError(
                 f"the NVIDIA driver supports CUDA {version(driver)} at most, less than {_wheel()} needs",
-                "update the driver, or run "
-                f"pip uninstall -y {_wheel()}, then pip install 'cupy-cuda12x[ctk]', {USE_CPU}",
+                f"{_older_wheel(driver)}, {USE_CPU}",
             )
         return GpuError(
             f"CuPy is installed ({_versioned_wheel()}), but there is no NVIDIA driver",
@@ -163,9 +162,11 @@ def _missing_library(text: str) -> GpuError | None:
     )
 
 
-def version(number: int) -> str:
-    """CUDA's own count of versions, read: 13020 is ``"13.2"``."""
-    return f"{number // 1000}.{number % 1000 // 10}"
+def _older_wheel(driver: int) -> str:
+    older = wheel_for(driver)
+    if older is None or older.startswith(_wheel()):
+        return "update the driver"
+    return f"update the driver, or run pip uninstall -y {_wheel()}, then pip install '{older}'"
 
 
 def _wheel() -> str:

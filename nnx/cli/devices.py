@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,23 +11,48 @@ from nnx import backends
 from nnx.cli import options
 from nnx.cli.console import print_json, print_table, say
 
+if TYPE_CHECKING:
+    from nnx.experiments.device_check import DeviceCheck
+
 
 @click.command(short_help="What can run here, and why the rest cannot.")
+@click.option("--check", is_flag=True, help="Train XOR and check gradients on every device that is usable.")
 @options.json_flag
-def devices(as_json: bool) -> None:
-    """What can run here, and why the rest cannot.
+def devices(check: bool, as_json: bool) -> int:
+    """What can run here, and why the rest cannot; the NVIDIA driver, and which CuPy to install for it.
+
+    Exit status 1 where --check finds a device that computes wrongly.
 
     \b
     Examples:
       nnx devices
+      nnx devices --check
       nnx devices --json
     """
     found = list(backends.available())
+    driver = backends.driver()
+    checks = _checks([status for status in found if status.usable]) if check else []
     if as_json:
-        print_json({"default": backends.default_device(), "devices": [asdict(status) for status in found]})
-        return
-    rows = [(s.name, s.device, "yes" if s.usable else "no", s.detail) for s in found]
-    print_table("Devices", ("backend", "device", "usable", "detail"), rows)
+        listed = {"default": backends.default_device(), "driver": asdict(driver),
+                  "devices": [asdict(status) for status in found]}  # fmt: skip
+        print_json(listed | ({"checks": [asdict(one) for one in checks]} if check else {}))
+    else:
+        rows = [(s.name, s.device, "yes" if s.usable else "no", s.detail) for s in found]
+        print_table("Devices", ("backend", "device", "usable", "detail"), rows)
+        cuda = f"for CUDA {driver.cuda} at most" if driver.cuda else "none"
+        print_table("", ("", ""), [("NVIDIA driver", cuda), ("CuPy for it", driver.install)])
+        if check:
+            lines = [
+                (c.device, "ok" if c.passed else "WRONG", f"{c.seconds:.1f} s", c.message) for c in checks
+            ]
+            print_table("", ("checked", "", "", ""), lines)
+    return 0 if all(one.passed for one in checks) else 1
+
+
+def _checks(usable: list[backends.DeviceStatus]) -> list[DeviceCheck]:
+    from nnx.experiments.device_check import check_device
+
+    return [check_device(one.name if one.device == "cpu" else one.device) for one in usable]
 
 
 @click.command(short_help="Check every backward pass against finite differences.")

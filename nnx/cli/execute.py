@@ -16,7 +16,7 @@ from typing import Any
 from nnx import backends
 from nnx.callbacks import Callback
 from nnx.cli.console import messages, progress, say
-from nnx.errors import NnxError, OutputError
+from nnx.errors import ConfigurationError, NnxError, OutputError
 from nnx.files import locked, make_folder
 
 CHECKPOINTS = "checkpoints"  # within a run's folder
@@ -67,6 +67,9 @@ class Options:
         Go on with the run in the folder; one that is finished gives its result again.
     about : dict
         What a run must have in common with the one that it goes on with, by option.
+    tf32 : bool
+        TF32 was asked for, and the run is refused where it would not be used.
+    dtype : str
     """
 
     device: str | None
@@ -75,6 +78,8 @@ class Options:
     checkpoint_every: str | None = None
     resume: bool = False
     about: dict[str, Any] = field(default_factory=dict)
+    tf32: bool = False
+    dtype: str = "float32"
 
     def checkpoints(self, folder: Path) -> list[Callback]:
         """The callback that keeps them in a run's folder, or none.
@@ -111,6 +116,8 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     RunFolder.refuse_finished(folder)
     with messages(options.quiet, options.verbose):
         backend = backends.resolve(options.device)
+    if options.tf32:
+        _refuse_without_tf32(backend, options.dtype)
     if options.verbose:
         say(f"device: {backend.device} ({backend.name})")
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -127,6 +134,7 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
         import_seconds = _LOADING + time.perf_counter() - loading
         with progress(name, options.quiet) as callbacks:
             result = job([*callbacks, *checkpoints])
+        result.config["tf32"] = backend.tf32
         for note in result.notes:
             shown.note(note)
         kept.write_training(result)
@@ -140,6 +148,20 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
         _report(result, folder)
         kept.write(result)
     return result
+
+
+def _refuse_without_tf32(backend: backends.Backend, dtype: str) -> None:
+    if dtype != "float32":
+        raise ConfigurationError(f"--tf32 is for float32, and this run computes in {dtype}: leave one out")
+    if backend.device == "cpu":
+        raise ConfigurationError(
+            f"--tf32 is for products on a GPU, and this run is on cpu ({backend.name}): "
+            "add --device gpu, or leave it out"
+        )
+    if not backend.tf32:
+        raise ConfigurationError(
+            f"{backend.device} has no TF32, which came with compute capability 8.0: leave --tf32 out"
+        )
 
 
 def _draw(result: Any, folder: Path) -> None:

@@ -150,13 +150,11 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
         dataset=dataset, minutes=minutes, seed=seed, device=device, dtype=dtype, threads=threads
     )
     quiet = common["quiet"]
-    result = _run(
-        "compare",
-        lambda _: experiment.run(config, progress=lambda text: say(text, quiet)),
-        device,
-        config,
-        **common,
-    )
+
+    def job(_: list[Any]) -> Any:
+        return experiment.run(config, progress=lambda text: say(text, quiet))
+
+    result = _run("compare", job, device, config, **common)
     return 0 if result.metrics["agree"] else 1
 
 
@@ -166,7 +164,7 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
 @options.svm_engine
 @options.of_every_run
 def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: str, seed: int,
-         out: Path | None, as_json: bool, quiet: bool, verbose: bool) -> None:  # fmt: skip
+         out: Path | None, tf32: bool, as_json: bool, quiet: bool, verbose: bool) -> None:  # fmt: skip
     """XOR, the autoencoder and the SVM on its codes, a folder each, then one summary.
 
     \b
@@ -192,7 +190,7 @@ def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: 
     }
     refuse_finished(folder / name for name in jobs)
     svm_engines.refuse_missing(svm_engine)
-    options_ = Options(device, quiet, verbose)
+    options_ = Options(device, quiet, verbose, tf32=tf32, dtype=dtype)
     results = {name: execute(name, job, folder / name, options_) for name, job in jobs.items()}
     if as_json:
         print_json({"experiment": "all", "results": {name: r.to_json() for name, r in results.items()}})
@@ -214,7 +212,7 @@ def _run(name: str, job: Callable[[list[Any]], Any], device: str | None, config:
     return result
 
 
-def _options(device: str | None, config: Any, quiet: bool, verbose: bool, checkpoint_every: str | None = None,
-             resume: bool = False, **_: Any) -> Options:  # fmt: skip
+def _options(device: str | None, config: Any, quiet: bool, verbose: bool, tf32: bool,
+             checkpoint_every: str | None = None, resume: bool = False, **_: Any) -> Options:  # fmt: skip
     about = {name: value for name, value in asdict(config).items() if name not in ("device", "epochs")}
-    return Options(device, quiet, verbose, checkpoint_every, resume, about)
+    return Options(device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype)

@@ -42,7 +42,7 @@ def _own_options(function: Any) -> Any:
 @options.distributed
 @options.of_every_run
 def train(data: str, file: str | None, distributed: str | None, rank_timeout: float, out: Path | None,
-          as_json: bool, quiet: bool, verbose: bool, **own: Any) -> None:  # fmt: skip
+          tf32: bool, as_json: bool, quiet: bool, verbose: bool, **own: Any) -> None:  # fmt: skip
     """Train a network on DATA: classification, regression or an autoencoder.
 
     DATA is a .csv, .npz, .npy or IDX file, or a folder of images. A .csv holds a sample in each line;
@@ -76,7 +76,9 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
         return experiment.run(config, callbacks, communicator=ranks)
 
     folder = out or default_folder("train")
-    result = execute("train", job, folder, Options(config.device, quiet, verbose))
+    result = execute(
+        "train", job, folder, Options(config.device, quiet, verbose, tf32=tf32, dtype=config.dtype)
+    )
     if as_json:
         print_json(result.to_json())
     else:

@@ -208,6 +208,8 @@ def main() -> None:
     threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf32 = os.environ.get("CUPY_TF32", "0") not in ("", "0")
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)  # as nnx; by itself it would be on
     about = {
         "gpus": len(tf.config.list_physical_devices("GPU")),
         "versions": {"keras": keras.__version__, "tensorflow": tf.__version__},
