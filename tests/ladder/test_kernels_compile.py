@@ -14,8 +14,8 @@ from nnx.backends import cupy_kernels
 
 pytest.importorskip("cupy_backends", reason="needs CuPy's real wheel: nox -s ladder")
 
-from compiled import ARCHITECTURES, compiled, float64_lines  # noqa: E402
-from sources import DTYPES, LAYOUTS, Source, sources  # noqa: E402
+from compiled import ARCHITECTURES, compiled, float64_lines
+from sources import DTYPES, LAYOUTS, Source, sources
 
 REGISTERS_OF_A_BLOCK = 65536  # on every architecture here
 
