@@ -25,6 +25,11 @@ class History:
         The number of each epoch recorded, from 1.
     steps : int
         Optimizer steps in all.
+    left_out : int
+        Batches whose update was left out, as their loss or gradients were not finite
+        (``fit(on_nonfinite="skip")``).
+    rollbacks : int
+        Times that training went back to a checkpoint (``fit(on_nonfinite="rollback")``).
     seconds, training_seconds : float
         Time spent in `fit`, and in its epochs without validation and the callbacks behind an epoch.
     first_step_seconds : float
@@ -36,6 +41,8 @@ class History:
         self.metrics: dict[str, list[float]] = {}
         self.epochs: list[int] = []
         self.steps = 0
+        self.left_out = 0
+        self.rollbacks = 0
         self.seconds = 0.0
         self.training_seconds = 0.0
         self.first_step_seconds = 0.0
@@ -80,6 +87,8 @@ class Run:
         Set it to a reason to end training after this epoch (before the first: to train none).
     failed : bool
         At the end: whether an error or an interrupt brought it about.
+    on_nonfinite : str
+        What follows on a loss or gradient that is not finite, see `Network.fit`.
     interrupt : int
         The signal that ends training after this step, where a `Checkpoint` takes care of it; else 0.
     losses : array
@@ -99,6 +108,7 @@ class Run:
     batch: int = 0
     stop: str = ""
     failed: bool = False
+    on_nonfinite: str = "stop"
     interrupt: int = 0
     losses: Any = None
     callbacks: Sequence[Callback] = ()

@@ -17,7 +17,7 @@ from nnx.backends import Array
 from nnx.layers import Dense, Plan
 from nnx.losses import Loss
 from nnx.optimizers import SGD, Adam, AdamW, Optimizer
-from nnx.parameters import Optimized
+from nnx.parameters import Optimized, OptimizerState
 
 SMALL = 2**14  # rows × parameters of a step: above, its arithmetic outweighs the calls
 BLOCK = 2**15  # steps at a time, or an epoch's, so that an interrupt does not wait long
@@ -33,14 +33,15 @@ class CompiledLoop:
     optimizer: Optimizer
 
     def run(
-        self, x: Array, y: Array, orders: Array, batch: int, first: int, losses: Array, done: Array
+        self, x: Array, y: Array, orders: Array, batch: int, kept: OptimizerState, losses: Array, done: Array
     ) -> None:
         """Take as many steps as `losses` has room for; see `nnx.backends.numba_loop.run`."""
-        rates = np.array([self.optimizer.schedule(first + step) for step in range(losses.size)], float)
+        first = kept.step
+        rates = [self.optimizer.schedule(first + step) * kept.scale for step in range(losses.size)]
         slots = tuple(slot for slot in self.part.slots if slot is not None)
         self.loop.run(
-            self.program, self.part.values, self.part.gradients, slots, x, y, orders, int(batch), rates,
-            first, losses, done,
+            self.program, self.part.values, self.part.gradients, slots, x, y, orders, int(batch),
+            np.array(rates, float), first, losses, done,
         )  # fmt: skip
 
 

@@ -323,6 +323,7 @@ class Network:
         sample_weight: Any = None,
         augment: Augmentation | None = None,
         communicator: Communicator = ALONE,
+        on_nonfinite: str = "stop",
     ) -> History:
         """Train on host data.
 
@@ -355,6 +356,12 @@ class Network:
         communicator : Communicator
             What `nnx.distributed.connect` returns: the ranks of its job train together, each with its rows
             of every batch. All call `fit` with the same arguments; `batch_size` is that of all together.
+        on_nonfinite : {"stop", "skip", "rollback"}
+            What follows on a loss or gradient that is NaN or infinite. Parameters and running statistics are
+            in any case as before that batch. ``"stop"`` raises. ``"skip"`` leaves that batch's update out
+            and counts it (``history.left_out``); the epoch's loss is then that of the others.
+            ``"rollback"`` goes back to the newest checkpoint (see `Checkpoint`) and on by half the learning
+            rate; the sixth time it raises (``history.rollbacks``).
 
         Returns
         -------
@@ -378,6 +385,7 @@ class Network:
             self, x, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation=validation, metrics=metrics, callbacks=callbacks, shuffle=shuffle,
             sample_weight=sample_weight, augment=augment, communicator=communicator,
+            on_nonfinite=on_nonfinite,
         )  # fmt: skip
 
     def evaluate(

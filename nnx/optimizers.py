@@ -73,7 +73,7 @@ class Optimizer:
                 backend.clip_by_value(part.gradients, self.clip_value)
         if self.clip_norm is not None:
             backend.clip_by_norm([part.gradients for part in ranges], self.clip_norm)
-        learning_rate = self.schedule(kept.step)
+        learning_rate = self.schedule(kept.step) * kept.scale
         arena.step += 1
         kept.step += 1
         for part in ranges:

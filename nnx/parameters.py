@@ -48,10 +48,14 @@ class Optimized:
 
 @dataclass
 class OptimizerState:
-    """What one optimizer keeps over one arena: slots of the shape of its values, and its own step count."""
+    """What one optimizer keeps over one arena: slots of the shape of its values, and its own step count.
+
+    Its learning rates are multiplied by `scale`: less than 1 once training went back after a fault.
+    """
 
     slots: dict[str, Array]
     step: int = 0
+    scale: float = 1.0
     ranges: dict[tuple[int, int], list[Optimized]] = field(default_factory=dict)
 
 

@@ -35,7 +35,8 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
         callbacks[name] = {key: v for key, v in state.items() if not isinstance(v, np.ndarray)}
         arrays |= {f"{name}.{key}": v for key, v in state.items() if isinstance(v, np.ndarray)}
     return run.network.weights(), arrays, {
-        "arena_step": arena.step, "optimizer_step": kept.step,
+        "arena_step": arena.step, "optimizer_step": kept.step, "scale": kept.scale,
+        "left_out": history.left_out, "rollbacks": history.rollbacks,
         "step": run.step, "epoch": run.epoch, "batch": run.batch, "stop": run.stop,
         "training_seconds": history.training_seconds, "first_step_seconds": history.first_step_seconds,
         "callbacks": callbacks,
@@ -65,7 +66,8 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
             slot[...] = arena.backend.asarray(arrays[f"slot.{name}"])
         if counts["batch"]:
             run.losses[: counts["batch"]] = arena.backend.asarray(arrays["losses"])
-    arena.step, kept.step = counts["arena_step"], counts["optimizer_step"]
+    arena.step, kept.step, kept.scale = (counts[n] for n in ("arena_step", "optimizer_step", "scale"))
+    history.left_out, history.rollbacks = counts["left_out"], counts["rollbacks"]
     run.step, run.epoch, run.batch, run.stop = (counts[name] for name in ("step", "epoch", "batch", "stop"))
     history.epochs[:] = range(1, run.epoch + 1)
     history.metrics.clear()

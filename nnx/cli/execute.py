@@ -9,9 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import click
 
 from nnx import backends
 from nnx.callbacks import Callback
@@ -81,6 +83,13 @@ class Options:
     tf32: bool = False
     dtype: str = "float32"
 
+    @classmethod
+    def of(cls, device: str | None, config: Any, quiet: bool, verbose: bool, tf32: bool,
+           checkpoint_every: str | None = None, resume: bool = False, **_: Any) -> Options:  # fmt: skip
+        """Those of a command line, with an experiment's configuration."""
+        about = {name: value for name, value in asdict(config).items() if name not in ("device", "epochs")}
+        return cls(device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype)
+
     def checkpoints(self, folder: Path) -> list[Callback]:
         """The callback that keeps them in a run's folder, or none.
 
@@ -135,6 +144,7 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
         with progress(name, options.quiet) as callbacks:
             result = job([*callbacks, *checkpoints])
         result.config["tf32"] = backend.tf32
+        result.notes += _faults_survived(result)
         for note in result.notes:
             shown.note(note)
         kept.write_training(result)
@@ -164,6 +174,17 @@ def _refuse_without_tf32(backend: backends.Backend, dtype: str) -> None:
         )
 
 
+def _faults_survived(result: Any) -> list[str]:
+    history = result.history
+    if history is None:
+        return []
+    told = {
+        "batches were left out, as their loss or gradients were not finite": history.left_out,
+        "times training went back to a checkpoint, as a loss or gradient was not finite": history.rollbacks,
+    }
+    return [f"{count} {text}" for text, count in told.items() if count]
+
+
 def _draw(result: Any, folder: Path) -> None:
     from nnx import reports
 
@@ -188,6 +209,19 @@ def refuse_finished(folders: Iterable[Path]) -> None:
 
     for folder in folders:
         RunFolder.refuse_finished(folder)
+
+
+def run_folder(name: str, out: Path | None, resume: bool) -> Path:
+    """The folder of ``--out``, or a new one.
+
+    Raises
+    ------
+    UsageError
+        If a run is to be resumed, and it is not said which.
+    """
+    if resume and out is None:
+        raise click.UsageError("--resume goes on with a run: name its folder by --out")
+    return out or default_folder(name)
 
 
 def default_folder(name: str) -> Path:

@@ -105,6 +105,16 @@ def checkpoints(function: Function) -> Function:
     return _checkpoint_every(_resume(function))
 
 
+on_nonfinite = click.option(
+    "--on-nonfinite",
+    type=Name(("stop", "skip", "rollback")),
+    default="stop",
+    show_default=True,
+    help="On a loss or gradient that is NaN or infinite: stop, leave the batch out, or go back to a "
+    "checkpoint and on by half the learning rate.",
+)
+
+
 def _tf32(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     if value:
         os.environ["CUPY_TF32"] = "1"  # CuPy reads it at its first product, also in processes of a comparison

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import click
 
 from nnx.cli import options, show
 from nnx.cli.console import print_json, say
-from nnx.cli.execute import Options, default_folder, execute, refuse_finished
+from nnx.cli.execute import Options, default_folder, execute, refuse_finished, run_folder
 from nnx.distributed import ALONE, connect
 
 
@@ -34,8 +33,10 @@ def run() -> None:
 @options.preset("deep", "shallow", text="The reference system whose training this is.")
 @options.epochs
 @options.checkpoints
+@options.on_nonfinite
 @options.of_every_run
-def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: int, **common: Any) -> None:
+def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: int, on_nonfinite: str,
+        **common: Any) -> None:  # fmt: skip
     """Learn XOR with four hidden units, 2 → 4 tanh → 1 sigmoid.
 
     \b
@@ -49,7 +50,7 @@ def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: i
     """
     from nnx.experiments import xor as experiment
 
-    config = experiment.Config(preset, epochs, seed, device, dtype)
+    config = experiment.Config(preset, epochs, seed, device, dtype, on_nonfinite)
     _run("xor", lambda callbacks: experiment.run(config, callbacks), device, config, **common)
 
 
@@ -60,9 +61,10 @@ def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: i
 @options.batch_size
 @options.distributed
 @options.checkpoints
+@options.on_nonfinite
 @options.of_every_run
 def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int | None, device: str | None,
-                dtype: str, seed: int, distributed: str | None, rank_timeout: float,
+                dtype: str, seed: int, on_nonfinite: str, distributed: str | None, rank_timeout: float,
                 **common: Any) -> None:  # fmt: skip
     """Train an autoencoder with a code of 64 on MNIST (of 16 on the embedded digits).
 
@@ -81,10 +83,12 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
 
     ranks = connect(distributed, rank_timeout) if distributed else ALONE
     device = ranks.place(device)
-    config = experiment.Config(preset, dataset, epochs, batch_size, seed, device, dtype)
+    config = experiment.Config(preset, dataset, epochs, batch_size, seed, device, dtype, on_nonfinite)
     if ranks.rank:  # the first rank prints and writes
         logging.disable()
-        kept = _options(device, config, **common).checkpoints(Path())  # of the first: the others heed signals
+        kept = Options.of(device, config, **common).checkpoints(
+            Path()
+        )  # of the first: the others heed signals
         experiment.run(config, kept, communicator=ranks)
         return
     _run("autoencoder", lambda callbacks: experiment.run(config, callbacks, communicator=ranks), device,
@@ -100,9 +104,11 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
 @options.batch_size
 @options.svm_engine
 @options.checkpoints
+@options.on_nonfinite
 @options.of_every_run
 def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_size: int | None,
-        svm_engine: str, device: str | None, dtype: str, seed: int, **common: Any) -> None:  # fmt: skip
+        svm_engine: str, device: str | None, dtype: str, seed: int, on_nonfinite: str,
+        **common: Any) -> None:  # fmt: skip
     """Classify digits by a support-vector machine on an autoencoder's codes, and on PCA's beside it.
 
     \b
@@ -115,12 +121,15 @@ def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_
 
     if model is not None:
         _refuse_training_options(click.get_current_context())
-    config = experiment.Config(model, preset, dataset, epochs, batch_size, seed, device, dtype, svm_engine)
+    config = experiment.Config(
+        model, preset, dataset, epochs, batch_size, seed, device, dtype, svm_engine, on_nonfinite
+    )
     _run("svm", lambda callbacks: experiment.run(config, callbacks), device, config, **common)
 
 
 def _refuse_training_options(ctx: click.Context) -> None:
-    for name in ("preset", "epochs", "batch_size", "seed", "dtype", "checkpoint_every", "resume"):
+    for name in ("preset", "epochs", "batch_size", "seed", "dtype", "checkpoint_every", "resume",
+                 "on_nonfinite"):  # fmt: skip
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = "--" + name.replace("_", "-")
             raise click.UsageError(f"{option} is for training, but --model is trained: leave one out.", ctx)
@@ -201,18 +210,10 @@ def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: 
 def _run(name: str, job: Callable[[list[Any]], Any], device: str | None, config: Any, out: Path | None,
          as_json: bool, **common: Any) -> Any:  # fmt: skip
     """Run one experiment and print its result."""
-    if common.get("resume") and out is None:
-        raise click.UsageError("--resume goes on with a run: name its folder by --out")
-    folder = out or default_folder(name)
-    result = execute(name, job, folder, _options(device, config, **common))
+    folder = run_folder(name, out, common.get("resume", False))
+    result = execute(name, job, folder, Options.of(device, config, **common))
     if as_json:
         print_json(result.to_json())
     else:
         show.result(result, folder)
     return result
-
-
-def _options(device: str | None, config: Any, quiet: bool, verbose: bool, tf32: bool,
-             checkpoint_every: str | None = None, resume: bool = False, **_: Any) -> Options:  # fmt: skip
-    about = {name: value for name, value in asdict(config).items() if name not in ("device", "epochs")}
-    return Options(device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype)

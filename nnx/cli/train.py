@@ -11,7 +11,7 @@ import click
 
 from nnx.cli import options, show
 from nnx.cli.console import print_json
-from nnx.cli.execute import Options, default_folder, execute
+from nnx.cli.execute import Options, execute, run_folder
 from nnx.distributed import ALONE, connect
 from nnx.experiments.own_config import RULES, Config, defaults
 
@@ -40,9 +40,11 @@ def _own_options(function: Any) -> Any:
               help="Options by their names without dashes; those given here override it.")  # fmt: skip
 @_own_options
 @options.distributed
+@options.checkpoints
 @options.of_every_run
 def train(data: str, file: str | None, distributed: str | None, rank_timeout: float, out: Path | None,
-          tf32: bool, as_json: bool, quiet: bool, verbose: bool, **own: Any) -> None:  # fmt: skip
+          tf32: bool, as_json: bool, quiet: bool, verbose: bool, checkpoint_every: str | None, resume: bool,
+          **own: Any) -> None:  # fmt: skip
     """Train a network on DATA: classification, regression or an autoencoder.
 
     DATA is a .csv, .npz, .npy or IDX file, or a folder of images. A .csv holds a sample in each line;
@@ -67,18 +69,17 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
     ranks = connect(distributed, rank_timeout) if distributed else ALONE
     config = Config.of(data, given, file)
     config = replace(config, device=ranks.place(config.device))
+    how = Options.of(config.device, config, quiet, verbose, tf32, checkpoint_every, resume)
     if ranks.rank:  # the first rank prints and writes
         logging.disable()
-        experiment.run(config, communicator=ranks)
+        experiment.run(config, how.checkpoints(Path()), communicator=ranks)  # the others heed signals
         return
 
     def job(callbacks: list[Any]) -> Any:
         return experiment.run(config, callbacks, communicator=ranks)
 
-    folder = out or default_folder("train")
-    result = execute(
-        "train", job, folder, Options(config.device, quiet, verbose, tf32=tf32, dtype=config.dtype)
-    )
+    folder = run_folder("train", out, resume)
+    result = execute("train", job, folder, how)
     if as_json:
         print_json(result.to_json())
     else:

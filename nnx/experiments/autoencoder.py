@@ -121,6 +121,8 @@ class Config:
     seed : int
     device : str or None
     dtype : {"float32", "float64"}
+    on_nonfinite : {"stop", "skip", "rollback"}
+        What follows on a loss or gradient that is not finite, see `Network.fit`.
     """
 
     preset: str = "deep"
@@ -130,6 +132,7 @@ class Config:
     seed: int = 0
     device: str | None = None
     dtype: str = "float32"
+    on_nonfinite: str = "stop"
 
     def chosen(self) -> Preset:
         """The preset by its name.
@@ -223,6 +226,7 @@ def train(
     data: datasets.Dataset,
     callbacks: Sequence[Callback],
     communicator: Communicator = ALONE,
+    on_nonfinite: str = "stop",
 ) -> tuple[History, History | None]:
     """Pretrain where the preset says so, then train: the histories of training and of pretraining."""
 
@@ -233,7 +237,7 @@ def train(
     assert shape is not None
     if before is not None:
         its_own = optimizer(before.epochs, before.batch_size)
-        pretrained = pretrain(network, x, shape, before, preset.loss(), its_own, callbacks)
+        pretrained = pretrain(network, x, shape, before, preset.loss(), its_own, callbacks, on_nonfinite)
     history = network.fit(
         x, x,
         loss=preset.loss(),
@@ -244,6 +248,7 @@ def train(
         callbacks=callbacks,
         augment=distorting(preset.distortion, shape),
         communicator=communicator,
+        on_nonfinite=on_nonfinite,
     )  # fmt: skip
     return history, pretrained
 
@@ -274,7 +279,9 @@ def run(
     x = data.x_train[: preset.rows]
     network = build(config, data.features)
     stopwatch = Stopwatch()
-    history, pretrained = train(network, preset, x, data, [stopwatch, *callbacks], communicator)
+    history, pretrained = train(
+        network, preset, x, data, [stopwatch, *callbacks], communicator, config.on_nonfinite
+    )
     result = Result(
         experiment="autoencoder",
         preset=config.preset,

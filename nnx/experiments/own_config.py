@@ -16,6 +16,7 @@ from nnx.datasets.labelled import TASKS
 from nnx.datasets.opening import reading
 from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.preparation import SCALES
+from nnx.training.faults import POLICIES
 
 MAX_FILE = 2**13  # bytes of a TOML file: dotted names take time and memory by the square of their number
 LOSSES = ("auto", "cross_entropy", "binary_cross_entropy", "mse", "mae", "huber")
@@ -137,6 +138,7 @@ RULES = {
                      low=1, metavar="N"),
     "validation": Rule("number", "The share of the rows that are kept for validation.", high=1.0, above=True,
                        metavar="X"),
+    "on_nonfinite": Rule("name", "What follows on a loss or gradient that is NaN or infinite.", POLICIES),
     "seed": Rule("whole", "Of the split, weights, shuffles and dropout.", high=2**63, metavar="N"),
     "device": Rule("name", "auto, cpu, gpu, gpu:N, numpy, numba or cupy; default: NNX_DEVICE, else auto.",
                    metavar="DEVICE"),
@@ -156,8 +158,8 @@ class Config:
         How the data is read.
     layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm
         The network, and how a step is taken.
-    epochs, batch_size, patience, validation, seed, device, dtype
-        How long, on what, and where.
+    epochs, batch_size, patience, validation, seed, device, dtype, on_nonfinite
+        How long, on what, where, and what follows on a fault.
     """
 
     data: str
@@ -181,6 +183,7 @@ class Config:
     seed: int = 0
     device: str | None = None
     dtype: str = "float32"
+    on_nonfinite: str = "stop"
 
     @classmethod
     def of(cls, data: str, options: Mapping[str, Any], file: str | Path | None = None) -> Config:

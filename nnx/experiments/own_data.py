@@ -57,6 +57,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
         metrics=_METRICS[data.task],
         callbacks=[stopwatch, *watching, *callbacks],
         communicator=communicator,
+        on_nonfinite=config.on_nonfinite,
     )  # fmt: skip
     result = Result(
         experiment="train",

@@ -97,6 +97,7 @@ def pretrain(
     loss: Loss,
     optimizer: Optimizer,
     callbacks: Sequence[Callback] = (),
+    on_nonfinite: str = "stop",
 ) -> History:
     """Train a twin of an autoencoder with `SwapHalves` behind its code, and give its weights to `network`."""
     config = network.config()
@@ -117,7 +118,7 @@ def pretrain(
 
     history = twin.fit(
         x, x, loss=loss, optimizer=optimizer, epochs=how.epochs, batch_size=how.batch_size,
-        callbacks=callbacks, augment=pairs,
+        callbacks=callbacks, augment=pairs, on_nonfinite=on_nonfinite,
     )  # fmt: skip
     network.set_weights(twin.weights())
     return history

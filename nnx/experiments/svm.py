@@ -31,7 +31,7 @@ class Config:
     ----------
     model : str or None
         A run's folder or a model file; None trains an autoencoder first, as the other fields say.
-    preset, dataset, epochs, batch_size, seed, device, dtype
+    preset, dataset, epochs, batch_size, seed, device, dtype, on_nonfinite
         As for the autoencoder.
     svm_engine : str
         Which library fits: ``"sklearn"``, ``"sklearnex"``, ``"cuml"``; ``"auto"`` takes the fastest that is
@@ -47,6 +47,7 @@ class Config:
     device: str | None = None
     dtype: str = "float32"
     svm_engine: str = svm_engines.AUTO
+    on_nonfinite: str = "stop"
 
     def autoencoder(self) -> autoencoder.Config:
         """The autoencoder to train where no model is given."""

@@ -59,6 +59,8 @@ class Config:
     seed : int
     device : str or None
     dtype : {"float32", "float64"}
+    on_nonfinite : {"stop", "skip", "rollback"}
+        What follows on a loss or gradient that is not finite, see `Network.fit`.
     """
 
     preset: str = "deep"
@@ -66,6 +68,7 @@ class Config:
     seed: int = 0
     device: str | None = None
     dtype: str = "float32"
+    on_nonfinite: str = "stop"
 
     def chosen(self) -> Preset:
         """The preset by its name.
@@ -105,6 +108,7 @@ def run(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
         epochs=config.epochs or preset.epochs,
         batch_size=len(data.x_train),
         callbacks=[stopwatch, *callbacks],
+        on_nonfinite=config.on_nonfinite,
     )
     predictions = network.predict(data.x_test)
     losses = history["loss"]

@@ -21,6 +21,7 @@ from nnx.metrics import Metric
 from nnx.metrics import get as get_metric
 from nnx.optimizers import Optimizer
 from nnx.samples import Augmentation, Samples, check_samples
+from nnx.training import faults
 from nnx.training.evaluation import EVALUATION_ROWS, evaluate
 from nnx.training.interrupts import Interrupts
 from nnx.training.loop import Loop, epoch_order
@@ -45,6 +46,7 @@ def fit(
     sample_weight: Any = None,
     augment: Augmentation | None = None,
     communicator: Communicator = ALONE,
+    on_nonfinite: str = "stop",
 ) -> History:
     """Train a network; see `Network.fit`, which hands itself to this function."""
     if not isinstance(loss, Loss) or not isinstance(optimizer, Optimizer):
@@ -85,10 +87,12 @@ def fit(
         raise ConfigurationError(
             "one Checkpoint among the callbacks is enough: it keeps the state of all others"
         )
+    faults.check_policy(on_nonfinite, bool(given))
     options = {
         "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
         "batch_size": int(batch_size), "shuffle": bool(shuffle),
         "metrics": [name for name, _ in chosen], "augment": augment is not None,
+        "on_nonfinite": on_nonfinite,
     }  # fmt: skip
     if communicator.size > 1:
         alike = _alike(network) | {"epochs": int(epochs), "checkpoints": bool(given)}
@@ -97,6 +101,7 @@ def fit(
             callbacks = [c for c in callbacks if getattr(c, "every_rank", True)]
     loop = Loop(network, samples, loss, optimizer, batch_size, shuffle, augment, communicator)
     run = Run(network, optimizer, History(), epochs, len(loop.bounds), losses=loop.losses)
+    run.on_nonfinite = on_nonfinite
     checkpoint = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
     # a checkpoint comes last: it keeps what the others were told, and puts it back when all have begun
     run.callbacks = [c for c in callbacks if c is not checkpoint] + ([checkpoint] if checkpoint else [])

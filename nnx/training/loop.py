@@ -141,7 +141,7 @@ class Loop:
 
     def epochs(self, run: Run, on_step: Sequence[Callback], at_rest: AtRest | None, most: int) -> None:
         """Train for an epoch, or for up to `most` where a compiled loop can, and record their losses."""
-        compiled = None if on_step or run.batch else self._compiled()
+        compiled = None if on_step or run.batch or run.on_nonfinite == "skip" else self._compiled()
         if compiled is None:
             run.record(self.epoch(run, on_step, at_rest))
             return
@@ -154,7 +154,7 @@ class Loop:
         orders, (x, y, _) = self._orders(count), self.batches.whole()
         losses, done = np.zeros(count * batches, self.arena.dtype), np.zeros(1, np.int64)
         try:
-            compiled.run(x, y, orders, self.bounds[0][1], self.kept.step, losses, done)
+            compiled.run(x, y, orders, self.bounds[0][1], self.kept, losses, done)
         finally:  # what was done stays done, also where an interrupt comes between
             self.arena.step, self.kept.step, run.step = (
                 step + int(done[0]) for step in (self.arena.step, self.kept.step, run.step)
@@ -188,19 +188,22 @@ class Loop:
         arena, backend, fault = self.arena, self.backend, self.arena.fault
         first = [count - run.batch for count in (arena.step, self.kept.step, run.step)]
         state = arena.state.copy() if arena.state.size else arena.state
+        skipping = run.on_nonfinite == "skip"
         began = time.perf_counter()
         for number in range(run.batch, len(self.slots)):
             slot = self.slots[number]
             x, y, weights = self.batch(order, number)
-            if backend.immediate and state.size:
+            if (backend.immediate or skipping) and state.size:
                 state[...] = arena.state
             self.step(x, y, weights, number)
             backend.raise_fault(slot, arena.gradients, fault, number + 1)
             if state.size:  # statistics can overflow where neither loss nor gradients do
                 backend.raise_fault(slot, arena.state, fault, number + 1)
-            if backend.immediate and fault[0]:
+            if backend.immediate and fault[0] and not skipping:
                 break
             self.optimizer.step(self.network)
+            if skipping:
+                faults.leave_out(arena, slot, state)
             run.step += 1
             if run.step == 1:
                 backend.synchronize()
@@ -217,7 +220,8 @@ class Loop:
                 self._explain(run, order, number - 1)
             finally:  # forward passes at fault have moved running statistics: back to before the batch, or,
                 arena.state[...] = state  # where faults are only seen at an epoch's end, before the epoch
-        return self._mean(self.backend.to_numpy(self.losses))
+        losses = self.backend.to_numpy(self.losses)
+        return faults.mean(run, losses, self.shares) if skipping else self._mean(losses)
 
     def _mean(self, losses: HostArray) -> float:
         """An epoch's loss from its batches'."""

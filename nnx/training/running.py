@@ -12,9 +12,11 @@ import numpy as np
 from nnx.callbacks import Callback, History, Run
 from nnx.checkpoints import Checkpoint, state
 from nnx.distributed.agreement import fingerprint
+from nnx.errors import TrainingError
 from nnx.metrics import Metric
 from nnx.rows import HostArray
 from nnx.samples import Samples
+from nnx.training import faults
 from nnx.training.evaluation import measure
 from nnx.training.interrupts import Interrupts
 from nnx.training.loop import Loop
@@ -52,7 +54,13 @@ def run_epochs(
             if checkpoint is not None:
                 unobserved = min(unobserved, -(-checkpoint.steps_left(run) // run.batches))
             most = min(unobserved, run.epochs - run.epoch) if held_out is None else 1
-            loop.epochs(run, on_step, at_rest, most)
+            try:
+                loop.epochs(run, on_step, at_rest, most)
+            except TrainingError as error:
+                if run.on_nonfinite != "rollback" or history.rollbacks == faults.ROLLBACKS:
+                    raise
+                _roll_back(loop, run, checkpoint, error)
+                continue
             history.training_seconds += time.perf_counter() - epoch_began
             if held_out is not None:
                 results = measure(loop.network, held_out, loop.loss, metrics, loop.communicator)
@@ -69,6 +77,21 @@ def run_epochs(
             if at_rest is not None:
                 at_rest()
     return history
+
+
+def _roll_back(loop: Loop, run: Run, checkpoint: Checkpoint | None, error: TrainingError) -> None:
+    """Go back to the newest checkpoint, and on from it by half the learning rate."""
+    times = run.history.rollbacks + 1
+    if checkpoint is not None:
+        checkpoint.go_on(run)
+    if loop.communicator.size > 1:
+        _follow_the_first(loop, run)
+    run.history.rollbacks, loop.kept.scale = times, 0.5**times
+    faults.logger.warning(
+        "%s; back to step %d, on with the learning rate times %g (%d of at most %d times)",
+        str(error).partition(" is not finite")[0] + " is not finite", run.step, loop.kept.scale, times,
+        faults.ROLLBACKS,
+    )  # fmt: skip
 
 
 class _Rest:

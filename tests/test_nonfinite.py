@@ -1,0 +1,157 @@
+"""Training that meets a NaN or infinity, and leaves the batch out, or goes back to a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from small_networks import same_bytes
+from test_resume import KillAt, Killed, same
+
+import nnx
+
+RNG = np.random.default_rng(8)
+X = RNG.normal(size=(61, 6)).astype(np.float32)
+Y = np.tanh(X @ RNG.normal(size=(6, 3)).astype(np.float32))
+DEVICES = ["numpy", "numba"]
+
+
+def bad(row=20):
+    """Data whose third batch of eight overflows in float32, in order."""
+    x = X.copy()
+    x[row] = 3e38
+    return x
+
+
+def network(device="numpy"):
+    layers = [nnx.Dense(6, 16), nnx.BatchNorm(), nnx.Tanh(), nnx.Dropout(0.1), nnx.Dense(3)]
+    made = nnx.Network(layers, device=device, seed=3)
+    made[0].W[...] *= 10.0
+    return made
+
+
+def train(made, x, *callbacks, optimizer=None, **options):
+    options = {"epochs": 4, "batch_size": 8, "shuffle": False} | options
+    options |= {"loss": nnx.MeanSquaredError(), "optimizer": optimizer or nnx.Adam(0.01)}
+    return made, made.fit(x, Y[: len(x)], callbacks=callbacks, **options)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_batch_is_left_out_and_counted(device, caplog):
+    if device == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
+    made, history = train(network(device), bad(), on_nonfinite="skip")
+    assert history.left_out == 4
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][-1] < history["loss"][0]
+    assert np.isfinite(made.predict(X)).all()
+    for name, value in made.weights().items():
+        assert np.isfinite(value).all(), name
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    text = "1 of 8 batches left out (batch 3), as loss or gradients were not finite"
+    assert warnings == [f"epoch {epoch}: {text}" for epoch in (1, 2, 3, 4)]
+
+
+def test_what_is_left_out_changes_nothing():
+    """One batch, and then the bad one: parameters, moments and statistics as after the first."""
+    short, _ = train(network(), X[:8], epochs=1)
+    made, history = train(network(), bad(8)[:16], epochs=1, on_nonfinite="skip")
+    assert history.left_out == 1
+    same_bytes(made.weights(), short.weights())
+
+
+def test_where_nothing_is_wrong_skip_changes_nothing():
+    same(train(network(), X, on_nonfinite="skip"), train(network(), X))
+
+
+def test_an_epoch_without_a_finite_batch_is_an_error():
+    with pytest.raises(
+        nnx.TrainingError, match=r"epoch 1: 8 of 8 batches left out \(batch 1, 2, 3, 4, 5, …\)"
+    ):
+        train(network(), np.full_like(X, 3e38), on_nonfinite="skip")
+
+
+def test_a_run_that_leaves_batches_out_goes_on_too(tmp_path):
+    whole = train(network(), bad(), on_nonfinite="skip")
+    with pytest.raises(Killed):
+        train(network(), bad(), nnx.Checkpoint(tmp_path, every=3), KillAt(14), on_nonfinite="skip")
+    again = train(network(), bad(), nnx.Checkpoint(tmp_path, every=3, resume=True), on_nonfinite="skip")
+    same(again, whole)
+    assert again[1].left_out == whole[1].left_out == 4
+
+
+class Bad(nnx.Callback):
+    """Parameters that overflow, set at a step, so many times."""
+
+    def __init__(self, times, step=13):
+        self.left, self.step, self.rates = times, step, []
+
+    def on_step_end(self, run):
+        (kept,) = run.network.arena.states.values()
+        self.rates.append((run.step, kept.scale))
+        if run.step == self.step and self.left:
+            self.left -= 1
+            run.network[0].W[...] = 3e38
+
+
+def test_training_goes_back_and_on_by_half_the_rate(tmp_path, caplog):
+    broken = Bad(times=2)
+    made, history = train(network(), X, broken, nnx.Checkpoint(tmp_path, every=4), on_nonfinite="rollback")
+    assert history.rollbacks == 2
+    assert np.isfinite(history["loss"]).all()
+    assert history.epochs == [1, 2, 3, 4]
+    assert history.steps == 32
+    assert [step for step, _ in broken.rates] == [*range(1, 14), 13, 13, *range(14, 33)]
+    assert dict(broken.rates)[32] == 0.25
+    assert "epoch 2, batch 6: the loss is nan and the output of dense_1 is not finite" in caplog.text
+    assert "back to step 12, on with the learning rate times 0.5 (1 of at most 5 times)" in caplog.text
+
+    class Quarter(nnx.Callback):
+        """The same by hand."""
+
+        def on_step_end(self, run):
+            if run.step == 12:
+                (kept,) = run.network.arena.states.values()
+                kept.scale = 0.25
+
+    by_hand, losses = train(network(), X, Quarter())
+    same_bytes(made.weights(), by_hand.weights())
+    assert history.metrics == losses.metrics
+
+
+def test_it_does_not_go_back_for_ever(tmp_path):
+    broken = Bad(times=99)
+    with pytest.raises(nnx.TrainingError, match="epoch 2, batch 6"):
+        train(network(), X, broken, nnx.Checkpoint(tmp_path, every=4), on_nonfinite="rollback")
+    assert broken.left == 99 - 6
+
+
+def test_a_run_that_went_back_goes_on(tmp_path):
+    whole = train(network(), X, Bad(1), nnx.Checkpoint(tmp_path / "a", every=4), on_nonfinite="rollback")
+    with pytest.raises(Killed):
+        train(
+            network(), X, Bad(1), KillAt(22), nnx.Checkpoint(tmp_path / "b", every=4), on_nonfinite="rollback"
+        )
+    again = train(network(), X, nnx.Checkpoint(tmp_path / "b", resume=True), on_nonfinite="rollback")
+    same(again, whole)
+    assert again[1].rollbacks == 1
+
+
+def test_a_compiled_loop_goes_back_too(tmp_path):
+    pytest.importorskip("numba", reason="Numba is not installed")
+    made = nnx.Network([nnx.Dense(6, 4), nnx.Tanh(), nnx.Dense(3)], device="numba", seed=1)
+    optimizer = nnx.SGD(nnx.Step(0.01, every=30, factor=1e25))  # explodes, and at half the rate too
+    with pytest.raises(nnx.TrainingError, match="batch"):
+        train(
+            made, X, nnx.Checkpoint(tmp_path, every=8), optimizer=optimizer, epochs=9, on_nonfinite="rollback"
+        )
+    (kept,) = made.arena.states.values()
+    assert kept.scale == 0.5**5
+
+
+def test_policies_are_checked(tmp_path):
+    with pytest.raises(nnx.ConfigurationError, match="must be stop, skip or rollback, not 'ignore'"):
+        train(network(), X, on_nonfinite="ignore")
+    with pytest.raises(nnx.ConfigurationError, match="goes back to a checkpoint: add nnx"):
+        train(network(), X, on_nonfinite="rollback")
