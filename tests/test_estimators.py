@@ -9,7 +9,6 @@ import warnings
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.base import clone
@@ -156,7 +155,9 @@ def test_sparse_data_are_the_same_data(estimator):
 
 
 def test_names_of_features_go_in_and_out():
-    frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
+    pytest.importorskip("polars", reason="Polars is not installed: pip install polars")
+    frame = pandas.DataFrame(X, columns=["a", "b", "c", "d"])
     model = fitted(AUTOENCODER, frame)
     assert model.feature_names_in_.tolist() == ["a", "b", "c", "d"]
     assert model.get_feature_names_out().tolist() == ["autoencoder0", "autoencoder1"]
@@ -178,9 +179,13 @@ def test_codes_are_decoded():
         model.inverse_transform(np.ones((5, 3)))
 
 
-@pytest.mark.parametrize("device", ["numpy", "numba"])
-def test_the_device_is_the_one_that_was_named(device):
-    assert fitted(CLASSIFIER, device=device).network_.backend.name == device
+@pytest.mark.parametrize("estimator", ALL, ids=lambda one: type(one).__name__)
+def test_the_device_is_the_one_that_was_named(estimator, backend):
+    model = fitted(estimator, device=backend.name)
+    assert model.network_.backend.name == backend.name
+    found, expected = outputs(model), outputs(fitted(estimator, device="numpy"))
+    assert type(found) is np.ndarray
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 # ----------------------------------------------------------------------- training
