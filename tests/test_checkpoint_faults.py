@@ -1,0 +1,321 @@
+"""Damaged checkpoints, folders that fail, two runs in one folder: nothing is lost, nothing is trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import command, visible
+from test_resume import KillAt, Killed, killed, names, same, train
+
+import nnx
+from nnx.checkpoints import models
+from nnx.files import locked
+
+FLIPS = 1000  # of a large file; `python tests/soak/damage.py` tries 10,000
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> bytes:
+    """A checkpoint of a network of nine numbers."""
+    folder = tmp_path_factory.mktemp("small")
+    made = nnx.Network([nnx.Dense(2, 3)], seed=0, device="numpy")
+    x = np.eye(2)
+    made.fit(
+        x, np.ones((2, 3)), loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1, momentum=0.5), batch_size=2,
+        callbacks=[nnx.Checkpoint(folder)],
+    )  # fmt: skip
+    return (folder / "fit-1-step-1.safetensors").read_bytes()
+
+
+def meaning(path: Path) -> str:
+    """All that a checkpoint says; the error's name where it is refused."""
+    try:
+        weights, training, counts = models.read_training(path)
+    except nnx.FileFormatError:
+        return "refused"
+    return repr((sorted((n, v.dtype, v.tolist()) for n, v in (weights | training).items()), counts))
+
+
+def test_a_checkpoint_cut_at_any_length_is_refused(small, tmp_path):
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(small)
+    for length in range(len(small) - 1, -1, -1):
+        os.truncate(path, length)
+        assert meaning(path) == "refused", length
+
+
+def test_a_checkpoint_with_any_bit_flipped_is_refused(small, tmp_path):
+    """Each bit of the file, one after another."""
+    path = tmp_path / "flipped.safetensors"
+    path.write_bytes(small)
+    with path.open("r+b", buffering=0) as file:
+        for place, byte in enumerate(small):
+            for bit in range(8):
+                os.pwrite(file.fileno(), bytes([byte ^ (1 << bit)]), place)
+                assert meaning(path) == "refused", (place, bit, small[place - 20 : place + 20])
+            os.pwrite(file.fileno(), bytes([byte]), place)
+    assert meaning(path) != "refused"
+
+
+def test_a_large_checkpoint_damaged_anywhere_is_refused(tmp_path):
+    path = write_large(tmp_path)
+    assert damage(path, FLIPS, seed=1) == 0
+
+
+def write_large(folder: Path) -> Path:
+    """A checkpoint of half a megabyte."""
+    made = nnx.Network([nnx.Dense(200, 200)], seed=0, device="numpy")
+    x = np.ones((2, 200))
+    made.fit(
+        x,
+        x,
+        loss=nnx.MeanSquaredError(),
+        optimizer=nnx.Adam(),
+        batch_size=2,
+        callbacks=[nnx.Checkpoint(folder)],
+    )
+    return folder / "fit-1-step-1.safetensors"
+
+
+def damage(path: Path, times: int, seed: int) -> int:
+    """Overwrite a byte at random places, one after another; how often that was not noticed."""
+    rng, unnoticed = np.random.default_rng(seed), 0
+    whole = path.read_bytes()
+    with path.open("r+b", buffering=0) as file:
+        for place, change in zip(
+            rng.integers(0, len(whole), times), rng.integers(1, 256, times), strict=True
+        ):
+            os.pwrite(file.fileno(), bytes([whole[place] ^ int(change)]), int(place))
+            unnoticed += meaning(path) != "refused"
+            os.pwrite(file.fileno(), whole[place : place + 1], int(place))
+    assert path.read_bytes() == whole
+    return unnoticed
+
+
+# ------------------------------------------------------------- the one before
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "empty", "of another kind"])
+def test_the_one_before_a_damaged_one_is_taken(tmp_path, how, caplog):
+    killed(tmp_path, 20)
+    newest, whole = tmp_path / "fit-1-step-18.safetensors", train()
+    data = newest.read_bytes()
+    flipped = data[:-9] + bytes([data[-9] ^ 4]) + data[-8:]
+    newest.write_bytes(
+        {"cut": data[:999], "flipped": flipped, "empty": b"", "of another kind": b"PK" * 99}[how]
+    )
+    same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)]), whole)
+    assert f"{newest}" in caplog.text
+    assert "the checkpoint before it is taken" in caplog.text
+    assert (tmp_path / f"{newest.name}.damaged").exists()
+
+
+def test_where_none_is_intact_nothing_is_begun_over(tmp_path):
+    killed(tmp_path, 20)
+    there = list(tmp_path.glob("fit-*"))
+    assert len(there) == 3
+    for path in there:
+        path.write_bytes(b"")
+    with pytest.raises(
+        nnx.FileFormatError, match=r"none of the 3 checkpoints .* is intact: begin in another"
+    ):
+        train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+
+
+def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):
+    killed(tmp_path, 20)
+    (tmp_path / ".fit-1-step-21.safetensors.4711.tmp").write_bytes(b"half")
+    (tmp_path / ".lock").write_bytes(b"")  # stale: its process is gone
+    same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)]), train())
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+# --------------------------------------------------------------------- folders
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from nnx.files import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_run_in_one_folder_is_refused_and_a_killed_one_holds_nothing(tmp_path):
+    (tmp_path / "run").mkdir()
+    environment = os.environ | {"PYTHONPATH": str(Path(nnx.__file__).parents[1])}
+    first = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run")], env=environment, stdout=subprocess.PIPE
+    )
+    assert first.stdout is not None
+    first.stdout.readline()
+    try:
+        with pytest.raises(nnx.OutputError, match="another run is at work in"):
+            train(callbacks=[nnx.Checkpoint(tmp_path / "run")])
+        done = command(tmp_path, "run", "xor", "--epochs", 5, "--out", "run", "-q")
+        assert done.returncode == 1
+        assert done.stderr.startswith(
+            "nnx: another run is at work in run: wait for its end, or choose another"
+        )
+        assert visible(tmp_path / "run") == [".lock"]
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+    train(callbacks=[nnx.Checkpoint(tmp_path / "run")])
+    assert ".lock" not in names(tmp_path / "run")
+
+
+def test_within_one_process_too(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(nnx.OutputError, match="another run"), locked(tmp_path):
+            pass
+        assert (tmp_path / ".lock").exists()
+    with locked(tmp_path):
+        pass
+
+
+class At(nnx.Callback):
+    def __init__(self, step, what):
+        self.step, self.what = step, what
+
+    def on_step_end(self, run):
+        if run.step == self.step:
+            self.what()
+
+
+def test_a_folder_that_is_removed_ends_the_run_with_a_line(tmp_path):
+    folder = tmp_path / "kept"
+    removal = At(10, lambda: shutil.rmtree(folder))
+    with pytest.raises(
+        nnx.OutputError, match=rf"cannot write {folder}/fit-1-step-12\.safetensors \(No such file"
+    ):
+        train(callbacks=[nnx.Checkpoint(folder, every=4), removal])
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: str):
+    """A file system of its own in memory; skips where it cannot be had."""
+    place.mkdir()
+    mount = shutil.which("mount")
+    made = mount and subprocess.run(
+        [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True, check=False
+    )
+    if not made or made.returncode:
+        pytest.skip("no file system can be mounted here: that needs root")
+    try:
+        yield lambda size: subprocess.run([mount, "-o", f"remount,size={size}", place], check=True)
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_disk_that_is_full_loses_nothing(tmp_path):
+    with small_disk(tmp_path / "disk", "64k") as grow:
+        folder = tmp_path / "disk" / "kept"
+        with pytest.raises(nnx.OutputError, match="No space left on device"):
+            train(callbacks=[nnx.Checkpoint(folder, every=3, keep=99)])
+        assert names(folder)[0] == "fit-1-step-0.safetensors"
+        assert not [name for name in names(folder) if name.endswith(".tmp")]
+        grow("4m")
+        same(train(callbacks=[nnx.Checkpoint(folder, every=3, resume=True)]), train())
+
+
+READ_ONLY = """
+import os, sys
+import numpy as np, nnx, safetensors.numpy
+from test_resume import same, train
+from test_checkpoint_faults import At
+folder = sys.argv[1]
+whole = train()
+owner = os.geteuid()
+def refuse():
+    os.chmod(folder, 0o555)
+    if owner == 0:  # who may write anywhere
+        os.seteuid(65534)
+try:
+    train(callbacks=[nnx.Checkpoint(folder, every=3), At(10, refuse)])
+except nnx.OutputError as error:
+    print(error)
+os.seteuid(owner)
+os.chmod(folder, 0o700)
+same(train(callbacks=[nnx.Checkpoint(folder, every=3, resume=True)]), whole)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX")
+def test_a_folder_that_becomes_read_only_loses_nothing():
+    path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), str(Path(__file__).parent)])
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "kept"
+        folder.mkdir()
+        Path(place).chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, str(folder)],
+            env=os.environ | {"PYTHONPATH": path}, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"cannot write {folder}/fit-1-step-12.safetensors (Permission denied)")
+
+
+RUN = ("run", "autoencoder", "--dataset", "digits", "--preset", "shallow", "--epochs", 2, "--batch-size", 64,
+       "--device", "numpy", "--checkpoint-every", 10, "--out", "run", "-q")  # fmt: skip
+
+
+def test_a_run_whose_disk_is_full_says_how_to_go_on(tmp_path):
+    """Within the limit there is room for a checkpoint's description and not for its arrays."""
+    done = command(tmp_path, *RUN, limit=20_000)
+    assert done.returncode == 1
+    kept, error = done.stderr.splitlines()[-2:]
+    assert kept == f"what was trained is kept; to go on: nnx {' '.join(map(str, RUN))} --resume"
+    assert error.startswith("nnx: cannot write run/checkpoints/fit-1-step-0.safetensors (File too large)")
+    done = command(tmp_path, *RUN, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert nnx.load(tmp_path / "run" / "model.safetensors").inputs == 64
+
+
+# ------------------------------------------------------------ the command line
+
+
+def test_what_resume_answers(tmp_path):
+    run = ("run", "xor", "--epochs", 40, "--checkpoint-every", 10)
+    done = command(tmp_path, *run, "--resume")
+    assert (done.returncode, done.stderr.partition(";")[0]) == (
+        2, "nnx: --resume goes on with a run: name its folder by --out"
+    )  # fmt: skip
+    done = command(tmp_path, *run[:2], "--checkpoint-every", "often", "--out", "run")
+    assert done.returncode == 2
+    assert "every must be a number of steps or a time such as '30s', not 'often'" in done.stderr
+    assert visible(tmp_path) == []
+    done = command(
+        tmp_path, *run, "--out", "run", "--resume", "-q"
+    )  # there is nothing yet: from the beginning
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()[-2].partition(";")[0]
+    again = command(tmp_path, *run, "--out", "run", "--resume")
+    assert again.returncode == 0
+    assert again.stderr == "note: the run in run is finished\n"
+    assert again.stdout.splitlines()[-2].partition(";")[0] == told
+    (tmp_path / "run" / "result.json").unlink()
+    other = command(tmp_path, *run, "--out", "run", "--resume", "--preset", "shallow")
+    assert other.returncode == 2
+    assert (
+        'step-40.safetensors was taken with preset "deep", not "shallow": go on with what it was'
+        in other.stderr
+    )
+
+
+def test_an_error_in_a_callback_leaves_the_folder_free(tmp_path):
+    with pytest.raises(Killed):
+        train(callbacks=[nnx.Checkpoint(tmp_path), KillAt(3)])
+    with locked(tmp_path):
+        pass
