@@ -35,6 +35,7 @@ from nnx.layers import (
     Softplus,
     Tanh,
 )
+from nnx.live import JSONLog, MLflowLog, TensorBoardLog
 from nnx.losses import (
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
@@ -90,10 +91,12 @@ __all__ = [
     "History",
     "Huber",
     "Identity",
+    "JSONLog",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "Loss",
+    "MLflowLog",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MissingLibraryError",
@@ -114,6 +117,7 @@ __all__ = [
     "Softplus",
     "Step",
     "Tanh",
+    "TensorBoardLog",
     "TrainingError",
     "Warmup",
     "available",

@@ -19,7 +19,7 @@ ORDER = [
     {"parameters", "initializers", "schedules", "rows"},
     {"layers", "losses", "optimizers"},
     {"callbacks", "metrics", "samples", "compiled_loop"},
-    {"checkpoints"},
+    {"checkpoints", "live"},
     {"feeding"},
     {"training"},
     {"network"},

@@ -13,6 +13,7 @@ FORBIDDEN_IN_THE_MIDDLE = {"numpy", "cupy", "cupyx", "scipy", "numba"}
 HEAVY = {
     "cupy", "sklearn", "scipy", "keras", "tensorflow", "matplotlib", "numba", "rich", "pooch", "click",
     "safetensors", "requests", "pandas", "mpi4py", "onnx", "PIL", "jinja2",
+    "mlflow", "tensorboardX",
 }  # fmt: skip
 
 

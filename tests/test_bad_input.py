@@ -258,7 +258,7 @@ def test_a_mistake_in_the_data_changes_no_parameter():
     assert np.isfinite(fit(network)["loss"]).all()
 
 
-@pytest.mark.parametrize("callback", [nnx.CSVLog, nnx.BestCheckpoint], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("callback", [nnx.CSVLog, nnx.JSONLog, nnx.BestCheckpoint])
 @pytest.mark.parametrize("where", ["missing folder", "file for a folder", "folder for a file"])
 def test_a_log_that_cannot_be_written_is_named(callback, where, tmp_path):
     (tmp_path / "file").write_text("")

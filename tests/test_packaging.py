@@ -63,7 +63,7 @@ def imported_by_nnx() -> set[str]:
 def test_what_is_imported_is_declared_and_nothing_else():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {re.split(r"[\[>=<; ]", entry)[0] for entry in project["dependencies"]}
-    # of the extras cuda12, cuda13, compare, fast, mpi and onnx
+    # of the extras cuda12, cuda13, compare, fast, mpi and onnx (those of nnx.live are imported by name)
     optional = {"cupy", "cupyx", "keras", "tensorflow", "numba", "llvmlite", "mpi4py", "onnx"}
     called = {"sklearn": "scikit-learn", "PIL": "pillow"}
     imported = {called.get(name, name) for name in imported_by_nnx() - optional}

@@ -190,8 +190,21 @@ def test_the_command_to_run_again_is_one_that_nnx_takes(run_folders, name):
     asked = {key: value for key, value in result.config.items() if value is not None and key != "device"}
     if name == "svm":
         del asked["dtype"]  # the model's own
+        from nnx.cli.run import _refuse_training_options
+
+        _refuse_training_options(given)
     assert asked.items() <= given.params.items()
     assert given.params["device"] == result.backend
+
+
+def test_a_flag_is_given_where_it_was_given():
+    def of(value):
+        return facts.command(
+            Result("xor", "deep", "xor", "gpu:0", "cupy", "float32", 0, config={"tf32": value})
+        )
+
+    assert of(True) == "nnx run xor --tf32 --device gpu:0"
+    assert of(False) == "nnx run xor --device gpu:0"
 
 
 def test_the_environment_names_the_machine():

@@ -22,6 +22,7 @@ from nnx.errors import ConfigurationError, NnxError, OutputError
 from nnx.files import locked, make_folder
 
 CHECKPOINTS = "checkpoints"  # within a run's folder
+LIVE = {"jsonl": "history.jsonl", "tensorboard": "tensorboard"}  # likewise: who is told of epochs there
 
 # The processor time used so far is what starting Python and loading NumPy and nnx took: part of every run.
 _LOADING = time.process_time()
@@ -72,6 +73,8 @@ class Options:
     tf32 : bool
         TF32 was asked for, and the run is refused where it would not be used.
     dtype : str
+    logs : tuple of str
+        Who else is told of each epoch: jsonl, tensorboard, mlflow.
     """
 
     device: str | None
@@ -82,13 +85,34 @@ class Options:
     about: dict[str, Any] = field(default_factory=dict)
     tf32: bool = False
     dtype: str = "float32"
+    logs: tuple[str, ...] = ()
+
+    def live(self, folder: Path) -> list[Callback]:
+        """The callbacks that tell of each epoch; nothing is written before training.
+
+        Raises
+        ------
+        MissingLibraryError
+            If the library of one is not installed.
+        """
+        if not self.logs:
+            return []
+        from nnx.live import JSONLog, MLflowLog, TensorBoardLog
+
+        make: dict[str, Callable[[], Callback]] = {
+            "jsonl": lambda: JSONLog(folder / LIVE["jsonl"]),
+            "tensorboard": lambda: TensorBoardLog(folder / LIVE["tensorboard"]),
+            "mlflow": lambda: MLflowLog(folder.resolve().name, parameters=self.about),
+        }
+        return [make[name]() for name in dict.fromkeys(self.logs)]
 
     @classmethod
     def of(cls, device: str | None, config: Any, quiet: bool, verbose: bool, tf32: bool,
-           checkpoint_every: str | None = None, resume: bool = False, **_: Any) -> Options:  # fmt: skip
+           checkpoint_every: str | None = None, resume: bool = False, logs: tuple[str, ...] = (),
+           **_: Any) -> Options:  # fmt: skip
         """Those of a command line, with an experiment's configuration."""
         about = {name: value for name, value in asdict(config).items() if name not in ("device", "epochs")}
-        return cls(device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype)
+        return cls(device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype, logs)
 
     def checkpoints(self, folder: Path) -> list[Callback]:
         """The callback that keeps them in a run's folder, or none.
@@ -127,6 +151,7 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
         backend = backends.resolve(options.device)
     if options.tf32:
         _refuse_without_tf32(backend, options.dtype)
+    live = options.live(folder)
     if options.verbose:
         say(f"device: {backend.device} ({backend.name})")
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -142,12 +167,13 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
             importlib.import_module(library)
         import_seconds = _LOADING + time.perf_counter() - loading
         with progress(name, options.quiet) as callbacks:
-            result = job([*callbacks, *checkpoints])
+            result = job([*callbacks, *live, *checkpoints])
         result.config["tf32"] = backend.tf32
         result.notes += _faults_survived(result)
         for note in result.notes:
             shown.note(note)
         kept.write_training(result)
+        result.artifacts |= {log: place for log, place in LIVE.items() if log in options.logs}
         _draw(result, folder)
         result.timing = {
             **_UNTRAINED,

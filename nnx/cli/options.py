@@ -121,6 +121,13 @@ def _tf32(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     return value
 
 
+live = click.option(
+    "--log",
+    "logs",
+    type=Name(["jsonl", "tensorboard", "mlflow"]),
+    multiple=True,
+    help="Tell another program of each epoch while training goes on; may be given several times.",
+)
 svm_engine = click.option(
     "--svm-engine",
     type=Name(["auto", "sklearn", "sklearnex", "cuml"]),

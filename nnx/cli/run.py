@@ -34,6 +34,7 @@ def run() -> None:
 @options.epochs
 @options.checkpoints
 @options.on_nonfinite
+@options.live
 @options.of_every_run
 def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: int, on_nonfinite: str,
         **common: Any) -> None:  # fmt: skip
@@ -62,6 +63,7 @@ def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: i
 @options.distributed
 @options.checkpoints
 @options.on_nonfinite
+@options.live
 @options.of_every_run
 def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int | None, device: str | None,
                 dtype: str, seed: int, on_nonfinite: str, distributed: str | None, rank_timeout: float,
@@ -77,6 +79,7 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
     Examples:
       nnx run autoencoder
       nnx run autoencoder --preset best --device gpu --out runs/best
+      nnx run autoencoder --log tensorboard --log jsonl
       mpiexec -n 4 nnx run autoencoder --distributed mpi
     """
     from nnx.experiments import autoencoder as experiment
@@ -105,6 +108,7 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
 @options.svm_engine
 @options.checkpoints
 @options.on_nonfinite
+@options.live
 @options.of_every_run
 def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_size: int | None,
         svm_engine: str, device: str | None, dtype: str, seed: int, on_nonfinite: str,
@@ -129,9 +133,9 @@ def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_
 
 def _refuse_training_options(ctx: click.Context) -> None:
     for name in ("preset", "epochs", "batch_size", "seed", "dtype", "checkpoint_every", "resume",
-                 "on_nonfinite"):  # fmt: skip
+                 "on_nonfinite", "logs"):  # fmt: skip
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            option = "--" + name.replace("_", "-")
+            option = "--log" if name == "logs" else "--" + name.replace("_", "-")
             raise click.UsageError(f"{option} is for training, but --model is trained: leave one out.", ctx)
 
 
@@ -171,9 +175,11 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
 @options.preset("deep", "shallow", "best", text="The autoencoder.")
 @options.dataset
 @options.svm_engine
+@options.live
 @options.of_every_run
 def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: str, seed: int,
-         out: Path | None, tf32: bool, as_json: bool, quiet: bool, verbose: bool) -> None:  # fmt: skip
+         logs: tuple[str, ...], out: Path | None, tf32: bool, as_json: bool, quiet: bool,
+         verbose: bool) -> None:  # fmt: skip
     """XOR, the autoencoder and the SVM on its codes, a folder each, then one summary.
 
     \b
@@ -199,7 +205,7 @@ def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: 
     }
     refuse_finished(folder / name for name in jobs)
     svm_engines.refuse_missing(svm_engine)
-    options_ = Options(device, quiet, verbose, tf32=tf32, dtype=dtype)
+    options_ = Options(device, quiet, verbose, tf32=tf32, dtype=dtype, logs=logs)
     results = {name: execute(name, job, folder / name, options_) for name, job in jobs.items()}
     if as_json:
         print_json({"experiment": "all", "results": {name: r.to_json() for name, r in results.items()}})

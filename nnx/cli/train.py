@@ -41,10 +41,11 @@ def _own_options(function: Any) -> Any:
 @_own_options
 @options.distributed
 @options.checkpoints
+@options.live
 @options.of_every_run
 def train(data: str, file: str | None, distributed: str | None, rank_timeout: float, out: Path | None,
           tf32: bool, as_json: bool, quiet: bool, verbose: bool, checkpoint_every: str | None, resume: bool,
-          **own: Any) -> None:  # fmt: skip
+          logs: tuple[str, ...], **own: Any) -> None:  # fmt: skip
     """Train a network on DATA: classification, regression or an autoencoder.
 
     DATA is a .csv, .npz, .npy or IDX file, or a folder of images. A .csv holds a sample in each line;
@@ -69,7 +70,7 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
     ranks = connect(distributed, rank_timeout) if distributed else ALONE
     config = Config.of(data, given, file)
     config = replace(config, device=ranks.place(config.device))
-    how = Options.of(config.device, config, quiet, verbose, tf32, checkpoint_every, resume)
+    how = Options.of(config.device, config, quiet, verbose, tf32, checkpoint_every, resume, logs)
     if ranks.rank:  # the first rank prints and writes
         logging.disable()
         experiment.run(config, how.checkpoints(Path()), communicator=ranks)  # the others heed signals

@@ -42,7 +42,7 @@ TIMING = {
 ENVIRONMENT = {"cores": "cores this process may use", "gpu": "GPU"}
 _SECONDS = "_seconds"
 # What stands in a configuration and is no option of a run that was given a model.
-_OF_TRAINING = {"preset", "seed", "epochs", "batch_size", "dtype"}
+_OF_TRAINING = {"preset", "seed", "epochs", "batch_size", "dtype", "on_nonfinite"}
 
 
 def metrics(result: Result) -> dict[str, str]:
@@ -88,8 +88,8 @@ def command(result: Result) -> str:
     if result.experiment != "train":
         words[1:] = ["run", result.experiment]
     for name, value in result.config.items():
-        if name not in skipped and value not in (None, [], ()):
-            words += [f"--{name.replace('_', '-')}", _option(name, value)]
+        if name not in skipped and not (value is None or value is False or value in ([], ())):
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [_option(name, value)])]
     device = result.backend if result.device == "cpu" else result.device
     return shlex.join([*words, "--device", device])
 

@@ -1,0 +1,273 @@
+"""Callbacks that tell other programs of a training while it goes on: JSON lines, TensorBoard, MLflow."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from nnx.callbacks import Callback, Run
+from nnx.errors import MissingLibraryError, OutputError
+from nnx.files import make_folder
+
+Rows = list[tuple[int, dict[str, float]]]
+
+
+class _Live(Callback):
+    """Hands every recorded epoch on, once, soon after it ended; of long trainings some epochs at a time.
+
+    A callback that is used by several calls of `fit` numbers them: `training` is 1 in the first.
+    """
+
+    every_rank = False
+    most = 1000  # how often a training is told of
+
+    def __init__(self) -> None:
+        self.training = 0
+        self._told = 0
+
+    def begin(self, run: Run) -> None:
+        """Before the first row of a training."""
+
+    def write(self, rows: Rows) -> None:
+        """Hand rows on: the epoch, and its values by name."""
+        raise NotImplementedError
+
+    def end(self, run: Run) -> None:
+        """After the last row of a training."""
+
+    def on_train_begin(self, run: Run) -> None:
+        """Count the training."""
+        self.training += 1
+        self._told = 0
+        self.told_every = max(1, run.epochs // self.most)
+        self.begin(run)
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Hand on what is new; in a run that is gone on with, what was recorded before it as well."""
+        if run.epoch % self.told_every == 0 or run.epoch == run.epochs:
+            self._tell(run)
+
+    def on_train_end(self, run: Run) -> None:
+        """Hand on the rest, and let go of what is open."""
+        try:
+            if not run.failed:
+                self._tell(run)
+        finally:
+            self.end(run)
+
+    def _tell(self, run: Run) -> None:
+        epochs, metrics = run.history.epochs, run.history.metrics
+        rows = [
+            (epochs[place], {name: values[place] for name, values in metrics.items()})
+            for place in range(self._told, len(epochs))
+        ]
+        self._told = len(epochs)
+        if rows:
+            self.write(rows)
+
+    def _named(self, name: str) -> str:
+        """The name of a value where one place holds those of several trainings."""
+        return name if self.training == 1 else f"training_{self.training}/{name}"
+
+
+class JSONLog(_Live):
+    """Write an object a line for each epoch, at once, so that ``tail -f`` and other programs can follow.
+
+    The objects have ``training`` (1 in the first `fit` with this callback), ``epoch``, and every value that
+    was recorded; one that is not finite is null.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, begun anew by the first `fit`; UTF-8.
+
+    Raises
+    ------
+    OutputError
+        While training, if the file cannot be written.
+    """
+
+    most = 10**9  # every epoch at once
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._file: TextIO | None = None
+
+    def begin(self, run: Run) -> None:
+        """Open the file."""
+        begins = self.training == 1
+        try:
+            self._file = self.path.open("w" if begins else "a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def write(self, rows: Rows) -> None:
+        """A line each, then flush."""
+        assert self._file is not None
+        try:
+            for epoch, values in rows:
+                known = {name: value if math.isfinite(value) else None for name, value in values.items()}
+                line = {"training": self.training, "epoch": epoch} | known
+                self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def end(self, run: Run) -> None:
+        """Close the file; what could not be written was told."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def _unwritable(self, error: OSError) -> OutputError:
+        reason = error.strerror or error
+        return OutputError(f"cannot write {self.path} ({reason}): choose a place that can be written")
+
+
+class TensorBoardLog(_Live):
+    """Write every recorded value as a scalar that TensorBoard shows, by tensorboardX.
+
+    Values of a second `fit` with the same callback are called ``training_2/loss``, and so on.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where the event files go: ``tensorboard --logdir FOLDER`` shows them.
+
+    Raises
+    ------
+    MissingLibraryError
+        If tensorboardX is not installed.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self._library = _library("tensorboardX", "TensorBoardLog", "tensorboardX tensorboard")
+        self._writer: Any = None
+
+    def begin(self, run: Run) -> None:
+        """Begin an event file."""
+        make_folder(self.folder)
+        # By itself a file is named by the second: the next training would overwrite this one's.
+        ending = f".{os.getpid()}.{self.training}"
+        self._writer = self._library.SummaryWriter(str(self.folder), filename_suffix=ending)
+
+    def write(self, rows: Rows) -> None:
+        """A scalar each, then flush."""
+        for epoch, values in rows:
+            for name, value in values.items():
+                self._writer.add_scalar(self._named(name), value, epoch)
+        self._writer.flush()
+
+    def end(self, run: Run) -> None:
+        """Close the event file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class MLflowLog(_Live):
+    """Record a training as a run of MLflow: parameters at its beginning, values as it goes, how it ended.
+
+    MLflow's own settings say where: ``MLFLOW_TRACKING_URI``, else a file ``mlflow.db`` in the current folder;
+    ``mlflow ui`` shows it. Each `fit` is a run of its own. Long trainings are told of 1,000 times, with all
+    epochs between.
+
+    Parameters
+    ----------
+    name : str, optional
+        What the run is called; without it MLflow makes a name up.
+    experiment : str
+        To which it belongs; made where it is missing.
+    parameters : mapping, optional
+        What to record beside the optimizer, the epochs and the network's number of parameters.
+
+    Raises
+    ------
+    MissingLibraryError
+        If MLflow is not installed.
+    OutputError
+        While training, if MLflow refuses; the text says why.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        experiment: str = "nnx",
+        parameters: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.experiment = name, experiment
+        self.parameters = dict(parameters or {})
+        self._library = _library("mlflow", "MLflowLog", "mlflow-skinny sqlalchemy alembic")
+        self._client: Any = None
+        self._run = ""
+
+    def begin(self, run: Run) -> None:
+        """Open a run."""
+        told = {
+            "optimizer": type(run.optimizer).__name__,
+            "epochs": run.epochs,
+            "network_parameters": run.network.parameter_count(),
+        } | self.parameters
+        try:
+            self._client = self._library.MlflowClient()
+            known = self._client.get_experiment_by_name(self.experiment)
+            owner = known.experiment_id if known else self._client.create_experiment(self.experiment)
+            self._run = self._client.create_run(owner, run_name=self.name).info.run_id
+            entities = self._library.entities
+            parameters = [entities.Param(name, str(value)) for name, value in told.items()]
+            self._client.log_batch(self._run, params=parameters)
+        except Exception as error:  # of its database, of the network, of its own
+            raise self._refused(error) from error
+
+    def write(self, rows: Rows) -> None:
+        """The values of some epochs, a thousand at a time, which is as many as MLflow takes at once."""
+        from time import time
+
+        now, metric = int(time() * 1000), self._library.entities.Metric
+        metrics = [metric(name, value, now, epoch) for epoch, row in rows for name, value in row.items()]
+        try:
+            for start in range(0, len(metrics), 1000):
+                self._client.log_batch(self._run, metrics=metrics[start : start + 1000])
+        except Exception as error:
+            raise self._refused(error) from error
+
+    def end(self, run: Run) -> None:
+        """Say whether it failed."""
+        if not self._run:
+            return
+        try:
+            self._client.set_terminated(self._run, "FAILED" if run.failed else "FINISHED")
+        except Exception as error:
+            if not run.failed:  # else the first error is the one to tell
+                raise self._refused(error) from error
+        finally:
+            self._run = ""
+
+    def _refused(self, error: Exception) -> OutputError:
+        reason = " ".join(str(error).split())
+        return OutputError(f"MLflow at {self._library.get_tracking_uri()} refused: {reason}")
+
+
+def _library(name: str, callback: str, packages: str) -> Any:
+    """An optional library.
+
+    Raises
+    ------
+    MissingLibraryError
+        If it is not installed, or cannot be imported.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingLibraryError(f"{callback} needs {name} ({error}): pip install {packages}") from error
