@@ -73,20 +73,21 @@ def sources() -> list[Source]:
 def elementwise(name: str, dtype: str, layout: str) -> str:
     """What CuPy writes for the kernel of that name, called as nnx calls it.
 
-    Contiguous arrays, which CuPy flattens, unless a row b is spread over a matrix; or matrices of any strides
-    and more than 2³¹ bytes.
+    Contiguous arrays, which CuPy flattens, unless a row b or a column of row numbers is spread over a matrix;
+    or matrices of any strides and more than 2³¹ bytes.
     """
     kernel = cupy_kernels.elementwise(name)
     number = np.dtype(dtype)
-    strided, spread = layout == "strided", name.endswith("_bias")
+    strided = layout == "strided"
+    spread = "row" if name == "gather_bytes" else "b" if name.endswith("_bias") else ""
     ndim = 2 if strided or spread else 1
 
     def argument(parameter: Any) -> Any:
         kind = parameter.dtype or number
         if parameter.raw:
             return _kernel._ArgInfo(NDARRAY, ndarray, kind, 1, True, True)
-        if parameter.name in ARRAYS or not parameter.is_const:
-            in_order = not strided and not (spread and parameter.name == "b")
+        if parameter.name in (*ARRAYS, spread) or not parameter.is_const:
+            in_order = not strided and parameter.name != spread
             return _kernel._ArgInfo(NDARRAY, ndarray, kind, ndim, in_order, not strided)
         return _kernel._ArgInfo(SCALAR, _scalar.CScalar, kind, 0, True, True)
 
