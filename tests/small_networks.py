@@ -27,7 +27,7 @@ OPTIMIZERS = {
 
 def small(**options):
     layers = [nnx.Dense(3, 5), nnx.Tanh(), nnx.Dense(4), nnx.ReLU(), nnx.Dense(2)]
-    return nnx.Network(layers, device="cpu", **{"seed": 0, **options})
+    return nnx.Network(layers, **{"seed": 0, **options})
 
 
 def every_layer(**options):
@@ -36,7 +36,7 @@ def every_layer(**options):
             nnx.Dense(3, 8), nnx.BatchNorm(), nnx.GELU(), nnx.Dropout(0.3), nnx.Dense(8), nnx.LayerNorm(),
             nnx.LeakyReLU(0.2), nnx.Dense(6), nnx.Softmax(),
         ],
-        device="cpu", **{"seed": 0, **options},
+        **{"seed": 0, **options},
     )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def train(network, optimizer=None, x=X, y=Y, **options):
 
 
 def regressor(seed=0, **options):
-    return nnx.Network([nnx.Dense(3, 6), nnx.Tanh(), nnx.Dense(2)], seed=seed, device="cpu", **options)
+    return nnx.Network([nnx.Dense(3, 6), nnx.Tanh(), nnx.Dense(2)], seed=seed, **options)
 
 
 def fit(network, x=X37, y=Y37, **options):
@@ -71,6 +71,22 @@ class Recorder(nnx.Callback):
 
     def on_train_end(self, run):
         self.calls.append("end")
+
+
+def host(x):
+    """A device's array on the host; a NumPy array as it is."""
+    return x if isinstance(x, np.ndarray) else x.get()
+
+
+def forward(network, x, training=False):
+    """The forward pass of host data; a copy of its output on the host."""
+    return host(network.forward(network.asarray(x), training)).copy()
+
+
+def backward(network, dy, input_gradient=False):
+    """The backward pass of host data; ∂L/∂x on the host where it is asked for."""
+    dx = network.backward(network.asarray(dy), input_gradient)
+    return None if dx is None else host(dx).copy()
 
 
 def same_bytes(a, b):

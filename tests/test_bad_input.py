@@ -11,6 +11,8 @@ import pytest
 import nnx
 from nnx.layers.activations import make
 
+pytestmark = pytest.mark.usefixtures("device")
+
 X = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
 Y = np.zeros((10, 2), np.float32)
 LABELS = np.arange(10) % 2
@@ -18,20 +20,25 @@ MSE, BCE, CCE = nnx.MeanSquaredError(), nnx.BinaryCrossEntropy(), nnx.Categorica
 
 
 def regressor():
-    return nnx.Network([nnx.Dense(3, 4), nnx.ReLU(), nnx.Dense(2)], seed=0, device="cpu")
+    return nnx.Network([nnx.Dense(3, 4), nnx.ReLU(), nnx.Dense(2)], seed=0)
 
 
 def classifier():
-    return nnx.Network([nnx.Dense(3, 2), nnx.Softmax()], seed=0, device="cpu")
+    return nnx.Network([nnx.Dense(3, 2), nnx.Softmax()], seed=0)
 
 
 def binary():
-    return nnx.Network([nnx.Dense(3, 2), nnx.Sigmoid()], seed=0, device="cpu")
+    return nnx.Network([nnx.Dense(3, 2), nnx.Sigmoid()], seed=0)
 
 
 def fit(network=None, x=X, y=Y, **options):
     defaults = {"loss": MSE, "optimizer": nnx.Adam(), "batch_size": 5}
     return (network or regressor()).fit(x, y, **(defaults | options))
+
+
+def forward(x, network=None, **options):
+    network = network or regressor()
+    return network.forward(network.backend.asarray(x), **options)
 
 
 def backward_without_forward():
@@ -40,8 +47,8 @@ def backward_without_forward():
 
 def backward_of_another_shape():
     network = regressor()
-    network.forward(X, training=True)
-    network.backward(Y[:, :1])
+    forward(X, network, training=True)
+    network.backward(network.asarray(Y[:, :1]))
 
 
 def layer_alone(x):
@@ -112,12 +119,12 @@ DATA = {
     "predict text": (lambda: regressor().predict([["a", "b", "c"]]), ["x must hold numbers"]),
     "predict ragged": (lambda: regressor().predict([[1.0], [1.0, 2.0]]), ["differ in length"]),
     "forward a list": (lambda: regressor().forward(X.tolist()), ["list", "network.asarray(x)"]),
-    "forward a flat row": (lambda: regressor().forward(X[0]), ["(rows, inputs)", "(3,)"]),
+    "forward a flat row": (lambda: forward(X[0]), ["(rows, inputs)", "(3,)"]),
     "forward another dtype": (
-        lambda: regressor().forward(X.astype(np.float64)), ["float32", "float64", "network.asarray(x)"],
+        lambda: forward(X.astype(np.float64)), ["float32", "float64", "network.asarray(x)"],
     ),
-    "forward too wide": (lambda: regressor().forward(np.ones((2, 9), np.float32)), ["9 features", "takes 3"]),
-    "forward nothing": (lambda: regressor().forward(X[:0]), ["no rows"]),
+    "forward too wide": (lambda: forward(np.ones((2, 9), np.float32)), ["9 features", "takes 3"]),
+    "forward nothing": (lambda: forward(X[:0]), ["no rows"]),
     "backward of another shape": (backward_of_another_shape, ["(10, 1)", "dense_2", "(10, 2)"]),
     "a layer alone, too wide": (lambda: layer_alone(np.ones((2, 5))), ["(2, 5)", "Dense(3, 4)", "(rows, 3)"]),
     "a layer alone, flat": (lambda: layer_alone(X[0]), ["Dense(3, 4)", "(3,)"]),

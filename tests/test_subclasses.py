@@ -7,10 +7,12 @@ import pickle
 
 import numpy as np
 import pytest
-from small_networks import same_bytes
+from small_networks import forward, host, same_bytes
 
 import nnx
 from nnx.layers import Layer
+
+pytestmark = pytest.mark.usefixtures("device")
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(12, 3))
@@ -22,13 +24,14 @@ class MaskedDense(nnx.Dense):
     """y = x (W ∘ mask) + b, with passes of its own: it knows nothing of activations fused into it."""
 
     def forward_into(self, x, y, cache):
-        y[...] = x @ (self.W * MASK[:, : self.units]) + self.b
+        y[...] = x @ (self.W * cache.backend.asarray(MASK)) + self.b
 
     def backward_into(self, dy, dx, cache):
-        self.dW[...] = (cache.x.T @ dy) * MASK[:, : self.units]
+        mask = cache.backend.asarray(MASK)
+        self.dW[...] = (cache.x.T @ dy) * mask
         self.db[...] = dy.sum(axis=0)
         if dx is not None:
-            dx[...] = dy @ (self.W * MASK[:, : self.units]).T
+            dx[...] = dy @ (self.W * mask).T
 
 
 class HalfDense(nnx.Dense):
@@ -58,11 +61,12 @@ class Root(Layer):
     """y = sign(x) √|x|."""
 
     def forward_into(self, x, y, cache):
-        y[...] = np.sign(x) * np.sqrt(np.abs(x))
+        xp = cache.backend.xp
+        y[...] = xp.sign(x) * xp.sqrt(xp.abs(x))
 
     def backward_into(self, dy, dx, cache):
         if dx is not None:
-            dx[...] = dy / (2.0 * np.abs(cache.y))
+            dx[...] = dy / (2.0 * cache.backend.xp.abs(cache.y))
 
 
 def namesakes():
@@ -83,7 +87,11 @@ NAMESAKES = namesakes()
 
 
 def network_of(*layers, **options):
-    return nnx.Network(list(layers), device="cpu", **{"seed": 0, "dtype": "float64", **options})
+    return nnx.Network(list(layers), **{"seed": 0, "dtype": "float64", **options})
+
+
+def affine(layer, x):
+    return x @ host(layer.W) + host(layer.b)
 
 
 def twins(network, tmp_path):
@@ -93,7 +101,7 @@ def twins(network, tmp_path):
         "copy": network.copy(),
         "deepcopy": copy.deepcopy(network),
         "pickle": pickle.loads(pickle.dumps(network)),
-        "load": nnx.load(tmp_path / "model.safetensors", device="cpu"),
+        "load": nnx.load(tmp_path / "model.safetensors"),
     }
 
 
@@ -112,12 +120,12 @@ def check_twins(network, tmp_path):
 @pytest.mark.parametrize("activation", [nnx.ReLU, nnx.Sigmoid, nnx.Tanh, nnx.GELU])
 def test_no_activation_is_dropped_behind_a_dense_with_passes_of_its_own(activation, fuse):
     network = network_of(MaskedDense(3, 4), activation(), nnx.Dense(2), fuse=fuse)
-    z = X @ (network[0].W * MASK) + network[0].b
+    z = X @ (host(network[0].W) * MASK) + host(network[0].b)
     hidden = network_of(activation()).predict(z)
     assert np.abs(hidden - z).max() > 0.1
-    expected = hidden @ network[2].W + network[2].b
+    expected = hidden @ host(network[2].W) + host(network[2].b)
     np.testing.assert_allclose(network.predict(X), expected, rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(network.forward(X, training=True), expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(forward(network, X, training=True), expected, rtol=1e-12, atol=1e-14)
     report = nnx.gradcheck.check(
         network_of(MaskedDense(3, 4), activation(), nnx.Dense(2), fuse=fuse), X, Y, nnx.MeanSquaredError()
     )
@@ -126,7 +134,7 @@ def test_no_activation_is_dropped_behind_a_dense_with_passes_of_its_own(activati
 
 def test_one_pass_of_its_own_is_enough_to_be_left_alone():
     network = network_of(HalfDense(3, 4), nnx.ReLU())
-    z = 0.5 * (X @ network[0].W + network[0].b)
+    z = 0.5 * affine(network[0], X)
     np.testing.assert_allclose(network.predict(X), np.maximum(z, 0.0), rtol=1e-12)
 
 
@@ -139,11 +147,11 @@ def test_the_shorthand_of_a_derived_dense_is_the_two_layers():
 @pytest.mark.parametrize("make", [MyReLU, Doubled, Root], ids=lambda make: make.__name__)
 def test_a_derived_activation_is_itself_behind_a_dense(make, tmp_path):
     network = network_of(nnx.Dense(3, 4), make(), nnx.Dense(2))
-    z = X @ network[0].W + network[0].b
+    z = affine(network[0], X)
     h = {
         "MyReLU": np.maximum(z, 0.0), "Doubled": 2.0 * np.tanh(z), "Root": np.sign(z) * np.sqrt(np.abs(z)),
     }[make.__name__]  # fmt: skip
-    np.testing.assert_allclose(network.predict(X), h @ network[2].W + network[2].b, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(network.predict(X), affine(network[2], h), rtol=1e-12, atol=1e-14)
     report = nnx.gradcheck.check(
         network_of(nnx.Dense(3, 4), make(), nnx.Dense(2)), X, Y, nnx.MeanSquaredError()
     )
@@ -183,7 +191,7 @@ def test_networks_of_nnx_are_not_disturbed_by_namesakes(tmp_path):
 
 def test_a_namesake_is_itself_again_from_copies_and_files(tmp_path):
     network = network_of(nnx.Dense(3, 4), NAMESAKES["Sigmoid"](), NAMESAKES["Dropout"](), nnx.Dropout(0.5))
-    np.testing.assert_allclose(network.predict(X), 4.0 * (X @ network[0].W + network[0].b), rtol=1e-12)
+    np.testing.assert_allclose(network.predict(X), 4.0 * affine(network[0], X), rtol=1e-12)
     check_twins(network, tmp_path)
 
 
@@ -212,7 +220,7 @@ class Steep(nnx.Sigmoid):
     """σ(2x): a sigmoid by descent only."""
 
     def forward_into(self, x, y, cache):
-        y[...] = 1.0 / (1.0 + np.exp(-2.0 * x))
+        y[...] = 1.0 / (1.0 + cache.backend.xp.exp(-2.0 * x))
 
     def backward_into(self, dy, dx, cache):
         if dx is not None:
@@ -221,16 +229,16 @@ class Steep(nnx.Sigmoid):
 
 def test_a_derived_sigmoid_keeps_its_passes_in_front_of_the_loss():
     network = network_of(nnx.Dense(3, 2), Steep())
-    z = X @ network[0].W + network[0].b
+    z = affine(network[0], X)
     p = 1.0 / (1.0 + np.exp(-2.0 * z))
     expected = float(np.mean(-Y * np.log(p) - (1.0 - Y) * np.log(1.0 - p)))
     gradient = X.T @ (2.0 * (p - Y)) / Y.size
-    before = network[0].W.copy()
+    before = host(network[0].W).copy()
     history = network.fit(
         X, Y, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.SGD(0.1), batch_size=12, shuffle=False
     )
     assert history["loss"][0] == pytest.approx(expected, rel=1e-9)
-    np.testing.assert_allclose(network[0].W, before - 0.1 * gradient, rtol=1e-9)
+    np.testing.assert_allclose(host(network[0].W), before - 0.1 * gradient, rtol=1e-9)
 
 
 # ------------------------------------------------------------------- losses
@@ -253,15 +261,16 @@ def test_a_derived_loss_uses_its_own_formula(final):
     loss, network = Quartic(), network_of(nnx.Dense(3, 2), final())
     p = network.predict(X)
     expected = float(np.mean((p - Y) ** 4))
-    assert float(loss(Y, p)) == pytest.approx(expected, rel=1e-12)
-    np.testing.assert_allclose(loss.gradient(Y, p), 4.0 * (p - Y) ** 3 / Y.size, rtol=1e-9)
+    y, on_device = network.asarray(Y), network.asarray(p)
+    assert float(loss(y, on_device)) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(host(loss.gradient(y, on_device)), 4.0 * (p - Y) ** 3 / Y.size, rtol=1e-9)
     assert network.evaluate(X, Y, loss=loss)["loss"] == pytest.approx(expected, rel=1e-12)
     slope = p * (1.0 - p) if final is nnx.Sigmoid else 1.0
     gradient = X.T @ (4.0 * (p - Y) ** 3 / Y.size * slope)
-    before = network[0].W.copy()
+    before = host(network[0].W).copy()
     history = network.fit(X, Y, loss=loss, optimizer=nnx.SGD(0.1), batch_size=12, shuffle=False)
     assert history["loss"][0] == pytest.approx(expected, rel=1e-12)
-    np.testing.assert_allclose(network[0].W, before - 0.1 * gradient, rtol=1e-9)
+    np.testing.assert_allclose(host(network[0].W), before - 0.1 * gradient, rtol=1e-9)
 
 
 def test_a_loss_by_another_name_is_fused_as_the_built_in():

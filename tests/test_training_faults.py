@@ -12,6 +12,8 @@ from small_networks import Recorder, fit, regressor
 
 import nnx
 
+pytestmark = pytest.mark.usefixtures("device")
+
 RNG = np.random.default_rng(12)
 
 
@@ -124,7 +126,7 @@ def test_a_loss_that_explodes_stops_before_the_parameters_change(batch_size):
                 self.values = run.network.arena.values.copy()
 
     watch, recorder = Watch(), Recorder()
-    network = nnx.Network([nnx.Dense(3, 4), nnx.ReLU(), nnx.Dense(2), nnx.ReLU()], seed=0, device="cpu")
+    network = nnx.Network([nnx.Dense(3, 4), nnx.ReLU(), nnx.Dense(2), nnx.ReLU()], seed=0)
     network[2].W[...] = 100.0
     text = explode(network, Y, [watch, recorder], batch_size, optimizer=nnx.SGD(1e-9))
     batch = 2 if batch_size == 8 else 1
@@ -141,7 +143,7 @@ def test_a_loss_that_explodes_stops_before_the_parameters_change(batch_size):
 
 
 def test_gradients_that_explode_are_found_although_the_loss_is_finite():
-    network = nnx.Network([nnx.Dense(3, 4), nnx.Identity(), nnx.Dense(2)], seed=0, device="cpu")
+    network = nnx.Network([nnx.Dense(3, 4), nnx.Identity(), nnx.Dense(2)], seed=0)
     network[0].W[...] = 1e-30
     network[2].W[...] = 1e30
     before = network.arena.values.copy()
@@ -168,7 +170,7 @@ def test_optimizer_state_is_kept_from_a_batch_that_explodes():
 
 
 def test_running_statistics_survive_a_batch_that_explodes():
-    network = nnx.Network([nnx.Dense(3, 4), nnx.BatchNorm(), nnx.Dense(2)], seed=0, device="cpu")
+    network = nnx.Network([nnx.Dense(3, 4), nnx.BatchNorm(), nnx.Dense(2)], seed=0)
     fit(network)
     kept = network[0].b.copy()
     before = network.weights()
@@ -182,24 +184,29 @@ def test_running_statistics_survive_a_batch_that_explodes():
 
 @pytest.mark.parametrize("where", ["inputs", "targets"])
 def test_a_fault_in_the_third_batch_leaves_what_the_second_left(where):
-    """Parameters and running statistics: as if the run had ended before the batch at fault."""
+    """Parameters and running statistics: as if the run had ended before the batch at fault.
+
+    A GPU tells of a fault at the epoch's end: its statistics are then those from before the epoch.
+    """
     x, y = X.copy(), Y.copy()
     {"inputs": x, "targets": y}[where][16] = 3e38
 
     def make():
         layers = [nnx.Dense(3, 4), nnx.BatchNorm(), nnx.Dense(2)]
-        network = nnx.Network(layers, seed=0, device="cpu")
+        network = nnx.Network(layers, seed=0)
         network[0].W[...] *= 100.0  # times the inputs at fault, more than float32 holds
         return network
 
     network, short = make(), make()
+    before = {name: value for name, value in network.weights().items() if "running" in name}
     optimizer = nnx.Adam(0.01)
     with pytest.raises(nnx.TrainingError, match="epoch 1, batch 3:"):
         fit(network, x=x, y=y, shuffle=False, optimizer=optimizer)
     fit(short, x=X[:16], y=Y[:16], shuffle=False, epochs=1)
     for name, value in network.weights().items():
         assert np.isfinite(value).all(), name
-        assert value.tobytes() == short.weights()[name].tobytes(), name
+        told_late = name in before and not network.backend.immediate  # then: as before the epoch
+        assert value.tobytes() == (before if told_late else short.weights())[name].tobytes(), name
     assert network.arena.step == 2
     assert np.isfinite(network.predict(X)).all()
     fit(network, optimizer=optimizer)  # and training goes on
@@ -219,7 +226,7 @@ def test_an_interrupt_ends_the_run_in_order():
 
 def test_statistics_that_overflow_are_a_fault_too():
     """One row of 1e25: its square is infinite in float32, while loss and gradients stay finite."""
-    network = nnx.Network([nnx.BatchNorm(), nnx.Dense(3, 2)], seed=0, device="cpu")
+    network = nnx.Network([nnx.BatchNorm(), nnx.Dense(3, 2)], seed=0)
     network.build(3)
     before = network.weights()
     x = X.astype("float32")
