@@ -31,9 +31,18 @@ pytest.register_assert_rewrite(
     "browser",
 )
 
-from devices_here import HAS_GPU  # noqa: E402
+from devices_here import HAS_GPU, shortened  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked `long` is left out on the stand-in for a GPU, unless NNX_LONG=1."""
+    reason = "takes minutes on the stand-in for CuPy: NNX_LONG=1 runs it"
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if item.get_closest_marker("long") and shortened(str(parameters.get("device", ""))):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

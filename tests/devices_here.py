@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,21 @@ from nnx.backends import available
 
 HAS_CUPY = importlib.util.find_spec("cupy") is not None
 HAS_GPU = any(status.usable and status.name == "cupy" for status in available())
+
+
+def _on_stand_in() -> bool:
+    spec = importlib.util.find_spec("cupy")
+    return spec is not None and "standin" in Path(spec.origin or "").parts
+
+
+ON_STAND_IN = _on_stand_in()  # tests/ladder/standin
+LONG = os.environ.get("NNX_LONG") == "1"
+
+
+def shortened(device: str) -> bool:
+    """Whether what trains for minutes on the stand-in is to train less."""
+    return device.startswith("gpu") and ON_STAND_IN and not LONG
+
 
 needs_cupy = pytest.mark.skipif(not HAS_CUPY, reason="CuPy is not installed")
 without_gpu = pytest.mark.skipif(HAS_GPU, reason="there is a usable GPU here")

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from devices_here import shortened
 
 import nnx
 from nnx import datasets, metrics
@@ -19,6 +20,9 @@ from nnx.errors import ConfigurationError, DataError, FileFormatError, OutputErr
 from nnx.experiments import Result, RunFolder, autoencoder, svm, xor
 from nnx.experiments.result import Stopwatch, model_path
 
+pytestmark = pytest.mark.usefixtures("device")
+
+SHORTER = 30  # epochs of an autoencoder on the digits
 TARGETS = np.array([0.0, 1.0, 1.0, 0.0])
 
 
@@ -28,16 +32,17 @@ def digits():
 
 
 @pytest.fixture(scope="module")
-def shallow(digits):
-    """The shallow autoencoder on the digits, as its preset trains it."""
-    return autoencoder.run(autoencoder.Config("shallow", "digits", device="cpu"), data=digits)
+def shallow(digits, device):
+    """The shallow autoencoder on the digits, as its preset trains it (for less in the short form)."""
+    epochs = SHORTER if shortened(device) else None
+    return autoencoder.run(autoencoder.Config("shallow", "digits", epochs=epochs), data=digits)
 
 
 # ------------------------------------------------------------------------------------ xor
 
 
 def test_xor_deep_is_learned_from_seed_0():
-    result = xor.run(xor.Config("deep", seed=0, device="cpu"))
+    result = xor.run(xor.Config("deep", seed=0))
     assert result.metrics["loss"] <= 0.002
     assert result.metrics["accuracy"] == 1.0
     assert [round(p) for p in result.metrics["predictions"]] == [0, 1, 1, 0]
@@ -47,28 +52,27 @@ def test_xor_deep_is_learned_from_seed_0():
     assert result.metrics["loss"] == losses[-1]
 
 
+@pytest.mark.long
 def test_xor_shallow_comes_within_0_015_of_every_target():
-    result = xor.run(xor.Config("shallow", device="cpu"))
+    result = xor.run(xor.Config("shallow"))
     assert len(result.history.epochs) == 20_000
     np.testing.assert_allclose(result.metrics["predictions"], TARGETS, rtol=0, atol=0.015)
 
 
 def test_xor_starts_as_the_reference_systems_do():
-    deep = xor.build(xor.Config("deep", device="cpu"))
+    deep = xor.build(xor.Config("deep"))
     assert [type(layer).__name__ for layer in deep.layers] == ["Dense", "Tanh", "Dense", "Sigmoid"]
     many = np.concatenate([
-        xor.build(xor.Config("deep", seed=seed, device="cpu")).weights()["dense_1.W"].ravel()
+        xor.build(xor.Config("deep", seed=seed)).weights()["dense_1.W"].ravel()
         for seed in range(200)
     ])  # fmt: skip
     assert abs(many.std() - 1.0) < 0.05  # init_scale 1
-    shallow = xor.build(xor.Config("shallow", device="cpu")).weights()["dense_1.W"]
+    shallow = xor.build(xor.Config("shallow")).weights()["dense_1.W"]
     assert np.abs(shallow).max() <= math.sqrt(6 / (2 + 4))  # Glorot's limit
 
 
 def test_the_same_seed_gives_the_same_result_and_another_seed_another():
-    first, second, other = (
-        xor.run(xor.Config("deep", epochs=50, seed=seed, device="cpu")).metrics for seed in (3, 3, 4)
-    )
+    first, second, other = (xor.run(xor.Config("deep", epochs=50, seed=seed)).metrics for seed in (3, 3, 4))
     assert first == second
     assert first != other
 
@@ -84,7 +88,7 @@ def test_an_unknown_preset_names_the_nearest(room):
 
 def test_presets_have_the_shapes_of_the_reference_systems():
     def widths(preset):
-        network = autoencoder.build(autoencoder.Config(preset, device="cpu"))
+        network = autoencoder.build(autoencoder.Config(preset))
         dense = [layer for layer in network.layers if isinstance(layer, nnx.Dense)]
         kinds = [type(layer).__name__ for layer in network.layers]
         return [784, *(layer.outputs for layer in dense)], kinds, network
@@ -99,12 +103,13 @@ def test_presets_have_the_shapes_of_the_reference_systems():
         assert kinds[-1] == "Sigmoid"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preset", ["deep", "shallow", "best"])
 def test_every_preset_beats_pca_of_its_size_on_the_digits(preset, digits, shallow):
     """Measured with seed 0: deep 0.0085, shallow 0.0080, best better still, PCA-16 0.0116."""
     result = shallow
     if preset != "shallow":
-        result = autoencoder.run(autoencoder.Config(preset, "digits", device="cpu"), data=digits)
+        result = autoencoder.run(autoencoder.Config(preset, "digits"), data=digits)
     assert result.metrics["pca_test_mse"] == pytest.approx(0.0116, abs=1e-4)
     assert result.metrics["test_mse"] < 0.8 * result.metrics["pca_test_mse"]
     assert result.arrays["codes"].shape == (360, 16)
@@ -131,7 +136,7 @@ def test_a_data_set_without_images_is_refused():
 def test_a_replaced_data_set_is_logged_and_noted(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("NNX_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("NNX_CACHE_DIR", str(tmp_path))
-    result = autoencoder.run(autoencoder.Config("shallow", epochs=1, device="cpu"))
+    result = autoencoder.run(autoencoder.Config("shallow", epochs=1))
     assert result.dataset == "digits"
     assert result.config["dataset"] == "digits"
     assert result.notes == [record.message for record in caplog.records]
@@ -143,7 +148,7 @@ def test_a_replaced_data_set_is_logged_and_noted(monkeypatch, tmp_path, caplog):
 
 def test_svm_on_the_digits_codes(shallow, digits, tmp_path):
     shallow.network.save(tmp_path / "model.safetensors", {"preset": "shallow"})
-    result = svm.run(svm.Config(str(tmp_path), dataset="digits", device="cpu"), data=digits)
+    result = svm.run(svm.Config(str(tmp_path), dataset="digits"), data=digits)
     assert result.preset == "shallow"
     assert result.metrics["accuracy"] >= 0.97
     assert result.metrics["pca_accuracy"] >= 0.97
@@ -158,7 +163,7 @@ def test_svm_on_the_digits_codes(shallow, digits, tmp_path):
 
 
 def test_svm_trains_an_autoencoder_where_no_model_is_given(digits):
-    result = svm.run(svm.Config(None, "shallow", "digits", epochs=30, seed=5, device="cpu"), data=digits)
+    result = svm.run(svm.Config(None, "shallow", "digits", epochs=30, seed=5), data=digits)
     assert result.metrics["accuracy"] >= 0.95
     assert (result.preset, result.seed) == ("shallow", 5)
     assert result.network.code == 3
@@ -181,22 +186,22 @@ def test_encoder_of_gives_the_encoder_or_says_why_not(shallow, digits):
     with pytest.raises(DataError, match="rows of 64 numbers, but the data has 784 in each"):
         svm.encoder_of(shallow.network, 784)
     with pytest.raises(ConfigurationError, match="which layer is its code"):
-        svm.encoder_of(nnx.Network([nnx.Dense(64, 16)], device="cpu"), 64)
+        svm.encoder_of(nnx.Network([nnx.Dense(64, 16)]), 64)
 
 
 # ------------------------------------------------------------------- results and folders
 
 
-def test_a_result_says_what_ran():
-    result = xor.run(xor.Config("deep", epochs=3, seed=7, dtype="float64", device="cpu"))
+def test_a_result_says_what_ran(device):
+    result = xor.run(xor.Config("deep", epochs=3, seed=7, dtype="float64"))
     stored = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert stored["result_version"] == 1
     assert set(stored) == {
         "result_version", "experiment", "preset", "dataset", "device", "backend", "dtype", "seed", "metrics",
         "timing", "artifacts", "versions", "environment", "config", "notes",
     }  # fmt: skip
-    expected = {"experiment": "xor", "preset": "deep", "dataset": "xor", "device": "cpu",
-                "backend": resolve("cpu").name, "dtype": "float64", "seed": 7}  # fmt: skip
+    expected = {"experiment": "xor", "preset": "deep", "dataset": "xor", "device": device,
+                "backend": resolve(device).name, "dtype": "float64", "seed": 7}  # fmt: skip
     assert stored | expected == stored
     assert stored["versions"] | {"nnx": nnx.__version__, "numpy": np.__version__} == stored["versions"]
     again = xor.run(xor.Config(**stored["config"]))
@@ -207,7 +212,7 @@ def test_the_stopwatch_counts_steps_and_takes_the_first_apart():
     x = np.zeros((8, 2), np.float32)
     stopwatch = Stopwatch()
     assert set(stopwatch.timing().values()) == {0}  # nothing has been trained
-    network = nnx.Network([nnx.Dense(2, 1)], device="cpu")
+    network = nnx.Network([nnx.Dense(2, 1)])
     network.fit(x, x[:, :1], loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1), epochs=5, batch_size=4,
                 callbacks=[stopwatch])  # fmt: skip
     timing = stopwatch.timing()
@@ -222,7 +227,7 @@ def result_of(network=None, history=None):
 
 
 def test_a_run_folder_is_complete_once_it_has_a_result(tmp_path):
-    trained = xor.run(xor.Config("deep", epochs=3, device="cpu"))
+    trained = xor.run(xor.Config("deep", epochs=3))
     folder = RunFolder.create(tmp_path / "a" / "b")
     assert list(folder.path.iterdir()) == []
     folder.write_training(trained)
@@ -280,6 +285,7 @@ def test_a_models_path_is_a_run_folder_or_a_file(tmp_path):
 
 
 @pytest.mark.mnist
+@pytest.mark.long
 def test_mnist_from_the_command_to_the_classifier(tmp_path, mnist_directory, monkeypatch):
     """Three epochs come near PCA-64 (0.00905); their code then serves an SVM on 5,000 digits."""
     monkeypatch.setenv("NNX_DATA_DIR", str(mnist_directory))
