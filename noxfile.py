@@ -18,6 +18,12 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["tests", "lint", "types", "site", "package"]
 
 
+def without_tensorflow() -> list[str]:
+    """What the extra `test` brings, but for TensorFlow."""
+    needed = PROJECT["project"]["optional-dependencies"]["test"]
+    return [one.replace("compare,", "").replace("nnx-arrays", ".") for one in needed]
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The whole suite, against TensorFlow's Keras too."""
@@ -28,15 +34,14 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def quick(session: nox.Session) -> None:
     """The fast part of the suite, without TensorFlow."""
-    needed = PROJECT["project"]["optional-dependencies"]["test"]
-    session.install("-e", ".", *(one.replace("compare,", "").replace("nnx-arrays", ".") for one in needed))
+    session.install("-e", ".", *without_tensorflow())
     session.run("pytest", "-n", "2", "-m", "not keras and not mnist", *session.posargs)
 
 
 @nox.session
 def ladder(session: nox.Session) -> None:
     """What can be shown of the GPU without one: on CuPy's real wheel, then on the stand-in (docs/gpu.md)."""
-    session.install("-e", ".", *PROJECT["dependency-groups"]["ladder"])
+    session.install("-e", ".", *without_tensorflow(), *PROJECT["dependency-groups"]["ladder"])
     session.run("pytest", "-n", "2", "-m", "ladder", "tests/ladder", *session.posargs)
     session.run("pytest", "tests/test_devices.py", "tests/test_devices_errors.py")  # with CuPy's own errors
     standin = {"PYTHONPATH": str(Path(__file__).parent / "tests" / "ladder" / "standin")}

@@ -73,6 +73,12 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return usable(request.param)
 
 
+@pytest.fixture
+def gpu() -> Backend:
+    """The GPU."""
+    return usable("gpu")
+
+
 ON_GPU = [pytest.param("gpu", marks=pytest.mark.gpu)] if HAS_GPU or os.environ.get("NNX_REQUIRE_GPU") else []
 
 

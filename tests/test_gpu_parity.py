@@ -11,7 +11,7 @@ from devices_here import shortened
 from nnx import datasets
 from nnx.experiments import autoencoder, xor
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu")]
 
 # steps, and how far the losses may be apart: after more, rounding alone drives float32 runs apart
 RUNS = {"float64": (200, 1e-6), "float32": (50, 1e-3)}
