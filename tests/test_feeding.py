@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -155,6 +156,17 @@ def test_bytes_are_predicted_and_evaluated_as_floats(dtype):
     assert network.evaluate(rows, rows, **options) == network.evaluate(
         floats(dtype), floats(dtype), **options
     )
+
+
+def test_mnist_is_trained_on_as_bytes():
+    """47 MB instead of 188, of the same values; a changed copy of the data set forgets the bytes."""
+    data = datasets.load("auto", on_fallback=pytest.skip)
+    rows = data.for_training(5000)
+    assert isinstance(rows, nnx.Rows)
+    assert rows.kept == np.uint8
+    np.testing.assert_array_equal(np.asarray(rows), data.x_train[:5000])
+    changed = dataclasses.replace(data, x_train=data.x_train[::-1])
+    np.testing.assert_array_equal(changed.for_training(), changed.x_train)
 
 
 # ----------------------------------------------------------------------------------- shards

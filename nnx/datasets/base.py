@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnx.errors import ConfigurationError
+from nnx.rows import Rows
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +34,9 @@ class Dataset:
         Where the data came from: a directory, a mirror or a library.
     checksums : mapping of str to str
         SHA-256, in hexadecimal, of each file's uncompressed bytes (of the arrays where there is no file).
+    pixels : numpy.ndarray or None
+        The bytes of which ``x_train`` is the 255th part; None where it is made of something else, and in
+        what ``dataclasses.replace`` makes of this, whose ``x_train`` may be another.
     """
 
     name: str
@@ -43,11 +47,23 @@ class Dataset:
     image_shape: tuple[int, int] | None
     source: str
     checksums: Mapping[str, str] = field(default_factory=dict)
+    pixels: Array | None = field(default=None, init=False)
 
     @property
     def features(self) -> int:
         """Number of columns of ``x_train``: 784 for MNIST, 64 for the digits, 2 for XOR."""
         return int(self.x_train.shape[1])
+
+    def keeping(self, pixels: Array) -> Dataset:
+        """Itself, with the bytes that `x_train` was made of."""
+        object.__setattr__(self, "pixels", pixels)
+        return self
+
+    def for_training(self, rows: int | None = None) -> Array | Rows:
+        """The first training samples (all, where no number is given), as bytes where they come from bytes."""
+        if self.pixels is None:
+            return self.x_train[:rows]
+        return Rows(self.pixels[:rows], divisor=255)
 
     def __repr__(self) -> str:
         return (

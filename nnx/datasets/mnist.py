@@ -92,7 +92,7 @@ def load_mnist(
         contents = {file.name: read_mnist_file(file, path) for file, path in zip(FILES, paths, strict=True)}
         source = str(paths[0].parent)
     x_train, y_train, x_test, y_test = (contents[file.name].array for file in FILES)
-    return Dataset(
+    data = Dataset(
         "mnist",
         _pixels(x_train, chosen),
         y_train.astype(np.int64),
@@ -102,6 +102,7 @@ def load_mnist(
         source=source,
         checksums={file.name: file.sha256 for file in FILES},
     )
+    return data if chosen == np.uint8 else data.keeping(_pixels(x_train, np.dtype(np.uint8)))
 
 
 def fetch_mnist(

@@ -238,8 +238,9 @@ def train(
     if before is not None:
         its_own = optimizer(before.epochs, before.batch_size)
         pretrained = pretrain(network, x, shape, before, preset.loss(), its_own, callbacks, on_nonfinite)
+    images = data.for_training(preset.rows)
     history = network.fit(
-        x, x,
+        images, images,
         loss=preset.loss(),
         optimizer=optimizer(preset.epochs, preset.batch_size),
         epochs=preset.epochs,

@@ -1,0 +1,82 @@
+"""Training on files with less memory than they take, against training on the same data in memory.
+
+Run by hand:  python benchmarks/streaming.py [--network NAME] [--rows N] [--rounds N]
+
+Two processes take turns of an epoch each: one holds the data, the other maps the shards and may ask for less
+memory (RLIMIT_DATA) than they take. Both visit the rows in the same order, so their losses are the same to
+the last bit. The files are read from the system's cache where that has room for them, as on a machine whose
+memory is larger than what a process may use; what a disk adds depends on the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import common
+import numpy as np
+from common import Row, Worker
+
+WIDTH, SHARDS = 784, 8
+NETWORKS = {"deep": [512, 256, 128, 64, 128, 256, 512], "small": [64]}
+LIMIT = 256 * 2**20
+
+
+def shards(folder: Path, rows: int) -> int:
+    """Files of random numbers; their bytes."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(SHARDS):
+        np.save(folder / f"{number}.npy", generator.random((rows // SHARDS, WIDTH), dtype=np.float32))
+    return rows // SHARDS * SHARDS * WIDTH * 4
+
+
+def compare(folder: Path, name: str, rounds: int, threads: int) -> None:
+    """Print the ratio of the speeds, round by round; losses that differ are an error."""
+    job = {"hidden": NETWORKS[name], "limit": LIMIT, "batch": 256, "device": "numpy"}
+    (folder / "job.json").write_text(json.dumps(job))
+    with ExitStack() as stack:
+        workers = {}
+        for variant in ("loaded", "streamed"):
+            workers[variant] = Worker(Row(variant, "streaming", variant), folder, threads)
+            stack.callback(workers[variant].close)
+        order = list(workers.values())
+        for number in range(rounds):
+            for worker in order if number % 2 == 0 else order[::-1]:
+                worker.turn()
+        loaded, streamed = workers["loaded"], workers["streamed"]
+        if loaded.final != streamed.final:
+            raise click.ClickException(f"the losses differ: {loaded.final!r} and {streamed.final!r}")
+        ratios = [a / b for a, b in zip(loaded.seconds, streamed.seconds, strict=True)]
+        lower, median, upper = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist()
+        click.echo(
+            f"{name:5} {statistics.median(loaded.seconds):7.2f} s loaded "
+            f"{statistics.median(streamed.seconds):7.2f} s streamed   "
+            f"{median:.3f} of the speed (quartiles {lower:.3f} to {upper:.3f})"
+        )
+
+
+@click.command()
+@click.option("--network", "chosen", type=click.Choice(list(NETWORKS)), multiple=True, default=list(NETWORKS))
+@click.option("--rows", default=120_000, show_default=True)
+@click.option("--rounds", default=7, show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=common.cores(), help="Default: all cores.")
+def main(chosen: tuple[str, ...], rows: int, rounds: int, threads: int) -> None:
+    """Print a line for each network."""
+    common.headline(threads)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        size = shards(folder / "shards", rows)
+        click.echo(f"an epoch of {rows:,} rows, {size / 2**20:.0f} MiB; limit {LIMIT / 2**20:.0f} MiB")
+        if size <= LIMIT:
+            raise click.UsageError("the data fit under the limit: give more --rows")
+        for network in chosen:
+            compare(folder, network, rounds, threads)
+
+
+if __name__ == "__main__":
+    main()
