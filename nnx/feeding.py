@@ -161,7 +161,7 @@ class Streamed:
 
     def _fill(self, numbers: HostArray, turn: int) -> None:
         for name, column in self.columns.items():
-            stored = self._rooms[name].fill(numbers, turn)
+            stored = self._rooms[name].read_into(numbers, turn)
             if column.mapped:
                 check_finite(stored, name, numbers)
                 if name == self.targets:
@@ -182,7 +182,7 @@ class _Room:
         self._numbers = None if column.kept == column.dtype else backend.empty(shape, column.dtype)
         self._each = backend.asarray(np.arange(rows))
 
-    def fill(self, numbers: HostArray, turn: int) -> HostArray:
+    def read_into(self, numbers: HostArray, turn: int) -> HostArray:
         """Read these rows, once those before have left."""
         staging = self._turns[turn]
         staging.wait()
