@@ -265,6 +265,16 @@ def test_callbacks_are_told():
     assert Count.seen == 3
 
 
+def test_a_callback_may_stop_before_the_first_epoch():
+    class Stop(nnx.Callback):
+        def on_train_begin(self, run):
+            run.stop = "nothing to do"
+
+    model = fitted(REGRESSOR, callbacks=[Stop()])
+    assert (model.n_iter_, model.loss_curve_) == (0, [])
+    assert model.predict(X).shape == (150,)
+
+
 def test_losses_and_optimizers_are_named_or_given():
     names = {"optimizer": "adam", "learning_rate": 0.01, "loss": "huber"}
     given = {"optimizer": nnx.Adam(0.01), "learning_rate": None, "loss": nnx.Huber()}

@@ -234,7 +234,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             self.loss_curve_: list[float] = []
             self.validation_loss_curve_: list[float] = []
         self.network_ = network
-        self.loss_curve_ += history["loss"]
+        self.loss_curve_ += history.metrics.get("loss", [])  # none where a callback stopped it at once
         self.validation_loss_curve_ += history.metrics.get("val_loss", [])
         self.n_iter_ = len(self.loss_curve_)
         self._made_of = self._described()
