@@ -60,5 +60,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def shown(text: str, most: int = 60) -> str:
     """A text from somebody's file as a message may hold it: one line, not long, nothing a terminal obeys."""
-    short = text if len(text) <= most else f"{text[: most - 1]}…"
-    return short if short.isprintable() else short.encode("unicode_escape").decode()
+    return printable(text if len(text) <= most else f"{text[: most - 1]}…")
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would obey: escape sequences and the like are written out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

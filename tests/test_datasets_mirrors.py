@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import re
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nnx
 from nnx.datasets import (
     DatasetUnavailableError,
     fetch_mnist,
@@ -83,6 +88,26 @@ class Mirror(BaseHTTPRequestHandler):
 
     def short(self, data: bytes) -> None:
         self.send(data[: len(data) // 2], length=len(data))
+
+    def long(self, data: bytes) -> None:
+        self.send(data + b"more than was announced", length=len(data) // 2)
+
+    def no_length(self, data: bytes) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2])
+
+    def odd_length(self, data: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "-5")
+        self.end_headers()
+        self.wfile.write(data[:10])
+
+    def page_as_gzip(self, data: bytes) -> None:
+        self.send(gzip.compress(b"<!DOCTYPE html><p>Please log in"))
+
+    def bomb(self, data: bytes) -> None:
+        self.send(gzip.compress(gzip.decompress(data)[:16] + bytes(2**27), 1))
 
     def stall(self, data: bytes) -> None:
         self.server.released.wait(30)
@@ -173,6 +198,11 @@ FAILURES = {
     "other": "SHA-256",
     "cut": "truncated",
     "short": "sent less than it announced",
+    "long": "truncated",
+    "no_length": "truncated",
+    "odd_length": "",
+    "page_as_gzip": "not an IDX file",
+    "bomb": "",
     "stall": "did not answer within 1 s",
     "stall_in_body": "did not answer within 1 s",
     "drip_headers": "did not answer within 1 s",
@@ -355,6 +385,42 @@ def test_an_interrupted_write_leaves_nothing(
     with pytest.raises(DatasetUnavailableError, match="No space left"):
         load_mnist()
     assert list(cache.iterdir()) == []
+
+
+NO_ROOM = """
+import resource, signal, sys
+from nnx.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+main(["data", "fetch"])
+"""
+
+
+@pytest.mark.parametrize("room", [0, 100, 4096])
+def test_a_cache_without_room_is_named_and_left_empty(
+    server: MirrorServer, tmp_path: Path, room: int
+) -> None:
+    """A file may have so many bytes; the real files' sums are not met by these, so the sums are patched."""
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in SMALL.items()}
+    patch = (
+        "import nnx.datasets.mnist as m, nnx.datasets.mnist_files as f\n"
+        f"sums, rows = {sums!r}, {{60000: {TRAIN}, 10000: {TEST}}}\n"
+        "small = lambda x: f.MnistFile(x.name, sums[x.name], (rows[x.shape[0]], *x.shape[1:]))\n"
+        "files = tuple(map(small, f.FILES))\n"
+        "m.FILES = f.FILES = files\n"
+    )
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("NNX_")}
+    variables |= {"NNX_CACHE_DIR": str(tmp_path / "cache"), "NNX_MNIST_MIRRORS": server.url("good")}
+    variables |= {"NO_PROXY": "127.0.0.1", "PYTHONPATH": str(Path(nnx.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", patch + NO_ROOM, str(room)],
+        env=variables, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("fetching ")]
+    assert re.search(r"cannot be written to \(File too large\): name another place in NNX_CACHE_DIR", line)
+    left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert all((tmp_path / "cache" / "mnist" / name).read_bytes() == PACKED[name] for name in left)
 
 
 def test_auto_takes_mnist_where_a_mirror_answers_and_the_digits_where_none_does(

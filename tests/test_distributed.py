@@ -166,6 +166,31 @@ class TestTheCommandLine:
         assert err.count("already holds a result") == 1
         assert not stdout
 
+    def test_ranks_train_on_ones_own_data_as_one_process_does(self, tmp_path):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(203, 5)) * 9 + 3
+        np.savez(tmp_path / "data.npz", x=x, y=(x[:, 0] > 3).astype(int))
+        given = ("data.npz", "--epochs", 3, "--dtype", "float64", "--rank-timeout", 30, "-q", "--json")
+        found = []
+        for ranks in (1, 2):
+            command = ("-m", "nnx", "train", *given, "--distributed", "mpi", "--out", f"of-{ranks}")
+            done = mpi_jobs.run(ranks, *command, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            found.append(json.loads(done.stdout)["metrics"])
+        one, two = (
+            np.genfromtxt(tmp_path / f"of-{ranks}" / "history.csv", delimiter=",", skip_header=1)
+            for ranks in (1, 2)
+        )
+        np.testing.assert_allclose(two, one, rtol=1e-9)
+        losses = [metrics.pop("validation_loss") for metrics in found]
+        assert losses[1] == pytest.approx(losses[0], rel=1e-9)
+        assert found[1] == found[0]
+        np.savez(tmp_path / "data.npz", x=x[:2], y=[1, 1])
+        command = ("-m", "nnx", "train", *given, "--distributed", "mpi", "--out", "none")
+        done = mpi_jobs.run(2, *command, cwd=tmp_path)
+        assert done.returncode != 0
+        assert done.stderr.count("at least two classes") == 1
+
     def test_a_killed_rank_is_named(self, tmp_path):
         process = self.start(tmp_path, 2, "--epochs", 2000, "--out", "killed")
         read = iter(process.stderr.readline, "")

@@ -22,6 +22,7 @@ from pathlib import Path
 import hostile
 import numpy as np
 import pytest
+from command_line import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -227,6 +228,22 @@ def test_a_pipe_among_images_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "2.png")
     with pytest.raises(nnx.DataError, match="a pipe or a device"):
         load_labelled(tmp_path)
+
+
+def test_names_that_a_terminal_would_obey_are_written_out(tmp_path):
+    """Of a folder, and so of a class: in an error, on standard output, in the predictions."""
+    for name in ("\x1b[2Jred", "\x1b]0;title\x07"):
+        for index in range(5):
+            picture(tmp_path / "data" / name / f"{index}.png")
+    broken = tmp_path / "data" / "\x1b[2Jred" / "\x1b[31m.png"
+    broken.write_bytes(b"")
+    done = command(tmp_path, "train", "data", "--epochs", 1, "--out", "run")
+    assert done.returncode == 1
+    assert "\\x1b[31m.png: is no image" in done.stderr
+    broken.unlink()
+    done = command(tmp_path, "train", "data", "--epochs", 1, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stderr + done.stdout
 
 
 def test_a_file_that_is_no_image_under_the_name_of_one(tmp_path):

@@ -19,7 +19,7 @@ from nnx.datasets import load_digits
 from nnx.datasets.labelled import load_labelled
 from nnx.experiments import own_data
 from nnx.experiments.own_config import RULES, Config, defaults, read_toml
-from nnx.experiments.preparation import Preparation, Scaling
+from nnx.experiments.preparation import Preparation, ScaledRows, Scaling
 from nnx.experiments.result import model_path
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
@@ -247,6 +247,33 @@ def test_the_scaling_is_fitted_on_the_rows_to_train_on_alone(monkeypatch):
     np.testing.assert_allclose(scaling.undo(z), x[rows], rtol=1e-6, atol=1e-6)
     z = Scaling.fitted("minmax", x, rows).apply(x[rows], "float64")
     assert (z.min(), z.max()) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("task", ["classification", "autoencoding"])
+def test_a_large_file_is_mapped_and_gives_what_memory_gives(monkeypatch, task):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(300, 6)) * [1, 5, 1e3, 1, 1, 1] + 7).astype(np.float32)
+    np.save("x.npy", x)
+    np.save("y.npy", (x[:, 0] > 7).astype(int))
+    target = ("y.npy",) if task == "classification" else ()
+    config = Config("x.npy", target=target, layers=("8 tanh", "3"), epochs=4, scale="standard")
+    in_memory = own_data.run(config)
+    monkeypatch.setattr("nnx.experiments.preparation.READ_WHOLE", 1)
+    monkeypatch.setattr("nnx.samples.READ_WHOLE", 1)
+    monkeypatch.setattr("nnx.experiments.preparation._BLOCK", 60)
+    made = []
+    monkeypatch.setattr(
+        "nnx.experiments.preparation.ScaledRows.bring",
+        lambda rows, *given, bring=ScaledRows.bring: made.append(len(rows)) or bring(rows, *given),
+    )
+    for streamed in (False, True):
+        monkeypatch.setattr("nnx.backends.base.Backend.holds", lambda *_, streamed=streamed: not streamed)
+        mapped = own_data.run(config)
+        assert set(made) == {240}
+        assert mapped.history["loss"] == pytest.approx(in_memory.history["loss"], rel=1e-4)
+        assert mapped.history["val_loss"] == pytest.approx(in_memory.history["val_loss"], rel=1e-4)
+        name = "accuracy" if task == "classification" else "mse"
+        assert mapped.metrics[name] == pytest.approx(in_memory.metrics[name], rel=1e-4)
 
 
 def test_the_model_keeps_what_it_needs_and_nothing_else():

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from nnx.callbacks import Callback, Progress, Run
+from nnx.errors import printable
 
 PLAIN_LINES = 20  # progress lines at most where there is no terminal
 PLAIN_WIDTH = 110  # of a table in a file or a pipe
@@ -23,7 +24,7 @@ _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?(%|s|ms|µs|MB|×|(/|
 def say(message: str, quiet: bool = False) -> None:
     """A line to standard error."""
     if not quiet:
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -47,8 +48,8 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
     for name, cells in zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True):
         table.add_column(Text(name), justify="right" if _numeric(cells) else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(Text(title, style="bold"))
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console.print(Text(printable(title), style="bold"))
     console.print(table)
 
 

@@ -21,7 +21,7 @@ from nnx.cli.report import report
 from nnx.cli.run import run
 from nnx.cli.train import train
 from nnx.distributed import joined
-from nnx.errors import ConfigurationError, NnxError, RankError
+from nnx.errors import ConfigurationError, NnxError, RankError, printable
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -117,4 +117,4 @@ def _show(text: str) -> None:
     joined().take_turn()
     if os.environ.get("NNX_DEBUG"):
         traceback.print_exc()
-    click.echo(f"nnx: {' '.join(text.split())}", err=True)
+    click.echo(f"nnx: {printable(' '.join(text.split()))}", err=True)

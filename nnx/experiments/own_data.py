@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from nnx.distributed import ALONE, Communicator
 from nnx.errors import DataError
 from nnx.experiments.own_config import Config
 from nnx.experiments.own_network import build, chosen_loss, make_loss, make_optimizer, read_layers
-from nnx.experiments.preparation import Preparation, Scaling
+from nnx.experiments.preparation import Preparation, Scaling, parts
 from nnx.experiments.result import HostArray, Result, Stopwatch
 from nnx.metrics import accuracy, mean_absolute_error, mean_squared_error, r2
 from nnx.network import Network
@@ -77,7 +78,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
         result.metrics = {"rows": len(train), "validation_rows": len(held_out)}
         result.metrics |= {"features": data.layout.features}
         result.metrics |= {"validation_loss": network.evaluate(x_held, y_held, loss=make_loss(loss))["loss"]}
-        _measure(result, network, data, prepared, x_held, held_out)
+        _measure(result, network, data, prepared, held_out)
     return result
 
 
@@ -125,19 +126,21 @@ def prepare(data: Labelled, train: HostArray, scale: str) -> Preparation:
     )
 
 
-def _part(data: Labelled, prepared: Preparation, rows: HostArray, dtype: str) -> tuple[HostArray, HostArray]:
+def _part(data: Labelled, prepared: Preparation, rows: HostArray, dtype: str) -> tuple[Any, Any]:
     """Inputs and targets of some rows, as the network takes them."""
-    x = prepared.inputs.apply(data.x[rows], dtype)
+    x = prepared.inputs.rows(data.x, rows, dtype)
     if data.y is None:
         return x, x
     return x, data.y[rows] if prepared.outputs is None else prepared.outputs.apply(data.y[rows], dtype)
 
 
 def _measure(
-    result: Result, network: Network, data: Labelled, prepared: Preparation, x: HostArray, rows: HostArray
+    result: Result, network: Network, data: Labelled, prepared: Preparation, rows: HostArray
 ) -> None:
-    answers = prepared.predict(network, data.x, rows)
-    true = data.x[rows] if data.y is None else data.y[rows]
+    if data.y is None:
+        _measure_coding(result, network, data, prepared, rows)
+        return
+    answers, true = prepared.predict(network, data.x, rows), data.y[rows]
     if data.task == "classification":
         predicted = np.argmax(answers, axis=1)
         counts = np.bincount(true, minlength=len(data.classes))
@@ -151,18 +154,27 @@ def _measure(
             np.add.at(cells, (true, predicted), 1)
             result.metrics["confusion_matrix"] = cells.tolist()
         return
-    result.metrics["mse"] = mean_squared_error(true, answers)
-    if data.task == "regression":
-        names = data.targets or tuple(f"target {number + 1}" for number in range(answers.shape[1]))
-        result.metrics |= _errors(true, answers) | {
-            "by_target": {name: _errors(true[:, [k]], answers[:, [k]]) for k, name in enumerate(names)}
-        }
-        result.arrays = {"true": true[:DRAWN], "predicted": answers[:DRAWN]}
-    elif data.layout.image is not None and data.layout.image[2] == 1:
-        shown = slice(0, DRAWN)
+    names = data.targets or tuple(f"target {number + 1}" for number in range(answers.shape[1]))
+    result.metrics |= _errors(true, answers) | {
+        "by_target": {name: _errors(true[:, [k]], answers[:, [k]]) for k, name in enumerate(names)}
+    }
+    result.arrays = {"true": true[:DRAWN], "predicted": answers[:DRAWN]}
+
+
+def _measure_coding(
+    result: Result, network: Network, data: Labelled, prepared: Preparation, rows: HostArray
+) -> None:
+    """The error of an autoencoder, part by part: the data may be larger than memory."""
+    squares = 0.0
+    for part in parts(len(rows), data.layout.features):
+        error = prepared.predict(network, data.x, rows[part]) - data.x[rows[part]]
+        squares += float(np.square(error, dtype=np.float64).sum())
+    result.metrics["mse"] = squares / (len(rows) * data.layout.features)
+    if data.layout.image is not None and data.layout.image[2] == 1:
+        shown = prepared.inputs.apply(data.x[rows[:DRAWN]], network.dtype)
         result.arrays = {
-            "originals": x[shown],
-            "reconstructions": network.predict(x[shown]),
+            "originals": shown,
+            "reconstructions": network.predict(shown),
             "image_shape": np.asarray(data.layout.image[:2]),
         }
 

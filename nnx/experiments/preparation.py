@@ -14,11 +14,13 @@ from nnx.datasets.labelled import TASKS, Layout
 from nnx.errors import DataError, FileFormatError
 from nnx.experiments.result import HostArray
 from nnx.network import Network
+from nnx.rows import Rows
+from nnx.samples import READ_WHOLE
 
 SCALES = ("auto", "standard", "minmax", "none")
 BYTES = 255.0
 MAX_SCALED = 200_000  # features that may have a scale each: it is kept in the model's header
-_BLOCK = 2**22  # numbers that are looked at together
+_BLOCK = 2**18  # numbers that are looked at together: they stay in a processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +65,83 @@ class Scaling:
     def apply(self, x: HostArray, dtype: Any) -> HostArray:
         """z of `dtype`; computed in float64, block by block."""
         z = np.empty(x.shape, dtype)
-        for part in _parts(len(x), x.shape[1]):
+        for part in parts(len(x), x.shape[1]):
             with np.errstate(over="ignore"):  # what becomes infinite is named where it is trained on
-                z[part] = (np.asarray(x[part], np.float64) - self.shift) / self.scale
+                exact = x[part].astype(np.float64)
+                exact -= self.shift
+                exact /= self.scale
+                z[part] = exact
         return z
+
+    def rows(self, x: HostArray, rows: HostArray, dtype: Any) -> HostArray | Rows:
+        """z of some rows: bytes stay bytes, a large file stays where it is, other numbers are computed."""
+        if isinstance(x, np.memmap) and x.nbytes > READ_WHOLE:
+            return ScaledRows(x, rows, self, dtype)
+        if x.dtype == np.uint8 and self.scale.size == 1 and not self.shift.any():
+            return Rows(x[rows], divisor=float(self.scale[0]))
+        return self.apply(x[rows], dtype)
 
     def undo(self, z: HostArray) -> HostArray:
         """x, of z's type."""
         x: HostArray = (np.asarray(z, np.float64) * self.scale + self.shift).astype(z.dtype)
         return x
+
+
+class ScaledRows(Rows):
+    """Some rows of a mapped array, scaled as they are read: of data that may be larger than memory.
+
+    Parameters
+    ----------
+    x : memmap of shape (rows, features)
+    numbers : array of int
+        Which rows, in order.
+    scaling : Scaling
+    dtype : numpy.dtype
+    """
+
+    def __init__(self, x: HostArray, numbers: HostArray, scaling: Scaling, dtype: Any) -> None:
+        super().__init__(x)
+        self.numbers, self.scaling, self.dtype = numbers, scaling, np.dtype(dtype)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """All rows: a shuffle mixes them."""
+        return (len(self),)
+
+    @property
+    def kept(self) -> np.dtype[Any]:
+        """The type of the scaled values."""
+        return self.dtype
+
+    def astype(self, dtype: Any) -> Rows:
+        """The same rows, whose values are of another type."""
+        return ScaledRows(self.parts[0], self.numbers, self.scaling, dtype)
+
+    def __getitem__(self, index: Any) -> Any:
+        """As for `Rows`."""
+        if isinstance(index, slice):
+            return ScaledRows(self.parts[0], self.numbers[index], self.scaling, self.dtype)
+        return self.values(self.read(np.asarray(index)))
+
+    def read(self, indices: HostArray, out: HostArray | None = None) -> HostArray:
+        """See `Rows.read`."""
+        return super().read(self.numbers[indices], out)
+
+    def bring(self, indices: HostArray, out: HostArray) -> HostArray:
+        """See `Rows.bring`."""
+        out[...] = self.values(self.read(indices))
+        return out
+
+    def values(self, stored: HostArray) -> HostArray:
+        """The scaled values."""
+        return self.scaling.apply(stored, self.dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> HostArray:
+        array: HostArray = np.array(self[np.arange(len(self))], dtype, copy=copy)
+        return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +173,7 @@ class Preparation:
         """
         count = len(x) if rows is None else len(rows)
         result = np.empty((count, network.outputs), network.dtype)
-        for part in _parts(count, x.shape[1]):
+        for part in parts(count, x.shape[1]):
             block = x[part] if rows is None else x[rows[part]]
             result[part] = network.predict(self.inputs.apply(block, network.dtype))
         scaling = self.inputs if self.task == "autoencoding" else self.outputs
@@ -192,7 +262,7 @@ class Preparation:
                 raise ValueError("classes without names")
             if made.task == "autoencoding" and outputs != layout.features:
                 raise ValueError(f"{outputs} outputs for {layout.features} features")
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FileFormatError(f"what the model says of its data is damaged ({error!r:.200})") from error
         return made
 
@@ -206,14 +276,15 @@ def _set(norm: Network, *, mean: HostArray, gamma: HostArray, beta: HostArray) -
     )
 
 
-def _parts(rows: int, columns: int) -> Iterator[slice]:
+def parts(rows: int, columns: int) -> Iterator[slice]:
+    """So many rows, in parts of no more numbers than are looked at together."""
     step = max(1, _BLOCK // columns)
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
 
 def _blocks(x: HostArray, rows: HostArray | None) -> Iterator[HostArray]:
-    for part in _parts(len(x) if rows is None else len(rows), x.shape[1]):
+    for part in parts(len(x) if rows is None else len(rows), x.shape[1]):
         yield np.asarray(x[part] if rows is None else x[rows[part]], np.float64)
 
 

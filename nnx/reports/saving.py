@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -50,6 +51,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     if kind not in _METADATA:
         raise ConfigurationError(f"{target}: unknown picture format .{kind}; use .png, .pdf or .svg")
     make_folder(target.parent)
-    with replacing(target) as unfinished:
+    with replacing(target) as unfinished, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script that the font lacks: boxes
         figure.savefig(unfinished, format=kind, metadata=_METADATA[kind])
     return target

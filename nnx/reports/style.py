@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from nnx.errors import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -68,9 +70,10 @@ def new_figure(width: float, height: float, title: str | None) -> Figure:
 def plain(text: object) -> str:
     r"""Text as matplotlib must be given it to show it literally.
 
-    ``$`` would start a formula; a leading ``_`` would hide a curve from the legend.
+    ``$`` would start a formula; a leading ``_`` would hide a curve from the legend; what is no character to be
+    seen is written out, line by line.
     """
-    escaped = str(text).replace("$", r"\$")
+    escaped = "\n".join(map(printable, str(text).split("\n"))).replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
 
 
