@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from command_line import command, visible
+from command_line import COMMAND, command, environment, visible
 from PIL import Image
 from test_docs import as_program, commands
 
@@ -424,10 +425,41 @@ def test_the_page_about_it_runs(capfd):
     lines = commands(page)
     assert len(lines) > 8
     for line in lines:
-        invoke(*line, *(["-q", "--epochs", 3] if line[0] == "train" else []))
+        if "--resume" in line:  # of a run that is finished
+            assert json.loads(invoke(*line, "-q", "--json", "--epochs", 3).stdout)["experiment"] == "train"
+        else:
+            invoke(*line, *(["-q", "--epochs", 3] if line[0] == "train" else []))
     assert table("predicted.csv")[0] == ["class"]
     assert table("named.csv")[0] == ["file", "class"]
     assert np.load("again.npy").shape == (1797, 64)
+
+
+def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_bytes(tmp_path):
+    options = (
+        "train",
+        iris(),
+        "--target",
+        "species",
+        "--epochs",
+        "400",
+        "--patience",
+        "390",
+        "--device",
+        "numpy",
+    )
+    trained(*options[1:], out="whole")
+    stopped = (*options, "--out", "run", "--checkpoint-every", "7")
+    process = subprocess.Popen(
+        [*COMMAND, *stopped], cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+    )
+    assert any("epoch 40/" in line for line in process.stderr)
+    process.kill()
+    process.communicate()
+    assert not Path("run/result.json").exists()
+    result = json.loads(invoke(*stopped, "--resume", "-q", "--json").stdout)
+    assert result["metrics"]["accuracy"] > 0.6
+    for name in ("model.safetensors", "history.csv"):
+        assert Path("run", name).read_bytes() == Path("whole", name).read_bytes()
 
 
 def test_the_command_in_a_process_of_its_own(tmp_path):

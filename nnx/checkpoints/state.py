@@ -39,7 +39,7 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
         "left_out": history.left_out, "rollbacks": history.rollbacks,
         "step": run.step, "epoch": run.epoch, "batch": run.batch, "stop": run.stop,
         "training_seconds": history.training_seconds, "first_step_seconds": history.first_step_seconds,
-        "callbacks": callbacks,
+        "metrics": list(history.metrics), "callbacks": callbacks,
     }  # fmt: skip
 
 
@@ -71,11 +71,7 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
     run.step, run.epoch, run.batch, run.stop = (counts[name] for name in ("step", "epoch", "batch", "stop"))
     history.epochs[:] = range(1, run.epoch + 1)
     history.metrics.clear()
-    history.metrics |= {
-        name.removeprefix("history."): values.tolist()
-        for name, values in arrays.items()
-        if name.startswith("history.")
-    }
+    history.metrics |= {name: arrays[f"history.{name}"].tolist() for name in counts["metrics"]}
     history.training_seconds = counts["training_seconds"]
     history.first_step_seconds = counts["first_step_seconds"]
     for name, callback in stateful(run):
@@ -86,12 +82,12 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
 
 def _check(run: Run, counts: dict[str, Any]) -> None:
     """See that counts are counts."""
-    for name in ("arena_step", "optimizer_step", "step", "epoch", "batch"):
+    for name in ("arena_step", "optimizer_step", "step", "epoch", "batch", "left_out", "rollbacks"):
         if type(counts[name]) is not int or not 0 <= counts[name] < 2**62:
             raise ValueError(f"{name} is {counts[name]!r:.40}")
     if counts["batch"] >= max(1, run.batches) or not isinstance(counts["stop"], str):
         raise ValueError("batch or stop is none")
-    for name in ("training_seconds", "first_step_seconds"):
+    for name in ("training_seconds", "first_step_seconds", "scale"):
         if not 0.0 <= float(counts[name]) < 1e18:
             raise ValueError(f"{name} is {counts[name]!r:.40}")
 

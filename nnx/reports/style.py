@@ -70,8 +70,8 @@ def new_figure(width: float, height: float, title: str | None) -> Figure:
 def plain(text: object) -> str:
     r"""Text as matplotlib must be given it to show it literally.
 
-    ``$`` would start a formula; a leading ``_`` would hide a curve from the legend; what is no character to be
-    seen is written out, line by line.
+    ``$`` would start a formula; a leading ``_`` would hide a curve from the legend; control characters are
+    written out.
     """
     escaped = "\n".join(map(printable, str(text).split("\n"))).replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
