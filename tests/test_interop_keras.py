@@ -369,5 +369,5 @@ def test_without_keras_one_line_says_what_to_install(monkeypatch, missing: str):
     for name in [name for name in sys.modules if name.split(".")[0] == "keras"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(nnx.MissingLibraryError, match=r"pip install 'nnx-arrays\[compare\]'"):
+    with pytest.raises(nnx.MissingLibraryError, match="pip install tensorflow"):
         exchange.to_keras(nnx.Network([nnx.Dense(3, 2)]))

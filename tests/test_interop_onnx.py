@@ -381,5 +381,5 @@ def test_without_onnx_one_line_says_what_to_install(monkeypatch, tmp_path: Path)
         lambda: exchange.export(deep(), tmp_path / "a.onnx"),
         lambda: exchange.load(tmp_path / "a.onnx"),
     ):
-        with pytest.raises(nnx.MissingLibraryError, match=r"pip install 'nnx-arrays\[onnx\]'"):
+        with pytest.raises(nnx.MissingLibraryError, match="pip install onnx"):
             call()

@@ -175,7 +175,7 @@ def _imported() -> Any:
         import keras
     except ImportError as error:
         raise MissingLibraryError(
-            f"this needs Keras and a library for it to run on ({error}): pip install 'nnx-arrays[compare]'"
+            f"this needs Keras and a library for it to run on ({error}): pip install tensorflow"
         ) from error
     if keras.saving.get_registered_object(f"nnx>{GELU_TANH}") is None:
 

@@ -106,7 +106,5 @@ def _library() -> Any:
         import onnx
         import onnx.checker
     except ImportError as error:
-        raise MissingLibraryError(
-            f"this needs the library onnx ({error}): pip install 'nnx-arrays[onnx]'"
-        ) from error
+        raise MissingLibraryError(f"this needs the library onnx ({error}): pip install onnx") from error
     return onnx
