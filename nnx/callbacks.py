@@ -58,7 +58,7 @@ class History:
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """One line an epoch, the names in the first; the file appears whole or not at all."""
-        with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.metrics])
             writer.writerows(zip(self.epochs, *self.metrics.values(), strict=True))

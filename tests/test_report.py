@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from command_line import command
 
 from nnx import reports
+from nnx.callbacks import History
 from nnx.cli.main import cli
 from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError
 from nnx.experiments import Result, environment
@@ -205,6 +206,18 @@ def test_a_flag_is_given_where_it_was_given():
 
     assert of(True) == "nnx run xor --tf32 --device gpu:0"
     assert of(False) == "nnx run xor --device gpu:0"
+
+
+def test_a_history_is_read_as_it_was_written_whatever_its_names(run_folders, tmp_path):
+    history = History()
+    history.epochs, odd = [1, 2], 'a,"b"\n\u2028\x85;$x$'
+    history.metrics = {"loss": [1.0, float("nan")], odd: [0.1, float("inf")]}
+    folder = tmp_path / "run"
+    shutil.copytree(run_folders["xor"], folder)
+    history.write_csv(folder / "history.csv")
+    read_back = read_run(folder).history
+    assert read_back.epochs == [1, 2]
+    assert repr(read_back.metrics) == repr(history.metrics)
 
 
 def test_the_environment_names_the_machine():

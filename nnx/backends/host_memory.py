@@ -17,11 +17,11 @@ def free() -> int | None:
     """Bytes that a process can still have, swap included; None where the system does not say."""
     found = []
     with suppress(OSError, ValueError, KeyError):
-        lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
+        lines = dict(line.split(":", 1) for line in MEMINFO.read_text(encoding="ascii").splitlines())
         found.append(sum(int(lines[name].split()[0]) * 1024 for name in ("MemAvailable", "SwapFree")))
     for path in LIMITS:
         with suppress(OSError, ValueError):
-            found.append(int(path.read_text()))
+            found.append(int(path.read_text(encoding="ascii")))
     return min(found, default=None)
 
 

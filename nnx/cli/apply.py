@@ -32,7 +32,7 @@ Examples:
 
 def _command(name: str, what: str) -> Callable[[Any], click.Command]:
     """The arguments these commands share."""
-    existing = click.Path(path_type=Path, exists=True)
+    existing = options.Existing()
 
     def decorate(function: Any) -> click.Command:
         for option in (

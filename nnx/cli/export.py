@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nnx.cli import options
 from nnx.cli.console import say
 from nnx.errors import ConfigurationError
 
@@ -13,7 +14,7 @@ FORMATS = (".onnx", ".keras")
 
 
 @click.command(short_help="Write a network for other programs.")
-@click.argument("model", type=click.Path(path_type=Path, exists=True))
+@click.argument("model", type=options.Existing())
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="A .onnx or .keras file to write.")  # fmt: skip
 def export(model: Path, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -53,6 +54,9 @@ everywhere(cli, DEBUG)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 failed, 2 wrong usage, 130 and 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what an old code page lacks is a question mark, no error
+            stream.reconfigure(errors="replace")
     status = _status(arguments)
     if status:
         joined().abort(status)

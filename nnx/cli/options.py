@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from nnx.backends import DEVICES
 from nnx.distributed import KINDS, TIMEOUT
 from nnx.errors import nearest
 
@@ -23,6 +25,23 @@ class Name(click.Choice[str]):
         if value not in self.choices:
             self.fail(f"{value!r}{nearest(str(value), self.choices)}", param, ctx)
         return str(value)
+
+
+class Existing(click.Path):
+    """The path of what is there; another one is answered with the nearest name beside it."""
+
+    def __init__(self, path_type: type[Any] = Path, **limits: Any) -> None:
+        super().__init__(exists=True, path_type=path_type, **limits)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path itself."""
+        path = Path(value)
+        if not os.path.lexists(path):
+            beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            near = difflib.get_close_matches(path.name, beside, n=1)
+            hint = f": did you mean {str(path.with_name(near[0]))!r}?" if near else ""
+            self.fail(f"{str(value)!r} does not exist{hint}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -48,10 +67,16 @@ def everywhere(command: click.Command, option: click.Option) -> None:
             everywhere(below, option)
 
 
+def _devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """What a shell may complete."""
+    return [name for name in DEVICES if name.startswith(incomplete)]
+
+
 device = click.option(
     "--device",
     default=None,
     metavar="DEVICE",
+    shell_complete=_devices,
     help="auto, cpu, gpu, gpu:N, numpy or cupy; default: NNX_DEVICE, else auto.",
 )
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")

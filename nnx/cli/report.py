@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from nnx.cli import options
+
 
 @click.command(short_help="Write the page of one run, or of several side by side.")
-@click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=options.Existing())
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=None, metavar="FILE",
     help="Default: report.html, in the run's folder; of several runs, here.",

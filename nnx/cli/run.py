@@ -99,7 +99,7 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
 
 
 @run.command(short_help="Classify digits by an SVM on an autoencoder's codes.")
-@click.option("--model", type=click.Path(exists=True), default=None,
+@click.option("--model", type=options.Existing(str), default=None,
               help="A run's folder or a model file; without it an autoencoder is trained.")  # fmt: skip
 @options.preset("deep", "shallow", "best", text="The autoencoder to train without --model.")
 @options.dataset

@@ -35,8 +35,8 @@ def _own_options(function: Any) -> Any:
 
 
 @click.command(short_help="Train a network on your own data.")
-@click.argument("data", type=click.Path(exists=True))
-@click.option("--config", "file", type=click.Path(exists=True, dir_okay=False), metavar="FILE.toml",
+@click.argument("data", type=options.Existing(str))
+@click.option("--config", "file", type=options.Existing(str, dir_okay=False), metavar="FILE.toml",
               help="Options by their names without dashes; those given here override it.")  # fmt: skip
 @_own_options
 @options.distributed

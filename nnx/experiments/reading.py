@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def _result(stored: Any, path: Path) -> Result:
 def _history(path: Path) -> History:
     history = History()
     try:
-        rows = list(csv.reader(_text(path).splitlines()))
+        rows = list(csv.reader(io.StringIO(_text(path), newline="")))
         columns = list(zip(*rows[1:], strict=True))
         history.epochs = [int(cell) for cell in columns[0]]
         for name, cells in zip(rows[0][1:], columns[1:], strict=True):

@@ -156,7 +156,8 @@ class RunFolder:
         """Write the result, after everything else: a folder with a result is complete."""
         result.artifacts["result"] = RESULT_FILE
         with replacing(self.path / RESULT_FILE) as temporary:
-            temporary.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
+            text = json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n"
+            temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def finite(value: Any) -> Any:

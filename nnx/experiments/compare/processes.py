@@ -85,7 +85,7 @@ class Worker:
         os.close(number)
         self._errors = Path(name)
         module = f"{ROOM}.nnx_worker" if side == "nnx" else f"{ROOM}.keras_worker"
-        with self._errors.open("w") as errors:
+        with self._errors.open("w", encoding="utf-8") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, str(folder), argument],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=variables, text=True,
@@ -116,7 +116,7 @@ class Worker:
         text = self.process.stdout.readline()
         if not text:
             status = self.process.wait()
-            lines = self._errors.read_text(errors="replace").strip().splitlines()
+            lines = self._errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             reason = f": {lines[-1].strip()}" if lines else ""
             raise NnxError(
                 f"{NAMES[self.side]}'s process ended with status {status} while {self.doing}{reason}; "
