@@ -70,6 +70,7 @@ class Result:
     final: float | None
     about: dict[str, Any]
     rounds: int
+    device: float | None = None  # the median by the GPU's own events
 
 
 def cores() -> int:
@@ -116,6 +117,7 @@ class Worker:
         self.start, self.early, self.about = ready["seconds"], ready["loss"], ready["about"]
         self.final: float | None = self.early
         self.seconds: list[float] = []
+        self.device_seconds: list[float] = []
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -136,6 +138,8 @@ class Worker:
         self.process.stdin.flush()
         answer = self._read()
         self.seconds.append(answer["seconds"])
+        if answer["device_seconds"] is not None:
+            self.device_seconds.append(answer["device_seconds"])
         self.final = answer["loss"]
 
     def close(self) -> None:
@@ -180,8 +184,9 @@ def result(worker: Worker, steps: int) -> Result:
     lower, median, upper = np.quantile(times, (0.25, 0.5, 0.75)).tolist()
     early = None if row.other_loss else worker.early
     final = None if row.other_loss else worker.final
+    device = float(np.median(worker.device_seconds)) / steps if worker.device_seconds else None
     return Result(
-        row.name, row.kind, median, lower, upper, worker.start, early, final, worker.about, len(times)
+        row.name, row.kind, median, lower, upper, worker.start, early, final, worker.about, len(times), device
     )
 
 

@@ -1,4 +1,4 @@
-"""nnx's turns: VARIANT is ``numpy`` or ``numba`` (`Network.fit`), or ``numpy-loop``, ``numba-loop``."""
+"""nnx's turns: VARIANT is a device (`Network.fit`), or ``numpy-loop``, ``numba-loop``."""
 
 from __future__ import annotations
 
@@ -29,6 +29,26 @@ class Turns(nnx.Callback):
             self.gate.ready(self.early, **about(run.network))
         else:
             self.gate.stop(run.history["loss"][-1])
+
+
+class Events:
+    """Time on the GPU, between two marks in its queue."""
+
+    def start(self) -> None:
+        """Mark the beginning."""
+        import cupy
+
+        self.first = cupy.cuda.Event()
+        self.first.record()
+
+    def seconds(self) -> float:
+        """From there to what is queued last."""
+        import cupy
+
+        last = cupy.cuda.Event()
+        last.record()
+        last.synchronize()
+        return float(cupy.cuda.get_elapsed_time(self.first, last)) / 1e3
 
 
 def about(network: nnx.Network) -> dict[str, str]:
@@ -62,6 +82,8 @@ def main() -> None:
     device, _, by_hand = gate.variant.partition("-")
     values = weights(arrays)
     network = build(gate, values, device)
+    if device == "gpu":
+        gate.events = Events()
     x = arrays["x"]
     if job["task"] == "predict":
         take_turns(gate, lambda _: float(np.abs(network.predict(x, job["batch"])).mean()), **about(network))

@@ -18,7 +18,12 @@ from typing import Any
 
 
 class Gate:
-    """Where a worker waits between turns; the clock runs only from the parent's wave to `stop`."""
+    """Where a worker waits between turns; the clock runs only from the parent's wave to `stop`.
+
+    `events`, where a worker sets it, measures the same on a GPU: `start()`, and `seconds()` since then.
+    """
+
+    events: Any = None
 
     def __init__(self) -> None:
         self.folder, self.variant = Path(sys.argv[1]), sys.argv[2]
@@ -45,7 +50,9 @@ class Gate:
 
     def stop(self, loss: float | None) -> None:
         """A turn is done, the device has nothing left to do: tell, and wait for the next."""
-        self._tell(event="turn", seconds=time.perf_counter() - self._since, loss=loss)
+        device = self.events.seconds() if self.events else None  # waits for the device
+        seconds = time.perf_counter() - self._since
+        self._tell(event="turn", seconds=seconds, device_seconds=device, loss=loss)
 
     def _tell(self, **values: Any) -> None:
         self._out.write(json.dumps(values) + "\n")
@@ -53,6 +60,8 @@ class Gate:
         if not sys.stdin.readline():
             raise SystemExit(0)
         self._since = time.perf_counter()
+        if self.events:
+            self.events.start()
 
 
 def weights(arrays: dict[str, Any]) -> list[tuple[Any, Any]]:

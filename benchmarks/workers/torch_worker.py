@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import torch
 from protocol import Gate, take_turns, weights
@@ -37,30 +39,49 @@ def restore(model: nn.Sequential, values: list[tuple[np.ndarray, np.ndarray]]) -
             layer.bias.copy_(torch.from_numpy(b))
 
 
+class Events:
+    """Time on the GPU, between two marks in its queue."""
+
+    def start(self) -> None:
+        """Mark the beginning."""
+        self.first = torch.cuda.Event(enable_timing=True)
+        self.first.record()
+
+    def seconds(self) -> float:
+        """From there to what is queued last."""
+        last = torch.cuda.Event(enable_timing=True)
+        last.record()
+        last.synchronize()
+        return self.first.elapsed_time(last) / 1e3
+
+
 def main() -> None:
     """Train, or predict, in turns."""
     gate = Gate()
     torch.set_num_threads(gate.threads)
     job, arrays = gate.job, gate.arrays()
     values = weights(arrays)
-    model = build(gate, values)
+    device = os.environ.get("NNX_BENCHMARK_DEVICE", "cpu")
+    model = build(gate, values).to(device)
     restore(model, values)
+    if device == "cuda":
+        gate.events = Events()
     mkl = "MKL" if torch.backends.mkl.is_available() else "no MKL"
     about = {
         "version": torch.__version__,
         "kernel": f"{mkl}, oneDNN, {torch.backends.cpu.get_cpu_capability()}, x{torch.get_num_threads()}",
     }
-    x = torch.from_numpy(arrays["x"])
+    x = torch.from_numpy(arrays["x"]).to(device)
     run = torch.compile(model) if gate.variant == "compiled" else model
 
     def predict(_: int) -> float:
         with torch.inference_mode():
-            codes = torch.cat([run(part) for part in x.split(job["batch"])]).numpy()
+            codes = torch.cat([run(part) for part in x.split(job["batch"])]).cpu().numpy()
         return float(np.abs(codes).mean())
 
     if job["task"] == "predict":
         take_turns(gate, predict, **about)
-    y = x if job["target"] == "x" else torch.from_numpy(arrays["y"])
+    y = x if job["target"] == "x" else torch.from_numpy(arrays["y"]).to(device)
     if job["target"] == "labels":
         y = y.long()
     loss_of = LOSSES[job["loss"]]
@@ -74,7 +95,7 @@ def main() -> None:
         optimizer = torch.optim.Adam(model.parameters(), job["rate"], eps=job["epsilon"], fused=True)
     else:
         optimizer = torch.optim.SGD(model.parameters(), job["rate"], fused=True)
-    batches = [None] if job["batch"] == len(x) else torch.arange(len(x)).split(job["batch"])
+    batches = [None] if job["batch"] == len(x) else torch.arange(len(x), device=device).split(job["batch"])
 
     def turn(steps: int) -> float:
         if job["restart"]:
