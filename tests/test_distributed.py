@@ -71,6 +71,12 @@ class TestAnotherNumberOfRanksGoesOn:
         assert told(first, "half") in ("step 13", "step 14")  # or one step later, as the others hear of it
         np.testing.assert_allclose(json.loads(told(second, "resume")), whole, rtol=1e-9)
 
+    def test_all_stop_where_one_says_so(self, tmp_path):
+        for ranks in (2, 3):
+            done = mpi_jobs.run(ranks, JOBS / "resuming.py", tmp_path / str(ranks), "stop")
+            assert done.returncode == 0, done.stderr
+            assert len(json.loads(done.stdout)) == 3
+
 
 def start(tmp_path: Path, way: str, ranks: int = 3) -> tuple:
     process = mpi_jobs.start(ranks, JOBS / "failing.py", tmp_path, way, TIMEOUT)
@@ -190,6 +196,26 @@ class TestTheCommandLine:
         done = mpi_jobs.run(2, *command, cwd=tmp_path)
         assert done.returncode != 0
         assert done.stderr.count("at least two classes") == 1
+
+    def test_ctrl_c_ends_all_ranks_and_another_number_of_them_goes_on(self, tmp_path):
+        options = ("--preset", "shallow", "--epochs", 12, "--checkpoint-every", 1000)
+        process = self.start(tmp_path, 2, *options, "--out", "job")
+        assert any("epoch 2/" in line for line in iter(process.stderr.readline, ""))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert err.count("what was trained is kept; to go on: nnx run autoencoder --distributed mpi") == 1
+        assert err.count("nnx: interrupted") == 1
+        assert len(list((tmp_path / "job" / "checkpoints").glob("fit-1-*"))) == 2  # the first, and the last
+        for ranks, out, resume in ((3, "job", ["--resume"]), (1, "whole", [])):
+            ended = self.start(tmp_path, ranks, *options, *resume, "--out", out)
+            _, err = ended.communicate(timeout=120)
+            assert ended.returncode == 0, err
+        job, whole = (
+            np.genfromtxt(tmp_path / out / "history.csv", delimiter=",", skip_header=1)
+            for out in ("job", "whole")
+        )
+        np.testing.assert_allclose(job, whole, rtol=1e-9)
 
     def test_a_killed_rank_is_named(self, tmp_path):
         process = self.start(tmp_path, 2, "--epochs", 2000, "--out", "killed")

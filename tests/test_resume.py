@@ -127,6 +127,23 @@ def test_small_networks_in_a_compiled_loop_go_on(tmp_path):
     same(train(make(), [nnx.Checkpoint(tmp_path, every=160, resume=True)], **options), whole)
 
 
+def test_mapped_files_go_on(tmp_path):
+    """Rows that are read from a file as they are needed, by a thread that reads ahead."""
+    np.save(tmp_path / "x.npy", X)
+
+    def fit(*callbacks):
+        rows = nnx.datasets.open_rows(tmp_path / "x.npy")
+        made = nnx.Network([nnx.Dense(6, 16), nnx.Tanh(), nnx.Dense(6)], device="numpy", seed=3)
+        return made, made.fit(
+            rows, rows, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(0.01), epochs=3, batch_size=8,
+            callbacks=callbacks,
+        )  # fmt: skip
+
+    with pytest.raises(Killed):
+        fit(nnx.Checkpoint(tmp_path / "kept", every=3), KillAt(14))
+    same(fit(nnx.Checkpoint(tmp_path / "kept", resume=True)), fit())
+
+
 def test_checkpoints_change_nothing(tmp_path):
     same(train(callbacks=[nnx.Checkpoint(tmp_path, every=1)]), train())
 

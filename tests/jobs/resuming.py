@@ -1,4 +1,4 @@
-"""Train, by several ranks or none: whole, up to a signal that the last rank gets, or on from a checkpoint."""
+"""Train, by several ranks or none: whole, up to a signal or word of the last rank, or from a checkpoint."""
 
 import json
 import os
@@ -19,6 +19,14 @@ class Signal(nnx.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+class Stop(nnx.Callback):
+    """A reason to stop that this rank alone has."""
+
+    def on_epoch_end(self, run):
+        if run.epoch == 3:
+            run.stop = "it is enough"
+
+
 def main(folder, how):
     with nnx.distributed.connect("mpi", 20.0) as communicator:
         x = np.random.default_rng(0).normal(size=(75, 6))
@@ -27,9 +35,8 @@ def main(folder, how):
         callbacks = [nnx.EarlyStopping("loss", patience=4)]
         if how != "whole":
             callbacks.append(nnx.Checkpoint(folder, every=1000, resume=how == "resume"))
-        watch = Signal()
-        if how == "half" and communicator.rank == communicator.size - 1:
-            callbacks.append(watch)
+        if communicator.rank == communicator.size - 1:
+            callbacks += {"half": [Signal()], "stop": [Stop()]}.get(how, [])
         try:
             history = network.fit(
                 x, x, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(nnx.Cosine(1e-2, 60)), epochs=10,

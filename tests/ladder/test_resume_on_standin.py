@@ -1,0 +1,60 @@
+"""Checkpoints and faults of a GPU, whose faults are seen at an epoch's end only; on the stand-in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnx
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from test_nonfinite import Bad, bad
+from test_nonfinite import network as fragile
+from test_nonfinite import train as train_fragile
+from test_resume import X, killed, network, same, train
+
+pytestmark = pytest.mark.standin
+pytest.importorskip("cupy._world", reason="needs the stand-in for CuPy: nox -s ladder")
+
+
+def on_gpu() -> nnx.Network:
+    return network("gpu")
+
+
+@pytest.mark.parametrize("step", [3, 13, 24])
+def test_a_killed_run_goes_on_and_ends_as_one_that_never_was(tmp_path, step):
+    killed(tmp_path, step, on_gpu)
+    whole, resumed = train(on_gpu()), train(on_gpu(), [nnx.Checkpoint(tmp_path, every=3, resume=True)])
+    assert resumed[0].device == "gpu:0"
+    same(resumed, whole)
+
+
+def test_a_checkpoint_of_one_device_is_gone_on_from_on_another(tmp_path):
+    killed(tmp_path, 13, on_gpu)
+    on_cpu, history = train(network(), [nnx.Checkpoint(tmp_path, resume=True)])
+    np.testing.assert_allclose(history["loss"], train()[1]["loss"], rtol=1e-4)
+    assert np.isfinite(on_cpu.predict(X)).all()
+
+
+def test_batches_are_left_out_as_on_a_cpu():
+    _, there = train_fragile(fragile("gpu"), bad(), on_nonfinite="skip")
+    _, here = train_fragile(fragile("numpy"), bad(), on_nonfinite="skip")
+    assert there.left_out == here.left_out == 4
+    np.testing.assert_allclose(there["loss"], here["loss"], rtol=1e-4)
+
+
+def test_training_goes_back_to_a_checkpoint(tmp_path):
+    """The epoch at fault is trained to its end first, but no checkpoint is taken behind the fault."""
+    broken = Bad(times=2)
+    made, history = train_fragile(
+        fragile("gpu"), X, broken, nnx.Checkpoint(tmp_path, every=4), on_nonfinite="rollback"
+    )
+    assert history.rollbacks == 2
+    assert np.isfinite(history["loss"]).all()
+    assert history.steps == 32
+    assert [step for step, _ in broken.rates].count(13) == 3
+    assert np.isfinite(made.predict(X)).all()
