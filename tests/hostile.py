@@ -6,6 +6,7 @@ each kind in the suite, the second as many as it is told.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import io
@@ -185,7 +186,8 @@ def model_seeds() -> list[bytes]:
 def _read_preparation(path: Path) -> None:
     network = nnx.load(path, device="numpy")
     prepared = Preparation.of_model(path, checkpoints.read_metadata(path), network)
-    assert prepared is None or prepared.predict(network, X[:, : network.inputs or 1]).shape == (8, 2)
+    with contextlib.suppress(nnx.DataError), np.errstate(all="ignore"):  # it scales beyond all numbers
+        assert prepared is None or prepared.predict(network, X[:, : network.inputs or 1]).shape == (8, 2)
 
 
 def _configurations() -> list[bytes]:

@@ -298,6 +298,15 @@ def test_bytes_and_numbers_are_not_confused():
         invoke("predict", "run", "floats.npy", "--out", "y.npy")
 
 
+def test_values_that_are_not_finite_are_not_predicted():
+    np.savez("d.npz", x=np.arange(40.0).reshape(20, 2), y=np.arange(20) % 2)
+    trained("d.npz", "--epochs", 1)
+    np.save("nan.npy", np.array([[1.0, 2.0], [np.nan, 2.0]]))
+    with pytest.raises(nnx.DataError, match="the data has a value that is NaN or infinite, first in row 1"):
+        invoke("predict", "run", "nan.npy", "--out", "y.csv")
+    assert not Path("y.csv").exists()
+
+
 def test_two_runs_give_the_same_bytes():
     for out in ("one", "two"):
         trained(iris(), "--target", "species", "--epochs", 3, out=out)

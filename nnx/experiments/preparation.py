@@ -15,7 +15,7 @@ from nnx.errors import DataError, FileFormatError
 from nnx.experiments.result import HostArray
 from nnx.network import Network
 from nnx.rows import Rows
-from nnx.samples import READ_WHOLE
+from nnx.samples import READ_WHOLE, check_finite
 
 SCALES = ("auto", "standard", "minmax", "none")
 BYTES = 255.0
@@ -170,12 +170,19 @@ class Preparation:
         """What a network (or a part of it, as an encoder) makes of rows of x, read block by block.
 
         Of the whole network it is in the units of the targets; codes and probabilities stay what they are.
+
+        Raises
+        ------
+        DataError
+            If a value is not finite, or the rows do not fit the network.
         """
         count = len(x) if rows is None else len(rows)
         result = np.empty((count, network.outputs), network.dtype)
         for part in parts(count, x.shape[1]):
             block = x[part] if rows is None else x[rows[part]]
-            result[part] = network.predict(self.inputs.apply(block, network.dtype))
+            z = self.inputs.apply(block, network.dtype)
+            check_finite(z, "the data", range(part.start, part.stop))
+            result[part] = network.predict(z)
         scaling = self.inputs if self.task == "autoencoding" else self.outputs
         if scaling is None or (self.task == "autoencoding" and network.code is None):
             return result
