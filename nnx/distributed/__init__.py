@@ -128,8 +128,8 @@ class Communicator:
             import traceback as printer
 
             self.take_turn()
-            print(f"nnx: rank {self.rank} of {self.size} failed, the job ends:", file=sys.stderr)
-            printer.print_exception(error)
+            told = "".join(printer.format_exception(error))  # in one piece, or the launcher mixes them
+            sys.stderr.write(f"nnx: rank {self.rank} of {self.size} failed, the job ends:\n{told}")
             sys.stderr.flush()
             self.abort(1)
 

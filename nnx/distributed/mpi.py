@@ -17,6 +17,7 @@ from nnx.errors import MissingLibraryError, RankError
 
 AWAKE = 0.002  # seconds: a wait that is shorter costs no sleep
 NAP = 0.0005
+HEARD = 0.3  # seconds before the job ends: what a launcher has not read by then it may drop
 TURN = 1.0  # seconds between the ranks that tell of a failure, and no more than 8 of them
 
 
@@ -107,6 +108,7 @@ class MpiCommunicator(Communicator):
         """See `Communicator.abort`."""
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(HEARD)
         self._mpi.COMM_WORLD.Abort(status)
         os._exit(status)  # some libraries return once the launcher is told
 

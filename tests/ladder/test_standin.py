@@ -245,6 +245,21 @@ def test_page_locked_memory_is_left_alone_until_a_copy_is_done(x):
         cupy.cuda.Device().synchronize()
 
 
+def test_an_event_tells_of_the_copies_before_it(x):
+    import cupyx
+
+    rooms, events = [cupyx.empty_pinned(x.shape, x.dtype) for _ in "ab"], []
+    for room in rooms:
+        room[...] = HOST
+        cupy.empty_like(x).set(room)
+        events.append(cupy.cuda.get_current_stream().record())
+    events[0].synchronize()
+    rooms[0][...] = 7.0  # done with
+    rooms[1][...] = 7.0  # not yet
+    with pytest.raises(RuntimeError, match="written before a copy from it"):
+        events[1].synchronize()
+
+
 # ------------------------------------------------------------------- names
 
 

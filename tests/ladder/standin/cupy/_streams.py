@@ -38,8 +38,9 @@ class _Line:
     def wait(self, place: int) -> None:
         """The host waits for what was queued up to a place; copies to and from its memory end here."""
         self.waited = max(self.waited, place)
-        over = [one for one in self.copies if one[0] <= place]
-        self.copies = [one for one in self.copies if one[0] > place]
+        with _lock:  # a thread that reads ahead waits for what the one that trains has queued
+            over = [one for one in self.copies if one[0] <= place]
+            self.copies = [one for one in self.copies if one[0] > place]
         for _, host, copy, upload in over:
             if upload and not _same(host, copy):
                 raise RuntimeError("page-locked memory was written before a copy from it was waited for")
@@ -103,7 +104,9 @@ def host_copy(own: _Line, host: np.ndarray[Any, Any], copy: np.ndarray[Any, Any]
     """A copy between page-locked memory and a device is queued: the host must leave `host` alone for now."""
     if not upload:
         host.view(np.uint8)[...] = 0xA5  # not there yet
-    own.copies.append((own.queued, host, copy, upload))
+    with _lock:
+        own.queued += 1  # a place of its own, which an event behind it tells from a later copy's
+        own.copies.append((own.queued, host, copy, upload))
 
 
 def wait_for_device(device: int) -> None:
