@@ -34,6 +34,9 @@ class Dataset:
         Where the data came from: a directory, a mirror or a library.
     checksums : mapping of str to str
         SHA-256, in hexadecimal, of each file's uncompressed bytes (of the arrays where there is no file).
+
+    Attributes
+    ----------
     pixels : numpy.ndarray or None
         The bytes of which ``x_train`` is the 255th part; None where it is made of something else, and in
         what ``dataclasses.replace`` makes of this, whose ``x_train`` may be another.
