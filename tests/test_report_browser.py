@@ -79,6 +79,16 @@ def test_every_text_has_contrast(opened, name, dark):
     assert driver.execute_script(CONTRAST) == []
 
 
+def test_no_number_is_torn_on_a_phone(opened):
+    driver = opened("several", width=360)
+    torn = """return [...document.querySelectorAll("#results td, #timing td")].filter((cell) => {
+      const range = document.createRange();
+      range.selectNodeContents(cell);
+      return new Set([...range.getClientRects()].map((box) => box.top)).size > 1;
+    }).map((cell) => cell.textContent)"""
+    assert driver.execute_script(torn) == []
+
+
 def test_the_pointer_over_a_curve_reads_its_values(opened, run_folders):
     from selenium.webdriver import ActionChains
 
@@ -181,6 +191,11 @@ def test_it_prints_with_everything_open(opened):
     assert printed.startswith(b"%PDF")
     assert printed.count(b"/Type /Page\n") >= 2
     assert not every(driver, "details[open]")  # as it was, after
+    assert len(every(driver, ".panel:not([hidden])")) == 1
+    driver.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert not every(driver, ".panel[hidden], details:not([open])")
+    driver.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert len(every(driver, ".panel:not([hidden])")) == 1
     look(driver, dark=True, media="print")
     assert (
         driver.execute_script("return getComputedStyle(document.body).backgroundColor")

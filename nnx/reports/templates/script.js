@@ -104,10 +104,15 @@
   }
 
   // On paper everything is open.
-  let closed = [];
+  let closed = [], unseen = [];
   addEventListener("beforeprint", () => {
     closed = all("details:not([open])");
+    unseen = all(".panel[hidden]");
     for (const one of closed) one.open = true;
+    for (const one of unseen) one.hidden = false;
   });
-  addEventListener("afterprint", () => { for (const one of closed) one.open = false; });
+  addEventListener("afterprint", () => {
+    for (const one of closed) one.open = false;
+    for (const one of unseen) one.hidden = true;
+  });
 })();
