@@ -135,7 +135,10 @@ def outcome(folder: Path) -> dict[str, Any]:
     paths = [
         p for p in folder.rglob("*") if p.is_file() and "checkpoints" not in p.parts and p.name != ".lock"
     ]
-    found: dict[str, Any] = {str(p.relative_to(folder)): p.read_bytes() for p in paths if p.suffix != ".json"}
+    timed = (".json", ".html")  # the result, below, and the page, which is drawn from it and tells its times
+    found: dict[str, Any] = {
+        str(p.relative_to(folder)): p.read_bytes() for p in paths if p.suffix not in timed
+    }
     result = json.loads((folder / "result.json").read_text())
     found["result.json"] = {name: value for name, value in result.items() if name != "timing"}
     return found
