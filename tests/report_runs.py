@@ -33,6 +33,11 @@ def make(place: Path) -> dict[str, Path]:
     table.write_text("\n".join(["a,b,place", *rows]), encoding="utf-8")
     own = own_data.run(own_config.Config(str(table), target=("place",), epochs=2, device="cpu"))
     folders["train"] = keep(own, place / "train")
+    rows = [f"{a},{b},{a + 2 * b},{a - b}" for a in range(6) for b in range(6)]
+    table = place / "values.csv"
+    table.write_text("\n".join(["a,b,sum,difference", *rows]), encoding="utf-8")
+    config = own_config.Config(str(table), "regression", ("sum", "difference"), epochs=2, device="cpu")
+    folders["values"] = keep(own_data.run(config), place / "values")
     for name, preset, epochs in (("xor", "deep", 1000), ("other", "shallow", 30)):
         folders[name] = keep(xor.run(xor.Config(preset, epochs, device="cpu")), place / name)
     steps = np.arange(1, 51)

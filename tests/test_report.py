@@ -84,7 +84,7 @@ def test_the_page_of_a_run_says_what_ran_and_how_to_run_it_again(run_folders):
     assert "1,000" in page.text  # epochs, on the axis
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "svm", "xor", "compare"])
+@pytest.mark.parametrize("name", ["autoencoder", "svm", "xor", "compare", "values"])
 def test_the_page_can_be_made_again_from_the_folder_alone(run_folders, tmp_path, name):
     folder = tmp_path / name
     shutil.copytree(run_folders[name], folder)
@@ -105,6 +105,7 @@ def test_each_part_is_shown_where_the_run_has_it(run_folders):
     assert headings["autoencoder"] == ["Results", "Learning curves", "Reconstructions", "Code map", *rest]
     assert headings["svm"] == ["Results", "Confusion matrix", *rest]
     assert headings["train"] == ["Results", "Learning curves", "Confusion matrix", *rest]
+    assert headings["values"] == ["Results", "Learning curves", "Predicted values", *rest]
     assert headings["xor"] == ["Results", "Learning curves", "Predictions", *rest]
     assert headings["compare"] == ["Results", "Learning curves", "nnx and Keras", *rest]
 
@@ -287,6 +288,17 @@ def hostile(run_folders, tmp_path):
     kept["point_labels"] = np.full(len(kept["point_labels"]), EVIL)
     evidence.write(kept, folder / evidence.FILE)
     return folder
+
+
+def test_values_are_drawn_over_true_ones_target_by_target(run_folders):
+    page = read(run_folders["values"] / "report.html")
+    drawn = [svg["aria-label"] for svg in page.all("svg")][-2:]
+    assert drawn == [
+        f"{name}: predicted over true values of 7 rows, with the diagonal" for name in ("sum", "difference")
+    ]
+    errors = read_run(run_folders["values"]).metrics["by_target"]
+    assert all(f"{one['r2']:.5g}" in page.text for one in errors.values())
+    assert charts.scatter("", np.array([np.nan]), np.array([1.0])) is None
 
 
 def test_names_that_are_attacks_are_shown_as_text(hostile, run_folders, tmp_path):

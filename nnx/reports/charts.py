@@ -213,6 +213,35 @@ def _path(at: Sequence[float], heights: Sequence[float | None]) -> str:
 
 
 @dataclass(frozen=True)
+class Scatter:
+    """Predicted values over true ones; the diagonal is where they would be equal."""
+
+    title: str
+    path: str
+    diagonal: str
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    count: int
+
+    def summary(self) -> str:
+        """The chart in words."""
+        return f"{self.title}: predicted over true values of {self.count:,} rows, with the diagonal"
+
+
+def scatter(title: str, true: NDArray[Any], predicted: NDArray[Any]) -> Scatter | None:
+    """Lay out points (n,), both axes to one scale; None where no pair is finite."""
+    pairs = np.stack([true, predicted], axis=1).astype(np.float64)
+    pairs = pairs[(np.isfinite(pairs) & (np.abs(pairs) < LARGEST)).all(axis=1)]
+    if not len(pairs):
+        return None
+    low, high, ticks = _linear_axis(float(pairs.min()), float(pairs.max()))
+    laid = 1000.0 * (pairs - low) / (high - low)
+    path = "".join(f"M{x:.0f} {1000 - y:.0f}h0" for x, y in laid)
+    across = [Tick(1000.0 - tick.at, tick.text) for tick in ticks]
+    return Scatter(title, path, "M0 1000L1000 0", across, ticks, len(pairs))
+
+
+@dataclass(frozen=True)
 class Group:
     """The points of one class: a path of dots, its middle, and how many they are."""
 

@@ -27,6 +27,7 @@ Evidence = dict[str, NDArray[Any]]
 _GROUPS: tuple[dict[str, int], ...] = (
     {"originals": 3, "reconstructions": 3, "image_labels": 1, "image_errors": 1},
     {"points": 2, "point_labels": 1},
+    {"values_true": 2, "values_predicted": 2},
     {"misread": 3, "misread_true": 1, "misread_predicted": 1, "misread_index": 1},
 )
 _OF_A_COMPARISON = ("_nnx", "_keras", "_keras_xla", "_epochs")
@@ -44,6 +45,8 @@ def gather(result: Result) -> Evidence:
         kept |= {"points": points.astype(np.float32), "shares": shares, "point_labels": arrays["labels"]}
     if {"images", "y_true", "y_pred", "image_shape"} <= arrays.keys():
         kept |= _misread(result)
+    if {"true", "predicted"} <= arrays.keys():
+        kept |= {"values_true": arrays["true"], "values_predicted": arrays["predicted"]}
     if result.experiment == "xor" and result.network is not None:
         sides = np.linspace(-MARGIN, 1 + MARGIN, GRID, dtype=result.network.dtype)
         grid = np.stack(np.meshgrid(sides, sides), axis=-1).reshape(-1, 2)
@@ -139,6 +142,8 @@ def _misfit(kept: Evidence) -> str:
             return f"{', '.join(group)} have other dimensions than {tuple(group.values())}"
         if len({len(array) for array in there.values()}) > 1:
             return f"{', '.join(group)} differ in length"
+    if "values_true" in kept and kept["values_true"].shape != kept["values_predicted"].shape:
+        return "values_true and values_predicted differ in shape"
     for name, wanted in (("surface", (GRID, GRID)), ("shares", (2,))):
         if name in kept and kept[name].shape != wanted:
             return f"{name} has shape {kept[name].shape}, expected {wanted}"

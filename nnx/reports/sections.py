@@ -15,6 +15,8 @@ from nnx.reports import charts, pictures
 from nnx.reports.evidence import A_CELL, MARGIN, Evidence
 from nnx.reports.facts import command
 
+MOST_TARGETS = 6  # of a regression that are drawn
+
 
 @dataclass(frozen=True)
 class Run:
@@ -45,6 +47,7 @@ class Shown:
     code_map: charts.Map | None
     confusion: dict[str, Any] | None
     surface: dict[str, Any] | None
+    values: dict[str, Any] | None
     tables: list[Any]
 
 
@@ -67,6 +70,7 @@ def shown(run: Run) -> Shown:
             code_map=charts.code_map(*(kept[name] for name in points)) if "points" in kept else None,
             confusion=_confusion(run) if "confusion_matrix" in result.metrics else None,
             surface=_surface(run) if "surface" in kept else None,
+            values=_values(run) if "values_true" in kept else None,
             tables=_comparison(result),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -173,6 +177,21 @@ def _surface(run: Run) -> dict[str, Any]:
         rows.append({"point": point, "target": target, "value": f"{float(value):.4f}",
                      "left": round(across, 2), "top": round(100 - down, 2)})  # fmt: skip
     return {"uri": pictures.surface(run.evidence["surface"]), "rows": rows}
+
+
+def _values(run: Run) -> dict[str, Any]:
+    """Predicted over true values of each target, and its errors."""
+    true, predicted = run.evidence["values_true"], run.evidence["values_predicted"]
+    errors = run.result.metrics["by_target"]
+    drawn = [
+        charts.scatter(str(name), true[:, place], predicted[:, place])
+        for place, name in enumerate(list(errors)[:MOST_TARGETS])
+    ]
+    rows = [
+        (str(name), [charts.number(one.get(error)) for error in ("mse", "mae", "r2")])
+        for name, one in errors.items()
+    ]
+    return {"charts": [one for one in drawn if one is not None], "rows": rows}
 
 
 def _comparison(result: Result) -> list[Any]:
