@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,23 @@ class Callback:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`, after `on_train_begin`."""
+
+
+def check_callbacks(callbacks: Any) -> list[Callback]:
+    """The callbacks as a list.
+
+    Raises
+    ------
+    ConfigurationError
+        If they are none, or one that stands in no list.
+    """
+    found: list[Any] = list(callbacks) if isinstance(callbacks, Iterable) else [None]
+    if not all(isinstance(callback, Callback) for callback in found):
+        raise ConfigurationError(
+            "callbacks must be a list of objects such as nnx.EarlyStopping(), not "
+            f"{callbacks!r:.100}: callbacks=[…]"
+        )
+    return found
 
 
 class _Monitor(Callback):

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,7 +30,8 @@ class _Live(Callback):
 
     def __init__(self) -> None:
         self.training = 0
-        self._told = 0
+        self._told: list[float] = []
+        self._rollbacks = 0
 
     def begin(self, run: Run) -> None:
         """Before the first row of a training."""
@@ -44,7 +46,7 @@ class _Live(Callback):
     def on_train_begin(self, run: Run) -> None:
         """Count the training."""
         self.training += 1
-        self._told = 0
+        self._told, self._rollbacks = [], 0
         self.told_every = max(1, run.epochs // self.most)
         self.begin(run)
 
@@ -63,11 +65,16 @@ class _Live(Callback):
 
     def _tell(self, run: Run) -> None:
         epochs, metrics = run.history.epochs, run.history.metrics
+        losses = metrics.get("loss", [])
+        if run.history.rollbacks != self._rollbacks:  # what was told from there on has been trained anew
+            self._rollbacks = run.history.rollbacks
+            same = zip(self._told, losses, strict=False)
+            del self._told[sum(takewhile(bool, (told == loss for told, loss in same))) :]
         rows = [
             (epochs[place], {name: values[place] for name, values in metrics.items()})
-            for place in range(self._told, len(epochs))
+            for place in range(len(self._told), len(epochs))
         ]
-        self._told = len(epochs)
+        self._told += losses[len(self._told) :]
         if rows:
             self.write(rows)
 

@@ -119,6 +119,10 @@ class Rows:
         divided = "" if self.divisor == 1.0 else f" / {self.divisor:g}"
         return f"Rows(shape={self.shape}, {self.stored}{divided}, arrays={len(self.parts)})"
 
+    def made_of(self) -> list[HostArray]:
+        """All that decides about their values, for a fingerprint of them."""
+        return [*self.parts, np.array([self.divisor])]
+
     # ---------------------------------------------------------------- reading
 
     def astype(self, dtype: Any) -> Rows:
@@ -132,13 +136,24 @@ class Rows:
     def __getitem__(self, index: Any) -> Any:
         """Rows of a slice, which are not read yet; values, for an array of row numbers."""
         if not isinstance(index, slice):
-            return self.values(self.read(np.asarray(index)))
+            return self.values(self.read(self._numbers(index)))
         start, stop, stride = index.indices(len(self))
         if stride != 1:
             raise DataError(f"a slice of rows goes from one to the next, not in steps of {stride}")
         begins = [0, *self._ends[:-1].tolist()]
         cut = [part[max(0, start - b) : max(0, stop - b)] for part, b in zip(self.parts, begins, strict=True)]
         return self._with([part for part in cut if len(part)] or [self.parts[0][:0]], self.dtype)
+
+    def _numbers(self, index: Any) -> HostArray:
+        """Row numbers, checked: a file or a gathering would take others without a word."""
+        numbers = np.asarray(index)
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+            raise DataError(f"rows are taken by a slice or an array of row numbers, not by {index!r:.100}")
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self):
+            raise DataError(
+                f"row numbers go from 0 to {len(self) - 1}, not {numbers.min()} to {numbers.max()}"
+            )
+        return numbers
 
     def read(self, indices: HostArray, out: HostArray | None = None) -> HostArray:
         """Stored rows by number, into `out` (of the stored type, or another to cast to) where given."""

@@ -39,9 +39,9 @@ class Samples:
         return self.x.blocks if isinstance(self.x, Rows) else (len(self.x),)
 
     def arrays(self) -> list[HostArray | None]:
-        """All that they are made of, as it is stored."""
+        """All that they are made of: what is stored, and how it is scaled."""
         columns = (self.x, self.y, self.weights)
-        return [a for column in columns for a in (column.parts if isinstance(column, Rows) else [column])]
+        return [a for column in columns for a in (column.made_of() if isinstance(column, Rows) else [column])]
 
     def read(self, part: slice) -> tuple[HostArray, HostArray]:
         """Inputs and targets of some rows, as numbers; errors as for `check_finite`."""

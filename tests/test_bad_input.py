@@ -229,6 +229,11 @@ CONFIGURATION = {
     "a monitor that needs validation": (
         lambda: fit(callbacks=[nnx.EarlyStopping()]), ["EarlyStopping", "'val_loss' is not recorded"],
     ),
+    "a callback in no list": (
+        lambda: fit(callbacks=nnx.EarlyStopping("loss")), ["callbacks must be a list", "callbacks=[…]"],
+    ),
+    "a callback's class": (lambda: fit(callbacks=[nnx.EarlyStopping]), ["callbacks must be a list"]),
+    "metrics in no list": (lambda: fit(validation=0.2, metrics="mae"), ["metrics=['mae']"]),
     "an unknown mode": (lambda: nnx.EarlyStopping(mode="up"), ["mode", "'up'"]),
     "a negative patience": (lambda: nnx.EarlyStopping(patience=-1), ["patience", "-1"]),
     "progress every zero epochs": (lambda: nnx.Progress(every=0), ["every", "0"]),

@@ -76,6 +76,25 @@ def test_a_second_fit_goes_on_in_the_same_file_and_a_new_callback_begins_anew(tm
     assert [(line["training"], line["epoch"]) for line in lines(log.path)] == [(1, 1)]
 
 
+def test_epochs_that_are_trained_anew_are_told_of_anew(tmp_path):
+    class Fails(nnx.Callback):
+        at = 22  # of three steps an epoch: in the eighth
+
+        def on_step_end(self, run):
+            if run.step == self.at:
+                self.at = 0
+                raise nnx.TrainingError("the loss is nan")
+
+    history = fit(
+        nnx.JSONLog(tmp_path / "run.jsonl"), Fails(), nnx.Checkpoint(tmp_path / "kept", every=12), epochs=9,
+        on_nonfinite="rollback",
+    )  # fmt: skip
+    assert history.rollbacks == 1
+    found = lines(tmp_path / "run.jsonl")
+    assert [line["epoch"] for line in found] == [1, 2, 3, 4, 5, 6, 7, 5, 6, 7, 8, 9]
+    assert list({line["epoch"]: line["loss"] for line in found}.values()) == history["loss"]
+
+
 def test_a_value_that_is_not_finite_is_null(tmp_path):
     fit(nnx.JSONLog(tmp_path / "a.jsonl"), epochs=1, validation=0.25, metrics=[not_finite])
     assert lines(tmp_path / "a.jsonl")[0]["val_not_finite"] is None

@@ -17,7 +17,7 @@ from test_docs import as_program, commands
 import nnx
 from nnx.cli.main import cli
 from nnx.datasets import load_digits
-from nnx.datasets.labelled import load_labelled
+from nnx.datasets.labelled import load_inputs, load_labelled
 from nnx.experiments import own_data
 from nnx.experiments.own_config import RULES, Config, defaults, read_toml
 from nnx.experiments.preparation import Preparation, ScaledRows, Scaling
@@ -275,6 +275,37 @@ def test_a_large_file_is_mapped_and_gives_what_memory_gives(monkeypatch, task):
         assert mapped.history["val_loss"] == pytest.approx(in_memory.history["val_loss"], rel=1e-4)
         name = "accuracy" if task == "classification" else "mse"
         assert mapped.metrics[name] == pytest.approx(in_memory.metrics[name], rel=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.1, 1234567.891])
+def test_a_column_that_is_constant_is_only_shifted_whatever_rounding_makes_of_it(value):
+    x = np.full((1000, 2), value)
+    x[:, 1] += np.linspace(0.0, 1e-3, 1000)
+    scaling = Scaling.fitted("standard", x)
+    assert scaling.scale[0] == 1.0
+    np.testing.assert_allclose(scaling.shift[0], value, rtol=1e-12)
+    np.testing.assert_allclose(scaling.scale[1], x[:, 1].std(), rtol=1e-6)
+
+
+def test_a_number_of_a_column_is_no_name_that_stands_in_the_data():
+    Path("signs.csv").write_text("-1,1,2,1\n1,1,3,-1\n-1,-1,4,1\n")
+    data = load_labelled("signs.csv", "classification", ["-1"])
+    np.testing.assert_array_equal(data.x, [[-1, 1, 2], [1, 1, 3], [-1, -1, 4]])
+    assert (data.classes, data.y.tolist()) == (("-1", "1"), [1, 0, 1])
+    Path("values.csv").write_text("3,1,2\n6,5,4\n")
+    data = load_labelled("values.csv", "regression", ["3"])
+    np.testing.assert_array_equal(data.y, [[2], [4]])
+    Path("pandas.csv").write_text("0,1,2\n6,5,4\n9,8,7\n")  # DataFrame.to_csv, of columns without names
+    data = load_labelled("pandas.csv", "regression", ["2"])
+    np.testing.assert_array_equal(data.y, [[4], [7]])
+    assert data.targets == ("2",)
+
+
+def test_columns_of_one_name_are_taken_by_place():
+    Path("twice.csv").write_text("a,a,kind\n1,2,x\n3,4,y\n")
+    data = load_labelled("twice.csv", "classification", ["kind"])
+    x, _ = load_inputs("twice.csv", data.layout)
+    np.testing.assert_array_equal(x, data.x)
 
 
 def test_the_model_keeps_what_it_needs_and_nothing_else():

@@ -273,6 +273,21 @@ def test_another_run_does_not_go_on_from_it(tmp_path, name):
     assert {path: path.read_bytes() for path in tmp_path.glob("fit-*")} == before
 
 
+def test_data_that_is_scaled_otherwise_is_other_data(tmp_path):
+    def train(divisor, resume):
+        network = nnx.Network([nnx.Dense(3, 3)], device="numpy", seed=0)
+        x = nnx.Rows(np.arange(12, dtype=np.uint8).reshape(4, 3), divisor)
+        network.fit(
+            x, x, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(), batch_size=2,
+            callbacks=[nnx.Checkpoint(tmp_path / "kept", every=1, resume=resume)],
+        )  # fmt: skip
+
+    train(255, resume=False)
+    train(255, resume=True)
+    with pytest.raises(nnx.ConfigurationError, match="was taken with the training data"):
+        train(2, resume=True)
+
+
 def test_what_else_must_be_the_same_is_named_first(tmp_path):
     train(callbacks=[nnx.Checkpoint(tmp_path, about={"preset": "deep"})])
     with pytest.raises(nnx.ConfigurationError, match='taken with preset "deep", not "best"'):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -299,7 +300,10 @@ def _from_table(
     if not features:
         raise DataError(f"{name}: no column is left for the samples")
     numbers = table.of(features)
+    names = Counter(table.columns or ())
     named = tuple(table.columns[index] for index in features) if table.columns else None
+    if named is not None and any(names[column] > 1 for column in named):
+        named = None  # names that do not tell columns apart: another file is read by their places
     layout = Layout(len(features), named, tuple(features), table.width)
     if task == "autoencoding":
         return Labelled(name, task, numbers, None, (), (), layout)
@@ -349,16 +353,17 @@ def _columns(file: BinaryIO, name: str, layout: Layout, max_bytes: int) -> Array
     check_size(file.seek(0, 2), name, max_bytes)
     file.seek(0)
     wanted = layout.columns or ()
-    reader = TableReader(file, name, wanted)
+    reader = TableReader(file, name, wanted=wanted)
     if wanted and reader.columns is not None:
-        places = [reader.position(column) for column in wanted]
+        at = {column: place for place, column in enumerate(reader.columns)}
+        places = [at[column] if column in at else reader.position(column) for column in wanted]
     elif layout.chosen and reader.width == layout.width:
         places = list(layout.chosen)
     else:
         places = list(range(reader.width))
     file.seek(0)
     others = sorted(set(range(reader.width)) - set(places))
-    table = read_table(file, name, ignore=others, named=wanted, max_bytes=max_bytes)
+    table = read_table(file, name, ignore=others, wanted=wanted, max_bytes=max_bytes)
     return table.of(places)
 
 
@@ -380,5 +385,6 @@ def _from_folder(path: Path, task: str, size: tuple[int, int] | None, max_bytes:
     if task == "autoencoding":
         return Labelled(str(path), task, x, None, (), (), layout)
     classes = _checked_names([folder.name for folder in folders], str(path))
-    labels = np.array([classes.index(file.parent.name) for file in files], np.int64)
+    number = {name: label for label, name in enumerate(classes)}
+    labels = np.array([number[file.parent.name] for file in files], np.int64)
     return Labelled(str(path), task, x, labels, classes, (), layout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -67,10 +68,15 @@ class NotANumberError(DataError):
 class TableReader:
     """The rows of a table, one after the other, with the width of the first and its names, if it has any.
 
-    The first line holds names if none of its cells is a number, or if it holds one of the `named` columns.
+    The first line holds names if none of its cells is a number, or if one of its cells is among the columns
+    that are `wanted` by their names. Those that are `named` may be meant as numbers of columns: one that is a
+    number shows nothing, for it may stand in a line of data as well, unless the line is 0, 1, 2, … as pandas
+    writes it where columns have no names.
     """
 
-    def __init__(self, file: BinaryIO, name: str, named: Sequence[str] = ()) -> None:
+    def __init__(
+        self, file: BinaryIO, name: str, named: Sequence[str] = (), wanted: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self._reader = csv.reader(_lines(file, name), skipinitialspace=True)
         self._rows = self._read()
@@ -81,11 +87,13 @@ class TableReader:
         self.columns: list[str] | None = None
         self._first: list[str] | None = first
         cells = [cell.strip() for cell in first]
-        if not any(map(is_number, cells)) or set(named) & set(cells):
+        counted = cells == [str(place) for place in range(self.width)]
+        shown = {*wanted, *(column for column in named if counted or not is_number(column))}
+        if not any(map(is_number, cells)) or shown & set(cells):
             self.columns, self._first = cells, None
-            twice = {cell for cell in cells if cells.count(cell) > 1} if len(cells) < 1000 else set()
-            if twice & set(named):
-                raise DataError(f"{name}: two columns are called {sorted(twice & set(named))[0]!r}")
+            twice = {cell for cell, times in Counter(cells).items() if times > 1} & {*named, *wanted}
+            if twice:
+                raise DataError(f"{name}: two columns are called {sorted(twice)[0]!r}")
 
     def __iter__(self) -> Iterator[list[str]]:
         if self._first is not None:
@@ -156,12 +164,13 @@ def read_table(
     texts: Sequence[str] = (),
     ignore: Sequence[str | int] = (),
     named: Sequence[str] = (),
+    wanted: Sequence[str] = (),
     max_bytes: int = MAX_BYTES,
 ) -> Table:
     """Read a table, its columns as numbers but for `texts`, without `ignore`.
 
     Each column is given by its name or its number, from 1, or from -1 backwards, as a text; or by its place
-    from 0, as an int. `named` are others whose names would show that the first line holds names. Numbers,
+    from 0, as an int. `named` and `wanted` are others, as for `TableReader`. Numbers,
     texts and the lines they stand in may take `max_bytes`, of 8 bytes each.
 
     Raises
@@ -173,7 +182,7 @@ def read_table(
     ConfigurationError
         If there is no such column.
     """
-    reader = TableReader(file, name, [c for c in (*texts, *ignore, *named) if isinstance(c, str)])
+    reader = TableReader(file, name, [c for c in (*texts, *ignore, *named) if isinstance(c, str)], wanted)
     as_text = [reader.position(column) for column in texts]
     left_out = {reader.position(column) for column in ignore} | set(as_text)
     chosen = [index for index in range(reader.width) if index not in left_out]

@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 import nnx
 from nnx.backends import foreign
+from nnx.callbacks import check_callbacks
 from nnx.errors import ConfigurationError, nearest
 from nnx.layers.activations import make
 from nnx.rows import HostArray
@@ -201,7 +202,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             network = nnx.Network(layers, device=self.device, dtype=x.dtype, seed=seed)
         keeps = again and self._optimized_by[:2] == (self.optimizer, self.learning_rate)
         optimizer = self._optimized_by[2] if keeps else self._optimizer()
-        callbacks, validation = list(self.callbacks), None
+        callbacks, validation = check_callbacks(self.callbacks), None
         x = x.toarray() if sparse.issparse(x) else x
         rows: Any = slice(None)
         stopping = None

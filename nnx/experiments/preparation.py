@@ -19,6 +19,7 @@ from nnx.samples import READ_WHOLE, check_finite
 
 SCALES = ("auto", "standard", "minmax", "none")
 BYTES = 255.0
+EPSILON = float(np.finfo(np.float64).eps)
 MAX_SCALED = 200_000  # features that may have a scale each: it is kept in the model's header
 _BLOCK = 2**18  # numbers that are looked at together: they stay in a processor's cache
 
@@ -124,7 +125,7 @@ class ScaledRows(Rows):
         """As for `Rows`."""
         if isinstance(index, slice):
             return ScaledRows(self.parts[0], self.numbers[index], self.scaling, self.dtype)
-        return self.values(self.read(np.asarray(index)))
+        return self.values(self.read(self._numbers(index)))
 
     def read(self, indices: HostArray, out: HostArray | None = None) -> HostArray:
         """See `Rows.read`."""
@@ -142,6 +143,10 @@ class ScaledRows(Rows):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> HostArray:
         array: HostArray = np.array(self[np.arange(len(self))], dtype, copy=copy)
         return array
+
+    def made_of(self) -> list[HostArray]:
+        """See `Rows.made_of`."""
+        return [*self.parts, self.numbers, self.scaling.shift, self.scaling.scale]
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,7 +311,11 @@ def _moments(x: HostArray, rows: HostArray | None) -> tuple[HostArray, HostArray
             squares += np.square(block - its_mean).sum(axis=0) + apart**2 * (count * new / (count + new))
             mean += apart * (new / (count + new))
             count += new
-        return mean, np.sqrt(squares / count)
+        variance = squares / count
+        # what rounding alone makes of a column that is constant (the bound of scikit-learn's StandardScaler)
+        rounding = count * EPSILON * variance + (count * EPSILON * mean) ** 2
+        constant = np.isfinite(variance) & (variance <= rounding)
+        return mean, np.where(constant, 0.0, np.sqrt(variance))
 
 
 def _range(x: HostArray, rows: HostArray | None) -> tuple[HostArray, HostArray]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.callbacks import Callback, History, Run
+from nnx.callbacks import Callback, History, Run, check_callbacks
 from nnx.checkpoints import Checkpoint
 from nnx.distributed import ALONE, Communicator
 from nnx.distributed.agreement import fingerprint, version
@@ -61,6 +61,9 @@ def fit(
         raise ConfigurationError(
             f"communicator must be what nnx.distributed.connect returns, not {type(communicator).__name__}"
         )
+    callbacks = check_callbacks(callbacks)
+    if isinstance(metrics, str):
+        raise ConfigurationError(f"metrics must be a list: metrics=[{metrics!r}]")
     samples = check_samples(network, loss, x, y, sample_weight)
     held_out: Samples | None = None
     if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
