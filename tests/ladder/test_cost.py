@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,7 @@ def test_the_data_is_uploaded_once_as_it_is_stored(trained):
 
 
 def test_memory_does_not_grow_with_steps():
+    gc.collect()  # what earlier tests left is no part of it
     pool = cupy.get_default_memory_pool()
     network, used = deep_autoencoder(), []
     x = np.random.default_rng(0).uniform(size=(64, WIDTHS[0])).astype(np.float32)
