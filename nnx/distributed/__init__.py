@@ -127,10 +127,9 @@ class Communicator:
             import sys
             import traceback as printer
 
+            told = "".join(printer.format_exception(error))
             self.take_turn()
-            told = "".join(printer.format_exception(error))  # in one piece, or the launcher mixes them
             sys.stderr.write(f"nnx: rank {self.rank} of {self.size} failed, the job ends:\n{told}")
-            sys.stderr.flush()
             self.abort(1)
 
 

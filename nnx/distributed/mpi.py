@@ -13,11 +13,11 @@ import numpy as np
 from nnx.backends import Array
 from nnx.distributed import Communicator, agreement
 from nnx.distributed.roll_call import RollCall, Wait
+from nnx.distributed.supervisor import until_read
 from nnx.errors import MissingLibraryError, RankError
 
 AWAKE = 0.002  # seconds: a wait that is shorter costs no sleep
 NAP = 0.0005
-HEARD = 0.3  # seconds before the job ends: what a launcher has not read by then it may drop
 TURN = 1.0  # seconds between the ranks that tell of a failure, and no more than 8 of them
 
 
@@ -106,9 +106,9 @@ class MpiCommunicator(Communicator):
 
     def abort(self, status: int = 1) -> None:
         """See `Communicator.abort`."""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        time.sleep(HEARD)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            until_read(stream)
         self._mpi.COMM_WORLD.Abort(status)
         os._exit(status)  # some libraries return once the launcher is told
 

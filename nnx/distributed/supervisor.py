@@ -11,15 +11,19 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import stat
 import sys
 import threading
+import time
+from array import array
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 # Where launchers tell a process its rank: Open MPI, MPICH and Intel MPI (Hydra), PMIx, Slurm.
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
 FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 PR_SET_PDEATHSIG = 1
+READ = 2.0  # seconds that a launcher has for reading what a rank printed last
 
 
 def launched_rank() -> str | None:
@@ -61,4 +65,21 @@ def _wait(rank: str, child: int) -> NoReturn:
     reason = " (is the machine's memory full?)" if number == signal.SIGKILL else ""
     text = f"nnx: rank {rank} was ended by {signal.Signals(number).name}{reason}: the job ends with it; "
     os.write(2, f"{text}what was saved before is whole\n".encode())
+    until_read(sys.stderr)
     os._exit(128 + number)
+
+
+def until_read(stream: TextIO) -> None:
+    """Wait until the launcher has taken what was printed: one that ends the job may read no further."""
+    try:
+        import fcntl
+        import termios
+
+        if not stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+            return
+        end, unread = time.monotonic() + READ, array("i", [1])
+        while unread[0] and time.monotonic() < end:
+            fcntl.ioctl(stream.fileno(), termios.FIONREAD, unread)
+            time.sleep(0.001)
+    except (ImportError, OSError):  # Windows, or no file behind the stream: it is as it was before
+        return

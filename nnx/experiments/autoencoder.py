@@ -237,7 +237,9 @@ def train(
     assert shape is not None
     if before is not None:
         its_own = optimizer(before.epochs, before.batch_size)
-        pretrained = pretrain(network, x, shape, before, preset.loss(), its_own, callbacks, on_nonfinite)
+        pretrained = pretrain(
+            network, x, shape, before, preset.loss(), its_own, callbacks, on_nonfinite, communicator
+        )
     images = data.for_training(preset.rows)
     history = network.fit(
         images, images,
@@ -272,11 +274,6 @@ def run(
     if data is None:
         data, data_seconds = _loaded(config, notes, communicator)
     preset = settled(config, data)
-    if preset.pretraining is not None and communicator.size > 1:
-        raise ConfigurationError(
-            f"preset {config.preset!r} pretrains on pairs of images of a batch, which ranks would tear "
-            "apart: choose deep or shallow, or train it by one process"
-        )
     x = data.x_train[: preset.rows]
     network = build(config, data.features)
     stopwatch = Stopwatch()

@@ -19,6 +19,7 @@ import numpy as np
 
 from nnx.backends import Array
 from nnx.callbacks import Callback, History
+from nnx.distributed import ALONE, Communicator, Part
 from nnx.errors import ConfigurationError
 from nnx.experiments.distortion import Affine
 from nnx.layers import Cache, Layer
@@ -79,10 +80,28 @@ class SwapHalves(Layer):
 
     def _exchange(self, source: Array, target: Array, cache: Cache) -> None:
         target[...] = source
+        if not cache.training:
+            return
+        if cache.part is not None:
+            self._exchange_with_others(source, target, cache, cache.part)
+            return
         half = source.shape[0] // 2
-        if cache.training and half:
+        if half:
             target[:half, : self.shared] = source[half : 2 * half, : self.shared]
             target[half : 2 * half, : self.shared] = source[:half, : self.shared]
+
+    def _exchange_with_others(self, source: Array, target: Array, cache: Cache, part: Part) -> None:
+        """The same with the rows of the global batch, of which each rank lays down its own."""
+        own = slice(part.start, part.start + part.rows)
+        shared = cache.room("all ranks' rows", (part.total, self.shared))
+        shared[...] = 0.0
+        shared[own] = source[: part.rows, : self.shared]
+        part.communicator.sum(shared, f"the exchange of {self.name}")
+        numbers = np.arange(part.total)
+        half = part.total // 2
+        numbers[: 2 * half] = np.roll(numbers[: 2 * half], half)
+        rows = cache.backend.asarray(numbers[own])
+        target[: part.rows, : self.shared] = shared[rows]
 
     def config(self) -> dict[str, Any]:
         """The number of features exchanged."""
@@ -98,6 +117,7 @@ def pretrain(
     optimizer: Optimizer,
     callbacks: Sequence[Callback] = (),
     on_nonfinite: str = "stop",
+    communicator: Communicator = ALONE,
 ) -> History:
     """Train a twin of an autoencoder with `SwapHalves` behind its code, and give its weights to `network`."""
     config = network.config()
@@ -118,7 +138,7 @@ def pretrain(
 
     history = twin.fit(
         x, x, loss=loss, optimizer=optimizer, epochs=how.epochs, batch_size=how.batch_size,
-        callbacks=callbacks, augment=pairs, on_nonfinite=on_nonfinite,
+        callbacks=callbacks, augment=pairs, on_nonfinite=on_nonfinite, communicator=communicator,
     )  # fmt: skip
     network.set_weights(twin.weights())
     return history

@@ -40,6 +40,8 @@ def run_epochs(
         ending.callback(lambda: setattr(history, "seconds", time.perf_counter() - began))
         ending.callback(loop.close)
         ending.enter_context(interrupts)
+        if loop.communicator.size > 1:
+            ending.callback(_agree_at_the_end, loop, run)
         for callback in callbacks:
             callback.on_train_begin(run)
             ending.callback(callback.on_train_end, run)
@@ -72,8 +74,7 @@ def run_epochs(
                 run.stop = next(
                     filter(None, loop.communicator.gather(run.stop, f"the end of epoch {run.epoch}")), ""
                 )
-                values = fingerprint(loop.backend.to_numpy(loop.arena.values))
-                loop.communicator.agree({f"the parameters after epoch {run.epoch}": values})
+                _agree(loop, f"epoch {run.epoch}")
             if at_rest is not None:
                 at_rest()
     return history
@@ -134,6 +135,7 @@ def _follow_the_first(loop: Loop, run: Run) -> None:
         for name, array in arrays.items()
     }
     shapes = [(*key, array.shape, array.dtype.str) for key, array in own.items()]
+    its_own = counts["callbacks"]
     told = communicator.gather(json.dumps([shapes, counts]) if communicator.rank == 0 else "", "the start")[0]
     shapes, counts = json.loads(told)
     found: tuple[dict[str, HostArray], dict[str, HostArray]] = ({}, {})
@@ -141,8 +143,22 @@ def _follow_the_first(loop: Loop, run: Run) -> None:
         array = np.ascontiguousarray(own[place, name]) if communicator.rank == 0 else np.zeros(shape, dtype)
         communicator.sum(array.reshape(-1).view(np.uint8), "the start")  # as bytes: a sum would lose −0
         found[place][name] = array
+    for name in its_own.keys() - counts["callbacks"].keys():  # of which the first knows nothing
+        counts["callbacks"][name] = its_own[name]
+        found[1].update({key: array for key, array in training.items() if key.startswith(f"{name}.")})
     if communicator.rank:
         state.restore(run, *found, counts)
+
+
+def _agree(loop: Loop, what: str) -> None:
+    values = fingerprint(loop.backend.to_numpy(loop.arena.values))
+    loop.communicator.agree({f"the parameters after {what}": values})
+
+
+def _agree_at_the_end(loop: Loop, run: Run) -> None:
+    """A callback of some ranks may have put other parameters back, as `EarlyStopping` does the best."""
+    if not run.failed:
+        _agree(loop, "the callbacks' last turn")
 
 
 @contextmanager

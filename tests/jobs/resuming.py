@@ -1,9 +1,11 @@
-"""Train, by several ranks or none: whole, up to a signal or word of the last rank, or from a checkpoint."""
+"""Train, by several ranks or none: whole, up to a signal or word of a rank, or on from a checkpoint."""
 
 import json
 import os
 import signal
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 
@@ -11,12 +13,26 @@ import nnx
 
 
 class Signal(nnx.Callback):
-    """Ctrl-C for this rank alone, in the middle of an epoch."""
+    """A signal for this rank alone, in the middle of an epoch."""
+
+    def __init__(self, number):
+        self.number = number
 
     def on_step_end(self, run):
-        self.step = run.step
         if run.step == 13:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.number)
+
+
+class Slow(nnx.Callback):
+    """From the middle of an epoch on there is time for a signal to the launcher."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def on_step_end(self, run):
+        if run.step >= 13:
+            (self.folder / "slow").touch()
+            time.sleep(0.5)
 
 
 class Stop(nnx.Callback):
@@ -34,9 +50,13 @@ def main(folder, how):
         network = nnx.Network(layers, dtype="float64", seed=0)
         callbacks = [nnx.EarlyStopping("loss", patience=4)]
         if how != "whole":
-            callbacks.append(nnx.Checkpoint(folder, every=1000, resume=how == "resume"))
+            every = 5 if how == "killed" else 1000
+            callbacks.append(nnx.Checkpoint(Path(folder, "kept"), every, resume=how == "resume"))
         if communicator.rank == communicator.size - 1:
-            callbacks += {"half": [Signal()], "stop": [Stop()]}.get(how, [])
+            own = {"half": Signal(signal.SIGINT), "killed": Signal(signal.SIGKILL), "stop": Stop()}
+            callbacks += [own[how]] if how in own else []
+        if how == "slow":
+            callbacks.append(Slow(Path(folder)))
         try:
             history = network.fit(
                 x, x, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(nnx.Cosine(1e-2, 60)), epochs=10,
