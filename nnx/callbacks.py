@@ -6,11 +6,12 @@ import csv
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnx.errors import ConfigurationError, nearest
+from nnx.errors import ConfigurationError, OutputError, nearest, whole
 from nnx.files import replacing
 
 
@@ -239,9 +240,7 @@ class EarlyStopping(_Monitor):
         restore_best: bool = True,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        if not hasattr(patience, "__index__") or patience < 0:
-            raise ConfigurationError(f"EarlyStopping: patience must be an integer ≥ 0, not {patience!r}")
-        self.patience = patience
+        self.patience = whole("EarlyStopping: patience", patience, least=0)
         self.restore_best = restore_best
         self.waited = 0
         self.best_epoch = 0
@@ -312,16 +311,30 @@ class BestCheckpoint(_Monitor):
 
 
 class CSVLog(Callback):
-    """Write the history to a CSV file after every epoch."""
+    """Write the history to a CSV file after every epoch; of long trainings at most 200 times or so."""
 
     every_rank = False
+    most = 200  # the whole file is written and flushed to the disk each time
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
+    def on_train_begin(self, run: Run) -> None:
+        """Choose how often."""
+        self.told_every = max(1, run.epochs // self.most)
+        self._written = 0
+
     def on_epoch_end(self, run: Run) -> None:
-        """Replace the file by one with the new line."""
-        run.history.write_csv(self.path)
+        """Replace the file by one with the new lines."""
+        if run.epoch % self.told_every == 0 or run.over:
+            run.history.write_csv(self.path)
+            self._written = run.epoch
+
+    def on_train_end(self, run: Run) -> None:
+        """What is not written yet; after an error or interrupt too, which is the one to tell."""
+        if run.epoch != self._written:
+            with suppress(OutputError) if run.failed else nullcontext():
+                run.history.write_csv(self.path)
 
 
 class Progress(Callback):
@@ -338,18 +351,30 @@ class Progress(Callback):
     every_rank = False
 
     def __init__(self, write: Callable[[str], Any] = print, every: int = 1) -> None:
-        if every < 1:
-            raise ConfigurationError(f"Progress: every must be at least 1, not {every!r}")
         self.write = write
-        self.every = every
+        self.every = whole("Progress: every", every)
+        self._written = 0
 
     @property
     def told_every(self) -> int:  # type: ignore[override]
         """As often as lines are written."""
-        return self.every if isinstance(self.every, int) else 1
+        return self.every
+
+    def on_train_begin(self, run: Run) -> None:
+        """Forget an earlier run."""
+        self._written = 0
 
     def on_epoch_end(self, run: Run) -> None:
         """Epoch, and every value it recorded."""
-        if run.epoch % self.every == 0 or run.epoch == run.epochs or run.stop:
-            values = "  ".join(f"{name} {value:.6g}" for name, value in run.history.last().items())
-            self.write(f"epoch {run.epoch}/{run.epochs}  {values}")
+        if run.epoch % self.every == 0 or run.over:
+            self._tell(run)
+
+    def on_train_end(self, run: Run) -> None:
+        """The last epoch, where a callback that was told later has made it the last."""
+        if run.stop and run.history.epochs and run.epoch != self._written and not run.failed:
+            self._tell(run)
+
+    def _tell(self, run: Run) -> None:
+        self._written = run.epoch
+        values = "  ".join(f"{name} {value:.6g}" for name, value in run.history.last().items())
+        self.write(f"epoch {run.epoch}/{run.epochs}  {values}")

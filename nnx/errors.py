@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class NnxError(Exception):
@@ -68,3 +69,17 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def whole(what: str, value: Any, least: int = 1) -> int:
+    """A number that counts something.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no integer, or less than `least` (1 or 0).
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        kind = "positive" if least else "non-negative"
+        raise ConfigurationError(f"{what} must be a {kind} integer, not {value!r}")
+    return int(value)

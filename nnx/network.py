@@ -15,7 +15,7 @@ from nnx import checkpoints, initializers, training
 from nnx.backends import Array, Backend, resolve
 from nnx.callbacks import Callback, History
 from nnx.distributed import ALONE, Communicator
-from nnx.errors import ConfigurationError, DataError, FileFormatError
+from nnx.errors import ConfigurationError, DataError, FileFormatError, whole
 from nnx.layers import Layer, Plan, from_config, stack
 from nnx.losses import Loss
 from nnx.metrics import Metric
@@ -75,9 +75,7 @@ class Network:
         self.layers = stack.expand(layers)
         self._backend = resolve(device)
         self.dtype = _dtype(dtype)
-        if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0):
-            raise ConfigurationError(f"seed must be a non-negative integer, not {seed!r}")
-        self.seed = initializers.fresh_seed() if seed is None else int(seed)
+        self.seed = initializers.fresh_seed() if seed is None else whole("seed", seed, least=0)
         self.fuse = bool(fuse)
         self._code: int | None = None
         self.span = (0, len(self.layers))
@@ -293,8 +291,7 @@ class Network:
             x = host_array(x, "x")
         if x.ndim != 2 or x.shape[0] == 0:
             raise DataError(f"predict takes x of shape (rows, inputs) with at least a row, not {x.shape}")
-        if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
-            raise ConfigurationError(f"batch_size must be a positive integer, not {batch_size!r}")
+        batch_size = whole("batch_size", batch_size)
         with self._lock:
             self.build(x.shape[1])
             result = np.empty((x.shape[0], self.outputs), self.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from nnx.errors import ConfigurationError
+from nnx.errors import ConfigurationError, whole
 
 
 class Schedule:
@@ -46,7 +46,7 @@ class Step(Schedule):
 
     def __init__(self, learning_rate: float, every: int, factor: float = 0.1) -> None:
         self.learning_rate = _rate("Step", learning_rate)
-        self.every = _steps("Step", "every", every)
+        self.every = whole("Step: every", every)
         self.factor = _rate(type(self).__name__, factor)
 
     def __call__(self, step: int) -> float:
@@ -59,7 +59,7 @@ class Exponential(Schedule):
 
     def __init__(self, learning_rate: float, steps: int, factor: float) -> None:
         self.learning_rate = _rate("Exponential", learning_rate)
-        self.steps = _steps("Exponential", "steps", steps)
+        self.steps = whole("Exponential: steps", steps)
         self.factor = _rate(type(self).__name__, factor)
 
     def __call__(self, step: int) -> float:
@@ -77,7 +77,7 @@ class Cosine(Schedule):
 
     def __init__(self, learning_rate: float, steps: int, final: float = 0.0) -> None:
         self.learning_rate = _rate("Cosine", learning_rate)
-        self.steps = _steps("Cosine", "steps", steps)
+        self.steps = whole("Cosine: steps", steps)
         self.final = _rate("Cosine", final)
 
     def __call__(self, step: int) -> float:
@@ -101,7 +101,7 @@ class Warmup(Schedule):
 
     def __init__(self, after: float | Schedule, steps: int) -> None:
         self.after = as_schedule(after)
-        self.steps = _steps("Warmup", "steps", steps)
+        self.steps = whole("Warmup: steps", steps)
 
     def __call__(self, step: int) -> float:
         """Rising, then as `after` says."""
@@ -122,9 +122,3 @@ def _rate(name: str, value: Any) -> float:
     if not (math.isfinite(rate) and rate >= 0.0):
         raise ConfigurationError(f"{name}: the learning rate must be finite and not negative, not {value!r}")
     return rate
-
-
-def _steps(name: str, parameter: str, value: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise ConfigurationError(f"{name}: {parameter} must be a positive integer, not {value!r}")
-    return int(value)

@@ -235,6 +235,7 @@ CONFIGURATION = {
     "a callback's class": (lambda: fit(callbacks=[nnx.EarlyStopping]), ["callbacks must be a list"]),
     "metrics in no list": (lambda: fit(validation=0.2, metrics="mae"), ["metrics=['mae']"]),
     "an unknown mode": (lambda: nnx.EarlyStopping(mode="up"), ["mode", "'up'"]),
+    "a patience of half an epoch": (lambda: nnx.EarlyStopping(patience=2.5), ["patience", "2.5"]),
     "a negative patience": (lambda: nnx.EarlyStopping(patience=-1), ["patience", "-1"]),
     "progress every zero epochs": (lambda: nnx.Progress(every=0), ["every", "0"]),
 }  # fmt: skip

@@ -94,6 +94,36 @@ def test_progress_writes_one_line_an_epoch_and_always_the_last():
     assert lines == ["epoch 3/5  val_loss 0.125", "epoch 5/5  val_loss 0.03125"]
 
 
+class Stops(nnx.Callback):
+    def on_epoch_end(self, run):
+        run.stop = "enough" if run.epoch == 703 else ""
+
+
+def train(*callbacks, epochs=900):
+    x = np.linspace(-1.0, 1.0, 4).reshape(-1, 1)
+    network = nnx.Network([nnx.Dense(1, 1)], seed=0)
+    options = {"loss": nnx.MeanSquaredError(), "optimizer": nnx.SGD(), "batch_size": 4}
+    return network.fit(x, x, epochs=epochs, callbacks=callbacks, **options)
+
+
+def test_the_last_line_is_written_where_a_later_callback_ends_the_training():
+    lines = []
+    train(nnx.Progress(lines.append, every=500), Stops())
+    assert [line.split()[1] for line in lines] == ["500/900", "703/900"]
+    train(nnx.Progress(lines.append, every=500))
+    assert [line.split()[1] for line in lines[2:]] == ["500/900", "900/900"]
+
+
+def test_a_long_history_is_written_whole_but_not_at_every_epoch(tmp_path, monkeypatch):
+    path, writes, write = tmp_path / "h.csv", [], History.write_csv
+    monkeypatch.setattr(History, "write_csv", lambda self, path: (writes.append(1), write(self, path)))
+    history = train(nnx.CSVLog(path), Stops())
+    rows = list(csv.reader(path.read_text().splitlines()))
+    assert [float(row[1]) for row in rows[1:]] == history["loss"]
+    assert len(rows) == 704
+    assert 100 < len(writes) < 250
+
+
 def test_a_history_is_written_whole(tmp_path):
     run, _ = play(nnx.CSVLog(tmp_path / "h.csv"), [0.1, 1 / 3])
     with (tmp_path / "h.csv").open(newline="") as file:

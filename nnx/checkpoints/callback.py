@@ -17,7 +17,7 @@ from nnx.callbacks import Callback, Run
 from nnx.checkpoints import models, state
 from nnx.checkpoints.store import Store, logger
 from nnx.distributed.agreement import version
-from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError
+from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError, whole
 
 EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -81,12 +81,10 @@ class Checkpoint(Callback):
             raise ConfigurationError(
                 f"Checkpoint: every must be a number of steps or a time such as '30s', not {every!r}"
             )
-        if isinstance(keep, bool) or not hasattr(keep, "__index__") or keep < 1:
-            raise ConfigurationError(f"Checkpoint: keep must be a positive integer, not {keep!r}")
         self.steps = int(found[1]) if found[2] is None else 0
         self.seconds = float(found[1]) * SECONDS[found[2]] if found[2] else math.inf
         self.best, self.resume, self.about = best, resume, about or {}
-        self.store = Store(Path(folder), int(keep))
+        self.store = Store(Path(folder), whole("Checkpoint: keep", keep))
         self.fit = 0
         self.newest: Path | None = None
         self._best: dict[str, Any] = {"value": math.inf, "name": ""}

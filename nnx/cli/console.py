@@ -124,6 +124,7 @@ class _Lines(Progress):
 
     def on_train_begin(self, run: Run) -> None:
         """Choose how often."""
+        super().on_train_begin(run)
         self.every = -(-run.epochs // PLAIN_LINES)
 
 

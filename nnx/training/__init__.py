@@ -15,7 +15,7 @@ from nnx.callbacks import Callback, History, Run, check_callbacks
 from nnx.checkpoints import Checkpoint
 from nnx.distributed import ALONE, Communicator
 from nnx.distributed.agreement import fingerprint, version
-from nnx.errors import ConfigurationError
+from nnx.errors import ConfigurationError, whole
 from nnx.losses import Loss
 from nnx.metrics import Metric
 from nnx.metrics import get as get_metric
@@ -54,9 +54,7 @@ def fit(
             "fit takes loss=nnx.MeanSquaredError() or another nnx loss, and optimizer=nnx.Adam(…) or another "
             f"nnx optimizer, not {loss!r} and {optimizer!r}"
         )
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-            raise ConfigurationError(f"{name} must be a positive integer, not {value!r}")
+    epochs, batch_size = whole("epochs", epochs), whole("batch_size", batch_size)
     if not isinstance(communicator, Communicator):
         raise ConfigurationError(
             f"communicator must be what nnx.distributed.connect returns, not {type(communicator).__name__}"
@@ -93,12 +91,12 @@ def fit(
     faults.check_policy(on_nonfinite, bool(given))
     options = {
         "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
-        "batch_size": int(batch_size), "shuffle": bool(shuffle),
+        "batch_size": batch_size, "shuffle": bool(shuffle),
         "metrics": [name for name, _ in chosen], "augment": augment is not None,
         "on_nonfinite": on_nonfinite,
     }  # fmt: skip
     if communicator.size > 1:
-        alike = _alike(network) | {"epochs": int(epochs), "checkpoints": bool(given)}
+        alike = _alike(network) | {"epochs": epochs, "checkpoints": bool(given)}
         communicator.agree(alike | _facts(network, samples, held_out) | options)
         if communicator.rank:
             callbacks = [c for c in callbacks if getattr(c, "every_rank", True)]
