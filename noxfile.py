@@ -1,7 +1,7 @@
 """The matrix: ``nox`` runs the suite on every supported Python, the linters and the types.
 
 ``nox -s tests-3.12 -- -k xor`` hands what follows the dashes to pytest. `quick` is the short form: without
-TensorFlow, and without the tests that need it or the real MNIST.
+TensorFlow, and without the tests that need it or the real MNIST, start MPI, or are marked `slow`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def tests(session: nox.Session) -> None:
 def quick(session: nox.Session) -> None:
     """The fast part of the suite, without TensorFlow."""
     session.install("-e", ".", *without_tensorflow())
-    session.run("pytest", "-n", "2", "-m", "not keras and not mnist", *session.posargs)
+    session.run(
+        "pytest", "-n", "2", "-m", "not keras and not mnist and not mpi and not slow", *session.posargs
+    )
 
 
 @nox.session

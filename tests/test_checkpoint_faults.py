@@ -20,6 +20,8 @@ import nnx
 from nnx.checkpoints import models
 from nnx.files import locked
 
+pytestmark = pytest.mark.slow
+
 FLIPS = 1000  # of a large file; `python tests/soak/damage.py` tries 10,000
 
 

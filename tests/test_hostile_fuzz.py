@@ -32,6 +32,8 @@ import nnx
 from nnx.datasets.labelled import load_inputs, load_labelled
 from nnx.experiments.preparation import Preparation
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 120  # of each kind; the suite's share of what the script tries
 ALLOWED = 2**28  # bytes that reading any file here may take, whatever it claims
 

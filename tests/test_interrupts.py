@@ -16,6 +16,8 @@ from test_resume import same, train
 
 import nnx
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ("run", "autoencoder", "--dataset", "digits", "--preset", "shallow", "--epochs", 12,
          "--batch-size", 4, "--device", "numpy")  # fmt: skip
 

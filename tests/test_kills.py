@@ -12,6 +12,8 @@ import pytest
 
 import nnx
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 SCRIPT = Path(__file__).parent / "soak" / "kills.py"
 

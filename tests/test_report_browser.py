@@ -10,6 +10,8 @@ from browser import CONTRAST, chromium, look, requests
 
 from nnx import reports
 
+pytestmark = pytest.mark.slow
+
 SCREENS = {"wide": 1280, "phone": 360}
 
 

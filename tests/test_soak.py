@@ -12,6 +12,8 @@ import pytest
 
 import nnx
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parent / "soak" / "soak.py"
 
 
