@@ -7,7 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,3 +86,12 @@ def run(
         timeout=seconds,
         check=False,
     )
+
+
+def until(condition: Callable[[], bool], process: Any, seconds: float = 30.0) -> None:
+    """Wait for something that a job does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
