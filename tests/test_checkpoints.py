@@ -396,3 +396,12 @@ def test_a_network_without_weights_is_not_saved(tmp_path):
     with pytest.raises(nnx.ConfigurationError, match="input width"):
         nnx.Network([nnx.Dense(3)]).save(tmp_path / "m.safetensors")
     assert names(tmp_path) == []
+
+
+def test_metadata_that_could_not_be_read_again_are_not_written(tmp_path):
+    network = nnx.Network([nnx.Dense(2, 2)], device="numpy", seed=0)
+    with pytest.raises(nnx.ConfigurationError, match="more than the 15,728,640 that a model file holds"):
+        network.save(tmp_path / "m.safetensors", {"names": ["é" * 200] * 12_000})
+    assert not list(tmp_path.iterdir())
+    network.save(tmp_path / "m.safetensors", {"names": ["é" * 200] * 11_000})
+    assert len(nnx.checkpoints.read_metadata(tmp_path / "m.safetensors")["names"]) == 11_000

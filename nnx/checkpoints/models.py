@@ -19,6 +19,7 @@ FORMAT = "nnx-network"
 VERSION = 1
 TRAINING = "training/"  # before the names of arrays that are not the network's
 MAX_HEADER = 2**24  # bytes: what a file may say of itself, beside its arrays
+MAX_METADATA = MAX_HEADER - 2**20  # of it, as it is written there
 
 
 def write(
@@ -32,6 +33,8 @@ def write(
 
     Raises
     ------
+    ConfigurationError
+        As for `described`.
     OutputError
         If it cannot be written.
     """
@@ -41,7 +44,7 @@ def write(
         "format": FORMAT,
         "format_version": str(VERSION),
         "network": json.dumps(config),
-        "metadata": _dumps(metadata),
+        "metadata": described(metadata),
     }
     if training is not None:
         header["training"] = json.dumps(training[1])
@@ -151,11 +154,24 @@ def checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:
     return f"{crc:08x}"
 
 
-def _dumps(metadata: dict[str, Any]) -> str:
+def described(metadata: dict[str, Any]) -> str:
+    """Metadata as a model file holds it.
+
+    Raises
+    ------
+    ConfigurationError
+        If JSON cannot hold it, or it is so long that the file would be refused when it is read.
+    """
     try:
-        return json.dumps(metadata)
+        text = json.dumps(metadata)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"metadata must be what JSON can hold: {error}") from error
+    size = len(json.dumps(text))
+    if size > MAX_METADATA:
+        raise ConfigurationError(
+            f"metadata takes {size:,} bytes, more than the {MAX_METADATA:,} that a model file holds"
+        )
+    return text
 
 
 def _json(path: str | os.PathLike[str], header: dict[str, str], key: str) -> dict[str, Any]:

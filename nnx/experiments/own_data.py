@@ -11,6 +11,7 @@ import numpy as np
 
 from nnx import initializers
 from nnx.callbacks import Callback, EarlyStopping
+from nnx.checkpoints.models import described
 from nnx.datasets.labelled import Labelled, load_labelled
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import DataError
@@ -40,6 +41,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
     data = load_labelled(config.data, config.task, config.target, config.ignore, config.image_size)
     train, held_out = split(data, config.validation, config.seed)
     prepared = prepare(data, train, config.scale)
+    described(prepared.to_metadata())  # what no model file could keep is refused before the training
     x, y = _part(data, prepared, train, config.dtype)
     x_held, y_held = _part(data, prepared, held_out, config.dtype)
     data_seconds = time.perf_counter() - began
