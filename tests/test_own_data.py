@@ -306,6 +306,19 @@ def test_columns_of_one_name_are_taken_by_place():
     data = load_labelled("twice.csv", "classification", ["kind"])
     x, _ = load_inputs("twice.csv", data.layout)
     np.testing.assert_array_equal(x, data.x)
+    Path("values.csv").write_text("a,t,t\n" + "".join(f"{i},{i},{2 * i}\n" for i in range(30)))
+    metrics = trained("values.csv", "--task", "regression", "--target", "2,3", "--epochs", 1)["metrics"]
+    assert list(metrics["by_target"]) == ["target 1", "target 2"]
+
+
+@pytest.mark.parametrize(
+    ("target", "ignore", "words"),
+    [(["t", "-1"], [], "target names a column twice"), (["t"], ["2"], "by target and by ignore")],
+)
+def test_a_target_is_named_once(target, ignore, words):
+    Path("once.csv").write_text("a,t\n1,2\n3,4\n")
+    with pytest.raises(nnx.ConfigurationError, match=words):
+        load_labelled("once.csv", "regression", target, ignore)
 
 
 def test_the_model_keeps_what_it_needs_and_nothing_else():

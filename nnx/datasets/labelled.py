@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -296,20 +295,18 @@ def _from_table(
         raise DataError(f"{error}; if it is no feature: name it as target, or ignore it") from error
     at = [position(column, table.columns, table.width, name) for column in values]
     targets = set(at)
+    _refuse(len(targets) < len(at), f"{name}: target names a column twice: leave one of the names out")
+    _refuse(targets - set(table.chosen), f"{name}: a column is named by target and by ignore: leave one out")
     features = [index for index in table.chosen if index not in targets]
     if not features:
         raise DataError(f"{name}: no column is left for the samples")
     numbers = table.of(features)
-    names = Counter(table.columns or ())
-    named = tuple(table.columns[index] for index in features) if table.columns else None
-    if named is not None and any(names[column] > 1 for column in named):
-        named = None  # names that do not tell columns apart: another file is read by their places
-    layout = Layout(len(features), named, tuple(features), table.width)
+    layout = Layout(len(features), table.apart(features), tuple(features), table.width)
     if task == "autoencoding":
         return Labelled(name, task, numbers, None, (), (), layout)
     if task == "regression":
         y = table.of(at)
-        called = tuple(table.columns[index] for index in at) if table.columns else ()
+        called = table.apart(at) or ()
         return Labelled(name, task, numbers, y, (), called, layout)
     column = next(iter(table.texts.values()))
     classes = _checked_names(_in_order(set(column)), name)

@@ -56,6 +56,12 @@ class Table:
         columns: Array = self.numbers[:, np.searchsorted(self.chosen, places)]
         return columns
 
+    def apart(self, places: Sequence[int]) -> tuple[str, ...] | None:
+        """The names of these columns, where there are any and they tell these apart from all others."""
+        times = Counter(self.columns or ())
+        named = tuple(self.columns[index] for index in places) if self.columns else ()
+        return named if named and all(times[name] == 1 for name in named) else None
+
 
 class NotANumberError(DataError):
     """A cell that is none, where numbers were asked for; `column` counts from 0."""
