@@ -48,7 +48,9 @@ def binary_cross_entropy(y_true: HostArray, y_pred: HostArray) -> float:
 def r2(y_true: HostArray, y_pred: HostArray) -> float:
     """1 − Σ (p − y)² / Σ (y − mean)², the mean taken for each column; at most 1."""
     residual = float(np.sum(np.square(_error(y_true, y_pred)), dtype=np.float64))
-    spread = float(np.sum(np.square(y_true - y_true.mean(axis=0)), dtype=np.float64))
+    y = np.asarray(y_true, np.float64)
+    y = y - y[:1]  # so that the spread of a constant is 0, whatever rounding makes of its mean
+    spread = float(np.sum(np.square(y - y.mean(axis=0))))
     return 1.0 - residual / spread if spread else float(residual == 0.0)
 
 

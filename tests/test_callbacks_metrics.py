@@ -179,3 +179,10 @@ def test_every_name_gives_its_metric():
     for name, metric in metrics.NAMES.items():
         assert metrics.get(name) == (name, metric)
     assert metrics.get(reference.max_error) == ("max_error", reference.max_error)
+
+
+@pytest.mark.parametrize("rows", [10, 50, 1000])
+def test_r2_of_a_constant_is_0_whatever_its_mean_is_rounded_to(rows):
+    constant = np.full((rows, 2), 0.1)
+    assert metrics.r2(constant, constant + 0.1) == 0.0
+    assert metrics.r2(constant, constant) == 1.0
