@@ -295,7 +295,7 @@ BAD = {
     "dropout": ({"dropout": 1.0}, "rate must lie in [0, 1), not 1.0"),
     "epochs": ({"epochs": 0}, "epochs must be a positive integer, not 0"),
     "batch": ({"batch_size": "all"}, "batch_size must be a positive integer or 'auto', not 'all'"),
-    "patience": ({"early_stopping": True, "patience": -1}, "patience must be an integer"),
+    "patience": ({"early_stopping": True, "patience": -1}, "patience must be a non-negative integer"),
     "device": ({"device": "gpuu"}, "unknown device 'gpuu'"),
     "categorical": ({"loss": nnx.CategoricalCrossEntropy()}, "is no loss of sigmoids"),
 }
