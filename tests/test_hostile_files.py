@@ -190,7 +190,7 @@ def test_a_model_that_claims_more_than_it_holds(tmp_path: Path, change: Callable
         ({"network": "[" * 200_000}, "no readable network"),
         ({"network": "[]"}, "is not an object"),
         ({"network": "{}"}, "lacks 'layers'"),
-        ({"network": "{" + '"a":{' * 5000 + "}" * 5001}, "no readable network"),
+        ({"network": "{" + '"a":{' * 100_000 + "}" * 100_001}, "no readable network"),
         (
             {"network": json.dumps({"layers": {}, "inputs": 1, "dtype": 0, "seed": 0, "fuse": 0, "code": 0})},
             "",
