@@ -94,3 +94,31 @@ def same_bytes(a, b):
     for name in a:
         assert a[name].dtype == b[name].dtype
         assert a[name].tobytes() == b[name].tobytes(), name
+
+
+# every layer, and every form of one that other libraries tell apart
+LAYERS: list[nnx.Layer] = [
+    nnx.Dense(4),
+    nnx.ReLU(),
+    nnx.LeakyReLU(0.0),
+    nnx.LeakyReLU(0.3),
+    nnx.ELU(0.7),
+    nnx.GELU(),
+    nnx.GELU(approximate=True),
+    nnx.SiLU(),
+    nnx.Sigmoid(),
+    nnx.Tanh(),
+    nnx.Softplus(),
+    nnx.Softmax(),
+    nnx.Identity(),
+    nnx.Dropout(0.3),
+    nnx.BatchNorm(momentum=0.9, epsilon=0.01),
+    nnx.LayerNorm(epsilon=0.01),
+]
+
+
+def randomized(network: nnx.Network, rng: np.random.Generator) -> nnx.Network:
+    """Every value drawn, biases, scales and running statistics too, so that none can be swapped unseen."""
+    values = {name: rng.uniform(0.5, 1.5, value.shape) for name, value in network.weights().items()}
+    network.set_weights({k: v - 1.0 if k.endswith((".W", ".b")) else v for k, v in values.items()})
+    return network

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_networks import LAYERS, randomized
 
 import nnx
 from nnx.interop import keras as exchange
@@ -41,35 +42,8 @@ def keras() -> Any:
         return pytest.importorskip("keras", reason="needs Keras: pip install 'nnx-arrays[compare]'")
 
 
-def randomized(network: nnx.Network, rng: np.random.Generator) -> nnx.Network:
-    """Every value drawn, biases, scales and running statistics too, so that none can be swapped unseen."""
-    values = {name: rng.uniform(0.5, 1.5, value.shape) for name, value in network.weights().items()}
-    network.set_weights({k: v - 1.0 if k.endswith((".W", ".b")) else v for k, v in values.items()})
-    return network
-
-
 def outputs(model: Any, x: np.ndarray) -> np.ndarray:
     return np.asarray(model(x, training=False))
-
-
-LAYERS: list[nnx.Layer] = [
-    nnx.Dense(4),
-    nnx.ReLU(),
-    nnx.LeakyReLU(0.0),
-    nnx.LeakyReLU(0.3),
-    nnx.ELU(0.7),
-    nnx.GELU(),
-    nnx.GELU(approximate=True),
-    nnx.SiLU(),
-    nnx.Sigmoid(),
-    nnx.Tanh(),
-    nnx.Softplus(),
-    nnx.Softmax(),
-    nnx.Identity(),
-    nnx.Dropout(0.3),
-    nnx.BatchNorm(momentum=0.9, epsilon=0.01),
-    nnx.LayerNorm(epsilon=0.01),
-]
 
 
 def test_every_layer_is_tried():

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_networks import LAYERS, randomized
 
 import nnx
 from nnx.interop import onnx as exchange
@@ -20,32 +21,8 @@ pytestmark = pytest.mark.usefixtures("on_cpu")
 
 ROWS, WIDTH = 9, 5
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
-LAYERS: list[nnx.Layer] = [
-    nnx.Dense(4),
-    nnx.ReLU(),
-    nnx.LeakyReLU(0.3),
-    nnx.ELU(0.7),
-    nnx.GELU(),
-    nnx.GELU(approximate=True),
-    nnx.SiLU(),
-    nnx.Sigmoid(),
-    nnx.Tanh(),
-    nnx.Softplus(),
-    nnx.Softmax(),
-    nnx.Identity(),
-    nnx.Dropout(0.3),
-    nnx.BatchNorm(momentum=0.9, epsilon=0.01),
-    nnx.LayerNorm(epsilon=0.01),
-]
 # What ONNX Runtime computes in float32 only; the standard's own reference computes these instead.
 ONLY_FLOAT32 = (nnx.LeakyReLU, nnx.ELU, nnx.GELU, nnx.Softplus)
-
-
-def randomized(network: nnx.Network, rng: np.random.Generator) -> nnx.Network:
-    """Every value drawn, biases, scales and running statistics too, so that none can be swapped unseen."""
-    values = {name: rng.uniform(0.5, 1.5, value.shape) for name, value in network.weights().items()}
-    network.set_weights({k: v - 1.0 if k.endswith((".W", ".b")) else v for k, v in values.items()})
-    return network
 
 
 def run(path: Path, x: np.ndarray) -> np.ndarray:
