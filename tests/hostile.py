@@ -26,7 +26,8 @@ from nnx.checkpoints import models
 from nnx.datasets import load_arrays, read_idx
 from nnx.datasets.labelled import Layout, load_inputs, load_labelled
 from nnx.experiments.own_config import read_toml
-from nnx.experiments.preparation import Preparation, Scaling
+from nnx.experiments.preparation import Preparation
+from nnx.experiments.scaling import Scaling
 
 LIMIT = 2**24  # bytes that an array may take here; nnx's own limit is 2**30
 

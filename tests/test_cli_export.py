@@ -12,7 +12,8 @@ from command_line import command
 import nnx
 from nnx.datasets import load_digits
 from nnx.datasets.labelled import Layout
-from nnx.experiments.preparation import Preparation, Scaling
+from nnx.experiments.preparation import Preparation
+from nnx.experiments.scaling import Scaling
 
 
 @pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])

@@ -15,7 +15,7 @@ from typing import Any
 from nnx.datasets.labelled import TASKS
 from nnx.datasets.opening import reading
 from nnx.errors import ConfigurationError, DataError, nearest
-from nnx.experiments.preparation import SCALES
+from nnx.experiments.scaling import SCALES
 from nnx.training.faults import POLICIES
 
 MAX_FILE = 2**13  # bytes of a TOML file: dotted names take time and memory by the square of their number

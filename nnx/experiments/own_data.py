@@ -17,8 +17,9 @@ from nnx.distributed import ALONE, Communicator
 from nnx.errors import DataError
 from nnx.experiments.own_config import Config
 from nnx.experiments.own_network import build, chosen_loss, make_loss, make_optimizer, read_layers
-from nnx.experiments.preparation import Preparation, Scaling, parts
+from nnx.experiments.preparation import Preparation
 from nnx.experiments.result import HostArray, Result, Stopwatch
+from nnx.experiments.scaling import Scaling, parts
 from nnx.metrics import accuracy, mean_absolute_error, mean_squared_error, r2
 from nnx.network import Network
 

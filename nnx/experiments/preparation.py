@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,142 +10,11 @@ from typing import Any
 import numpy as np
 
 from nnx.datasets.labelled import TASKS, Layout
-from nnx.errors import DataError, FileFormatError
+from nnx.errors import FileFormatError
 from nnx.experiments.result import HostArray
+from nnx.experiments.scaling import Scaling, parts
 from nnx.network import Network
-from nnx.rows import Rows
-from nnx.samples import READ_WHOLE, check_finite
-
-SCALES = ("auto", "standard", "minmax", "none")
-BYTES = 255.0
-EPSILON = float(np.finfo(np.float64).eps)
-MAX_SCALED = 200_000  # features that may have a scale each: it is kept in the model's header
-_BLOCK = 2**18  # numbers that are looked at together: they stay in a processor's cache
-
-
-@dataclass(frozen=True, eq=False)
-class Scaling:
-    """z = (x − shift) / scale, column by column.
-
-    Attributes
-    ----------
-    shift, scale : array of shape (columns,), or (1,) where all have the same
-        float64, finite; scale is positive.
-    """
-
-    shift: HostArray
-    scale: HostArray
-
-    @classmethod
-    def fitted(cls, kind: str, x: HostArray, rows: HostArray | None = None) -> Scaling:
-        """The scaling of a kind in `SCALES` for some rows of x, which are read block by block.
-
-        ``standard``: mean 0 and standard deviation 1; ``minmax``: [0, 1]; a column that is constant is only
-        shifted. ``auto``: bytes, 0 to 255, by 255; else standard. ``none``: bytes by 255, else as they are.
-
-        Raises
-        ------
-        DataError
-            If a value is not finite, or the columns are too many to keep a scale for each.
-        """
-        whole = x.dtype == np.uint8
-        if kind == "none" or (kind == "auto" and whole):
-            return cls(np.zeros(1), np.full(1, BYTES if whole else 1.0))
-        if x.shape[1] > MAX_SCALED:
-            raise DataError(
-                f"{x.shape[1]:,} features are more than the {MAX_SCALED:,} that can have a scale each: "
-                "choose scale none"
-            )
-        shift, scale = (_range if kind == "minmax" else _moments)(x, rows)
-        if not (np.isfinite(shift).all() and np.isfinite(scale).all()):
-            column = int(np.argmin(np.isfinite(shift) & np.isfinite(scale)))
-            raise DataError(f"column {column} (from 0) holds values that are not finite, or too large")
-        return cls(shift, np.where(scale > 0.0, scale, 1.0))
-
-    def apply(self, x: HostArray, dtype: Any) -> HostArray:
-        """z of `dtype`; computed in float64, block by block."""
-        z = np.empty(x.shape, dtype)
-        for part in parts(len(x), x.shape[1]):
-            with np.errstate(over="ignore"):  # what becomes infinite is named where it is trained on
-                exact = x[part].astype(np.float64)
-                exact -= self.shift
-                exact /= self.scale
-                z[part] = exact
-        return z
-
-    def rows(self, x: HostArray, rows: HostArray, dtype: Any) -> HostArray | Rows:
-        """z of some rows: bytes stay bytes, a large file stays where it is, other numbers are computed."""
-        if isinstance(x, np.memmap) and x.nbytes > READ_WHOLE:
-            return ScaledRows(x, rows, self, dtype)
-        if x.dtype == np.uint8 and self.scale.size == 1 and not self.shift.any():
-            return Rows(x[rows], divisor=float(self.scale[0]))
-        return self.apply(x[rows], dtype)
-
-    def undo(self, z: HostArray) -> HostArray:
-        """x, of z's type."""
-        x: HostArray = (np.asarray(z, np.float64) * self.scale + self.shift).astype(z.dtype)
-        return x
-
-
-class ScaledRows(Rows):
-    """Some rows of a mapped array, scaled as they are read: of data that may be larger than memory.
-
-    Parameters
-    ----------
-    x : memmap of shape (rows, features)
-    numbers : array of int
-        Which rows, in order.
-    scaling : Scaling
-    dtype : numpy.dtype
-    """
-
-    def __init__(self, x: HostArray, numbers: HostArray, scaling: Scaling, dtype: Any) -> None:
-        super().__init__(x)
-        self.numbers, self.scaling, self.dtype = numbers, scaling, np.dtype(dtype)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """All rows: a shuffle mixes them."""
-        return (len(self),)
-
-    @property
-    def kept(self) -> np.dtype[Any]:
-        """The type of the scaled values."""
-        return self.dtype
-
-    def astype(self, dtype: Any) -> Rows:
-        """The same rows, whose values are of another type."""
-        return ScaledRows(self.parts[0], self.numbers, self.scaling, dtype)
-
-    def __getitem__(self, index: Any) -> Any:
-        """As for `Rows`."""
-        if isinstance(index, slice):
-            return ScaledRows(self.parts[0], self.numbers[index], self.scaling, self.dtype)
-        return self.values(self.read(self._numbers(index)))
-
-    def read(self, indices: HostArray, out: HostArray | None = None) -> HostArray:
-        """See `Rows.read`."""
-        return super().read(self.numbers[indices], out)
-
-    def bring(self, indices: HostArray, out: HostArray) -> HostArray:
-        """See `Rows.bring`."""
-        out[...] = self.values(self.read(indices))
-        return out
-
-    def values(self, stored: HostArray) -> HostArray:
-        """The scaled values."""
-        return self.scaling.apply(stored, self.dtype)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> HostArray:
-        array: HostArray = np.array(self[np.arange(len(self))], dtype, copy=copy)
-        return array
-
-    def made_of(self) -> list[HostArray]:
-        """See `Rows.made_of`."""
-        return [*self.parts, self.numbers, self.scaling.shift, self.scaling.scale]
+from nnx.samples import check_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,45 +154,6 @@ def _set(norm: Network, *, mean: HostArray, gamma: HostArray, beta: HostArray) -
     norm.set_weights(
         {name: np.broadcast_to(values[name.partition(".")[2]], v.shape) for name, v in norm.weights().items()}
     )
-
-
-def parts(rows: int, columns: int) -> Iterator[slice]:
-    """So many rows, in parts of no more numbers than are looked at together."""
-    step = max(1, _BLOCK // columns)
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
-
-
-def _blocks(x: HostArray, rows: HostArray | None) -> Iterator[HostArray]:
-    for part in parts(len(x) if rows is None else len(rows), x.shape[1]):
-        yield np.asarray(x[part] if rows is None else x[rows[part]], np.float64)
-
-
-def _moments(x: HostArray, rows: HostArray | None) -> tuple[HostArray, HostArray]:
-    """Mean and standard deviation, merged block by block (Chan, Golub and LeVeque, 1979, eq. 2.1)."""
-    count, mean, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    with np.errstate(invalid="ignore", over="ignore"):
-        for block in _blocks(x, rows):
-            new = len(block)
-            its_mean = block.mean(axis=0)
-            apart = its_mean - mean
-            squares += np.square(block - its_mean).sum(axis=0) + apart**2 * (count * new / (count + new))
-            mean += apart * (new / (count + new))
-            count += new
-        variance = squares / count
-        # what rounding alone makes of a column that is constant (the bound of scikit-learn's StandardScaler)
-        rounding = count * EPSILON * variance + (count * EPSILON * mean) ** 2
-        constant = np.isfinite(variance) & (variance <= rounding)
-        return mean, np.where(constant, 0.0, np.sqrt(variance))
-
-
-def _range(x: HostArray, rows: HostArray | None) -> tuple[HostArray, HostArray]:
-    low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for block in _blocks(x, rows):
-            np.minimum(low, block.min(axis=0), out=low)
-            np.maximum(high, block.max(axis=0), out=high)
-        return low, high - low
 
 
 # ----------------------------------------------------------------------------- what a file says of itself
