@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from nnx.backends import Array, Backend
 
@@ -62,6 +62,10 @@ class OptimizerState:
 class Arena:
     """Flat buffers for the layers of one network (or of one layer used alone).
 
+    Layers hold their arena; the arena knows its layers by weak references. So a network that is dropped
+    gives its memory back at once, and need not wait for Python's cycle collector. A layer that outlives its
+    network keeps its values and gradients, and with them these buffers.
+
     Attributes
     ----------
     values, gradients : array of shape (size,)
@@ -82,7 +86,7 @@ class Arena:
     """
 
     def __init__(self, layers: Sequence[Parameterized], backend: Backend, dtype: Any, seed: int) -> None:
-        self.layers = tuple(layers)
+        self._layers = tuple(map(ref, layers))
         self.backend = backend
         self.dtype = dtype
         self.seed = seed
@@ -91,7 +95,7 @@ class Arena:
         self._pad: int = max(ALIGNMENT // dtype.itemsize, 1)
         self._offsets: list[int] = []
         size, state_size = 0, 0
-        for layer in self.layers:
+        for layer in layers:
             self._offsets.append(size)
             size += sum(self._padded(shape) for shape in layer.parameter_shapes().values())
             state_size += sum(self._padded(shape) for shape in layer.state_shapes().values())
@@ -104,6 +108,24 @@ class Arena:
         self.state = backend.zeros(state_size, dtype)
         self.fault = backend.zeros(1, "int64")
         self._bind()
+
+    def __len__(self) -> int:
+        """The number of layers."""
+        return len(self._layers)
+
+    @property
+    def layers(self) -> tuple[Parameterized, ...]:
+        """All layers; for work that needs every one of them.
+
+        Raises
+        ------
+        ReferenceError
+            If the network was dropped and only some of its layers are left.
+        """
+        layers = tuple(layer() for layer in self._layers)
+        if None in layers:
+            raise ReferenceError("the network of these layers was dropped")
+        return layers  # type: ignore[return-value]
 
     def _padded(self, shape: tuple[int, ...]) -> int:
         return -(-math.prod(shape) // self._pad) * self._pad
@@ -144,10 +166,11 @@ class Arena:
 
     def ranges(self, first: int, last: int) -> Iterator[slice]:
         """The trainable ranges of layers ``first`` to ``last - 1``, neighbours merged."""
+        layers = self.layers
         start = stop = self._offsets[first]
         for index in range(first, last):
             high = self._offsets[index + 1]
-            if not self.layers[index].trainable:
+            if not layers[index].trainable:
                 if stop > start:
                     yield slice(start, stop)
                 start = high

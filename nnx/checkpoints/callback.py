@@ -97,7 +97,7 @@ class Checkpoint(Callback):
         self.fit += 1
         self._best = {"value": math.inf, "name": ""}
         self.newest, self._taken = None, (-1, -1)
-        if run.network.span != (0, len(run.network.arena.layers)):
+        if run.network.span != (0, len(run.network.arena)):
             raise ConfigurationError(
                 "a slice has no checkpoints: fit the whole network, with trainable=False on its other layers"
             )

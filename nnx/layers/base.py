@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -30,6 +31,13 @@ class Layer:
         False makes optimizers leave the layer's parameters as they are.
     name : str
         Its name in the network it belongs to (``"dense_2"``), else its kind.
+
+    Notes
+    -----
+    A layer of a network that was dropped keeps its values: ``layer.W`` reads and writes them, and `forward`
+    works. It still counts as that network's and cannot be given to another; and it keeps the network's
+    buffers in memory, because its values are views into them. Copy them (``layer.W.copy()``) to keep only
+    those.
 
     Examples
     --------
@@ -213,10 +221,11 @@ class Layer:
             self.build(x.shape[1], dtype=floating)
         assert self.arena is not None
         if self._plan is None:
-            stack = self.expand()
-            for layer in stack[1:]:
-                layer.connect(stack[0].outputs or 0)
-            self._plan = Plan(stack, self.arena, keep=True)
+            activations = self.expand()[1:]
+            for layer in activations:
+                layer.connect(self.outputs or 0)
+            # the layer holds its plan, so the plan refers to it weakly: no cycle keeps the two in memory
+            self._plan = Plan([weakref.proxy(self), *activations], self.arena, keep=True)
         x = self.arena.backend.asarray(x, self.arena.dtype)
         return self._plan.forward(x, training=training)
 

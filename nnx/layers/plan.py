@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nnx.backends import Array
+from nnx.backends import Array, Backend
 from nnx.backends.activations import ACTIVATIONS
 from nnx.distributed import Part
 from nnx.errors import ConfigurationError, DataError
@@ -22,6 +22,37 @@ from nnx.parameters import Arena
 
 if TYPE_CHECKING:
     from nnx.layers.base import Layer
+
+
+class Buffers:
+    """The workspaces of a plan: each is a view on a buffer that grows when it is too small."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._kept: dict[Any, Array] = {}
+        self._owned: set[int] = set()  # the buffers in _kept, by identity
+
+    def view(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+        """A view of `shape` on the buffer kept under `key`."""
+        size = math.prod(shape)
+        exact = (key, shape, dtype)
+        view = self._kept.get(exact)
+        if view is None:
+            whole = self._kept.get(key)
+            if whole is None or whole.size < size or whole.dtype != dtype:
+                whole = self._kept[key] = self._backend.empty(size, dtype)
+                self._owned.add(id(whole))
+            view = self._kept[exact] = whole[:size].reshape(shape)
+        return view
+
+    def own(self, x: Array) -> bool:
+        """Whether `x` is a view on one of them."""
+        return x.base is not None and id(x.base) in self._owned
+
+    def clear(self) -> None:
+        """Give all of them back."""
+        self._kept.clear()
+        self._owned.clear()
 
 
 class Cache:
@@ -47,11 +78,12 @@ class Cache:
         Room for the gradient before that activation.
     """
 
-    __slots__ = ("_plan", "_position", "alpha", "backend", "dx", "dz", "kind", "part", "row", "rows", "seed",
+    __slots__ = ("_buffers", "_dtype", "_position", "alpha", "backend", "dx", "dz", "kind", "part", "row",
+                 "rows", "seed",
                  "step", "training", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
-        self._plan = plan
+        self._buffers, self._dtype = plan.buffers, plan.arena.dtype  # not the plan, which holds this cache
         self._position = position
         self.backend = plan.arena.backend
         self.rows = rows
@@ -72,7 +104,7 @@ class Cache:
 
         Its contents from the forward pass are still there in the backward pass.
         """
-        return self._plan.storage((self._position, name), shape, dtype or self._plan.arena.dtype)
+        return self._buffers.view((self._position, name), shape, dtype or self._dtype)
 
 
 class Plan:
@@ -112,32 +144,17 @@ class Plan:
         self.groups = _group(layers[:-1] if without_last else layers, fuse)
         self._inputs = layers[0].inputs
         self._capacity = 0
-        self._storage: dict[Any, Array] = {}
-        self._owned: set[int] = set()  # the buffers in _storage, by identity
+        self.buffers = Buffers(arena.backend)
         self._bound: dict[int, list[tuple[Layer, Cache]]] = {}
         self._current: list[tuple[Layer, Cache]] | None = None
 
     # ------------------------------------------------------------- workspaces
 
-    def storage(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        """A view of `shape` on the buffer kept under `key`, which grows when it is too small."""
-        size = math.prod(shape)
-        exact = (key, shape, dtype)
-        view = self._storage.get(exact)
-        if view is None:
-            whole = self._storage.get(key)
-            if whole is None or whole.size < size or whole.dtype != dtype:
-                whole = self._storage[key] = self.arena.backend.empty(size, dtype)
-                self._owned.add(id(whole))
-            view = self._storage[exact] = whole[:size].reshape(shape)
-        return view
-
     def _bind(self, rows: int) -> list[tuple[Layer, Cache]]:
         if rows <= self._capacity:
             return self._lay_out(rows)
         # everything is laid out again for the larger batch
-        self._storage.clear()
-        self._owned.clear()
+        self.buffers.clear()
         self._bound.clear()
         self._capacity = 0
         with self.backend.room(self.nbytes(rows), f"a batch of {rows:,} rows", "lower batch_size"):
@@ -171,15 +188,15 @@ class Plan:
             assert layer.inputs is not None
             assert layer.outputs is not None
             output = ("y", position if self.keep else position % 2)
-            cache.y = self.storage(output, (rows, layer.outputs), dtype)
+            cache.y = self.buffers.view(output, (rows, layer.outputs), dtype)
             if self.keep:
-                cache.dx = self.storage(("dx", position % 2), (rows, layer.inputs), dtype)
+                cache.dx = self.buffers.view(("dx", position % 2), (rows, layer.inputs), dtype)
             if activation is not None:
                 cache.kind, cache.alpha = activation.kind, activation.alpha  # type: ignore[attr-defined]
                 # the last layer's dy is the caller's own; further down it is the plan's, free to be reused
                 last = position == len(self.groups) - 1
                 key = ("dz",) if last else ("dx", (position + 1) % 2)
-                cache.dz = self.storage(key, (rows, layer.outputs), dtype) if self.keep else None
+                cache.dz = self.buffers.view(key, (rows, layer.outputs), dtype) if self.keep else None
             steps.append((layer, cache))
         self._bound[rows] = steps
         return steps
@@ -193,7 +210,7 @@ class Plan:
         ):
             if widths and not (kind == "y" and self.keep) and not (kind == "dx" and not self.keep):
                 for parity in (0, 1):
-                    self.storage((kind, parity), (rows * max(widths[parity::2], default=1),), dtype)
+                    self.buffers.view((kind, parity), (rows * max(widths[parity::2], default=1),), dtype)
 
     # ----------------------------------------------------------------- passes
 
@@ -208,7 +225,7 @@ class Plan:
         DataError
             If x does not fit the first layer.
         """
-        if x.base is not None and id(x.base) in self._owned:
+        if self.buffers.own(x):
             x = x.copy()  # a result of this plan fed to it again: its room is about to be written
         rows = x.shape[0]
         steps = self._bound.get(rows)
@@ -219,7 +236,7 @@ class Plan:
         if x.shape[1] != self._inputs:
             first = self.groups[0][0] if self.groups else None
             raise DataError(
-                f"x of shape {tuple(x.shape)} does not fit {first!r}, which takes (rows, {self._inputs})"
+                f"x of shape {tuple(x.shape)} does not fit {first!s}, which takes (rows, {self._inputs})"
             )
         step = self.arena.step
         with self._hold:
@@ -254,7 +271,7 @@ class Plan:
             return dy if input_gradient else None
         if dy.shape != steps[-1][1].y.shape:
             raise DataError(
-                f"dy of shape {tuple(dy.shape)} does not fit the output of {steps[-1][0]!r}, "
+                f"dy of shape {tuple(dy.shape)} does not fit the output of {steps[-1][0]!s}, "
                 f"{tuple(steps[-1][1].y.shape)}"
             )
         with self._hold:
