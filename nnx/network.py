@@ -72,6 +72,15 @@ class Network:
         seed: int | None = None,
         fuse: bool = True,
     ) -> None:
+        self._assemble(layers, device, dtype, seed, fuse)
+        if self.layers[0].inputs is not None:
+            self.build(self.layers[0].inputs)
+        self._adopt()
+
+    def _assemble(
+        self, layers: Sequence[Layer], device: str | Backend | None, dtype: Any, seed: int | None, fuse: bool
+    ) -> None:
+        """Everything but parameters."""
         self.layers = stack.expand(layers)
         self._backend = resolve(device)
         self.dtype = _dtype(dtype)
@@ -83,8 +92,9 @@ class Network:
         self._parent: Network | None = None
         self._prepare_plans()
         stack.name(self.layers)
-        if self.layers[0].inputs is not None:
-            self.build(self.layers[0].inputs)
+
+    def _adopt(self) -> None:
+        """Make the layers this network's, once nothing can be refused any more."""
         for layer in self.layers:
             layer.owned = True
             layer.absorb()
@@ -114,8 +124,7 @@ class Network:
         if inputs < 1:
             raise DataError(f"a network takes at least one feature, not {inputs}")
         kept = [stack.values(layer) for layer in self.layers]
-        stack.connect(self.layers, inputs)
-        self._arena = Arena(self.layers, self._backend, self.dtype, self.seed)
+        self._allocate(inputs)
         generator = initializers.generator(self.seed, "weights")
         for layer, values in zip(self.layers, kept, strict=True):
             if values is None:
@@ -126,6 +135,11 @@ class Network:
                     for name, value in values.items():
                         getattr(layer, name)[...] = self._backend.asarray(value, self.dtype)
         return self
+
+    def _allocate(self, inputs: int) -> None:
+        """Fix all widths and make the arena; its values are zero."""
+        stack.connect(self.layers, inputs)
+        self._arena = Arena(self.layers, self._backend, self.dtype, self.seed)
 
     @property
     def arena(self) -> Arena:
@@ -480,7 +494,7 @@ class Network:
 
     def copy(self) -> Network:
         """A network of its own with the same layers, values and statistics; optimizer state is not copied."""
-        twin = Network.from_config(self.config(), device=self.backend)
+        twin = Network.from_config(self.config(), device=self.backend, draw=self._arena is None)
         if self._arena is not None:
             twin.set_weights(self._renamed(twin))
         return twin
@@ -504,15 +518,22 @@ class Network:
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], device: str | Backend | None = None) -> Network:
-        """A network with fresh initial weights from `config`."""
+    def from_config(
+        cls, config: dict[str, Any], device: str | Backend | None = None, *, draw: bool = True
+    ) -> Network:
+        """A network from `config`, with fresh initial weights.
+
+        With ``draw=False`` all values are zero, for a caller who sets them next: that saves memory and time.
+        """
         layers = [from_config(entry["kind"], entry["config"]) for entry in config["layers"]]
-        network = cls(layers, device=device, dtype=config["dtype"], seed=config["seed"], fuse=config["fuse"])
+        network = cls.__new__(cls)
+        network._assemble(layers, device, config["dtype"], config["seed"], config["fuse"])
+        if config["inputs"] is not None:
+            (network.build if draw else network._allocate)(config["inputs"])
+        network._adopt()
         for layer, entry in zip(network.layers, config["layers"], strict=True):
             layer.trainable = entry["trainable"]
         network.code = config["code"]
-        if config["inputs"] is not None:
-            network.build(config["inputs"])
         return network
 
     def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
@@ -532,7 +553,9 @@ class Network:
         if self._parent is not None:  # in a file the layers are counted from the slice's own first
             self.copy().save(path, metadata)
             return
-        checkpoints.write(path, self.weights(), self.config(), metadata or {})
+        to_numpy = self.arena.backend.to_numpy  # on the host no copy: saving takes hardly any memory
+        values = {name: to_numpy(value) for name, value in self._persistent()}
+        checkpoints.write(path, values, self.config(), metadata or {})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
@@ -542,13 +565,16 @@ class Network:
         ------
         FileFormatError
             If the file is damaged, of another kind or version, or its arrays do not fit its layers.
+        OutOfMemoryError
+            If memory is too short; the text says what takes how much. About three times the size of the
+            parameters is needed: what is read, the values, and room for gradients.
         """
         backend = resolve(device)
         weights, config = checkpoints.read(path)
 
         def build() -> Network:
             _check_claim(config, weights)
-            return cls.from_config(config, backend)
+            return cls.from_config(config, backend, draw=False)
 
         network: Network = checkpoints.fitted(path, build, weights)
         return network

@@ -101,7 +101,9 @@ class Arena:
             state_size += sum(self._padded(shape) for shape in layer.state_shapes().values())
         self._offsets.append(size)
         nbytes = 2 * size * dtype.itemsize  # the optimizer's come later
-        with backend.room(nbytes, f"a network of {size:,} parameters", "make its layers narrower"):
+        with backend.room(
+            nbytes, f"a network of {size:,} parameters", "free some memory, or make its layers narrower"
+        ):
             self.values = backend.zeros(size, dtype)
             self.exchange = backend.zeros(size + self._pad, dtype)
         self.gradients = self.exchange[:size]

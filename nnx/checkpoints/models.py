@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from nnx.errors import ConfigurationError, FileFormatError
+from nnx.backends import host_memory
+from nnx.errors import ConfigurationError, FileFormatError, OutOfMemoryError
 from nnx.files import replacing
 
 HostArray = np.ndarray[Any, Any]
@@ -19,6 +20,8 @@ FORMAT = "nnx-network"
 VERSION = 1
 TRAINING = "training/"  # before the names of arrays that are not the network's
 MAX_HEADER = 2**24  # bytes: what a file may say of itself, beside its arrays
+PIECE = 2**20  # bytes that are checked and written at a time
+MARGIN = 2**23  # bytes that reading takes besides the arrays, at most
 MAX_METADATA = MAX_HEADER - 2**20  # of it, as it is written there
 
 
@@ -37,9 +40,9 @@ def write(
         As for `described`.
     OutputError
         If it cannot be written.
+    OutOfMemoryError
+        If there are not even a few megabytes left.
     """
-    from safetensors.numpy import save
-
     header = {
         "format": FORMAT,
         "format_version": str(VERSION),
@@ -49,19 +52,60 @@ def write(
     if training is not None:
         header["training"] = json.dumps(training[1])
         weights = weights | {TRAINING + name: value for name, value in training[0].items()}
-    arrays = {name: np.ascontiguousarray(value) for name, value in weights.items()}
-    header["crc32"] = checksum(arrays, header)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.writelines(_in_order(save(arrays, header)))
+    with (
+        host_memory.room(3 * PIECE, f"writing {path}", "free some memory first"),
+        replacing(path) as temporary,
+        temporary.open("wb") as file,
+    ):
+        _write_arrays(file, weights, header)
 
 
-def _in_order(file: bytes) -> tuple[bytes, bytes, memoryview]:
-    """The same file with its header's keys in order: safetensors writes them in another at every call."""
-    stop = 8 + int.from_bytes(file[:8], "little")
-    header = json.dumps(json.loads(file[8:stop]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    text = header.encode()
-    text += b" " * (-len(text) % 8)  # the arrays stay aligned
-    return len(text).to_bytes(8, "little"), text, memoryview(file)[stop:]
+def _write_arrays(file: BinaryIO, weights: dict[str, HostArray], header: dict[str, str]) -> None:
+    """Write a safetensors file, with a checksum in its header, a piece of an array at a time.
+
+    The library's own writer copies all arrays three times, and gives its keys another order at every call.
+    The format: the header's length in 8 bytes, the header as JSON, then the arrays.
+    """
+    arrays = {name: np.asarray(value) for name, value in weights.items()}
+    described: dict[str, Any] = {"__metadata__": header | {"crc32": "0" * 8}}
+    position = 0
+    for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name)):  # so that all are aligned
+        value = arrays[name]
+        offsets = [position, position + value.nbytes]
+        described[name] = {"dtype": _type(value), "shape": value.shape, "data_offsets": offsets}
+        position += value.nbytes
+    start = 8 + len(_header(described))
+    crc = _checksum_of_descriptions(header)
+    for name in sorted(arrays):
+        value = arrays[name]
+        crc = zlib.crc32(_identity(name, value), crc)
+        file.seek(start + described[name]["data_offsets"][0])
+        for piece in _pieces(value):  # checked and written from one copy: another thread may train
+            crc = zlib.crc32(piece, crc)
+            file.write(piece)
+    described["__metadata__"]["crc32"] = f"{crc:08x}"
+    text = _header(described)
+    file.seek(0)
+    file.write(len(text).to_bytes(8, "little") + text)
+
+
+def _header(described: dict[str, Any]) -> bytes:
+    """The header's JSON, padded so that the arrays after it are aligned."""
+    text = json.dumps(described, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return text + b" " * (-len(text) % 8)
+
+
+def _type(value: HostArray) -> str:
+    """An array's type by the name that safetensors has for it."""
+    return "BOOL" if value.dtype.kind == "b" else f"{value.dtype.kind.upper()}{8 * value.itemsize}"
+
+
+def _pieces(value: HostArray) -> Iterator[bytes]:
+    """An array's bytes in order, a megabyte or so at a time."""
+    flat = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).reshape(-1)
+    step = max(PIECE // flat.itemsize, 1)
+    for start in range(0, flat.size, step):
+        yield flat[start : start + step].tobytes()
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, Any]]:
@@ -71,6 +115,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, 
     ------
     FileFormatError
         If it cannot be read, is damaged, or is of another kind or version.
+    OutOfMemoryError
+        If memory is too short for its arrays; the text says how much they take. The file is left as it is.
     """
     weights, header = _open(path)
     config = _json(path, header, "network")
@@ -102,7 +148,9 @@ def fitted(path: str | os.PathLike[str], build: Callable[[], Any], weights: dict
         network.set_weights(weights)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, MemoryError) as error:
+    except MemoryError as error:  # the claims of the file were checked: it is whole
+        raise OutOfMemoryError(f"{path} cannot be loaded: {error or 'memory is short'}") from error
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise FileFormatError(f"{path} does not describe a network that holds its arrays: {error}") from error
     return network
 
@@ -113,9 +161,14 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
     path = Path(path)
     if not path.is_file():
         raise FileFormatError(f"no model file {path}: give a .safetensors file or a run's folder")
+    nbytes = path.stat().st_size
     try:
         _check_header(path)
-        with safe_open(path, framework="numpy") as file:
+        # the library ends the process where memory is refused, so it is asked for before
+        with (
+            host_memory.room(nbytes + MARGIN, f"reading {path}", "free some memory first", mapped=nbytes),
+            safe_open(path, framework="numpy") as file,
+        ):
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise FileFormatError(f"{path} is a safetensors file, but not one of an nnx network")
@@ -146,12 +199,21 @@ def _check_header(path: Path) -> None:
 
 def checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:
     """CRC-32 over the descriptions and every array; safetensors itself carries no checksum."""
-    crc = zlib.crc32("".join(header.get(key, "") for key in ("network", "metadata", "training")).encode())
+    crc = _checksum_of_descriptions(header)
     for name in sorted(weights):
-        value = np.ascontiguousarray(weights[name])
-        crc = zlib.crc32(f"{name} {value.shape} {value.dtype}".encode(), crc)
-        crc = zlib.crc32(value.tobytes(), crc)
+        crc = zlib.crc32(_identity(name, weights[name]), crc)
+        for piece in _pieces(weights[name]):
+            crc = zlib.crc32(piece, crc)
     return f"{crc:08x}"
+
+
+def _checksum_of_descriptions(header: dict[str, str]) -> int:
+    return zlib.crc32("".join(header.get(key, "") for key in ("network", "metadata", "training")).encode())
+
+
+def _identity(name: str, value: HostArray) -> bytes:
+    """What the checksum covers of an array besides its numbers."""
+    return f"{name} {value.shape} {value.dtype}".encode()
 
 
 def described(metadata: dict[str, Any]) -> str:
