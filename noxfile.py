@@ -71,7 +71,7 @@ def site(session: nox.Session) -> None:
     """The documentation site, built into site/ with warnings as errors, and its tests."""
     groups = PROJECT["dependency-groups"]
     session.install("-e", ".", "pytest", *groups["site"])
-    session.run("zensical", "build", "--clean", "--strict")
+    session.run("python", "-m", "zensical", "build", "--clean", "--strict")  # -m: docs/formulas.py is found
     session.run("pytest", "tests/test_site.py")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
@@ -35,12 +36,15 @@ def blocks(page: Path, kinds: set[str]) -> list[tuple[int, str]]:
     ]
 
 
+END = "\x1e"  # printed after each block of a page
+
+
 def as_program(page: Path) -> str:
     """The page's Python as one program whose line numbers are the page's."""
     lines = [""] * page.read_text(encoding="utf-8").count("\n")
     for first, text in blocks(page, {"python"}):
         block = text.splitlines()
-        lines[first : first + len(block)] = block
+        lines[first : first + len(block) + 1] = [*block, f"print({END!r}, end='')"]
     return "\n".join(lines)
 
 
@@ -69,8 +73,8 @@ def test_there_are_pages():
     assert {"index.md", "backpropagation.md", "how-to.md"} <= {page.name for page in PAGES}
 
 
-def run_page(page: Path, folder: Path, **settings: str) -> None:
-    """In a process of its own: a page's layers and losses register themselves by their class's name."""
+def run_page(page: Path, folder: Path, **settings: str) -> list[str]:
+    """What each block prints, in a separate process: a page's layers and losses register by class name."""
     program = f"exec(compile({as_program(page)!r}, {page.name!r}, 'exec'))"
     environment = {name: value for name, value in os.environ.items() if name != "NNX_DATA_DIR"}
     environment |= {"NNX_OFFLINE": "1", "NNX_CACHE_DIR": str(folder / "cache"), "NNX_DEVICE": "cpu"}
@@ -80,6 +84,7 @@ def run_page(page: Path, folder: Path, **settings: str) -> None:
         cwd=folder, env=environment, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return done.stdout.split(END)[:-1]
 
 
 def with_python() -> list[object]:
@@ -97,6 +102,52 @@ def test_python_runs(page: Path, tmp_path: Path):
     if needed and find_spec(needed) is None:
         pytest.skip(f"{page.name} needs {needed}, which is not installed")
     run_page(page, tmp_path)
+
+
+OUTPUT = re.compile(r"^```python\n.*?^```$|^```text\n(?P<shown>.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def shown(page: Path) -> list[list[str]]:
+    """For each block of Python: the outputs that the page shows for it."""
+    found: list[list[str]] = []
+    for block in OUTPUT.finditer(page.read_text(encoding="utf-8")):
+        if block["shown"] is None:
+            found.append([])
+        else:
+            found[-1].append(block["shown"])
+    return found
+
+
+DECIMAL = re.compile(r"-?\d+\.\d*")
+
+
+def alike(printed: str, shown: str) -> bool:
+    """Whether words agree, and numbers with a decimal point within a tenth: training amplifies rounding."""
+    words, expected = (re.split(r"[\s\[\](),]+", text.strip()) for text in (printed, shown))
+    return len(words) == len(expected) and all(
+        math.isclose(float(word), float(other), rel_tol=0.1)
+        if DECIMAL.fullmatch(word) and DECIMAL.fullmatch(other)
+        else word == other
+        for word, other in zip(words, expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize("data", [pytest.param("mnist", marks=pytest.mark.mnist), "digits"])
+def test_the_tutorial_prints_what_it_shows(data: str, tmp_path: Path, request: pytest.FixtureRequest):
+    settings = {}
+    if data == "mnist":
+        if os.environ.get("NNX_LONG") != "1":
+            pytest.skip("the tutorial on MNIST takes a minute or two: NNX_LONG=1 runs it")
+        settings["NNX_DATA_DIR"] = str(request.getfixturevalue("mnist_directory"))
+    page = ROOT / "docs" / "tutorial.md"
+    for number, (printed, choices) in enumerate(
+        zip(run_page(page, tmp_path, **settings), shown(page), strict=True), 1
+    ):
+        assert bool(printed) == bool(choices), f"block {number} prints {printed!r}"
+        if choices:
+            wanted = choices[0 if data == "mnist" else -1]
+            last = "".join(printed.splitlines(keepends=True)[-len(wanted.splitlines()) :])
+            assert alike(last, wanted), f"block {number} prints {last!r}, and the page shows {wanted!r}"
 
 
 def test_names_of_nnx_in_a_table_exist():

@@ -7,13 +7,19 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from browser import chromium, look
 
 import nnx
 
@@ -67,7 +73,7 @@ def build(place: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built with warnings as errors."""
-    for library in ("zensical", "mkdocstrings"):
+    for library in ("zensical", "mkdocstrings", "latex2mathml"):
         if find_spec(library) is None:
             pytest.skip(f"{library} is not installed: nox -s site builds the site and runs this")
     place = tmp_path_factory.mktemp("site")
@@ -95,6 +101,72 @@ def test_no_page_fetches_anything(site: Path):
         text = path.read_text(encoding="utf-8")
         assert not FETCHED.findall(text), path.name
         assert "mermaid" not in text, f"{path.name}: the theme would fetch a script to draw it"
+
+
+FORMULA = re.compile(r"^```math$", re.MULTILINE)
+
+
+def test_every_formula_is_mathml(site: Path):
+    for page in ("tutorial", "backpropagation"):
+        written = FORMULA.findall((DOCS / page).with_suffix(".md").read_text(encoding="utf-8"))
+        built = (site / page).with_suffix(".html").read_text(encoding="utf-8")
+        assert built.count("<math ") == len(written) > 10, page
+        assert "\\frac" not in built, page
+
+
+def test_a_layer_shows_only_its_own_members(site: Path):
+    built = (site / "reference" / "layers.html").read_text(encoding="utf-8")
+    for name in ("forward", "backward", "build", "trainable"):
+        assert re.findall(rf'id="nnx\.(\w+)\.{name}"', built) == ["Layer"], name
+    assert 'id="nnx.Dense.initial_values"' in built
+
+
+@pytest.fixture(scope="module")
+def browser(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str]]:
+    """A real Chromium, and the address of the site served from this machine."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+WIDER = """
+return [...document.querySelectorAll("html, article, article *")].filter((element) =>
+  element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0
+  && (element.tagName === "HTML" || getComputedStyle(element).overflowX !== "visible")
+).map((element) => element.tagName + " " + element.textContent.trim().slice(0, 80));
+"""
+
+
+def test_nothing_is_cut_at_1280_pixels(browser: tuple[Any, str]):
+    driver, address = browser
+    look(driver, width=1280)
+    for page in configured():
+        driver.get(f"{address}/{Path(page).with_suffix('.html').as_posix()}")
+        assert driver.execute_script(WIDER) == [], page
+
+
+SEARCH = "return [...document.querySelectorAll('div')].find((div) => div.shadowRoot?.querySelector('input'))"
+
+
+def test_the_search_finds_a_page_where_the_site_is_served(browser: tuple[Any, str]):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    driver, address = browser
+    driver.get(f"{address}/index.html")
+    driver.find_element(By.CSS_SELECTOR, ".md-search__button").click()
+    wait = WebDriverWait(driver, 20)
+    search = wait.until(lambda driver: driver.execute_script(SEARCH)).shadow_root
+    search.find_element(By.CSS_SELECTOR, "input").send_keys("autoencoder")
+    wait.until(lambda _: search.find_elements(By.CSS_SELECTOR, "a[href*='tutorial.html']"))
 
 
 def test_a_broken_link_breaks_the_build(site: Path):  # the last: it spoils the copy
