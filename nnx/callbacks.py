@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -59,10 +60,12 @@ class History:
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """One line an epoch, the names in the first; the file appears whole or not at all."""
-        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+        with replacing(path) as file:
+            text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="")
+            writer = csv.writer(text)
             writer.writerow(["epoch", *self.metrics])
             writer.writerows(zip(self.epochs, *self.metrics.values(), strict=True))
+            text.detach()
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={value:.6g}" for name, value in self.last().items())

@@ -1,46 +1,213 @@
-"""Files that appear whole or not at all, and folders that one run has to itself."""
+"""Files that appear whole or not at all, folders for one run alone, and what a failed run removes."""
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
+import re
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
+from typing import BinaryIO, TextIO
 
 from nnx.errors import OutputError
 
+_POSIX = os.name == "posix"
+_SAFE = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_TEMPORARY = re.compile(r"\.nnx-[0-9a-f]{16}\.tmp")  # short: it fits where the longest name does
+_LOCK, _MARK = ".lock", b"nnx\n"  # a run's lock, and what is in it: a file without is somebody else's
+
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path`: write there; on leaving, it and its name are flushed to the disk.
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to write that takes the place of `path` on leaving, flushed to the disk.
 
-    A reader never meets half a file, and a failure leaves an older one as it was.
+    A reader never sees half a file, and a failure leaves an older one as it was. The new file has the older
+    one's permissions. A link stays, and the file it names is replaced. The file is written under a random
+    name in the same folder, so that threads and processes can save to one path.
 
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file cannot be written, `path` is something else than a file, or it is a link in a folder that
+        others can write.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("r+b") as file:
+    with _explained(path):
+        target, older = _target(Path(path))
+        with _temporary(target.parent, older) as (file, temporary):
+            yield file
+            file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
-        flush_folder(target.parent)
+            if not _POSIX:
+                file.close()  # an open file cannot be renamed there
+            temporary.replace(target)
+            record(target, older)
+            flush_folder(target.parent)
+
+
+@contextmanager
+def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(
-            f"cannot write {target} ({error.strerror or error}): choose a folder that can be written"
+            f"cannot write {path} ({error.strerror or error}): choose a folder that can be written"
         ) from error
+
+
+def _target(path: Path) -> tuple[Path, os.stat_result | None]:
+    """The file to replace: `path`, or what it links to; and how it is now, None where it is missing."""
+    name = path
+    for _ in range(40):
+        try:
+            there = path.lstat()
+        except FileNotFoundError:
+            return path, None
+        except ValueError as error:
+            raise OutputError(f"cannot write {name!r} ({error}): choose another name") from error
+        if not stat.S_ISLNK(there.st_mode):
+            break
+        if _others_write(path.parent):
+            raise OutputError(
+                f"{path} is a link in a folder that others can write, and is not followed: "
+                "name the file itself, or remove the link"
+            )
+        path = path.parent / path.readlink()
+    else:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    _refuse_special(name, there)
+    if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise OutputError(f"cannot write {name} (it is write-protected): choose another name, or chmod u+w")
+    return path, there
+
+
+def _others_write(folder: Path) -> bool:
+    """Whether somebody else than this user and root may put a link into a folder."""
+    if not _POSIX:
+        return False
+    there = folder.stat()
+    return there.st_uid not in (os.geteuid(), 0) or bool(there.st_mode & 0o022)
+
+
+def _refuse_link(path: Path, what: str) -> None:
+    """The system would say "too many levels of symbolic links"."""
+    if path.is_symlink():
+        raise OutputError(f"{path} is a link, and {what} does not follow one: remove it")
+
+
+def _refuse_special(path: Path, there: os.stat_result) -> None:
+    if not stat.S_ISREG(there.st_mode):
+        kind = "a folder" if stat.S_ISDIR(there.st_mode) else "a device, a pipe or the like"
+        raise OutputError(f"cannot write {path} (it is {kind}, not a file): choose another name")
+
+
+@contextmanager
+def _temporary(folder: Path, like: os.stat_result | None = None) -> Iterator[tuple[BinaryIO, Path]]:
+    """A new file under a random name, with another's permissions; removed at the end."""
+    number, path = _created(folder, 0o666 if like is None else 0o600)
+    try:
+        with os.fdopen(number, "w+b") as file:
+            if like is not None and _POSIX:
+                with suppress(OSError):  # another user's file stays so only where root replaces it
+                    os.fchown(number, like.st_uid, like.st_gid)
+                with suppress(OSError):  # some file systems have no permissions
+                    os.fchmod(number, stat.S_IMODE(like.st_mode))
+            yield file, path
     finally:
         with suppress(OSError):  # where the folder itself is missing there is nothing to remove
-            temporary.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+
+def _created(folder: Path, mode: int) -> tuple[int, Path]:
+    """A new file that only this call opens, locked while it is open: see `clear`."""
+    while True:
+        path = folder / f".nnx-{secrets.token_hex(8)}.tmp"
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, mode)
+        if _locks(number) is not False and os.fstat(number).st_nlink:
+            return number, path
+        os.close(number)  # `clear`, in another process, took it for one that was left
+
+
+def _locks(number: int) -> bool | None:
+    """Lock an open file: whether that worked, False where another has it, None where there are no locks."""
+    if not _POSIX:
+        return None
+    import fcntl
+
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def clear(folder: Path) -> None:
+    """Remove what killed processes left of files they were writing: by nnx's names, and locked by nobody."""
+    with suppress(OSError):
+        for path in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
+            with suppress(OSError):
+                number = os.open(path, os.O_RDWR | _SAFE)
+                try:
+                    if stat.S_ISREG(os.fstat(number).st_mode) and _locks(number):
+                        path.unlink()
+                finally:
+                    os.close(number)
+
+
+def probe(folder: Path) -> None:
+    """See that files can be made in a folder.
+
+    Raises
+    ------
+    OutputError
+        If none can.
+    """
+    try:
+        with _temporary(folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"cannot write into {folder} ({error.strerror or error}): choose another folder"
+        ) from error
+
+
+def opened_log(path: Path, *, anew: bool) -> TextIO:
+    """Open a log for lines at its end, in UTF-8; links and special files are refused.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be opened, or is something else than a file.
+    """
+    with _explained(path):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFE
+        _refuse_link(path, "a log")
+        try:
+            number = os.open(path, flags | os.O_EXCL, 0o666)
+            record(path, grows=True)
+        except FileExistsError:
+            number = os.open(path, flags, 0o666)
+        try:
+            _refuse_special(path, os.fstat(number))
+            if anew:
+                os.ftruncate(number, 0)
+        except BaseException:
+            os.close(number)
+            raise
+        return os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def flush_folder(folder: Path) -> None:
     """See that a name that was given or taken away stays so if the machine fails."""
-    if os.name != "posix":
+    if not _POSIX:
         return  # a folder cannot be opened there, nor need it be
     number = os.open(folder, os.O_RDONLY)
     try:
@@ -49,48 +216,41 @@ def flush_folder(folder: Path) -> None:
         os.close(number)
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """What a process that was killed in `replacing` has left behind."""
-    return sorted(folder.glob(".*.tmp"))
+# -------------------------------------------------------------------- folders
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Have a folder to oneself. The lock ends with the process, however that ends: its file alone is none.
+    """Have a folder for this run alone. The lock ends with the process, however that ends.
 
-    A file system that has no locks is used without one.
+    A file system that has no locks is used without one. A file ``.lock`` that is not nnx's stays.
 
     Raises
     ------
     OutputError
         If another process, or this one, has it already.
     """
-    number = _lock(folder / ".lock") if os.name == "posix" else None
+    number = _lock(folder / _LOCK) if _POSIX else None
     try:
         yield
     finally:
         if number is not None:
             with suppress(OSError):
-                (folder / ".lock").unlink(missing_ok=True)
+                if os.pread(number, 99, 0) == _MARK and _still(folder / _LOCK, number):
+                    (folder / _LOCK).unlink()
             os.close(number)
 
 
 def _lock(path: Path) -> int:
-    import fcntl
-
     try:
         while True:
-            number = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            number = _opened_lock(path)
+            if _locks(number) is False:
                 os.close(number)
                 raise OutputError(
                     f"another run is at work in {path.parent}: wait for its end, or choose another folder"
-                ) from None
-            except OSError:
-                return number
-            if path.exists() and os.path.samestat(os.fstat(number), path.stat()):
+                )
+            if _still(path, number):
                 return number
             os.close(number)  # who had it has removed it in the meantime
     except FileNotFoundError as error:
@@ -99,6 +259,32 @@ def _lock(path: Path) -> int:
         raise OutputError(
             f"cannot write into {path.parent} ({error.strerror}): choose another folder"
         ) from error
+
+
+def _opened_lock(path: Path) -> int:
+    _refuse_link(path, "a lock")
+    try:
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, 0o644)
+        os.write(number, _MARK)
+    except FileExistsError:
+        try:
+            number = os.open(path, os.O_RDWR | _SAFE)
+        except PermissionError:  # another user's
+            number = os.open(path, os.O_RDONLY | _SAFE)
+        except IsADirectoryError:
+            raise OutputError(f"{path} is a folder, where a lock is needed: choose another folder") from None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OutputError(f"{path} is a device, a pipe or the like: remove it, or choose another folder")
+    return number
+
+
+def _still(path: Path, number: int) -> bool:
+    """Whether a name still is the open file's."""
+    try:
+        return os.path.samestat(os.fstat(number), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
@@ -111,9 +297,89 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     """
     folder = Path(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        missing = itertools.takewhile(lambda place: not place.is_dir(), (folder, *folder.parents))
+        for place in reversed(list(missing)):
+            with suppress(FileExistsError):  # another process made it meanwhile, or it is no folder
+                place.mkdir()
+                record(place)
+        if not folder.is_dir():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"cannot make the folder {folder} ({error.strerror or error}): choose one that can be written"
+            f"cannot make the folder {folder} ({reason}): choose one that can be written"
         ) from error
     return folder
+
+
+def new_folder(path: Path) -> Path:
+    """Make a folder that nobody else has: `path`, or with the first free number after it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    make_folder(path.parent)
+    for number in itertools.count(1):
+        folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(
+                f"cannot make the folder {folder} ({error.strerror or error}): choose one that can be written"
+            ) from error
+        record(folder)
+        return folder
+    raise AssertionError
+
+
+# ---------------------------------------------------- what a failed run removes
+
+
+class Made:
+    """The files and folders that nnx made in a block, by name and identity."""
+
+    def __init__(self) -> None:
+        self._found: dict[Path, tuple[int, ...]] = {}
+
+    def note(self, path: Path, older: os.stat_result | None, grows: bool) -> None:
+        """Note a file or folder that is new, or that replaces one that was; a log grows after it was made."""
+        path = path.absolute()
+        if older is None or self._found.get(path) == _identity(older):
+            self._found[path] = _identity(path.lstat())[: 2 if grows else 3]
+
+    def undo(self) -> None:
+        """Remove them, the newest first; what others changed, and folders they put something into, stay."""
+        for path, identity in reversed(self._found.items()):
+            with suppress(OSError):
+                if _identity(path.lstat())[: len(identity)] == identity:
+                    path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _identity(there: os.stat_result) -> tuple[int, ...]:
+    """A file's number and its last change: another file may get the number of one that was removed."""
+    return there.st_dev, there.st_ino, 0 if stat.S_ISDIR(there.st_mode) else there.st_mtime_ns
+
+
+_made: ContextVar[Made | None] = ContextVar("made", default=None)
+
+
+@contextmanager
+def recorded() -> Iterator[Made]:
+    """Note what nnx makes in a block, so that it can be undone."""
+    made = Made()
+    token = _made.set(made)
+    try:
+        yield made
+    finally:
+        _made.reset(token)
+
+
+def record(path: Path, older: os.stat_result | None = None, grows: bool = False) -> None:
+    """Note a file or folder that was just made, see `Made.note`."""
+    made = _made.get()
+    if made is not None:
+        made.note(path, older, grows)

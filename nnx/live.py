@@ -6,6 +6,7 @@ import importlib
 import json
 import math
 import os
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import takewhile
@@ -14,7 +15,7 @@ from typing import Any, TextIO
 
 from nnx.callbacks import Callback, Run
 from nnx.errors import MissingLibraryError, OutputError
-from nnx.files import make_folder
+from nnx.files import make_folder, opened_log, record
 
 Rows = list[tuple[int, dict[str, float]]]
 
@@ -97,7 +98,7 @@ class JSONLog(_Live):
     Raises
     ------
     OutputError
-        While training, if the file cannot be written.
+        While training, if the file cannot be written, or the name is a link's, a device's or a pipe's.
     """
 
     most = 10**9  # every epoch at once
@@ -109,11 +110,7 @@ class JSONLog(_Live):
 
     def begin(self, run: Run) -> None:
         """Open the file."""
-        begins = self.training == 1
-        try:
-            self._file = self.path.open("w" if begins else "a", encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._file = opened_log(self.path, anew=self.training == 1)
 
     def write(self, rows: Rows) -> None:
         """A line each, then flush."""
@@ -164,9 +161,12 @@ class TensorBoardLog(_Live):
     def begin(self, run: Run) -> None:
         """Begin an event file."""
         make_folder(self.folder)
-        # By itself a file is named by the second: the next training would overwrite this one's.
-        ending = f".{os.getpid()}.{self.training}"
+        # By itself a file is named by the second: the next training would overwrite this one's, and others
+        # could put a link in its place.
+        ending = f".{secrets.token_hex(8)}"
         self._writer = self._library.SummaryWriter(str(self.folder), filename_suffix=ending)
+        for path in self.folder.glob(f"*{ending}"):
+            record(path, grows=True)
 
     def write(self, rows: Rows) -> None:
         """A scalar each, then flush."""

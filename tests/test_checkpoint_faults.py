@@ -135,10 +135,14 @@ def test_where_none_is_intact_nothing_is_begun_over(tmp_path):
 
 def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):
     killed(tmp_path, 20)
-    (tmp_path / ".fit-1-step-21.safetensors.4711.tmp").write_bytes(b"half")
-    (tmp_path / ".lock").write_bytes(b"")  # stale: its process is gone
+    (tmp_path / ".nnx-0123456789abcdef.tmp").write_bytes(b"half")
+    (tmp_path / ".lock").write_bytes(b"nnx\n")  # stale: its process is gone
+    own = {".notes.tmp": b"mine", ".nnx-notes.tmp": b"mine too"}
+    for name, data in own.items():
+        (tmp_path / name).write_bytes(data)
     same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)]), train())
-    assert not [name for name in names(tmp_path) if name.startswith(".")]
+    hidden = [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert {path.name: path.read_bytes() for path in hidden} == own
 
 
 # --------------------------------------------------------------------- folders

@@ -327,7 +327,7 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path):
     assert names(tmp_path) == ["m.safetensors"]
 
 
-@pytest.mark.parametrize("step", ["open", "replace"])
+@pytest.mark.parametrize("step", [(os, "open"), (os, "fsync"), (Path, "replace")], ids=str)
 def test_a_disk_that_refuses_leaves_the_older_file(step, saved, monkeypatch, tmp_path):
     made, path = saved
     before = path.read_bytes()
@@ -337,7 +337,7 @@ def test_a_disk_that_refuses_leaves_the_older_file(step, saved, monkeypatch, tmp
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, step, refuse)
+        patch.setattr(*step, refuse)
         refused(made, path, match="No space left on device")
     assert path.read_bytes() == before
     assert names(tmp_path) == [path.name]

@@ -52,11 +52,7 @@ def write(
     if training is not None:
         header["training"] = json.dumps(training[1])
         weights = weights | {TRAINING + name: value for name, value in training[0].items()}
-    with (
-        host_memory.room(3 * PIECE, f"writing {path}", "free some memory first"),
-        replacing(path) as temporary,
-        temporary.open("wb") as file,
-    ):
+    with host_memory.room(3 * PIECE, f"writing {path}", "free some memory first"), replacing(path) as file:
         _write_arrays(file, weights, header)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from nnx.checkpoints import models
 from nnx.checkpoints.state import Arrays
 from nnx.errors import FileFormatError, OutputError
-from nnx.files import flush_folder, leftovers, locked, make_folder
+from nnx.files import clear, flush_folder, locked, make_folder
 
 logger = logging.getLogger("nnx.checkpoints")
 NAME = re.compile(r"fit-(\d+)-step-(\d+)\.safetensors")
@@ -36,8 +36,7 @@ class Store:
     def held(self) -> Iterator[None]:
         """Have the folder to oneself, without what a run that was killed had not finished writing."""
         with locked(make_folder(self.folder)):
-            for path in leftovers(self.folder):
-                path.unlink(missing_ok=True)
+            clear(self.folder)
             yield
 
     def path(self, fit: int, step: int) -> Path:

@@ -111,7 +111,7 @@ def _apply(
         x, files = load_inputs(source, prepared.layout)
         result = prepared.predict(choose(network, x.shape[1]), x)
     make_folder(out.parent)
-    with replacing(out) as temporary, temporary.open("wb") as file:
+    with replacing(out) as file:
         if not csv:
             np.save(file, result, allow_pickle=False)
         elif prepared is None:

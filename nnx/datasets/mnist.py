@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +22,8 @@ from nnx.datasets.mnist_files import (
     read_mnist_file,
     user_places,
 )
-from nnx.errors import DataError
+from nnx.errors import DataError, OutputError
+from nnx.files import clear, make_folder, replacing
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -251,16 +251,14 @@ def _fetch_file(
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: beside its place first, then renamed."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    """Write a whole file or nothing."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_bytes(data)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
+        make_folder(path.parent)
+        clear(path.parent)
+        with replacing(path) as file:
+            file.write(data)
+    except OutputError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
         raise DatasetUnavailableError(
-            f"{path.parent} cannot be written to ({error.strerror}): name another place in NNX_CACHE_DIR"
+            f"{path.parent} cannot be written to ({reason}): name another place in NNX_CACHE_DIR"
         ) from error

@@ -17,7 +17,7 @@ import nnx
 from nnx.callbacks import Callback, History, Run
 from nnx.errors import FileFormatError, OutputError
 from nnx.experiments.environment import environment
-from nnx.files import leftovers, make_folder, replacing
+from nnx.files import clear, make_folder, probe, replacing
 from nnx.network import Network
 
 logger = logging.getLogger("nnx.experiments")
@@ -125,16 +125,8 @@ class RunFolder:
         cls.refuse_finished(path)
         folder = make_folder(path)
         for place in (folder, folder / "figures"):
-            for left in leftovers(place):  # by a run that was killed
-                left.unlink(missing_ok=True)
-        probe = folder / ".nnx-probe"
-        try:
-            probe.write_bytes(b"")
-            probe.unlink()
-        except OSError as error:
-            raise OutputError(
-                f"cannot write into {folder} ({error.strerror or error}): choose another --out"
-            ) from error
+            clear(place)
+        probe(folder)
         return cls(folder)
 
     def write_training(self, result: Result) -> None:
@@ -155,9 +147,9 @@ class RunFolder:
     def write(self, result: Result) -> None:
         """Write the result, after everything else: a folder with a result is complete."""
         result.artifacts["result"] = RESULT_FILE
-        with replacing(self.path / RESULT_FILE) as temporary:
-            text = json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n"
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+        text = json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n"
+        with replacing(self.path / RESULT_FILE) as file:
+            file.write(text.encode())
 
 
 def finite(value: Any) -> Any:

@@ -129,9 +129,10 @@ def export(network: Network, path: str | os.PathLike[str]) -> None:
         If the file cannot be written.
     """
     _check_name(path, ConfigurationError)
-    with _library() as keras, tempfile.TemporaryDirectory() as folder, replacing(path) as temporary:
+    with _library() as keras, tempfile.TemporaryDirectory() as folder, replacing(path) as file:
         _to_keras(keras, network).save(Path(folder) / "model.keras")  # Keras insists on the name
-        shutil.copyfile(Path(folder) / "model.keras", temporary)
+        with (Path(folder) / "model.keras").open("rb") as made:
+            shutil.copyfileobj(made, file)
 
 
 def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:

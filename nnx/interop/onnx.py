@@ -49,8 +49,8 @@ def export(network: Network, path: str | os.PathLike[str]) -> None:
         raise ConfigurationError(f"an ONNX file holds at most {LARGEST:,} bytes, the weights are {size:,}")
     model = model_of(onnx, network, weights)
     onnx.checker.check_model(model, full_check=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
+    with replacing(path) as file:
+        file.write(model.SerializeToString())
 
 
 def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:

@@ -102,7 +102,7 @@ def write(kept: Evidence, path: Path) -> None:
     OutputError
         If it cannot be written.
     """
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path) as file:
         np.savez_compressed(file, allow_pickle=False, **kept)
 
 

@@ -86,8 +86,8 @@ def write_report(runs: list[str | os.PathLike[str]], path: str | os.PathLike[str
 
 def _write(runs: list[Run], target: Path) -> Path:
     text = html(runs)
-    with replacing(target) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    with replacing(target) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))  # a file's name may hold what is no text
     return target
 
 

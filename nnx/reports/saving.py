@@ -24,8 +24,8 @@ _METADATA: dict[str, dict[str, None]] = {
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure to a file, whole or not at all; missing folders are made.
 
-    The file is written under another name beside its place and then moved there, so a reader never meets
-    half a picture and a failure leaves an older one as it was. It bears no time stamp.
+    The file is written under another name in the same folder and then moved to its place, so a reader never
+    sees half a picture and a failure leaves an older one as it was. It has no time stamp.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     if kind not in _METADATA:
         raise ConfigurationError(f"{target}: unknown picture format .{kind}; use .png, .pdf or .svg")
     make_folder(target.parent)
-    with replacing(target) as unfinished, warnings.catch_warnings():
+    with replacing(target) as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script that the font lacks: boxes
-        figure.savefig(unfinished, format=kind, metadata=_METADATA[kind])
+        figure.savefig(file, format=kind, metadata=_METADATA[kind])
     return target
