@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnx.errors import ConfigurationError, OutputError, nearest, whole
+from nnx.errors import ConfigurationError, OutputError, flag, nearest, number, whole
 from nnx.files import replacing
 
 
@@ -189,7 +189,7 @@ class _Monitor(Callback):
         if mode not in ("auto", "min", "max"):
             raise ConfigurationError(f"{type(self).__name__}: mode must be auto, min or max, not {mode!r}")
         self.monitor = monitor
-        self.min_delta = float(min_delta)
+        self.min_delta = number(f"{type(self).__name__}: min_delta", min_delta, "[0, inf)")
         rising = monitor.endswith(("accuracy", "r2")) if mode == "auto" else mode == "max"
         self._sign = -1.0 if rising else 1.0
         self.best = math.inf
@@ -244,7 +244,7 @@ class EarlyStopping(_Monitor):
     ) -> None:
         super().__init__(monitor, mode, min_delta)
         self.patience = whole("EarlyStopping: patience", patience, least=0)
-        self.restore_best = restore_best
+        self.restore_best = flag("EarlyStopping: restore_best", restore_best)
         self.waited = 0
         self.best_epoch = 0
         self._kept: Any = None

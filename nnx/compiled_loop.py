@@ -37,7 +37,7 @@ class CompiledLoop:
     ) -> None:
         """Take as many steps as `losses` has room for; see `nnx.backends.numba_loop.run`."""
         first = kept.step
-        rates = [self.optimizer.schedule(first + step) * kept.scale for step in range(losses.size)]
+        rates = [self.optimizer.rate(first + step) * kept.scale for step in range(losses.size)]
         slots = tuple(slot for slot in self.part.slots if slot is not None)
         self.loop.run(
             self.program, self.part.values, self.part.gradients, slots, x, y, orders, int(batch),

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import decimal
 import difflib
-from collections.abc import Iterable
+import json
+import math
+import numbers
+import operator
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -72,14 +78,121 @@ def printable(text: str) -> str:
 
 
 def whole(what: str, value: Any, least: int = 1) -> int:
-    """A number that counts something.
+    """Return a setting that counts something as an int; integers of NumPy and PyTorch are taken too.
 
     Raises
     ------
     ConfigurationError
-        If it is no integer, or less than `least` (1 or 0).
+        If it is no integer (4.0 is none, nor is True), or less than `least` (1 or 0).
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+    try:
+        count = operator.index(value) if _single(value) and not _logical(value) else -1
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: PyTorch's, of a tensor without a value
+        count = -1
+    if count < least:
         kind = "positive" if least else "non-negative"
-        raise ConfigurationError(f"{what} must be a {kind} integer, not {value!r}")
-    return int(value)
+        raise ConfigurationError(f"{what} must be a {kind} integer, not {_repr(value)}")
+    return count
+
+
+def number(what: str, value: Any, interval: str = "(-inf, inf)") -> float:
+    """Return a numeric setting as a float; scalars of NumPy and PyTorch, Fraction and Decimal are taken too.
+
+    Parameters
+    ----------
+    interval : str
+        Where it must lie, as one writes it: ``"[0, 1)"``. Infinity is never allowed.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no number (True is none), not finite, or outside the interval.
+    """
+    try:
+        known = _single(value) and not _logical(value) and hasattr(value, "__float__")
+        result = float(value) if known else math.nan
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        result = math.nan
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = result >= low if interval[0] == "[" else result > low
+    below = result <= high if interval[-1] == "]" else result < high
+    if not (math.isfinite(result) and above and below):
+        asked = "be a finite number" if interval == "(-inf, inf)" else f"lie in {interval}"
+        raise ConfigurationError(f"{what} must {asked}, not {_repr(value)}")
+    return result
+
+
+def flag(what: str, value: Any) -> bool:
+    """Return a setting that is true or false as a bool; NumPy's and PyTorch's, 0 and 1 are taken too.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is anything else: the text "False" would count as true.
+    """
+    known = _single(value) and (_logical(value) or isinstance(value, numbers.Integral))
+    if not known or value not in (0, 1):
+        raise ConfigurationError(f"{what} must be True or False, not {_repr(value)}")
+    return bool(value)
+
+
+def plain(what: str, value: Any) -> Any:
+    """Return a value as JSON holds it: scalars as Python's numbers, paths as text, tuples as lists.
+
+    Raises
+    ------
+    ConfigurationError
+        If JSON has no form for it, or two keys of a mapping are one in JSON (1 and "1").
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (str, os.PathLike)):
+        return str(os.fsdecode(value))
+    try:
+        if isinstance(value, Mapping):
+            keys = [_key(what, key) for key in value]
+            if len(set(keys)) < len(keys):
+                raise ConfigurationError(f"{what} has two keys that are one in JSON: {_repr(list(value))}")
+            values = zip(keys, value.values(), strict=True)
+            return {key: plain(f"{what}[{key!r:.40}]", v) for key, v in values}
+        if isinstance(value, (list, tuple)):
+            return [plain(f"{what}[{place}]", v) for place, v in enumerate(value)]
+    except RecursionError:
+        raise ConfigurationError(f"{shown(what)} is nested too deeply, or holds itself") from None
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, (numbers.Real, decimal.Decimal)):
+        return float(value)
+    if hasattr(value, "dtype") and hasattr(value, "item") and _single(value):
+        return plain(what, value.item())
+    raise ConfigurationError(
+        f"{what} is of type {type(value).__name__}, which JSON cannot hold: "
+        "give numbers, text, lists or dicts"
+    )
+
+
+def _key(what: str, key: Any) -> str:
+    """A mapping's key as JSON writes it."""
+    if isinstance(key, str):
+        return str(key)
+    known = plain(f"a key of {what}", key)
+    if isinstance(known, list):
+        raise ConfigurationError(f"a key of {what} must be text or a number, not {_repr(key)}")
+    return known if isinstance(known, str) else json.dumps(known)
+
+
+def _single(value: Any) -> bool:
+    """Whether it is one real value: an array with dimensions is none, even of one element."""
+    dtype = getattr(value, "dtype", "")
+    real = getattr(dtype, "kind", "f") in "biuf" and "complex" not in str(dtype)  # PyTorch's have no kind
+    return real and not getattr(value, "ndim", 0)
+
+
+def _logical(value: Any) -> bool:
+    """Whether it is True or False, of Python, NumPy or PyTorch."""
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")).removeprefix("torch.") == "bool"
+
+
+def _repr(value: Any) -> str:
+    """How a message writes a value: on one line, and not long."""
+    return shown(" ".join(repr(value).split()), 100)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nnx.errors import ConfigurationError, nearest
+from nnx.errors import ConfigurationError, nearest, number
 
 HostArray = np.ndarray[Any, Any]
 
@@ -90,9 +90,7 @@ class Normal:
     """
 
     def __init__(self, scale: float = 1.0) -> None:
-        if not (math.isfinite(scale) and scale >= 0.0):
-            raise ConfigurationError(f"Normal: scale must be a finite number of at least 0, not {scale!r}")
-        self.scale = float(scale)
+        self.scale = number("Normal: scale", scale, "[0, inf)")
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
         """Draw an array of `shape`."""
@@ -109,7 +107,7 @@ class Orthogonal:
     """
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = float(gain)
+        self.gain = number("Orthogonal: gain", gain)
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
         """Draw an array of `shape`, which must have two dimensions."""
@@ -126,7 +124,7 @@ class Constant:
     """Every element equal to `value`."""
 
     def __init__(self, value: float) -> None:
-        self.value = float(value)
+        self.value = number("Constant: value", value)
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
         """An array of `shape`."""

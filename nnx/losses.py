@@ -6,11 +6,10 @@ A loss is called as ``loss(y_true, y_pred)`` and gives a scalar on the device; `
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 from nnx.backends import Array, Backend, host, resolve
-from nnx.errors import ConfigurationError, DataError
+from nnx.errors import ConfigurationError, DataError, number
 
 
 class Loss:
@@ -194,9 +193,7 @@ class Huber(Loss):
     kind = "huber"
 
     def __init__(self, delta: float = 1.0) -> None:
-        if not (math.isfinite(delta) and delta > 0.0):
-            raise ConfigurationError(f"Huber: delta must be a positive number, not {delta!r}")
-        self.delta = self.parameter = float(delta)
+        self.delta = self.parameter = number("Huber: delta", delta, "(0, inf)")
 
     def config(self) -> dict[str, Any]:
         """The constant δ."""
@@ -205,9 +202,7 @@ class Huber(Loss):
 
 class _CrossEntropy(Loss):
     def __init__(self, epsilon: float = 1e-7) -> None:
-        if not 0.0 < epsilon < 0.5:
-            raise ConfigurationError(f"{type(self).__name__}: epsilon must lie in (0, 0.5), not {epsilon!r}")
-        self.epsilon = self.parameter = float(epsilon)
+        self.epsilon = self.parameter = number(f"{type(self).__name__}: epsilon", epsilon, "(0, 0.5)")
 
     kind = ""
 

@@ -15,7 +15,7 @@ from nnx import checkpoints, initializers, training
 from nnx.backends import Array, Backend, resolve
 from nnx.callbacks import Callback, History
 from nnx.distributed import ALONE, Communicator
-from nnx.errors import ConfigurationError, DataError, FileFormatError, whole
+from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, whole
 from nnx.layers import Layer, Plan, from_config, stack
 from nnx.losses import Loss
 from nnx.metrics import Metric
@@ -85,7 +85,7 @@ class Network:
         self._backend = resolve(device)
         self.dtype = _dtype(dtype)
         self.seed = initializers.fresh_seed() if seed is None else whole("seed", seed, least=0)
-        self.fuse = bool(fuse)
+        self.fuse = flag("fuse", fuse)
         self._code: int | None = None
         self.span = (0, len(self.layers))
         self._arena: Arena | None = None
@@ -170,11 +170,12 @@ class Network:
 
     @code.setter
     def code(self, value: int | None) -> None:
-        if value is not None and not (hasattr(value, "__index__") and 0 < value < len(self.layers)):
+        code = None if value is None else whole("code", value)
+        if code is not None and code >= len(self.layers):
             raise ConfigurationError(
                 f"code must be between 1 and {len(self.layers) - 1} layers, not {value!r}"
             )
-        self._code = value
+        self._code = code
 
     @property
     def inputs(self) -> int | None:
@@ -448,7 +449,15 @@ class Network:
     def weights(self) -> dict[str, HostArray]:
         """Copies on the host of all parameters and running statistics, by name."""
         to_numpy = self.arena.backend.to_numpy
-        return {name: to_numpy(value).copy() for name, value in self._persistent()}
+        persistent = list(self._persistent())
+        found = {name: to_numpy(value).copy() for name, value in persistent}
+        if len(found) < len(persistent):
+            names = [name for name, _ in persistent]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ConfigurationError(
+                f"two parameters are called {twice!r}: give their layers different names"
+            )
+        return found
 
     def set_weights(self, weights: dict[str, Any]) -> None:
         """Write `weights` (as from `weights`) into the network.

@@ -11,14 +11,15 @@ gradient of ½ l2 ‖w‖²), ``clip_norm`` (the norm of all trainable gradients
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 from nnx.backends import Array, Backend
-from nnx.errors import ConfigurationError
+from nnx.errors import ConfigurationError, flag, number
 from nnx.parameters import Arena, Optimized, OptimizerState
 from nnx.schedules import Schedule, as_schedule
 
 Slot = tuple[str, float] | None
+SHARE, POSITIVE = "[0, 1)", "(0, inf)"  # the ranges of settings
 HIDDEN = ("schedule", "slots")  # attributes that no constructor takes by that name
 
 
@@ -54,10 +55,13 @@ class Optimizer:
         clip_value: float | None,
     ) -> None:
         self.schedule = as_schedule(learning_rate)
-        self.weight_decay = _number(self, "weight_decay", weight_decay)
-        self.l2 = _number(self, "l2", l2)
-        self.clip_norm = None if clip_norm is None else _number(self, "clip_norm", clip_norm, above=0.0)
-        self.clip_value = None if clip_value is None else _number(self, "clip_value", clip_value, above=0.0)
+        self.weight_decay = self._setting("weight_decay", weight_decay)
+        self.l2 = self._setting("l2", l2)
+        self.clip_norm = None if clip_norm is None else self._setting("clip_norm", clip_norm, POSITIVE)
+        self.clip_value = None if clip_value is None else self._setting("clip_value", clip_value, POSITIVE)
+
+    def _setting(self, name: str, value: Any, interval: str = "[0, inf)") -> float:
+        return number(f"{type(self).__name__}: {name}", value, interval)
 
     def prepare(self, network: Trainable) -> tuple[OptimizerState, list[Optimized]]:
         """What it keeps over a network, and the ranges to update; its first call allocates both."""
@@ -73,11 +77,24 @@ class Optimizer:
                 backend.clip_by_value(part.gradients, self.clip_value)
         if self.clip_norm is not None:
             backend.clip_by_norm([part.gradients for part in ranges], self.clip_norm)
-        learning_rate = self.schedule(kept.step) * kept.scale
+        learning_rate = self.rate(kept.step) * kept.scale
         arena.step += 1
         kept.step += 1
         for part in ranges:
             self.update(backend, part, arena.fault, learning_rate, kept.step)
+
+    def rate(self, step: int) -> float:
+        """Return the schedule's learning rate after that many steps.
+
+        Raises
+        ------
+        ConfigurationError
+            If a schedule of your own gives a rate that is negative or not finite.
+        """
+        rate = self.schedule(step)
+        if type(rate) is float and 0.0 <= rate < math.inf:  # every step asks: the check below takes longer
+            return rate
+        return number(f"{self.schedule!r}: the learning rate of step {step}", rate, "[0, inf)")
 
     def update(
         self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
@@ -126,8 +143,8 @@ class SGD(Optimizer):
         super().__init__(
             learning_rate, weight_decay=weight_decay, l2=l2, clip_norm=clip_norm, clip_value=clip_value
         )
-        self.momentum = _number(self, "momentum", momentum, below=1.0)
-        self.nesterov = bool(nesterov)
+        self.momentum = self._setting("momentum", momentum, SHARE)
+        self.nesterov = flag("SGD: nesterov", nesterov)
         if self.nesterov and not self.momentum:
             raise ConfigurationError("SGD: nesterov=True needs a momentum")
         self.slots = (("velocity", 0.0) if self.momentum else None,)
@@ -181,9 +198,9 @@ class Adam(Optimizer):
         super().__init__(
             learning_rate, weight_decay=weight_decay, l2=l2, clip_norm=clip_norm, clip_value=clip_value
         )
-        self.beta1 = _number(self, "beta1", beta1, below=1.0)
-        self.beta2 = _number(self, "beta2", beta2, below=1.0)
-        self.epsilon = _number(self, "epsilon", epsilon, above=0.0)
+        self.beta1 = self._setting("beta1", beta1, SHARE)
+        self.beta2 = self._setting("beta2", beta2, SHARE)
+        self.epsilon = self._setting("epsilon", epsilon, POSITIVE)
 
     def update(
         self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
@@ -261,9 +278,9 @@ class RMSprop(Optimizer):
         super().__init__(
             learning_rate, weight_decay=weight_decay, l2=l2, clip_norm=clip_norm, clip_value=clip_value
         )
-        self.rho = _number(self, "rho", rho, below=1.0)
-        self.momentum = _number(self, "momentum", momentum, below=1.0)
-        self.epsilon = _number(self, "epsilon", epsilon, above=0.0)
+        self.rho = self._setting("rho", rho, SHARE)
+        self.momentum = self._setting("momentum", momentum, SHARE)
+        self.epsilon = self._setting("epsilon", epsilon, POSITIVE)
         self.slots = (("v", 0.0), ("velocity", 0.0) if self.momentum else None)
 
     def update(
@@ -314,8 +331,8 @@ class Adagrad(Optimizer):
         super().__init__(
             learning_rate, weight_decay=weight_decay, l2=l2, clip_norm=clip_norm, clip_value=clip_value
         )
-        self.initial_accumulator = _number(self, "initial_accumulator", initial_accumulator)
-        self.epsilon = _number(self, "epsilon", epsilon, above=0.0)
+        self.initial_accumulator = self._setting("initial_accumulator", initial_accumulator)
+        self.epsilon = self._setting("epsilon", epsilon, POSITIVE)
         self.slots = (("accumulator", self.initial_accumulator),)
 
     def update(
@@ -326,16 +343,3 @@ class Adagrad(Optimizer):
             part.values, part.gradients, part.slots[0], fault, learning_rate,
             self.epsilon, self.weight_decay, self.l2,
         )  # fmt: skip
-
-
-def _number(
-    optimizer: Optimizer, name: str, value: float, above: float | None = None, below: float = math.inf
-) -> float:
-    """A finite float in [0, below), or in (above, below)."""
-    number = float(value) if hasattr(value, "__float__") else math.nan
-    if not (number < below and (number >= 0.0 if above is None else number > above)):
-        low = "[0" if above is None else f"({above:g}"
-        raise ConfigurationError(
-            f"{type(optimizer).__name__}: {name} must lie in {low}, {below:g}), not {value!r}"
-        )
-    return number

@@ -13,8 +13,10 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
 
 from nnx.backends import Array, Backend
+from nnx.errors import ConfigurationError
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+RESERVED = ("inputs", "outputs", "arena", "name", "index", "owned", "seed", "trainable")  # a layer's own
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -96,6 +98,7 @@ class Arena:
         self._offsets: list[int] = []
         size, state_size = 0, 0
         for layer in layers:
+            _check_names(layer)
             self._offsets.append(size)
             size += sum(self._padded(shape) for shape in layer.parameter_shapes().values())
             state_size += sum(self._padded(shape) for shape in layer.state_shapes().values())
@@ -196,6 +199,9 @@ class Arena:
         """
         kept = self.states.get(optimizer)
         if kept is None:
+            named = [slot[0] for slot in slots if slot is not None]
+            if len(set(named)) < len(named):
+                raise ConfigurationError(f"{optimizer!r} has two slots of one name: {', '.join(named)}")
             kept = self.states[optimizer] = OptimizerState(dict(self._filled(slots)))
         ready = kept.ranges.get((first, last))
         if ready is None:
@@ -221,3 +227,22 @@ class Arena:
         """Called by a layer whose `trainable` was set."""
         for kept in self.states.values():
             kept.ranges.clear()
+
+
+def _check_names(layer: Parameterized) -> None:
+    """Refuse names of which one would replace the other: each becomes an attribute, gradients with a "d".
+
+    Raises
+    ------
+    ConfigurationError
+        If two are the same, or a layer already has an attribute of that name from its class.
+    """
+    trained = list(layer.parameter_shapes())
+    names = [*trained, *(f"d{name}" for name in trained), *layer.state_shapes()]
+    for name in names:
+        taken = name in RESERVED or callable(getattr(type(layer), name, None))
+        if taken or names.count(name) > 1:
+            raise ConfigurationError(
+                f"{type(layer).__name__}: the parameter or state {name!r} replaces something of that name in "
+                "the layer: choose another name (a parameter p also takes dp, for its gradient)"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from nnx.errors import ConfigurationError, whole
+from nnx.errors import ConfigurationError, number, whole
 
 
 class Schedule:
@@ -34,7 +34,7 @@ class Constant(Schedule):
     """η(t) = learning_rate."""
 
     def __init__(self, learning_rate: float) -> None:
-        self.learning_rate = _rate("Constant", learning_rate)
+        self.learning_rate = _rate("Constant: the learning rate", learning_rate)
 
     def __call__(self, step: int) -> float:
         """The same at every step."""
@@ -45,9 +45,9 @@ class Step(Schedule):
     """η(t) = learning_rate · factor^⌊t / every⌋."""
 
     def __init__(self, learning_rate: float, every: int, factor: float = 0.1) -> None:
-        self.learning_rate = _rate("Step", learning_rate)
+        self.learning_rate = _rate("Step: the learning rate", learning_rate)
         self.every = whole("Step: every", every)
-        self.factor = _rate(type(self).__name__, factor)
+        self.factor = _rate(f"{type(self).__name__}: factor", factor)
 
     def __call__(self, step: int) -> float:
         """Constant between drops."""
@@ -58,9 +58,9 @@ class Exponential(Schedule):
     """η(t) = learning_rate · factor^(t / steps)."""
 
     def __init__(self, learning_rate: float, steps: int, factor: float) -> None:
-        self.learning_rate = _rate("Exponential", learning_rate)
+        self.learning_rate = _rate("Exponential: the learning rate", learning_rate)
         self.steps = whole("Exponential: steps", steps)
-        self.factor = _rate(type(self).__name__, factor)
+        self.factor = _rate(f"{type(self).__name__}: factor", factor)
 
     def __call__(self, step: int) -> float:
         """A smooth decay by `factor` every `steps`."""
@@ -76,9 +76,9 @@ class Cosine(Schedule):
     """
 
     def __init__(self, learning_rate: float, steps: int, final: float = 0.0) -> None:
-        self.learning_rate = _rate("Cosine", learning_rate)
+        self.learning_rate = _rate("Cosine: the learning rate", learning_rate)
         self.steps = whole("Cosine: steps", steps)
-        self.final = _rate("Cosine", final)
+        self.final = _rate("Cosine: final", final)
 
     def __call__(self, step: int) -> float:
         """Half a period of the cosine."""
@@ -111,14 +111,11 @@ class Warmup(Schedule):
 
 
 def as_schedule(learning_rate: float | Schedule) -> Schedule:
-    """A number as `Constant`; a schedule as it is."""
+    """Return a number as `Constant`, a schedule as it is."""
+    if not (isinstance(learning_rate, Schedule) or hasattr(learning_rate, "__float__")):
+        raise ConfigurationError(f"the learning rate must be a number or a schedule, not {learning_rate!r}")
     return learning_rate if isinstance(learning_rate, Schedule) else Constant(learning_rate)
 
 
-def _rate(name: str, value: Any) -> float:
-    if isinstance(value, bool) or (not isinstance(value, (int, float)) and not hasattr(value, "__float__")):
-        raise ConfigurationError(f"{name}: the learning rate must be a number or a schedule, not {value!r}")
-    rate = float(value)
-    if not (math.isfinite(rate) and rate >= 0.0):
-        raise ConfigurationError(f"{name}: the learning rate must be finite and not negative, not {value!r}")
-    return rate
+def _rate(what: str, value: Any) -> float:
+    return number(what, value, "[0, inf)")

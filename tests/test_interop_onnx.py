@@ -221,7 +221,7 @@ REFUSED: list[tuple[str, list[Any], dict[str, np.ndarray], dict[str, Any]]] = [
     ("training mode", [node("Dropout", "x", "r", "t")],
      {"r": np.array(0.5, np.float32), "t": np.array(True)}, {}),
     ("rate must lie in", [node("Dropout", "x", "r")], {"r": np.array(1.0, np.float32)}, {}),
-    ("epsilon must be positive", [node("LayerNormalization", "x", "g", epsilon=0.0)], {"g": float32(5)}, {}),
+    ("epsilon must lie in", [node("LayerNormalization", "x", "g", epsilon=0.0)], {"g": float32(5)}, {}),
     ("its layers take", [node("MatMul", "x" if i == 0 else f"h{i}", "W", to=f"h{i + 1}" if i < 9 else "y")
                          for i in range(10)], {"W": float32(100, 100)}, {"shape": ("N", 100)}),
     ("not a valid ONNX file", [node("MatMul", "x", "W")], {"W": float32(WIDTH + 1, 3)}, {}),

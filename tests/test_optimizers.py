@@ -299,8 +299,8 @@ def test_a_schedule_is_followed_step_by_step(backend: Backend) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: nnx.SGD(-0.1), "learning rate must be finite and not negative, not -0.1"),
-        (lambda: nnx.Adam(math.nan), "learning rate must be finite"),
+        (lambda: nnx.SGD(-0.1), r"the learning rate must lie in \[0, inf\), not -0.1"),
+        (lambda: nnx.Adam(math.nan), "the learning rate must lie in"),
         (lambda: nnx.Adam("fast"), "learning rate must be a number or a schedule, not 'fast'"),
         (lambda: nnx.SGD(0.1, momentum=1.0), r"SGD: momentum must lie in \[0, 1\), not 1.0"),
         (lambda: nnx.SGD(0.1, nesterov=True), "SGD: nesterov=True needs a momentum"),
@@ -315,7 +315,7 @@ def test_a_schedule_is_followed_step_by_step(backend: Backend) -> None:
         (lambda: nnx.Adam(0.1, l2=math.inf), "Adam: l2 must lie in"),
         (lambda: nnx.Cosine(0.1, 0), "Cosine: steps must be a positive integer, not 0"),
         (lambda: nnx.Step(0.1, 2.5), "Step: every must be a positive integer, not 2.5"),
-        (lambda: nnx.Exponential(-1, 2, 0.5), "Exponential: the learning rate must be finite"),
+        (lambda: nnx.Exponential(-1, 2, 0.5), "Exponential: the learning rate must lie in"),
         (lambda: nnx.Warmup(0.1, True), "Warmup: steps must be a positive integer, not True"),
     ],
 )  # fmt: skip

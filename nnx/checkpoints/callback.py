@@ -17,7 +17,7 @@ from nnx.callbacks import Callback, Run
 from nnx.checkpoints import models, state
 from nnx.checkpoints.store import Store, logger
 from nnx.distributed.agreement import version
-from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError, whole
+from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError, flag, plain, whole
 
 EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -83,7 +83,8 @@ class Checkpoint(Callback):
             )
         self.steps = int(found[1]) if found[2] is None else 0
         self.seconds = float(found[1]) * SECONDS[found[2]] if found[2] else math.inf
-        self.best, self.resume, self.about = best, resume, about or {}
+        self.best, self.resume = best, flag("Checkpoint: resume", resume)
+        self.about = plain("Checkpoint: about", about or {})
         self.store = Store(Path(folder), whole("Checkpoint: keep", keep))
         self.fit = 0
         self.newest: Path | None = None
@@ -107,7 +108,12 @@ class Checkpoint(Callback):
             self._ending = ending.pop_all()
 
     def _begin(self, run: Run) -> None:
-        self._facts = {**self.about, **run.facts, "callbacks": [name for name, _ in state.stateful(run)]}
+        facts = run.facts | {"callbacks": [name for name, _ in state.stateful(run)]}
+        for name in sorted(self.about.keys() & facts.keys()):
+            raise ConfigurationError(
+                f"Checkpoint: about may not hold {name!r}, which fit records itself: choose another name"
+            )
+        self._facts = self.about | facts
         there = self.store.found()
         if there and not self.resume and self.fit == 1:
             raise OutputError(

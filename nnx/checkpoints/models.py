@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nnx.backends import host_memory
-from nnx.errors import ConfigurationError, FileFormatError, OutOfMemoryError
+from nnx.errors import ConfigurationError, FileFormatError, OutOfMemoryError, plain
 from nnx.files import replacing
 
 HostArray = np.ndarray[Any, Any]
@@ -46,7 +46,7 @@ def write(
     header = {
         "format": FORMAT,
         "format_version": str(VERSION),
-        "network": json.dumps(config),
+        "network": json.dumps(plain("the network's config()", config)),
         "metadata": described(metadata),
     }
     if training is not None:
@@ -220,10 +220,7 @@ def described(metadata: dict[str, Any]) -> str:
     ConfigurationError
         If JSON cannot hold it, or it is so long that the file would be refused when it is read.
     """
-    try:
-        text = json.dumps(metadata)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"metadata must be what JSON can hold: {error}") from error
+    text = json.dumps(plain("metadata", metadata))
     size = len(json.dumps(text))
     if size > MAX_METADATA:
         raise ConfigurationError(

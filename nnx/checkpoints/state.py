@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nnx.callbacks import Callback, Run
-from nnx.errors import ConfigurationError
+from nnx.errors import ConfigurationError, plain
 
 HostArray = np.ndarray[Any, Any]
 Arrays = dict[str, HostArray]
@@ -32,7 +32,8 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
     callbacks: dict[str, dict[str, Any]] = {}
     for name, callback in stateful(run):
         state = callback.state()
-        callbacks[name] = {key: v for key, v in state.items() if not isinstance(v, np.ndarray)}
+        counted = {key: v for key, v in state.items() if not isinstance(v, np.ndarray)}
+        callbacks[name] = plain(f"the state of {name}", counted)
         arrays |= {f"{name}.{key}": v for key, v in state.items() if isinstance(v, np.ndarray)}
     return run.network.weights(), arrays, {
         "arena_step": arena.step, "optimizer_step": kept.step, "scale": kept.scale,
@@ -93,8 +94,11 @@ def _check(run: Run, counts: dict[str, Any]) -> None:
 
 
 def stateful(run: Run) -> Iterator[tuple[str, Callback]]:
-    """The callbacks that keep a state, by their class and, where there are several of it, a number."""
-    seen: Counter[str] = Counter()
+    """The callbacks that keep a state, by their class and, where there are several of it, a number.
+
+    Arrays of the training are called ``slot.…`` and ``history.…``: a class of that name gets a number too.
+    """
+    seen: Counter[str] = Counter({"slot": 1, "history": 1})
     for callback in run.callbacks:
         if type(callback).state is not Callback.state:
             kind = type(callback).__name__

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 from nnx.backends import Array
-from nnx.errors import ConfigurationError, nearest
+from nnx.errors import ConfigurationError, flag, nearest, number
 from nnx.layers.base import Layer
 from nnx.layers.plan import Cache
 
@@ -56,11 +55,7 @@ class _Sloped(Activation):
 
     def __init__(self, alpha: float) -> None:
         super().__init__()
-        if not (math.isfinite(alpha) and alpha >= 0.0):
-            raise ConfigurationError(
-                f"{type(self).__name__}: alpha must be a finite number ≥ 0, not {alpha!r}"
-            )
-        self.alpha = float(alpha)
+        self.alpha = number(f"{type(self).__name__}: alpha", alpha, "[0, inf)")
 
     def config(self) -> dict[str, Any]:
         """The constant."""
@@ -121,7 +116,7 @@ class GELU(Activation):
 
     def __init__(self, approximate: bool = False) -> None:
         super().__init__()
-        self.approximate = bool(approximate)
+        self.approximate = flag("GELU: approximate", approximate)
         if self.approximate:
             self.kind = "gelu_tanh"  # type: ignore[misc]
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from nnx import initializers
 from nnx.backends import Array, resolve
-from nnx.errors import ConfigurationError, DataError, FileFormatError, nearest
+from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, nearest
 from nnx.layers.plan import Cache, Plan
 from nnx.parameters import Arena, Shapes
 
@@ -127,7 +127,7 @@ class Layer:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
+        self._trainable = flag(f"{self.name or type(self).__name__}: trainable", value)
         if self.arena is not None:
             self.arena.trainable_changed()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nnx import initializers
 from nnx.backends import Array
-from nnx.errors import ConfigurationError
+from nnx.errors import ConfigurationError, whole
 from nnx.initializers import Initializer
 from nnx.layers.activations import make
 from nnx.layers.base import Layer
@@ -62,16 +62,13 @@ class Dense(Layer):
     ) -> None:
         super().__init__()
         known_inputs, units = (None, inputs) if units is None else (inputs, units)
-        for label, width in (("inputs", known_inputs), ("units", units)):
-            if width is not None and (isinstance(width, bool) or not _is_integer(width) or width < 1):
-                raise ConfigurationError(f"Dense: {label} must be a positive integer, not {width!r}")
         if activation is not None:
             make(activation)  # an unknown name is refused here, where it was written
-        self.inputs = None if known_inputs is None else int(known_inputs)
-        self.outputs = self.units = int(units)
+        self.inputs = None if known_inputs is None else whole("Dense: inputs", known_inputs)
+        self.outputs = self.units = whole("Dense: units", units)
         self.activation = activation
         self.initializer = initializers.get(initializer)
-        self.seed = seed
+        self.seed = None if seed is None else whole("Dense: seed", seed, least=0)
 
     @property
     def takes_activation(self) -> bool:
@@ -145,7 +142,3 @@ class Dense(Layer):
     def __repr__(self) -> str:
         widths = f"{self.units}" if self.inputs is None else f"{self.inputs}, {self.units}"
         return f"{self.name or 'Dense'}({widths})"
-
-
-def _is_integer(value: object) -> bool:
-    return hasattr(value, "__index__")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nnx.backends import Array
-from nnx.errors import ConfigurationError
+from nnx.errors import number
 from nnx.layers.base import Layer
 from nnx.layers.plan import Cache
 
@@ -35,9 +35,7 @@ class Dropout(Layer):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        if not 0.0 <= rate < 1.0:
-            raise ConfigurationError(f"Dropout: rate must lie in [0, 1), not {rate!r}")
-        self.rate = float(rate)
+        self.rate = number("Dropout: rate", rate, "[0, 1)")
 
     def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
         """The masked x in training, x itself otherwise."""

@@ -7,7 +7,7 @@ from typing import Any
 from nnx import initializers
 from nnx.backends import Array
 from nnx.distributed import Part
-from nnx.errors import ConfigurationError
+from nnx.errors import number
 from nnx.layers.base import Layer
 from nnx.layers.plan import Cache
 from nnx.parameters import Shapes
@@ -21,9 +21,7 @@ class _Normalization(Layer):
 
     def __init__(self, epsilon: float) -> None:
         super().__init__()
-        if not epsilon > 0.0:
-            raise ConfigurationError(f"{type(self).__name__}: epsilon must be positive, not {epsilon!r}")
-        self.epsilon = float(epsilon)
+        self.epsilon = number(f"{type(self).__name__}: epsilon", epsilon, "(0, inf)")
 
     def parameter_shapes(self) -> Shapes:
         """The scale γ and the shift β of each feature."""
@@ -65,9 +63,7 @@ class BatchNorm(_Normalization):
 
     def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3) -> None:
         super().__init__(epsilon)
-        if not 0.0 <= momentum < 1.0:
-            raise ConfigurationError(f"BatchNorm: momentum must lie in [0, 1), not {momentum!r}")
-        self.momentum = float(momentum)
+        self.momentum = number("BatchNorm: momentum", momentum, "[0, 1)")
 
     def state_shapes(self) -> Shapes:
         """The running statistics."""

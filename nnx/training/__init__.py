@@ -15,7 +15,7 @@ from nnx.callbacks import Callback, History, Run, check_callbacks
 from nnx.checkpoints import Checkpoint
 from nnx.distributed import ALONE, Communicator
 from nnx.distributed.agreement import fingerprint, version
-from nnx.errors import ConfigurationError, whole
+from nnx.errors import ConfigurationError, flag, number, whole
 from nnx.losses import Loss
 from nnx.metrics import Metric
 from nnx.metrics import get as get_metric
@@ -59,6 +59,7 @@ def fit(
         raise ConfigurationError(
             f"communicator must be what nnx.distributed.connect returns, not {type(communicator).__name__}"
         )
+    shuffle = flag("shuffle", shuffle)
     callbacks = check_callbacks(callbacks)
     if isinstance(metrics, str):
         raise ConfigurationError(f"metrics must be a list: metrics=[{metrics!r}]")
@@ -66,8 +67,8 @@ def fit(
     held_out: Samples | None = None
     if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
         held_out = check_samples(network, loss, *validation)
-    elif isinstance(validation, (int, float)) and not isinstance(validation, bool):
-        samples, held_out = samples.split(validation)
+    elif hasattr(validation, "__float__"):
+        samples, held_out = samples.split(number("validation", validation))
     elif validation is not None:
         raise ConfigurationError(
             f"validation must be a fraction, (x, y) or (x, y, weights), not {type(validation).__name__}"
@@ -91,7 +92,7 @@ def fit(
     faults.check_policy(on_nonfinite, bool(given))
     options = {
         "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
-        "batch_size": batch_size, "shuffle": bool(shuffle),
+        "batch_size": batch_size, "shuffle": shuffle,
         "metrics": [name for name, _ in chosen], "augment": augment is not None,
         "on_nonfinite": on_nonfinite,
     }  # fmt: skip
