@@ -303,9 +303,15 @@ def test_a_state_that_no_checkpoint_can_hold_is_refused_before_training(tmp_path
 # ------------------------------------------------------------------- names that users choose
 
 
-def test_about_may_not_replace_what_fit_records_itself(tmp_path):
-    with pytest.raises(nnx.ConfigurationError, match="about may not hold 'loss'"):
-        fit(network(), callbacks=[nnx.Checkpoint(tmp_path / "run", about={"loss": "mine"})])
+def test_about_is_kept_next_to_what_fit_records_by_the_same_name(tmp_path):
+    fit(network(), callbacks=[nnx.Checkpoint(tmp_path / "run", about={"loss": "mine"})])
+    fit(network(), callbacks=[nnx.Checkpoint(tmp_path / "run", about={"loss": "mine"}, resume=True)])
+    with pytest.raises(nnx.ConfigurationError, match='about loss "mine", not "yours"'):
+        fit(network(), callbacks=[nnx.Checkpoint(tmp_path / "run", about={"loss": "yours"}, resume=True)])
+    with pytest.raises(nnx.ConfigurationError, match="with loss "):
+        fit(network(), loss=nnx.Huber(), callbacks=[
+            nnx.Checkpoint(tmp_path / "run", about={"loss": "mine"}, resume=True),
+        ])  # fmt: skip
 
 
 class slot(Keeps):  # noqa: N801

@@ -109,11 +109,8 @@ class Checkpoint(Callback):
 
     def _begin(self, run: Run) -> None:
         facts = run.facts | {"callbacks": [name for name, _ in state.stateful(run)]}
-        for name in sorted(self.about.keys() & facts.keys()):
-            raise ConfigurationError(
-                f"Checkpoint: about may not hold {name!r}, which fit records itself: choose another name"
-            )
-        self._facts = self.about | facts
+        about = {f"about {name}" if name in facts else name: value for name, value in self.about.items()}
+        self._facts = about | facts
         there = self.store.found()
         if there and not self.resume and self.fit == 1:
             raise OutputError(
@@ -191,7 +188,8 @@ class Checkpoint(Callback):
             )  # fmt: skip
         then, now = counts["facts"], json.loads(json.dumps(self._facts))
         for name in (*then, *now):
-            if then.get(name) != now.get(name):
+            older = name.startswith("about ") and name not in then  # 0.1 left such a fact out
+            if then.get(name) != now.get(name) and not older:
                 raise ConfigurationError(
                     f"{path} was taken with {name} {_short(then.get(name))}, not {_short(now.get(name))}: "
                     "go on with what it was taken with, or begin in another folder"
