@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 from nnx.backends import Array, Backend, host, resolve
 from nnx.errors import ConfigurationError, DataError, number
 
+ROUNDING = 1e-6  # eight units in the last place of a float32 near 1: as far as scaling rounds out of [0, 1]
+
 
 class Loss:
     """Base of the losses: a kind of `nnx.backends.losses.LOSSES`, a reduction over features, a constant.
@@ -22,6 +24,8 @@ class Loss:
     kind : str
     fused : dict of str to str
         For a final activation of that kind: the loss's kind that takes what goes into the activation.
+    bounded : bool
+        Whether targets must lie in [0, 1]. What rounding puts outside, up to `ROUNDING`, counts as 0 or 1.
     parameter : float
         Huber's δ, a cross-entropy's ε.
     """
@@ -29,6 +33,7 @@ class Loss:
     kind: ClassVar[str] = ""
     fused: ClassVar[dict[str, str]] = {}
     registry: ClassVar[dict[str, type[Loss]]] = {}
+    bounded: ClassVar[bool] = False
     sums_features: bool = False
     parameter: float = 0.0
 
@@ -201,6 +206,8 @@ class Huber(Loss):
 
 
 class _CrossEntropy(Loss):
+    bounded = True
+
     def __init__(self, epsilon: float = 1e-7) -> None:
         self.epsilon = self.parameter = number(f"{type(self).__name__}: epsilon", epsilon, "(0, 0.5)")
 
@@ -229,11 +236,7 @@ class BinaryCrossEntropy(_CrossEntropy):
     def check_targets(self, y: Any, features: int) -> None:
         """Targets are probabilities: in [0, 1]."""
         super().check_targets(y, features)
-        if y.size and (y.min() < 0.0 or y.max() > 1.0):
-            raise DataError(
-                "BinaryCrossEntropy: targets must lie in [0, 1], "
-                f"found [{float(y.min()):g}, {float(y.max()):g}]"
-            )
+        _check_bounds(y, "BinaryCrossEntropy: targets")
 
 
 class CategoricalCrossEntropy(_CrossEntropy):
@@ -264,8 +267,16 @@ class CategoricalCrossEntropy(_CrossEntropy):
                 )
             return
         super().check_targets(y, features)
-        if y.size and (y.min() < 0.0 or y.max() > 1.0):
-            raise DataError("CategoricalCrossEntropy: dense targets must lie in [0, 1]")
+        _check_bounds(y, "CategoricalCrossEntropy: dense targets")
+
+
+def _check_bounds(y: Any, what: str) -> None:
+    """Refuse targets that leave [0, 1] by more than rounding explains."""
+    if y.size and (y.min() < -ROUNDING or y.max() > 1.0 + ROUNDING):
+        raise DataError(
+            f"{what} must lie in [0, 1], found values from {float(y.min()):.9g} to {float(y.max()):.9g}: "
+            "scale them, or choose another loss"
+        )
 
 
 def _backend_of(y_pred: Any) -> Backend:

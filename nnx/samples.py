@@ -181,7 +181,7 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
                 y = y.astype(np.int64)
         else:
             y = check_rows(y.reshape(-1, 1) if y.ndim == 1 else y, "y", network.dtype)
-    _check_targets(loss, y, network.outputs)
+    y = _checked_targets(loss, y, network.outputs)
     if weights is not None:
         weights = host_array(weights, "sample_weight")
         if weights.shape != (len(rows),):
@@ -193,10 +193,15 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
     return Samples(rows, y, weights)
 
 
-def _check_targets(loss: Loss, y: HostArray | Rows, features: int) -> None:
-    """All of them; of what lies in files the first rows, for their shape."""
+def _checked_targets(loss: Loss, y: HostArray | Rows, features: int) -> HostArray | Rows:
+    """Targets that fit the loss; what rounding put outside of [0, 1] is put back.
+
+    All of them are checked; of what lies in files the first rows, for their shape.
+    """
     if isinstance(y, Rows):
         for start in range(0, 1 if y.mapped else len(y), CHECKED):
             loss.check_targets(np.asarray(y[start : start + (1 if y.mapped else CHECKED)]), features)
-    else:
-        loss.check_targets(y, features)
+        return y
+    loss.check_targets(y, features)
+    outside = loss.bounded and y.ndim == 2 and (y.min() < 0.0 or y.max() > 1.0)
+    return np.clip(y, 0.0, 1.0) if outside else y

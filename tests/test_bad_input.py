@@ -108,7 +108,7 @@ DATA = {
     ),
     "dense classes out of range": (lambda: fit(classifier(), y=Y + 2, loss=CCE), ["must lie in [0, 1]"]),
     "targets that are no probabilities": (
-        lambda: fit(binary(), y=Y - 0.5, loss=BCE), ["targets must lie in [0, 1]", "found [-0.5, -0.5]"],
+        lambda: fit(binary(), y=Y - 0.5, loss=BCE), ["targets must lie in [0, 1]", "from -0.5 to -0.5"],
     ),
     "labels for a loss of values": (
         lambda: fit(classifier(), y=LABELS), ["targets of shape (10, 1)", "(10, 2)"],

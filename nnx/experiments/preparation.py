@@ -40,9 +40,10 @@ class Preparation:
     targets: tuple[str, ...] = ()
 
     def predict(self, network: Network, x: HostArray, rows: HostArray | None = None) -> HostArray:
-        """What a network (or a part of it, as an encoder) makes of rows of x, read block by block.
+        """Apply a network, or a part of it as an encoder, to rows of x, block by block.
 
-        Of the whole network it is in the units of the targets; codes and probabilities stay what they are.
+        The inputs are scaled in float64. Where the outputs were scaled for training, they come back in the
+        units of the data, in float64; codes and probabilities have the network's type.
 
         Raises
         ------
@@ -50,16 +51,21 @@ class Preparation:
             If a value is not finite, or the rows do not fit the network.
         """
         count = len(x) if rows is None else len(rows)
-        result = np.empty((count, network.outputs), network.dtype)
+        undone = self._undone_by(network)
+        result = np.empty((count, network.outputs), network.dtype if undone is None else np.float64)
         for part in parts(count, x.shape[1]):
             block = x[part] if rows is None else x[rows[part]]
             z = self.inputs.apply(block, network.dtype)
             check_finite(z, "the data", range(part.start, part.stop))
-            result[part] = network.predict(z)
-        scaling = self.inputs if self.task == "autoencoding" else self.outputs
-        if scaling is None or (self.task == "autoencoding" and network.code is None):
-            return result
-        return scaling.undo(result)
+            y = network.predict(z)
+            result[part] = y if undone is None else undone.undo(y)
+        return result
+
+    def _undone_by(self, network: Network) -> Scaling | None:
+        """The scaling of a network's outputs; an encoder, which has no `code`, gives codes as they are."""
+        if self.task == "autoencoding":
+            return None if network.code is None else self.inputs
+        return self.outputs
 
     def within(self, network: Network) -> Network:
         """A copy of the network that scales by itself, its scaling being frozen layers at its ends.

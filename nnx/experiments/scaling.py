@@ -14,7 +14,6 @@ from nnx.samples import READ_WHOLE
 
 SCALES = ("auto", "standard", "minmax", "none")
 BYTES = 255.0
-EPSILON = float(np.finfo(np.float64).eps)
 MAX_SCALED = 200_000  # features that may have a scale each: it is kept in the model's header
 _BLOCK = 2**18  # numbers that are looked at together: they stay in a processor's cache
 
@@ -33,11 +32,14 @@ class Scaling:
     scale: HostArray
 
     @classmethod
-    def fitted(cls, kind: str, x: HostArray, rows: HostArray | None = None) -> Scaling:
+    def fitted(
+        cls, kind: str, x: HostArray, rows: HostArray | None = None, weights: HostArray | None = None
+    ) -> Scaling:
         """The scaling of a kind in `SCALES` for some rows of x, which are read block by block.
 
         ``standard``: mean 0 and standard deviation 1; ``minmax``: [0, 1]; a column that is constant is only
         shifted. ``auto``: bytes, 0 to 255, by 255; else standard. ``none``: bytes by 255, else as they are.
+        A row of weight w counts as w rows; one of weight 0 does not count.
 
         Raises
         ------
@@ -52,10 +54,12 @@ class Scaling:
                 f"{x.shape[1]:,} features are more than the {MAX_SCALED:,} that can have a scale each: "
                 "choose scale none"
             )
-        shift, scale = (_range if kind == "minmax" else _moments)(x, rows)
-        if not (np.isfinite(shift).all() and np.isfinite(scale).all()):
-            column = int(np.argmin(np.isfinite(shift) & np.isfinite(scale)))
-            raise DataError(f"column {column} (from 0) holds values that are not finite, or too large")
+        if kind == "minmax":
+            low, high = extent(x, rows, weights)
+            shift, scale = low, high - low
+        else:
+            shift, scale = moments(x, rows, weights)
+        _check_finite(shift, scale)
         return cls(shift, np.where(scale > 0.0, scale, 1.0))
 
     def apply(self, x: HostArray, dtype: Any) -> HostArray:
@@ -78,8 +82,8 @@ class Scaling:
         return self.apply(x[rows], dtype)
 
     def undo(self, z: HostArray) -> HostArray:
-        """x, of z's type."""
-        x: HostArray = (np.asarray(z, np.float64) * self.scale + self.shift).astype(z.dtype)
+        """x, in float64: float32 would round away the spread of data with a large mean."""
+        x: HostArray = np.asarray(z, np.float64) * self.scale + self.shift
         return x
 
 
@@ -151,33 +155,60 @@ def parts(rows: int, columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def _blocks(x: HostArray, rows: HostArray | None) -> Iterator[HostArray]:
+def _blocks(
+    x: HostArray, rows: HostArray | None, weights: HostArray | None
+) -> Iterator[tuple[HostArray, HostArray]]:
+    """Rows that count, as float64, with their weights."""
     for part in parts(len(x) if rows is None else len(rows), x.shape[1]):
-        yield np.asarray(x[part] if rows is None else x[rows[part]], np.float64)
+        block = np.asarray(x[part] if rows is None else x[rows[part]], np.float64)
+        counts = np.ones(len(block)) if weights is None else weights[part]
+        counted = counts > 0.0
+        if counted.all():
+            yield block, counts
+        elif counted.any():
+            yield block[counted], counts[counted]
 
 
-def _moments(x: HostArray, rows: HostArray | None) -> tuple[HostArray, HostArray]:
-    """Mean and standard deviation, merged block by block (Chan, Golub and LeVeque, 1979, eq. 2.1)."""
-    count, mean, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
+def moments(
+    x: HostArray, rows: HostArray | None = None, weights: HostArray | None = None
+) -> tuple[HostArray, HostArray]:
+    """Mean and standard deviation of each column, as if a row of weight w were w rows.
+
+    Blocks are merged (Chan, Golub and LeVeque, 1979, eq. 2.1). All is computed on differences from the first
+    row: they are exactly 0 in a constant column, and small where the mean is large.
+    """
+    count, mean, squares = 0.0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    first: HostArray | None = None
     with np.errstate(invalid="ignore", over="ignore"):
-        for block in _blocks(x, rows):
-            new = len(block)
-            its_mean = block.mean(axis=0)
+        for block, counts in _blocks(x, rows, weights):
+            first = block[0].copy() if first is None else first
+            block = block - first  # a new array: the rows may be a view of the data
+            new = float(counts.sum())
+            its_mean = counts @ block / new
             apart = its_mean - mean
-            squares += np.square(block - its_mean).sum(axis=0) + apart**2 * (count * new / (count + new))
+            block -= its_mean
+            squares += counts @ np.square(block) + apart**2 * (count * new / (count + new))
             mean += apart * (new / (count + new))
             count += new
-        variance = squares / count
-        # what rounding alone makes of a column that is constant (the bound of scikit-learn's StandardScaler)
-        rounding = count * EPSILON * variance + (count * EPSILON * mean) ** 2
-        constant = np.isfinite(variance) & (variance <= rounding)
-        return mean, np.where(constant, 0.0, np.sqrt(variance))
+        deviation: HostArray = np.sqrt(squares / count)
+        return mean + (0.0 if first is None else first), deviation
 
 
-def _range(x: HostArray, rows: HostArray | None) -> tuple[HostArray, HostArray]:
+def extent(
+    x: HostArray, rows: HostArray | None = None, weights: HostArray | None = None
+) -> tuple[HostArray, HostArray]:
+    """The smallest and the largest value of each column, in rows whose weight is not 0."""
     low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for block in _blocks(x, rows):
+    with np.errstate(invalid="ignore"):
+        for block, _ in _blocks(x, rows, weights):
             np.minimum(low, block.min(axis=0), out=low)
             np.maximum(high, block.max(axis=0), out=high)
-        return low, high - low
+    return low, high
+
+
+def _check_finite(*of_columns: HostArray) -> None:
+    finite = np.logical_and.reduce([np.isfinite(values) for values in of_columns])
+    if not finite.all():
+        raise DataError(
+            f"column {int(np.argmin(finite))} (from 0) holds values that are not finite, or too large"
+        )
