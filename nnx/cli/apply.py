@@ -1,10 +1,12 @@
-"""``nnx encode``, ``reconstruct`` and ``predict``: a trained network on arrays from a file."""
+"""``nnx encode``, ``reconstruct`` and ``predict``: a trained network on arrays from files."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from csv import writer as csv_writer
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,21 +15,24 @@ import numpy as np
 
 from nnx.cli import options
 from nnx.cli.console import say
-from nnx.errors import ConfigurationError
+from nnx.errors import ConfigurationError, DataError
 
 FORMATS = (".npy", ".csv")
+ROW = "row"  # what --id calls the number of a row
 
 HELP = """{what} the rows of INPUT.
 
-MODEL is a run's folder or a .safetensors file. INPUT is a .npy, .npz, .csv or IDX file (gzipped or plain) of
-numbers as the network was trained on, one row a sample; bytes, as images have them, are divided by 255. For a
-model of nnx train, INPUT is laid out as what it was trained on (a table may have more columns where they are
-named; a folder or a file of images), and is scaled as that was.
+MODEL is a run's folder or a .safetensors file. INPUT is one or more .npy, .npz, .csv or IDX files (gzipped
+or plain) of numbers as the network was trained on, one row a sample; bytes, as images have them, are divided
+by 255. For a model of nnx train, INPUT is laid out as what it was trained on (a table may have more columns
+where they are named; a folder or a file of images), and is scaled as that was. A note says where numbers are
+far outside of what the network was trained on.
 
 \b
 Examples:
   nnx {name} runs/NAME t10k-images-idx3-ubyte.gz --out out.npy
-  nnx {name} model.safetensors rows.csv --out out.csv"""
+  nnx {name} model.safetensors rows.csv --out out.csv
+  nnx {name} runs/NAME monday.csv tuesday.csv --id row"""
 
 
 def _command(name: str, what: str) -> Callable[[Any], click.Command]:
@@ -37,9 +42,12 @@ def _command(name: str, what: str) -> Callable[[Any], click.Command]:
     def decorate(function: Any) -> click.Command:
         for option in (
             options.device,
-            click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
-                         metavar="FILE", help="A .npy or .csv file to write."),
-            click.argument("input", type=existing),
+            click.option("--force", is_flag=True, help="Let --out replace a file of INPUT."),
+            click.option("--id", "identity", metavar="COLUMN",
+                         help=f"First column of the .csv: a column of INPUT, or {ROW}: its number, from 1."),
+            click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+                         help="A .npy or .csv file to write. Default: as .csv to standard output."),
+            click.argument("inputs", metavar="INPUT...", type=existing, nargs=-1, required=True),
             click.argument("model", type=existing),
         ):  # fmt: skip
             function = option(function)
@@ -50,15 +58,15 @@ def _command(name: str, what: str) -> Callable[[Any], click.Command]:
 
 
 @_command("encode", "Write the codes that an autoencoder gives")
-def encode(model: Path, input: Path, out: Path, device: str | None) -> None:
+def encode(model: Path, **given: Any) -> None:
     """The encoder alone."""
     from nnx.experiments.svm import encoder_of
 
-    _apply(model, input, out, device, encoder_of)
+    _apply(model, encoder_of, **given)
 
 
 @_command("reconstruct", "Write what an autoencoder makes of")
-def reconstruct(model: Path, input: Path, out: Path, device: str | None) -> None:
+def reconstruct(model: Path, **given: Any) -> None:
     """The whole autoencoder."""
     from nnx.experiments.svm import encoder_of
 
@@ -66,89 +74,154 @@ def reconstruct(model: Path, input: Path, out: Path, device: str | None) -> None
         encoder_of(network, features)  # refuses what is no autoencoder
         return network
 
-    _apply(model, input, out, device, whole)
+    _apply(model, whole, **given)
 
 
 @_command("predict", "Write the outputs of a network for")
-@click.option("--probabilities", is_flag=True, help="Of each class, beside the likeliest, in a .csv file.")
-def predict(model: Path, input: Path, out: Path, device: str | None, probabilities: bool) -> None:
+@click.option("--probabilities", is_flag=True, help="Of each class, after the likeliest, in a .csv file.")
+def predict(model: Path, **given: Any) -> None:
     """Any network."""
-    _apply(model, input, out, device, lambda network, features: network, probabilities)
+    _apply(model, lambda network, features: network, **given)
+
+
+@dataclass
+class Answers:
+    """What a network makes of the rows of one or more files.
+
+    Attributes
+    ----------
+    outputs : list of array
+        One for each file.
+    files : list of str
+        Of each row: its picture, or the file it is from; empty where one file holds all rows.
+    identities : list of str
+        Of each row; empty where none are asked for.
+    heading : str
+        Of the identities.
+    """
+
+    outputs: list[Any] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    identities: list[str] = field(default_factory=list)
+    heading: str = ""
+
+    def before(self) -> tuple[list[str], list[list[str]]]:
+        """The headings and the columns in front of what the network says."""
+        columns = {self.heading: self.identities, "file": self.files}
+        kept = {heading: cells for heading, cells in columns.items() if cells}
+        return list(kept), list(kept.values())
 
 
 def _apply(
     model: Path,
-    source: Path,
-    out: Path,
-    device: str | None,
     choose: Callable[[Any, int], Any],
+    inputs: Sequence[Path],
+    out: Path | None,
+    device: str | None,
+    identity: str | None,
+    force: bool,
     probabilities: bool = False,
 ) -> None:
-    from nnx.checkpoints import read_metadata
-    from nnx.datasets import load_arrays
-    from nnx.datasets.labelled import load_inputs
-    from nnx.experiments.preparation import Preparation
-    from nnx.experiments.result import model_path
+    from nnx.experiments.applying import Model
     from nnx.files import make_folder, replacing
-    from nnx.network import load
 
-    csv = out.suffix.lower() == ".csv"
-    if out.suffix.lower() not in FORMATS:
-        raise ConfigurationError(f"--out {out}: the name must end in {' or '.join(FORMATS)}")
-    path = model_path(model)
-    network = load(path, device=device)
-    prepared = Preparation.of_model(path, read_metadata(path), network)
-    if probabilities and not (csv and prepared and prepared.classes):
+    csv = out is None or out.suffix.lower() == ".csv"
+    if out is not None:
+        _check_out(out, inputs, force)
+    if identity is not None and not csv:
+        raise ConfigurationError(f"--id {identity} names a column of a .csv file, but --out is {out}")
+    trained = Model.load(model, device)
+    if probabilities and not (csv and trained.prepared and trained.prepared.classes):
         raise ConfigurationError(
-            "--probabilities stand in a .csv file beside classes, which a model of nnx train has; "
+            "--probabilities are written to a .csv file after the classes, which a model of nnx train has; "
             "a .npy file always holds them"
         )
-    files: list[str] | None = None
-    if prepared is None:
-        x = load_arrays(source, dtype=network.dtype)
-        result = choose(network, x.shape[1]).predict(x)
-    else:
-        x, files = load_inputs(source, prepared.layout)
-        result = prepared.predict(choose(network, x.shape[1]), x)
+    answers = _answers(trained, choose, inputs, identity)
+    for note in trained.notes:
+        say(f"note: {note}")
+    result = np.concatenate(answers.outputs)
+    if out is None:
+        _write_table(sys.stdout.buffer, result, trained, answers, probabilities)
+        sys.stdout.buffer.flush()
+        return
     make_folder(out.parent)
     with replacing(out) as file:
-        if not csv:
-            np.save(file, result, allow_pickle=False)
-        elif prepared is None:
-            _write_numbers(file, result)
+        if csv:
+            _write_table(file, result, trained, answers, probabilities)
         else:
-            _write_table(file, result, prepared, files, probabilities)
+            np.save(file, result, allow_pickle=False)
     say(f"{out}: {result.shape[0]} rows of {result.shape[1]}")
 
 
-def _number_format(result: Any) -> str:
-    """So many digits that the same number is read again."""
-    return "%.9g" if result.dtype == np.float32 else "%.17g"
+def _check_out(out: Path, inputs: Sequence[Path], force: bool) -> None:
+    """Refuse a name that says no format, and one whose file is an input."""
+    if out.suffix.lower() not in FORMATS:
+        raise ConfigurationError(f"--out {out}: the name must end in {' or '.join(FORMATS)}")
+    if not force and out.exists() and any(out.samefile(source) for source in inputs):
+        raise ConfigurationError(
+            f"--out {out} is also an INPUT, which would be lost: choose another name, or add --force"
+        )
 
 
-def _write_numbers(file: BinaryIO, result: Any) -> None:
-    np.savetxt(file, result, delimiter=",", fmt=_number_format(result))
+def _answers(
+    trained: Any, choose: Callable[[Any, int], Any], inputs: Sequence[Path], identity: str | None
+) -> Answers:
+    found = Answers()
+    for source in inputs:
+        x, files = trained.read(source)
+        found.outputs.append(trained.predict(x, choose(trained.network, x.shape[1])))
+        if files or len(inputs) > 1:
+            found.files += files or [str(source)] * len(x)
+        if identity is not None:
+            heading, cells = _identities(source, identity, trained.prepared, len(x), files is None)
+            found.heading = found.heading or heading
+            found.identities += cells
+    return found
 
 
-def _write_table(
-    file: BinaryIO, result: Any, prepared: Any, files: list[str] | None, probabilities: bool
-) -> None:
-    """A line for each row: its file, where it is an image; then its class, or numbers."""
-    names = prepared.names(result.shape[1])
-    classes = names is not None and bool(prepared.classes)
-    heads = [] if files is None else ["file"]
-    heads += ["class"] if classes else []
-    if probabilities or not classes:
-        heads += names or ([f"output {number + 1}" for number in range(result.shape[1])] if files else [])
+def _identities(source: Path, column: str, prepared: Any, rows: int, table: bool) -> tuple[str, list[str]]:
+    """A heading, and the cells of a table's column; or the rows' numbers, if no column is called so."""
+    from nnx.datasets.files import kind_of
+    from nnx.datasets.opening import reading
+    from nnx.datasets.tables import TableReader
+
+    if table:
+        with reading(source) as file:
+            if kind_of(file, source) == "csv":
+                reader = TableReader(
+                    file, str(source), [column], (prepared and prepared.layout.columns) or ()
+                )
+                names = reader.columns or ()
+                if column in names or column != ROW:
+                    place = reader.position(column)
+                    cells = [row[place].strip() for row in reader]
+                    if len(cells) != rows:
+                        raise DataError(f"{source}: has {len(cells):,} cells in {column!r} for {rows:,} rows")
+                    return names[place] if names else "id", cells
+    if column != ROW:
+        raise ConfigurationError(f"{source}: has no columns, so --id {column!r} names none: --id {ROW}?")
+    return ROW, [str(number + 1) for number in range(rows)]
+
+
+def _write_table(file: BinaryIO, result: Any, trained: Any, answers: Answers, probabilities: bool) -> None:
+    """A line for each row: what tells it apart, where asked for; then its class, or numbers."""
+    heads, before = answers.before()
+    count, prepared = result.shape[1], trained.prepared
+    names = prepared.names(count) if prepared else None
+    classes = names if names and prepared.classes else None
+    values = probabilities or not classes
+    if classes:
+        heads.append(prepared.targets[0] if prepared.targets else "class")
+    if values:
+        heads += names or ([f"output {number + 1}" for number in range(count)] if heads else [])
     text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
     writer = csv_writer(text, lineterminator="\n")
     if heads:
         writer.writerow(heads)
-    digits = _number_format(result)
-    for index, row in enumerate(result):
-        cells = [] if files is None else [files[index]]
-        cells += [names[int(np.argmax(row))]] if classes else []
-        cells += [digits % value for value in row] if probabilities or not classes else []
+    for number, row in enumerate(result):
+        cells = [column[number] for column in before]
+        cells += [classes[int(np.argmax(row))]] if classes else []
+        cells += [str(value) for value in row] if values else []  # as few digits as give the number again
         writer.writerow(cells)
     text.flush()
     text.detach()

@@ -82,21 +82,51 @@ def _compare(outcome: Any) -> None:
         print_table(table.title, table.header, table.rows)
 
 
+_OF_CLASSES = {
+    "accuracy": "accuracy",
+    "majority_accuracy": "accuracy of the commonest class",
+    "balanced_accuracy": "balanced accuracy (mean recall)",
+    "precision": "precision, mean of the classes",
+    "f1": "F1, mean of the classes",
+    "roc_auc": "ROC AUC",
+}
+_OF_VALUES = {"mse": "mean squared error", "mae": "mean absolute error", "r2": "R²"}
+_ERRORS = ("mse", "mae")
+_BY_CLASS = ("precision", "recall", "f1")
+MOST_CLASSES = 20  # in the terminal's table; result.json has all
+
+
 def _train(outcome: Any) -> None:
     metrics = outcome.metrics
     rows = [("rows trained on / held out", f"{metrics['rows']:,} / {metrics['validation_rows']:,}")]
     rows.append(("features", f"{metrics['features']:,}"))
-    rows.append(("loss on what was held out", f"{metrics['validation_loss']:.6g}"))
-    if "accuracy" in metrics:
-        rows.append(("accuracy", f"{metrics['accuracy']:.4f}"))
-        rows.append(("accuracy of the commonest class", f"{metrics['majority_accuracy']:.4f}"))
-    if "mse" in metrics:
-        rows.append(("mean squared error", f"{metrics['mse']:.6g}"))
-    if "r2" in metrics:
-        rows += [("mean absolute error", f"{metrics['mae']:.6g}"), ("R²", f"{metrics['r2']:.4f}")]
-        each = metrics["by_target"].items() if len(metrics["by_target"]) > 1 else ()
-        rows += [(f"R² of {name}", f"{errors['r2']:.4f}") for name, errors in each]
+    unit = " (of scaled data)" if "scaled" in metrics else ""
+    rows.append((f"loss on what was held out{unit}", f"{metrics['validation_loss']:.6g}"))
+    names = _OF_CLASSES if "accuracy" in metrics else _OF_VALUES
+    for name, text in names.items():
+        if name in metrics:
+            rows.append((text, f"{metrics[name]:.6g}" if name in _ERRORS else _share(metrics[name])))
+        if name in metrics.get("scaled", {}):
+            rows.append((f"{text} of scaled data", f"{metrics['scaled'][name]:.6g}"))
+    targets = metrics.get("by_target", {})
+    rows += [(f"R² of {name}", f"{each['r2']:.4f}") for name, each in targets.items() if len(targets) > 1]
     print_table(f"{outcome.preset.capitalize()} on {outcome.dataset}", ("", ""), rows)
+    by_class = metrics.get("by_class", {})
+    if 0 < len(by_class) <= MOST_CLASSES:
+        values = [
+            (name, *(_share(each[what]) for what in _BY_CLASS), _count(each["rows"]))
+            for name, each in by_class.items()
+        ]
+        heading = "rows" if all(isinstance(each["rows"], int) for each in by_class.values()) else "weight"
+        print_table("Each class, held out", ("class", *_BY_CLASS, heading), values)
+
+
+def _count(value: int | float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _footer(outcome: Any, folder: Path) -> None:

@@ -15,6 +15,7 @@ from nnx.datasets.base import Array
 from nnx.datasets.files import check_size, kind_of, read_any
 from nnx.datasets.idx import MAX_BYTES
 from nnx.datasets.opening import reading
+from nnx.datasets.row_weights import check_weights, read_weights
 from nnx.datasets.tables import MAX_LABELS, NotANumberError, TableReader, is_number, position, read_table
 from nnx.errors import ConfigurationError, DataError
 
@@ -67,8 +68,10 @@ class Labelled:
     classes : tuple of str
         Of labels: their names.
     targets : tuple of str
-        Of values: their names, where the file has them.
+        The names of what is learnt, where the file has them.
     layout : Layout
+    weights : array of shape (rows,) or None
+        How much each row counts, float64: a row of weight 2 counts as two rows.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Labelled:
     classes: tuple[str, ...]
     targets: tuple[str, ...]
     layout: Layout
+    weights: Array | None = None
 
 
 def load_labelled(
@@ -87,6 +91,7 @@ def load_labelled(
     ignore: Sequence[str] = (),
     image_size: tuple[int, int] | None = None,
     max_bytes: int = MAX_BYTES,
+    weights: str | None = None,
 ) -> Labelled:
     """Load samples and what is to be learnt of them.
 
@@ -111,6 +116,8 @@ def load_labelled(
         Height and width that images are brought to; without it all must be of one size.
     max_bytes : int, default 2**30
         Most bytes that are read into memory.
+    weights : str, optional
+        A column of a table, an array of an archive, or a file, that holds the weight of each row.
 
     Raises
     ------
@@ -123,15 +130,17 @@ def load_labelled(
     if path.is_dir():
         _refuse(target, f"{path}: the names of its subfolders are the classes, so there is no target")
         _refuse(ignore, f"{path}: is a folder of images, of which no column can be left out")
+        _refuse(weights, f"{path}: is a folder of images, which has no column of weights")
         return _from_folder(path, task, image_size, max_bytes)
     _refuse(image_size, f"{path}: is no folder of images, so there is no image_size")
     with reading(path) as file:
         kind = kind_of(file, path)
         if kind == "csv":
-            return _from_table(file, str(path), task, target, ignore, max_bytes)
+            return _from_table(file, str(path), task, target, ignore, max_bytes, weights)
         _refuse(ignore, f"{path}: has no columns to ignore: only a .csv file has")
         x, y = _arrays(file, path, kind, target, max_bytes)
-    return _from_arrays(str(path), task, x, y)
+        counts = None if weights is None else read_weights(file, path, kind, weights, max_bytes)
+    return _from_arrays(str(path), task, x, y, counts)
 
 
 def load_inputs(
@@ -153,7 +162,7 @@ def load_inputs(
             raise DataError(f"{path}: holds images, on which this network was not trained")
         files = pictures.everywhere(path) if path.is_dir() else [path]
         x = pictures.read_images(files, layout.image, max_bytes)
-        names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
+        names = [str(file) for file in files]
     else:
         with reading(path) as file:
             kind = kind_of(file, path)
@@ -165,9 +174,6 @@ def load_inputs(
         raise DataError(
             f"{path}: has {x.shape[1]} numbers in a row, but the network was trained on {layout.features}"
         )
-    if layout.scaled_bytes != (x.dtype == np.uint8):
-        ours, its = ("bytes", "numbers") if layout.scaled_bytes else ("numbers", "bytes")
-        raise DataError(f"{path}: holds {its} ({x.dtype}), but the network was trained on {ours}")
     return x, names
 
 
@@ -211,22 +217,23 @@ def _image_of(x: Array) -> tuple[int, int, int] | None:
     return (int(x.shape[1]), int(x.shape[2]), int(x.shape[3]) if x.ndim == 4 else 1)
 
 
-def _from_arrays(name: str, task: str, x: Array, y: Array | None) -> Labelled:
+def _from_arrays(name: str, task: str, x: Array, y: Array | None, weights: Array | None = None) -> Labelled:
     rows = _flat(x, name)
     layout = Layout(rows.shape[1], image=_image_of(x), scaled_bytes=x.dtype == np.uint8)
+    counts = None if weights is None else check_weights(weights, len(rows), name)
     if y is None or task == "autoencoding":
         if task not in ("auto", "autoencoding"):
             raise ConfigurationError(f"{name}: {task} needs targets: an array y, or a file named by target")
-        return Labelled(name, "autoencoding", rows, None, (), (), layout)
+        return Labelled(name, "autoencoding", rows, None, (), (), layout, counts)
     if len(y) != len(rows):
         raise DataError(f"{name}: holds {len(rows):,} samples, but {len(y):,} targets")
     if task == "auto":
         task = "regression" if y.dtype.kind == "f" else "classification"
     if task == "classification":
         labels, classes = _labels(y, name)
-        return Labelled(name, task, rows, labels, classes, (), layout)
+        return Labelled(name, task, rows, labels, classes, (), layout, counts)
     values = _values(y.reshape(len(y), -1), name)
-    return Labelled(name, task, rows, values, (), (), layout)
+    return Labelled(name, task, rows, values, (), (), layout, counts)
 
 
 def _labels(y: Array, name: str) -> tuple[Array, tuple[str, ...]]:
@@ -282,42 +289,46 @@ def _values(y: Array, name: str) -> Array:
 
 
 def _from_table(
-    file: BinaryIO, name: str, task: str, target: Sequence[str], ignore: Sequence[str], max_bytes: int
-) -> Labelled:
+    file: BinaryIO, name: str, task: str, target: Sequence[str], ignore: Sequence[str], max_bytes: int,
+    weights: str | None,
+) -> Labelled:  # fmt: skip
     check_size(file.seek(0, 2), name, max_bytes)
     file.seek(0)
-    task = _task_of_table(file, name, task, target)
+    counted = [] if weights is None else [weights]
+    task = _task_of_table(file, name, task, target, counted)
     texts = list(target) if task == "classification" else []
-    values = list(target) if task == "regression" else []
+    values = [*(target if task == "regression" else ()), *counted]
     try:
         table = read_table(file, name, texts, ignore, named=values, max_bytes=max_bytes)
     except NotANumberError as error:
         raise DataError(f"{error}; if it is no feature: name it as target, or ignore it") from error
     at = [position(column, table.columns, table.width, name) for column in values]
     targets = set(at)
-    _refuse(len(targets) < len(at), f"{name}: target names a column twice: leave one of the names out")
-    _refuse(targets - set(table.chosen), f"{name}: a column is named by target and by ignore: leave one out")
+    _refuse(len(targets) < len(at), f"{name}: target names a column twice, or weights too: leave one out")
+    left_out = targets - set(table.chosen)
+    _refuse(left_out, f"{name}: a column is named by target and by ignore, or weights: leave one out")
     features = [index for index in table.chosen if index not in targets]
     if not features:
         raise DataError(f"{name}: no column is left for the samples")
     numbers = table.of(features)
     layout = Layout(len(features), table.apart(features), tuple(features), table.width)
+    counts = check_weights(table.of([at.pop()]), len(numbers), name) if counted else None
     if task == "autoencoding":
-        return Labelled(name, task, numbers, None, (), (), layout)
+        return Labelled(name, task, numbers, None, (), (), layout, counts)
     if task == "regression":
-        y = table.of(at)
-        called = table.apart(at) or ()
-        return Labelled(name, task, numbers, y, (), called, layout)
-    column = next(iter(table.texts.values()))
+        return Labelled(name, task, numbers, table.of(at), (), table.apart(at) or (), layout, counts)
+    place, column = next(iter(table.texts.items()))
     classes = _checked_names(_in_order(set(column)), name)
     number = {text: label for label, text in enumerate(classes)}
     labels = np.fromiter((number[text] for text in column), np.int64, len(column))
-    return Labelled(name, task, numbers, labels, classes, (), layout)
+    return Labelled(name, task, numbers, labels, classes, table.apart([place]) or (), layout, counts)
 
 
-def _task_of_table(file: BinaryIO, name: str, task: str, target: Sequence[str]) -> str:
+def _task_of_table(
+    file: BinaryIO, name: str, task: str, target: Sequence[str], others: Sequence[str] = ()
+) -> str:
     """The task; where it is not said, by the first cell of the target."""
-    reader = TableReader(file, name, target)
+    reader = TableReader(file, name, [*target, *others])
     places = [reader.position(column) for column in target]
     first = next(iter(reader), [])
     file.seek(0)

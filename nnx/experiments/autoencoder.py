@@ -15,6 +15,7 @@ from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, nearest
 from nnx.experiments.distortion import Affine
 from nnx.experiments.pretraining import Pretraining, pretrain
+from nnx.experiments.ranges import Range
 from nnx.experiments.result import HostArray, Result, Stopwatch, logger
 from nnx.layers import Dense, Sigmoid
 from nnx.layers.activations import make as activation
@@ -294,6 +295,7 @@ def run(
         notes=notes,
         history=history,
         network=network,
+        description={"range": Range.of_pixels().to_metadata()},
     )
     if communicator.rank == 0:
         _measure(result, network, x, data)

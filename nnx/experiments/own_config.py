@@ -80,7 +80,8 @@ class Rule:
             raise ConfigurationError(f"{where}: {value[:40]!r} is unknown{nearest(value, self.known)}")
         found = getattr(self, f"_{self.kind}")(value)
         if found is None:
-            raise ConfigurationError(f"{where}: must be {self.expected()}, not {value!r:.60}")
+            said = f"{value:g}" if type(value) is float else f"{value!r:.60}"
+            raise ConfigurationError(f"{where}: must be {self.expected()}, not {said}")
         return found
 
     def _name(self, value: Any) -> str | None:
@@ -119,10 +120,14 @@ RULES = {
     "target": Rule("names", "Columns of a table, by name or number; of an array, the file of its targets.",
                    metavar="COLUMN[,COLUMN]"),
     "ignore": Rule("names", "Columns of a table that are left out.", metavar="COLUMN[,COLUMN]"),
+    "weights": Rule("name", "The weight of each row: a column of a table, an array of an archive, or a file.",
+                    metavar="COLUMN"),
+    "class_weight": Rule("names", "Factors of the loss by class: balanced (all classes count the same), "
+                         "or NAME=FACTOR for some.", metavar="balanced|NAME=X[,NAME=X]"),
     "image_size": Rule("size", "Bring all images of a folder to this size.", metavar="HxW"),
     "scale": Rule("name", "Of the features; auto: standard, but bytes are divided by 255.", SCALES),
-    "layers": Rule("names", "The hidden layers: widths with an activation, dropout RATE, batch_norm, "
-                   "layer_norm; of an autoencoder the encoder, which ends in the code.",
+    "layers": Rule("names", "The hidden layers: widths with an activation (relu if none is named), dropout "
+                   "RATE, batch_norm, layer_norm; of an autoencoder the encoder, which ends in the code.",
                    metavar="'64 relu,dropout 0.2'"),
     "loss": Rule("name", "Auto: cross_entropy for classes, mse for values, binary_cross_entropy for images.",
                  LOSSES),
@@ -154,8 +159,10 @@ class Config:
     ----------
     data : str
         The file or folder.
-    task, target, ignore, image_size, scale
+    task, target, ignore, weights, image_size, scale
         How the data is read.
+    class_weight
+        How much each class counts in the loss.
     layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm
         The network, and how a step is taken.
     epochs, batch_size, patience, validation, seed, device, dtype, on_nonfinite
@@ -166,6 +173,8 @@ class Config:
     task: str = "auto"
     target: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    weights: str | None = None
+    class_weight: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None
     scale: str = "auto"
     layers: tuple[str, ...] = ("64 relu", "32 relu")

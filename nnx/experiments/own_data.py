@@ -14,39 +14,53 @@ from nnx.callbacks import Callback, EarlyStopping
 from nnx.checkpoints.models import described
 from nnx.datasets.labelled import Labelled, load_labelled
 from nnx.distributed import ALONE, Communicator
-from nnx.errors import DataError
+from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.own_config import Config
+from nnx.experiments.own_metrics import measure
 from nnx.experiments.own_network import build, chosen_loss, make_loss, make_optimizer, read_layers
 from nnx.experiments.preparation import Preparation
+from nnx.experiments.ranges import Range
 from nnx.experiments.result import HostArray, Result, Stopwatch
-from nnx.experiments.scaling import Scaling, parts
-from nnx.metrics import accuracy, mean_absolute_error, mean_squared_error, r2
-from nnx.network import Network
+from nnx.experiments.scaling import Scaling, outside
+from nnx.losses import ROUNDING
 
-DRAWN = 2000  # held-out rows kept for the figures
-MATRIX = 100  # classes up to which the confusion matrix is kept
 _METRICS = {"classification": ("accuracy",), "regression": (), "autoencoding": ()}
 
 
 def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Communicator = ALONE) -> Result:
     """Train on a part of the data, measure on the rest.
 
-    Metrics: ``rows``, ``validation_rows``, ``features``, ``validation_loss``; of a classification
-    ``accuracy``, ``majority_accuracy`` (of always naming the commonest class), ``classes`` and
-    ``confusion_matrix`` (rows true, columns predicted); of a regression ``mse``, ``mae`` and ``r2``, in the
-    targets' own units, over all and in ``by_target``; of an autoencoder ``mse``, of the features as they
-    are in the file. With a communicator its ranks train together, and the first alone measures.
+    Metrics: ``rows``, ``validation_rows``, ``features``, ``validation_loss`` (the loss as it is trained: of
+    scaled data, with the weights of rows and classes), and those of `nnx.experiments.own_metrics.measure`,
+    which are in the units of the data: of a classification ``accuracy``, ``majority_accuracy`` (of always
+    naming the commonest class), ``balanced_accuracy``, ``precision``, ``recall``, ``f1``, ``roc_auc``,
+    ``classes``, ``by_class`` and ``confusion_matrix`` (rows true, columns predicted); of a regression
+    ``mse``, ``mae`` and ``r2``, over all and in ``by_target``; of an autoencoder ``mse`` and ``r2``. With a
+    communicator its ranks train together, and the first alone measures.
     """
     read_layers(config.layers)  # what is wrong here need not wait for the data
     began = time.perf_counter()
-    data = load_labelled(config.data, config.task, config.target, config.ignore, config.image_size)
+    data = load_labelled(
+        config.data, config.task, config.target, config.ignore, config.image_size, weights=config.weights
+    )
+    loss = chosen_loss(config, data.task, data.layout.image is not None)
     train, held_out = split(data, config.validation, config.seed)
     prepared = prepare(data, train, config.scale)
-    described(prepared.to_metadata())  # what no model file could keep is refused before the training
+    trained_on = Range.of(data.x, train, _some(data.weights, train))
+    description = {"preparation": prepared.to_metadata(), "range": trained_on.to_metadata()}
+    described(description)  # what no model file could keep is refused before the training
+    factors = class_factors(config.class_weight, data, train)
+    weights, held_out_weights = (_weights(data, rows, factors) for rows in (train, held_out))
     x, y = _part(data, prepared, train, config.dtype)
     x_held, y_held = _part(data, prepared, held_out, config.dtype)
+    notes: list[str] = []
+    if loss == "binary_cross_entropy":
+        _refuse_outside(prepared.inputs, trained_on, config.scale)
+        if data.weights is not None:  # a row of weight 0 may lie anywhere
+            y = prepared.inputs.rows(data.x, train, config.dtype, clip=True)
+        if _note_outside(data, prepared, held_out, notes):
+            y_held = prepared.inputs.rows(data.x, held_out, config.dtype, clip=True)
     data_seconds = time.perf_counter() - began
-    loss = chosen_loss(config, data.task, data.layout.image is not None)
     network = build(config, data.task, data.layout.features, outputs(data), loss)
     batch_size = min(config.batch_size, len(train))
     stopwatch = Stopwatch()
@@ -57,7 +71,8 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
         optimizer=make_optimizer(config, config.epochs * -(-len(train) // batch_size)),
         epochs=config.epochs,
         batch_size=batch_size,
-        validation=(x_held, y_held),
+        sample_weight=weights,
+        validation=(x_held, y_held) if held_out_weights is None else (x_held, y_held, held_out_weights),
         metrics=_METRICS[data.task],
         callbacks=[stopwatch, *watching, *callbacks],
         communicator=communicator,
@@ -73,15 +88,17 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
         seed=config.seed,
         timing={"data_seconds": data_seconds} | stopwatch.timing(),
         config=asdict(config) | {"task": data.task, "loss": loss, "batch_size": batch_size},
+        notes=notes,
         history=history,
         network=network,
-        description={"preparation": prepared.to_metadata()},
+        description=description,
     )
     if communicator.rank == 0:
         result.metrics = {"rows": len(train), "validation_rows": len(held_out)}
         result.metrics |= {"features": data.layout.features}
-        result.metrics |= {"validation_loss": network.evaluate(x_held, y_held, loss=make_loss(loss))["loss"]}
-        _measure(result, network, data, prepared, held_out)
+        found = network.evaluate(x_held, y_held, loss=make_loss(loss), sample_weight=held_out_weights)
+        result.metrics |= {"validation_loss": found["loss"]}
+        measure(result, network, data, prepared, train, held_out)
     return result
 
 
@@ -118,12 +135,12 @@ def split(data: Labelled, share: float, seed: int) -> tuple[HostArray, HostArray
 
 def prepare(data: Labelled, train: HostArray, scale: str) -> Preparation:
     """The scaling of features, and of a regression's targets, as the rows to train on have them."""
-    values = data.y if data.task == "regression" else None
+    values, weights = data.y if data.task == "regression" else None, _some(data.weights, train)
     return Preparation(
         task=data.task,
         layout=data.layout,
-        inputs=Scaling.fitted(scale, data.x, train),
-        outputs=None if values is None else Scaling.fitted("standard", values, train),
+        inputs=Scaling.fitted(scale, data.x, train, weights),
+        outputs=None if values is None else Scaling.fitted("standard", values, train, weights),
         classes=data.classes,
         targets=data.targets,
     )
@@ -137,54 +154,83 @@ def _part(data: Labelled, prepared: Preparation, rows: HostArray, dtype: str) ->
     return x, data.y[rows] if prepared.outputs is None else prepared.outputs.apply(data.y[rows], dtype)
 
 
-def _measure(
-    result: Result, network: Network, data: Labelled, prepared: Preparation, rows: HostArray
-) -> None:
-    if data.y is None:
-        _measure_coding(result, network, data, prepared, rows)
-        return
-    answers, true = prepared.predict(network, data.x, rows), data.y[rows]
-    if data.task == "classification":
-        predicted = np.argmax(answers, axis=1)
-        counts = np.bincount(true, minlength=len(data.classes))
-        result.metrics |= {
-            "accuracy": accuracy(true, answers),
-            "majority_accuracy": float(counts.max() / len(true)),
-            "classes": list(data.classes),
-        }
-        if len(data.classes) <= MATRIX:
-            cells = np.zeros((len(data.classes), len(data.classes)), np.int64)
-            np.add.at(cells, (true, predicted), 1)
-            result.metrics["confusion_matrix"] = cells.tolist()
-        return
-    names = data.targets or tuple(f"target {number + 1}" for number in range(answers.shape[1]))
-    result.metrics |= _errors(true, answers) | {
-        "by_target": {name: _errors(true[:, [k]], answers[:, [k]]) for k, name in enumerate(names)}
-    }
-    result.arrays = {"true": true[:DRAWN], "predicted": answers[:DRAWN]}
+def _some(weights: HostArray | None, rows: HostArray) -> HostArray | None:
+    return None if weights is None else weights[rows]
 
 
-def _measure_coding(
-    result: Result, network: Network, data: Labelled, prepared: Preparation, rows: HostArray
-) -> None:
-    """The error of an autoencoder, part by part: the data may be larger than memory."""
-    squares = 0.0
-    for part in parts(len(rows), data.layout.features):
-        error = prepared.predict(network, data.x, rows[part]) - data.x[rows[part]]
-        squares += float(np.square(error, dtype=np.float64).sum())
-    result.metrics["mse"] = squares / (len(rows) * data.layout.features)
-    if data.layout.image is not None and data.layout.image[2] == 1:
-        shown = prepared.inputs.apply(data.x[rows[:DRAWN]], network.dtype)
-        result.arrays = {
-            "originals": shown,
-            "reconstructions": network.predict(shown),
-            "image_shape": np.asarray(data.layout.image[:2]),
-        }
+def class_factors(given: Sequence[str], data: Labelled, train: HostArray) -> HostArray | None:
+    """The factor of each class in the loss; None where all count the same.
+
+    ``balanced``: W / (classes · W_k), with W the weight of all rows to train on, and W_k that of the class's.
+
+    Raises
+    ------
+    ConfigurationError
+        If a text is neither ``balanced`` nor ``NAME=FACTOR``, names no class, or has a negative factor.
+    """
+    if not given:
+        return None
+    if data.task != "classification":
+        raise ConfigurationError(f"class_weight is for classification, and this is {data.task}")
+    assert data.y is not None
+    classes, factors = data.classes, np.ones(len(data.classes))
+    if tuple(given) == ("balanced",):
+        counts = np.bincount(data.y[train], _some(data.weights, train), len(classes))
+        np.divide(counts.sum(), len(classes) * counts, out=factors, where=counts > 0.0)
+        return factors
+    for text in given:
+        name, equals, number = (part.strip() for part in text.rpartition("="))
+        if not equals:
+            raise ConfigurationError(f"class_weight: {text[:60]!r} is neither 'balanced' nor NAME=FACTOR")
+        if name not in classes:
+            raise ConfigurationError(f"class_weight: there is no class {name[:60]!r}{nearest(name, classes)}")
+        try:
+            factor = float(number)
+        except ValueError:
+            factor = -1.0
+        if not 0.0 <= factor < np.inf:
+            raise ConfigurationError(
+                f"class_weight: the factor of {name[:60]!r} must be a number of at least 0, not {number[:40]}"
+            )
+        factors[classes.index(name)] = factor
+    return factors
 
 
-def _errors(true: HostArray, answers: HostArray) -> dict[str, float]:
-    return {
-        "mse": mean_squared_error(true, answers),
-        "mae": mean_absolute_error(true, answers),
-        "r2": r2(true, answers),
-    }
+def _weights(data: Labelled, rows: HostArray, factors: HostArray | None) -> HostArray | None:
+    """How much rows count in the loss: their own weights, times the factors of their classes.
+
+    Raises
+    ------
+    DataError
+        If none of them counts.
+    """
+    weights = _some(data.weights, rows)
+    if factors is not None and data.y is not None:
+        weights = factors[data.y[rows]] * (1.0 if weights is None else weights)
+    if weights is not None and not weights.any():
+        raise DataError(
+            f"{data.name}: all {len(rows):,} rows on one side of the split have the weight 0: give more rows "
+            "a weight, or choose another share for validation or another seed"
+        )
+    return weights
+
+
+def _refuse_outside(scaling: Scaling, trained_on: Range, scale: str) -> None:
+    """See that scaled data lies in [0, 1], as the binary cross-entropy wants it."""
+    low, high = ((limit - scaling.shift) / scaling.scale for limit in (trained_on.low, trained_on.high))
+    if low.min() < -ROUNDING or high.max() > 1.0 + ROUNDING:
+        raise ConfigurationError(
+            f"loss binary_cross_entropy needs data in [0, 1], and with scale {scale} it goes from "
+            f"{low.min():.6g} to {high.max():.6g}: choose scale minmax, or another loss"
+        )
+
+
+def _note_outside(data: Labelled, prepared: Preparation, rows: HostArray, notes: list[str]) -> bool:
+    """Whether held-out rows leave [0, 1], which the binary cross-entropy takes; a note says so."""
+    count = outside(prepared.inputs, data.x, rows, ROUNDING)
+    if count:
+        notes.append(
+            f"{count:,} of {len(rows):,} rows held out leave the range of those trained on, [0, 1] when "
+            "scaled: the validation loss takes the nearest value in it, other metrics take them as they are"
+        )
+    return count > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nnx.errors import ConfigurationError, nearest
@@ -24,6 +24,7 @@ from nnx.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nnx.schedules import Cosine
 
 MAX_WIDTH = 2**16
+DEFAULT_ACTIVATION = "relu"
 _SATURATING = ("tanh", "sigmoid", "softmax", "linear", "identity", "softplus")  # those want Glorot's weights
 _PLAIN: dict[str, Callable[[], Layer]] = {"batch_norm": BatchNorm, "layer_norm": LayerNorm}
 _LOSSES: dict[str, tuple[Callable[[], Loss], tuple[str, ...]]] = {
@@ -41,16 +42,29 @@ _WITH_MOMENTUM = ("sgd", "rmsprop")
 
 @dataclass(frozen=True)
 class Words:
-    """One layer as it was written: ``"64 relu"``, ``"dropout 0.2"``, ``"batch_norm"``, ``"relu"``."""
+    """One layer as it was written: ``"64 relu"``, ``"64"``, ``"dropout 0.2"``, ``"batch_norm"``, ``"relu"``.
+
+    Attributes
+    ----------
+    width : int or None
+        Of a dense layer.
+    name : str
+        Of its activation, or of another layer.
+    rate : float
+        Of a dropout.
+    later : str
+        The activation that is written as a layer after a dense one.
+    """
 
     width: int | None
     name: str
     rate: float = 0.0
+    later: str = ""
 
     def layers(self) -> list[Layer]:
-        """The layers it stands for."""
+        """Make the layers that the words describe."""
         if self.width is not None:
-            drawn = "glorot_uniform" if self.name in ("", *_SATURATING) else "he_normal"
+            drawn = "glorot_uniform" if (self.name or self.later) in ("", *_SATURATING) else "he_normal"
             return [Dense(self.width, activation=self.name or None, initializer=drawn)]
         if self.name == "dropout":
             return [Dropout(self.rate)]
@@ -98,14 +112,33 @@ def _read(text: str) -> Words:
     return Words(None, "dropout", rate)
 
 
+def activated(words: Sequence[Words], task: str) -> list[Words]:
+    """Give each width the activation that is written after it; ReLU where none is.
+
+    An autoencoder's code, the last width, stays linear unless it names an activation. A hidden layer that
+    should be linear says so: ``"64 linear"``.
+    """
+    found = list(words)
+    later, code = "", task == "autoencoding"
+    for place in reversed(range(len(found))):
+        word = found[place]
+        if word.width is None:
+            later = word.name if word.name in ACTIVATIONS else later
+            continue
+        if not word.name and (later or not code):
+            found[place] = replace(word, name="" if later else DEFAULT_ACTIVATION, later=later)
+        later, code = "", False
+    return found
+
+
 def build(config: Config, task: str, features: int, outputs: int, loss: str) -> Network:
-    """The network for a task: the hidden layers, and those that the task ends in.
+    """Build the network for a task: the hidden layers, and those that the task ends in.
 
     Classification ends in a softmax over the classes, regression in a linear layer. Of an autoencoder the
-    layers are the encoder, whose last width is the code; the decoder has its widths in reverse order, and
-    ends in a sigmoid where its loss is the binary cross-entropy.
+    layers are the encoder, whose last width is the code; the decoder has its widths and activations in
+    reverse order, and ends in a sigmoid where its loss is the binary cross-entropy.
     """
-    words = read_layers(config.layers)
+    words = activated(read_layers(config.layers), task)
     layers = [layer for word in words for layer in word.layers()]
     coded = 0
     if task == "autoencoding":
@@ -113,7 +146,8 @@ def build(config: Config, task: str, features: int, outputs: int, loss: str) -> 
         if not widths:
             raise ConfigurationError("layers: an autoencoder needs a width, which is that of its code")
         coded = sum(len(layer.expand()) for layer in layers)
-        layers += [layer for word in reversed(widths[:-1]) for layer in word.layers()]
+        mirrored = [replace(word, name=word.name or word.later) for word in reversed(widths[:-1])]
+        layers += [layer for word in mirrored for layer in word.layers()]
     ending: list[Layer] = [Dense(outputs)]
     if task == "classification":
         ending.append(Softmax())

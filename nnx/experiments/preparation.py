@@ -11,6 +11,7 @@ import numpy as np
 
 from nnx.datasets.labelled import TASKS, Layout
 from nnx.errors import FileFormatError
+from nnx.experiments.ranges import Watch
 from nnx.experiments.result import HostArray
 from nnx.experiments.scaling import Scaling, parts
 from nnx.network import Network
@@ -39,11 +40,14 @@ class Preparation:
     classes: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
 
-    def predict(self, network: Network, x: HostArray, rows: HostArray | None = None) -> HostArray:
+    def predict(
+        self, network: Network, x: HostArray, rows: HostArray | None = None, watch: Watch | None = None
+    ) -> HostArray:
         """Apply a network, or a part of it as an encoder, to rows of x, block by block.
 
         The inputs are scaled in float64. Where the outputs were scaled for training, they come back in the
-        units of the data, in float64; codes and probabilities have the network's type.
+        units of the data, in float64; codes and probabilities have the network's type. `watch` sees the
+        rows as they are in the file.
 
         Raises
         ------
@@ -55,6 +59,8 @@ class Preparation:
         result = np.empty((count, network.outputs), network.dtype if undone is None else np.float64)
         for part in parts(count, x.shape[1]):
             block = x[part] if rows is None else x[rows[part]]
+            if watch is not None:
+                watch.see(block)
             z = self.inputs.apply(block, network.dtype)
             check_finite(z, "the data", range(part.start, part.stop))
             y = network.predict(z)
@@ -92,7 +98,7 @@ class Preparation:
         if self.task == "autoencoding":
             known: tuple[str, ...] = self.layout.columns or ()
         else:
-            known = self.classes or self.targets
+            known = self.classes or self.targets  # the target of classes is one, whatever their number
         return list(known) if len(known) == outputs else None
 
     def to_metadata(self) -> dict[str, Any]:
@@ -142,7 +148,7 @@ class Preparation:
                 inputs=_scaling(kept["inputs"], layout.features),
                 outputs=None if kept["outputs"] is None else _scaling(kept["outputs"], outputs),
                 classes=_texts(kept["classes"], outputs),
-                targets=_texts(kept["targets"], outputs),
+                targets=_texts(kept["targets"], 1 if kept["classes"] else outputs),
             )
             if made.task == "classification" and not made.classes:
                 raise ValueError("classes without names")

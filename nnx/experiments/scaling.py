@@ -59,27 +59,27 @@ class Scaling:
             shift, scale = low, high - low
         else:
             shift, scale = moments(x, rows, weights)
-        _check_finite(shift, scale)
+        check_finite_columns(shift, scale)
         return cls(shift, np.where(scale > 0.0, scale, 1.0))
 
-    def apply(self, x: HostArray, dtype: Any) -> HostArray:
-        """z of `dtype`; computed in float64, block by block."""
+    def apply(self, x: HostArray, dtype: Any, clip: bool = False) -> HostArray:
+        """z of `dtype`; computed in float64, block by block; on request the nearest value in [0, 1]."""
         z = np.empty(x.shape, dtype)
         for part in parts(len(x), x.shape[1]):
             with np.errstate(over="ignore"):  # what becomes infinite is named where it is trained on
                 exact = x[part].astype(np.float64)
                 exact -= self.shift
                 exact /= self.scale
-                z[part] = exact
+                z[part] = exact.clip(0.0, 1.0) if clip else exact
         return z
 
-    def rows(self, x: HostArray, rows: HostArray, dtype: Any) -> HostArray | Rows:
+    def rows(self, x: HostArray, rows: HostArray, dtype: Any, clip: bool = False) -> HostArray | Rows:
         """z of some rows: bytes stay bytes, a large file stays where it is, other numbers are computed."""
         if isinstance(x, np.memmap) and x.nbytes > READ_WHOLE:
-            return ScaledRows(x, rows, self, dtype)
+            return ScaledRows(x, rows, self, dtype, clip)
         if x.dtype == np.uint8 and self.scale.size == 1 and not self.shift.any():
             return Rows(x[rows], divisor=float(self.scale[0]))
-        return self.apply(x[rows], dtype)
+        return self.apply(x[rows], dtype, clip)
 
     def undo(self, z: HostArray) -> HostArray:
         """x, in float64: float32 would round away the spread of data with a large mean."""
@@ -97,11 +97,15 @@ class ScaledRows(Rows):
         Which rows, in order.
     scaling : Scaling
     dtype : numpy.dtype
+    clip : bool
+        Whether the nearest value in [0, 1] is taken.
     """
 
-    def __init__(self, x: HostArray, numbers: HostArray, scaling: Scaling, dtype: Any) -> None:
+    def __init__(
+        self, x: HostArray, numbers: HostArray, scaling: Scaling, dtype: Any, clip: bool = False
+    ) -> None:
         super().__init__(x)
-        self.numbers, self.scaling, self.dtype = numbers, scaling, np.dtype(dtype)
+        self.numbers, self.scaling, self.dtype, self.clip = numbers, scaling, np.dtype(dtype), clip
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -118,12 +122,12 @@ class ScaledRows(Rows):
 
     def astype(self, dtype: Any) -> Rows:
         """The same rows, whose values are of another type."""
-        return ScaledRows(self.parts[0], self.numbers, self.scaling, dtype)
+        return ScaledRows(self.parts[0], self.numbers, self.scaling, dtype, self.clip)
 
     def __getitem__(self, index: Any) -> Any:
         """As for `Rows`."""
         if isinstance(index, slice):
-            return ScaledRows(self.parts[0], self.numbers[index], self.scaling, self.dtype)
+            return ScaledRows(self.parts[0], self.numbers[index], self.scaling, self.dtype, self.clip)
         return self.values(self.read(self._numbers(index)))
 
     def read(self, indices: HostArray, out: HostArray | None = None) -> HostArray:
@@ -137,7 +141,7 @@ class ScaledRows(Rows):
 
     def values(self, stored: HostArray) -> HostArray:
         """The scaled values."""
-        return self.scaling.apply(stored, self.dtype)
+        return self.scaling.apply(stored, self.dtype, self.clip)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> HostArray:
         array: HostArray = np.array(self[np.arange(len(self))], dtype, copy=copy)
@@ -145,7 +149,7 @@ class ScaledRows(Rows):
 
     def made_of(self) -> list[HostArray]:
         """See `Rows.made_of`."""
-        return [*self.parts, self.numbers, self.scaling.shift, self.scaling.scale]
+        return [*self.parts, self.numbers, self.scaling.shift, self.scaling.scale, np.array([self.clip])]
 
 
 def parts(rows: int, columns: int) -> Iterator[slice]:
@@ -206,7 +210,17 @@ def extent(
     return low, high
 
 
-def _check_finite(*of_columns: HostArray) -> None:
+def outside(scaling: Scaling, x: HostArray, rows: HostArray, margin: float) -> int:
+    """How many rows, when scaled, leave [0, 1] by more than a margin."""
+    count = 0
+    for part in parts(len(rows), x.shape[1]):
+        z = scaling.apply(x[rows[part]], np.float64)
+        count += int(((z < -margin) | (z > 1.0 + margin)).any(axis=1).sum())
+    return count
+
+
+def check_finite_columns(*of_columns: HostArray) -> None:
+    """Refuse columns whose moments or limits are not finite."""
     finite = np.logical_and.reduce([np.isfinite(values) for values in of_columns])
     if not finite.all():
         raise DataError(

@@ -14,9 +14,10 @@ from nnx import checkpoints, datasets
 from nnx.callbacks import Callback
 from nnx.errors import ConfigurationError, DataError
 from nnx.experiments import autoencoder, svm_engines
+from nnx.experiments.applying import Model
 from nnx.experiments.result import HostArray, Result, logger, model_path
 from nnx.experiments.svm_engines import Engine, Sample
-from nnx.network import Network, load
+from nnx.network import Network
 
 CODES_C, CODES_WIDTH = 10.0, 1.5  # C and γ · features on standardized codes; chosen without the test set
 PCA_C = 5.0
@@ -68,9 +69,11 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     data_seconds = 0.0
     trained: Result | None = None
     network: Network | None = None
+    model: Model | None = None
     if config.model is not None:  # before the data: it may be none, and it says what it was trained on
         path = model_path(Path(config.model))
-        network = load(path, device=config.device)
+        model = Model.load(path, device=config.device)
+        network = model.network
         encoder_of(network)
         about = checkpoints.read_metadata(path)
         preset = str(about.get("preset", ""))
@@ -84,7 +87,11 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
         network, preset, timing = trained.network, config.preset, trained.timing
     encoder = encoder_of(network, data.features)
     began = time.perf_counter()
-    train, test = encoder.predict(data.x_train), encoder.predict(data.x_test)
+    if model is None:
+        train, test = encoder.predict(data.x_train), encoder.predict(data.x_test)
+    else:  # which may want its inputs scaled
+        train, test = (model.predict(model.of_pixels(x), encoder) for x in (data.x_train, data.x_test))
+        notes += model.notes
     encode_seconds = time.perf_counter() - began
     engine, on_codes, on_scores, seconds = compute(config.svm_engine, network, data, train, test, notes)
     predicted = on_codes.predicted
@@ -111,6 +118,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
         notes=notes,
         history=None if trained is None else trained.history,
         network=None if trained is None else network,
+        description={} if trained is None else trained.description,
         arrays={
             "images": data.x_test,
             "y_true": data.y_test,

@@ -9,6 +9,7 @@ from typing import Any
 from nnx import datasets
 from nnx.callbacks import Callback
 from nnx.errors import ConfigurationError, nearest
+from nnx.experiments.ranges import Range
 from nnx.experiments.result import Result, Stopwatch
 from nnx.initializers import GlorotUniform, Initializer, Normal
 from nnx.layers import Dense, Sigmoid, Tanh
@@ -131,5 +132,6 @@ def run(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
         config=asdict(config) | {"epochs": config.epochs or preset.epochs},
         history=history,
         network=network,
+        description={"range": Range.of(data.x_train).to_metadata()},
         arrays={"x": data.x_test, "y": data.y_test},
     )

@@ -131,7 +131,9 @@ def _images(kept: Evidence) -> list[dict[str, str]]:
 def _confusion(run: Run) -> dict[str, Any]:
     """Cells with their counts, and behind each the digits that were misread so."""
     matrix, kept = run.result.metrics["confusion_matrix"], run.evidence
-    counts = np.asarray(matrix, dtype=np.int64)
+    counts = np.asarray(matrix, dtype=np.float64)  # sums of weights, where rows have weights
+    if np.array_equal(counts, np.round(counts)):
+        counts = counts.astype(np.int64)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.min(initial=0) < 0:
         raise ValueError("confusion_matrix is not square")
     known = kept.get("classes", run.result.metrics.get("classes", range(len(counts))))
@@ -146,15 +148,19 @@ def _confusion(run: Run) -> dict[str, Any]:
         for other, count in zip(classes, row, strict=True):
             same = true == other
             strength = count / max((counts if same else wrong).max(), 1)
-            cells.append({"predicted": other, "count": int(count), "right": same,
+            cells.append({"predicted": other, "count": round(count.item(), 2), "right": same,
                           "heat": round(100 * float(strength) ** (1.0 if same else 0.6)),
                           "digits": digits.get((true, other), [])})  # fmt: skip
-        total = int(row.sum())
+        total = row.sum().item()
         share = f"{row[len(rows)] / total:.1%}" if total else "–"
         rows.append({"true": true, "cells": cells, "share": share})
-    right, total = int(np.trace(counts)), int(counts.sum())
-    heading = f"{right:,} of {total:,} right" + (f" ({right / total:.2%})" if total else "")
+    right, total = np.trace(counts).item(), counts.sum().item()
+    heading = f"{_count(right)} of {_count(total)} right" + (f" ({right / total:.2%})" if total else "")
     return {"classes": classes, "rows": rows, "heading": heading, "most": A_CELL}
+
+
+def _count(value: int | float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
 def _misread(kept: Evidence) -> dict[tuple[str, str], list[dict[str, str]]]:

@@ -1,0 +1,44 @@
+"""The weights of rows, from a file of the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from nnx.datasets import npy
+from nnx.datasets.base import Array
+from nnx.datasets.files import read_any
+from nnx.datasets.opening import reading
+from nnx.errors import ConfigurationError, DataError, nearest
+
+
+def read_weights(file: BinaryIO, path: Path, kind: str, weights: str, max_bytes: int) -> Array:
+    """The array of an archive, or of another file, that holds the rows' weights."""
+    if kind == "npz":
+        file.seek(0)
+        with npy.open_npz(file, str(path), max_bytes) as archive:
+            if weights not in archive.members:
+                raise ConfigurationError(
+                    f"{path}: has no array {weights!r}{nearest(weights, archive.members)}"
+                )
+            return archive.read(weights)
+    with reading(weights) as other:
+        return read_any(other, Path(weights), max_bytes)
+
+
+def check_weights(weights: Array, rows: int, name: str) -> Array:
+    """Weights as float64 of shape (rows,): finite, not negative, not all 0."""
+    counts = weights.reshape(-1).astype(np.float64) if weights.size == len(weights) else weights
+    if counts.shape != (rows,):
+        raise DataError(f"{name}: holds {rows:,} samples, but weights of shape {weights.shape}")
+    wrong = ~(np.isfinite(counts) & (counts >= 0.0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(
+            f"{name}: a weight must be a number of at least 0, but that of row {row + 1} is {counts[row]:g}"
+        )
+    if not counts.any():
+        raise DataError(f"{name}: all weights are 0: give some rows a weight above 0")
+    return counts

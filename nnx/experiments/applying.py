@@ -1,0 +1,151 @@
+"""A trained model on the user's files, which are read, scaled and checked as in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx.checkpoints import read_metadata
+from nnx.datasets import load_arrays
+from nnx.datasets.labelled import load_inputs
+from nnx.errors import DataError, FileFormatError
+from nnx.experiments.preparation import Preparation
+from nnx.experiments.ranges import Range, Watch, are_bytes
+from nnx.experiments.result import HostArray, model_path
+from nnx.experiments.scaling import BYTES
+from nnx.network import Network, load
+
+SURELY_BYTES = 128  # pixels of a model trained on [0, 1]: whole numbers with one as large as this are bytes
+BLACK = "the bytes are all 0 or 1, and bytes are divided by 255: if 1 means white, multiply by 255"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with what its file says of the data it was trained on.
+
+    Attributes
+    ----------
+    network : Network
+    prepared : Preparation or None
+        How files become its inputs; None for a model that ``nnx train`` did not write.
+    trained_on : Range or None
+        The range of its inputs in training; None where the file does not say.
+    notes : list of str
+        What a user should know about data it was applied to; nothing is noted twice.
+    """
+
+    network: Network
+    prepared: Preparation | None
+    trained_on: Range | None
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | None = None) -> Model:
+        """The model in a run's folder, or in a file.
+
+        Raises
+        ------
+        FileFormatError
+            If there is none, or it is damaged.
+        """
+        path = model_path(Path(path))
+        network, about = load(path, device=device), read_metadata(path)
+        prepared, kept = Preparation.of_model(path, about, network), about.get("range")
+        try:
+            trained_on = None if kept is None else Range.from_metadata(kept, network.inputs or 0)
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            raise FileFormatError(f"{path}: the range of its data is damaged ({error!r:.200})") from error
+        return cls(network, prepared, trained_on)
+
+    def read(self, path: str | Path) -> tuple[HostArray, list[str] | None]:
+        """The samples of a file or folder, and of images their files.
+
+        Raises
+        ------
+        DataError
+            If they cannot be read, or are not what the network was trained on.
+        """
+        if self.prepared is None:
+            return self._pixels(load_arrays(path, dtype=self.network.dtype), path), None
+        x, files = load_inputs(path, self.prepared.layout)
+        if self.prepared.layout.scaled_bytes:
+            return self._bytes(x, path), files
+        if x.dtype == np.uint8 and (self.trained_on is None or self._far(x)):
+            raise DataError(
+                f"{path}: holds bytes (uint8), but the network was trained on numbers{self._limits()}"
+            )
+        return x, files
+
+    def of_pixels(self, x: HostArray) -> HostArray:
+        """Pixels in [0, 1] as `predict` takes them: as bytes, if the network was trained on bytes."""
+        if self.prepared is None or not self.prepared.layout.scaled_bytes:
+            return x
+        return np.round(x * BYTES).astype(np.uint8)
+
+    def predict(self, x: Any, part: Network | None = None) -> HostArray:
+        """Apply the network, or a part of it, to rows as they are in the user's files.
+
+        Inputs are scaled as in training, and outputs come back in the units of the data; see
+        `Preparation.predict`. Of a model that ``nnx train`` did not write nothing is scaled.
+
+        Raises
+        ------
+        DataError
+            If a value is not finite, or the rows do not fit the network.
+        """
+        network, x = part or self.network, np.asarray(x)
+        watch = None if self.trained_on is None else self._watch(self.trained_on)
+        if self.prepared is not None:
+            y = self.prepared.predict(network, x, watch=watch)
+        else:
+            y = network.predict(x)
+            if watch is not None:
+                watch.see(x)
+        if watch is not None:
+            self._note(watch.note())
+        return y
+
+    def _watch(self, known: Range) -> Watch:
+        return Watch(known, (self.prepared and self.prepared.layout.columns) or ())
+
+    def _far(self, x: HostArray) -> bool:
+        """Whether numbers leave the range of all inputs together by more than its width."""
+        assert self.trained_on is not None
+        low, high = float(self.trained_on.low.min()), float(self.trained_on.high.max())
+        return bool(x.min() < 2.0 * low - high or x.max() > 2.0 * high - low)
+
+    def _limits(self) -> str:
+        known = self.trained_on
+        return "" if known is None else f" from {known.low.min():g} to {known.high.max():g}"
+
+    def _note(self, text: str | None) -> None:
+        if text and text not in self.notes:
+            self.notes.append(text)
+
+    def _pixels(self, x: HostArray, path: str | Path) -> HostArray:
+        """Numbers for a network that was trained on pixels in [0, 1]; of bytes they are divided already."""
+        if self.trained_on is None or not self.trained_on.pixels:
+            return x
+        if are_bytes(x, SURELY_BYTES):
+            self._note(f"{path}: numbers from 0 to 255 are taken for pixels, and divided by 255")
+            return np.divide(x, BYTES, dtype=x.dtype)
+        if x.max() == x.dtype.type(1.0 / BYTES):
+            self._note(f"{path}: {BLACK}")
+        return x
+
+    def _bytes(self, x: HostArray, path: str | Path) -> HostArray:
+        """Bytes for a network that was trained on bytes, from numbers where they can be nothing else."""
+        if x.dtype == np.uint8:
+            if x.max() == 1:
+                self._note(f"{path}: {BLACK}")
+            return x
+        if not are_bytes(x, 2) and x.any():
+            raise DataError(
+                f"{path}: holds numbers ({x.dtype}), but the network was trained on bytes, from 0 to 255: "
+                "multiply numbers in [0, 1] by 255 and round them"
+            )
+        self._note(f"{path}: numbers from 0 to 255 are taken for bytes, which the network was trained on")
+        return x.astype(np.uint8)

@@ -1,0 +1,201 @@
+"""What a network trained on the user's own data gives on the rows held out, next to the simplest guess.
+
+All figures are in the units of the data, and count a row as often as its weight says. ``scaled`` has errors
+in the unit of the loss, which is that of the scaled data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnx.datasets.labelled import Labelled
+from nnx.experiments.preparation import Preparation
+from nnx.experiments.result import HostArray, Result
+from nnx.experiments.scaling import Scaling, moments, parts
+from nnx.network import Network
+
+DRAWN = 2000  # held-out rows kept for the figures
+MATRIX = 100  # classes up to which the confusion matrix is kept
+
+
+def measure(
+    result: Result,
+    network: Network,
+    data: Labelled,
+    prepared: Preparation,
+    train: HostArray,
+    held_out: HostArray,
+) -> None:
+    """Put metrics, arrays and notes into a result, from the rows held out."""
+    weights = None if data.weights is None else data.weights[held_out]
+    if data.y is None:
+        _of_coding(result, network, data, prepared, held_out, weights)
+        return
+    answers, true = prepared.predict(network, data.x, held_out), data.y[held_out]
+    if data.task == "classification":
+        counts = np.bincount(
+            data.y[train], None if data.weights is None else data.weights[train], len(data.classes)
+        )
+        result.metrics |= of_classes(true, answers, data.classes, int(np.argmax(counts)), weights)
+        _compare_with_commonest(result, data.classes[int(np.argmax(counts))])
+        return
+    assert prepared.outputs is not None
+    names = data.targets or tuple(f"target {number + 1}" for number in range(answers.shape[1]))
+    result.metrics |= of_values(true, answers, weights) | {
+        "scaled": _scaled(prepared.outputs, true, answers, weights),
+        "by_target": {
+            name: of_values(true[:, [k]], answers[:, [k]], weights) for k, name in enumerate(names)
+        },
+    }
+    for name, errors in result.metrics["by_target"].items():
+        if errors["r2"] <= 0.0:
+            result.notes.append(
+                f"for {name} the model is no better than always answering with the mean: its R² on the rows "
+                f"held out is {errors['r2']:.3g}"
+            )
+    result.arrays = {"true": true[:DRAWN], "predicted": answers[:DRAWN]}
+
+
+def of_classes(
+    true: HostArray,
+    probabilities: HostArray,
+    classes: tuple[str, ...],
+    commonest: int,
+    weights: HostArray | None = None,
+) -> dict[str, Any]:
+    """Metrics of a classification, by scikit-learn.
+
+    Parameters
+    ----------
+    true : array of shape (rows,)
+        Labels from 0.
+    probabilities : array of shape (rows, classes)
+    commonest : int
+        The commonest class of the rows trained on.
+
+    Returns
+    -------
+    dict
+        ``precision``, ``recall`` and ``f1`` are means over the classes that are true or predicted somewhere,
+        scikit-learn's ``average="macro"``. ``roc_auc`` of two classes is that of the second, of more the
+        mean of each against the rest; it is None where a class is missing from the rows. ``by_class`` has
+        None for the recall of a class that is missing, and ``rows``: how many, or the sum of their weights.
+    """
+    from sklearn import metrics
+
+    if weights is not None:
+        counted = weights > 0.0
+        true, probabilities, weights = true[counted], probabilities[counted], weights[counted]
+    predicted, labels = np.argmax(probabilities, axis=1), np.arange(len(classes))
+    precision, recall, f1, rows = metrics.precision_recall_fscore_support(
+        true, predicted, labels=labels, sample_weight=weights, zero_division=0.0
+    )
+    cells = metrics.confusion_matrix(true, predicted, labels=labels, sample_weight=weights)
+    there = np.isin(labels, true) | np.isin(labels, predicted)
+    found: dict[str, Any] = {
+        "accuracy": float(metrics.accuracy_score(true, predicted, sample_weight=weights)),
+        "majority_accuracy": float(np.average(true == commonest, weights=weights)),
+        "balanced_accuracy": float(recall[np.isin(labels, true)].mean()),
+        "precision": float(precision[there].mean()),
+        "recall": float(recall[there].mean()),
+        "f1": float(f1[there].mean()),
+        "roc_auc": _roc_auc(true, probabilities, weights),
+        "classes": list(classes),
+        "by_class": {
+            name: {
+                "precision": float(precision[k]),
+                "recall": float(recall[k]) if rows[k] else None,
+                "f1": float(f1[k]),
+                "rows": rows[k].item(),
+            }
+            for k, name in enumerate(classes)
+        },
+    }
+    if len(classes) <= MATRIX:
+        found["confusion_matrix"] = cells.tolist()
+    return found
+
+
+def _roc_auc(true: HostArray, probabilities: HostArray, weights: HostArray | None) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    if len(np.unique(true)) < probabilities.shape[1]:
+        return None
+    p = np.asarray(probabilities, np.float64)
+    p = p[:, 1] if p.shape[1] == 2 else p / p.sum(axis=1, keepdims=True)
+    return float(roc_auc_score(true, p, multi_class="ovr", sample_weight=weights))
+
+
+def _compare_with_commonest(result: Result, name: str) -> None:
+    """Say it where a model is no better than naming the commonest class."""
+    found = result.metrics
+    if found["majority_accuracy"] < found["accuracy"] or found["accuracy"] == 1.0:
+        return
+    if result.config["class_weight"] and found["balanced_accuracy"] > 1.0 / len(found["classes"]):
+        return  # rare classes were to count more than the share of right answers
+    result.notes.append(
+        f"the model is no better than always naming the commonest class, {name}: accuracy "
+        f"{found['accuracy']:.4f} on the rows held out, that of the class {found['majority_accuracy']:.4f}"
+    )
+
+
+def of_values(true: HostArray, answers: HostArray, weights: HostArray | None = None) -> dict[str, float]:
+    """``mse`` and ``mae`` in the targets' own units, and ``r2`` over all columns together."""
+    errors = np.asarray(answers, np.float64) - true
+    mean, _ = moments(true, None, weights)
+    spread = float(np.average(np.square(true - mean), axis=0, weights=weights).sum())
+    squares = float(np.average(np.square(errors), axis=0, weights=weights).sum())
+    return {
+        "mse": squares / true.shape[1],
+        "mae": float(np.average(np.abs(errors), axis=0, weights=weights).mean()),
+        "r2": 1.0 - squares / spread if spread else float(squares == 0.0),
+    }
+
+
+def _scaled(
+    scaling: Scaling, true: HostArray, answers: HostArray, weights: HostArray | None
+) -> dict[str, float]:
+    """The same errors in the unit of the loss."""
+    errors = (np.asarray(answers, np.float64) - true) / scaling.scale
+    return {
+        "mse": float(np.average(np.square(errors), axis=0, weights=weights).mean()),
+        "mae": float(np.average(np.abs(errors), axis=0, weights=weights).mean()),
+    }
+
+
+def _of_coding(
+    result: Result,
+    network: Network,
+    data: Labelled,
+    prepared: Preparation,
+    rows: HostArray,
+    weights: HostArray | None,
+) -> None:
+    """The error of an autoencoder, block by block: the data may be larger than memory."""
+    counts = np.ones(len(rows)) if weights is None else weights
+    squares = np.zeros(data.layout.features)
+    for part in parts(len(rows), data.layout.features):
+        error = prepared.predict(network, data.x, rows[part]) - data.x[rows[part]]
+        squares += counts[part] @ np.square(error, dtype=np.float64)
+    mse = squares / counts.sum()
+    _, deviation = moments(data.x, rows, weights)
+    variance = float(np.square(deviation).mean())
+    result.metrics |= {
+        "mse": float(mse.mean()),
+        "r2": 1.0 - float(mse.mean()) / variance if variance else float(not mse.any()),
+        "scaled": {"mse": float((mse / np.square(prepared.inputs.scale)).mean())},
+    }
+    if result.metrics["r2"] <= 0.0:
+        result.notes.append(
+            "the autoencoder gives the data back no better than the mean of each column would: it keeps "
+            f"{result.metrics['r2']:.3g} of the variance of the rows held out"
+        )
+    if data.layout.image is not None and data.layout.image[2] == 1:
+        shown = prepared.inputs.apply(data.x[rows[:DRAWN]], network.dtype)
+        result.arrays = {
+            "originals": shown,
+            "reconstructions": network.predict(shown),
+            "image_shape": np.asarray(data.layout.image[:2]),
+        }

@@ -1,0 +1,130 @@
+"""The range of the data a network was trained on: kept with the model, and compared with what comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnx.errors import shown
+from nnx.experiments.scaling import BYTES, MAX_SCALED, check_finite_columns, extent, parts
+from nnx.rows import HostArray
+
+
+@dataclass(frozen=True, eq=False)
+class Range:
+    """The smallest and the largest value of each input in the rows a network was trained on.
+
+    Attributes
+    ----------
+    low, high : array of shape (features,), or (1,) where one range holds for all
+        float64, finite.
+    pixels : bool
+        Whether the inputs were pixels in [0, 1], which files may hold as 0 to 255.
+    """
+
+    low: HostArray
+    high: HostArray
+    pixels: bool = False
+
+    @classmethod
+    def of(cls, x: HostArray, rows: HostArray | None = None, weights: HostArray | None = None) -> Range:
+        """The range of some rows of x; of bytes always 0 to 255.
+
+        Raises
+        ------
+        DataError
+            If a value is not finite.
+        """
+        if x.dtype == np.uint8:
+            return cls(np.zeros(1), np.full(1, BYTES))
+        low, high = extent(x, rows, weights)
+        check_finite_columns(low, high)
+        return (
+            cls(low, high)
+            if x.shape[1] <= MAX_SCALED
+            else cls(low.min(keepdims=True), high.max(keepdims=True))
+        )
+
+    @classmethod
+    def of_pixels(cls) -> Range:
+        """That of images whose bytes were divided by 255."""
+        return cls(np.zeros(1), np.ones(1), pixels=True)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """What a model file keeps of it."""
+        return {"low": self.low.tolist(), "high": self.high.tolist(), "pixels": self.pixels}
+
+    @classmethod
+    def from_metadata(cls, kept: Any, features: int) -> Range:
+        """Read back what `to_metadata` gave.
+
+        Raises
+        ------
+        ValueError, TypeError, LookupError
+            If it is something else.
+        """
+        low, high = (np.array(kept[name], np.float64) for name in ("low", "high"))
+        if low.shape != high.shape or low.shape not in ((1,), (features,)):
+            raise ValueError("a range that does not fit")
+        if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
+            raise ValueError("a range that is none")
+        return cls(low, high, kept["pixels"] is True)
+
+
+class Watch:
+    """Looks at rows, block by block, for values far outside of a range.
+
+    Far is further than the range is wide; of an input that had one value alone, further than that value is
+    from 0, and than 1.
+
+    Parameters
+    ----------
+    known : Range
+    names : sequence of str, optional
+        Of the inputs.
+    """
+
+    def __init__(self, known: Range, names: Sequence[str] = ()) -> None:
+        self.known, self.names = known, names
+        width = known.high - known.low
+        self.margin: HostArray = np.where(width > 0.0, width, np.maximum(np.abs(known.low), 1.0))
+        self.rows = self.far = 0
+        self.low: Any = np.inf
+        self.high: Any = -np.inf
+
+    def see(self, x: HostArray) -> None:
+        """Look at some rows."""
+        lowest, highest = self.known.low - self.margin, self.known.high + self.margin
+        low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+        if (low < lowest).any() or (high > highest).any():
+            self.far += int(((x < lowest) | (x > highest)).any(axis=1).sum())
+        self.rows += len(x)
+        self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
+
+    def note(self) -> str | None:
+        """One line about what was far outside; None where nothing was."""
+        if not self.far:
+            return None
+        beyond = np.maximum(self.known.low - self.low, self.high - self.known.high) / self.margin
+        worst, common = int(np.argmax(beyond)), len(self.known.low) == 1
+        low, high = (float(limit[0 if common else worst]) for limit in (self.known.low, self.known.high))
+        column = f"column {shown(self.names[worst])}" if self.names else f"number {worst + 1} of a row"
+        more = 0 if common else int((beyond > 1.0).sum()) - 1
+        return (
+            f"{self.far:,} of {self.rows:,} rows are far outside of what the network was trained on: "
+            f"{'values' if common else column} from {self.low[worst]:.6g} to {self.high[worst]:.6g}, "
+            f"in training from {low:.6g} to {high:.6g}"
+            f"{f' (and {more:,} more columns)' if more else ''}; check the units and the columns"
+        )
+
+
+def are_bytes(x: HostArray, least: int) -> bool:
+    """Whether numbers are whole, from 0 to 255, and the largest is at least `least`."""
+    if not (x.size and x.min() >= 0 and least <= x.max() <= BYTES):
+        return False
+    if x.dtype.kind in "iub":
+        return True
+    return all(bool((x[part] == np.floor(x[part])).all()) for part in parts(len(x), x.shape[1]))
