@@ -98,6 +98,11 @@ class Run:
     losses : array
         Each batch's loss in the epoch under way, where the network computes.
     callbacks : sequence of Callback
+    loss : Loss
+    begun : dict
+        The settings that callbacks can change, as they were when training began.
+    warned : set of str
+        What a reader was warned of.
     facts : dict
         What a run that goes on from a checkpoint must have in common with it.
     """
@@ -116,6 +121,9 @@ class Run:
     interrupt: int = 0
     losses: Any = None
     callbacks: Sequence[Callback] = ()
+    loss: Any = None
+    begun: dict[str, Any] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -158,7 +166,11 @@ class Callback:
         """After the last epoch, or after an error or interrupt."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it, by name: NumPy arrays, and what JSON can hold."""
+        """What a checkpoint holds of it, by name: NumPy arrays, and what JSON can hold.
+
+        Without this method a checkpoint holds the attributes that changed since `on_train_begin`: numbers,
+        texts, schedules, and lists, tuples and mappings of them. Others need it.
+        """
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import command, visible
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 from test_resume import KillAt, Killed, killed, names, same, train
 
 import nnx
@@ -131,6 +133,134 @@ def test_where_none_is_intact_nothing_is_begun_over(tmp_path):
         nnx.FileFormatError, match=r"none of the 3 checkpoints .* is intact: begin in another"
     ):
         train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+
+
+def test_nor_the_second_time(tmp_path):
+    killed(tmp_path, 20)
+    for path in tmp_path.glob("fit-*"):
+        path.write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(nnx.FileFormatError, match="none of the 3 checkpoints"):
+            train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+    assert [name.endswith(".damaged") for name in names(tmp_path)] == [True] * 3
+
+
+def test_an_older_damaged_one_is_not_overwritten(tmp_path):
+    killed(tmp_path, 20)
+    (tmp_path / "fit-1-step-18.safetensors.damaged").write_bytes(b"older")
+    (tmp_path / "fit-1-step-18.safetensors").write_bytes(b"newer")
+    train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+    assert (tmp_path / "fit-1-step-18.safetensors.damaged").read_bytes() == b"older"
+    assert (tmp_path / "fit-1-step-18.safetensors.damaged-2").read_bytes() == b"newer"
+
+
+UNREADABLE = """
+import os, sys
+import numpy as np, nnx, safetensors.numpy
+from pathlib import Path
+from test_resume import same, train
+folder, how = Path(sys.argv[1]), sys.argv[2]
+files = sorted(folder.iterdir())
+owner, modes = os.geteuid(), [(path, path.stat().st_mode) for path in (*files, folder)]
+if how == "files":
+    for path in files: path.chmod(0)
+    folder.chmod(0o777)
+else:
+    folder.chmod(0o333)
+if owner == 0:  # who may read anything
+    os.seteuid(65534)
+try:
+    train(callbacks=[nnx.Checkpoint(folder, every=3, resume=True)])
+except nnx.NnxError as error:
+    print(error)
+os.seteuid(owner)
+for path, mode in modes: path.chmod(mode)
+assert sorted(path for path in folder.iterdir() if path.name != ".lock") == files, list(folder.iterdir())
+same(train(callbacks=[nnx.Checkpoint(folder, every=3, resume=True)]), train())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX")
+@pytest.mark.parametrize("how", ["files", "folder"])
+def test_checkpoints_that_cannot_be_read_now_are_not_called_damaged(how):
+    """Nothing is renamed, nothing begun anew; the owner resumes where the run was."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder = Path(place) / "kept"
+        killed(folder, 20)
+        done = python(UNREADABLE, folder, how)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cannot read"), done.stdout
+    assert "Permission denied" in done.stdout
+
+
+SHORT = """
+import resource, sys
+import numpy as np, nnx, safetensors.numpy
+from pathlib import Path
+folder = Path(sys.argv[1])
+def fit(more=None, **options):
+    made = nnx.Network([nnx.Dense(3000, 3000)], seed=0, device="numpy")
+    x = np.ones((2, 3000))
+    if more is not None:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + more * 2**20, limits[1]))
+    try:
+        made.fit(x, x, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1), batch_size=2, epochs=2,
+                 callbacks=[nnx.Checkpoint(folder, every=1, **options)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    return made
+limits = resource.getrlimit(resource.RLIMIT_AS)
+whole = fit().weights()["dense_1.W"]
+files = sorted(folder.iterdir())
+for more in (20, 50, 80):
+    try:
+        fit(more, resume=True)
+    except (nnx.NnxError, MemoryError) as error:
+        print(type(error).__name__, error)
+    assert sorted(folder.iterdir()) == files
+assert (fit(resume=True).weights()["dense_1.W"] == whole).all()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads and sets limits as Linux has them")
+def test_checkpoints_that_memory_is_too_short_for_are_not_called_damaged(tmp_path):
+    done = python(SHORT, tmp_path / "kept")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "OutOfMemoryError" in done.stdout
+    assert "damaged" not in done.stdout + done.stderr
+
+
+def python(code, *arguments):
+    path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), str(Path(__file__).parent)])
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": path}, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ["format version", "another's file", "a folder"])
+def test_a_checkpoint_that_is_whole_but_not_for_this_nnx_stays_and_nothing_is_begun(tmp_path, change):
+    killed(tmp_path, 20)
+    newest = tmp_path / "fit-1-step-18.safetensors"
+    if change == "format version":
+        arrays, header = load_file(newest), header_of(newest)
+        save_file(arrays, newest, header | {"format_version": "2"})
+    elif change == "another's file":
+        save_file({"a": np.ones(3)}, newest)
+    else:
+        newest.unlink()
+        newest.mkdir()
+    before = names(tmp_path)
+    with pytest.raises(nnx.FileFormatError, match=r"fit-1-step-18\.safetensors"):
+        train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+    assert names(tmp_path) == before
+
+
+def header_of(path):
+    with safe_open(path, framework="numpy") as file:
+        return file.metadata()
 
 
 def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):

@@ -25,6 +25,10 @@ MARGIN = 2**23  # bytes that reading takes besides the arrays, at most
 MAX_METADATA = MAX_HEADER - 2**20  # of it, as it is written there
 
 
+class DamagedError(FileFormatError):
+    """A file that was read in full and is not whole: not what its checksum was taken of."""
+
+
 def write(
     path: str | os.PathLike[str],
     weights: dict[str, HostArray],
@@ -155,10 +159,10 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.is_file():
-        raise FileFormatError(f"no model file {path}: give a .safetensors file or a run's folder")
-    nbytes = path.stat().st_size
     try:
+        if not path.is_file():
+            raise FileFormatError(f"no model file {path}: give a .safetensors file or a run's folder")
+        nbytes = path.stat().st_size
         _check_header(path)
         # the library ends the process where memory is refused, so it is asked for before
         with (
@@ -176,13 +180,30 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileFormatError:
         raise
-    except (SafetensorError, OSError, TypeError, AttributeError, ValueError) as error:
+    except OSError as error:
+        raise _unread(path, error) from error
+    except (SafetensorError, TypeError, AttributeError, ValueError) as error:
         # TypeError, AttributeError: a type that NumPy does not have
         reason = " ".join(str(error).split())
-        raise FileFormatError(f"{path} is not a readable safetensors file: {reason}") from error
+        raise _damaged(path, f"{path} is not a readable safetensors file: {reason}") from error
     if header.get("crc32") != checksum(weights, header):
-        raise FileFormatError(f"{path} is damaged: its checksum does not match what it holds")
+        raise _damaged(path, f"{path} is damaged: its checksum does not match what it holds")
     return weights, header
+
+
+def _unread(path: Path, error: OSError) -> FileFormatError:
+    return FileFormatError(f"cannot read {path} ({error.strerror or error}): it may be whole, try again")
+
+
+def _damaged(path: Path, text: str) -> FileFormatError:
+    """The error of a file that is not whole, if all of it can be read: else that is its fault."""
+    try:
+        with path.open("rb") as file:
+            while file.read(PIECE):
+                pass
+    except OSError as error:
+        return _unread(path, error)
+    return DamagedError(text)
 
 
 def _check_header(path: Path) -> None:
@@ -190,7 +211,7 @@ def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:
-        raise FileFormatError(f"{path} is not a readable safetensors file: a header of {length:,} bytes")
+        raise _damaged(path, f"{path} is not a readable safetensors file: a header of {length:,} bytes")
 
 
 def checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:

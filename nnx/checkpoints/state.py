@@ -2,7 +2,7 @@
 
 There are no generators in it: shuffles, masks and augmentations are drawn from the seed and the count of
 steps. So the state is the parameters and running statistics, what the optimizer keeps, the counts, the losses
-of the epoch under way, the history, and what callbacks keep.
+of the epoch under way, the history, the state of callbacks, and the settings that callbacks changed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nnx.callbacks import Callback, Run
+from nnx.checkpoints import settings
 from nnx.errors import ConfigurationError, plain
 
 HostArray = np.ndarray[Any, Any]
@@ -40,7 +41,7 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
         "left_out": history.left_out, "rollbacks": history.rollbacks,
         "step": run.step, "epoch": run.epoch, "batch": run.batch, "stop": run.stop,
         "training_seconds": history.training_seconds, "first_step_seconds": history.first_step_seconds,
-        "metrics": list(history.metrics), "callbacks": callbacks,
+        "metrics": list(history.metrics), "callbacks": callbacks, "settings": settings.changed(run),
     }  # fmt: skip
 
 
@@ -62,6 +63,7 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
     arena, history = run.network.arena, run.history
     kept, _ = run.optimizer.prepare(run.network)
     run.network.set_weights(weights)
+    settings.restore(run, counts.get("settings", {}))  # a checkpoint of version 0.1 has none
     with arena.backend.hold():
         for name, slot in kept.slots.items():
             slot[...] = arena.backend.asarray(arrays[f"slot.{name}"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +18,29 @@ from nnx.files import clear, flush_folder, locked, make_folder
 
 logger = logging.getLogger("nnx.checkpoints")
 NAME = re.compile(r"fit-(\d+)-step-(\d+)\.safetensors")
+DAMAGED = ".damaged"  # after the name of a checkpoint that is not whole
 Read = tuple[Arrays, Arrays, dict[str, Any]]
+
+
+def fits_and_steps(folder: Path) -> list[tuple[int, int]]:
+    """The fit and the step of each checkpoint in a folder, by their names; the newest first.
+
+    Raises
+    ------
+    FileFormatError
+        If the folder cannot be read.
+    """
+    names = [NAME.fullmatch(name) for name in _names(folder)]
+    return sorted(((int(name[1]), int(name[2])) for name in names if name), reverse=True)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise FileFormatError(f"cannot read the folder {folder} ({error.strerror or error})") from error
 
 
 class Store:
@@ -45,30 +69,39 @@ class Store:
 
     def found(self, fit: int | None = None) -> list[Path]:
         """The checkpoints of a fit, or of all, the newest first."""
-        names = [NAME.fullmatch(path.name) for path in self.folder.glob("fit-*")]
-        numbers = sorted(((int(n[1]), int(n[2])) for n in names if n), reverse=True)
-        return [self.path(*number) for number in numbers if fit in (None, number[0])]
+        return [self.path(*both) for both in fits_and_steps(self.folder) if fit in (None, both[0])]
 
     def newest(self, fit: int) -> tuple[Path, Read] | None:
-        """The newest checkpoint of a fit that is intact, if there is any; damaged ones are put aside.
+        """The newest checkpoint of a fit that is intact, if there is any; damaged ones are renamed.
+
+        One that cannot be read now may be whole: it stays as it is, and nothing is begun anew.
 
         Raises
         ------
         FileFormatError
-            If there are checkpoints, but none is intact.
+            If there are checkpoints, but none is intact, or the newest of them cannot be read.
+        OutOfMemoryError
+            If memory is too short to read it.
         """
-        paths = self.found(fit)
-        for path in paths:
+        for path in self.found(fit):
             try:
                 return path, models.read_training(path)
-            except FileFormatError as error:
+            except models.DamagedError as error:
                 logger.warning("%s: the checkpoint before it is taken", error)
-                path.replace(path.with_name(f"{path.name}.damaged"))
-        if paths:
+                self._put_aside(path)
+        damaged = [name for name in _names(self.folder) if name.startswith(f"fit-{fit}-") and DAMAGED in name]
+        if damaged:
             raise FileFormatError(
-                f"none of the {len(paths)} checkpoints in {self.folder} is intact: begin in another folder"
+                f"none of the {len(damaged)} checkpoints in {self.folder} is intact: begin in another folder"
             )
         return None
+
+    def _put_aside(self, path: Path) -> None:
+        for number in itertools.count(1):
+            aside = path.with_name(f"{path.name}{DAMAGED}{f'-{number}' if number > 1 else ''}")
+            if not os.path.lexists(aside):
+                path.replace(aside)
+                return
 
     def prune(self, fit: int, best: str) -> None:
         """Remove what is neither among the newest nor the best."""

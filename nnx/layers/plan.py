@@ -78,9 +78,8 @@ class Cache:
         Room for the gradient before that activation.
     """
 
-    __slots__ = ("_buffers", "_dtype", "_position", "alpha", "backend", "dx", "dz", "kind", "part", "row",
-                 "rows", "seed",
-                 "step", "training", "x", "y")  # fmt: skip
+    __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "backend", "dx", "dz", "kind",
+                 "part", "row", "rows", "seed", "step", "training", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
         self._buffers, self._dtype = plan.buffers, plan.arena.dtype  # not the plan, which holds this cache
@@ -94,6 +93,7 @@ class Cache:
         self.part: Part | None = None
         self.kind = "identity"
         self.alpha = 0.0
+        self.activation: Layer | None = None  # which was fused: its slope may change between two steps
         self.x: Array = None
         self.y: Array = None
         self.dx: Array = None
@@ -192,7 +192,7 @@ class Plan:
             if self.keep:
                 cache.dx = self.buffers.view(("dx", position % 2), (rows, layer.inputs), dtype)
             if activation is not None:
-                cache.kind, cache.alpha = activation.kind, activation.alpha  # type: ignore[attr-defined]
+                cache.kind, cache.activation = activation.kind, activation  # type: ignore[attr-defined]
                 # the last layer's dy is the caller's own; further down it is the plan's, free to be reused
                 last = position == len(self.groups) - 1
                 key = ("dz",) if last else ("dx", (position + 1) % 2)
@@ -238,10 +238,13 @@ class Plan:
             raise DataError(
                 f"x of shape {tuple(x.shape)} does not fit {first!s}, which takes (rows, {self._inputs})"
             )
-        step = self.arena.step
+        step, seed = self.arena.step, self.arena.seed
         with self._hold:
             for layer, cache in steps:
                 cache.x = x
+                cache.seed = seed
+                if cache.activation is not None:
+                    cache.alpha = cache.activation.alpha  # type: ignore[attr-defined]
                 cache.training = training
                 cache.step = step
                 cache.row = row

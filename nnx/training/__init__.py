@@ -102,7 +102,7 @@ def fit(
         if communicator.rank:
             callbacks = [c for c in callbacks if getattr(c, "every_rank", True)]
     loop = Loop(network, samples, loss, optimizer, batch_size, shuffle, augment, communicator)
-    run = Run(network, optimizer, History(), epochs, len(loop.bounds), losses=loop.losses)
+    run = Run(network, optimizer, History(), epochs, len(loop.bounds), losses=loop.losses, loss=loss)
     run.on_nonfinite = on_nonfinite
     checkpoint = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
     # a checkpoint comes last: it keeps what the others were told, and puts it back when all have begun

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 
 from nnx.callbacks import Callback, History, Run
-from nnx.checkpoints import Checkpoint, state
+from nnx.checkpoints import Checkpoint, settings, state
 from nnx.distributed.agreement import fingerprint
 from nnx.errors import TrainingError
 from nnx.metrics import Metric
@@ -43,8 +43,11 @@ def run_epochs(
         if loop.communicator.size > 1:
             ending.callback(_agree_at_the_end, loop, run)
         for callback in callbacks:
+            if callback is checkpoint:  # the last
+                run.begun = settings.begun(run)
             callback.on_train_begin(run)
             ending.callback(callback.on_train_end, run)
+        run.begun = run.begun or settings.begun(run)
         ending.enter_context(_outcome(run))
         if loop.communicator.size > 1:
             _follow_the_first(loop, run)

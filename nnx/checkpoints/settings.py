@@ -1,0 +1,161 @@
+"""Settings that a callback can change while training runs, and that a checkpoint must therefore hold.
+
+They are attributes: of the layers (`trainable`, a dropout rate), the network, the optimizer and its schedule,
+the loss, the run, and of a user's callbacks that have no `state`. A checkpoint holds those that differ from
+how the fit began; how it began is what a resumed run has in common with it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nnx.callbacks import Callback, Run
+from nnx.errors import ConfigurationError, nearest
+from nnx.schedules import Schedule
+
+logger = logging.getLogger("nnx.checkpoints")
+MOST = 10_000  # entries of a list or mapping that is followed
+OPAQUE = "of another kind"  # the key of a value that is only told apart from others
+Plain = dict[str, dict[str, Any]]
+
+
+def begun(run: Run) -> Plain:
+    """The settings as a fit begins, by owner and name."""
+    return {name: _attributes(owner) for name, owner in _owners(run)}
+
+
+def changed(run: Run) -> Plain:
+    """Those that differ now from how the fit began, as JSON can hold them."""
+    found: Plain = {}
+    for name, owner in _owners(run) if run.begun else ():
+        first = run.begun.get(name, {})
+        now = {key: value for key, value in _attributes(owner).items() if first.get(key) != value}
+        lost = sorted(key for key, value in now.items() if _opaque(value))
+        if lost:
+            _warn(run, type(owner).__name__, lost)
+        kept = {key: value for key, value in now.items() if key not in lost}
+        if kept:
+            found[name] = kept
+    return found
+
+
+def restore(run: Run, kept: Plain) -> None:
+    """Put the settings into the state that `changed` gave; those it does not name are as the fit began.
+
+    Raises
+    ------
+    ConfigurationError
+        If a schedule is of a class that is not known here.
+    TypeError, ValueError, AttributeError
+        If the settings are damaged.
+    """
+    for name, owner in _owners(run) if run.begun else ():
+        now, first = _attributes(owner), run.begun.get(name, {})
+        for key, value in (first | kept.get(name, {})).items():
+            if key not in now and not _is_own(owner):
+                raise ValueError(f"{name} has no {key}")
+            if value != now.get(key) and not _opaque(value):
+                found = _decoded(value)
+                if _number(getattr(owner, key, None)) and not (found is None or _number(found)):
+                    raise TypeError(f"{name}.{key} is {found!r:.40}")
+                setattr(owner, key, found)
+
+
+def _owners(run: Run) -> Iterator[tuple[str, Any]]:
+    network = run.network
+    yield "run", run
+    yield "network", network
+    yield "the seed in use", network.arena
+    for number, layer in enumerate(network.layers):
+        yield f"layer {number + 1}", layer
+    yield "optimizer", run.optimizer
+    yield "loss", run.loss
+    seen: Counter[str] = Counter()
+    for callback in run.callbacks:
+        if _is_own(callback):
+            kind = type(callback).__qualname__
+            seen[kind] += 1
+            yield f"callback {kind} {seen[kind]}", callback
+
+
+def _is_own(owner: Any) -> bool:
+    """Whether it is a callback of the user's own, without a state that it describes itself."""
+    kind = type(owner)
+    return isinstance(owner, Callback) and not kind.__module__.startswith("nnx.") and (
+        kind.state is Callback.state
+    )  # fmt: skip
+
+
+_NAMES = {"Run": ("epochs", "on_nonfinite"), "Network": ("seed", "fuse", "code"), "Arena": ("seed",)}
+_SKIPPED = {"slots", "arena", "owned", "inputs", "outputs", "index", "name", "_trainable", "_plan"}
+
+
+def _attributes(owner: Any) -> dict[str, Any]:
+    """What of an owner is followed, by name, as JSON can hold it."""
+    names = _NAMES.get(type(owner).__name__)
+    if names is not None:
+        return {name: _encoded(getattr(owner, name)) for name in names}
+    found = {name: value for name, value in getattr(owner, "__dict__", {}).items() if name not in _SKIPPED}
+    if hasattr(owner, "parameter_shapes"):  # a layer's arrays are in the arena, and in the checkpoint
+        found = {name: value for name, value in found.items() if not hasattr(value, "shape")}
+        found["trainable"] = owner.trainable
+    return {name: _encoded(value) for name, value in found.items()}
+
+
+def _encoded(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        return {"numpy": value.dtype.str, "value": value.item()}
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if depth < 9 and type(value) in (list, tuple) and len(value) <= MOST:
+        return {type(value).__name__: [_encoded(inner, depth + 1) for inner in value]}
+    if depth < 9 and type(value) is dict and len(value) <= MOST and all(type(key) is str for key in value):
+        return {"dict": {key: _encoded(inner, depth + 1) for key, inner in value.items()}}
+    if depth < 9 and isinstance(value, Schedule):
+        inner = {name: _encoded(inner, depth + 1) for name, inner in vars(value).items()}
+        return {"schedule": type(value).__name__, "attributes": inner}
+    return {OPAQUE: id(value)}
+
+
+def _opaque(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_opaque, value))
+    return isinstance(value, dict) and (OPAQUE in value or any(map(_opaque, value.values())))
+
+
+def _decoded(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "numpy" in value:
+        return np.dtype(value["numpy"]).type(value["value"])
+    if "schedule" in value:
+        kind = value["schedule"]
+        if kind not in Schedule.registry:
+            raise ConfigurationError(f"unknown schedule {kind!r}{nearest(kind, Schedule.registry)}")
+        schedule = Schedule.registry[kind].__new__(Schedule.registry[kind])
+        schedule.__dict__.update({name: _decoded(inner) for name, inner in value["attributes"].items()})
+        return schedule
+    if "list" in value:
+        return [_decoded(inner) for inner in value["list"]]
+    if "tuple" in value:
+        return tuple(_decoded(inner) for inner in value["tuple"])
+    return {name: _decoded(inner) for name, inner in value["dict"].items()}
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.generic))
+
+
+def _warn(run: Run, owner: str, names: list[str]) -> None:
+    text = f"{owner}: {', '.join(names)}"
+    if text not in run.warned:
+        run.warned.add(text)
+        logger.warning(
+            "%s changed while training, and checkpoints do not hold it: a resumed run can differ, unless the "
+            "callback has state() and restore()", text,
+        )  # fmt: skip

@@ -1,0 +1,261 @@
+"""What a callback changes while training runs is so in a resumed run too: its results are bit-identical."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from test_resume import Killed, X, Y, same
+
+import nnx
+
+STEPS = 8  # an epoch
+CHANGED, STOPPED, EVERY = 2, 3 * STEPS + 5, 3  # after epoch 2 something changes; step 29 is the last
+
+
+class Falling(nnx.schedules.Schedule):
+    def __init__(self, start, fall):
+        self.start, self.fall = start, fall
+
+    def __call__(self, step):
+        return self.start / (1.0 + self.fall * step)
+
+
+class Scaled(nnx.Loss):
+    """A loss of the user's own, with a factor."""
+
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def formula(self, xp, y_true, y_pred):
+        difference = y_pred - y_true
+        return self.factor * difference * difference, 2.0 * self.factor * difference
+
+
+class Sharp(nnx.Layer):
+    """A layer of the user's own: an attribute that `config` does not name."""
+
+    def __init__(self):
+        super().__init__()
+        self.sharpness = 1.0
+
+    def forward_into(self, x, y, cache):
+        y[...] = x * self.sharpness
+
+    def backward_into(self, dy, dx, cache):
+        if dx is not None:
+            dx[...] = dy * self.sharpness
+
+
+class Change(nnx.Callback):
+    def __init__(self, what):
+        self.what = what
+
+    def on_epoch_end(self, run):
+        if run.epoch == CHANGED:
+            self.what(run)
+
+
+class Stop(nnx.Callback):
+    def on_step_end(self, run):
+        if run.step == STOPPED:
+            raise Killed
+
+
+def assign(path, value):
+    """A change of the run: ``network.layers[0].trainable`` and the like."""
+    *owners, name = path.split(".")
+
+    def change(run):
+        owner = run
+        for part in owners:
+            key, _, index = part.partition("[")
+            owner = getattr(owner, key)
+            owner = owner[int(index[:-1])] if index else owner
+        assert getattr(owner, name) != value
+        setattr(owner, name, value)
+
+    return change
+
+
+CHANGES = {
+    "a frozen layer": assign("network.layers[0].trainable", False),
+    "a thawed layer": assign("network.layers[7].trainable", True),
+    "a frozen normalization": assign("network.layers[1].trainable", False),
+    "a dropout rate": assign("network.layers[3].rate", 0.6),
+    "a momentum of statistics": assign("network.layers[1].momentum", 0.5),
+    "an epsilon": assign("network.layers[1].epsilon", 0.1),
+    "a slope": assign("network.layers[5].alpha", 0.9),
+    "a layer's own attribute": assign("network.layers[6].sharpness", 1.5),
+    "a learning rate": assign("optimizer.schedule", nnx.schedules.Constant(0.001)),
+    "a learning rate's factor": assign("optimizer.schedule.learning_rate", 0.003),
+    "a schedule in a schedule": assign("optimizer.schedule", nnx.schedules.Warmup(Falling(0.01, 0.1), 30)),
+    "a moment's decay": assign("optimizer.beta1", 0.5),
+    "a weight decay": assign("optimizer.weight_decay", 0.1),
+    "l2": assign("optimizer.l2", 0.1),
+    "a clipped norm": assign("optimizer.clip_norm", 0.1),
+    "a clipped value": assign("optimizer.clip_value", 0.01),
+    "a number of NumPy's": assign("optimizer.l2", np.float32(0.1)),
+    "a loss's factor": assign("loss.factor", 3.0),
+    "the seed of masks and shuffles": assign("network.arena.seed", 77),
+    "the epochs": assign("epochs", 4),
+    "more epochs": assign("epochs", 6),
+    "a rule for faults": assign("on_nonfinite", "skip"),
+    "the end": assign("stop", "enough"),
+}
+
+
+def fit(callbacks, optimizer=None, **options):
+    layers = [nnx.Dense(6, 16), nnx.BatchNorm(), nnx.ReLU(), nnx.Dropout(0.2), nnx.Dense(8),
+              nnx.LeakyReLU(0.2), Sharp(), nnx.Dense(3)]  # fmt: skip
+    made = nnx.Network(layers, device="numpy", seed=3)
+    made.layers[7].trainable = False
+    options = {"epochs": 5, "batch_size": 8, "validation": (X[:20], Y[:20])} | options
+    history = made.fit(
+        X, Y, loss=Scaled(), optimizer=optimizer or nnx.Adam(nnx.schedules.Step(0.02, 30)),
+        callbacks=callbacks, **options,
+    )  # fmt: skip
+    return made, history
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_callback_changed_stays_changed(tmp_path, name):
+    what = CHANGES[name]
+    whole = fit([Change(what)])
+    if name != "the end":  # which comes before
+        with pytest.raises(Killed):
+            fit([Change(what), Stop(), nnx.Checkpoint(tmp_path, every=EVERY)])
+    resumed = fit([Change(what), nnx.Checkpoint(tmp_path, every=EVERY, resume=True)])
+    same(resumed, whole)
+    assert resumed[0].config() == whole[0].config()
+    if name != "a rule for faults":  # there are none
+        assert whole[1].metrics != fit([])[1].metrics
+
+
+class Plateau(nnx.Callback):
+    """Halves the learning rate where the loss does not fall: its own counts decide, and it has no `state`."""
+
+    def __init__(self, patience=1):
+        self.patience, self.waited, self.best, self.seen = patience, 0, None, []
+
+    def on_epoch_end(self, run):
+        loss = run.history["val_loss"][-1]
+        self.seen.append(loss)
+        self.waited = 0 if self.best is None or loss < 0.8 * self.best else self.waited + 1
+        self.best = loss if self.best is None else min(self.best, loss)
+        if self.waited > self.patience:
+            run.optimizer.schedule.learning_rate *= 0.5
+            self.waited = 0
+
+
+@pytest.mark.parametrize("stop", [9, 17, 25, 33])
+def test_a_callbacks_own_counts_go_on(tmp_path, stop):
+    class StopHere(nnx.Callback):
+        def on_step_end(self, run):
+            if run.step == stop:
+                raise Killed
+
+    plateau, again = Plateau(), Plateau()
+    whole = fit([plateau], epochs=8)
+    with pytest.raises(Killed):
+        fit([Plateau(), StopHere(), nnx.Checkpoint(tmp_path, every=EVERY)], epochs=8)
+    resumed = fit([again, nnx.Checkpoint(tmp_path, every=EVERY, resume=True)], epochs=8)
+    same(resumed, whole)
+    assert vars(again) == vars(plateau)
+
+
+def test_what_a_resumed_run_gives_a_callback_is_not_overruled(tmp_path):
+    """Only what changed while training ran is restored, not the patience that the caller gave."""
+    with pytest.raises(Killed):
+        fit([Plateau(patience=9), Stop(), nnx.Checkpoint(tmp_path, every=EVERY)])
+    other = Plateau(patience=3)
+    fit([other, nnx.Checkpoint(tmp_path, every=EVERY, resume=True)])
+    assert other.patience == 3
+    assert len(other.seen) == 5
+
+
+def test_what_a_checkpoint_cannot_hold_is_named_once(tmp_path, caplog):
+    class Keeping(nnx.Callback):
+        kept = None
+
+        def on_epoch_end(self, run):
+            self.kept = run.network.weights()
+
+    fit([Keeping(), nnx.Checkpoint(tmp_path, every=EVERY)])
+    told = [record.getMessage() for record in caplog.records if "Keeping" in record.getMessage()]
+    assert len(told) == 1
+    assert "Keeping: kept changed while training" in told[0]
+
+
+def test_going_back_after_a_fault_takes_back_what_was_changed_since(tmp_path):
+    """A change after the checkpoint is undone with everything else, and made again when its time comes."""
+    seen = []
+
+    class Once(nnx.Callback):
+        def on_step_end(self, run):
+            seen.append((run.step, run.network.layers[3].rate))
+            if run.step == 10:
+                run.network.layers[3].rate = 0.7
+            if run.step == 14 and not run.history.rollbacks:
+                run.network.layers[0].W[...] = np.inf
+
+    with np.errstate(all="ignore"):
+        fit([Once(), nnx.Checkpoint(tmp_path, every=9)], on_nonfinite="rollback")
+    first, second = [rate for step, rate in seen if step == 10]
+    assert (first, second) == (0.2, 0.2)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"optimizer": {"beta1": "high"}}, {"optimizer": {"nothing": 1.0}}, {"optimizer": 3}, [],
+        {"layer 1": {"trainable": "perhaps", "units": [1]}}, {"optimizer": {"schedule": {"schedule": "No"}}},
+        {"optimizer": {"schedule": {"schedule": "Step", "attributes": 3}}}, {"network": {"code": 99}},
+        {"optimizer": {"l2": {"numpy": "O", "value": "x"}}}, {"optimizer": {"l2": {"other": 1}}},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_settings_that_nnx_did_not_write_are_refused(tmp_path, damage):
+    from nnx.checkpoints import models
+
+    kept = nnx.Checkpoint(tmp_path, every=EVERY)
+    with pytest.raises(Killed):
+        fit([Change(CHANGES["l2"]), Stop(), kept])
+    weights, arrays, counts = models.read_training(kept.newest)
+    with safe_open(kept.newest, framework="numpy") as file:
+        config = json.loads(file.metadata()["network"])
+    models.write(kept.newest, weights, config, {}, (arrays, counts | {"settings": damage}))
+    with pytest.raises(nnx.NnxError, match=r"fit-1-step-27\.safetensors"):
+        fit([Change(CHANGES["l2"]), nnx.Checkpoint(tmp_path, every=EVERY, resume=True)])
+
+
+OLD = Path(__file__).parent / "old" / "checkpoint-0.1.safetensors"
+
+
+def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
+    """Taken after three steps of this very training, before there were settings in checkpoints."""
+    x = (np.arange(48) % 7).reshape(8, 6).astype(np.float32) / 8
+
+    def run(*callbacks):
+        layers = [nnx.Dense(6, 3, initializer="he_normal"), nnx.BatchNorm(), nnx.Tanh(), nnx.Dropout(0.25),
+                  nnx.Dense(2)]  # fmt: skip
+        made = nnx.Network(layers, seed=1, device="numpy")
+        history = made.fit(
+            x, x[:, :2], loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(nnx.schedules.Cosine(0.02, 12)),
+            epochs=6, batch_size=4, validation=(x[:3], x[:3, :2]), metrics=["r2"],
+            callbacks=[nnx.EarlyStopping(patience=9), *callbacks],
+        )  # fmt: skip
+        return made, history
+
+    (tmp_path / "kept").mkdir()
+    shutil.copy(OLD, tmp_path / "kept" / "fit-1-step-3.safetensors")
+    made, history = run(nnx.Checkpoint(tmp_path / "kept", resume=True))
+    whole, its = run()
+    assert history.steps == its.steps
+    for name, value in whole.weights().items():  # another machine rounds otherwise
+        np.testing.assert_allclose(made.weights()[name], value, rtol=1e-3, atol=1e-5)
+    assert nnx.load(OLD).inputs == 6
