@@ -18,6 +18,7 @@ import click
 from nnx import backends
 from nnx.callbacks import Callback
 from nnx.cli.console import messages, progress, say
+from nnx.distributed import Communicator
 from nnx.errors import ConfigurationError, NnxError, OutputError
 from nnx.files import locked, make_folder
 
@@ -235,6 +236,19 @@ def refuse_finished(folders: Iterable[Path]) -> None:
 
     for folder in folders:
         RunFolder.refuse_finished(folder)
+
+
+def already_finished(ranks: Communicator, out: Path | None, resume: bool) -> bool:
+    """Whether the first rank finds a run that is to be resumed finished: then no rank trains.
+
+    All ranks must ask: only the first may see the folder.
+    """
+    from nnx.experiments import RunFolder
+
+    if not resume or ranks.size == 1:
+        return False
+    found = ranks.rank == 0 and out is not None and RunFolder.finished(out)
+    return bool(ranks.gather("finished" if found else "", "the look at the run's folder")[0])
 
 
 def run_folder(name: str, out: Path | None, resume: bool) -> Path:

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 
 import click
@@ -21,7 +22,8 @@ from nnx.cli.options import DEBUG, everywhere
 from nnx.cli.report import report
 from nnx.cli.run import run
 from nnx.cli.train import train
-from nnx.distributed import joined
+from nnx.distributed import connect, joined
+from nnx.distributed.supervisor import launched_rank
 from nnx.errors import ConfigurationError, NnxError, RankError, printable
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what an old code page lacks is a question mark, no error
             stream.reconfigure(errors="replace")
-    status = _status(arguments)
+    status = _status(sys.argv[1:] if arguments is None else arguments)
     if status:
         joined().abort(status)
     sys.exit(status)
@@ -67,7 +69,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise _Terminated
 
 
-def _status(arguments: Sequence[str] | None) -> int:
+def _status(arguments: Sequence[str]) -> int:
     try:
         status = cli.main(args=arguments, prog_name="nnx", standalone_mode=False)
         sys.stdout.flush()  # here, where a reader that has gone or a full disk can still be told
@@ -76,11 +78,13 @@ def _status(arguments: Sequence[str] | None) -> int:
         error.show()
         return error.exit_code
     except click.UsageError as error:
+        _join_to_report(arguments)
         command = error.ctx.command_path if error.ctx else "nnx"
-        _show(f"{error.format_message().rstrip('.')}; see {command} --help")
+        _show(_of_rank(f"{error.format_message().rstrip('.')}; see {command} --help"))
         return error.exit_code
     except click.ClickException as error:
-        _show(error.format_message())
+        _join_to_report(arguments)
+        _show(_of_rank(error.format_message()))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _show("interrupted")
@@ -93,8 +97,17 @@ def _status(arguments: Sequence[str] | None) -> int:
         return 1
     except Exception as error:
         _drop_output()
+        _join_to_report(arguments)
         _show(_explained(error))
         return 2 if isinstance(error, ConfigurationError) else 1
+
+
+def _join_to_report(arguments: Sequence[str]) -> None:
+    """Join the job where a rank failed before it did: the others wait for it, and this ends their wait."""
+    asked = any(argument.partition("=")[0] == "--distributed" for argument in arguments)
+    if asked and joined().size == 1 and launched_rank() is not None:
+        with suppress(Exception):  # without MPI: the others notice by themselves that this rank is missing
+            connect("mpi")
 
 
 def _drop_output() -> None:
@@ -108,13 +121,17 @@ def _drop_output() -> None:
 def _explained(error: Exception) -> str:
     """One line for an error that ends a command."""
     if isinstance(error, NnxError):
-        rank = joined().rank
-        return str(error) if isinstance(error, RankError) or not rank else f"rank {rank}: {error}"
+        return str(error) if isinstance(error, RankError) else _of_rank(str(error))
     if isinstance(error, MemoryError):
         return f"out of memory ({error}): choose a smaller --batch-size"
     if isinstance(error, OSError):
         return f"the system refused: {error}"
     return f"a fault of nnx itself, {type(error).__name__}: {error}; --debug shows where"
+
+
+def _of_rank(text: str) -> str:
+    """An error with the rank that met it, where that is not the first."""
+    return f"rank {joined().rank}: {text}" if joined().rank else text
 
 
 def _show(text: str) -> None:

@@ -11,7 +11,7 @@ import click
 
 from nnx.cli import options, show
 from nnx.cli.console import print_json, say
-from nnx.cli.execute import Options, default_folder, execute, refuse_finished, run_folder
+from nnx.cli.execute import Options, already_finished, default_folder, execute, refuse_finished, run_folder
 from nnx.distributed import ALONE, connect
 
 
@@ -87,7 +87,10 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
     ranks = connect(distributed, rank_timeout) if distributed else ALONE
     device = ranks.place(device)
     config = experiment.Config(preset, dataset, epochs, batch_size, seed, device, dtype, on_nonfinite)
+    finished = already_finished(ranks, common["out"], common["resume"])
     if ranks.rank:  # the first rank prints and writes
+        if finished:
+            return
         logging.disable()
         kept = Options.of(device, config, **common).checkpoints(
             Path()

@@ -11,7 +11,7 @@ import click
 
 from nnx.cli import options, show
 from nnx.cli.console import print_json
-from nnx.cli.execute import Options, execute, run_folder
+from nnx.cli.execute import Options, already_finished, execute, run_folder
 from nnx.distributed import ALONE, connect
 from nnx.experiments.own_config import RULES, Config, defaults
 
@@ -71,7 +71,10 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
     config = Config.of(data, given, file)
     config = replace(config, device=ranks.place(config.device))
     how = Options.of(config.device, config, quiet, verbose, tf32, checkpoint_every, resume, logs)
+    finished = already_finished(ranks, out, resume)
     if ranks.rank:  # the first rank prints and writes
+        if finished:
+            return
         logging.disable()
         experiment.run(config, how.checkpoints(Path()), communicator=ranks)  # the others heed signals
         return

@@ -8,6 +8,7 @@ has nobody to ask: its methods say what the others do.
 
 from __future__ import annotations
 
+import atexit
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -151,7 +152,8 @@ def connect(kind: str, timeout: float = TIMEOUT) -> Communicator:
         Who sums what lies on a GPU: MPI, by way of the host (directly where ``NNX_CUDA_AWARE_MPI=1`` says
         that it can), or NCCL, one GPU a rank. Everything else is exchanged by MPI.
     timeout : float
-        Seconds that a rank waits for the others before it ends the job.
+        Seconds that a rank waits for the others, here and in every exchange, before it ends the job. A rank
+        that never comes here is named on standard error.
 
     Returns
     -------
@@ -180,9 +182,10 @@ def connect(kind: str, timeout: float = TIMEOUT) -> Communicator:
         raise ConfigurationError(f"timeout must be a positive number of seconds, not {timeout!r}")
     from nnx.distributed import supervisor
 
-    supervisor.supervise()
-    from nnx.distributed.mpi import MpiCommunicator
-    from nnx.distributed.nccl import NcclCommunicator
+    with supervisor.joining(timeout):
+        from nnx.distributed.mpi import MpiCommunicator
+        from nnx.distributed.nccl import NcclCommunicator
 
-    _joined.append(NcclCommunicator(timeout) if kind == "nccl" else MpiCommunicator(timeout))
+        _joined.append(NcclCommunicator(timeout) if kind == "nccl" else MpiCommunicator(timeout))
+    atexit.register(supervisor.heed_signals)
     return _joined[-1]

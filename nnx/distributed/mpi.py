@@ -13,12 +13,11 @@ import numpy as np
 from nnx.backends import Array
 from nnx.distributed import Communicator, agreement
 from nnx.distributed.roll_call import RollCall, Wait
-from nnx.distributed.supervisor import until_read
+from nnx.distributed.supervisor import TURN, until_read
 from nnx.errors import MissingLibraryError, RankError
 
 AWAKE = 0.002  # seconds: a wait that is shorter costs no sleep
 NAP = 0.0005
-TURN = 1.0  # seconds between the ranks that tell of a failure, and no more than 8 of them
 
 
 class MpiCommunicator(Communicator):

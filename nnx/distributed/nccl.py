@@ -39,6 +39,7 @@ class NcclCommunicator(MpiCommunicator):
         return x
 
     def _init(self) -> Any:
+        self.gather("", "the start of NCCL")  # which waits for all ranks without a time limit
         from cupyx import distributed
 
         return distributed.init_process_group(self.size, self.rank, backend="nccl", use_mpi=True)
