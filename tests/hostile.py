@@ -25,8 +25,10 @@ from nnx import checkpoints
 from nnx.checkpoints import models
 from nnx.datasets import load_arrays, read_idx
 from nnx.datasets.labelled import Layout, load_inputs, load_labelled
+from nnx.experiments.applying import Model
 from nnx.experiments.own_config import read_toml
 from nnx.experiments.preparation import Preparation
+from nnx.experiments.ranges import Range
 from nnx.experiments.scaling import Scaling
 
 LIMIT = 2**24  # bytes that an array may take here; nnx's own limit is 2**30
@@ -174,7 +176,8 @@ def model_seeds() -> list[bytes]:
         path = Path(folder) / "m.safetensors"
         network.save(path)
         found = [path.read_bytes()]
-        network.save(path, {"preparation": prepared.to_metadata()})
+        trained_on = Range(np.zeros(3), np.ones(3))
+        network.save(path, {"preparation": prepared.to_metadata(), "range": trained_on.to_metadata()})
         found.append(path.read_bytes())
         kept = nnx.checkpoints.Checkpoint(Path(folder) / "c", 1)
         labels = np.arange(8) % 2
@@ -185,10 +188,10 @@ def model_seeds() -> list[bytes]:
 
 
 def _read_preparation(path: Path) -> None:
-    network = nnx.load(path, device="numpy")
-    prepared = Preparation.of_model(path, checkpoints.read_metadata(path), network)
+    model = Model.load(path, device="numpy")
     with contextlib.suppress(nnx.DataError), np.errstate(all="ignore"):  # it scales beyond all numbers
-        assert prepared is None or prepared.predict(network, X[:, : network.inputs or 1]).shape == (8, 2)
+        x = X[:, : model.network.inputs or 1]
+        assert model.prepared is None or model.predict(x).shape == (8, 2)
 
 
 def _configurations() -> list[bytes]:

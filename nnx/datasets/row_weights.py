@@ -19,11 +19,10 @@ def read_weights(file: BinaryIO, path: Path, kind: str, weights: str, max_bytes:
     if kind == "npz":
         file.seek(0)
         with npy.open_npz(file, str(path), max_bytes) as archive:
-            if weights not in archive.members:
-                raise ConfigurationError(
-                    f"{path}: has no array {weights!r}{nearest(weights, archive.members)}"
-                )
-            return archive.read(weights)
+            names = tuple(archive.members)
+            if weights in names:
+                return archive.read(weights)
+        raise ConfigurationError(f"{path}: has no array {weights!r}{nearest(weights, names)}")
     with reading(weights) as other:
         return read_any(other, Path(weights), max_bytes)
 

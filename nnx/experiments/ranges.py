@@ -89,7 +89,8 @@ class Watch:
 
     def __init__(self, known: Range, names: Sequence[str] = ()) -> None:
         self.known, self.names = known, names
-        width = known.high - known.low
+        with np.errstate(over="ignore"):
+            width = known.high - known.low
         self.margin: HostArray = np.where(width > 0.0, width, np.maximum(np.abs(known.low), 1.0))
         self.rows = self.far = 0
         self.low: Any = np.inf
@@ -97,7 +98,8 @@ class Watch:
 
     def see(self, x: HostArray) -> None:
         """Look at some rows."""
-        lowest, highest = self.known.low - self.margin, self.known.high + self.margin
+        with np.errstate(over="ignore"):
+            lowest, highest = self.known.low - self.margin, self.known.high + self.margin
         low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
         if (low < lowest).any() or (high > highest).any():
             self.far += int(((x < lowest) | (x > highest)).any(axis=1).sum())
@@ -108,7 +110,8 @@ class Watch:
         """One line about what was far outside; None where nothing was."""
         if not self.far:
             return None
-        beyond = np.maximum(self.known.low - self.low, self.high - self.known.high) / self.margin
+        with np.errstate(over="ignore", invalid="ignore"):
+            beyond = np.maximum(self.known.low - self.low, self.high - self.known.high) / self.margin
         worst, common = int(np.argmax(beyond)), len(self.known.low) == 1
         low, high = (float(limit[0 if common else worst]) for limit in (self.known.low, self.known.high))
         column = f"column {shown(self.names[worst])}" if self.names else f"number {worst + 1} of a row"
