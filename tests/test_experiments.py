@@ -238,7 +238,8 @@ def test_a_run_folder_is_complete_once_it_has_a_result(tmp_path):
     assert trained.artifacts == {
         "history": "history.csv", "model": "model.safetensors", "result": "result.json"}  # fmt: skip
     assert nnx.checkpoints.read_metadata(folder.path / "model.safetensors") == {
-        "experiment": "xor", "preset": "deep", "dataset": "xor"}  # fmt: skip
+        "experiment": "xor", "preset": "deep", "dataset": "xor",
+        "range": {"low": [0.0, 0.0], "high": [1.0, 1.0], "pixels": False}}  # fmt: skip
     with pytest.raises(OutputError, match="already holds a result: choose another --out"):
         RunFolder.create(folder.path)
 
