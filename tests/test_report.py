@@ -107,7 +107,7 @@ def test_each_part_is_shown_where_the_run_has_it(run_folders):
     assert headings["train"] == ["Results", "Learning curves", "Confusion matrix", *rest]
     assert headings["values"] == ["Results", "Learning curves", "Predicted values", *rest]
     assert headings["xor"] == ["Results", "Learning curves", "Predictions", *rest]
-    assert headings["compare"] == ["Results", "Learning curves", "nnx and Keras", *rest]
+    assert headings["compare"] == ["Results", "nnx and Keras", "Learning curves", *rest]
 
 
 def test_every_misread_digit_is_behind_its_cell(run_folders):

@@ -17,6 +17,7 @@ LARGEST = 1e200  # beyond it no axis can be laid out, and no loss means anything
 SMALLEST = 1e-200  # and below it no logarithmic one
 LOG_FROM = 20.0  # largest by smallest value from which the axis is logarithmic
 STYLES = 6  # colours of curves
+LOWEST, HIGHEST = 400, 800  # a code map's height, thousandths of its width
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,9 @@ def _linear_axis(low: float, high: float) -> tuple[float, float, list[Tick]]:
         low, high = low - max(abs(low), 1.0) * 0.1, high + max(abs(high), 1.0) * 0.1
     values = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     low, high = float(values[0]), float(values[-1])
-    return low, high, [Tick(1000.0 * (high - v) / (high - low), _label(v)) for v in map(float, values)]
+    values = [0.0 if abs(v) < 1e-9 * (high - low) else float(v) for v in values]
+    at = [1000.0 * (high - v) / (high - low) for v in values]
+    return low, high, list(map(Tick, at, _labels(values)))
 
 
 def _log_axis(low: float, high: float) -> tuple[float, float, list[Tick]]:
@@ -183,7 +186,7 @@ def _log_axis(low: float, high: float) -> tuple[float, float, list[Tick]]:
         v for v in map(float, LogLocator(subs=subs, numticks=9).tick_values(low, high)) if low <= v <= high
     ]
     span = math.log(high / low)
-    return low, high, [Tick(1000.0 * math.log(high / v) / span, _label(v)) for v in values]
+    return low, high, list(map(Tick, [1000.0 * math.log(high / v) / span for v in values], _labels(values)))
 
 
 def _x_ticks(first: int, last: int) -> list[Tick]:
@@ -196,8 +199,13 @@ def _x_ticks(first: int, last: int) -> list[Tick]:
     return [Tick(1000.0 * (value - first) / (last - first), f"{value:,}") for value in (first, *apart)]
 
 
-def _label(value: float) -> str:
-    return "0" if abs(value) < 1e-12 else f"{value:.4g}"
+def _labels(values: Sequence[float]) -> list[str]:
+    """Numbers with as few digits as tell them apart, four at least."""
+    for digits in range(4, 17):
+        labels = [f"{value:.{digits}g}" for value in values]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
 
 
 def _path(at: Sequence[float], heights: Sequence[float | None]) -> str:
@@ -253,9 +261,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Map:
-    """Points in the plane, by class, in thousandths of a square."""
+    """Points in the plane, by class, on a sheet 1,000 wide; `height` follows the points."""
 
     shares: tuple[float, float]
+    height: int
     groups: list[Group] = field(default_factory=list)
 
     def summary(self) -> str:
@@ -265,15 +274,17 @@ class Map:
 
 
 def code_map(points: NDArray[Any], labels: NDArray[Any], shares: NDArray[Any]) -> Map:
-    """Lay out points (n, 2) of labels (n,) on a square, both axes to one scale."""
+    """Lay out points (n, 2) of labels (n,) over the width of the page, both axes to one scale."""
     known = np.isfinite(points).all(axis=1)
     points, labels = points[known].astype(np.float64), labels[known]
-    drawn = Map((float(shares[0]), float(shares[1])))
     if not len(points):
-        return drawn
+        return Map((float(shares[0]), float(shares[1])), LOWEST)
     low, high = points.min(axis=0), points.max(axis=0)
-    side = float((high - low).max()) or 1.0
-    laid = 500.0 + 960.0 * (points - (low + high) / 2) / side * (1.0, -1.0)
+    width, tall = (float(side) or 1.0 for side in high - low)
+    height = min(max(1000.0 * tall / width, LOWEST), HIGHEST)
+    scale = min(960.0 / width, (height - 40.0) / tall)
+    laid = (500.0, height / 2) + scale * (points - (low + high) / 2) * (1.0, -1.0)
+    drawn = Map((float(shares[0]), float(shares[1])), round(height))
     for label in np.unique(labels):
         mine = laid[labels == label]
         path = "".join(f"M{x:.0f} {y:.0f}h0" for x, y in mine)

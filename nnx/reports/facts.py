@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from typing import Any
 
@@ -54,6 +55,85 @@ def metrics(result: Result) -> dict[str, str]:
         elif isinstance(value, str | int | float) or value is None:
             flat[name] = value
     return {METRICS.get(name, _words(name)): _figure(name, value) for name, value in flat.items()}
+
+
+def verdict(result: Result) -> str:
+    """What the run reached, in one sentence; empty where there is nothing to hold it against."""
+    figures = result.metrics
+    if {"test_mse", "pca_test_mse"} <= figures.keys():
+        return _against_pca(figures["test_mse"], figures["pca_test_mse"])
+    if {"accuracy", "pca_accuracy"} <= figures.keys():
+        return _codes_against_pca(figures)
+    if {"accuracy", "majority_accuracy"} <= figures.keys():
+        return (
+            f"{figures['accuracy']:.1%} of the rows held out are predicted right; "
+            f"the commonest class alone gives {figures['majority_accuracy']:.1%}."
+        )
+    if "r2" in figures:
+        better = "less" if figures["r2"] >= 0 else "more"
+        return f"{abs(figures['r2']):.0%} {better} squared error than the mean of the targets gives (R²)."
+    if "speedup" in figures:
+        return _speed(figures["speedup"])
+    if result.experiment == "xor" and "accuracy" in figures:
+        return f"{round(4 * figures['accuracy'])} of the 4 cases are right."
+    return ""
+
+
+def _against_pca(error: float, linear: float) -> str:
+    if not (math.isfinite(error) and linear > 0):
+        return ""
+    change = error / linear - 1.0
+    compared = f"{abs(change):.0%} {'less' if change < 0 else 'more'} error than PCA of the same size"
+    advice = "" if change < 0 else " More epochs may help."
+    return f"{compared}: {error:.4g} against {linear:.4g} per pixel.{advice}"
+
+
+def _codes_against_pca(figures: dict[str, Any]) -> str:
+    ours, linear = figures["accuracy"], figures["pca_accuracy"]
+    p = figures.get("mcnemar", {}).get("p_value")
+    chance = "" if p is None else f" (McNemar's test: p = {p:.2g})"
+    if ours == linear:
+        return f"As accurate as an SVM on PCA of the same size: {ours:.2%}{chance}."
+    compared = "fewer" if ours > linear else "more"
+    share = abs(linear - ours) / max(1.0 - linear, 1.0 - ours)
+    return (
+        f"{share:.0%} {compared} errors than an SVM on PCA of the same size: "
+        f"accuracy {ours:.2%} against {linear:.2%}{chance}."
+    )
+
+
+def _speed(speedup: dict[str, dict[str, float]]) -> str:
+    """How a step of the deep autoencoder compares with the faster of Keras's two forms."""
+    sides = speedup.get("deep")
+    if not sides:
+        return ""
+    side, ratio = min(sides.items(), key=lambda item: item[1])
+    slower, faster = {"keras": "Keras", "keras_xla": "Keras with XLA"}.get(side, side), "nnx"
+    if ratio < 1.0:
+        slower, faster, ratio = faster, slower, 1.0 / ratio
+    return (
+        f"With equal losses, a step of the deep autoencoder takes {ratio:.2g} times as long "
+        f"in {slower} as in {faster}."
+    )
+
+
+def different_data(results: list[Result]) -> list[str]:
+    """The data of each run where runs used different data, or held out other rows; else nothing."""
+    told = [_data(result) for result in results]
+    return told if len(set(told)) > 1 else []
+
+
+def _data(result: Result) -> str:
+    figures, options = result.metrics, result.config
+    rows = [
+        f"{figures[name]:,}" for name in ("rows", "validation_rows") if isinstance(figures.get(name), int)
+    ]
+    words = [result.dataset]
+    if len(rows) == 2:
+        words.append(
+            f"{rows[0]} rows to train on and {rows[1]} held out, drawn with seed {options.get('seed')}"
+        )
+    return ", ".join(words)
 
 
 def timing(result: Result) -> dict[str, str]:

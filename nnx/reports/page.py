@@ -100,6 +100,8 @@ def html(runs: list[Run]) -> str:
         runs=[shown(run) for run in runs],
         charts=curves(runs),
         metrics=[facts.metrics(result) for result in results],
+        verdicts=[facts.verdict(result) for result in results],
+        different_data=facts.different_data(results),
         tables={
             "Configuration": facts.table([facts.config(result) for result in results]),
             "Where it ran": facts.table([facts.machine(result) for result in results]),
@@ -116,10 +118,12 @@ def html(runs: list[Run]) -> str:
 def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("nnx.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["zip"] = zip
+    return environment

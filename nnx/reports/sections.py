@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from nnx.errors import FileFormatError
 from nnx.experiments import Result
 from nnx.experiments.compare.processes import NAMES
 from nnx.reports import charts, pictures
-from nnx.reports.evidence import A_CELL, MARGIN, Evidence
+from nnx.reports.evidence import MARGIN, Evidence
 from nnx.reports.facts import command
 
 MOST_TARGETS = 6  # of a regression that are drawn
+COINCIDE = 0.02  # curves that differ by less look like one
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Shown:
     run: Run
     command: str
     config_json: str
-    images: list[dict[str, str]]
+    images: dict[str, Any] | None
     code_map: charts.Map | None
     confusion: dict[str, Any] | None
     surface: dict[str, Any] | None
@@ -66,7 +67,7 @@ def shown(run: Run) -> Shown:
             run=run,
             command=command(result),
             config_json=json.dumps(result.config, indent=2),
-            images=_images(kept) if "originals" in kept else [],
+            images=_images(kept) if "originals" in kept else None,
             code_map=charts.code_map(*(kept[name] for name in points)) if "points" in kept else None,
             confusion=_confusion(run) if "confusion_matrix" in result.metrics else None,
             surface=_surface(run) if "surface" in kept else None,
@@ -115,17 +116,44 @@ def _compared(run: Run, prefix: str) -> list[charts.Chart | None]:
                     raise _unfit(run, ValueError(f"{name}_epochs"))
                 lines.append(charts.Curve(label, epochs.tolist(), values.tolist(), style, style > 0))
         step = "step" if name.startswith("agreement_") else "epoch"
-        drawn.append(charts.chart(f"{prefix}{name.replace('_', ' ')} loss", lines, step))
+        title = f"{prefix}{name.replace('_', ' ')} loss"
+        drawn.append(charts.chart(title, lines, step))
+        if lines and lines[0].label == NAMES["nnx"] and (apart := _apart(lines)):
+            drawn.append(charts.chart(f"{title}: relative difference to nnx", apart, step))
     return drawn
 
 
-def _images(kept: Evidence) -> list[dict[str, str]]:
+def _apart(lines: list[charts.Curve]) -> list[charts.Curve]:
+    """The differences of the other curves to the first, where the eye could not tell the curves apart.
+
+    A difference of exactly 0 is left out: the axis is logarithmic.
+    """
+    first = np.asarray(lines[0].values, np.float64)
+    found: list[charts.Curve] = []
+    largest = 0.0
+    for line in lines[1:]:
+        with np.errstate(all="ignore"):
+            difference = np.abs(np.asarray(line.values, np.float64) - first) / np.abs(first)
+        known = difference[np.isfinite(difference)]
+        largest = max(largest, float(known.max(initial=0.0)))
+        values = [float(value) if np.isfinite(value) and value > 0 else None for value in difference]
+        found.append(replace(line, values=values))
+    return found if largest < COINCIDE and len(first) > 1 else []
+
+
+def _images(kept: Evidence) -> dict[str, Any]:
     names = ("originals", "reconstructions", "image_labels", "image_errors")
-    return [
+    pairs = [
         {"label": str(label), "original": pictures.digit(x), "reconstruction": pictures.digit(y),
          "error": f"{float(error):.4f}"}
         for x, y, label, error in zip(*(kept[name] for name in names), strict=True)
     ]  # fmt: skip
+    return {"pairs": pairs, "many": _columns(len(pairs), 12), "few": _columns(len(pairs), 5)}
+
+
+def _columns(count: int, most: int) -> int:
+    """The number of columns, up to `most`, that leaves the fewest places of the last row empty."""
+    return max(range(max(1, most // 2), most + 1), key=lambda columns: (-(-count % columns), columns))
 
 
 def _confusion(run: Run) -> dict[str, Any]:
@@ -156,7 +184,7 @@ def _confusion(run: Run) -> dict[str, Any]:
         rows.append({"true": true, "cells": cells, "share": share})
     right, total = np.trace(counts).item(), counts.sum().item()
     heading = f"{_count(right)} of {_count(total)} right" + (f" ({right / total:.2%})" if total else "")
-    return {"classes": classes, "rows": rows, "heading": heading, "most": A_CELL}
+    return {"classes": classes, "rows": rows, "heading": heading, "images": bool(digits)}
 
 
 def _count(value: int | float) -> str:

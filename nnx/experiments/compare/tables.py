@@ -196,18 +196,16 @@ def _sizes() -> dict[str, float | None]:
 
 def tables(result: Result) -> list[Table]:
     """The tables of a comparison; where the loss curves do not agree, only the table that says so."""
-    found = [_agreement(result.metrics["agreement"])]
+    agreement = _agreement(result.metrics["agreement"])
     if not result.metrics["agree"]:
-        return found
+        return [agreement]
     metrics = result.metrics
-    found.append(
-        Table(
-            f"nnx and Keras on {result.dataset}",
-            ("", *(NAMES[side] for side in SIDES), "repeats"),
-            [_text(row) for row in metrics["table"]],
-        )
+    measured = Table(
+        f"nnx and Keras on {result.dataset}",
+        ("", *(NAMES[side] for side in SIDES), "repeats"),
+        [_text(row) for row in metrics["table"]],
     )
-    found.append(_speedup_table(metrics["speedup"]))
+    found = [_speedup_table(metrics["speedup"]), measured, agreement]
     found += [_prediction_table(name, metrics["xor_predictions"][name]) for name in XOR]
     found += [_loss_table(name, metrics["xor_losses"][name]) for name in XOR]
     return found + [_epoch_table(name, metrics["autoencoder_losses"][name]) for name in ("deep", "shallow")]

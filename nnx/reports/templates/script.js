@@ -62,7 +62,7 @@
     });
   }
 
-  // The confusion matrix: a cell opens the digits behind it; arrow keys go from cell to cell.
+  // The confusion matrix: a cell opens its test images; arrow keys go from cell to cell.
   for (const matrix of all(".confusion")) {
     const buttons = all("button", matrix);
     const panels = all(".panel", matrix);
