@@ -18,6 +18,7 @@ from command_line import command
 
 from nnx import reports
 from nnx.callbacks import History
+from nnx.cli import show
 from nnx.cli.main import cli
 from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError
 from nnx.experiments import Result, environment
@@ -263,6 +264,82 @@ def test_codes_keep_their_shape_and_their_classes():
     assert [(group.label, group.count) for group in drawn.groups] == [("a", 1), ("b", 1)]
     (left, low), (right, high) = (group.middle for group in drawn.groups)
     assert (right - left) == pytest.approx(4 * (low - high))
+
+
+def made(experiment, metrics, **other):
+    return Result(
+        experiment, "", other.pop("dataset", "mnist"), "cpu", "numpy", "float32", 0, metrics, **other
+    )
+
+
+@pytest.mark.parametrize(
+    ("experiment", "metrics", "sentence"),
+    [
+        ("autoencoder", {"test_mse": 0.77e-2, "pca_test_mse": 1e-2}, "23% less error than PCA of the same"),
+        ("autoencoder", {"test_mse": 1.5e-2, "pca_test_mse": 1e-2}, "50% more error than PCA of the same"),
+        ("svm", {"accuracy": 0.99, "pca_accuracy": 0.98, "mcnemar": {"p_value": 0.0012}},
+         "50% fewer errors than an SVM on PCA of the same size: accuracy 99.00% against 98.00% "
+         "(McNemar's test: p = 0.0012)."),
+        ("svm", {"accuracy": 0.96, "pca_accuracy": 0.99}, "300% more errors than an SVM on PCA"),
+        ("svm", {"accuracy": 0.96, "pca_accuracy": 1.0}, "More errors than an SVM on PCA"),
+        ("svm", {"accuracy": 0.99, "pca_accuracy": 0.99}, "As accurate as an SVM on PCA"),
+        ("train", {"accuracy": 0.8, "majority_accuracy": 1 / 3}, "the commonest class alone gives 33.3%."),
+        ("train", {"r2": 0.372}, "37% less squared error than the mean of the targets"),
+        ("train", {"r2": -0.5}, "50% more squared error than the mean of the targets"),
+        ("xor", {"accuracy": 0.75}, "3 of the 4 cases are right."),
+        ("compare", {"speedup": {"deep": {"keras": 1.9, "keras_xla": 1.5}}},
+         "takes 1.5 times as long in Keras with XLA as in nnx."),
+        ("compare", {"speedup": {"deep": {"keras": 0.5, "keras_xla": 1.5}}},
+         "takes 2 times as long in nnx as in Keras."),
+        ("compare", {"agree": False}, ""),
+        ("autoencoder", {"test_mse": float("nan"), "pca_test_mse": 1e-2}, ""),
+    ],
+)  # fmt: skip
+def test_a_sentence_says_what_a_run_reached(experiment, metrics, sentence):
+    assert sentence in facts.verdict(made(experiment, metrics))
+    assert bool(facts.verdict(made(experiment, metrics))) == bool(sentence)
+
+
+def test_runs_on_different_data_are_marked(run_folders, tmp_path, both):
+    assert "cannot be compared directly" in both.text
+    page = read(reports.write_report([run_folders["xor"], run_folders["other"]], tmp_path / "same.html"))
+    assert "cannot be compared" not in page.text
+    rows = {"rows": 120, "validation_rows": 30}
+    runs = [made("train", rows, config={"seed": seed}, dataset="iris.csv") for seed in (0, 1)]
+    assert len(facts.different_data(runs)) == 2  # other rows were held out
+    assert facts.different_data(runs[:1] * 2) == []
+
+
+def test_a_confusion_matrix_promises_images_only_where_there_are_some(run_folders):
+    assert "opens its test images" in read(run_folders["svm"] / "report.html").text
+    assert "test images" not in read(run_folders["train"] / "report.html").text
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "svm", "train", "values"])
+def test_figures_have_the_names_that_the_terminal_prints(run_folders, name, capsys):
+    result = read_run(run_folders[name])
+    result.timing |= {"steps": 0.0, "total_seconds": 1.0}  # which the command adds at its end
+    show.result(result, run_folders[name])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert [one for one in facts.metrics(result) if one not in printed] == []
+
+
+def test_curves_that_coincide_are_shown_by_their_difference(run_folders):
+    page = read(run_folders["compare"] / "report.html")
+    drawn = [svg["aria-label"] for svg in page.all("svg")]
+    assert [name for name in drawn if "relative difference to nnx" in name] == [
+        "deep loss: relative difference to nnx over 50 steps: Keras from 1e-09 to 5e-08".replace(
+            "steps", "epochs"
+        )
+    ]
+
+
+def test_ticks_close_together_keep_the_digits_that_tell_them_apart():
+    values = [0.25981, 0.259812, 0.259813]
+    drawn = charts.chart("loss", [charts.Curve("a", [1, 2, 3], values)])
+    assert len({tick.text for tick in drawn.y_ticks}) == len(drawn.y_ticks)
+    drawn = charts.chart("difference", [charts.Curve("a", [1, 2, 3], [1e-15, 3e-14, 1e-13])])
+    assert "0" not in {tick.text for tick in drawn.y_ticks}
 
 
 # ------------------------------------------------------------------------------------------- lies

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import math
+from collections import Counter
 
 import pytest
 from browser import CONTRAST, chromium, look, requests
@@ -81,14 +84,58 @@ def test_every_text_has_contrast(opened, name, dark):
     assert driver.execute_script(CONTRAST) == []
 
 
-def test_no_number_is_torn_on_a_phone(opened):
-    driver = opened("several", width=360)
-    torn = """return [...document.querySelectorAll("#results td, #timing td")].filter((cell) => {
+@pytest.mark.parametrize("name", ["several", "train", "svm", "values"])
+def test_no_number_is_torn_on_a_phone(opened, name):
+    driver = opened(name, width=360)
+    torn = """return [...document.querySelectorAll("#results td, #timing td, .figures dd")].filter((cell) => {
       const range = document.createRange();
       range.selectNodeContents(cell);
       return new Set([...range.getClientRects()].map((box) => box.top)).size > 1;
     }).map((cell) => cell.textContent)"""
     assert driver.execute_script(torn) == []
+
+
+# OKLab, whose distances are those the eye sees: Björn Ottosson, A perceptual color space (2020).
+OKLAB = """
+const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+return [...document.querySelectorAll(".classes button")].slice(0, 10).map((button) => {
+  canvas.fillStyle = getComputedStyle(button).borderColor; canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3)
+    .map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+  const l = Math.cbrt(0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b);
+  const m = Math.cbrt(0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b);
+  const s = Math.cbrt(0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b);
+  return [0.2104542553 * l + 0.793617785 * m - 0.0040720468 * s,
+    1.9779984951 * l - 2.428592205 * m + 0.4505937099 * s,
+    0.0259040371 * l + 0.7827717662 * m - 0.808675766 * s];
+});
+"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_ten_classes_have_colours_that_are_told_apart(opened, dark):
+    colours = opened("autoencoder", dark=dark).execute_script(OKLAB)
+    assert len(colours) == 10
+    assert (
+        min(math.dist(a, b) for a, b in itertools.combinations(colours, 2)) > 0.15
+    )  # a hue's neighbours: 0.1
+
+
+def test_the_map_fills_its_card_and_images_fill_their_rows(opened):
+    driver = opened("autoencoder", width=1280)
+    wide = """const map = document.querySelector(".map"), svg = map.querySelector("svg");
+      const box = svg.getBBox(), sheet = svg.viewBox.baseVal;
+      const filled = Math.max(box.width / sheet.width, box.height / sheet.height);
+      return [svg.clientWidth / map.clientWidth, filled]"""
+    across, filled = driver.execute_script(wide)
+    assert across > 0.95
+    assert filled > 0.9
+    for width in (1280, 360):
+        driver = opened("autoencoder", width=width)
+        tops = driver.execute_script(
+            "return [...document.querySelectorAll('.pairs li')].map((one) => one.getBoundingClientRect().top)"
+        )
+        assert len(set(Counter(tops).values())) == 1, width
 
 
 def test_the_pointer_over_a_curve_reads_its_values(opened, run_folders):

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nnx.cli.console import print_table
+from nnx.experiments.names import metric_name
 
 
 def result(outcome: Any, folder: Path) -> None:
@@ -44,12 +45,8 @@ def _xor(outcome: Any) -> None:
 
 def _autoencoder(outcome: Any) -> None:
     metrics = outcome.metrics
-    rows = [
-        ("test MSE per pixel", f"{metrics['test_mse']:.6f}"),
-        ("test MSE per image", f"{metrics['test_mse_per_image']:.4f}"),
-        ("test binary cross-entropy", f"{metrics['test_bce']:.5f}"),
-        ("PCA of the same size, test MSE per pixel", f"{metrics['pca_test_mse']:.6f}"),
-    ]
+    forms = {"test_mse": ".6f", "test_mse_per_image": ".4f", "test_bce": ".5f", "pca_test_mse": ".6f"}
+    rows = [(metric_name(name), f"{metrics[name]:{form}}") for name, form in forms.items()]
     print_table(f"Autoencoder {outcome.preset} on {outcome.dataset}", ("", ""), rows)
 
 
@@ -63,11 +60,12 @@ def _svm(outcome: Any) -> None:
     )
     test = metrics["mcnemar"]
     rows = [
-        ("SVM on the codes, test accuracy", f"{metrics['accuracy']:.4f}"),
-        ("SVM on PCA, test accuracy", f"{metrics['pca_accuracy']:.4f}"),
-        ("right on the codes only / on PCA only", f"{test['only_codes']} / {test['only_pca']}"),
-        ("McNemar's exact test, p", f"{test['p_value']:.3g}"),
-        ("engine", metrics["svm_engine"]),
+        (metric_name("accuracy", "svm"), f"{metrics['accuracy']:.4f}"),
+        (metric_name("pca_accuracy"), f"{metrics['pca_accuracy']:.4f}"),
+        (metric_name("mcnemar.only_codes"), f"{test['only_codes']}"),
+        (metric_name("mcnemar.only_pca"), f"{test['only_pca']}"),
+        (metric_name("mcnemar.p_value"), f"{test['p_value']:.3g}"),
+        (metric_name("svm_engine"), metrics["svm_engine"]),
     ]
     for what, name in (("the codes", "svm"), ("PCA", "pca_svm")):
         fit, predict = timing[f"{name}_fit_seconds"], timing[f"{name}_predict_seconds"]
@@ -82,15 +80,8 @@ def _compare(outcome: Any) -> None:
         print_table(table.title, table.header, table.rows)
 
 
-_OF_CLASSES = {
-    "accuracy": "accuracy",
-    "majority_accuracy": "accuracy of the commonest class",
-    "balanced_accuracy": "balanced accuracy (mean recall)",
-    "precision": "precision, mean of the classes",
-    "f1": "F1, mean of the classes",
-    "roc_auc": "ROC AUC",
-}
-_OF_VALUES = {"mse": "mean squared error", "mae": "mean absolute error", "r2": "R²"}
+_OF_CLASSES = ("accuracy", "majority_accuracy", "balanced_accuracy", "precision", "f1", "roc_auc")
+_OF_VALUES = ("mse", "mae", "r2")
 _ERRORS = ("mse", "mae")
 _BY_CLASS = ("precision", "recall", "f1")
 MOST_CLASSES = 20  # in the terminal's table; result.json has all
@@ -98,16 +89,16 @@ MOST_CLASSES = 20  # in the terminal's table; result.json has all
 
 def _train(outcome: Any) -> None:
     metrics = outcome.metrics
-    rows = [("rows trained on / held out", f"{metrics['rows']:,} / {metrics['validation_rows']:,}")]
-    rows.append(("features", f"{metrics['features']:,}"))
+    rows = [(metric_name(name), f"{metrics[name]:,}") for name in ("rows", "validation_rows", "features")]
     unit = " (of scaled data)" if "scaled" in metrics else ""
-    rows.append((f"loss on what was held out{unit}", f"{metrics['validation_loss']:.6g}"))
+    rows.append((f"{metric_name('validation_loss')}{unit}", f"{metrics['validation_loss']:.6g}"))
     names = _OF_CLASSES if "accuracy" in metrics else _OF_VALUES
-    for name, text in names.items():
+    for name in names:
+        text = metric_name(name)
         if name in metrics:
             rows.append((text, f"{metrics[name]:.6g}" if name in _ERRORS else _share(metrics[name])))
         if name in metrics.get("scaled", {}):
-            rows.append((f"{text} of scaled data", f"{metrics['scaled'][name]:.6g}"))
+            rows.append((metric_name(f"scaled.{name}"), f"{metrics['scaled'][name]:.6g}"))
     targets = metrics.get("by_target", {})
     rows += [(f"R² of {name}", f"{each['r2']:.4f}") for name, each in targets.items() if len(targets) > 1]
     print_table(f"{outcome.preset.capitalize()} on {outcome.dataset}", ("", ""), rows)

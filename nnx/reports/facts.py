@@ -8,22 +8,9 @@ import shlex
 from typing import Any
 
 from nnx.experiments import Result
+from nnx.experiments.names import metric_name, words
 from nnx.reports.charts import number
 
-METRICS = {
-    "loss": "loss",
-    "accuracy": "accuracy",
-    "test_mse": "test MSE per pixel",
-    "test_mse_per_image": "test MSE per image",
-    "test_bce": "test binary cross-entropy",
-    "pca_test_mse": "PCA of the same size, test MSE",
-    "pca_accuracy": "accuracy on PCA's scores",
-    "svm_engine": "SVM engine",
-    "mcnemar.only_codes": "right on the codes only",
-    "mcnemar.only_pca": "right on PCA's scores only",
-    "mcnemar.p_value": "McNemar's exact test, p",
-    "agree": "losses agree with Keras",
-}
 TIMING = {
     "import_seconds": "importing libraries",
     "data_seconds": "loading the data",
@@ -54,7 +41,7 @@ def metrics(result: Result) -> dict[str, str]:
             flat |= {f"{name}.{inner}": one for inner, one in value.items()}
         elif isinstance(value, str | int | float) or value is None:
             flat[name] = value
-    return {METRICS.get(name, _words(name)): _figure(name, value) for name, value in flat.items()}
+    return {metric_name(name, result.experiment): _figure(name, value) for name, value in flat.items()}
 
 
 def verdict(result: Result) -> str:
@@ -95,9 +82,9 @@ def _codes_against_pca(figures: dict[str, Any]) -> str:
     if ours == linear:
         return f"As accurate as an SVM on PCA of the same size: {ours:.2%}{chance}."
     compared = "fewer" if ours > linear else "more"
-    share = abs(linear - ours) / max(1.0 - linear, 1.0 - ours)
+    share = f"{abs(linear - ours) / (1.0 - linear):.0%} {compared}" if linear < 1.0 else "More"
     return (
-        f"{share:.0%} {compared} errors than an SVM on PCA of the same size: "
+        f"{share} errors than an SVM on PCA of the same size: "
         f"accuracy {ours:.2%} against {linear:.2%}{chance}."
     )
 
@@ -139,7 +126,7 @@ def _data(result: Result) -> str:
 def timing(result: Result) -> dict[str, str]:
     """The entries of the timing that took any time, with units."""
     return {
-        TIMING.get(name, _words(name.removesuffix(_SECONDS))): _duration(name, value)
+        TIMING.get(name, words(name.removesuffix(_SECONDS))): _duration(name, value)
         for name, value in result.timing.items()
         if value
     }
@@ -148,7 +135,7 @@ def timing(result: Result) -> dict[str, str]:
 def machine(result: Result) -> dict[str, str]:
     """The device that computed, the machine, and the versions of the libraries."""
     device = f"{result.device} ({result.backend}, {result.dtype})"
-    found = {ENVIRONMENT.get(name, _words(name)): str(value) for name, value in result.environment.items()}
+    found = {ENVIRONMENT.get(name, words(name)): str(value) for name, value in result.environment.items()}
     libraries = {name: str(value) for name, value in result.versions.items() if name != "python"}
     return {"device that computed": device} | found | libraries
 
@@ -199,10 +186,6 @@ def table(columns: list[dict[str, str]], last: str = "") -> list[tuple[str, list
         values = [column.get(name, "–") for column in columns]
         found.append((name, values, len(set(values)) > 1))
     return found
-
-
-def _words(name: str) -> str:
-    return str(name).replace("_", " ").replace(".", ": ")
 
 
 def _figure(name: str, value: Any) -> str:

@@ -234,11 +234,15 @@ def _text(row: dict[str, Any]) -> tuple[str, ...]:
 def _speedup_table(speedup: dict[str, dict[str, float]]) -> Table:
     names = TITLES | {"xor_fit": "XOR by Keras's fit"}
     rows = [
-        (names[name], *(f"{values[s]:.3g}×" if s in values else "–" for s in SIDES[1:]))
+        (names[name], *(f"{_ratio(values[s])}×" if s in values else "–" for s in SIDES[1:]))
         for name, values in speedup.items()
     ]
     header = ("", *(NAMES[side] for side in SIDES[1:]))
     return Table("A step in Keras takes so many times as long as in nnx", header, rows)
+
+
+def _ratio(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _prediction_table(name: str, predictions: dict[str, Any]) -> Table:
