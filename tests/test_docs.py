@@ -150,6 +150,31 @@ def test_the_tutorial_prints_what_it_shows(data: str, tmp_path: Path, request: p
             assert alike(last, wanted), f"block {number} prints {last!r}, and the page shows {wanted!r}"
 
 
+def test_a_training_step_runs_through_the_files_and_lines_that_the_page_says(tmp_path: Path):
+    page = ROOT / "docs" / "backpropagation.md"
+    text = page.read_text(encoding="utf-8").split("## The files of one training step")[1]
+    named = set(re.findall(r"\]\(\.\./nnx/([\w./]+)\)", text))
+    code = (as_program(page) + "\nprint(*sorted(files), len(lines))").replace(f"print({END!r}, end='')", "")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=240,
+        env=os.environ | {"NNX_DEVICE": "numpy", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    *files, lines = done.stdout.splitlines()[-1].split()
+    assert set(files) == named
+    assert len(files) == 11
+    for said in (
+        text,
+        *(
+            path.read_text(encoding="utf-8")
+            for path in (ROOT / "README.md", ROOT / "docs" / "architecture.md")
+        ),
+    ):
+        assert "about 150 lines" in said.replace("\n", " ")
+        assert "eleven files" in said.replace("\n", " ")
+    assert abs(int(lines) - 150) < 15
+
+
 def test_names_of_nnx_in_a_table_exist():
     page = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
     rows = "\n".join(line for line in page.splitlines() if line.startswith("|"))
