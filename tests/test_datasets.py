@@ -15,6 +15,7 @@ import pytest
 from nnx.datasets import (
     Dataset,
     DatasetUnavailableError,
+    fetch_mnist,
     list_datasets,
     load,
     load_digits,
@@ -137,7 +138,7 @@ def test_wrong_contents_are_refused(
         load_mnist(copied)
     assert str(path) in str(caught.value)
     statuses = verify_mnist(copied)
-    assert [status.ok for status in statuses] == [True, True, True, False]
+    assert [status.state for status in statuses] == ["ok", "ok", "ok", "differs"]
     assert statuses[3].problem == str(caught.value)
     monkeypatch.setenv("NNX_DATA_DIR", str(copied))
     with pytest.raises(DataError, match=message):
@@ -152,6 +153,7 @@ def test_a_truncated_file_is_refused(copied: Path) -> None:
     path.write_bytes(data[:-100])
     with pytest.raises(DataError, match="truncated"):
         load_mnist(copied)
+    assert [status.state for status in verify_mnist(copied)] == ["ok", "damaged", "ok", "ok"]
 
 
 @pytest.mark.mnist
@@ -171,19 +173,45 @@ def test_an_incomplete_directory_is_passed_over_and_named(
     with pytest.raises(DatasetUnavailableError, match="lacks t10k-labels-idx1-ubyte"):
         load_mnist()
     statuses = verify_mnist()
-    assert [status.ok for status in statuses] == [True, True, True, False]
+    assert [status.state for status in statuses] == ["ok", "ok", "ok", "missing"]
     assert statuses[3].path is None
     assert not list_datasets()[0].available
 
 
+@pytest.mark.parametrize(("name", "what"), [("absent", "does not exist"), ("file", "is not a folder")])
+def test_a_data_folder_that_is_none_is_an_error(monkeypatch, tmp_path, name, what):
+    """Its owner believes that the data are there: nothing may be taken in their place."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NNX_DATA_DIR", str(tmp_path / name))
+    for ask in (lambda: load("mnist"), lambda: load("auto"), verify_mnist, fetch_mnist):
+        with pytest.raises(ConfigurationError, match=f"NNX_DATA_DIR is .*{name}, which {what}: name"):
+            ask()
+    status = list_datasets()[0]
+    assert not status.available
+    assert what in status.note
+    assert load("xor").name == "xor"
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "state"),
+    [(None, "missing"), (b"", "damaged"), (b"\x1f\x8b", "damaged"), (b"<html>", "damaged"),
+     (bytes([0, 0, 8, 1, 0, 0, 0, 1, 7]), "differs")],
+)  # fmt: skip
+def test_a_missing_file_is_told_from_a_damaged_one(tmp_path, bytes_, state):
+    if bytes_ is not None:
+        (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(bytes_)
+    assert [status.state for status in verify_mnist(tmp_path)] == ["missing", state, "missing", "missing"]
+
+
 def test_absent_mnist_is_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
     monkeypatch.setenv("NNX_DATA_DIR", str(tmp_path / "nothing"))
     with pytest.raises(DatasetUnavailableError) as caught:
         load("mnist")
     for part in (str(tmp_path / "nothing"), str(tmp_path / "cache"), "NNX_OFFLINE", "NNX_DATA_DIR"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert [status.ok for status in verify_mnist()] == [False] * 4
+    assert [status.state for status in verify_mnist()] == ["missing"] * 4
     assert "not found" in verify_mnist()[0].problem
     assert [status.available for status in list_datasets()] == [False, True, True]
 

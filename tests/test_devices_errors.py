@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import pickle
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,9 +94,44 @@ def test_a_machine_without_a_driver_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     try:
         found = cuda_driver.driver()
         assert (found.cuda, found.wheel) == (None, None)
-        assert found.install.startswith("pip install 'cupy-cuda13x[ctk]' for an NVIDIA driver of version 580")
+        assert cuda_driver.install_advice(None).startswith(
+            "pip install 'cupy-cuda13x[ctk]' for an NVIDIA driver of version 580"
+        )
     finally:
         cuda_driver.driver_version.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("vendor", "kind", "advised"),
+    [
+        ("0x10de", "0x030200", True),
+        ("0x10de", "0x020000", False),
+        ("0x1002", "0x030000", False),
+        ("", "", False),
+    ],
+)
+def test_cupy_is_advised_only_where_a_gpu_or_a_driver_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vendor: str, kind: str, advised: bool
+) -> None:
+    """Here without a driver: what Linux's list of devices says decides."""
+    if vendor:
+        (tmp_path / "0000:01:00.0").mkdir()
+        (tmp_path / "0000:01:00.0" / "vendor").write_text(f"{vendor}\n")
+        (tmp_path / "0000:01:00.0" / "class").write_text(f"{kind}\n")
+    monkeypatch.setattr(cuda_driver, "PCI_DEVICES", tmp_path)
+    monkeypatch.setattr(cuda_driver, "driver_version", lambda: None)
+    assert bool(cuda_driver.driver().install) is advised
+    monkeypatch.setattr(cupy_errors.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DeviceError) as caught:
+        cupy_errors.check_installed()
+    assert ("pip install 'cupy-cuda13x[ctk]'" in one_line(caught.value)) is advised
+    assert "choose device cpu" in one_line(caught.value)
+
+
+def test_a_driver_is_enough_for_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cuda_driver, "PCI_DEVICES", tmp_path / "absent")
+    monkeypatch.setattr(cuda_driver, "driver_version", lambda: 13000)
+    assert cuda_driver.driver().install == "pip install 'cupy-cuda13x[ctk]'"
 
 
 def test_a_driver_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

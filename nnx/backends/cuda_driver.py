@@ -6,8 +6,12 @@ import ctypes
 import functools
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+PCI_DEVICES = Path("/sys/bus/pci/devices")  # Linux lists a GPU here even without its driver
+NVIDIA, DISPLAY = "0x10de", "0x03"  # the vendor, and the first byte of a display controller's class
+NO_GPU = "no NVIDIA GPU or driver was found on this machine"
 
 
 @functools.cache
@@ -22,6 +26,19 @@ def driver_version() -> int | None:
     except (OSError, AttributeError):
         return None
     return number.value if status == 0 and number.value > 0 else None
+
+
+def gpu_or_driver() -> bool:
+    """Whether this machine has an NVIDIA driver or GPU; without either, advice on CuPy is of no use."""
+    return driver_version() is not None or any(map(_is_nvidia_gpu, PCI_DEVICES.glob("*")))
+
+
+def _is_nvidia_gpu(device: Path) -> bool:
+    try:
+        vendor, kind = ((device / name).read_text(encoding="ascii") for name in ("vendor", "class"))
+    except (OSError, UnicodeDecodeError):
+        return False
+    return vendor.strip() == NVIDIA and kind.startswith(DISPLAY)
 
 
 def version(number: int) -> str:
@@ -66,7 +83,7 @@ class Driver:
     wheel : str or None
         The CuPy package for it.
     install : str
-        The command that installs it.
+        The command that installs it; empty where there is neither a driver nor a GPU.
     """
 
     cuda: str | None
@@ -78,4 +95,4 @@ def driver() -> Driver:
     """What is known of the driver of this machine."""
     number = driver_version()
     cuda = None if number is None else version(number)
-    return Driver(cuda, wheel_for(number), install_advice(number))
+    return Driver(cuda, wheel_for(number), install_advice(number) if gpu_or_driver() else "")

@@ -12,7 +12,14 @@ import importlib.util
 import os
 import re
 
-from nnx.backends.cuda_driver import driver_version, install_advice, version, wheel_for
+from nnx.backends.cuda_driver import (
+    NO_GPU,
+    driver_version,
+    gpu_or_driver,
+    install_advice,
+    version,
+    wheel_for,
+)
 from nnx.errors import DeviceError
 
 # All of them install a module called cupy; from CuPy's own list, without releases for Python before 3.11.
@@ -62,6 +69,8 @@ def check_installed() -> None:
         In both cases.
     """
     if importlib.util.find_spec("cupy") is None:
+        if not gpu_or_driver():
+            raise GpuError(NO_GPU, f"install the GPU's driver first, {USE_CPU}")
         raise GpuError(
             "CuPy is not installed, so there is no GPU backend",
             f"run {install_advice(driver_version())}, {USE_CPU}",

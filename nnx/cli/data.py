@@ -12,7 +12,8 @@ from nnx.cli.console import print_json, print_table, say
 
 _directory = click.option(
     "--directory", type=click.Path(path_type=Path, file_okay=False), default=None,
-    help="Where the files are, or shall be; default: NNX_DATA_DIR, else the cache.",
+    metavar="FOLDER",
+    help="Folder of the four files.  [default: NNX_DATA_DIR, else the user's cache]",
 )  # fmt: skip
 
 
@@ -75,7 +76,13 @@ def list_(as_json: bool) -> None:
 @data.command(short_help="Check the MNIST files byte by byte.")
 @_directory
 def verify(directory: Path | None) -> int:
-    """Check the MNIST files byte by byte; exit status 1 if one is missing or wrong.
+    """Check the MNIST files byte by byte; exit status 1 unless all four are right.
+
+    \b
+    missing     there is no such file
+    unreadable  the system refuses to open it
+    damaged     it is cut short or garbled
+    differs     it is whole, but holds other data than MNIST
 
     \b
     Example:
@@ -84,6 +91,11 @@ def verify(directory: Path | None) -> int:
     from nnx import datasets
 
     found = datasets.verify_mnist(directory)
-    rows = [(s.file, "ok" if s.ok else "WRONG", s.problem or str(s.path)) for s in found]
-    print_table("MNIST", ("file", "", "where, or what is wrong"), rows)
-    return 0 if all(status.ok for status in found) else 1
+    rows = [(s.file, s.state, s.problem or str(s.path)) for s in found]
+    print_table("MNIST", ("file", "state", "where, or what is wrong"), rows)
+    states = {status.state for status in found} - {"ok"}
+    if "missing" in states:
+        say("to fetch what is missing: nnx data fetch")
+    if states & {"damaged", "differs"}:
+        say("to replace a file: remove it, then run nnx data fetch")
+    return 1 if states else 0

@@ -39,8 +39,9 @@ def devices(check: bool, as_json: bool) -> int:
     else:
         rows = [(s.name, s.device, "yes" if s.usable else "no", s.detail) for s in found]
         print_table("Devices", ("backend", "device", "usable", "detail"), rows)
-        cuda = f"for CUDA {driver.cuda} at most" if driver.cuda else "none"
-        print_table("", ("", ""), [("NVIDIA driver", cuda), ("CuPy for it", driver.install)])
+        if driver.install:
+            cuda = f"for CUDA {driver.cuda} at most" if driver.cuda else "none"
+            print_table("", ("", ""), [("NVIDIA driver", cuda), ("CuPy for it", driver.install)])
         if check:
             lines = [
                 (c.device, "ok" if c.passed else "WRONG", f"{c.seconds:.1f} s", c.message) for c in checks

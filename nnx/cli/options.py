@@ -77,7 +77,7 @@ device = click.option(
     default=None,
     metavar="DEVICE",
     shell_complete=_devices,
-    help="auto, cpu, gpu, gpu:N, numpy or cupy; default: NNX_DEVICE, else auto.",
+    help=f"{', '.join(DEVICES)} or gpu:N.  [default: NNX_DEVICE, else auto]",
 )
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 dataset = click.option(

@@ -91,7 +91,10 @@ def list_datasets() -> list[DatasetStatus]:
 
 def _mnist_status() -> DatasetStatus:
     about = "70,000 images of 28×28"
-    found = find_mnist()
+    try:
+        found = find_mnist()
+    except ConfigurationError as error:
+        return DatasetStatus("mnist", False, "", None, f"{about}; {error}")
     if found is None:
         note = f"{about}; not in NNX_DATA_DIR or {cache_directory()}: run `nnx data fetch`"
         return DatasetStatus("mnist", False, "", None, note)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nnx.datasets.idx import IdxContent, read_content
-from nnx.errors import DataError
+from nnx.errors import ConfigurationError, DataError
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,29 @@ FILES = (
 
 @dataclass(frozen=True)
 class FileStatus:
-    """One row of ``nnx data verify``: a file's name, where it is, whether it is right, and if not, why."""
+    """One row of ``nnx data verify``: a file's name, where it is, and what is wrong with it.
+
+    Attributes
+    ----------
+    file : str
+    path : Path or None
+        None where there is no such file.
+    state : {"ok", "missing", "unreadable", "damaged", "differs"}
+        Unreadable: the system refuses to open it. Damaged: it is cut short or garbled. Differs: it is
+        whole, but holds other data than MNIST's.
+    problem : str
+        One line; empty where the file is right.
+    """
 
     file: str
     path: Path | None
-    ok: bool
+    state: str
     problem: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is right."""
+        return self.state == "ok"
 
 
 def verify_mnist(directory: str | Path | None = None) -> list[FileStatus]:
@@ -74,7 +91,12 @@ def verify_mnist(directory: str | Path | None = None) -> list[FileStatus]:
     Returns
     -------
     list of FileStatus
-        Four, in the order of :data:`FILES`; none raises.
+        Four, in the order of :data:`FILES`; a wrong file raises no error.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``NNX_DATA_DIR`` names no folder.
     """
     places = user_places(directory)
     if directory is None:
@@ -108,9 +130,25 @@ def cache_directory() -> Path:
 
 
 def user_places(directory: str | Path | None) -> list[Path]:
-    """Directories that somebody named: `directory` alone if given, else ``NNX_DATA_DIR``."""
-    named = directory if directory is not None else os.environ.get("NNX_DATA_DIR")
-    return [Path(named).expanduser()] if named else []
+    """Directories that somebody named: `directory` alone if given, else ``NNX_DATA_DIR``.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``NNX_DATA_DIR`` names no folder: its owner believes that the data are there.
+    """
+    if directory is not None:
+        return [Path(directory).expanduser()]
+    named = os.environ.get("NNX_DATA_DIR")
+    if not named:
+        return []
+    place = Path(named).expanduser()
+    if not place.is_dir():
+        what = "which is not a folder" if place.exists() else "which does not exist"
+        raise ConfigurationError(
+            f"NNX_DATA_DIR is {named}, {what}: name the folder that holds the MNIST files, or unset it"
+        )
+    return [place]
 
 
 def locate(place: Path) -> dict[str, Path]:
@@ -164,9 +202,14 @@ def check_content(file: MnistFile, content: IdxContent, name: str) -> None:
 
 def _status(file: MnistFile, path: Path | None, looked: str) -> FileStatus:
     if path is None:
-        return FileStatus(file.name, None, False, f"not found in {looked}")
+        return FileStatus(file.name, None, "missing", f"not found in {looked}")
     try:
-        read_mnist_file(file, path)
+        content = read_content(path)
     except DataError as error:
-        return FileStatus(file.name, path, False, str(error))
-    return FileStatus(file.name, path, True, "")
+        state = "unreadable" if isinstance(error.__cause__, PermissionError) else "damaged"
+        return FileStatus(file.name, path, state, str(error))
+    try:
+        check_content(file, content, str(path))
+    except DataError as error:
+        return FileStatus(file.name, path, "differs", str(error))
+    return FileStatus(file.name, path, "ok", "")

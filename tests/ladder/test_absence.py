@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from command_line import command
 
-from nnx.backends import cupy_errors, resolve
+from nnx.backends import cuda_driver, cupy_errors, resolve
 from nnx.errors import DeviceError
 
 pytest.register_assert_rewrite("command_line")
@@ -146,19 +146,27 @@ def test_two_wheels_that_overwrite_each_other(refused: Refused, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        (None, "pip install 'cupy-cuda13x[ctk]' for an NVIDIA driver of version 580 or newer"),
         ("13000", "pip install 'cupy-cuda13x[ctk]', or choose"),
         ("12040", "pip install 'cupy-cuda12x[ctk]', or choose"),
         ("11080", "pip install 'cupy-cuda13x[ctk]' once the driver, which supports CUDA 11.8 at most, is"),
     ],
 )
 def test_without_cupy_the_driver_says_which_to_install(
-    refused: Refused, driver: str, tmp_path: Path, number: str | None, advice: str
+    refused: Refused, driver: str, tmp_path: Path, number: str, advice: str
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(HIDDEN)
-    there = {"LD_LIBRARY_PATH": driver, "DRIVER_VERSION": number} if number else {}
-    text = refused(PYTHONPATH=both(tmp_path), **there)
+    text = refused(PYTHONPATH=both(tmp_path), LD_LIBRARY_PATH=driver, DRIVER_VERSION=number)
     assert text.startswith(f"CuPy is not installed, so there is no GPU backend: run {advice}")
+
+
+@pytest.mark.skipif(cuda_driver.gpu_or_driver(), reason="there is an NVIDIA GPU or driver here")
+def test_without_a_gpu_a_driver_and_cupy_nothing_is_advised(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HIDDEN)
+    text = refused(PYTHONPATH=both(tmp_path))
+    assert text.startswith(
+        "no NVIDIA GPU or driver was found on this machine: install the GPU's driver first"
+    )
+    assert "cupy" not in text
 
 
 def test_devices_lists_the_gpu_with_the_reason_and_the_driver(tmp_path: Path, driver: str) -> None:
