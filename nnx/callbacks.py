@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,8 @@ class Run:
         The settings that callbacks can change, as they were when training began.
     warned : set of str
         What a reader was warned of.
-    facts : dict
-        What a run that goes on from a checkpoint must have in common with it.
+    facts : callable
+        Returns what a resumed run must have in common with its checkpoint, by name.
     """
 
     network: Any
@@ -124,7 +124,7 @@ class Run:
     loss: Any = None
     begun: dict[str, Any] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Callable[[], dict[str, Any]] = dict
 
     @property
     def over(self) -> bool:

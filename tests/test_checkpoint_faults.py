@@ -412,7 +412,8 @@ def test_a_run_whose_disk_is_full_says_how_to_go_on(tmp_path):
     done = command(tmp_path, *RUN, limit=20_000)
     assert done.returncode == 1
     kept, error = done.stderr.splitlines()[-2:]
-    assert kept == f"what was trained is kept; to go on: nnx {' '.join(map(str, RUN))} --resume"
+    command_ = f"nnx {' '.join(map(str, RUN))} --resume"
+    assert kept == f"the beginning of training is kept, in run; to resume: {command_}"
     assert error.startswith("nnx: cannot write run/checkpoints/fit-1-step-0.safetensors (File too large)")
     done = command(tmp_path, *RUN, "--resume")
     assert done.returncode == 0, done.stderr
@@ -426,7 +427,7 @@ def test_what_resume_answers(tmp_path):
     run = ("run", "xor", "--epochs", 40, "--checkpoint-every", 10)
     done = command(tmp_path, *run, "--resume")
     assert (done.returncode, done.stderr.partition(";")[0]) == (
-        2, "nnx: --resume goes on with a run: name its folder by --out"
+        2, "nnx: --resume needs the folder of the run that it resumes: add --out FOLDER"
     )  # fmt: skip
     done = command(tmp_path, *run[:2], "--checkpoint-every", "often", "--out", "run")
     assert done.returncode == 2
@@ -445,9 +446,9 @@ def test_what_resume_answers(tmp_path):
     other = command(tmp_path, *run, "--out", "run", "--resume", "--preset", "shallow")
     assert other.returncode == 2
     assert (
-        'step-40.safetensors was taken with preset "deep", not "shallow": go on with what it was'
-        in other.stderr
-    )
+        "step-40.safetensors was taken of a run with --preset deep, and this one is with --preset shallow: "
+        "resume with the same"
+    ) in other.stderr
 
 
 def test_an_error_in_a_callback_leaves_the_folder_free(tmp_path):

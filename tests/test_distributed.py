@@ -201,7 +201,7 @@ class TestTheCommandLine:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert process.returncode != 0
-        assert err.count("what was trained is kept; to go on: nnx run autoencoder --distributed mpi") == 1
+        assert err.count(", in job; to resume: mpiexec -n 2 nnx run autoencoder --distributed mpi") == 1
         assert err.count("nnx: interrupted") == 1
         assert len(list((tmp_path / "job" / "checkpoints").glob("fit-1-*"))) == 2  # the first, and the last
         for ranks, out, resume in ((3, "job", ["--resume"]), (1, "whole", [])):

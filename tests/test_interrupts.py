@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,14 +50,16 @@ def test_a_signal_ends_the_step_and_tells_how_to_go_on(tmp_path, whole, number, 
     assert process.returncode == status
     assert out == ""
     tail, last = [line for line in err.splitlines() if line][-2:]
-    assert tail.startswith("what was trained is kept; to go on: nnx run autoencoder ")
+    kept, _, tail = tail.partition("; to resume: ")
+    assert re.fullmatch(r"training is kept up to step [\d,]+, in run", kept)
+    assert tail.startswith("nnx run autoencoder ")
     assert last in ("nnx: interrupted", "nnx: terminated")
     steps = [int(name.split("-")[3].partition(".")[0]) for name in visible(tmp_path / "run" / "checkpoints")
              if name.startswith("fit")]  # fmt: skip
     assert min(steps) == 0
     assert 0 < max(steps) < 12 * 360
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    arguments = tail.partition("nnx ")[2].split()
+    arguments = tail.removeprefix("nnx ").split()
     done = command(tmp_path, *arguments, "-q")
     assert done.returncode == 0, done.stderr
     assert outcome(tmp_path / "run") == whole

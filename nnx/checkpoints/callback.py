@@ -6,7 +6,9 @@ import json
 import math
 import os
 import re
+import shlex
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from nnx.distributed.agreement import version
 from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError, flag, plain, whole
 
 EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
+DATA = "the "  # how the names of the data's fingerprints begin
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -43,6 +46,9 @@ class Checkpoint(Callback):
         Optimizer steps (``500``, ``"500"``) or time (``"30s"``, ``"5m"``, ``"1h"``) between checkpoints.
         There is one of the beginning and one of the end too. A small network that is trained in one compiled
         loop is looked at between epochs.
+    wait : str, optional
+        A time such as ``"1m"``: training that ends or is interrupted sooner writes nothing, so there is no
+        checkpoint of the beginning either. ``fit(on_nonfinite="rollback")`` needs one without it.
     keep : int
         How many of the newest stay, besides the best.
     best : str or None
@@ -65,6 +71,7 @@ class Checkpoint(Callback):
     """
 
     every_rank = False
+    named: Callable[[str], str] = staticmethod(str)  # how a message names an entry of `about`
 
     def __init__(
         self,
@@ -75,6 +82,7 @@ class Checkpoint(Callback):
         best: str | None = "auto",
         resume: bool = False,
         about: dict[str, Any] | None = None,
+        wait: str | None = None,
     ) -> None:
         found = EVERY.fullmatch(str(every).strip())
         if found is None or float(found[1]) <= 0 or (found[2] is None and "." in found[1]):
@@ -83,6 +91,10 @@ class Checkpoint(Callback):
             )
         self.steps = int(found[1]) if found[2] is None else 0
         self.seconds = float(found[1]) * SECONDS[found[2]] if found[2] else math.inf
+        waited = None if wait is None else EVERY.fullmatch(wait.strip())
+        if wait is not None and (waited is None or waited[2] is None):
+            raise ConfigurationError(f"Checkpoint: wait must be a time such as '1m', not {wait!r}")
+        self.wait = float(waited[1]) * SECONDS[waited[2]] if waited else 0.0
         self.best, self.resume = best, flag("Checkpoint: resume", resume)
         self.about = plain("Checkpoint: about", about or {})
         self.store = Store(Path(folder), whole("Checkpoint: keep", keep))
@@ -90,6 +102,8 @@ class Checkpoint(Callback):
         self.newest: Path | None = None
         self._best: dict[str, Any] = {"value": math.inf, "name": ""}
         self._ending = ExitStack()
+        self._held = False
+        self._began = math.inf  # when the first of its fits began
 
     # ------------------------------------------------------------------ a run
 
@@ -102,22 +116,29 @@ class Checkpoint(Callback):
             raise ConfigurationError(
                 "a slice has no checkpoints: fit the whole network, with trainable=False on its other layers"
             )
+        self._began = min(self._began, time.monotonic())
         with ExitStack() as ending:
-            ending.enter_context(self.store.held())
+            self._ending = ending
+            if not self.wait or self.store.folder.exists():
+                self._hold()
             self._begin(run)
             self._ending = ending.pop_all()
 
+    def _hold(self) -> None:
+        if not self._held:
+            self._ending.enter_context(self.store.held())
+            self._ending.callback(setattr, self, "_held", False)
+            self._held = True
+
     def _begin(self, run: Run) -> None:
-        facts = run.facts | {"callbacks": [name for name, _ in state.stateful(run)]}
-        about = {f"about {name}" if name in facts else name: value for name, value in self.about.items()}
-        self._facts = about | facts
+        self._callbacks = [name for name, _ in state.stateful(run)]
         there = self.store.found()
         if there and not self.resume and self.fit == 1:
             raise OutputError(
                 f"{self.store.folder} holds checkpoints: resume from them, or choose another folder"
             )
         self._clock = time.monotonic()
-        if not self.go_on(run):
+        if not self.go_on(run) and not self.wait:
             self.take(run)
 
     def on_train_end(self, run: Run) -> None:
@@ -129,7 +150,9 @@ class Checkpoint(Callback):
         return self.steps - run.step % self.steps if self.steps else 2**62
 
     def at_rest(self, run: Run) -> None:
-        """Between two steps, once all other callbacks were told: take a checkpoint if it is time."""
+        """Between two steps, after all other callbacks: take a checkpoint if it is time."""
+        if time.monotonic() - self._began < self.wait:
+            return
         due = self.steps and run.step // self.steps > self._taken[0] // self.steps
         late = time.monotonic() - self._clock >= self.seconds
         if due or late or run.interrupt or (run.over and not run.batch):
@@ -142,13 +165,13 @@ class Checkpoint(Callback):
         arena = run.network.arena
         if self._taken == (run.step, run.epoch) or int(arena.backend.to_numpy(arena.fault)[0]):
             return  # a fault that is seen at the epoch's end only: what came before it is kept
+        self._hold()
         path = self.store.path(self.fit, run.step)
         self._follow_best(run, path.name)
         weights, arrays, counts = state.capture(run)
-        models.write(
-            path, weights, run.network.config(), {"checkpoint": True},
-            (arrays, counts | {"facts": self._facts, "versions": _versions(run)}),
-        )  # fmt: skip
+        counts |= {"facts": self._facts(run), "versions": _versions(run)}
+        counts |= {"options": self.about, "epochs": run.epochs}  # to name what a resumed run changes
+        models.write(path, weights, run.network.config(), {"checkpoint": True}, (arrays, counts))
         self.newest, self._taken, self._clock = path, (run.step, run.epoch), time.monotonic()
         self.store.prune(self.fit, self._best["name"])
 
@@ -171,6 +194,10 @@ class Checkpoint(Callback):
         self.newest, self._taken = path, (run.step, run.epoch)
         return True
 
+    def remove(self) -> None:
+        """Remove the checkpoints, and their folder if nothing else is in it: the run has finished."""
+        self.store.remove()
+
     def state(self) -> dict[str, Any]:
         """Which checkpoint is the best."""
         return dict(self._best)
@@ -179,6 +206,11 @@ class Checkpoint(Callback):
         """Know it again."""
         self._best = dict(state)
 
+    def _facts(self, run: Run) -> dict[str, Any]:
+        facts = run.facts() | {"callbacks": self._callbacks}
+        about = {f"about {name}" if name in facts else name: value for name, value in self.about.items()}
+        return about | facts
+
     def _compare(self, run: Run, path: Path, counts: dict[str, Any]) -> None:
         versions = _versions(run)
         if counts["versions"] != versions:
@@ -186,13 +218,33 @@ class Checkpoint(Callback):
                 "%s was written with %s, this is %s: the last digits may differ from one run's",
                 path, counts["versions"], versions,
             )  # fmt: skip
-        then, now = counts["facts"], json.loads(json.dumps(self._facts))
-        for name in (*then, *now):
-            older = name.startswith("about ") and name not in then  # 0.1 left such a fact out
-            if then.get(name) != now.get(name) and not older:
+        self._compare_options(path, counts.get("options", {}), json.loads(json.dumps(self.about)))
+        then, now = counts["facts"], json.loads(json.dumps(self._facts(run)))
+        older = {name for name in now if name.startswith("about ") and name not in then}  # 0.1 left these out
+        differ = [n for n in dict.fromkeys((*then, *now)) if then.get(n) != now.get(n) and n not in older]
+        if differ == ["optimizer"] and (epochs := counts.get("epochs", run.epochs)) != run.epochs:
+            raise ConfigurationError(
+                f"{path} was taken of a run of {epochs} epochs, and its learning rate follows their number: "
+                f"resume with {self.named('epochs')} {epochs}, or begin in another folder"
+            )
+        # the plainest first: a number or a name, then data, then lists of layers and callbacks
+        rank = {name: 1 if name.startswith(DATA) else 2 * isinstance(then.get(name), list) for name in differ}
+        for name in sorted(differ, key=rank.__getitem__):
+            what = f"{name} {_short(then.get(name))}, not {_short(now.get(name))}"
+            if name.startswith(DATA):  # their fingerprints tell a reader nothing
+                what = f"other {name.removeprefix(DATA)}"
+            raise ConfigurationError(
+                f"{path} was taken with {what}: resume with the same, or begin in another folder"
+            )
+
+    def _compare_options(self, path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+        """Name the option that differs; a checkpoint of an older version has no options apart."""
+        for name, old in then.items():
+            if name in now and now[name] != old:
+                was, is_ = (_given(self.named(name), value) for value in (old, now[name]))
                 raise ConfigurationError(
-                    f"{path} was taken with {name} {_short(then.get(name))}, not {_short(now.get(name))}: "
-                    "go on with what it was taken with, or begin in another folder"
+                    f"{path} was taken of a run {was}, and this one is {is_}: "
+                    "resume with the same, or begin in another folder"
                 )
 
     def _follow_best(self, run: Run, name: str) -> None:
@@ -206,6 +258,16 @@ class Checkpoint(Callback):
         value = sign * run.history[monitor][-1]
         if value < self._best["value"]:
             self._best = {"value": value, "name": name}
+
+
+def _given(option: str, value: Any) -> str:
+    if value is None or value is False:
+        return f"without {option}"
+    if value is True:
+        return f"with {option}"
+    if isinstance(value, list):
+        value = ",".join(map(str, value))
+    return f"with {option} {shlex.quote(value) if isinstance(value, str) else _short(value)}"
 
 
 def _short(value: Any) -> str:

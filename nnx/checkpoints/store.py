@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,13 @@ class Store:
             if not os.path.lexists(aside):
                 path.replace(aside)
                 return
+
+    def remove(self) -> None:
+        """Remove all checkpoints, and the folder if nothing else is in it."""
+        with suppress(OSError):  # where the folder can no longer be written they stay
+            for path in self.found():
+                path.unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def prune(self, fit: int, best: str) -> None:
         """Remove what is neither among the newest nor the best."""

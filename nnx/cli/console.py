@@ -18,6 +18,7 @@ from nnx.errors import printable
 
 PLAIN_LINES = 20  # progress lines at most where there is no terminal
 PLAIN_WIDTH = 110  # of a table in a file or a pipe
+_DECIMAL = re.compile(r"[-+]?\d[\d,]*(\.\d+)?")
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?(%|s|ms|µs|MB|×|(/|of) \d+))?|nan|[-+]?inf|[-–]|")
 
 
@@ -41,21 +42,39 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
     from rich.table import Table
     from rich.text import Text
 
-    rows = list(rows)
+    rows = [[printable(cell) for cell in row] for row in rows]
     measured = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(width=None if measured else PLAIN_WIDTH, highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(header))
-    for name, cells in zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True):
-        table.add_column(Text(name), justify="right" if _numeric(cells) else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    columns = [list(cells) for cells in zip(*rows, strict=True)] or [[] for _ in header]
+    for position, (name, cells) in enumerate(zip(header, columns, strict=True)):
+        # without a header, the column after the names holds values, some of which may be words
+        numeric = _numeric(cells, most=position > 0 and not any(header))
+        if numeric:
+            name, *columns[position] = _aligned(name, cells)
+        table.add_column(Text(name), overflow="fold")
+    for row in zip(*columns, strict=True):
+        table.add_row(*map(Text, row))
     console.print(Text(printable(title), style="bold"))
     console.print(table)
 
 
-def _numeric(cells: Sequence[str]) -> bool:
-    """Whether a column holds numbers and nothing else (gaps apart)."""
-    return any(cells) and all(_NUMBER.fullmatch(cell) for cell in cells)
+def _numeric(cells: Sequence[str], most: bool = False) -> bool:
+    """Whether a column holds numbers (gaps apart) and nothing else, or for the most part."""
+    numbers = sum(bool(_NUMBER.fullmatch(cell)) for cell in cells)
+    return any(cells) and (2 * numbers > len(cells) if most else numbers == len(cells))
+
+
+def _aligned(name: str, cells: Sequence[str]) -> list[str]:
+    """Pad a heading and its cells: the points of plain numbers below each other, the rest to the right."""
+    ends = [match[1] or "" if (match := _DECIMAL.fullmatch(cell)) else None for cell in cells]
+    longest = max((len(end) for end in ends if end is not None), default=0)
+    padded = [
+        cell if end is None else cell + " " * (longest - len(end))
+        for cell, end in zip(cells, ends, strict=True)
+    ]
+    width = max(map(len, [name, *padded]))
+    return [text.rjust(width) for text in (name, *padded)]
 
 
 class Messages(logging.Handler):

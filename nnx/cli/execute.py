@@ -18,11 +18,15 @@ import click
 from nnx import backends
 from nnx.callbacks import Callback
 from nnx.cli.console import messages, progress, say
-from nnx.distributed import Communicator
+from nnx.distributed import Communicator, joined
 from nnx.errors import ConfigurationError, NnxError, OutputError
 from nnx.files import locked, make_folder
 
-CHECKPOINTS = "checkpoints"  # within a run's folder
+CHECKPOINTS = "checkpoints"  # within a run's folder: those that --checkpoint-every asks for
+UNFINISHED = (
+    "unfinished"  # likewise: those of every run that trains for longer than this, until it has finished
+)
+LONG = "1m"
 LIVE = {"jsonl": "history.jsonl", "tensorboard": "tensorboard"}  # likewise: who is told of epochs there
 
 # The processor time used so far is what starting Python and loading NumPy and nnx took: part of every run.
@@ -66,27 +70,31 @@ class Options:
     device : str or None
     quiet, verbose : bool
     checkpoint_every : str or None
-        Steps or time between checkpoints; None keeps none, unless the run is to be resumed.
-    resume : bool
-        Go on with the run in the folder; one that is finished gives its result again.
+        Steps or time between checkpoints; None takes one a minute, and removes it once the run has finished.
+    resume : bool or None
+        Resume the run in the folder; one that is finished gives its result again. None for a run that cannot
+        be resumed.
     about : dict
-        What a run must have in common with the one that it goes on with, by option.
+        What a resumed run must have in common with its checkpoint, by option.
     tf32 : bool
         TF32 was asked for, and the run is refused where it would not be used.
     dtype : str
     logs : tuple of str
         Who else is told of each epoch: jsonl, tensorboard, mlflow.
+    out : Path or None
+        The folder that ``--out`` names or would name, where it is not the run's own.
     """
 
     device: str | None
     quiet: bool
     verbose: bool
     checkpoint_every: str | None = None
-    resume: bool = False
+    resume: bool | None = None
     about: dict[str, Any] = field(default_factory=dict)
     tf32: bool = False
     dtype: str = "float32"
     logs: tuple[str, ...] = ()
+    out: Path | None = None
 
     def live(self, folder: Path) -> list[Callback]:
         """The callbacks that tell of each epoch; nothing is written before training.
@@ -109,26 +117,37 @@ class Options:
 
     @classmethod
     def of(cls, device: str | None, config: Any, quiet: bool, verbose: bool, tf32: bool,
-           checkpoint_every: str | None = None, resume: bool = False, logs: tuple[str, ...] = (),
+           checkpoint_every: str | None = None, resume: bool | None = None, logs: tuple[str, ...] = (),
            **_: Any) -> Options:  # fmt: skip
         """Those of a command line, with an experiment's configuration."""
         about = {name: value for name, value in asdict(config).items() if name not in ("device", "epochs")}
         return cls(device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype, logs)
 
     def checkpoints(self, folder: Path) -> list[Callback]:
-        """The callback that keeps them in a run's folder, or none.
+        """The callback that writes checkpoints into a run's folder; none for a run that cannot be resumed.
 
         Raises
         ------
         ConfigurationError
             If the time between them makes no sense.
         """
-        if self.checkpoint_every is None and not self.resume:
+        if self.resume is None:
             return []
         from nnx.checkpoints import Checkpoint
 
-        every = self.checkpoint_every or "30s"
-        return [Checkpoint(folder / CHECKPOINTS, every, resume=self.resume, about=self.about)]
+        asked = self.checkpoint_every is not None
+        if self.resume:  # where the run's checkpoints are, however it is resumed
+            asked = (folder / CHECKPOINTS).exists() or (asked and not (folder / UNFINISHED).exists())
+        if asked:
+            every = self.checkpoint_every or "30s"
+            found = Checkpoint(folder / CHECKPOINTS, every, resume=self.resume, about=self.about)
+        else:
+            every = self.checkpoint_every or LONG
+            found = Checkpoint(
+                folder / UNFINISHED, every, keep=1, best=None, resume=self.resume, about=self.about, wait=LONG
+            )
+        found.named = _named
+        return [found]
 
 
 def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: Options) -> Any:
@@ -159,7 +178,7 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     with (
         messages(options.quiet, verbose=False) as shown,
         locked(make_folder(folder)),
-        _nothing_half_written(folder, missing),
+        _nothing_half_written(folder, missing, options),
     ):
         checkpoints = options.checkpoints(folder)
         kept = RunFolder.create(folder)
@@ -184,7 +203,20 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
         }
         _report(result, folder)
         kept.write(result)
+        _remove_unfinished(folder)
     return result
+
+
+def _named(option: str) -> str:
+    """An entry of a configuration as the command line names it."""
+    return "DATA" if option == "data" else "--" + option.replace("_", "-")
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove the checkpoints that nobody asked for: the run has finished, or would fail again."""
+    from nnx.checkpoints import Checkpoint
+
+    Checkpoint(folder / UNFINISHED).remove()
 
 
 def _refuse_without_tf32(backend: backends.Backend, dtype: str) -> None:
@@ -260,7 +292,7 @@ def run_folder(name: str, out: Path | None, resume: bool) -> Path:
         If a run is to be resumed, and it is not said which.
     """
     if resume and out is None:
-        raise click.UsageError("--resume goes on with a run: name its folder by --out")
+        raise click.UsageError("--resume needs the folder of the run that it resumes: add --out FOLDER")
     return out or default_folder(name)
 
 
@@ -275,8 +307,10 @@ def default_folder(name: str) -> Path:
 
 
 @contextmanager
-def _nothing_half_written(folder: Path, missing: list[Path]) -> Iterator[None]:
+def _nothing_half_written(folder: Path, missing: list[Path], options: Options) -> Iterator[None]:
     """Where a run fails, remove the folders made for it, unless a trained model or a checkpoint is in them.
+
+    An interrupted run says what is kept, and how to resume it.
 
     Parameters
     ----------
@@ -288,24 +322,50 @@ def _nothing_half_written(folder: Path, missing: list[Path]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if (folder / CHECKPOINTS).exists():
-            _say_how_to_go_on(folder, error)
+        refused = isinstance(error, NnxError) and not isinstance(error, OutputError)  # it would be again
+        if refused and not options.resume:
+            _remove_unfinished(folder)
+        if (folder / CHECKPOINTS).exists() or (folder / UNFINISHED).exists():
+            if not refused:
+                _say_how_to_resume(folder, options)
         elif missing and (folder / MODEL_FILE).exists():
             say(f"the trained model is kept in {folder}")
-        elif missing:
-            shutil.rmtree(folder, ignore_errors=True)
-            _remove_empty(missing[1:])
+        else:
+            if missing:
+                shutil.rmtree(folder, ignore_errors=True)
+                _remove_empty(missing[1:])
+            if not isinstance(error, Exception):
+                _say_what_else_is_kept(options)
         raise
 
 
-def _say_how_to_go_on(folder: Path, error: BaseException) -> None:
-    """After an interrupt or a full disk; a run that was refused, or failed, would do so again."""
-    if isinstance(error, NnxError) and not isinstance(error, OutputError):
-        return
+def _say_how_to_resume(folder: Path, options: Options) -> None:
+    """Name what is kept of a run that was stopped, and the command that resumes it."""
+    from nnx.checkpoints.store import fits_and_steps
+
+    kept = "the beginning of training is kept"
+    for fit, step in (fits_and_steps(folder / CHECKPOINTS) or fits_and_steps(folder / UNFINISHED))[:1]:
+        kept = f"{'training' if fit == 1 else f'training {fit}'} is kept up to step {step:,}"
+    say(f"{kept}, in {folder}; to resume: {_resuming(options.out or folder)}")
+
+
+def _resuming(folder: Path) -> str:
+    """The command that was given, as it must be given to resume."""
     arguments = [word for word in sys.argv[1:] if word != "--resume"]
     if not any(word.split("=")[0] == "--out" for word in arguments):
         arguments += ["--out", str(folder)]
-    say(f"what was trained is kept; to go on: nnx {shlex.join(arguments)} --resume")
+    command = shlex.join(["nnx", *arguments, "--resume"])
+    return f"mpiexec -n {joined().size} {command}" if joined().size > 1 else command
+
+
+def _say_what_else_is_kept(options: Options) -> None:
+    """After an interrupt of a run of which nothing is kept."""
+    if options.out is not None and options.out.exists():
+        say(f"the runs that have finished are kept, in {options.out}; to resume: {_resuming(options.out)}")
+    elif options.resume is not None:
+        say("nothing is kept: a run is kept from its first minute of training on, or by --checkpoint-every")
+    else:
+        say("nothing is kept of this run")
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -116,18 +116,19 @@ _checkpoint_every = click.option(
     "--checkpoint-every",
     default=None,
     metavar="N|TIME",
-    help="Keep the state of training every N steps, or every 30s, 5m, 1h: a run that is stopped can go on.",
+    help="Keep the state of training every N steps, or every 30s, 5m, 1h, so that a stopped run can be "
+    "resumed.  [default: every minute, until the run has finished]",
 )
-_resume = click.option(
+resume = click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the run in --out from its newest intact checkpoint, by the same options.",
+    help="Resume the run in --out from its newest intact checkpoint; give the same options again.",
 )
 
 
 def checkpoints(function: Function) -> Function:
     """``--checkpoint-every`` and ``--resume``; see `nnx.cli.execute.Options`."""
-    return _checkpoint_every(_resume(function))
+    return _checkpoint_every(resume(function))
 
 
 on_nonfinite = click.option(

@@ -11,7 +11,7 @@ import click
 
 from nnx.cli import options, show
 from nnx.cli.console import print_json, say
-from nnx.cli.execute import Options, already_finished, default_folder, execute, refuse_finished, run_folder
+from nnx.cli.execute import Options, already_finished, execute, refuse_finished, run_folder
 from nnx.distributed import ALONE, connect
 
 
@@ -92,9 +92,8 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
         if finished:
             return
         logging.disable()
-        kept = Options.of(device, config, **common).checkpoints(
-            Path()
-        )  # of the first: the others heed signals
+        options_ = Options.of(device, config, **common)
+        kept = options_.checkpoints(common["out"] or Path())  # of the first: the others heed signals
         experiment.run(config, kept, communicator=ranks)
         return
     _run("autoencoder", lambda callbacks: experiment.run(config, callbacks, communicator=ranks), device,
@@ -178,9 +177,10 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
 @options.preset("deep", "shallow", "best", text="The autoencoder.")
 @options.dataset
 @options.svm_engine
+@options.resume
 @options.live
 @options.of_every_run
-def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: str, seed: int,
+def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str | None, dtype: str, seed: int,
          logs: tuple[str, ...], out: Path | None, tf32: bool, as_json: bool, quiet: bool,
          verbose: bool) -> None:  # fmt: skip
     """XOR, the autoencoder and the SVM on its codes, a folder each, then one summary.
@@ -195,7 +195,7 @@ def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: 
     from nnx.experiments import svm_engines
     from nnx.experiments import xor as gate
 
-    folder = out or default_folder("all")
+    folder = run_folder("all", out, resume)
     model = str(folder / "autoencoder")
     jobs: dict[str, Callable[[list[Any]], Any]] = {
         "xor": lambda callbacks: gate.run(gate.Config("deep", None, seed, device, dtype), callbacks),
@@ -206,9 +206,13 @@ def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: 
             classifier.Config(model, dataset=dataset, device=device, svm_engine=svm_engine), callbacks
         ),
     }
-    refuse_finished(folder / name for name in jobs)
+    if not resume:
+        refuse_finished(folder / name for name in jobs)
     svm_engines.refuse_missing(svm_engine)
-    options_ = Options(device, quiet, verbose, tf32=tf32, dtype=dtype, logs=logs)
+    options_ = Options(
+        device, quiet, verbose, resume=resume, tf32=tf32, dtype=dtype, logs=logs, out=folder,
+        about={"preset": preset, "dataset": dataset, "seed": seed, "dtype": dtype},
+    )  # fmt: skip
     results = {name: execute(name, job, folder / name, options_) for name, job in jobs.items()}
     if as_json:
         print_json({"experiment": "all", "results": {name: r.to_json() for name, r in results.items()}})
@@ -219,7 +223,7 @@ def all_(preset: str, dataset: str, svm_engine: str, device: str | None, dtype: 
 def _run(name: str, job: Callable[[list[Any]], Any], device: str | None, config: Any, out: Path | None,
          as_json: bool, **common: Any) -> Any:  # fmt: skip
     """Run one experiment and print its result."""
-    folder = run_folder(name, out, common.get("resume", False))
+    folder = run_folder(name, out, bool(common.get("resume")))
     result = execute(name, job, folder, Options.of(device, config, **common))
     if as_json:
         print_json(result.to_json())

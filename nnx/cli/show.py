@@ -121,12 +121,14 @@ def _share(value: float | None) -> str:
 
 
 def _footer(outcome: Any, folder: Path) -> None:
+    from nnx.experiments.result import step_time
+
     timing = outcome.timing
     parts = [f"{outcome.device} ({outcome.backend}, {outcome.dtype}), seed {outcome.seed}"]
     if timing["steps"]:
         parts.append(
-            f"{timing['steps']:.0f} steps in {timing['train_seconds']:.2f} s "
-            f"({timing['microseconds_per_step']:.0f} µs each)"
+            f"{timing['steps']:,.0f} steps in {timing['train_seconds']:.2f} s "
+            f"({step_time(timing['microseconds_per_step'])} each)"
         )
     parts.append(f"{timing['total_seconds']:.1f} s in all")
     click.echo("; ".join(parts))

@@ -76,7 +76,7 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
         if finished:
             return
         logging.disable()
-        experiment.run(config, how.checkpoints(Path()), communicator=ranks)  # the others heed signals
+        experiment.run(config, how.checkpoints(out or Path()), communicator=ranks)  # the others heed signals
         return
 
     def job(callbacks: list[Any]) -> Any:

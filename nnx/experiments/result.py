@@ -161,6 +161,17 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def step_time(microseconds: float) -> str:
+    """The time of a step for a reader, in µs, ms or s: less than 1,000 of each.
+
+    Three digits are enough: the time of a step varies by more than that from run to run.
+    """
+    value, units = microseconds, ["µs", "ms", "s"]
+    while float(f"{value:.3g}") >= 1000.0 and len(units) > 1:
+        value, units = value / 1000.0, units[1:]
+    return f"{value:,.0f} {units[0]}" if value >= 100.0 else f"{value:.3g} {units[0]}"
+
+
 def model_path(path: Path) -> Path:
     """The model file of a run's folder, or the file itself.
 

@@ -89,7 +89,7 @@ def fit(
         raise ConfigurationError(
             "one Checkpoint among the callbacks is enough: it keeps the state of all others"
         )
-    faults.check_policy(on_nonfinite, bool(given))
+    faults.check_policy(on_nonfinite, any(not checkpoint.wait for checkpoint in given))
     options = {
         "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
         "batch_size": batch_size, "shuffle": shuffle,
@@ -98,7 +98,7 @@ def fit(
     }  # fmt: skip
     if communicator.size > 1:
         alike = _alike(network) | {"epochs": epochs, "checkpoints": bool(given)}
-        communicator.agree(alike | _facts(network, samples, held_out) | options)
+        communicator.agree(alike | network.config() | _data(samples, held_out) | options)
         if communicator.rank:
             callbacks = [c for c in callbacks if getattr(c, "every_rank", True)]
     loop = Loop(network, samples, loss, optimizer, batch_size, shuffle, augment, communicator)
@@ -108,7 +108,9 @@ def fit(
     # a checkpoint comes last: it keeps what the others were told, and puts it back when all have begun
     run.callbacks = [c for c in callbacks if c is not checkpoint] + ([checkpoint] if checkpoint else [])
     if checkpoint is not None:
-        run.facts = _facts(network, samples, held_out) | options
+        described = network.config() | options
+        # asked for with the first checkpoint: reading large data once more takes time
+        run.facts = lambda: described | _data(samples, held_out)
     return run_epochs(loop, run, checkpoint, Interrupts(bool(given)), held_out, chosen)
 
 
@@ -125,10 +127,9 @@ def _alike(network: Any) -> dict[str, Any]:
     }
 
 
-def _facts(network: Any, samples: Samples, held_out: Samples | None) -> dict[str, Any]:
-    """What a network is and what it is trained on."""
+def _data(samples: Samples, held_out: Samples | None) -> dict[str, Any]:
+    """What a network is trained on."""
     return {
-        **network.config(),
         "the training data": fingerprint(*samples.arrays()),
         "the validation data": held_out and fingerprint(*held_out.arrays()),
     }

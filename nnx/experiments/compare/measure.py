@@ -17,6 +17,7 @@ from nnx.experiments.compare.agreement import Agreement
 from nnx.experiments.compare.jobs import Problem
 from nnx.experiments.compare.processes import Worker, in_turn
 from nnx.experiments.compare.protocol import HostArray, Job
+from nnx.experiments.result import step_time
 from nnx.metrics import accuracy, mean_squared_error
 
 FIT_EPOCHS = 50  # of XOR by Keras's fit
@@ -175,8 +176,8 @@ def _train(
     found.log_every[name] = (job["keep"], problem.log_every)
     for side, times in found.times[name].items():
         progress(
-            f"{name}: {side} {times['microseconds_per_step']:.0f} µs a step (median of {times['repeats']}), "
-            f"last loss {answers[side]['losses'][-1]:.6g}"
+            f"{name}: {side} {step_time(times['microseconds_per_step'])} a step "
+            f"(median of {times['repeats']}), last loss {answers[side]['losses'][-1]:.6g}"
         )
     return {side: (a["codes"], a["test_codes"]) for side, a in answers.items() if "codes" in a}
 

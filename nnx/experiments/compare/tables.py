@@ -13,7 +13,7 @@ import numpy as np
 from nnx.experiments.compare.agreement import text
 from nnx.experiments.compare.measure import FIT_EPOCHS, XOR, Measured, xor_accuracy
 from nnx.experiments.compare.processes import NAMES, SIDES
-from nnx.experiments.result import Result
+from nnx.experiments.result import Result, step_time
 from nnx.experiments.xor import CASES, REPORTED_LOSSES, REPORTED_PREDICTIONS
 
 TITLES = {
@@ -224,10 +224,10 @@ def _agreement(checks: dict[str, dict[str, Any]]) -> Table:
 
 
 def _text(row: dict[str, Any]) -> tuple[str, ...]:
-    formats = {"share": "{:.4g}", "mse": "{:.5f}", "lines": "{:.0f}", "µs": "{:.0f} µs", "MB": "{:,.0f} MB"}
+    formats = {"share": "{:.4f}", "mse": "{:.5f}", "lines": "{:.0f}", "MB": "{:,.0f} MB"}
     unit = row["unit"]
-    form = formats.get(unit, f"{{:.3g}} {unit}".rstrip())
-    values = ("–" if row[side] is None else form.format(row[side]) for side in SIDES)
+    form = step_time if unit == "µs" else formats.get(unit, f"{{:.3g}} {unit}".rstrip()).format
+    values = ("–" if row[side] is None else form(row[side]) for side in SIDES)
     return (row["what"], *values, "–" if row["repeats"] is None else str(row["repeats"]))
 
 
