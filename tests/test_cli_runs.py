@@ -39,8 +39,11 @@ def test_a_missing_mnist_is_replaced_and_said(trained):
     first, *others = done.stderr.splitlines()
     assert first.startswith("note: ")
     assert "8×8 digits instead of MNIST" in first
-    assert all(re.fullmatch(r"epoch \d+/40  loss \S+  val_loss \S+", line) for line in others)
-    assert len(others) == 20
+    times = r"  elapsed \d:\d\d(  remaining \d:\d\d)?"
+    ends = [line for line in others if "loss" in line]
+    assert all(re.fullmatch(rf"epoch \d+/40{times}  loss \S+  val_loss \S+", line) for line in ends)
+    assert len(ends) == 20
+    assert all(re.match(rf".+{times}", line) for line in others)  # what took longer than usual here
 
 
 def test_the_folder_holds_what_the_result_names(trained):
@@ -81,7 +84,7 @@ def test_verbose_says_which_device_auto_took_and_why(tmp_path):
     done = command(tmp_path, "run", "xor", "--epochs", 2, "--json", "-v")
     assert done.returncode == 0
     device = json.loads(done.stdout)["device"]
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("epoch")]
+    lines = [line for line in done.stderr.splitlines() if "elapsed" not in line]
     assert len(lines) == 2
     assert lines[0].startswith("device auto: using")
     assert lines[1].startswith(f"device: {device} ")

@@ -231,13 +231,13 @@ def test_an_option_that_differs_is_named(tmp_path, begun):
          "without --batch-size, and this one is with --batch-size 16"),
         (("run", "autoencoder", *small, "--epochs", "3"),
          "of 2 epochs, and its learning rate follows their number: resume with --epochs 2"),
-        (("train", *own, "--layers", "9 relu"), "with --layers '8 relu', and this one is with --layers '9 relu'"),
+        (("train", *own, "--layers", "9 relu"), "--layers '8 relu', and this one is with --layers '9 relu'"),
     ):  # fmt: skip
         done = command(tmp_path, *words, "--resume", "-q")
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
         assert said in done.stderr
         assert "(" not in done.stderr  # no repr
-    np.savez(tmp_path / "data.npz", x=np.eye(40, 4), y=np.arange(40) % 2)
+    np.savez(tmp_path / "data.npz", x=2 * np.eye(40, 3), y=np.arange(40) % 2)
     done = command(tmp_path, "train", *own, "--resume", "-q")
     assert done.returncode == 2
     assert "was taken with other training data: resume with the same" in done.stderr

@@ -9,14 +9,13 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
-from nnx.callbacks import Callback, Progress, Run
 from nnx.errors import printable
 
-PLAIN_LINES = 20  # progress lines at most where there is no terminal
 PLAIN_WIDTH = 110  # of a table in a file or a pipe
 _DECIMAL = re.compile(r"[-+]?\d[\d,]*(\.\d+)?")
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?(%|s|ms|µs|MB|×|(/|of) \d+))?|nan|[-+]?inf|[-–]|")
@@ -26,6 +25,18 @@ def say(message: str, quiet: bool = False) -> None:
     """A line to standard error."""
     if not quiet:
         click.echo(printable(message), err=True)
+
+
+def open_page(path: Path) -> None:
+    """Open a page in the user's browser; where there is none, say so and leave it at that."""
+    import webbrowser
+
+    try:
+        opened = webbrowser.open(path.resolve().as_uri())
+    except webbrowser.Error:
+        opened = False
+    if not opened:
+        say(f"note: there is no browser to open {path} in")
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -112,61 +123,3 @@ def messages(quiet: bool, verbose: bool) -> Iterator[Messages]:
         library.removeHandler(handler)
         library.setLevel(logging.NOTSET)
         experiments.setLevel(logging.NOTSET)
-
-
-@contextmanager
-def progress(label: str, quiet: bool) -> Iterator[list[Callback]]:
-    """Callbacks that show training: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
-    if quiet:
-        yield []
-    elif not sys.stderr.isatty():
-        yield [_Lines()]
-    else:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=None),
-                   TextColumn("{task.fields[values]}", markup=False),
-                   TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
-        bar = Progress(*columns, console=Console(stderr=True))
-        try:
-            yield [_Bar(bar, label)]
-        finally:
-            bar.stop()
-
-
-class _Lines(Progress):
-    """At most twenty lines a run, however many epochs it has."""
-
-    def __init__(self) -> None:
-        super().__init__(say)
-
-    def on_train_begin(self, run: Run) -> None:
-        """Choose how often."""
-        super().on_train_begin(run)
-        self.every = -(-run.epochs // PLAIN_LINES)
-
-
-class _Bar(Callback):
-    """A rich progress bar over epochs."""
-
-    def __init__(self, bar: Any, label: str) -> None:
-        self.bar, self.label = bar, label
-
-    def on_train_begin(self, run: Run) -> None:
-        """Show the bar; one of an earlier `fit` stays on the screen as it ended."""
-        for task in self.bar.task_ids:
-            self.bar.remove_task(task)
-        self.bar.start()
-        self.task = self.bar.add_task(self.label, total=run.epochs, values="")
-        self.every = self.told_every = max(1, run.epochs // 1000)
-
-    def on_epoch_end(self, run: Run) -> None:
-        """Move it."""
-        if run.epoch % self.every == 0 or run.epoch == run.epochs:
-            values = "  ".join(f"{name} {value:.5f}" for name, value in run.history.last().items())
-            self.bar.update(self.task, completed=run.epoch, values=values)
-
-    def on_train_end(self, run: Run) -> None:
-        """Leave it as it is, before anything else is written."""
-        self.bar.stop()

@@ -17,7 +17,8 @@ import click
 
 from nnx import backends
 from nnx.callbacks import Callback
-from nnx.cli.console import messages, progress, say
+from nnx.cli import backend_change, progress
+from nnx.cli.console import messages, say
 from nnx.distributed import Communicator, joined
 from nnx.errors import ConfigurationError, NnxError, OutputError
 from nnx.files import locked, make_folder
@@ -162,6 +163,7 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     began = time.perf_counter()
     from nnx.experiments import RunFolder
     from nnx.experiments.reading import read_run
+    from nnx.experiments.stages import shown_by, stage
 
     if options.resume and RunFolder.finished(folder):
         say(f"note: the run in {folder} is finished", options.quiet)
@@ -177,31 +179,39 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     with (
         messages(options.quiet, verbose=False) as shown,
+        shown_by(progress.silent if options.quiet else progress.stage),
         locked(make_folder(folder)),
         _nothing_half_written(folder, missing, options),
     ):
+        if change := backend_change.note(folder, options.device, backend):
+            shown.note(change)
         checkpoints = options.checkpoints(folder)
         kept = RunFolder.create(folder)
         loading = time.perf_counter()
-        for library in _LIBRARIES[name]:
-            importlib.import_module(library)
+        with stage("loading libraries"):
+            for library in _LIBRARIES[name]:
+                importlib.import_module(library)
         import_seconds = _LOADING + time.perf_counter() - loading
-        with progress(name, options.quiet) as callbacks:
-            result = job([*callbacks, *live, *checkpoints])
+        ended = progress.Ended(shown.note)
+        watching = [] if options.quiet else [progress.Shown()]
+        result = job([*watching, ended, *live, *checkpoints])
+        result.notes += ended.notes
         result.config["tf32"] = backend.tf32
         result.notes += _faults_survived(result)
         for note in result.notes:
             shown.note(note)
         kept.write_training(result)
         result.artifacts |= {log: place for log, place in LIVE.items() if log in options.logs}
-        _draw(result, folder)
+        with stage("drawing figures"):
+            _draw(result, folder)
         result.timing = {
             **_UNTRAINED,
             "import_seconds": import_seconds,
             **result.timing,
             "total_seconds": _LOADING + time.perf_counter() - began,
         }
-        _report(result, folder)
+        with stage("writing the report"):
+            _report(result, folder)
         kept.write(result)
         _remove_unfinished(folder)
     return result

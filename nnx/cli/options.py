@@ -168,9 +168,13 @@ def preset(*names: str, text: str) -> Callable[[Function], Function]:
     return click.option("--preset", type=Name(names), default=names[0], show_default=True, help=text)
 
 
+open_report = click.option("--open", "open_", is_flag=True, help="Open the report in a browser at the end.")
+
+
 def of_every_run(function: Function) -> Function:
     """The options of every ``nnx run``."""
     for option in (
+        open_report,
         click.option("-v", "--verbose", is_flag=True, help="Say which device was chosen, and why."),
         click.option("-q", "--quiet", is_flag=True, help="No progress."),
         json_flag,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nnx.cli import options
+from nnx.cli.console import open_page
 
 
 @click.command(short_help="Write the page of one run, or of several side by side.")
@@ -15,7 +16,8 @@ from nnx.cli import options
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=None, metavar="FILE",
     help="Default: report.html, in the run's folder; of several runs, here.",
 )  # fmt: skip
-def report(runs: tuple[Path, ...], out: Path | None) -> None:
+@options.open_report
+def report(runs: tuple[Path, ...], out: Path | None, open_: bool) -> None:
     """Write one HTML page of a run, or of several side by side; prints where it is.
 
     RUN is the folder of a finished run. The page needs no network and no other file: it can be sent by mail.
@@ -27,4 +29,7 @@ def report(runs: tuple[Path, ...], out: Path | None) -> None:
     """
     from nnx import reports
 
-    click.echo(reports.write_report(list(runs), out))
+    written = reports.write_report(list(runs), out)
+    click.echo(written)
+    if open_:
+        open_page(written)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from nnx.cli import options, show
-from nnx.cli.console import print_json, say
+from nnx.cli.console import open_page, print_json, say
 from nnx.cli.execute import Options, already_finished, execute, refuse_finished, run_folder
 from nnx.distributed import ALONE, connect
 
@@ -181,8 +181,8 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
 @options.live
 @options.of_every_run
 def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str | None, dtype: str, seed: int,
-         logs: tuple[str, ...], out: Path | None, tf32: bool, as_json: bool, quiet: bool,
-         verbose: bool) -> None:  # fmt: skip
+         logs: tuple[str, ...], out: Path | None, tf32: bool, as_json: bool, quiet: bool, verbose: bool,
+         open_: bool) -> None:  # fmt: skip
     """XOR, the autoencoder and the SVM on its codes, a folder each, then one summary.
 
     \b
@@ -218,10 +218,12 @@ def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str |
         print_json({"experiment": "all", "results": {name: r.to_json() for name, r in results.items()}})
     else:
         show.summary(list(results.values()), folder)
+    if open_:
+        open_page(show.page(folder / "svm"))
 
 
 def _run(name: str, job: Callable[[list[Any]], Any], device: str | None, config: Any, out: Path | None,
-         as_json: bool, **common: Any) -> Any:  # fmt: skip
+         as_json: bool, open_: bool, **common: Any) -> Any:  # fmt: skip
     """Run one experiment and print its result."""
     folder = run_folder(name, out, bool(common.get("resume")))
     result = execute(name, job, folder, Options.of(device, config, **common))
@@ -229,4 +231,6 @@ def _run(name: str, job: Callable[[list[Any]], Any], device: str | None, config:
         print_json(result.to_json())
     else:
         show.result(result, folder)
+    if open_:
+        open_page(show.page(folder))
     return result

@@ -26,6 +26,8 @@ def summary(outcomes: list[Any], folder: Path) -> None:
         values = ", ".join(f"{name} {value:.5g}" for name, value in named.items())
         rows.append((outcome.experiment, outcome.dataset, values, f"{outcome.timing['total_seconds']:.1f} s"))
     print_table("Summary", ("experiment", "data", "figures", "time"), rows)
+    for outcome in outcomes:
+        click.echo(f"the report of {outcome.experiment} is {page(folder / outcome.experiment)}")
     click.echo(f"everything is in {folder}")
 
 
@@ -132,4 +134,12 @@ def _footer(outcome: Any, folder: Path) -> None:
         )
     parts.append(f"{timing['total_seconds']:.1f} s in all")
     click.echo("; ".join(parts))
+    click.echo(f"the report is {page(folder)}")
     click.echo(f"everything is in {folder}")
+
+
+def page(folder: Path) -> Path:
+    """The report of a run."""
+    from nnx.reports.page import FILE
+
+    return folder / FILE

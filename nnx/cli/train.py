@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from nnx.cli import options, show
-from nnx.cli.console import print_json
+from nnx.cli.console import open_page, print_json
 from nnx.cli.execute import Options, already_finished, execute, run_folder
 from nnx.distributed import ALONE, connect
 from nnx.experiments.own_config import RULES, Config, defaults
@@ -45,7 +45,7 @@ def _own_options(function: Any) -> Any:
 @options.of_every_run
 def train(data: str, file: str | None, distributed: str | None, rank_timeout: float, out: Path | None,
           tf32: bool, as_json: bool, quiet: bool, verbose: bool, checkpoint_every: str | None, resume: bool,
-          logs: tuple[str, ...], **own: Any) -> None:  # fmt: skip
+          logs: tuple[str, ...], open_: bool, **own: Any) -> None:  # fmt: skip
     """Train a network on DATA: classification, regression or an autoencoder.
 
     DATA is a .csv, .npz, .npy or IDX file, or a folder of images. A .csv holds a sample in each line;
@@ -88,6 +88,8 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
         print_json(result.to_json())
     else:
         show.result(result, folder)
+    if open_:
+        open_page(show.page(folder))
 
 
 def _given(ctx: click.Context, name: str) -> bool:

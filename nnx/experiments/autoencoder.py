@@ -17,6 +17,7 @@ from nnx.experiments.distortion import Affine
 from nnx.experiments.pretraining import Pretraining, pretrain
 from nnx.experiments.ranges import Range
 from nnx.experiments.result import HostArray, Result, Stopwatch, logger
+from nnx.experiments.stages import stage
 from nnx.layers import Dense, Sigmoid
 from nnx.layers.activations import make as activation
 from nnx.losses import BinaryCrossEntropy, Loss, MeanSquaredError
@@ -203,7 +204,8 @@ def load_data(config: Config, notes: list[str]) -> tuple[datasets.Dataset, float
             logger.info("fetching %s", file)
 
     began = time.perf_counter()
-    data = datasets.load(config.dataset, dtype=config.dtype, on_fallback=fall_back, progress=fetching)
+    with stage("loading the data"):
+        data = datasets.load(config.dataset, dtype=config.dtype, on_fallback=fall_back, progress=fetching)
     return data, time.perf_counter() - began
 
 
@@ -314,7 +316,8 @@ def _loaded(config: Config, notes: list[str], communicator: Communicator) -> tup
 
 
 def _measure(result: Result, network: Network, x: HostArray, data: datasets.Dataset) -> None:
-    reconstructed = network.predict(data.x_test)
+    with stage("reconstructing the test images"):
+        reconstructed = network.predict(data.x_test)
     mse = mean_squared_error(data.x_test, reconstructed)
     codes = network[: network.code].predict(data.x_test[:DRAWN])
     result.metrics = {
@@ -348,5 +351,6 @@ def pca_error(x_train: HostArray, x_test: HostArray, components: int) -> float:
     """The mean squared error per pixel of PCA, the best linear code of that size."""
     from sklearn.decomposition import PCA
 
-    pca = PCA(components, svd_solver="covariance_eigh").fit(x_train)
-    return mean_squared_error(x_test, pca.inverse_transform(pca.transform(x_test)))
+    with stage(f"fitting PCA of {components} components"):
+        pca = PCA(components, svd_solver="covariance_eigh").fit(x_train)
+        return mean_squared_error(x_test, pca.inverse_transform(pca.transform(x_test)))

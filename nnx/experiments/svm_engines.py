@@ -162,12 +162,13 @@ class Sample:
         if engine.name == "sklearn":
             return 0.0
         try:
-            ours = self._labels(engine)
+            ours = self.labels(engine)
         except Exception as error:
             raise _unusable(DeviceError, engine.name, "used here", error) from error
-        return float(np.mean(ours != self._labels(require("sklearn"))))
+        return float(np.mean(ours != self.labels(require("sklearn"))))
 
-    def _labels(self, engine: Engine) -> HostArray:
+    def labels(self, engine: Engine) -> HostArray:
+        """What an engine fitted to the sample says of its test rows."""
         return np.asarray(self.classifier(engine).fit(self.x, self.y).predict(self.x_test))
 
 

@@ -25,7 +25,6 @@ XOR_SHARE = 0.15  # of the whole time
 SVM_SHARE = 0.25
 DEEP_SHARE = 0.65  # of what the autoencoders have
 PILOT = 4000  # rows of the SVM that is timed to choose how many to take
-GROWTH = 1.5  # measured exponent of the time of fit and prediction in the rows, 4,000 to 60,000
 FRESH = 3  # processes in which the first step is timed, where there is time
 FRESH_SHARE = 0.15  # of the whole time at most, for three of them
 XOR = ("xor_deep", "xor_shallow")
@@ -225,7 +224,7 @@ def classify(
     began = time.monotonic()
     found = scores(rows)
     pilot = time.monotonic() - began
-    affordable = int(rows * (budget.left() / pilot) ** (1.0 / GROWTH))
+    affordable = int(rows * (budget.left() / pilot) ** (1.0 / svm.GROWTH))
     if rows < min(affordable, total):
         rows = min(affordable, total)
         found = scores(rows)
