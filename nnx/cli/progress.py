@@ -15,7 +15,7 @@ from nnx.callbacks import Callback, Run
 from nnx.cli.console import say
 
 PLAIN_LINES = 20  # lines at the ends of epochs, at most, where there is no terminal
-FIRST = 2.0  # seconds before the first other line
+FIRST = 10.0  # seconds before the first other line
 GAP, SHARE = 10.0, 0.1  # seconds without a line, at least this share of the time so far
 REFRESH = 8  # times a second that a bar is drawn
 
