@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from nnx.errors import ConfigurationError, OutputError, flag, nearest, number, whole
 from nnx.files import replacing
+from nnx.metrics.choice import check_mode, sign
 
 
 class History:
@@ -105,6 +106,9 @@ class Run:
         What a reader was warned of.
     facts : callable
         Returns what a resumed run must have in common with its checkpoint, by name.
+    directions : dict of str to str or None
+        For each value that `fit` records: ``"min"`` where smaller is better, ``"max"`` where larger is, None
+        where that is not known.
     """
 
     network: Any
@@ -125,6 +129,7 @@ class Run:
     begun: dict[str, Any] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
     facts: Callable[[], dict[str, Any]] = dict
+    directions: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def over(self) -> bool:
@@ -177,37 +182,19 @@ class Callback:
         """Go on from `state`, after `on_train_begin`."""
 
 
-def check_callbacks(callbacks: Any) -> list[Callback]:
-    """The callbacks as a list.
-
-    Raises
-    ------
-    ConfigurationError
-        If they are none, or one that stands in no list.
-    """
-    found: list[Any] = list(callbacks) if isinstance(callbacks, Iterable) else [None]
-    if not all(isinstance(callback, Callback) for callback in found):
-        raise ConfigurationError(
-            "callbacks must be a list of objects such as nnx.EarlyStopping(), not "
-            f"{callbacks!r:.100}: callbacks=[…]"
-        )
-    return found
-
-
 class _Monitor(Callback):
     """Follows one recorded value towards its best."""
 
     def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ConfigurationError(f"{type(self).__name__}: mode must be auto, min or max, not {mode!r}")
-        self.monitor = monitor
+        check_mode(type(self).__name__, mode)
+        self.monitor, self.mode = monitor, mode
         self.min_delta = number(f"{type(self).__name__}: min_delta", min_delta, "[0, inf)")
-        rising = monitor.endswith(("accuracy", "r2")) if mode == "auto" else mode == "max"
-        self._sign = -1.0 if rising else 1.0
+        self._sign = 1.0
         self.best = math.inf
 
     def on_train_begin(self, run: Run) -> None:
         self.best = math.inf
+        self._sign = sign(type(self).__name__, self.monitor, self.mode, run.directions)
 
     def state(self) -> dict[str, Any]:
         return {"best": self.best}
@@ -241,9 +228,15 @@ class EarlyStopping(_Monitor):
     min_delta : float ≥ 0
         What counts as improvement.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; auto takes larger for accuracies and r2.
+        Whether smaller or larger is better. Auto knows it of losses, of nnx's metrics and of
+        scikit-learn's; for a metric of your own say it.
     restore_best : bool
         Put the parameters of the best epoch back at the end.
+
+    Raises
+    ------
+    ConfigurationError
+        Before training, if the mode is auto and nothing says whether smaller or larger is better.
     """
 
     def __init__(

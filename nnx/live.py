@@ -6,6 +6,8 @@ import importlib
 import json
 import math
 import os
+import posixpath
+import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from nnx.callbacks import Callback, Run
-from nnx.errors import MissingLibraryError, OutputError
+from nnx.errors import ConfigurationError, MissingLibraryError, OutputError
 from nnx.files import make_folder, opened_log, record
 
 Rows = list[tuple[int, dict[str, float]]]
@@ -160,6 +162,13 @@ class TensorBoardLog(_Live):
 
     def begin(self, run: Run) -> None:
         """Begin an event file."""
+        shown = [re.sub(r"[^-/\w.]", "_", name) for name in run.directions]  # as tensorboardX writes them
+        for name, tag in zip(run.directions, shown, strict=True):
+            if shown.count(tag) > 1:
+                raise ConfigurationError(
+                    f"TensorBoard shows {name!r} and another metric as {tag!r}: name them with letters and "
+                    "digits"
+                )
         make_folder(self.folder)
         # By itself a file is named by the second: the next training would overwrite this one's, and others
         # could put a link in its place.
@@ -221,6 +230,12 @@ class MLflowLog(_Live):
 
     def begin(self, run: Run) -> None:
         """Open a run."""
+        for name in run.directions:
+            if not re.fullmatch(r"[/\w.\- :]+", name) or posixpath.normpath(name) != name:
+                raise ConfigurationError(
+                    f"MLflow takes no metric called {name!r}: name it with letters, digits, "
+                    'spaces and _-.:/, metrics={"name": …}'
+                )
         told = {
             "optimizer": type(run.optimizer).__name__,
             "epochs": run.epochs,

@@ -18,7 +18,7 @@ from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, whole
 from nnx.layers import Layer, Plan, from_config, stack
 from nnx.losses import Loss
-from nnx.metrics import Metric
+from nnx.metrics import Metrics
 from nnx.optimizers import Optimizer
 from nnx.parameters import Arena
 from nnx.rows import Rows
@@ -329,7 +329,7 @@ class Network:
         epochs: int = 1,
         batch_size: int = 32,
         validation: float | tuple[Any, ...] | None = None,
-        metrics: Sequence[str | Metric] = (),
+        metrics: Metrics = (),
         callbacks: Sequence[Callback] = (),
         shuffle: bool = True,
         sample_weight: Any = None,
@@ -353,8 +353,9 @@ class Network:
         validation : float, (x, y) or (x, y, weights), optional
             The last share of the rows (taken before any shuffle), or data of its own; recorded as
             ``val_loss`` and ``val_<metric>``.
-        metrics : sequence of str or callable
-            Taken on validation data, see `nnx.metrics`.
+        metrics : sequence of str or callable, or mapping of names to them
+            Taken on validation data, with its weights, see `nnx.metrics`. A mapping names them:
+            ``{"q90": partial(quantile, q=0.9)}`` is recorded as ``val_q90``.
         callbacks : sequence of Callback
         shuffle : bool
             Draw a new order for every epoch.
@@ -401,7 +402,7 @@ class Network:
         )  # fmt: skip
 
     def evaluate(
-        self, x: Any, y: Any, *, loss: Loss, metrics: Sequence[str | Metric] = (), sample_weight: Any = None
+        self, x: Any, y: Any, *, loss: Loss, metrics: Metrics = (), sample_weight: Any = None
     ) -> dict[str, float]:
         """``{"loss": …}`` and the metrics on data, in inference; errors as for `fit`."""
         return training.evaluate(self, x, y, loss, metrics, sample_weight)

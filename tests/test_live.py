@@ -217,6 +217,32 @@ def test_a_missing_library_is_one_line_with_the_command_that_mends_it(monkeypatc
     assert "\n" not in str(caught.value)
 
 
+def constant(y_true, y_pred):
+    return 0.5
+
+
+def test_names_that_tensorboard_shows_as_one_are_refused_before_training(tmp_path):
+    pytest.importorskip("tensorboardX")
+    with pytest.raises(
+        ConfigurationError, match=r"TensorBoard shows 'val_a<b' and another metric as 'val_a_b'"
+    ):
+        fit(
+            nnx.TensorBoardLog(tmp_path / "board"),
+            validation=0.25,
+            metrics={"a<b": constant, "a>b": constant},
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["<lambda>", "a//b", "f(x)"])
+def test_names_that_mlflow_refuses_are_refused_before_training(name, tmp_path, monkeypatch):
+    pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="MLflow takes no metric called"):
+        fit(nnx.MLflowLog(), validation=0.25, metrics={name: constant})
+    assert not list(tmp_path.iterdir())
+
+
 def test_mlflow_s_refusal_is_one_line(monkeypatch):
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")

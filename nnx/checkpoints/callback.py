@@ -20,6 +20,7 @@ from nnx.checkpoints import models, state
 from nnx.checkpoints.store import Store, logger
 from nnx.distributed.agreement import version
 from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError, flag, plain, whole
+from nnx.metrics.choice import check_mode, sign
 
 EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
 DATA = "the "  # how the names of the data's fingerprints begin
@@ -53,7 +54,9 @@ class Checkpoint(Callback):
         How many of the newest stay, besides the best.
     best : str or None
         A name in the history: of the checkpoints taken, the one where it was best stays. ``"auto"`` takes
-        ``val_loss`` where there is validation, else ``loss``; accuracies and r2 are best where largest.
+        ``val_loss`` where there is validation, else ``loss``.
+    mode : {"auto", "min", "max"}
+        Whether the smallest or the largest value is the best, as for `EarlyStopping`.
     resume : bool
         Go on from the newest checkpoint that is intact; begin where there is none.
     about : dict, optional
@@ -80,6 +83,7 @@ class Checkpoint(Callback):
         *,
         keep: int = 3,
         best: str | None = "auto",
+        mode: str = "auto",
         resume: bool = False,
         about: dict[str, Any] | None = None,
         wait: str | None = None,
@@ -95,7 +99,8 @@ class Checkpoint(Callback):
         if wait is not None and (waited is None or waited[2] is None):
             raise ConfigurationError(f"Checkpoint: wait must be a time such as '1m', not {wait!r}")
         self.wait = float(waited[1]) * SECONDS[waited[2]] if waited else 0.0
-        self.best, self.resume = best, flag("Checkpoint: resume", resume)
+        check_mode("Checkpoint", mode)
+        self.best, self.mode, self.resume = best, mode, flag("Checkpoint: resume", resume)
         self.about = plain("Checkpoint: about", about or {})
         self.store = Store(Path(folder), whole("Checkpoint: keep", keep))
         self.fit = 0
@@ -111,6 +116,8 @@ class Checkpoint(Callback):
         """Take the folder; go on from its newest checkpoint, or keep the beginning."""
         self.fit += 1
         self._best = {"value": math.inf, "name": ""}
+        named = self.best not in (None, "auto")
+        self._sign = sign("Checkpoint", str(self.best), self.mode, run.directions) if named else 1.0
         self.newest, self._taken = None, (-1, -1)
         if run.network.span != (0, len(run.network.arena)):
             raise ConfigurationError(
@@ -254,8 +261,7 @@ class Checkpoint(Callback):
         monitor = self.best
         if monitor == "auto":
             monitor = "val_loss" if "val_loss" in metrics else "loss"
-        sign = -1.0 if monitor.endswith(("accuracy", "r2")) else 1.0
-        value = sign * run.history[monitor][-1]
+        value = self._sign * run.history[monitor][-1]
         if value < self._best["value"]:
             self._best = {"value": value, "name": name}
 

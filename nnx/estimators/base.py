@@ -16,11 +16,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 import nnx
 from nnx.backends import foreign
-from nnx.callbacks import check_callbacks
 from nnx.errors import ConfigurationError, nearest
 from nnx.layers.activations import make
 from nnx.rows import HostArray
 from nnx.samples import host_array
+from nnx.training.checks import check_callbacks
 
 LARGEST_BATCH = 200  # what batch_size="auto" means for more rows than that: scikit-learn's
 SPARSE_ROWS = 1024  # made dense at a time where nothing is trained

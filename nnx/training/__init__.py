@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from nnx.callbacks import Callback, History, Run, check_callbacks
+from nnx.callbacks import Callback, History, Run
 from nnx.checkpoints import Checkpoint
 from nnx.distributed import ALONE, Communicator
 from nnx.distributed.agreement import fingerprint, version
 from nnx.errors import ConfigurationError, flag, number, whole
 from nnx.losses import Loss
-from nnx.metrics import Metric
-from nnx.metrics import get as get_metric
+from nnx.metrics.choice import Metrics, choose, direction
 from nnx.optimizers import Optimizer
 from nnx.samples import Augmentation, Samples, check_samples
 from nnx.training import faults
+from nnx.training.checks import check_callbacks, check_metrics
 from nnx.training.evaluation import EVALUATION_ROWS, evaluate
 from nnx.training.interrupts import Interrupts
 from nnx.training.loop import Loop, epoch_order
@@ -40,7 +40,7 @@ def fit(
     epochs: int = 1,
     batch_size: int = 32,
     validation: float | tuple[Any, ...] | None = None,
-    metrics: Sequence[str | Metric] = (),
+    metrics: Metrics = (),
     callbacks: Sequence[Callback] = (),
     shuffle: bool = True,
     sample_weight: Any = None,
@@ -61,8 +61,7 @@ def fit(
         )
     shuffle = flag("shuffle", shuffle)
     callbacks = check_callbacks(callbacks)
-    if isinstance(metrics, str):
-        raise ConfigurationError(f"metrics must be a list: metrics=[{metrics!r}]")
+    chosen = choose(metrics)
     samples = check_samples(network, loss, x, y, sample_weight)
     held_out: Samples | None = None
     if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
@@ -81,9 +80,10 @@ def fit(
         raise ConfigurationError(
             f"batch_size={batch_size} is that of all {communicator.size} ranks together, who want a row each"
         )
-    chosen = [get_metric(metric) for metric in metrics]
     if chosen and held_out is None:
         raise ConfigurationError("metrics are taken on validation data: give validation=0.1 or (x, y)")
+    if held_out is not None:
+        check_metrics(chosen, held_out, network.outputs)
     given = [c for c in callbacks if isinstance(c, Checkpoint)]
     if len(given) > 1:
         raise ConfigurationError(
@@ -104,6 +104,9 @@ def fit(
     loop = Loop(network, samples, loss, optimizer, batch_size, shuffle, augment, communicator)
     run = Run(network, optimizer, History(), epochs, len(loop.bounds), losses=loop.losses, loss=loss)
     run.on_nonfinite = on_nonfinite
+    run.directions = {"loss": "min"}
+    if held_out is not None:
+        run.directions |= {"val_loss": "min"} | {f"val_{name}": direction(m) for name, m in chosen}
     checkpoint = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
     # a checkpoint comes last: it keeps what the others were told, and puts it back when all have begun
     run.callbacks = [c for c in callbacks if c is not checkpoint] + ([checkpoint] if checkpoint else [])

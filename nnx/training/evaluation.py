@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nnx.backends import Backend
 from nnx.distributed import ALONE, Communicator
-from nnx.losses import Loss
-from nnx.metrics import Metric
-from nnx.metrics import get as get_metric
+from nnx.losses import Huber, Loss, MeanAbsoluteError, MeanSquaredError
+from nnx.metrics.choice import Metrics, choose, taken
+from nnx.metrics.formulas import OF_PROBABILITIES, Metric
 from nnx.samples import Samples, check_samples
 
 EVALUATION_ROWS = 1024
 
 
 def evaluate(
-    network: Any, x: Any, y: Any, loss: Loss, metrics: Sequence[str | Metric] = (), sample_weight: Any = None
+    network: Any, x: Any, y: Any, loss: Loss, metrics: Metrics = (), sample_weight: Any = None
 ) -> dict[str, float]:
     """The loss and metrics of a network on data; see `Network.evaluate`."""
-    samples = check_samples(network, loss, x, y, sample_weight)
-    return measure(network, samples, loss, [get_metric(metric) for metric in metrics])
+    chosen = choose(metrics)
+    return measure(network, check_samples(network, loss, x, y, sample_weight), loss, chosen)
 
 
 def measure(
@@ -44,7 +43,7 @@ def measure(
         if metrics:  # which are taken on all rows together
             y_pred[part] = predicted
         weights = None if samples.weights is None else samples.weights[part]
-        share = float(len(predicted) if weights is None else weights.sum())
+        share = float(len(predicted) if weights is None else weights.sum(dtype=np.float64))
         if share:
             value = loss(
                 backend.asarray(y),
@@ -56,6 +55,13 @@ def measure(
     results = {"loss": float(totals[0] / totals[1])}
     if metrics and communicator.size > 1:
         communicator.sum(y_pred, "the validation")
+    y_true: Any = np.asarray(samples.y) if metrics else None
     for name, metric in metrics:
-        results[name] = float(metric(np.asarray(samples.y), y_pred))
+        known = np.clip(y_pred, 0.0, 1.0) if _estimates(loss) and metric in OF_PROBABILITIES else y_pred
+        results[name] = taken(name, metric, y_true, known, samples.weights)
     return results
+
+
+def _estimates(loss: Loss) -> bool:
+    """Whether outputs estimate the targets themselves, so that one of 1.2 is as good as sure of a 1."""
+    return isinstance(loss, (MeanSquaredError, MeanAbsoluteError, Huber))

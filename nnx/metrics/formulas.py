@@ -1,0 +1,270 @@
+"""The formulas of the metrics, in float64 whatever the arrays hold, and which rows they count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nnx.errors import DataError
+
+HostArray = np.ndarray[Any, Any]
+Metric = Callable[..., float]
+
+BLOCK = 1024  # rows that are taken to float64 at a time
+
+
+def accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None) -> float:
+    """The share of rows predicted right, in [0, 1], as scikit-learn's `accuracy_score` has it.
+
+    The targets decide what is compared:
+
+    - Integer labels of shape (rows,) or (rows, 1), predictions of shape (rows, classes): the label of the
+      largest prediction.
+    - One class in each row (one-hot, smoothed, or shares that sum to 1), of shape (rows, classes): the places
+      of the largest entries.
+    - 0 and 1 of shape (rows,) or (rows, 1), one prediction a row: a probability above 0.5 says 1.
+    - 0 and 1 of shape (rows, labels) with several or no 1 in some row (labels that come together): a row is
+      right if each of its labels is. `binary_accuracy` counts every label.
+    - Labels of shape (rows,) against labels of shape (rows,), not floats: equal or not.
+
+    Parameters
+    ----------
+    y_true, y_pred : array
+    sample_weight : array of shape (rows,), optional
+
+    Raises
+    ------
+    DataError
+        If the targets are none of these (numbers: take `r2` or `mean_absolute_error`), or predictions that
+        are compared with 0.5 lie outside [0, 1] and so are no probabilities.
+    """
+    y, p, weights = _checked("accuracy", y_true, y_pred, sample_weight)
+    if p.dtype.kind == "f" and np.isnan(p).any():
+        return math.nan
+    labels, predicted = decided("accuracy", y, p)
+    return _average((labels == predicted).reshape(len(y), -1).all(axis=1), weights)
+
+
+def binary_accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None) -> float:
+    """The share of single labels predicted right, in [0, 1]: Keras's metric of that name.
+
+    Parameters
+    ----------
+    y_true : array of 0 and 1
+    y_pred : array of the same shape
+        Probabilities; one above 0.5 says 1.
+    sample_weight : array of shape (rows,), optional
+
+    Raises
+    ------
+    DataError
+        If targets are not 0 and 1, or predictions lie outside [0, 1].
+    """
+    y, p, weights = _checked("binary_accuracy", y_true, y_pred, sample_weight)
+    if np.isnan(p).any():
+        return math.nan
+    p = p.reshape(len(p), -1)
+    right = _ones("binary_accuracy", _like(y, p)) == _predicted("binary_accuracy", p)
+    return _average(right.mean(axis=1), weights)
+
+
+def mean_squared_error(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None) -> float:
+    """The mean of (p − y)² over all elements, or Σ w (p − y)² / Σ w with the weights of the rows."""
+    y, p, weights = _checked("mean_squared_error", y_true, y_pred, sample_weight, same=True)
+    return _mean(lambda y, p: np.square(p - y), y, p, weights)
+
+
+def mean_absolute_error(
+    y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None
+) -> float:
+    """The mean of |p − y| over all elements, or Σ w |p − y| / Σ w with the weights of the rows."""
+    y, p, weights = _checked("mean_absolute_error", y_true, y_pred, sample_weight, same=True)
+    return _mean(lambda y, p: np.abs(p - y), y, p, weights)
+
+
+def binary_cross_entropy(
+    y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None
+) -> float:
+    """The mean of −y log p − (1 − y) log(1 − p) over all elements, p clipped to [1e-7, 1 − 1e-7].
+
+    Raises
+    ------
+    DataError
+        If targets or predictions lie outside [0, 1].
+    """
+    y, p, weights = _checked("binary_cross_entropy", y_true, y_pred, sample_weight, same=True)
+    _inside("binary_cross_entropy: targets", y)
+    _inside("binary_cross_entropy: predictions", p)
+
+    def formula(y: HostArray, p: HostArray) -> HostArray:
+        p = np.clip(p, 1e-7, 1.0 - 1e-7)
+        entropy: HostArray = -y * np.log(p) - (1.0 - y) * np.log1p(-p)
+        return entropy
+
+    return _mean(formula, y, p, weights)
+
+
+def r2(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None) -> float:
+    """1 − Σ w (p − y)² / Σ w (y − mean)², the mean taken for each column; at most 1.
+
+    It is scikit-learn's `r2_score` with ``multioutput="variance_weighted"``. Of a constant target it is 1 if
+    the predictions are exact, else 0.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two rows (with a weight above 0): the spread of one row is 0.
+    """
+    y, p, weights = _checked("r2", y_true, y_pred, sample_weight, same=True)
+    if len(y) < 2:
+        raise DataError("r2 compares the error with the spread of the targets, which one row does not have")
+    first = y[:1].astype(np.float64)  # taken off, so that the spread of a constant is 0 and not rounding
+    mean = np.zeros_like(first)
+    for part in _parts(y):
+        rows = y[part] - first
+        mean += (rows if weights is None else rows * weights[part].reshape(-1, *[1] * (y.ndim - 1))).sum(
+            axis=0
+        )
+    mean /= len(y) if weights is None else weights.sum()
+    spread = _mean(lambda y, _: np.square(y - first - mean), y, p, weights)
+    residual = mean_squared_error(y, p, weights)
+    return 1.0 - residual / spread if spread else float(residual == 0.0)
+
+
+NAMES: dict[str, Metric] = {
+    "accuracy": accuracy,
+    "binary_accuracy": binary_accuracy,
+    "mean_squared_error": mean_squared_error,
+    "mse": mean_squared_error,
+    "mean_absolute_error": mean_absolute_error,
+    "mae": mean_absolute_error,
+    "binary_cross_entropy": binary_cross_entropy,
+    "r2": r2,
+}
+RISING = (accuracy, binary_accuracy, r2)  # of the others smaller is better
+OF_PROBABILITIES = (accuracy, binary_accuracy, binary_cross_entropy)
+
+
+# --------------------------------------------------------------------- how they count
+
+
+def _checked(
+    what: str, y_true: Any, y_pred: Any, sample_weight: Any, same: bool = False
+) -> tuple[HostArray, HostArray, HostArray | None]:
+    """Targets, predictions and weights of the rows that count."""
+    y, p = np.asarray(y_true), np.asarray(y_pred)
+    if y.ndim not in (1, 2) or p.ndim not in (1, 2) or len(y) != len(p) or (same and y.shape != p.shape):
+        raise DataError(f"{what}: y_true of shape {y.shape} and y_pred of shape {p.shape} must agree")
+    weights = None
+    if sample_weight is not None:
+        weights = np.asarray(sample_weight, np.float64)
+        if weights.shape != (len(y),) or not (np.isfinite(weights) & (weights >= 0.0)).all():
+            raise DataError(f"{what}: sample_weight must be {len(y)} finite numbers, none of them negative")
+        if not weights.all():
+            counted = weights > 0.0
+            y, p, weights = y[counted], p[counted], weights[counted]
+    if not len(y) or not p.size:
+        raise DataError(f"{what}: there is no row, or none with a weight above 0")
+    return y, p, weights
+
+
+def _parts(y: HostArray) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, len(y), BLOCK)]
+
+
+def _mean(
+    formula: Callable[[HostArray, HostArray], HostArray],
+    y: HostArray,
+    p: HostArray,
+    weights: HostArray | None,
+) -> float:
+    """The mean of a formula of single numbers, in float64: over the columns, then over the rows."""
+    each = np.empty(len(y))
+    for part in _parts(y):
+        values = formula(y[part].astype(np.float64), p[part].astype(np.float64))
+        each[part] = values.reshape(len(values), -1).mean(axis=1)
+    return _average(each, weights)
+
+
+def _average(rows: HostArray, weights: HostArray | None) -> float:
+    """Σ w r / Σ w."""
+    if weights is None:
+        return float(np.mean(rows, dtype=np.float64))
+    return float(np.sum(rows * weights) / np.sum(weights))
+
+
+def decided(what: str, y: HostArray, p: HostArray) -> tuple[HostArray, HostArray]:
+    """Targets and predictions as labels of shape (rows,), or as 0 and 1 of shape (rows, labels).
+
+    Which of them follows from the targets, see `accuracy`, with its errors.
+    """
+    if p.ndim == 1 and p.dtype.kind != "f" and y.size == len(y):
+        return y.reshape(len(y)), p
+    p = p.reshape(len(p), -1)
+    if p.shape[1] > 1 and y.size == len(y):
+        return _labels(what, y, p.shape[1]), np.argmax(p, axis=1)
+    y = _like(y, p)
+    if p.shape[1] > 1 and _one_class(y):
+        return np.argmax(y, axis=1), np.argmax(p, axis=1)
+    ones, predicted = _ones(what, y), _predicted(what, p)
+    return (ones, predicted) if p.shape[1] > 1 else (ones.reshape(-1), predicted.reshape(-1))
+
+
+def _like(y: HostArray, p: HostArray) -> HostArray:
+    """Targets of the predictions' shape (rows, columns)."""
+    columns = y.reshape(len(y), -1)
+    if columns.shape != p.shape:
+        raise DataError(f"y_true of shape {y.shape} and y_pred of shape {p.shape} must agree")
+    return columns
+
+
+def _labels(what: str, y: HostArray, classes: int) -> HostArray:
+    """Integer labels as integers."""
+    labels = y.reshape(len(y)).astype(np.float64)
+    if (labels != np.floor(labels)).any() or labels.min() < 0 or labels.max() >= classes:
+        raise DataError(
+            f"{what}: targets between {labels.min():g} and {labels.max():g} are no labels of {classes} "
+            f"classes, the integers 0 to {classes - 1}"
+        )
+    return labels.astype(np.int64)
+
+
+def _one_class(y: HostArray) -> bool:
+    """Whether each row names one class: the larger of two numbers stands there once, or shares sum to 1."""
+    low, high = y.min(), y.max()
+    largest = y == high
+    if low < high and ((y == low) | largest).all():
+        return bool((largest.sum(axis=1) == 1).all())
+    return bool(low >= 0.0 and (np.abs(y.sum(axis=1, dtype=np.float64) - 1.0) < 1e-3).all())
+
+
+def _ones(what: str, y: HostArray) -> HostArray:
+    """Where targets are 1: of 0 and 1, or of two numbers that sum to 1 (smoothed)."""
+    low, high = float(y.min()), float(y.max())
+    smoothed = 0.0 < low < 0.5 and abs(low + high - 1.0) < 1e-6
+    if not ((y == low) | (y == high)).all() or not ({low, high} <= {0.0, 1.0} or smoothed):
+        raise DataError(
+            f"{what}: targets between {low:g} and {high:g} are no labels: give 0 and 1, one-hot rows or "
+            "integers; for numbers take r2 or mean_absolute_error"
+        )
+    ones: HostArray = (y > 0.5).astype(np.int64)
+    return ones
+
+
+def _predicted(what: str, p: HostArray) -> HostArray:
+    """Which labels are predicted: those with a probability above 0.5."""
+    _inside(f"{what}: predictions", p)
+    ones: HostArray = (p > 0.5).astype(np.int64)
+    return ones
+
+
+def _inside(what: str, values: HostArray) -> None:
+    low, high = float(values.min()), float(values.max())
+    if low < 0.0 or high > 1.0:
+        raise DataError(
+            f"{what} between {low:g} and {high:g} are no probabilities, which lie in [0, 1]: end the network "
+            "with Sigmoid or Softmax, or give a loss with from_logits=True"
+        )

@@ -1,0 +1,66 @@
+"""What `fit` refuses before it trains: callbacks and metrics that cannot do what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from nnx.callbacks import Callback
+from nnx.errors import ConfigurationError, NnxError
+from nnx.metrics.choice import check_weights, of_labels, taken
+from nnx.metrics.formulas import NAMES, Metric
+from nnx.samples import Samples
+
+
+def check_callbacks(callbacks: Any) -> list[Callback]:
+    """The callbacks as a list.
+
+    Raises
+    ------
+    ConfigurationError
+        If they are none, or one that stands in no list.
+    """
+    found: list[Any] = list(callbacks) if isinstance(callbacks, Iterable) else [None]
+    if not all(isinstance(callback, Callback) for callback in found):
+        raise ConfigurationError(
+            "callbacks must be a list of objects such as nnx.EarlyStopping(), not "
+            f"{callbacks!r:.100}: callbacks=[…]"
+        )
+    own = (c for c in found if type(c).__module__.startswith("nnx."))  # which write to their path
+    paths = [c.path.absolute() for c in own if hasattr(c, "path")]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ConfigurationError(f"two callbacks write {path}: give each a file of its own")
+    return found
+
+
+def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, outputs: int) -> None:
+    """Refuse metrics that do not fit the targets, or cannot take the weights of their rows.
+
+    nnx's own are tried on predictions of 0, scikit-learn's that compare labels on the targets themselves;
+    other functions are not called before their time.
+
+    Raises
+    ------
+    DataError, ConfigurationError
+        As the metric does, or as `nnx.metrics.check_weights`.
+    """
+    weights = samples.weights
+    counted = None if weights is None else weights[weights > 0.0]
+    y_true: Any = np.asarray(samples.y) if metrics else None
+    zeros = np.broadcast_to(np.float32(0.0), (len(samples), outputs))
+    for name, metric in metrics:
+        if counted is not None and (counted != counted[0]).any():
+            check_weights(name, metric)
+        if metric in NAMES.values():
+            taken(name, metric, y_true, zeros, weights)
+        elif of_labels(metric):
+            exact = y_true if y_true.ndim == 2 else np.eye(outputs, dtype=np.float32)[y_true]
+            try:
+                taken(name, metric, y_true, exact, weights)
+            except ValueError as error:
+                if isinstance(error, NnxError):
+                    raise
+                raise ConfigurationError(f"metric {name!r}: {error}") from error
