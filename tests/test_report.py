@@ -88,7 +88,7 @@ def test_the_page_of_a_run_says_what_ran_and_how_to_run_it_again(run_folders):
 @pytest.mark.parametrize("name", ["autoencoder", "svm", "xor", "compare", "values"])
 def test_the_page_can_be_made_again_from_the_folder_alone(run_folders, tmp_path, name):
     folder = tmp_path / name
-    shutil.copytree(run_folders[name], folder)
+    unchecked(run_folders[name], folder)
     first = (folder / "report.html").read_bytes()
     (folder / "report.html").unlink()
     assert reports.write_report([folder]) == folder / "report.html"
@@ -215,7 +215,7 @@ def test_a_history_is_read_as_it_was_written_whatever_its_names(run_folders, tmp
     history.epochs, odd = [1, 2], 'a,"b"\n\u2028\x85;$x$'
     history.metrics = {"loss": [1.0, float("nan")], odd: [0.1, float("inf")]}
     folder = tmp_path / "run"
-    shutil.copytree(run_folders["xor"], folder)
+    unchecked(run_folders["xor"], folder)
     history.write_csv(folder / "history.csv")
     read_back = read_run(folder).history
     assert read_back.epochs == [1, 2]
@@ -342,6 +342,14 @@ def test_ticks_close_together_keep_the_digits_that_tell_them_apart():
     assert "0" not in {tick.text for tick in drawn.y_ticks}
 
 
+def unchecked(run, folder):
+    """A copy of a run without checksums, as version 0.1 wrote them, or somebody who means harm."""
+    shutil.copytree(run, folder)
+    stored = json.loads((folder / "result.json").read_text())
+    del stored["checksums"]
+    (folder / "result.json").write_text(json.dumps(stored))
+
+
 # ------------------------------------------------------------------------------------------- lies
 
 
@@ -349,7 +357,7 @@ def test_ticks_close_together_keep_the_digits_that_tell_them_apart():
 def hostile(run_folders, tmp_path):
     """A run whose every text is an attack."""
     folder = tmp_path / EVIL.replace("/", "∕")
-    shutil.copytree(run_folders["autoencoder"], folder)
+    unchecked(run_folders["autoencoder"], folder)
     stored = json.loads((folder / "result.json").read_text())
     for name in ("preset", "dataset", "device", "backend", "dtype"):
         stored[name] = EVIL
@@ -401,7 +409,7 @@ DAMAGE = {
 @pytest.mark.parametrize(("name", "text"), [(n, t) for n, many in DAMAGE.items() for t in many], ids=repr)
 def test_a_damaged_file_is_named_in_one_line(run_folders, tmp_path, name, text):
     folder = tmp_path / "run"
-    shutil.copytree(run_folders["xor"], folder)
+    unchecked(run_folders["xor"], folder)
     (folder / "report.html").unlink()
     (folder / name).write_text(text, encoding="latin-1")
     with pytest.raises(FileFormatError) as caught:
@@ -426,7 +434,7 @@ def test_a_damaged_file_is_named_in_one_line(run_folders, tmp_path, name, text):
 )
 def test_evidence_that_does_not_fit_is_refused(run_folders, tmp_path, changes, what):
     folder = tmp_path / "run"
-    shutil.copytree(run_folders["svm"], folder)
+    unchecked(run_folders["svm"], folder)
     kept = evidence.read(folder / evidence.FILE) | changes
     evidence.write({name: array for name, array in kept.items() if array is not None}, folder / evidence.FILE)
     with pytest.raises(FileFormatError, match=what):
@@ -435,7 +443,7 @@ def test_evidence_that_does_not_fit_is_refused(run_folders, tmp_path, changes, w
 
 def test_evidence_is_read_without_unpickling(run_folders, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(run_folders["svm"], folder)
+    unchecked(run_folders["svm"], folder)
     np.savez(folder / evidence.FILE, misread=np.array([{}], dtype=object))
     with pytest.raises(FileFormatError, match=r"report\.npz"):
         reports.write_report([folder])
@@ -447,7 +455,7 @@ def test_evidence_is_read_without_unpickling(run_folders, tmp_path):
 @pytest.mark.parametrize("matrix", [[[1, 2]], [[1, -1], [0, 1]], "text", [[1], [2, 3]], 7])
 def test_a_confusion_matrix_that_is_none_is_refused(run_folders, tmp_path, matrix):
     folder = tmp_path / "run"
-    shutil.copytree(run_folders["svm"], folder)
+    unchecked(run_folders["svm"], folder)
     stored = json.loads((folder / "result.json").read_text())
     stored["metrics"]["confusion_matrix"] = matrix
     (folder / "result.json").write_text(json.dumps(stored))
@@ -457,7 +465,7 @@ def test_a_confusion_matrix_that_is_none_is_refused(run_folders, tmp_path, matri
 
 def test_an_older_run_without_evidence_and_environment_is_reported(run_folders, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(run_folders["svm"], folder)
+    unchecked(run_folders["svm"], folder)
     (folder / evidence.FILE).unlink()
     stored = json.loads((folder / "result.json").read_text())
     del stored["environment"]

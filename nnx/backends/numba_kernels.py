@@ -12,7 +12,6 @@ reassociated, and NaN passes through every comparison (``x if not x <= 0 else 0`
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +21,8 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
+
+from nnx.backends.numba_cache import CheckedCache
 
 Array = Any
 Scalar = Any
@@ -40,32 +41,10 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             dispatcher = numba.njit(cache=True, **chosen)(function)
         except RuntimeError:  # no folder to cache in: neither beside this file nor the user's own
             return numba.njit(**chosen)(function)
-        dispatcher._cache = _Cache(dispatcher._cache)
+        dispatcher._cache = CheckedCache(dispatcher._cache)
         return dispatcher
 
     return decorate
-
-
-class _Cache:
-    """Numba's cache of compiled code; a damaged file or a full disk makes it none, and nothing worse."""
-
-    def __init__(self, cache: Any) -> None:
-        self._cache = cache
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cache, name)
-
-    def load_overload(self, *arguments: Any) -> Any:
-        """The code for a signature, or None: it is then compiled."""
-        try:
-            return self._cache.load_overload(*arguments)
-        except Exception:  # whatever a file that is cut short or no longer Numba's can bring about
-            return None
-
-    def save_overload(self, *arguments: Any) -> None:
-        """Keep the code where that can be done."""
-        with contextlib.suppress(Exception):
-            self._cache.save_overload(*arguments)
 
 
 part = compiled()

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -56,6 +57,7 @@ everywhere(cli, DEBUG)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 failed, 2 wrong usage, 130 and 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what an old code page lacks is a question mark, no error
             stream.reconfigure(errors="replace")
@@ -63,6 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if status:
         joined().abort(status)
     sys.exit(status)
+
+
+def _open_closed_streams() -> None:
+    """Give a program that was started without standard streams (``>&-``, a daemon) ones that lead nowhere.
+
+    Else the next file it opens has the number of such a stream, and gets what libraries print.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from nnx.callbacks import History
-from nnx.errors import FileFormatError
-from nnx.experiments.result import HISTORY_FILE, RESULT_FILE, RESULT_VERSION, STORED, Result
+from nnx.errors import FileFormatError, shown
+from nnx.experiments.result import (
+    CHECKED,
+    HISTORY_FILE,
+    RESULT_FILE,
+    RESULT_VERSION,
+    STORED,
+    Result,
+    checksum,
+    file_checksum,
+)
 
 MAX_BYTES = 2**26  # of one of the two files: a million epochs are 40 MB
 
@@ -31,10 +40,29 @@ def read_run(folder: Path) -> Result:
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path} is damaged ({error}): run the experiment again") from error
     result = _result(stored, path)
+    result.checksums = stored.get("checksums", {})  # a run of version 0.1 has none
+    _check(result.checksums, stored, folder)
     history = folder / HISTORY_FILE
     if history.is_file():
         result.history = _history(history)
     return result
+
+
+def _check(sums: Any, stored: dict[str, Any], folder: Path) -> None:
+    """See that the result, and the files that a report takes numbers from, are as they were written."""
+    known = isinstance(sums, dict) and sums.keys() <= {RESULT_FILE, *CHECKED}
+    if not known or (sums and sums.get(RESULT_FILE) != checksum(stored)):
+        raise FileFormatError(
+            f"{folder / RESULT_FILE} is damaged (its checksum is another): run it again, or take out its "
+            "entry checksums if you changed it yourself"
+        )
+    for path in (folder / name for name in CHECKED if name in sums):
+        try:
+            right = not path.is_file() or file_checksum(path) == sums[path.name]
+        except OSError as error:
+            raise FileFormatError(f"cannot read {path} ({error.strerror or error})") from error
+        if not right:
+            raise FileFormatError(f"{path} is damaged (its checksum is another): remove it, or run again")
 
 
 def _text(path: Path) -> str:
@@ -57,6 +85,9 @@ def _result(stored: Any, path: Path) -> Result:
             "use the nnx that wrote it"
         )
     stored.setdefault("environment", {"system": "not recorded"})  # of a run before nnx recorded it
+    unknown = sorted(stored.keys() - STORED.keys() - {"result_version", "checksums"})
+    if unknown:
+        raise FileFormatError(f"{path} is damaged (it has an entry {shown(unknown[0])}): run it again")
     for name, kind in STORED.items():
         if not isinstance(stored.get(name), kind):
             raise FileFormatError(f"{path} is damaged ({name} is no {kind.__name__}): run it again")

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import platform
+import zlib
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +32,7 @@ STORED: dict[str, type] = {
     "config": dict, "notes": list,
 }  # fmt: skip
 MODEL_FILE, RESULT_FILE, HISTORY_FILE = "model.safetensors", "result.json", "history.csv"
+CHECKED = (HISTORY_FILE, "report.npz")  # whose checksums a result has: a report takes numbers from them
 
 
 @dataclass
@@ -55,6 +57,8 @@ class Result:
         The configuration that gives this result again.
     notes : list of str
         What a reader of the result must know (a data set that was replaced, say).
+    checksums : dict of str to str
+        CRC-32 of what was written, by file; of the result itself without this entry.
     history : History or None
     network : Network or None
     arrays : dict of str to array
@@ -77,6 +81,7 @@ class Result:
     environment: dict[str, str | int] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    checksums: dict[str, str] = field(default_factory=dict)
     history: History | None = None
     network: Network | None = None
     arrays: dict[str, HostArray] = field(default_factory=dict)
@@ -87,7 +92,8 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """What ``result.json`` and ``--json`` hold; a number that is not finite becomes None."""
-        return {"result_version": RESULT_VERSION} | {name: finite(getattr(self, name)) for name in STORED}
+        stored = {"result_version": RESULT_VERSION} | {name: finite(getattr(self, name)) for name in STORED}
+        return stored | ({"checksums": self.checksums} if self.checksums else {})
 
 
 @dataclass(frozen=True)
@@ -147,9 +153,27 @@ class RunFolder:
     def write(self, result: Result) -> None:
         """Write the result, after everything else: a folder with a result is complete."""
         result.artifacts["result"] = RESULT_FILE
+        names = [name for name in CHECKED if (self.path / name).is_file()]
+        sums = {name: file_checksum(self.path / name) for name in names}
+        result.checksums = sums | {RESULT_FILE: checksum(result.to_json())}
         text = json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n"
         with replacing(self.path / RESULT_FILE) as file:
             file.write(text.encode())
+
+
+def checksum(stored: dict[str, Any]) -> str:
+    """CRC-32 of what a result says, without its checksums, however its JSON is laid out."""
+    rest = {name: value for name, value in stored.items() if name != "checksums"}
+    return f"{zlib.crc32(json.dumps(rest, sort_keys=True).encode()):08x}"
+
+
+def file_checksum(path: Path) -> str:
+    """CRC-32 of a file's bytes."""
+    crc = 0
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            crc = zlib.crc32(piece, crc)
+    return f"{crc:08x}"
 
 
 def finite(value: Any) -> Any:

@@ -1,0 +1,85 @@
+"""Numba's cache of compiled code, damaged or on a full disk: the same numbers, and never a crash."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+from test_checkpoint_faults import small_disk
+
+pytest.importorskip("numba", reason="Numba is not installed")
+
+KERNEL = """
+def kernel(x):
+    total = 0.0
+    for value in x:
+        total += value * value + 0.5
+    return total
+"""
+X = np.arange(7.0)
+RIGHT = float((X * X + 0.5).sum())
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    return kernel_in(tmp_path)
+
+
+def kernel_in(folder):
+    """A function that makes the kernel as a new process would, and says whether it came from the cache."""
+    from nnx.backends.numba_kernels import compiled
+
+    path = folder / "kernels_to_damage.py"
+    path.write_text(KERNEL)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run():
+        fresh = compiled()(module.kernel)
+        assert fresh(X) == RIGHT
+        return bool(sum(fresh.stats.cache_hits.values()))
+
+    return run
+
+
+def cached(folder):
+    files = [path for path in folder.rglob("*") if path.suffix in (".nbi", ".nbc")]
+    assert len(files) == 2
+    return files
+
+
+def test_code_is_kept_and_used_again(kernel):
+    assert [kernel() for _ in range(3)] == [False, True, True]
+
+
+@pytest.mark.parametrize("kind", [".nbi", ".nbc"])
+def test_a_file_cut_or_with_a_flipped_bit_anywhere_is_compiled_again(kernel, tmp_path, kind):
+    kernel()
+    path = next(path for path in cached(tmp_path) if path.suffix == kind)
+    whole, rng = path.read_bytes(), np.random.default_rng(1)
+    for place in rng.integers(0, len(whole), 8):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        for damaged in (whole[:place], bytes(flipped)):
+            path.write_bytes(damaged)
+            assert not kernel(), (place, len(damaged))
+            assert kernel()  # it was mended
+
+
+def test_files_of_an_nnx_that_wrote_no_checksums_are_written_anew(kernel, tmp_path):
+    kernel()
+    for path in cached(tmp_path):
+        path.write_bytes(path.read_bytes()[:-32])
+    assert [kernel() for _ in range(2)] == [False, True]
+
+
+def test_a_full_disk_gives_the_same_numbers(tmp_path):
+    with small_disk(tmp_path / "disk", "16k") as grow:
+        run = kernel_in(tmp_path / "disk")
+        (tmp_path / "disk" / "fills").write_bytes(b"x" * 2**13)
+        assert [run() for _ in range(2)] == [False, False]
+        assert not [path for path in (tmp_path / "disk").rglob("*") if ".tmp." in path.name]
+        grow("4m")
+        assert [run() for _ in range(2)] == [False, True]
