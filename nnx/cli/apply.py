@@ -15,7 +15,7 @@ import numpy as np
 
 from nnx.cli import options
 from nnx.cli.console import say
-from nnx.errors import ConfigurationError, DataError
+from nnx.errors import ConfigurationError, DataError, OutputError
 
 FORMATS = (".npy", ".csv")
 ROW = "row"  # what --id calls the number of a row
@@ -141,8 +141,11 @@ def _apply(
         say(f"note: {note}")
     result = np.concatenate(answers.outputs)
     if out is None:
-        _write_table(sys.stdout.buffer, result, trained, answers, probabilities)
-        sys.stdout.buffer.flush()
+        if sys.stdout is None:
+            raise OutputError("standard output is closed: name a file by --out")
+        text = io.BytesIO()
+        _write_table(text, result, trained, answers, probabilities)
+        click.echo(text.getvalue(), nl=False)
         return
     make_folder(out.parent)
     with replacing(out) as file:

@@ -53,7 +53,8 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
     of its targets. The images of a folder lie in a subfolder for each class, or all in it for an
     autoencoder.
 
-    The run's folder is that of nnx run; nnx predict applies the model, and scales its input as here.
+    The run's folder is that of nnx run; nnx predict applies the model, and scales its input as here. Losses are
+    of scaled data; metrics are of the rows held out, and in the data's own units.
 
     \b
     Examples:
@@ -61,6 +62,7 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
       nnx train houses.csv --target price,rent --task regression
       nnx train photos --image-size 32x32 --layers '256 relu,64 relu'
       nnx train data.npz --config run.toml --epochs 100
+      nnx train patients.csv --target ill --class-weight balanced
       nnx predict runs/NAME new.csv --out predicted.csv
     """
     from nnx.experiments import own_data as experiment
