@@ -53,8 +53,8 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
     of its targets. The images of a folder lie in a subfolder for each class, or all in it for an
     autoencoder.
 
-    The run's folder is that of nnx run; nnx predict applies the model, and scales its input as here. Losses are
-    of scaled data; metrics are of the rows held out, and in the data's own units.
+    The run's folder is that of nnx run; nnx predict applies the model, and scales its input as here. Losses
+    are of scaled data; metrics are of the rows held out, and in the data's own units.
 
     \b
     Examples:
