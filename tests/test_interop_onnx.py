@@ -200,7 +200,7 @@ REFUSED: list[tuple[str, list[Any], dict[str, np.ndarray], dict[str, Any]]] = [
     ("node 'y' (Sin)", [onnx.helper.make_node("Sin", ["x"], ["y"])], {}, {}),
     ("goes to node 'Relu_h' (Relu) and node 'Add_y' (Add)",
      [node("Relu", "x", to="h"), node("Add", "x", "h")], {}, {}),
-    ("goes to node 'Add_y' (Add) and node 'Add_y' (Add)", [node("Add", "x", "x")], {}, {}),
+    ("node 'Add_y' (Add): it takes the data twice", [node("Add", "x", "x")], {}, {}),
     ("it has 2 inputs (x, z)", [node("Add", "x", "z")], {}, {"inputs": ("x", "z")}),
     ("it has 2 outputs (y, h)", [node("Relu", "x", to="h"), node("Tanh", "h")], {}, {"outputs": ("y", "h")}),
     ("1 of 2 nodes lie between", [node("Relu", "x"), node("Tanh", "c", to="h")], {"c": SQUARE}, {}),

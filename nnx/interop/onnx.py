@@ -14,7 +14,7 @@ from nnx.errors import ConfigurationError, DeviceError, FileFormatError, Missing
 from nnx.files import replacing
 from nnx.interop.onnx_read import read
 from nnx.interop.onnx_write import CODE, model_of
-from nnx.interop.parts import assemble
+from nnx.interop.parts import assemble, tell
 from nnx.network import Network
 
 LARGEST = 2**31 - 1  # bytes: a file is one protocol buffer, which takes no more
@@ -87,8 +87,8 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
     try:
         onnx.checker.check_model(os.fspath(path), full_check=True)
         model = onnx.load(path, load_external_data=False)
-        parts, width, dtype = read(onnx, model, path.parent)
-        network = assemble(parts, width, dtype, device)
+        found = read(onnx, model, path.parent)
+        network = assemble(found.parts, found.width, found.dtype, device)
         code = {entry.key: entry.value for entry in model.metadata_props}.get(CODE)
         network.code = None if code is None else int(code)
     except (FileFormatError, ConfigurationError) as error:
@@ -98,6 +98,7 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
     except Exception as error:  # the library passes on what any of its parts raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise FileFormatError(f"{path} is not a valid ONNX file ({reason[:300]})") from error
+    tell(found.notes, str(path))
     return network
 
 

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx.errors import ConfigurationError
+from nnx.interop.affine import clip, scale_by, shift_by
+from nnx.interop.onnx_fold import UNKNOWN
+from nnx.interop.onnx_forms import NO_LOG_SOFTMAX
 from nnx.interop.parts import Part
 from nnx.layers import (
     ELU,
@@ -37,8 +40,13 @@ class Step(NamedTuple):
     inputs: list[HostArray | None]
     attributes: dict[str, Any]
     outputs: int
-    rank: int
+    shape: list[int]
     opset: int
+
+    @property
+    def rank(self) -> int:
+        """How many axes the data have."""
+        return len(self.shape)
 
     def number(self, name: str, otherwise: float) -> float:
         """A number as it was written: ONNX keeps them in 32 bits, and 0.3 would come back as 0.30000001."""
@@ -77,7 +85,8 @@ def _gemm(parts: list[Part], step: Step) -> list[Part]:
         raise ConfigurationError("transA: its data are columns, nnx takes rows")
     W = step.number("alpha", 1.0) * (W.T if step.attributes.get("transB") else W)
     c = np.zeros(1, W.dtype) if c is None else step.number("beta", 1.0) * c
-    return [*parts, Part(Dense(*W.shape), {"W": W, "b": _row(c, W.shape[1])})]
+    b = np.broadcast_to(_row(c, W.shape[1], 2), (W.shape[1],))
+    return [*parts, Part(Dense(*W.shape), {"W": W, "b": b})]
 
 
 def _matmul(parts: list[Part], step: Step) -> list[Part]:
@@ -87,27 +96,127 @@ def _matmul(parts: list[Part], step: Step) -> list[Part]:
     return [*parts, Part(Dense(*W.shape), {"W": W, "b": np.zeros(W.shape[1], W.dtype)})]
 
 
+def _operand(step: Step) -> tuple[HostArray, bool]:
+    """The constant row of an operator of two, and whether the data come first."""
+    if len(step.inputs) != 2:
+        raise ConfigurationError(f"it takes {len(step.inputs)} operands: nnx reads those of two")
+    first, second = step.inputs
+    constant = second if first is None else first
+    if constant is None or (first is not None and second is not None):
+        raise ConfigurationError("it takes the data twice")
+    return _row(constant, step.shape[-1], step.rank), first is None
+
+
 def _add(parts: list[Part], step: Step) -> list[Part]:
-    """A constant row: the bias of the `Dense` before it, or the β of a frozen `BatchNorm` with σ = γ = 1."""
-    constants = [value for value in step.inputs if value is not None]
-    if len(constants) != 1:
-        raise ConfigurationError("it adds the data to themselves")
-    if parts and "b" in parts[-1].values:
-        dense, values = parts[-1]
-        b = values["b"] + _row(constants[0], values["b"].size)
-        return [*parts[:-1], Part(dense, values | {"b": b})]
-    row = _row(constants[0], constants[0].shape[-1] if constants[0].ndim else 1)
-    layer = BatchNorm(epsilon=0.5)
-    layer.trainable = False
-    same = {"gamma": np.ones_like(row), "running_mean": np.zeros_like(row)}
-    return [*parts, Part(layer, same | {"running_variance": np.full_like(row, 0.5), "beta": row})]
+    return shift_by(parts, _operand(step)[0])
 
 
-def _row(value: HostArray, width: int) -> HostArray:
-    """An array that is the same for every row, as one row."""
+def _sub(parts: list[Part], step: Step) -> list[Part]:
+    row, data_first = _operand(step)
+    return shift_by(parts, -row) if data_first else shift_by(scale_by(parts, -1.0), row)
+
+
+def _mul(parts: list[Part], step: Step) -> list[Part]:
+    return scale_by(parts, _operand(step)[0])
+
+
+def _div(parts: list[Part], step: Step) -> list[Part]:
+    row, data_first = _operand(step)
+    if not data_first or not row.all():
+        raise ConfigurationError("it divides by the data, or by zero")
+    return scale_by(parts, 1.0 / row)
+
+
+def _row(value: HostArray, width: int, rank: int) -> HostArray:
+    """An array that is the same for every row, as one row, in float64."""
     if value.size != (value.shape[-1] if value.ndim else 1):
-        raise ConfigurationError(f"it adds an array of shape {value.shape}: another row to each row")
-    return np.broadcast_to(value.reshape(-1), (width,)).copy()
+        raise ConfigurationError(f"its array of shape {value.shape} is another row for each row")
+    if value.ndim > rank or (width != UNKNOWN and value.size not in (1, width)):
+        raise ConfigurationError(f"its array of shape {value.shape} does not fit rows of {width or '?'}")
+    return np.asarray(value.reshape(-1), np.float64)
+
+
+def _bounds(step: Step) -> tuple[Any, Any]:
+    if step.opset < 11:
+        low, high = step.attributes.get("min"), step.attributes.get("max")
+    else:
+        low, high = step.constant(1), step.constant(2)
+    largest = float(np.finfo(np.float32).max)
+    low, high = (None if value is None else float(np.asarray(value).item()) for value in (low, high))
+    return None if low is None or low <= -largest else low, None if high is None or high >= largest else high
+
+
+def _clip(parts: list[Part], step: Step) -> list[Part]:
+    if any(name and value is None for name, value in zip(step.node.input[1:], step.inputs[1:], strict=True)):
+        raise ConfigurationError("its bounds must be constants")
+    low, high = _bounds(step)
+    if low is not None and high is not None and low > high:
+        raise ConfigurationError(f"its lower bound {low:g} lies above the upper, {high:g}")
+    return clip(parts, low, high)
+
+
+def _prelu(parts: list[Part], step: Step) -> list[Part]:
+    slopes = step.needed(1)
+    slope = float(str(np.float32(slopes.flat[0])))
+    if not (slopes == slopes.flat[0]).all() or slopes.ndim > step.rank:
+        raise ConfigurationError("a slope for each feature: nnx's LeakyReLU has one")
+    return [*parts, Part(LeakyReLU(slope), {})]
+
+
+def _selu(parts: list[Part], step: Step) -> list[Part]:
+    """γ ELU(α)."""
+    alpha, gamma = step.number("alpha", 1.67326319), step.number("gamma", 1.05070102)
+    return scale_by([*parts, Part(ELU(alpha), {})], gamma)
+
+
+def _celu(parts: list[Part], step: Step) -> list[Part]:
+    """α ELU(x / α)."""
+    alpha = step.number("alpha", 1.0)
+    if alpha <= 0.0:
+        raise ConfigurationError(f"alpha must be positive, not {alpha:g}")
+    return scale_by([*scale_by(parts, 1.0 / alpha), Part(ELU(1.0), {})], alpha)
+
+
+def _hard_sigmoid(parts: list[Part], step: Step) -> list[Part]:
+    """max(0, min(1, α x + β))."""
+    alpha, beta = step.number("alpha", 0.2), step.number("beta", 0.5)
+    return clip(shift_by(scale_by(parts, alpha), beta), 0.0, 1.0)
+
+
+def _scaler(parts: list[Part], step: Step) -> list[Part]:
+    """(x - offset) scale, of scikit-learn's scalers."""
+    offset, scale = (
+        _row(np.array(step.attributes.get(name, [other])), step.shape[-1], step.rank)
+        for name, other in (("offset", 0.0), ("scale", 1.0))
+    )
+    return scale_by(shift_by(parts, -offset), scale)
+
+
+class NotAChainError(Exception):
+    """Nodes that no layer computes together."""
+
+
+def two_classes(parts: list[Part], steps: list[Step]) -> list[Part]:
+    """1 - σ(z) next to σ(z), as scikit-learn's classifiers of two classes give it: σ of -z and z.
+
+    Raises
+    ------
+    NotAChainError
+        If the nodes are others.
+    """
+    kinds = [step.node.op_type for step in steps]
+    layers = [type(part.layer) for part in parts[-2:]]
+    if kinds != ["Sub", "Concat"] or layers != [Dense, Sigmoid] or len(steps[1].node.input) != 2:
+        raise NotAChainError
+    one, other = steps[0].inputs
+    between = [steps[0].node.output[0], steps[0].node.input[1]]
+    if one is None or other is not None or bool((one != 1.0).any()) or one.ndim > steps[0].rank:
+        raise NotAChainError
+    if list(steps[1].node.input) != between or steps[1].attributes["axis"] % steps[0].rank != 1:
+        raise NotAChainError
+    dense, values = parts[-2]
+    doubled = {name: np.concatenate([-value, value], axis=-1) for name, value in values.items()}
+    return [*parts[:-2], Part(Dense(*doubled["W"].shape), doubled), parts[-1]]
 
 
 def _batch_norm(parts: list[Part], step: Step) -> list[Part]:
@@ -134,6 +243,10 @@ def _softmax(step: Step) -> Layer:
     return Softmax()
 
 
+def _log_softmax(parts: list[Part], step: Step) -> list[Part]:
+    raise ConfigurationError(NO_LOG_SOFTMAX)
+
+
 def _dropout(step: Step) -> Layer:
     training = step.constant(2)
     if training is not None and bool(training.all()):
@@ -157,6 +270,18 @@ READERS: dict[str, Reader] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Add": _add,
+    "Sub": _sub,
+    "Mul": _mul,
+    "Div": _div,
+    "Neg": lambda parts, step: scale_by(parts, -1.0),
+    "Clip": _clip,
+    "Max": lambda parts, step: clip(parts, low=_operand(step)[0]),
+    "Min": lambda parts, step: clip(parts, high=_operand(step)[0]),
+    "PRelu": _prelu,
+    "Selu": _selu,
+    "Celu": _celu,
+    "HardSigmoid": _hard_sigmoid,
+    "ai.onnx.ml.Scaler": _scaler,
     "Relu": _layer(lambda step: ReLU()),
     "LeakyRelu": _layer(lambda step: LeakyReLU(step.number("alpha", 0.01))),
     "Elu": _layer(lambda step: ELU(step.number("alpha", 1.0))),
@@ -166,8 +291,12 @@ READERS: dict[str, Reader] = {
     "Tanh": _layer(lambda step: Tanh()),
     "Softplus": _layer(lambda step: Softplus()),
     "Softmax": _layer(_softmax),
+    "LogSoftmax": _log_softmax,
     "Identity": _layer(lambda step: Identity()),
     "Dropout": _layer(_dropout),
     "BatchNormalization": _batch_norm,
     "LayerNormalization": _layer_norm,
 }
+
+# what does the same to every number, and so reads data without an axis of features too
+EVERYWHERE = ("Relu", "LeakyRelu", "Elu", "Gelu", "Swish", "Sigmoid", "Tanh", "Softplus", "Identity", "Dropout")

@@ -1,24 +1,38 @@
-"""The layers of an ONNX model: its nodes followed from the input to the output, one at a time."""
+"""The layers of an ONNX model: its nodes followed from the input to the output, link by link."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnx.errors import ConfigurationError, FileFormatError
-from nnx.interop.onnx_nodes import READERS, Step
-from nnx.interop.onnx_tensors import Constants
+from nnx.interop.algebra import Algebra, UnknownFormulaError
+from nnx.interop.onnx_fold import UNKNOWN
+from nnx.interop.onnx_forms import formula, recognized
+from nnx.interop.onnx_graph import Link, input_of, links, needed, output_of, shapes_of
+from nnx.interop.onnx_nodes import EVERYWHERE, READERS, NotAChainError, Step, two_classes
+from nnx.interop.onnx_shapes import FLOATS, RESHAPES, Reshaped, cast_to, reshaped
+from nnx.interop.onnx_tensors import STANDARD, Constants, named
 from nnx.interop.parts import Part
-from nnx.layers import SiLU
 
 OLDEST = 7  # the operator set in which Gemm, Add and the rest took the form they have
-FLOATS = {"float32", "float64"}
+LONGEST = 30  # nodes in which one layer is written out
 
 
-def read(onnx: Any, model: Any, folder: Path) -> tuple[list[Part], int, str]:
-    """The parts, the width of the input, and its float type.
+class Model(NamedTuple):
+    """What a file holds: layers, the input's width, the float type, and what a reader should know."""
+
+    parts: list[Part]
+    width: int
+    dtype: str
+    notes: list[str]
+
+
+def read(onnx: Any, model: Any, folder: Path) -> Model:
+    """The layers of a model.
 
     Raises
     ------
@@ -28,37 +42,131 @@ def read(onnx: Any, model: Any, folder: Path) -> tuple[list[Part], int, str]:
     graph = model.graph
     constants = Constants(onnx, graph, folder)
     opset = _opset(model)
-    value, dtype, shape = _input(onnx, graph, constants)
-    if len(graph.output) != 1:
-        names = ", ".join(output.name for output in graph.output)
-        raise FileFormatError(f"it has {len(graph.output)} outputs ({names}): a network has one")
-    nodes = [node for node in graph.node if not constants.holds(node)]
-    takers: dict[str, list[Any]] = {}
-    for node in nodes:
-        for name in node.input:
-            takers.setdefault(name, []).append(node)
-    parts: list[Part] = []
-    followed = 0
-    while value in takers:
-        group = _group(value, takers)
-        followed += len(group)
-        if len(group) == 2:
-            parts.append(Part(SiLU(), {}))
+    source = input_of(graph, constants)
+    notes: list[str] = []
+    output = output_of(onnx, graph, notes)
+    shapes = shapes_of(onnx, model)
+    nodes = [node for node in needed(graph.node, output) if not constants.fold(node, shapes)]
+    nodes = needed(nodes, output)
+    dtype = _type(onnx, source, nodes)
+    if not shapes.get(source.name):
+        raise FileFormatError("its input has no axes: nnx takes rows")
+    follower = Follower(onnx, constants, shapes, opset, notes)
+    follower.follow(list(links(nodes, source.name, output, constants)), source.name)
+    width = follower.width or _width(shapes[source.name], follower.parts)
+    _check_size(follower.parts, width, constants)
+    types = (follower.types | {dtype}) - {""}
+    if len(types) > 1:
+        notes.append("it computes in float32 and in float64: the network computes all in float64")
+    return Model(follower.parts, width, max(types), notes)
+
+
+class Follower:
+    """Turns links into layers, one after the other."""
+
+    def __init__(
+        self, onnx: Any, constants: Constants, shapes: dict[str, list[int]], opset: int, notes: list[str]
+    ) -> None:
+        self.onnx, self.constants, self.shapes, self.opset = onnx, constants, shapes, opset
+        self.notes = notes
+        self.parts: list[Part] = []
+        self.width = 0  # of the input, where its rows of several axes are flattened
+        self.squeezed = False  # whether (rows, 1) became (rows,)
+        self.types: set[str] = set()  # the float types it casts to
+
+    def follow(self, chain: list[Link], value: str) -> None:
+        """Read all links, from a value on."""
+        at = 0
+        while at < len(chain):
+            taken = self._form(chain[at:], value)
+            if taken == 0:
+                self._link(chain[at], value)
+                taken = 1
+            at += taken
+            shape, value = self.shapes[value], chain[at - 1].output
+            if not self.shapes.get(value):  # of operators whose shapes the library does not infer
+                last = self.parts[-1].values.get("W") if self.parts else None
+                self.shapes[value] = shape if last is None else [*shape[:-1], last.shape[1]]
+
+    def _form(self, chain: list[Link], value: str) -> int:
+        """Read the layer that the first links write out together; how many they are, 0 if it is none."""
+        algebra = Algebra()
+        known: dict[str, Any] = {value: algebra.x}
+        shape = self._shape(value, chain[0].nodes[0])
+        count = 0
+        for taken, link in enumerate(chain, 1):
+            count += len(link.nodes)
+            if count > LONGEST or self.squeezed:
+                return 0
+            try:
+                for node in link.nodes:
+                    known[node.output[0]] = self._formula(algebra, node, known, len(shape))
+                found = None if count == 1 else recognized(algebra, known[link.output])
+            except UnknownFormulaError:
+                return 0
+            except ConfigurationError as error:
+                raise FileFormatError(f"{named(link.nodes[-1])}: {error}") from error
+            if found is not None and _fits(found, shape[-1]):
+                self.parts += found
+                return taken
+        return 0
+
+    def _formula(self, algebra: Algebra, node: Any, known: dict[str, Any], rank: int) -> Any:
+        operands = [known[name] if name in known else self.constants.array(name) for name in node.input]
+        if node.domain not in STANDARD or len(node.output) != 1 or any(one is None for one in operands):
+            raise UnknownFormulaError(node.op_type)
+        return formula(algebra, node, operands, self._attributes(node), rank)
+
+    def _link(self, link: Link, value: str) -> None:
+        """Read a layer that is one node, or a classifier's two."""
+        node = link.nodes[-1]
+        try:
+            if len(link.nodes) == 1:
+                self._node(node, self._step(node, value))
+            else:
+                steps = [self._step(one, value) for one in link.nodes]
+                self.parts = two_classes(self.parts, steps)
+        except ConfigurationError as error:
+            raise FileFormatError(f"{named(node)}: {error}") from error
+        except NotAChainError as error:
+            takers = " and ".join(named(one) for one in link.nodes if value in one.input)
+            raise FileFormatError(f"it is no chain of layers: {value!r} goes to {takers}") from error
+
+    def _node(self, node: Any, step: Step) -> None:
+        kind = node.op_type if node.domain in STANDARD else f"{node.domain}.{node.op_type}"
+        if kind in RESHAPES:
+            self._reshape(step, reshaped(kind, step, self.parts))
+        elif kind == "Cast":
+            self.types.add(cast_to(self.onnx, step))
+        elif kind not in READERS:
+            known = ", ".join((*READERS, *RESHAPES, "Cast"))
+            raise ConfigurationError(f"nnx has no layer for {kind}; these are read: {known}")
+        elif self.squeezed and kind not in EVERYWHERE:
+            raise ConfigurationError("its data have the rows as their only axis: nnx's layers take (rows, 1)")
         else:
-            inputs = [None if name == value else constants.array(name, group[0]) for name in group[0].input]
-            parts = _append(parts, _step(onnx, group[0], inputs, len(shape), opset))
-        value = group[-1].output[0]
-    if value != graph.output[0].name or followed != len(nodes):
-        raise FileFormatError(
-            f"it is no chain: {followed} of {len(nodes)} nodes lie between input and output"
-        )
-    _check_size(parts, constants)
-    return parts, _width(shape, parts), dtype
+            self.parts = READERS[kind](self.parts, step)
 
+    def _reshape(self, step: Step, to: Reshaped) -> None:
+        if to is Reshaped.ROWS:
+            self.width = math.prod(step.shape[1:])
+            self.notes.append(f"its input of shape {step.shape[1:]} a row is flattened: give x.reshape(len(x), -1)")
+        elif to is Reshaped.COLUMN:
+            self.squeezed = True
+            self.notes.append("its output has the shape (rows,), the network's is (rows, 1)")
 
-def named(node: Any) -> str:
-    """A node as errors name it."""
-    return f"node {node.name or node.output[0]!r} ({node.op_type})"
+    def _step(self, node: Any, value: str) -> Step:
+        inputs = [self.constants.array(name) if name in self.constants else None for name in node.input]
+        outputs = [name for name in node.output if name]
+        return Step(node, inputs, self._attributes(node), len(outputs), self._shape(value, node), self.opset)
+
+    def _shape(self, value: str, node: Any) -> list[int]:
+        shape = self.shapes.get(value, [])
+        if not shape:
+            raise FileFormatError(f"{named(node)}: the shape of its data is not known")
+        return shape
+
+    def _attributes(self, node: Any) -> dict[str, Any]:
+        return {entry.name: self.onnx.helper.get_attribute_value(entry) for entry in node.attribute}
 
 
 def _opset(model: Any) -> int:
@@ -69,57 +177,21 @@ def _opset(model: Any) -> int:
     return version
 
 
-def _input(onnx: Any, graph: Any, constants: Constants) -> tuple[str, str, list[int]]:
-    """Name, float type and shape of the one input (0 for what is not stated)."""
-    inputs = [value for value in graph.input if value.name not in constants]
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs)
-        raise FileFormatError(f"it has {len(inputs)} inputs ({names}): a network has one")
-    tensor = inputs[0].type.tensor_type
-    kinds = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64"}
-    if tensor.elem_type not in kinds:
-        kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise FileFormatError(f"its input is of type {kind}: nnx computes in float32 and float64")
-    shape = [int(dimension.dim_value) for dimension in tensor.shape.dim]
-    if not shape:
-        raise FileFormatError("its input has no axes: nnx takes rows")
-    return inputs[0].name, kinds[tensor.elem_type], shape
+def _type(onnx: Any, source: Any, nodes: list[Any]) -> str:
+    """The float type of the input; that of whole numbers which are cast at once does not count."""
+    types = onnx.TensorProto
+    kind = types.DataType.Name(source.type.tensor_type.elem_type).lower()
+    if kind in FLOATS:
+        return FLOATS[kind]
+    whole = ("uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "uint64")
+    if kind in whole and nodes and nodes[0].op_type == "Cast":
+        return ""
+    raise FileFormatError(f"its input is of type {kind}: nnx computes in float32 and float64")
 
 
-def _group(value: str, takers: dict[str, list[Any]]) -> list[Any]:
-    """The node that takes a value; of x · σ(x) both."""
-    taking = takers[value]
-    if len(taking) == 1:
-        return taking
-    gate, product = sorted(taking[:2], key=lambda node: node.op_type != "Sigmoid")
-    gated = gate.op_type == "Sigmoid" and product.op_type == "Mul" and len(taking) == 2
-    if (
-        gated
-        and sorted(product.input) == sorted([value, gate.output[0]])
-        and len(takers[gate.output[0]]) == 1
-    ):
-        return [gate, product]
-    raise FileFormatError(
-        f"it is no chain: {value!r} goes to {' and '.join(named(node) for node in taking[:4])}"
-    )
-
-
-def _step(onnx: Any, node: Any, inputs: list[Any], rank: int, opset: int) -> Step:
-    if node.domain not in ("", "ai.onnx") or node.op_type not in READERS:
-        kind = f"{node.domain}.{node.op_type}".lstrip(".")
-        raise FileFormatError(
-            f"{named(node)}: nnx has no layer for {kind}; these are read: {', '.join(READERS)}"
-        )
-    attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
-    outputs = [name for name in node.output if name]
-    return Step(node, inputs, attributes, len(outputs), rank, opset)
-
-
-def _append(parts: list[Part], step: Step) -> list[Part]:
-    try:
-        return READERS[step.node.op_type](parts, step)
-    except ConfigurationError as error:
-        raise FileFormatError(f"{named(step.node)}: {error}") from error
+def _fits(parts: list[Part], width: int) -> bool:
+    """Whether the parts' values are for rows of a width, as far as it is known."""
+    return all(np.size(v) in (1, width) or width == UNKNOWN for part in parts for v in part.values.values())
 
 
 def _width(shape: list[int], parts: list[Part]) -> int:
@@ -128,12 +200,17 @@ def _width(shape: list[int], parts: list[Part]) -> int:
         return shape[-1]
     for part in parts:
         for value in part.values.values():
-            return int(value.shape[0])
+            if np.ndim(value) == 2 or np.size(value) > 1:
+                return int(value.shape[0])
     raise FileFormatError("the width of its input is not stated")
 
 
-def _check_size(parts: list[Part], constants: Constants) -> None:
+def _check_size(parts: list[Part], width: int, constants: Constants) -> None:
     """Refuse a file that makes a large network out of few numbers by using them again and again."""
     claimed = sum(np.size(value) for part in parts for value in part.values.values())
-    if claimed > 2 * constants.size + 2**16:
+    repeated = 0
+    for part in parts:
+        width = part.values["W"].shape[1] if "W" in part.values else width
+        repeated += width * len(part.values)
+    if claimed > 2 * constants.size + 2**16 or repeated > 64 * (constants.size + 2**20):
         raise FileFormatError(f"its layers take {claimed:,} numbers, but it holds {constants.size:,}")

@@ -1,4 +1,4 @@
-"""The constants of an ONNX graph: initializers, `Constant` nodes, and weights in files beside the model."""
+"""The constants of an ONNX graph: stored arrays, in files next to it too, and what is computed from them alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import FileFormatError
+from nnx.interop.onnx_fold import UNKNOWN, folded
 
 HostArray = np.ndarray[Any, Any]
+STANDARD = ("", "ai.onnx")
 
 
 class Constants:
-    """Arrays by name, made when they are asked for."""
+    """Arrays by name."""
 
     def __init__(self, onnx: Any, graph: Any, folder: Path) -> None:
         if graph.sparse_initializer:
@@ -22,41 +24,72 @@ class Constants:
         self._onnx = onnx
         self._folder = folder.resolve()
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
+        self._arrays: dict[str, HostArray] = {}
+        self._made = 0
         for node in graph.node:
-            if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
+            if node.op_type == "Constant" and node.domain in STANDARD:
                 self._tensors[node.output[0]] = self._of_node(node)
         self.size = sum(math.prod(tensor.dims) for tensor in self._tensors.values())
         self._check_files()
 
+    def fold(self, node: Any, shapes: dict[str, list[int]]) -> bool:
+        """Compute a node that takes constants only; False where it is none of those that are followed.
+
+        The shape of what depends on the data counts as a constant if all but the number of rows is known.
+        """
+        if node.output[0] in self:
+            return True
+        if node.domain not in STANDARD or len(node.output) != 1:
+            return False
+        if node.op_type == "Shape":
+            result = self._shape(node, shapes.get(node.input[0], []))
+        elif node.input and all(name in self or not name for name in node.input):
+            result = self._computed(node)
+        else:
+            result = None
+        if result is None:
+            return False
+        self._arrays[node.output[0]] = result
+        self._made += result.size
+        if self._made > 8 * self.size + 2**20:
+            raise FileFormatError(f"{named(node)}: many numbers are computed out of few")
+        return True
+
+    def _computed(self, node: Any) -> HostArray | None:
+        try:
+            return folded(self._onnx, node, [self.array(name) for name in node.input])
+        except (ValueError, IndexError, TypeError, OverflowError) as error:
+            raise FileFormatError(f"{named(node)}: its constants do not fit ({error})") from error
+
+    def _shape(self, node: Any, shape: list[int]) -> HostArray | None:
+        attributes = {entry.name: entry.i for entry in node.attribute}
+        wanted = shape[slice(attributes.get("start", 0), attributes.get("end"))]
+        return np.array(wanted, np.int64) if wanted and UNKNOWN not in wanted else None
+
     def __contains__(self, name: str) -> bool:
-        return name in self._tensors
+        return name in self._tensors or name in self._arrays
 
-    def holds(self, node: Any) -> bool:
-        """Whether a node is one of the constants."""
-        return node.op_type == "Constant" and node.output[0] in self._tensors
-
-    def array(self, name: str, node: Any) -> HostArray | None:
-        """The array of a name that a node takes; None where an optional input is left out."""
+    def array(self, name: str) -> HostArray | None:
+        """The array of a name; None where an optional input is left out."""
         if not name:
             return None
-        if name not in self._tensors:
-            raise FileFormatError(
-                f"node {node.name or node.output[0]!r} ({node.op_type}) takes {name!r}, which is no constant"
-            )
-        tensor = self._tensors[name]
-        if self._outside(tensor):
-            self._onnx.external_data_helper.load_external_data_for_tensor(tensor, str(self._folder))
-        result: HostArray = self._onnx.numpy_helper.to_array(tensor)
-        return result
+        if name not in self._arrays:
+            tensor = self._tensors[name]
+            if self._outside(tensor):
+                self._onnx.external_data_helper.load_external_data_for_tensor(tensor, str(self._folder))
+            self._arrays[name] = self._onnx.numpy_helper.to_array(tensor)
+        return self._arrays[name]
 
     def _of_node(self, node: Any) -> Any:
         attribute = node.attribute[0]
         if attribute.name == "value":
             return attribute.t
-        if attribute.name in ("value_float", "value_floats"):
-            value = np.array(self._onnx.helper.get_attribute_value(attribute), np.float32)
+        kinds = {"value_float": np.float32, "value_floats": np.float32}
+        kinds |= {"value_int": np.int64, "value_ints": np.int64}
+        if attribute.name in kinds:
+            value = np.array(self._onnx.helper.get_attribute_value(attribute), kinds[attribute.name])
             return self._onnx.numpy_helper.from_array(value, node.output[0])
-        raise FileFormatError(f"node {node.name or node.output[0]!r} (Constant): no array of numbers")
+        raise FileFormatError(f"{named(node)}: no array of numbers")
 
     def _outside(self, tensor: Any) -> bool:
         return bool(tensor.data_location == self._onnx.TensorProto.EXTERNAL)
@@ -83,3 +116,8 @@ class Constants:
                 raise FileFormatError(f"{file} is too short for the values of {name!r}, {size:,} bytes")
             if int(entries.get("length", size)) != size:
                 raise FileFormatError(f"the values of {name!r} do not have the length that its shape says")
+
+
+def named(node: Any) -> str:
+    """A node as errors name it."""
+    return f"node {node.name or node.output[0]!r} ({node.op_type})"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nnx.backends import Backend
-from nnx.layers import Layer
+from nnx.layers import Dense, Layer, LayerNorm, Softmax
 from nnx.network import Network
 
 
@@ -29,6 +32,23 @@ def assemble(parts: Sequence[Part], width: int, dtype: str, device: str | Backen
     """
     network = Network([part.layer for part in parts], device=device, dtype=dtype)
     network.build(width)
-    given = {f"{part.layer.name}.{key}": value for part in parts for key, value in part.values.items()}
-    network.set_weights(network.weights() | given)
+    weights = network.weights()
+    for part in parts:
+        for key, value in part.values.items():
+            name = f"{part.layer.name}.{key}"
+            single = np.size(value) == 1 and np.ndim(value) == 1  # the same for all features
+            weights[name] = np.broadcast_to(value, weights[name].shape) if single else value
+    network.set_weights(weights)
     return network
+
+
+def same_for_all_features(part: Part) -> bool:
+    """Whether a layer does the same to each number, whatever row and feature it is."""
+    mixes = isinstance(part.layer, (Dense, LayerNorm, Softmax))
+    return not mixes and all(np.size(value) == 1 for value in part.values.values())
+
+
+def tell(notes: Sequence[str], source: str) -> None:
+    """Warn of what a reader should know: what was left out, and what has another form."""
+    for note in notes:
+        warnings.warn(f"{source}: {note}", UserWarning, stacklevel=3)

@@ -1,0 +1,102 @@
+"""An ONNX graph as a chain: its input, the output that is read, and the nodes between, link by link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from nnx.errors import FileFormatError
+from nnx.interop.onnx_fold import ROWS, UNKNOWN
+from nnx.interop.onnx_tensors import Constants, named
+
+
+class Link(NamedTuple):
+    """The nodes between two values through which everything passes, and the second value."""
+
+    nodes: list[Any]
+    output: str
+
+
+def shapes_of(onnx: Any, model: Any) -> dict[str, list[int]]:
+    """The shape of each value, as far as it is known: `ROWS` for an unknown first length, else `UNKNOWN`."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
+            dimensions = [int(d.dim_value) or UNKNOWN for d in value.type.tensor_type.shape.dim]
+            if dimensions and dimensions[0] == UNKNOWN:
+                dimensions[0] = ROWS
+            shapes[value.name] = dimensions
+    return shapes
+
+
+def input_of(graph: Any, constants: Constants) -> Any:
+    """The one input that is no constant."""
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
+        raise FileFormatError(f"it has {len(inputs)} inputs ({names}): a network has one")
+    return inputs[0]
+
+
+def output_of(onnx: Any, graph: Any, notes: list[str]) -> str:
+    """The output that is read: the only one, or the only one of floats (a classifier's probabilities)."""
+    outputs = list(graph.output)
+    if len(outputs) == 1:
+        return str(outputs[0].name)
+    zipped = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "ZipMap"}
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+    found = [o for o in outputs if o.name in zipped or o.type.tensor_type.elem_type in floats]
+    if len(found) != 1:
+        names = ", ".join(output.name for output in outputs)
+        raise FileFormatError(f"it has {len(outputs)} outputs ({names}): a network has one")
+    others = ", ".join(repr(output.name) for output in outputs if output is not found[0])
+    notes.append(f"of its outputs {found[0].name!r} is read; left out: {others}")
+    return str(zipped.get(found[0].name, found[0].name))
+
+
+def needed(nodes: list[Any], output: str) -> list[Any]:
+    """The nodes on which an output depends, in order."""
+    wanted = {output}
+    kept = []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= set(node.input)
+    return kept[::-1]
+
+
+def links(nodes: list[Any], source: str, output: str, constants: Constants) -> Iterator[Link]:
+    """The chain from a value to an output.
+
+    Raises
+    ------
+    FileFormatError
+        If a node takes what neither is constant nor comes from the source.
+    """
+    uses: dict[str, int] = {output: 1}
+    for node in nodes:
+        for name in node.input:
+            uses[name] = uses.get(name, 0) + 1
+    waiting = {source: uses.get(source, 0)}
+    group: list[Any] = []
+    for node in nodes:
+        for name in node.input:
+            if not name or name in constants:
+                continue
+            if name not in waiting:
+                raise FileFormatError(f"{named(node)} takes {name!r}, which is no constant")
+            waiting[name] -= 1
+            if waiting[name] == 0:
+                del waiting[name]
+        if not any(name and name not in constants for name in node.input):
+            raise FileFormatError(f"{named(node)}: nnx does not compute this of constants")
+        waiting |= {name: uses[name] for name in node.output if uses.get(name)}
+        group.append(node)
+        if list(waiting) == [node.output[0]]:
+            yield Link(group, node.output[0])
+            group = []
+    if group:
+        raise FileFormatError(f"{named(group[0])}: nnx has no layer for what it gives after its first output")
+    if list(waiting) != [output]:
+        raise FileFormatError(f"its output {output!r} does not come from its input alone")
