@@ -7,6 +7,7 @@ regularizers, constraints, initializers, a compiled loss and optimizer.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -21,13 +22,18 @@ from nnx.backends import Backend
 from nnx.errors import ConfigurationError, DeviceError, FileFormatError, MissingLibraryError
 from nnx.files import replacing
 from nnx.interop.keras_chain import MODELS, Link, chain
-from nnx.interop.keras_layers import GELU_TANH, NO_SUCH_LAYER, READERS, WRITERS, read
-from nnx.interop.parts import Part, assemble
+from nnx.interop.keras_layers import GELU_TANH, KNOWN, NO_SUCH_LAYER, NOTHING, RESHAPES, WRITERS, read
+from nnx.interop.parts import Part, assemble, same_for_all_features, tell
 from nnx.network import Network
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MAX_CONFIG = 2**24  # bytes: what a file may say of itself, beside its arrays
-HOLD_ARRAYS = ("Dense", "BatchNormalization", "LayerNormalization")
+HOLD_ARRAYS = ("Dense", "BatchNormalization", "LayerNormalization", "Normalization", "PReLU")
+HDF5, HDF5_START = (".h5", ".hdf5"), b"\x89HDF\r\n"
+OLD_FORMAT = (
+    "is in Keras's old format, HDF5: convert it by keras.saving.load_model('model.h5').save('model.keras'); "
+    "a file of weights alone has no layers to read"
+)
 MAX_RATIO = 20  # of the sizes of what an archive holds and of the archive
 
 
@@ -103,19 +109,63 @@ def from_keras(model: Any, device: str | Backend | None = None) -> Network:
 
 def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> Network:
     _check_models(keras, model, model.name)
-    width = _width(model)
+    shape = given = _row_shape(model)
     parts: list[Part] = []
-    dtypes = {}
+    notes: list[str] = []
+    dtypes: dict[str, str] = {}
+    read_before: set[str] = set()
     for link in chain(model.get_config()):
-        layer = _find(model, link)
-        dtypes[layer.dtype_policy.name] = "/".join(link.place)
-        parts += _read(keras, layer, "/".join(link.place))
-    if len(dtypes) > 1 or not set(dtypes) <= {"float32", "float64"}:
+        layer, place = _find(model, link), "/".join(link.place)
+        kind = link.entry["class_name"]
+        if layer.weights and place in read_before:
+            raise ConfigurationError(f"layer {place} is called twice: a layer of nnx has its own weights")
+        read_before.add(place)
+        if kind in NOTHING and type(layer) is getattr(keras.layers, kind):
+            notes.append(f"layer {place} ({kind}) changes data in training only, and is left out")
+        elif kind in RESHAPES and type(layer) is getattr(keras.layers, kind):
+            shape = _reshaped(layer, place, shape)
+        else:
+            dtypes[layer.dtype_policy.name] = place
+            new = _read(keras, layer, place)
+            _check_rows(new, shape, place, model)
+            shape = new[0].values["W"].shape[1:] if "W" in new[0].values else shape
+            parts += new
+    if len(shape) != 1:
+        raise ConfigurationError(f"{model.name} gives rows of shape {shape}: nnx's networks give rows of numbers")
+    if len(given) > 1:
+        notes.append(f"its input of shape {given} a row is flattened: give x.reshape(len(x), -1)")
+    network = assemble(parts, math.prod(given), _float_type(dtypes, model.name, notes), device)
+    tell(notes, model.name)
+    return network
+
+
+def _float_type(dtypes: dict[str, str], name: str, notes: list[str]) -> str:
+    """float32, or float64 if a layer computes in it."""
+    if not set(dtypes) <= {"float32", "float64"}:
         mixed = ", ".join(f"{dtype} at {place}" for dtype, place in dtypes.items())
+        raise ConfigurationError(f"a network is all float32 or all float64, the model {name} has {mixed}")
+    if len(dtypes) == 2:
+        notes.append("it computes in float32 and in float64: the network computes all in float64")
+    return max(dtypes, default="float32")
+
+
+def _reshaped(layer: Any, place: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a row after Flatten or Reshape."""
+    if len(shape) > 1 and getattr(layer, "data_format", None) == "channels_first":
+        raise ConfigurationError(f"layer {place} (Flatten): it puts the channels last before it flattens")
+    size = math.prod(shape)
+    to = [int(length) for length in getattr(layer, "target_shape", (size,))]
+    known = math.prod(length for length in to if length != -1)
+    return tuple(size // known if length == -1 else length for length in to)
+
+
+def _check_rows(parts: list[Part], shape: tuple[int, ...], place: str, model: Any) -> None:
+    """See that a layer takes rows of numbers, or does the same to every number."""
+    if len(shape) != 1 and not all(same_for_all_features(part) for part in parts):
         raise ConfigurationError(
-            f"a network is all float32 or all float64, the model {model.name} has {mixed}"
+            f"{model.name} takes {model.input_shape}, and layer {place} rows of shape {shape}: nnx's networks "
+            "take rows of numbers; put Flatten before it"
         )
-    return assemble(parts, width, next(iter(dtypes), "float32"), device)
 
 
 def export(network: Network, path: str | os.PathLike[str]) -> None:
@@ -201,16 +251,16 @@ def _check_models(keras: Any, model: Any, place: str) -> None:
             _check_models(keras, layer, f"{place}/{layer.name}")
 
 
-def _width(model: Any) -> int:
+def _row_shape(model: Any) -> tuple[int, ...]:
     try:
         shape = model.input_shape
     except (AttributeError, ValueError) as error:
         raise ConfigurationError(
             f"{model.name} has no input shape yet: start it by keras.Input((n,))"
         ) from error
-    if len(shape) != 2 or not isinstance(shape[1], int):
+    if len(shape) < 2 or not all(isinstance(length, int) for length in shape[1:]):
         raise ConfigurationError(f"{model.name} takes {shape}: nnx's networks take rows, (None, n)")
-    return shape[1]
+    return tuple(shape[1:])
 
 
 def _find(model: Any, link: Link) -> Any:
@@ -227,7 +277,10 @@ def _read(keras: Any, layer: Any, place: str) -> list[Part]:
 
 
 def _check_name(path: str | os.PathLike[str], error: type[Exception]) -> None:
-    if Path(path).suffix != ".keras":
+    suffix = Path(path).suffix
+    if suffix in HDF5 and error is FileFormatError:
+        raise FileFormatError(f"{path} {OLD_FORMAT}")
+    if suffix != ".keras":
         raise error(f"{path}: the name must end in .keras")
 
 
@@ -235,6 +288,9 @@ def _check_archive(path: Path) -> None:
     """Refuse what no chain of known layers would be, before Keras makes room for it."""
     if not path.is_file():
         raise FileFormatError(f"no model file {path}")
+    with path.open("rb") as file:
+        if file.read(len(HDF5_START)) == HDF5_START:
+            raise FileFormatError(f"{path} {OLD_FORMAT}")
     with zipfile.ZipFile(path) as archive:
         sizes = {member.filename: member.file_size for member in archive.infolist()}
         if sum(sizes.values()) > MAX_RATIO * path.stat().st_size + MAX_CONFIG or sizes[CONFIG] > MAX_CONFIG:
@@ -249,13 +305,13 @@ def _check_archive(path: Path) -> None:
     claimed = 0
     width = _stated_width(config)
     for place, entry in chain(config):
-        known = entry["class_name"] in READERS and entry["module"] == "keras.layers"
+        known = entry["class_name"] in KNOWN and entry["module"] == "keras.layers"
         if not known or entry.get("registered_name"):
             raise FileFormatError(f"{path}: layer {'/'.join(place)} ({entry['class_name']}): {NO_SUCH_LAYER}")
         units = entry["config"].get("units", 1)
         claimed += units * width if entry["class_name"] in HOLD_ARRAYS else 0
         width = units if entry["class_name"] == "Dense" else width
-    if claimed > sizes[WEIGHTS]:  # four bytes each, one here: what HDF5 saves by compressing is not known
+    if claimed > sizes[WEIGHTS] + sizes[CONFIG]:  # four bytes each, one here: what HDF5 saves by compressing is not known
         raise FileFormatError(
             f"{path}: its layers take {claimed:,} numbers, but it holds {sizes[WEIGHTS]:,} bytes"
         )
@@ -266,8 +322,8 @@ def _stated_width(config: dict[str, Any]) -> int:
     for entry in config["layers"]:
         shape = entry["config"].get("batch_shape")
         if shape:
-            return int(shape[-1])
-    return int((config.get("build_input_shape") or [1])[-1])
+            return math.prod(int(length) for length in shape[1:])
+    return math.prod(int(length) for length in (config.get("build_input_shape") or [1, 1])[1:])
 
 
 def _names(classes: Any) -> str:

@@ -23,7 +23,7 @@ def chain(config: dict[str, Any], inside: tuple[str, ...] = ()) -> Iterator[Link
     Raises
     ------
     ConfigurationError
-        If the model branches, shares a layer, or has several inputs or outputs.
+        If the model branches, or has several inputs or outputs.
     """
     entries = _follow(config, inside) if "input_layers" in config else config["layers"]
     for entry in entries:
@@ -34,53 +34,55 @@ def chain(config: dict[str, Any], inside: tuple[str, ...] = ()) -> Iterator[Link
             yield Link(place, entry)
 
 
-def _follow(config: dict[str, Any], inside: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _follow(config: dict[str, Any], inside: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The entries of a functional model in the order of their calls, followed from its output to its input."""
     where = "/".join((*inside, config["name"]))
-    current = _only(config["input_layers"], "input", where)
-    last = _only(config["output_layers"], "output", where)
-    left = {entry["name"]: entry for entry in config["layers"]}
-    del left[current]
-    while left:
-        name = _behind(current, left, where)
-        current = name
-        yield left.pop(name)
-    if current != last:
-        raise ConfigurationError(f"{where}: its output is not that of its last layer, {current}")
+    first = _only(config["input_layers"], "input", where)
+    name, call = _only(config["output_layers"], "output", where)
+    entries = {entry["name"]: entry for entry in config["layers"]}
+    calls = sum(len(entry["inbound_nodes"]) for entry in config["layers"])
+    order: list[dict[str, Any]] = []
+    while (name, call) != first:
+        entry = entries[name]
+        if len(order) > calls:
+            raise ConfigurationError(f"{where} is not a chain of layers: {name} takes its own output")
+        order.append(entry)
+        name, call = _source(entry, call, where)
+    if len(order) < calls:
+        raise ConfigurationError(f"{where} is not a chain of layers: some lie between no input and output")
+    return [entries[first[0]], *reversed(order)]
 
 
-def _behind(current: str, left: dict[str, dict[str, Any]], where: str) -> str:
-    """The one layer that takes the output of `current`, and nothing else."""
-    taking = [name for name, entry in left.items() if current in _sources(entry)]
-    if len(taking) != 1:
-        to = f"goes to {', '.join(taking)}" if taking else f"does not lead to {', '.join(left)}"
-        raise ConfigurationError(f"{where} is not a chain of layers: the output of {current} {to}")
-    entry = left[taking[0]]
-    if len(_sources(entry)) != 1 or len(entry["inbound_nodes"]) != 1:
-        raise ConfigurationError(f"{where} is not a chain of layers: {taking[0]} takes several inputs")
-    if entry["inbound_nodes"][0].get("kwargs", {}).get("training"):
-        raise ConfigurationError(f"{where}/{taking[0]} is called with training=True, also when it predicts")
-    return taking[0]
+def _source(entry: dict[str, Any], call: int, where: str) -> tuple[str, int]:
+    """The layer, and which of its calls, whose output a call of a layer takes."""
+    name, node = entry["name"], entry["inbound_nodes"][call]
+    if node.get("kwargs", {}).get("training"):
+        raise ConfigurationError(f"{where}/{name} is called with training=True, also when it predicts")
+    sources = _sources(node)
+    if len(sources) != 1:
+        raise ConfigurationError(f"{where} is not a chain of layers: {name} takes several inputs")
+    return sources[0]
 
 
-def _sources(value: Any) -> list[str]:
-    """The names of the layers whose outputs an entry's calls take."""
+def _sources(value: Any) -> list[tuple[str, int]]:
+    """The layers, and which of their calls, whose outputs a call takes."""
     if isinstance(value, dict):
         if value.get("class_name") == "__keras_tensor__":
-            return [value["config"]["keras_history"][0]]
-        inner = value["inbound_nodes"] if "inbound_nodes" in value else list(value.values())
-        return _sources(inner)
+            name, call, _ = value["config"]["keras_history"]
+            return [(name, int(call))]
+        return _sources(list(value.values()))
     if isinstance(value, (list, tuple)):
-        return [name for part in value for name in _sources(part)]
+        return [source for part in value for source in _sources(part)]
     return []
 
 
-def _only(ends: Any, kind: str, where: str) -> str:
-    """The name of a model's one input or output: ``[name, 0, 0]``, or a list or dict of such."""
+def _only(ends: Any, kind: str, where: str) -> tuple[str, int]:
+    """The layer and call of a model's one input or output: ``[name, 0, 0]``, or a list or dict of such."""
     if isinstance(ends, dict):
         ends = list(ends.values())
     if isinstance(ends[0], str):
         ends = [ends]
     if len(ends) != 1:
         raise ConfigurationError(f"{where} has {len(ends)} {kind}s: nnx's networks have one")
-    name: str = ends[0][0]
-    return name
+    name, call, _ = ends[0]
+    return name, int(call)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nnx.errors import ConfigurationError
+from nnx.interop.affine import affine, clip, is_affine, scale_by, shift_by
 from nnx.interop.parts import Part
 from nnx.layers import (
     ELU,
@@ -64,18 +67,29 @@ WRITERS: dict[type[Layer], Callable[[Any, Any, dict[str, Any]], Any]] = {
 
 # ------------------------------------------------------------------------------- Keras to nnx
 
-FUNCTIONS: dict[str, Callable[[], Layer]] = {
-    "linear": Identity,
-    "relu": ReLU,
-    "leaky_relu": lambda: LeakyReLU(0.2),
-    "elu": ELU,
-    "gelu": GELU,
-    "silu": SiLU,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "softplus": Softplus,
-    "softmax": Softmax,
+def _one(make: Callable[[], Layer]) -> Callable[[], list[Part]]:
+    return lambda: [Part(make(), {})]
+
+
+FUNCTIONS: dict[str, Callable[[], list[Part]]] = {
+    "linear": _one(Identity),
+    "relu": _one(ReLU),
+    "leaky_relu": _one(lambda: LeakyReLU(0.2)),
+    "elu": _one(ELU),
+    "gelu": _one(GELU),
+    "silu": _one(SiLU),
+    "sigmoid": _one(Sigmoid),
+    "tanh": _one(Tanh),
+    "softplus": _one(Softplus),
+    "softmax": _one(Softmax),
+    "relu6": lambda: clip([], 0.0, 6.0),
+    "hard_tanh": lambda: clip([], -1.0, 1.0),
+    "hard_sigmoid": lambda: clip([affine(gamma=1.0 / 6.0, beta=0.5)], 0.0, 1.0),
+    "selu": lambda: scale_by([Part(ELU(SELU_ALPHA), {})], SELU_GAMMA),
+    "log_sigmoid": lambda: [affine(gamma=-1.0), Part(Softplus(), {}), affine(gamma=-1.0)],
 }
+SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805
+NO_LOG_SOFTMAX = "nnx has no log_softmax: give the model softmax in its place, or leave it out"
 
 
 def read(keras: Any, layer: Any) -> list[Part]:
@@ -87,10 +101,10 @@ def read(keras: Any, layer: Any) -> list[Part]:
         If nnx has no such layer, or not with these options.
     """
     for name, reader in READERS.items():
-        if type(layer) is getattr(keras.layers, name):
+        if type(layer) is getattr(keras.layers, name, None):
             parts = reader(keras, layer)
             for part in parts:
-                part.layer.trainable = layer.trainable
+                part.layer.trainable = layer.trainable and not is_affine(part)
             return parts
     raise ConfigurationError(NO_SUCH_LAYER)
 
@@ -101,8 +115,10 @@ def _function(keras: Any, function: Any) -> list[Part]:
     if function is keras.saving.get_registered_object(f"nnx>{GELU_TANH}"):
         return [Part(GELU(approximate=True), {})]
     for name, make in FUNCTIONS.items():
-        if function is getattr(keras.activations, name):
-            return [Part(make(), {})]
+        if function is getattr(keras.activations, name, None):
+            return make()
+    if function is getattr(keras.activations, "log_softmax", None):
+        raise ConfigurationError(NO_LOG_SOFTMAX)
     raise ConfigurationError(f"nnx has no activation {getattr(function, '__name__', function)!r}")
 
 
@@ -116,10 +132,38 @@ def _read_dense(keras: Any, layer: Any) -> list[Part]:
 
 
 def _read_relu(keras: Any, layer: Any) -> list[Part]:
-    if layer.max_value is not None or layer.threshold:
-        raise ConfigurationError("nnx's ReLU has no max_value and no threshold")
+    if layer.threshold:
+        raise ConfigurationError("nnx's ReLU has no threshold")
     slope = float(layer.negative_slope)
+    parts = [Part(LeakyReLU(slope) if slope else ReLU(), {})]
+    return parts if layer.max_value is None else clip(parts, high=float(layer.max_value))
+
+
+def _read_prelu(keras: Any, layer: Any) -> list[Part]:
+    slopes = keras.ops.convert_to_numpy(layer.alpha)
+    if not (slopes == slopes.flat[0]).all():
+        raise ConfigurationError("a slope for each feature: nnx's LeakyReLU has one")
+    slope = float(str(slopes.flat[0]))
     return [Part(LeakyReLU(slope) if slope else ReLU(), {})]
+
+
+def _read_rescaling(keras: Any, layer: Any) -> list[Part]:
+    scale, offset = (_row(keras, value) for value in (layer.scale, layer.offset))
+    return shift_by(scale_by([], scale), offset) if (scale != 1.0).any() else [affine(mean=-offset)]
+
+
+def _read_normalization(keras: Any, layer: Any) -> list[Part]:
+    mean, variance = (_row(keras, value) for value in (layer.mean, layer.variance))
+    sigma = np.maximum(np.sqrt(variance), keras.backend.epsilon())
+    return [affine(gamma=sigma, beta=mean) if layer.invert else affine(mean=mean, gamma=1.0 / sigma)]
+
+
+def _row(keras: Any, value: Any) -> Any:
+    """A constant that is the same for every row."""
+    array = np.asarray(keras.ops.convert_to_numpy(value), np.float64)
+    if array.size != (array.shape[-1] if array.ndim else 1):
+        raise ConfigurationError(f"its constants have the shape {array.shape}: nnx takes one for each feature")
+    return array.reshape(-1)
 
 
 def _read_softmax(keras: Any, layer: Any) -> list[Part]:
@@ -170,10 +214,17 @@ READERS: dict[str, Callable[[Any, Any], list[Part]]] = {
     "LeakyReLU": lambda keras, layer: [Part(LeakyReLU(float(layer.negative_slope)), {})],
     "ELU": lambda keras, layer: [Part(ELU(float(layer.alpha)), {})],
     "Softmax": _read_softmax,
+    "PReLU": _read_prelu,
     "Identity": lambda keras, layer: [Part(Identity(), {})],
+    "Rescaling": _read_rescaling,
+    "Normalization": _read_normalization,
     "Dropout": _read_dropout,
     "BatchNormalization": _read_batch_norm,
     "LayerNormalization": _read_layer_norm,
 }
 
-NO_SUCH_LAYER = f"nnx has no such layer; these go over: {', '.join(READERS)}"
+# They change data in training only.
+NOTHING = ("GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
+RESHAPES = ("Flatten", "Reshape")  # the order of the numbers in a row stays
+KNOWN = (*READERS, *NOTHING, *RESHAPES)
+NO_SUCH_LAYER = f"nnx has no such layer; these go over: {', '.join(KNOWN)}"

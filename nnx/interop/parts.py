@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx.backends import Backend
-from nnx.layers import Dense, Layer, LayerNorm, Softmax
+from nnx.layers import Dense, Identity, Layer, LayerNorm, Softmax
 from nnx.network import Network
 
 
@@ -30,6 +30,7 @@ def assemble(parts: Sequence[Part], width: int, dtype: str, device: str | Backen
     DataError
         If the values do not fit the layers.
     """
+    parts = parts or [Part(Identity(), {})]  # a network has a layer
     network = Network([part.layer for part in parts], device=device, dtype=dtype)
     network.build(width)
     weights = network.weights()
