@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
 from nnx.cli import options
 from nnx.cli.console import say
-from nnx.errors import ConfigurationError
+from nnx.errors import ConfigurationError, NnxError
 
 FORMATS = (".onnx", ".keras")
+TRIED = 256  # rows on which the file is compared with the network
+MAX_BYTES = 2**26  # of a file of data that is opened for it
+MOST = 1e-3  # of the spread of the outputs: two ways to round float32 differ by less
 
 
 @click.command(short_help="Write a network for other programs.")
@@ -20,8 +26,10 @@ FORMATS = (".onnx", ".keras")
 def export(model: Path, out: Path) -> None:
     """Write MODEL, a run's folder or a .safetensors file, as an ONNX or Keras file.
 
-    The scaling that nnx train keeps beside a network goes into it, as a first and a last layer: it takes rows
-    as they stand in the user's own files.
+    The scaling of a model of nnx train goes into the file: it takes rows as they are in the user's own files.
+    A scaling that subtracts is computed in float64, and the file then takes float64 rows. The file is
+    compared with nnx predict before it appears, on rows of the training data if they are still there, and
+    the largest difference is printed.
 
     \b
     Examples:
@@ -31,19 +39,69 @@ def export(model: Path, out: Path) -> None:
     from nnx.checkpoints import read_metadata
     from nnx.experiments.preparation import Preparation
     from nnx.experiments.result import model_path
-    from nnx.files import make_folder
+    from nnx.files import make_folder, replacing
     from nnx.interop import keras, onnx
     from nnx.network import load
 
-    writers = dict(zip(FORMATS, (onnx.export, keras.export), strict=True))
-    write = writers.get(out.suffix.lower())
-    if write is None:
+    writers = dict(zip(FORMATS, (onnx, keras), strict=True))
+    writer = writers.get(out.suffix.lower())
+    if writer is None:
         raise ConfigurationError(f"--out {out}: the name must end in {' or '.join(FORMATS)}")
     path = model_path(model)
     network = load(path, device="cpu")
-    prepared = Preparation.of_model(path, read_metadata(path), network)
-    if prepared is not None:
-        network = prepared.within(network)
+    metadata = read_metadata(path)
+    prepared = Preparation.of_model(path, metadata, network)
     make_folder(out.parent)
-    write(network, out)
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / f"model{out.suffix.lower()}"
+        inputs = None if prepared is None else prepared.inputs
+        last = None if prepared is None else inputs if prepared.task == "autoencoding" else prepared.outputs
+        writer.export(network, written, inputs=inputs, outputs=last)
+        compared = _compare(writer, written, network, prepared, metadata)
+        with replacing(out) as temporary:
+            shutil.copyfile(written, temporary)
     say(f"{out}: {len(network)} layers, {network.parameter_count():,} parameters")
+    say(compared)
+
+
+def _compare(writer: Any, written: Path, network: Any, prepared: Any, metadata: dict[str, Any]) -> str:
+    """Compute some rows by the file and by nnx; the sentence that reports the largest difference.
+
+    Raises
+    ------
+    ConfigurationError
+        If they are two models.
+    """
+    import numpy as np
+
+    x, origin = _rows(network, prepared, metadata)
+    own = network.predict(x) if prepared is None else prepared.predict(network, x)
+    subtracts = prepared is not None and prepared.inputs.shift.any()
+    theirs, program = writer.compute(written, x.astype(np.float64 if subtracts else network.dtype))
+    difference = float(np.abs(np.asarray(theirs, np.float64) - own).max())
+    spread = float(np.abs(own - np.mean(own, axis=0, dtype=np.float64)).max()) or float(np.abs(own).max())
+    if not difference <= MOST * spread:
+        raise ConfigurationError(
+            f"not written: {program} computes another model than nnx predict; on {origin} the largest "
+            f"difference is {difference:.2g}, of outputs that differ by {spread:.2g} from their mean"
+        )
+    return f"largest difference to nnx predict on {origin}: {difference:.2g} (computed by {program})"
+
+
+def _rows(network: Any, prepared: Any, metadata: dict[str, Any]) -> tuple[Any, str]:
+    """Rows as the user has them, and what they are."""
+    import numpy as np
+
+    from nnx.datasets.labelled import load_inputs
+
+    data = Path(str(metadata.get("dataset", "")))
+    if prepared is not None and data.is_file() and data.stat().st_size <= MAX_BYTES:
+        try:
+            x, _ = load_inputs(data, prepared.layout)
+            x = x[:: max(1, len(x) // TRIED)][:TRIED]
+            return np.asarray(x), f"{len(x)} rows of {data}"
+        except NnxError:
+            pass  # the file is another one by now
+    z = np.random.default_rng(0).standard_normal((TRIED, network.inputs))
+    x = z if prepared is None else z * prepared.inputs.scale + prepared.inputs.shift
+    return x, f"{TRIED} rows drawn at random"

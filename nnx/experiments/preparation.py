@@ -73,26 +73,6 @@ class Preparation:
             return None if network.code is None else self.inputs
         return self.outputs
 
-    def within(self, network: Network) -> Network:
-        """A copy of the network that scales by itself, its scaling being frozen layers at its ends.
-
-        For programs that read the network from a file and know nothing of this: raw rows go in. The layers
-        are `BatchNorm`, whose (x − μ) γ + β it is with σ = 1. They compute in the network's type, `predict`
-        in float64.
-        """
-        last = self.inputs if self.task == "autoencoding" else self.outputs
-        config = network.config()
-        frozen = {"kind": "BatchNorm", "config": {"epsilon": 0.5}, "trainable": False}
-        config["layers"] = [frozen, *config["layers"], *([] if last is None else [frozen])]
-        config["code"] = None if network.code is None else network.code + 1
-        whole = Network.from_config(config, device=network.backend)
-        middle = whole[1 : 1 + len(network)]
-        middle.set_weights(dict(zip(middle.weights(), network.weights().values(), strict=True)))
-        _set(whole[:1], mean=self.inputs.shift, gamma=1.0 / self.inputs.scale, beta=np.zeros(1))
-        if last is not None:
-            _set(whole[-1:], mean=np.zeros(1), gamma=last.scale, beta=last.shift)
-        return whole
-
     def names(self, outputs: int) -> list[str] | None:
         """The names of so many outputs; None where they have none, as codes."""
         if self.task == "autoencoding":
@@ -157,15 +137,6 @@ class Preparation:
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FileFormatError(f"what the model says of its data is damaged ({error!r:.200})") from error
         return made
-
-
-def _set(norm: Network, *, mean: HostArray, gamma: HostArray, beta: HostArray) -> None:
-    """The values of a `BatchNorm` whose ε is ½, so that σ = 1."""
-    half = np.full(1, 0.5)
-    values = {"gamma": gamma, "beta": beta, "running_mean": mean, "running_variance": half}
-    norm.set_weights(
-        {name: np.broadcast_to(values[name.partition(".")[2]], v.shape) for name, v in norm.weights().items()}
-    )
 
 
 # ----------------------------------------------------------------------------- what a file says of itself

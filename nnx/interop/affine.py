@@ -1,12 +1,12 @@
 """A row times a constant, plus a constant: as layers that nnx has.
 
-It becomes a frozen `BatchNorm` with σ = 1, which computes (x - μ) γ + β in this order: what is taken off first
-is taken off first there too. Multiplied out, x γ + (β - μ γ) would lose digits where μ is large.
+It becomes a frozen `BatchNorm` with σ = 1, which computes (x - μ) γ + β in this order: it subtracts first what
+is subtracted first. Multiplied out, x γ + (β - μ γ) would lose digits where μ is large.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,37 @@ from nnx.interop.parts import Part
 from nnx.layers import BatchNorm, Dense, LayerNorm, ReLU
 
 HostArray = np.ndarray[Any, Any]
+MOMENTS = ("mean", "variance")
+FAR = 8.0  # deviations from zero: multiplied out, three bits are lost
 EPSILON = 0.5  # and a running variance of ½, so that σ = 1
+
+
+class Scaling(Protocol):
+    """z = (x - shift) / scale, column by column: arrays of float64, of one number or one for each column."""
+
+    @property
+    def shift(self) -> HostArray:
+        """What is subtracted."""
+
+    @property
+    def scale(self) -> HostArray:
+        """What is divided by."""
+
+
+def changes(scaling: Scaling) -> bool:
+    """Whether a scaling changes any number."""
+    return bool(scaling.shift.any() or (scaling.scale != 1.0).any())
+
+
+def exact_type(scaling: Scaling, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The float type in which a scaling loses nothing: float64, or the network's if it only divides."""
+    return np.dtype(np.float64) if scaling.shift.any() else dtype
+
+
+def is_far(layer: BatchNorm, values: dict[str, Any]) -> bool:
+    """Whether |μ| is so much larger than σ that x γ + (β - μ γ) loses digits."""
+    mean, variance = (np.asarray(values[f"{layer.name}.running_{name}"], np.float64) for name in MOMENTS)
+    return bool((np.abs(mean) > FAR * np.sqrt(variance + layer.epsilon)).any())
 
 
 def affine(mean: Any = 0.0, gamma: Any = 1.0, beta: Any = 0.0) -> Part:
@@ -59,7 +89,7 @@ def scale_by(parts: list[Part], factor: Any) -> list[Part]:
 
 
 def clip(parts: list[Part], low: Any = None, high: Any = None) -> list[Part]:
-    """What the parts compute, between two bounds: max(x, a) = a + ReLU(x - a), min(x, b) = b - ReLU(b - x)."""
+    """Bound what the parts compute: max(x, a) = a + ReLU(x - a), min(x, b) = b - ReLU(b - x)."""
     if low is not None:
         parts = _relu_from(parts, 1.0, low)
     return parts if high is None else _relu_from(parts, -1.0, high)

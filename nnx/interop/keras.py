@@ -6,13 +6,11 @@ regularizers, constraints, initializers, a compiled loss and optimizer.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,20 +19,22 @@ from typing import Any
 from nnx.backends import Backend
 from nnx.errors import ConfigurationError, DeviceError, FileFormatError, MissingLibraryError
 from nnx.files import replacing
+from nnx.interop.affine import Scaling, changes, exact_type, is_far
+from nnx.interop.keras_archive import check_archive, check_name
 from nnx.interop.keras_chain import MODELS, Link, chain
-from nnx.interop.keras_layers import GELU_TANH, KNOWN, NO_SUCH_LAYER, NOTHING, RESHAPES, WRITERS, read
-from nnx.interop.parts import Part, assemble, same_for_all_features, tell
-from nnx.network import Network
-
-CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-MAX_CONFIG = 2**24  # bytes: what a file may say of itself, beside its arrays
-HOLD_ARRAYS = ("Dense", "BatchNormalization", "LayerNormalization", "Normalization", "PReLU")
-HDF5, HDF5_START = (".h5", ".hdf5"), b"\x89HDF\r\n"
-OLD_FORMAT = (
-    "is in Keras's old format, HDF5: convert it by keras.saving.load_model('model.h5').save('model.keras'); "
-    "a file of weights alone has no layers to read"
+from nnx.interop.keras_layers import (
+    GELU_TANH,
+    NOTHING,
+    RESHAPES,
+    WRITERS,
+    far_batch_norm,
+    read,
+    scaled,
+    unscaled,
 )
-MAX_RATIO = 20  # of the sizes of what an archive holds and of the archive
+from nnx.interop.parts import Part, assemble, same_for_all_features, tell
+from nnx.layers import BatchNorm
+from nnx.network import Network
 
 
 def to_keras(network: Network) -> Any:
@@ -61,7 +61,9 @@ def to_keras(network: Network) -> Any:
         return _to_keras(keras, network)
 
 
-def _to_keras(keras: Any, network: Network) -> Any:
+def _to_keras(
+    keras: Any, network: Network, inputs: Scaling | None = None, outputs: Scaling | None = None
+) -> Any:
     weights = network.weights()
     layers: list[Any] = []
     for position, layer in enumerate(network.layers):
@@ -70,13 +72,22 @@ def _to_keras(keras: Any, network: Network) -> Any:
                 f"layer {position}, {layer!r}: Keras has no such layer; these go over: {_names(WRITERS)}"
             )
         common = {"name": layer.name, "dtype": network.dtype.name}
-        layers.append(WRITERS[type(layer)](keras, layer, common))
-    source = keras.Input((network.inputs,), dtype=network.dtype.name)
-    model = keras.Sequential([source, *layers])
-    for ours, theirs in zip(network.layers, layers, strict=True):
-        prefix = f"{ours.name}."
-        theirs.set_weights([value for name, value in weights.items() if name.startswith(prefix)])
-        theirs.trainable = ours.trainable
+        if isinstance(layer, BatchNorm) and not layer.trainable and is_far(layer, weights):
+            layers += far_batch_norm(keras, layer, common, weights)
+            continue
+        theirs = WRITERS[type(layer)](keras, layer, common)
+        theirs.trainable = layer.trainable
+        layers.append(theirs)
+    before = [] if inputs is None else scaled(keras, inputs, network.dtype)
+    after = [] if outputs is None else unscaled(keras, outputs, network.dtype)
+    taken = network.dtype if inputs is None else exact_type(inputs, network.dtype)
+    source = keras.Input((network.inputs,), dtype=taken.name)
+    model = keras.Sequential([source, *before, *layers, *after])
+    by_name = {layer.name: layer for layer in layers}
+    for ours in network.layers:
+        values = [value for name, value in weights.items() if name.startswith(f"{ours.name}.")]
+        if ours.name in by_name:
+            by_name[ours.name].set_weights(values)
     return model
 
 
@@ -104,10 +115,12 @@ def from_keras(model: Any, device: str | Backend | None = None) -> Network:
         If Keras is not installed.
     """
     with _library() as keras:
-        return _from_keras(keras, model, device)
+        network, notes = _from_keras(keras, model, device)
+    tell(notes, model.name)
+    return network
 
 
-def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> Network:
+def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> tuple[Network, list[str]]:
     _check_models(keras, model, model.name)
     shape = given = _row_shape(model)
     parts: list[Part] = []
@@ -131,12 +144,12 @@ def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> Network
             shape = new[0].values["W"].shape[1:] if "W" in new[0].values else shape
             parts += new
     if len(shape) != 1:
-        raise ConfigurationError(f"{model.name} gives rows of shape {shape}: nnx's networks give rows of numbers")
+        raise ConfigurationError(
+            f"{model.name} gives rows of shape {shape}: nnx's networks give rows of numbers"
+        )
     if len(given) > 1:
         notes.append(f"its input of shape {given} a row is flattened: give x.reshape(len(x), -1)")
-    network = assemble(parts, math.prod(given), _float_type(dtypes, model.name, notes), device)
-    tell(notes, model.name)
-    return network
+    return assemble(parts, math.prod(given), _float_type(dtypes, model.name, notes), device), notes
 
 
 def _float_type(dtypes: dict[str, str], name: str, notes: list[str]) -> str:
@@ -168,8 +181,22 @@ def _check_rows(parts: list[Part], shape: tuple[int, ...], place: str, model: An
         )
 
 
-def export(network: Network, path: str | os.PathLike[str]) -> None:
+def export(
+    network: Network,
+    path: str | os.PathLike[str],
+    *,
+    inputs: Scaling | None = None,
+    outputs: Scaling | None = None,
+) -> None:
     """Write a network as a ``.keras`` file, whole or not at all.
+
+    Parameters
+    ----------
+    network : Network
+    path : path
+    inputs, outputs : Scaling, optional
+        Put before and after the network, see `nnx.interop.onnx.export`: as layers ``Rescaling``, of float64
+        if they add.
 
     Raises
     ------
@@ -178,11 +205,20 @@ def export(network: Network, path: str | os.PathLike[str]) -> None:
     OutputError
         If the file cannot be written.
     """
-    _check_name(path, ConfigurationError)
+    check_name(path, ConfigurationError)
+    inputs, outputs = (one if one is not None and changes(one) else None for one in (inputs, outputs))
     with _library() as keras, tempfile.TemporaryDirectory() as folder, replacing(path) as file:
-        _to_keras(keras, network).save(Path(folder) / "model.keras")  # Keras insists on the name
+        model = _to_keras(keras, network, inputs, outputs)
+        model.save(Path(folder) / "model.keras")  # Keras insists on the name
         with (Path(folder) / "model.keras").open("rb") as made:
             shutil.copyfileobj(made, file)
+
+
+def compute(path: str | os.PathLike[str], x: Any) -> tuple[Any, str]:
+    """What a ``.keras`` file computes from rows x, and the program that computed it."""
+    with _library() as keras:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return keras.ops.convert_to_numpy(model(x, training=False)), "Keras"
 
 
 def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
@@ -195,12 +231,12 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
     MissingLibraryError
         If Keras is not installed.
     """
-    _check_name(path, FileFormatError)
+    check_name(path, FileFormatError)
     try:
         with _library() as keras:
-            _check_archive(Path(path))
+            check_archive(Path(path))
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
-            return _from_keras(keras, model, device)
+            network, notes = _from_keras(keras, model, device)
     except (FileFormatError, MissingLibraryError, DeviceError):
         raise
     except ConfigurationError as error:
@@ -208,6 +244,23 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
     except Exception as error:  # Keras passes on what any of its parts raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise FileFormatError(f"{path} is not a .keras file that can be read ({reason[:300]})") from error
+    tell(notes, str(path))
+    return network
+
+
+def register() -> None:
+    """Make Keras know the function in a file with GELU's tanh form, for which Keras has no name.
+
+    `to_keras`, `from_keras`, `export` and `load` do so themselves. A program that reads such a file by
+    ``keras.saving.load_model`` calls this before; importing nnx alone does not import Keras.
+
+    Raises
+    ------
+    MissingLibraryError
+        If Keras is not installed.
+    """
+    with _library():
+        pass
 
 
 @contextmanager
@@ -274,56 +327,6 @@ def _read(keras: Any, layer: Any, place: str) -> list[Part]:
         return read(keras, layer)
     except ConfigurationError as error:
         raise ConfigurationError(f"layer {place} ({type(layer).__name__}): {error}") from error
-
-
-def _check_name(path: str | os.PathLike[str], error: type[Exception]) -> None:
-    suffix = Path(path).suffix
-    if suffix in HDF5 and error is FileFormatError:
-        raise FileFormatError(f"{path} {OLD_FORMAT}")
-    if suffix != ".keras":
-        raise error(f"{path}: the name must end in .keras")
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse what no chain of known layers would be, before Keras makes room for it."""
-    if not path.is_file():
-        raise FileFormatError(f"no model file {path}")
-    with path.open("rb") as file:
-        if file.read(len(HDF5_START)) == HDF5_START:
-            raise FileFormatError(f"{path} {OLD_FORMAT}")
-    with zipfile.ZipFile(path) as archive:
-        sizes = {member.filename: member.file_size for member in archive.infolist()}
-        if sum(sizes.values()) > MAX_RATIO * path.stat().st_size + MAX_CONFIG or sizes[CONFIG] > MAX_CONFIG:
-            raise FileFormatError(f"{path} unpacks to {sum(sizes.values()):,} bytes: more than a network's")
-        described = json.loads(archive.read(CONFIG))
-    kind = described["class_name"]
-    if kind not in MODELS:
-        raise FileFormatError(
-            f"{path} holds a model of class {kind}: only Sequential and functional ones go over"
-        )
-    config = described["config"]
-    claimed = 0
-    width = _stated_width(config)
-    for place, entry in chain(config):
-        known = entry["class_name"] in KNOWN and entry["module"] == "keras.layers"
-        if not known or entry.get("registered_name"):
-            raise FileFormatError(f"{path}: layer {'/'.join(place)} ({entry['class_name']}): {NO_SUCH_LAYER}")
-        units = entry["config"].get("units", 1)
-        claimed += units * width if entry["class_name"] in HOLD_ARRAYS else 0
-        width = units if entry["class_name"] == "Dense" else width
-    if claimed > sizes[WEIGHTS] + sizes[CONFIG]:  # four bytes each, one here: what HDF5 saves by compressing is not known
-        raise FileFormatError(
-            f"{path}: its layers take {claimed:,} numbers, but it holds {sizes[WEIGHTS]:,} bytes"
-        )
-
-
-def _stated_width(config: dict[str, Any]) -> int:
-    """The width of a described model's input, as far as it is stated."""
-    for entry in config["layers"]:
-        shape = entry["config"].get("batch_shape")
-        if shape:
-            return math.prod(int(length) for length in shape[1:])
-    return math.prod(int(length) for length in (config.get("build_input_shape") or [1, 1])[1:])
 
 
 def _names(classes: Any) -> str:

@@ -35,7 +35,7 @@ def chain(config: dict[str, Any], inside: tuple[str, ...] = ()) -> Iterator[Link
 
 
 def _follow(config: dict[str, Any], inside: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The entries of a functional model in the order of their calls, followed from its output to its input."""
+    """The entries of a functional model in the order of their calls, found from its output back."""
     where = "/".join((*inside, config["name"]))
     first = _only(config["input_layers"], "input", where)
     name, call = _only(config["output_layers"], "output", where)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import ConfigurationError
-from nnx.interop.affine import affine, clip, is_affine, scale_by, shift_by
+from nnx.interop.affine import Scaling, affine, clip, exact_type, is_affine, scale_by, shift_by
 from nnx.interop.parts import Part
 from nnx.layers import (
     ELU,
@@ -65,11 +65,40 @@ WRITERS: dict[type[Layer], Callable[[Any, Any, dict[str, Any]], Any]] = {
     LayerNorm: lambda keras, layer, common: keras.layers.LayerNormalization(epsilon=layer.epsilon, **common),
 }
 
+
+def scaled(keras: Any, scaling: Scaling, dtype: np.dtype[Any]) -> list[Any]:
+    """(x - shift) / scale, subtracted first; in float64 if it subtracts."""
+    kind, one = exact_type(scaling, dtype).name, np.ones(1)
+    shift = [keras.layers.Rescaling(one, -scaling.shift, name="inputs_shift", dtype=kind)]
+    scale = keras.layers.Rescaling(1.0 / scaling.scale, np.zeros(1), name="inputs_scale", dtype=kind)
+    return [*(shift if scaling.shift.any() else []), scale]
+
+
+def unscaled(keras: Any, scaling: Scaling, dtype: np.dtype[Any]) -> list[Any]:
+    """z scale + shift; in float64 if it adds."""
+    kind = exact_type(scaling, dtype).name
+    return [keras.layers.Rescaling(scaling.scale, scaling.shift, name="outputs_scale", dtype=kind)]
+
+
+def far_batch_norm(keras: Any, layer: BatchNorm, common: Any, weights: dict[str, Any]) -> list[Any]:
+    """A frozen BatchNorm whose mean is far from zero, the mean subtracted first: Keras multiplies it out."""
+    gamma, beta, mean, variance = (
+        np.asarray(weights[f"{layer.name}.{name}"], np.float64)
+        for name in ("gamma", "beta", "running_mean", "running_variance")
+    )
+    factor = gamma / np.sqrt(variance + layer.epsilon)
+    first = keras.layers.Rescaling(np.ones(1), -mean, **common | {"name": f"{layer.name}_mean"})
+    return [first, keras.layers.Rescaling(factor, beta, **common | {"name": f"{layer.name}_scale"})]
+
+
 # ------------------------------------------------------------------------------- Keras to nnx
+
 
 def _one(make: Callable[[], Layer]) -> Callable[[], list[Part]]:
     return lambda: [Part(make(), {})]
 
+
+SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805
 
 FUNCTIONS: dict[str, Callable[[], list[Part]]] = {
     "linear": _one(Identity),
@@ -88,7 +117,6 @@ FUNCTIONS: dict[str, Callable[[], list[Part]]] = {
     "selu": lambda: scale_by([Part(ELU(SELU_ALPHA), {})], SELU_GAMMA),
     "log_sigmoid": lambda: [affine(gamma=-1.0), Part(Softplus(), {}), affine(gamma=-1.0)],
 }
-SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805
 NO_LOG_SOFTMAX = "nnx has no log_softmax: give the model softmax in its place, or leave it out"
 
 
@@ -162,7 +190,9 @@ def _row(keras: Any, value: Any) -> Any:
     """A constant that is the same for every row."""
     array = np.asarray(keras.ops.convert_to_numpy(value), np.float64)
     if array.size != (array.shape[-1] if array.ndim else 1):
-        raise ConfigurationError(f"its constants have the shape {array.shape}: nnx takes one for each feature")
+        raise ConfigurationError(
+            f"its constants have the shape {array.shape}: nnx takes one for each feature"
+        )
     return array.reshape(-1)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from nnx.backends import Backend
 from nnx.errors import ConfigurationError, DeviceError, FileFormatError, MissingLibraryError
 from nnx.files import replacing
+from nnx.interop.affine import Scaling, changes
 from nnx.interop.onnx_read import read
 from nnx.interop.onnx_write import CODE, model_of
 from nnx.interop.parts import assemble, tell
@@ -20,7 +21,13 @@ from nnx.network import Network
 LARGEST = 2**31 - 1  # bytes: a file is one protocol buffer, which takes no more
 
 
-def export(network: Network, path: str | os.PathLike[str]) -> None:
+def export(
+    network: Network,
+    path: str | os.PathLike[str],
+    *,
+    inputs: Scaling | None = None,
+    outputs: Scaling | None = None,
+) -> None:
     """Write a network as an ONNX file, checked by ``onnx.checker``, whole or not at all.
 
     Its input ``x`` has the shape (batch, inputs) and its output ``y`` (batch, outputs), both of the network's
@@ -32,6 +39,11 @@ def export(network: Network, path: str | os.PathLike[str]) -> None:
     network : Network
         A slice will do: ``export(network[:7], "encoder.onnx")``.
     path : path
+    inputs, outputs : Scaling, optional
+        Put before and after the network: the file then takes rows x that are not scaled, as
+        (x − shift) / scale, and gives y scale + shift. Anything with the float64 arrays ``shift`` and
+        ``scale``. A scaling with a shift is computed in float64, and the file's input (or output) is then
+        float64: 1,700,000,000.5 has no float32.
 
     Raises
     ------
@@ -47,10 +59,29 @@ def export(network: Network, path: str | os.PathLike[str]) -> None:
     size = sum(value.nbytes for value in weights.values())
     if size > LARGEST - 2**20:
         raise ConfigurationError(f"an ONNX file holds at most {LARGEST:,} bytes, the weights are {size:,}")
-    model = model_of(onnx, network, weights)
+    inputs, outputs = (one if one is not None and changes(one) else None for one in (inputs, outputs))
+    model = model_of(onnx, network, weights, inputs, outputs)
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as file:
         file.write(model.SerializeToString())
+
+
+def compute(path: str | os.PathLike[str], x: Any) -> tuple[Any, str]:
+    """What an ONNX file with one input and one output computes from rows x, and the program that computed it.
+
+    ONNX Runtime if it is installed, else the evaluator in the library onnx, which is slower.
+    """
+    _library()
+    try:
+        import onnxruntime
+    except ImportError:
+        from onnx.reference import ReferenceEvaluator
+
+        (y,) = ReferenceEvaluator(os.fspath(path)).run(None, {"x": x})
+        return y, "the standard's evaluator"
+    session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {session.get_inputs()[0].name: x})
+    return y, "ONNX Runtime"
 
 
 def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:

@@ -1,4 +1,4 @@
-"""Layers that a file writes out in several operators: GELU by Erf, LayerNorm by ReduceMean, Softplus by Where."""
+"""Layers written out in several operators: GELU by Erf, LayerNorm by ReduceMean, Softplus by Where."""
 
 from __future__ import annotations
 
@@ -98,7 +98,6 @@ OPERATORS: dict[str, Callable[..., Poly]] = {
     "Neg": lambda algebra, a: scaled(a, -1.0),
     "Sqrt": lambda algebra, a: algebra.power(a, 0.5),
     "Reciprocal": lambda algebra, a: algebra.power(a, -1.0),
-    "Erfc": lambda algebra, a: plus(constant(1.0), scaled(algebra.apply("Erf", a), -1.0)),
     "Relu": _relu,
     "Max": lambda algebra, a, b: algebra.where(algebra.apply(POSITIVE, _minus(algebra, a, b)), a, b),
     "Where": lambda algebra, c, a, b: algebra.where(c, a, b),

@@ -214,7 +214,7 @@ def two_classes(parts: list[Part], steps: list[Step]) -> list[Part]:
         raise NotAChainError
     if list(steps[1].node.input) != between or steps[1].attributes["axis"] % steps[0].rank != 1:
         raise NotAChainError
-    dense, values = parts[-2]
+    values = parts[-2].values
     doubled = {name: np.concatenate([-value, value], axis=-1) for name, value in values.items()}
     return [*parts[:-2], Part(Dense(*doubled["W"].shape), doubled), parts[-1]]
 
@@ -299,4 +299,15 @@ READERS: dict[str, Reader] = {
 }
 
 # what does the same to every number, and so reads data without an axis of features too
-EVERYWHERE = ("Relu", "LeakyRelu", "Elu", "Gelu", "Swish", "Sigmoid", "Tanh", "Softplus", "Identity", "Dropout")
+EVERYWHERE = (
+    "Relu",
+    "LeakyRelu",
+    "Elu",
+    "Gelu",
+    "Swish",
+    "Sigmoid",
+    "Tanh",
+    "Softplus",
+    "Identity",
+    "Dropout",
+)

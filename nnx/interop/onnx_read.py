@@ -112,7 +112,9 @@ class Follower:
         return 0
 
     def _formula(self, algebra: Algebra, node: Any, known: dict[str, Any], rank: int) -> Any:
-        operands = [known[name] if name in known else self.constants.array(name) for name in node.input]
+        operands: list[Any] = [
+            known[name] if name in known else self.constants.array(name) for name in node.input
+        ]
         if node.domain not in STANDARD or len(node.output) != 1 or any(one is None for one in operands):
             raise UnknownFormulaError(node.op_type)
         return formula(algebra, node, operands, self._attributes(node), rank)
@@ -149,7 +151,9 @@ class Follower:
     def _reshape(self, step: Step, to: Reshaped) -> None:
         if to is Reshaped.ROWS:
             self.width = math.prod(step.shape[1:])
-            self.notes.append(f"its input of shape {step.shape[1:]} a row is flattened: give x.reshape(len(x), -1)")
+            self.notes.append(
+                f"its input of shape {step.shape[1:]} a row is flattened: give x.reshape(len(x), -1)"
+            )
         elif to is Reshaped.COLUMN:
             self.squeezed = True
             self.notes.append("its output has the shape (rows,), the network's is (rows, 1)")

@@ -83,4 +83,6 @@ def _target(kind: str, step: Step) -> list[int]:
 
 
 def _shown(shape: list[int]) -> str:
-    return "(" + ", ".join("rows" if n == ROWS else "?" if n in (UNKNOWN, -1) else str(n) for n in shape) + ")"
+    return (
+        "(" + ", ".join("rows" if n == ROWS else "?" if n in (UNKNOWN, -1) else str(n) for n in shape) + ")"
+    )

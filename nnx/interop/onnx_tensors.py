@@ -1,4 +1,4 @@
-"""The constants of an ONNX graph: stored arrays, in files next to it too, and what is computed from them alone."""
+"""The constants of an ONNX graph: stored arrays, also in files next to it, and what is computed from them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Constants:
         attribute = node.attribute[0]
         if attribute.name == "value":
             return attribute.t
-        kinds = {"value_float": np.float32, "value_floats": np.float32}
+        kinds: dict[str, Any] = {"value_float": np.float32, "value_floats": np.float32}
         kinds |= {"value_int": np.int64, "value_ints": np.int64}
         if attribute.name in kinds:
             value = np.array(self._onnx.helper.get_attribute_value(attribute), kinds[attribute.name])

@@ -9,6 +9,7 @@ import numpy as np
 
 import nnx
 from nnx.errors import ConfigurationError
+from nnx.interop.affine import Scaling, exact_type, is_far
 from nnx.layers import (
     ELU,
     GELU,
@@ -30,6 +31,7 @@ from nnx.network import Network
 
 OPERATORS, IR = 20, 9  # Gelu came with set 20, which came with IR version 9: older readers go on reading
 CODE = "nnx.code"
+HostArray = np.ndarray[Any, Any]
 
 
 class Operator(NamedTuple):
@@ -71,8 +73,14 @@ WRITERS: dict[type[Layer], Callable[[Any], Operator]] = {
 }
 
 
-def model_of(onnx: Any, network: Network, weights: dict[str, Any]) -> Any:
-    """An ``onnx.ModelProto``.
+def model_of(
+    onnx: Any,
+    network: Network,
+    weights: dict[str, Any],
+    inputs: Scaling | None = None,
+    outputs: Scaling | None = None,
+) -> Any:
+    """An ``onnx.ModelProto``; with scalings, one that takes and gives numbers as the user's files have them.
 
     Raises
     ------
@@ -80,44 +88,96 @@ def model_of(onnx: Any, network: Network, weights: dict[str, Any]) -> Any:
         If a layer is one that has no operator.
     """
     helper = onnx.helper
-    values = dict(weights)
-    nodes: list[Any] = []
-    source = "x"
+    graph = Graph(helper, network, dict(weights))
+    source, taken = graph.scaled(inputs)
     for position, layer in enumerate(network.layers):
         if type(layer) not in WRITERS:
             known = ", ".join(kind.__name__ for kind in WRITERS)
             raise ConfigurationError(
                 f"layer {position}, {layer!r}: there is no operator of ONNX for it; these go over: {known}"
             )
-        if isinstance(layer, Dropout):
-            values[f"{layer.name}.ratio"] = np.array(layer.rate, np.float32)
-        target = "y" if layer is network.layers[-1] else f"{layer.name}.y"
-        nodes += _nodes(helper, layer, source, target)
-        source = target
-    kind = helper.np_dtype_to_tensor_dtype(network.dtype)
-    graph = helper.make_graph(
-        nodes,
-        "nnx",
-        [helper.make_tensor_value_info("x", kind, ["batch", network.inputs])],
-        [helper.make_tensor_value_info("y", kind, ["batch", network.outputs])],
-        [onnx.numpy_helper.from_array(np.array(value, order="C"), name) for name, value in values.items()],
-    )
+        source = graph.layer(layer, source)
+    given = graph.unscaled(outputs, source)
+    kinds = [helper.np_dtype_to_tensor_dtype(dtype) for dtype in (taken, given)]
     model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPERATORS)], ir_version=IR,
+        helper.make_graph(
+            graph.nodes,
+            "nnx",
+            [helper.make_tensor_value_info("x", kinds[0], ["batch", network.inputs])],
+            [helper.make_tensor_value_info("y", kinds[1], ["batch", network.outputs])],
+            [onnx.numpy_helper.from_array(np.array(v, order="C"), name) for name, v in graph.values.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", OPERATORS)], ir_version=IR,
         producer_name="nnx", producer_version=nnx.__version__,
     )  # fmt: skip
     if network.code is not None:
-        helper.set_model_props(model, {CODE: str(network.code)})
+        helper.set_model_props(model, {CODE: str(network.code + (0 if inputs is None else 1))})
     return model
 
 
-def _nodes(helper: Any, layer: Layer, source: str, target: str) -> list[Any]:
-    operator = WRITERS[type(layer)](layer)
-    inputs = [source, *(f"{layer.name}.{array}" for array in operator.arrays)]
-    if type(layer) is not SiLU:
-        return [helper.make_node(operator.kind, inputs, [target], layer.name, **operator.attributes)]
-    gate = f"{layer.name}.sigmoid"
-    return [
-        helper.make_node(operator.kind, inputs, [gate], gate),
-        helper.make_node("Mul", [source, gate], [target], layer.name),
-    ]
+class Graph:
+    """Nodes and arrays, one layer after the other."""
+
+    def __init__(self, helper: Any, network: Network, values: dict[str, Any]) -> None:
+        self.helper, self.dtype, self.values = helper, network.dtype, values
+        self.nodes: list[Any] = []
+
+    def node(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        """Add a node; the name of its output."""
+        self.nodes.append(self.helper.make_node(kind, inputs, [f"{name}.y"], name, **attributes))
+        return f"{name}.y"
+
+    def constant(self, kind: str, source: str, name: str, value: HostArray) -> str:
+        """Add a node that takes a constant as its second input."""
+        self.values[name] = value
+        return self.node(kind, [source, name], f"{name}.{kind.lower()}")
+
+    def cast(self, source: str, dtype: np.dtype[Any], name: str) -> str:
+        """Add a node that changes the float type."""
+        return self.node("Cast", [source], name, to=self.helper.np_dtype_to_tensor_dtype(dtype))
+
+    def scaled(self, scaling: Scaling | None) -> tuple[str, np.dtype[Any]]:
+        """(x - shift) / scale; in float64 if it subtracts, since float32 may not hold x precisely enough."""
+        if scaling is None:
+            return "x", self.dtype
+        dtype = exact_type(scaling, self.dtype)
+        source = "x"
+        if scaling.shift.any():
+            source = self.constant("Sub", source, "inputs.shift", scaling.shift.astype(dtype))
+        source = self.constant("Div", source, "inputs.scale", scaling.scale.astype(dtype))
+        return (source if dtype == self.dtype else self.cast(source, self.dtype, "inputs.cast")), dtype
+
+    def unscaled(self, scaling: Scaling | None, source: str) -> np.dtype[Any]:
+        """z scale + shift, as the output y; in float64 if it adds."""
+        dtype = self.dtype
+        if scaling is not None:
+            dtype = exact_type(scaling, self.dtype)
+            if dtype != self.dtype:
+                source = self.cast(source, dtype, "outputs.cast")
+            source = self.constant("Mul", source, "outputs.scale", scaling.scale.astype(dtype))
+            if scaling.shift.any():
+                self.constant("Add", source, "outputs.shift", scaling.shift.astype(dtype))
+        self.nodes[-1].output[0] = "y"
+        return dtype
+
+    def layer(self, layer: Layer, source: str) -> str:
+        """Add what a layer computes; the name of its output."""
+        if isinstance(layer, BatchNorm) and is_far(layer, self.values):
+            return self.far_batch_norm(layer, source)
+        if isinstance(layer, Dropout):
+            self.values[f"{layer.name}.ratio"] = np.array(layer.rate, np.float32)
+        operator = WRITERS[type(layer)](layer)
+        inputs = [source, *(f"{layer.name}.{array}" for array in operator.arrays)]
+        if type(layer) is not SiLU:
+            return self.node(operator.kind, inputs, layer.name, **operator.attributes)
+        gate = self.node(operator.kind, inputs, f"{layer.name}.sigmoid")
+        return self.node("Mul", [source, gate], layer.name)
+
+    def far_batch_norm(self, layer: BatchNorm, source: str) -> str:
+        """(x - μ) (γ / σ) + β in this order: ONNX Runtime multiplies BatchNormalization out."""
+        names = (f"{layer.name}.{array}" for array in ("gamma", "running_variance", "running_mean", "beta"))
+        gamma, variance, mean, beta = (self.values.pop(name) for name in names)
+        factor = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + layer.epsilon)
+        source = self.constant("Sub", source, f"{layer.name}.mean", mean)
+        source = self.constant("Mul", source, f"{layer.name}.factor", factor.astype(self.dtype))
+        return self.constant("Add", source, f"{layer.name}.beta", beta)

@@ -50,6 +50,6 @@ def same_for_all_features(part: Part) -> bool:
 
 
 def tell(notes: Sequence[str], source: str) -> None:
-    """Warn of what a reader should know: what was left out, and what has another form."""
+    """Warn the caller of a reader of what was left out and what has another form."""
     for note in notes:
         warnings.warn(f"{source}: {note}", UserWarning, stacklevel=3)
