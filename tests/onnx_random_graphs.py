@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 PLAIN = ("Relu", "Sigmoid", "Tanh", "Softplus", "Identity", "Neg", "Exp", "Sqrt", "Abs", "Log")
@@ -72,7 +71,9 @@ class Maker:
     def dense(self, name: str, row: Any) -> None:
         units = int(self.rng.integers(1, 5))
         if len(row) > 1 or self.rng.random() < 0.5:
-            product = self.add("MatMul", name, self.constant(self.numbers(row[-1], units)), row=(*row[:-1], units))
+            product = self.add(
+                "MatMul", name, self.constant(self.numbers(row[-1], units)), row=(*row[:-1], units)
+            )
             self.add("Add", product, self.constant(self.numbers(units)), row=(*row[:-1], units))
         else:
             turned = int(self.rng.integers(0, 2))
@@ -86,7 +87,9 @@ class Maker:
     def with_constant(self, name: str, row: Any) -> None:
         kind = self.pick(WITH_CONSTANT)
         shape = self.pick([(), (1,), row[-1:], (1, row[-1]), (3,), (1, 1, row[-1]), row, (7, row[-1])])
-        other = self.constant(self.pick([self.numbers(*shape), np.full(shape, self.pick([0.0, 0.5, 2.0, 3.0]))]))
+        other = self.constant(
+            self.pick([self.numbers(*shape), np.full(shape, self.pick([0.0, 0.5, 2.0, 3.0]))])
+        )
         inputs = [name, other] if kind in ("PRelu", "Pow") or self.rng.random() < 0.8 else [other, name]
         wide = row if not shape or row[-1] >= shape[-1] else (*row[:-1], shape[-1])
         self.add(kind, *inputs, row=wide)
@@ -131,7 +134,11 @@ class Maker:
 
     def gate(self, name: str, row: Any) -> None:
         other = self.add(self.pick(["Sigmoid", "Tanh", "Relu", "Softplus", "Identity"]), name, row=row)
-        self.add(self.pick(["Mul", "Add", "Sub", "Div", "Max"]), *self.pick([(name, other), (other, name)]), row=row)
+        self.add(
+            self.pick(["Mul", "Add", "Sub", "Div", "Max"]),
+            *self.pick([(name, other), (other, name)]),
+            row=row,
+        )
 
     def gelu(self, name: str, row: Any) -> None:
         """x (1 + erf(x / √2)) / 2 with its factors in any order, at times with a wrong constant."""
@@ -168,7 +175,17 @@ class Maker:
 
 
 STEPS = (
-    *("plain", "sloped", "dense", "with_constant", "clip", "over_an_axis", "batch_norm", "dropout", "reshape"),
+    *(
+        "plain",
+        "sloped",
+        "dense",
+        "with_constant",
+        "clip",
+        "over_an_axis",
+        "batch_norm",
+        "dropout",
+        "reshape",
+    ),
     *("gate", "gelu", "layer_norm", "where"),
 )
 WEIGHTS = np.array([3, 2, 3, 4, 1, 1, 1, 0.5, 1.5, 1, 0.7, 0.7, 0.7])

@@ -1,7 +1,7 @@
 """A row times a constant, plus a constant: as layers that nnx has.
 
-It becomes a frozen `BatchNorm` with σ = 1, which computes (x - μ) γ + β in this order: it subtracts first what
-is subtracted first. Multiplied out, x γ + (β - μ γ) would lose digits where μ is large.
+It becomes a frozen `BatchNorm` with σ = 1, which computes (x - μ) γ + β in this order: it first subtracts
+what is subtracted first. Multiplied out, x γ + (β - μ γ) would lose digits where μ is large.
 """
 
 from __future__ import annotations

@@ -176,8 +176,8 @@ def _check_rows(parts: list[Part], shape: tuple[int, ...], place: str, model: An
     """See that a layer takes rows of numbers, or does the same to every number."""
     if len(shape) != 1 and not all(same_for_all_features(part) for part in parts):
         raise ConfigurationError(
-            f"{model.name} takes {model.input_shape}, and layer {place} rows of shape {shape}: nnx's networks "
-            "take rows of numbers; put Flatten before it"
+            f"{model.name} takes {model.input_shape}, and layer {place} rows of shape {shape}: nnx's "
+            "networks take rows of numbers; put Flatten before it"
         )
 
 

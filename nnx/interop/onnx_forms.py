@@ -44,6 +44,10 @@ def formula(algebra: Algebra, node: Any, operands: Sequence[Operand], attributes
     kind = node.op_type
     if kind in REDUCTIONS:
         return _reduced(algebra, kind, operands, attributes, rank)
+    if kind in ("Softmax", "LogSoftmax"):
+        if rank != 2 or attributes.get("axis", -1) not in (-1, 1):
+            raise UnknownFormulaError(kind)
+        return algebra.apply(kind, _poly(operands[0], rank))
     if kind == "Pow" and isinstance(operands[1], np.ndarray) and operands[1].size == 1:
         return algebra.power(_poly(operands[0], rank), float(operands[1].item()))
     if (kind == "Max" and len(operands) != 2) or (kind == "Cast" and attributes.get("to") not in FLOATS):
@@ -148,8 +152,6 @@ def _without_constants(algebra: Algebra, y: Poly) -> list[Part] | None:
         return [Part(SiLU(), {})]
     if same(y, apply("Log", plus(one, apply("Exp", x)))):
         return [Part(Softplus(), {})]
-    if same(y, apply("Log", apply("Sigmoid", x))):
-        return scale_by([*scale_by([], -1.0), Part(Softplus(), {})], -1.0)
     return None
 
 
@@ -161,10 +163,13 @@ def _softmax(algebra: Algebra, y: Poly) -> list[Part] | None:
         softmax = _divide(algebra, e, total)
         if same(y, softmax):
             return [Part(Softmax(), {})]
-        if same(y, algebra.apply("Log", softmax)) or same(
-            y, _minus(algebra, shifted, algebra.apply("Log", total))
-        ):
+        logarithms = (algebra.apply("Log", softmax), _minus(algebra, shifted, algebra.apply("Log", total)))
+        if any(same(y, logarithm) for logarithm in logarithms):
             raise ConfigurationError(NO_LOG_SOFTMAX)
+    if same(y, algebra.apply("Log", algebra.apply("Softmax", algebra.x))):
+        raise ConfigurationError(NO_LOG_SOFTMAX)
+    if same(y, algebra.apply("Exp", algebra.apply("LogSoftmax", algebra.x))):
+        return [Part(Softmax(), {})]
     return None
 
 
@@ -187,7 +192,7 @@ def _sloped(algebra: Algebra, y: Poly) -> list[Part] | None:
             algebra.where(negative, leaky, x),  # Where(x < 0, α x, x), and Max(α x, x)
             plus(algebra.times(x, positive), algebra.times(leaky, negative)),  # Relu(x) - α Relu(-x)
         )
-        if slope > 0.0 and any(same(y, form) for form in forms):
+        if slope > 0.0 and not same(y, x) and any(same(y, form) for form in forms):
             return [Part(LeakyReLU(_written(slope)), {})]
     return None
 

@@ -156,9 +156,9 @@ def _clip(parts: list[Part], step: Step) -> list[Part]:
 
 
 def _prelu(parts: list[Part], step: Step) -> list[Part]:
-    slopes = step.needed(1)
-    slope = float(str(np.float32(slopes.flat[0])))
-    if not (slopes == slopes.flat[0]).all() or slopes.ndim > step.rank:
+    slopes = _row(step.needed(1), step.shape[-1], step.rank)
+    slope = float(str(np.float32(slopes[0])))
+    if not (slopes == slopes[0]).all():
         raise ConfigurationError("a slope for each feature: nnx's LeakyReLU has one")
     return [*parts, Part(LeakyReLU(slope), {})]
 
