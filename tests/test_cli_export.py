@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -70,5 +71,75 @@ def test_a_model_of_one_s_own_data_takes_them_as_they_are(tmp_path, rng, task):
     done = command(tmp_path, "export", "model.safetensors", "--out", "model.onnx")
     assert done.returncode == 0, done.stderr
     written = nnx.interop.onnx.load(tmp_path / "model.onnx")
+    assert "largest difference to nnx predict on 256 rows drawn at random: " in done.stderr
     np.testing.assert_allclose(written.predict(x), prepared.predict(network, x), rtol=1e-9, atol=1e-9)
     assert written.code == (3 if task == "autoencoding" else None)
+
+
+def far_from_zero(folder, rng, dtype="float32"):
+    """A regression on seconds since 1970, which float32 holds to two minutes, and rows of it."""
+    x = 1.7e9 + rng.uniform(0, 3600, (300, 1)).round(3)
+    network = nnx.Network([nnx.Dense(1, 8), nnx.Tanh(), nnx.Dense(1)], dtype=dtype, seed=0)
+    prepared = Preparation(
+        task="regression",
+        layout=Layout(features=1),
+        inputs=Scaling.fitted("standard", x),
+        outputs=Scaling(np.full(1, 1e6), np.full(1, 5.0)),
+    )
+    np.savetxt(folder / "t.csv", x, fmt="%.3f")
+    metadata = {"preparation": prepared.to_metadata(), "dataset": str(folder / "t.csv")}
+    network.save(folder / "model.safetensors", metadata)
+    return network, prepared, x
+
+
+@pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])
+def test_a_scaling_that_subtracts_is_computed_in_float64(tmp_path, rng, name):
+    pytest.importorskip(name, reason=f"needs {name}, which is not installed")
+    network, prepared, x = far_from_zero(tmp_path, rng)
+    done = command(tmp_path, "export", "model.safetensors", "--out", f"model.{name}")
+    assert done.returncode == 0, done.stderr
+    text, difference = re.search(r"on (300|256) rows of (\S+): (\S+) ", done.stderr).group(2, 3)
+    assert text == str(tmp_path / "t.csv")
+    exchange = getattr(nnx.interop, name)
+    y, program = exchange.compute(tmp_path / f"model.{name}", x)
+    assert program in done.stderr
+    assert y.dtype == np.float64
+    own = (network.predict(prepared.inputs.apply(x, "float32")).astype(np.float64)) * 5.0 + 1e6
+    np.testing.assert_allclose(y, own, rtol=0, atol=1e-5)  # of float32 between the scalings, times 5
+    assert float(difference) < 1e-5
+    with pytest.warns(UserWarning, match="computes all in float64"):
+        again = exchange.load(tmp_path / f"model.{name}")
+    assert again.dtype == np.float64
+    np.testing.assert_allclose(again.predict(x), own, rtol=0, atol=1e-5)
+
+
+def test_a_scaling_that_divides_keeps_the_type(tmp_path, rng):
+    """Bytes divided by 255 are as precise in float32."""
+    onnx = pytest.importorskip("onnx", reason="needs onnx, which is not installed")
+    network = nnx.Network([nnx.Dense(4, 2), nnx.Softmax()], seed=0)
+    scaling = Scaling(np.zeros(1), np.full(1, 255.0))
+    nnx.interop.onnx.export(network, tmp_path / "model.onnx", inputs=scaling)
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    assert [node.op_type for node in graph.node] == ["Div", "Gemm", "Softmax"]
+    x = rng.integers(0, 256, (9, 4)).astype(np.float32)
+    y, _ = nnx.interop.onnx.compute(tmp_path / "model.onnx", x)
+    np.testing.assert_allclose(y, network.predict(x / 255), rtol=1e-6, atol=1e-6)
+    none = Scaling(np.zeros(1), np.ones(1))
+    nnx.interop.onnx.export(network, tmp_path / "model.onnx", inputs=none, outputs=none)
+    assert [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node] == ["Gemm", "Softmax"]
+
+
+def test_a_file_that_computes_another_model_is_not_written(tmp_path):
+    """Rows that LayerNorm finds constant but for their rounding: its output is that rounding, enlarged."""
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime, which is not installed")
+    network = nnx.Network([nnx.Dense(3, 6), nnx.LayerNorm(epsilon=1e-12), nnx.Dense(2)], seed=0)
+    weights = network.weights()
+    network.set_weights(weights | {"dense_1.W": weights["dense_1.W"] * 1e-8 + 1.0})
+    network.save(tmp_path / "model.safetensors")
+    (tmp_path / "model.onnx").write_text("an older file")
+    done = command(tmp_path, "export", "model.safetensors", "--out", "model.onnx")
+    assert done.returncode == 1
+    assert "not written: ONNX Runtime computes another model than nnx predict; on 256 rows" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "model.onnx").read_text() == "an older file"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.safetensors"]

@@ -294,6 +294,8 @@ def test_a_frozen_mean_far_from_zero_is_subtracted_first(keras, rng, tmp_path: P
     """A scaling as a frozen layer: multiplied out in float32, 5 of its 7 digits would be lost."""
     network = randomized(nnx.Network([nnx.BatchNorm(), nnx.Dense(WIDTH, 3)]).build(WIDTH), rng)
     network.set_weights(network.weights() | {"batchnorm_1.running_mean": np.full(WIDTH, 1e5)})
+    with pytest.warns(UserWarning, match=r"layer batchnorm_1: its means are far from zero.*loses digits"):
+        exchange.to_keras(network)
     network[0].trainable = False
     x = (1e5 + rng.standard_normal((ROWS, WIDTH))).astype(np.float32)
     np.testing.assert_allclose(outputs(exchange.to_keras(network), x), network.predict(x), **CLOSE)
@@ -344,7 +346,8 @@ def unsupported(keras: Any) -> list[tuple[str, Any]]:
         ("is not a chain of layers: add takes several inputs",
          keras.Model(x, layers.Add()([layers.ReLU()(h), layers.Dense(WIDTH)(h)]))),
         ("takes several inputs", keras.Model(x, layers.Add()([h, h]))),
-        ("layer shared is called twice: a layer of nnx has its own weights", keras.Model(x, shared(shared(x)))),
+        ("layer shared is called twice: a layer of nnx has its own weights",
+         keras.Model(x, shared(shared(x)))),
         (r"takes \[\(None, 5\), \(None, 2\)\]", keras.Model([x, keras.Input((2,))], h)),
         ("has 2 outputs", keras.Model(x, [h, layers.ReLU()(h)])),
         ("called with training=True", keras.Model(x, layers.Dropout(0.5)(x, training=True))),

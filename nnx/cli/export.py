@@ -11,7 +11,7 @@ import click
 
 from nnx.cli import options
 from nnx.cli.console import say
-from nnx.errors import ConfigurationError, NnxError
+from nnx.errors import ConfigurationError, NnxError, OutputError
 
 FORMATS = (".onnx", ".keras")
 TRIED = 256  # rows on which the file is compared with the network
@@ -69,7 +69,7 @@ def _compare(writer: Any, written: Path, network: Any, prepared: Any, metadata: 
 
     Raises
     ------
-    ConfigurationError
+    OutputError
         If they are two models.
     """
     import numpy as np
@@ -81,7 +81,7 @@ def _compare(writer: Any, written: Path, network: Any, prepared: Any, metadata: 
     difference = float(np.abs(np.asarray(theirs, np.float64) - own).max())
     spread = float(np.abs(own - np.mean(own, axis=0, dtype=np.float64)).max()) or float(np.abs(own).max())
     if not difference <= MOST * spread:
-        raise ConfigurationError(
+        raise OutputError(
             f"not written: {program} computes another model than nnx predict; on {origin} the largest "
             f"difference is {difference:.2g}, of outputs that differ by {spread:.2g} from their mean"
         )

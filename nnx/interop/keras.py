@@ -37,6 +37,12 @@ from nnx.layers import BatchNorm
 from nnx.network import Network
 
 
+FAR_IN_KERAS = (
+    "its means are far from zero next to its deviations, and Keras computes it as x a + b, which loses digits; "
+    "set trainable = False to have the means subtracted first"
+)
+
+
 def to_keras(network: Network) -> Any:
     """A ``keras.Sequential`` with the layers and values of a network.
 
@@ -72,9 +78,11 @@ def _to_keras(
                 f"layer {position}, {layer!r}: Keras has no such layer; these go over: {_names(WRITERS)}"
             )
         common = {"name": layer.name, "dtype": network.dtype.name}
-        if isinstance(layer, BatchNorm) and not layer.trainable and is_far(layer, weights):
-            layers += far_batch_norm(keras, layer, common, weights)
-            continue
+        if isinstance(layer, BatchNorm) and is_far(layer, weights):
+            if not layer.trainable:
+                layers += far_batch_norm(keras, layer, common, weights)
+                continue
+            tell([f"layer {layer.name}: {FAR_IN_KERAS}"], "to Keras", 4)
         theirs = WRITERS[type(layer)](keras, layer, common)
         theirs.trainable = layer.trainable
         layers.append(theirs)

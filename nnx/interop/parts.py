@@ -49,7 +49,7 @@ def same_for_all_features(part: Part) -> bool:
     return not mixes and all(np.size(value) == 1 for value in part.values.values())
 
 
-def tell(notes: Sequence[str], source: str) -> None:
-    """Warn the caller of a reader of what was left out and what has another form."""
+def tell(notes: Sequence[str], source: str, level: int = 3) -> None:
+    """Warn the caller of a reader or writer of what is left out or has another form."""
     for note in notes:
-        warnings.warn(f"{source}: {note}", UserWarning, stacklevel=3)
+        warnings.warn(f"{source}: {note}", UserWarning, stacklevel=level)
