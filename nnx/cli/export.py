@@ -58,8 +58,8 @@ def export(model: Path, out: Path) -> None:
         last = None if prepared is None else inputs if prepared.task == "autoencoding" else prepared.outputs
         writer.export(network, written, inputs=inputs, outputs=last)
         compared = _compare(writer, written, network, prepared, metadata)
-        with replacing(out) as temporary:
-            shutil.copyfile(written, temporary)
+        with replacing(out) as file, written.open("rb") as made:
+            shutil.copyfileobj(made, file)
     say(f"{out}: {len(network)} layers, {network.parameter_count():,} parameters")
     say(compared)
 

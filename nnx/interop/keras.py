@@ -36,10 +36,9 @@ from nnx.interop.parts import Part, assemble, same_for_all_features, tell
 from nnx.layers import BatchNorm
 from nnx.network import Network
 
-
 FAR_IN_KERAS = (
-    "its means are far from zero next to its deviations, and Keras computes it as x a + b, which loses digits; "
-    "set trainable = False to have the means subtracted first"
+    "its means are far from zero next to its deviations, and Keras computes it as x a + b, which loses "
+    "digits; set trainable = False to have the means subtracted first"
 )
 
 
