@@ -20,8 +20,9 @@ Array = Any
 
 SQRT_HALF = math.sqrt(0.5)
 INVERSE_SQRT_TWO_PI = 1.0 / math.sqrt(2.0 * math.pi)
-TANH_GELU_SCALE = math.sqrt(2.0 / math.pi)
+TANH_GELU_SCALE = 2.0 * math.sqrt(2.0 / math.pi)  # doubled: (1 + tanh u) / 2 = σ(2u), which loses no digits
 TANH_GELU_CUBIC = 0.044715
+FLAT = 40.0  # beyond ±40 both forms of GELU have a slope of 0 or 1; x² does not overflow before
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ def sigmoid(backend: Backend, x: Array) -> Array:
     xp = backend.xp
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+def sigmoids(backend: Backend, x: Array) -> tuple[Array, Array]:
+    """σ(x) and 1 − σ(x) = σ(−x), both without loss of digits, from one exponential."""
+    xp = backend.xp
+    e = xp.exp(-xp.abs(x))
+    large, small = 1.0 / (1.0 + e), e / (1.0 + e)
+    return xp.where(x >= 0, large, small), xp.where(x >= 0, small, large)
 
 
 def softplus(backend: Backend, x: Array) -> Array:
@@ -59,29 +68,31 @@ def _softmax_backward(backend: Backend, dy: Array, x: Array, y: Array, alpha: fl
 
 
 def _gelu(backend: Backend, x: Array, alpha: float) -> Array:
-    return 0.5 * x * (1.0 + backend.erf(x * SQRT_HALF))
+    return 0.5 * x * backend.erfc(-SQRT_HALF * x)
 
 
 def _gelu_backward(backend: Backend, dy: Array, x: Array, y: Array, alpha: float) -> Array:
     xp = backend.xp
-    cdf = 0.5 * (1.0 + backend.erf(x * SQRT_HALF))
-    return dy * (cdf + x * INVERSE_SQRT_TWO_PI * xp.exp(-0.5 * x * x))
+    z = xp.clip(x, -FLAT, FLAT)
+    return dy * (0.5 * backend.erfc(-SQRT_HALF * z) + z * (INVERSE_SQRT_TWO_PI * xp.exp(-0.5 * z * z)))
 
 
 def _gelu_tanh(backend: Backend, x: Array, alpha: float) -> Array:
-    inner = TANH_GELU_SCALE * x * (1.0 + TANH_GELU_CUBIC * x * x)
-    return 0.5 * x * (1.0 + backend.xp.tanh(inner))
+    z = backend.xp.clip(x, -FLAT, FLAT)
+    return x * sigmoid(backend, TANH_GELU_SCALE * z * (1.0 + TANH_GELU_CUBIC * z * z))
 
 
 def _gelu_tanh_backward(backend: Backend, dy: Array, x: Array, y: Array, alpha: float) -> Array:
-    t = backend.xp.tanh(TANH_GELU_SCALE * x * (1.0 + TANH_GELU_CUBIC * x * x))
-    slope = TANH_GELU_SCALE * (1.0 + 3.0 * TANH_GELU_CUBIC * x * x)
-    return dy * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope)
+    z = backend.xp.clip(x, -FLAT, FLAT)
+    inner = TANH_GELU_SCALE * z * (1.0 + TANH_GELU_CUBIC * z * z)
+    slope = TANH_GELU_SCALE * (1.0 + 3.0 * TANH_GELU_CUBIC * z * z)
+    s, rest = sigmoids(backend, inner)
+    return dy * (s + z * s * rest * slope)
 
 
 def _silu_backward(backend: Backend, dy: Array, x: Array, y: Array, alpha: float) -> Array:
-    s = sigmoid(backend, x)
-    return dy * s * (1.0 + x * (1.0 - s))
+    s, rest = sigmoids(backend, x)
+    return dy * (s * (1.0 + x * rest))
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -101,7 +112,9 @@ ACTIVATIONS: dict[str, Activation] = {
         lambda backend, x, alpha: backend.xp.where(
             x > 0, x, alpha * backend.xp.expm1(backend.xp.minimum(x, 0.0))
         ),
-        lambda backend, dy, x, y, alpha: backend.xp.where(y > 0, dy, (y + alpha) * dy),
+        lambda backend, dy, x, y, alpha: backend.xp.where(
+            y > 0, dy, (backend.xp.minimum(y, 0.0) + alpha) * dy
+        ),
     ),
     "gelu": Activation(_gelu, _gelu_backward, from_output=False),
     "gelu_tanh": Activation(_gelu_tanh, _gelu_tanh_backward, from_output=False),

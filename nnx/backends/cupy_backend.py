@@ -152,11 +152,11 @@ class CupyBackend(Backend):
         """Pinned."""
         return PinnedStaging(shape, dtype)
 
-    def erf(self, x: Array) -> Array:
-        """See `Backend.erf`."""
-        from cupyx.scipy.special import erf
+    def erfc(self, x: Array) -> Array:
+        """See `Backend.erfc`."""
+        from cupyx.scipy.special import erfc
 
-        return erf(x)
+        return erfc(x)
 
     def room(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
         """Nothing to do before: the GPU's own refusal says how much was asked for."""

@@ -30,6 +30,16 @@ template <typename T> __device__ inline T nnx_clip(T x, T low, T high) {
 template <typename T> __device__ inline T nnx_sign(T x) {
     return x > T(0) ? T(1) : (x < T(0) ? T(-1) : x);
 }
+template <typename T> __device__ inline T nnx_gelu_slope(T x) {
+    return T(0.5) * erfc(x * T(-0.7071067811865476)) + x * (T(0.3989422804014327) * exp(T(-0.5) * x * x));
+}
+template <typename T> __device__ inline T nnx_gelu_inner(T x) {
+    return T(1.5957691216057308) * x * (T(1) + T(0.044715) * x * x);
+}
+template <typename T> __device__ inline T nnx_gelu_tanh_slope(T x) {
+    const T inner = nnx_gelu_inner(x), s = nnx_sigmoid(inner), rest = nnx_sigmoid(-inner);
+    return s + x * s * rest * (T(1.5957691216057308) * (T(1) + T(0.134145) * x * x));
+}
 """
 
 # kind: (f of x and alpha, the gradient passed back, of dy, x, y and alpha); softmax has kernels of its own
@@ -39,19 +49,14 @@ ACTIVATIONS: dict[str, tuple[str, str]] = {
     "leaky_relu": ("x > T(0) ? x : alpha * x", "y > T(0) ? dy : alpha * dy"),
     "elu": ("x > T(0) ? x : alpha * expm1(x)", "y > T(0) ? dy : (y + alpha) * dy"),
     "gelu": (
-        "T(0.5) * x * (T(1) + erf(x * T(0.7071067811865476)))",
-        "dy * (T(0.5) * (T(1) + erf(x * T(0.7071067811865476)))"
-        " + x * T(0.3989422804014327) * exp(T(-0.5) * x * x))",
+        "T(0.5) * x * erfc(x * T(-0.7071067811865476))",
+        "dy * nnx_gelu_slope(nnx_clip(x, T(-40), T(40)))",
     ),
     "gelu_tanh": (
-        "T(0.5) * x * (T(1) + tanh(T(0.7978845608028654) * x * (T(1) + T(0.044715) * x * x)))",
-        "dy * (T(0.5) * (T(1) + tanh(T(0.7978845608028654) * x * (T(1) + T(0.044715) * x * x)))"
-        " + T(0.5) * x"
-        " * (T(1) - tanh(T(0.7978845608028654) * x * (T(1) + T(0.044715) * x * x))"
-        " * tanh(T(0.7978845608028654) * x * (T(1) + T(0.044715) * x * x)))"
-        " * T(0.7978845608028654) * (T(1) + T(0.134145) * x * x))",
+        "x * nnx_sigmoid(nnx_gelu_inner(nnx_clip(x, T(-40), T(40))))",
+        "dy * nnx_gelu_tanh_slope(nnx_clip(x, T(-40), T(40)))",
     ),
-    "silu": ("x * nnx_sigmoid(x)", "dy * nnx_sigmoid(x) * (T(1) + x * (T(1) - nnx_sigmoid(x)))"),
+    "silu": ("x * nnx_sigmoid(x)", "dy * (nnx_sigmoid(x) * (T(1) + x * nnx_sigmoid(-x)))"),
     "sigmoid": ("nnx_sigmoid(x)", "dy * y * (T(1) - y)"),
     "tanh": ("tanh(x)", "dy * (T(1) - y * y)"),
     "softplus": ("nnx_softplus(x)", "-dy * expm1(-y)"),
@@ -69,7 +74,10 @@ LOSSES: dict[str, tuple[str, str]] = {
         "-(y * log(nnx_clip(p, a, T(1) - a)) + (T(1) - y) * log1p(-nnx_clip(p, a, T(1) - a)))",
         "(nnx_clip(p, a, T(1) - a) - y) / (nnx_clip(p, a, T(1) - a) * (T(1) - nnx_clip(p, a, T(1) - a)))",
     ),
-    "binary_cross_entropy_from_logits": ("nnx_softplus(p) - y * p", "nnx_sigmoid(p) - y"),
+    "binary_cross_entropy_from_logits": (
+        "(p < T(0) ? T(0) : p) - y * p + log1p(exp(-fabs(p)))",
+        "nnx_sigmoid(p) - y",
+    ),
     "categorical_cross_entropy": ("-y * log(nnx_clip(p, a, T(1)))", "-y / nnx_clip(p, a, T(1))"),
 }
 
@@ -175,7 +183,7 @@ extern "C" __global__ void nnx_row_loss(
         T sum = T(0);
         for (long long j = threadIdx.x; j < columns; j += blockDim.x) {
             const T shifted = z[j] - top;
-            sum += y[j] * (log(total) - shifted);
+            if (y[j] != T(0)) sum += y[j] * (log(total) - shifted);  // 0 times an infinite shift is NaN
             if (wanted) dy[row * columns + j] = factor * (exp(shifted) / total * mass - y[j]);
         }
         sum = nnx_block_sum(sum, shared);
@@ -206,17 +214,20 @@ extern "C" __global__ void nnx_bias_gradient(
     const long long step = (long long)gridDim.x * blockDim.x;
     for (long long first = (long long)blockIdx.x * blockDim.x; first < columns; first += step) {{
         const long long column = first + threadIdx.x;
-        T sum = T(0);
+        T sum = T(0), some = T(0);  // of all rows, and of up to 128 of them: rounding grows as slowly
         if (column < columns) {{
+            int count = 0;
             for (long long row = threadIdx.y; row < rows; row += blockDim.y) {{
                 const long long at = row * columns + column;
                 const T dy = dys[at];
                 const T y = ys[at];
                 const T dz = {gradient};
                 {store}
-                sum += dz;
+                some += dz;
+                if (++count % 128 == 0) {{ sum += some; some = T(0); }}
             }}
         }}
+        sum += some;
         shared[threadIdx.y * blockDim.x + threadIdx.x] = sum;
         __syncthreads();
         if (threadIdx.y == 0 && column < columns) {{

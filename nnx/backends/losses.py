@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nnx.backends.activations import sigmoid, softplus
+from nnx.backends.activations import sigmoid
 
 if TYPE_CHECKING:
     from nnx.backends.base import Backend
@@ -52,8 +52,13 @@ def binary_cross_entropy(backend: Backend, y: Array, p: Array, epsilon: float) -
 def binary_cross_entropy_from_logits(
     backend: Backend, y: Array, z: Array, parameter: float
 ) -> tuple[Array, Array]:
-    """ℓ = softplus(z) − y z, gradient σ(z) − y."""
-    return backend.xp.sum(softplus(backend, z) - y * z, axis=1), sigmoid(backend, z) - y
+    """ℓ = softplus(z) − y z = (max(z, 0) − y z) + log(1 + e^−|z|), gradient σ(z) − y.
+
+    In this order no large numbers cancel where y is 0 or 1: each bracket is small where ℓ is.
+    """
+    xp = backend.xp
+    values = (xp.maximum(z, 0.0) - y * z) + xp.log1p(xp.exp(-xp.abs(z)))
+    return xp.sum(values, axis=1), sigmoid(backend, z) - y
 
 
 def categorical_cross_entropy(backend: Backend, y: Array, p: Array, epsilon: float) -> tuple[Array, Array]:
@@ -74,7 +79,8 @@ def categorical_cross_entropy_from_logits(
     e = xp.exp(z)
     total = xp.sum(e, axis=1, keepdims=True)
     mass = xp.sum(y, axis=1, keepdims=True)
-    return xp.sum(y * (xp.log(total) - z), axis=1), e / total * mass - y
+    values = xp.where(y != 0.0, y * (xp.log(total) - z), 0.0)  # 0 where z is −∞, which times 0 is NaN
+    return xp.sum(values, axis=1), e / total * mass - y
 
 
 def one_hot(backend: Backend, y: Array, like: Array) -> Array:

@@ -146,12 +146,12 @@ class NumbaBackend(NumpyBackend):
             y = dz = dy
         assert dz is not None
         if self.blas is None or len(x) * W.size <= SMALL_PRODUCT:
-            self.kernels.bias_gradient(dy, y, dz, db, fused)
+            self.kernels.bias_gradient(dy, y, dz, db, self._scratch(db.shape, db.dtype), fused)
             return self._products(x, W, dz, dW, dx)
         parts = self._parts(len(x))
         self.kernels.team_dense_backward(
             self.blas.gemm[dW.itemsize], dy, x, W, dW, db, dz if dx is None else dx, y, dz,
-            self._scratch((parts, len(db)), db.dtype), fused, dx is not None, parts,
+            self._scratch((parts, 2, len(db)), db.dtype), fused, dx is not None, parts,
         )  # fmt: skip
         return dW
 

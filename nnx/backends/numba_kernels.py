@@ -28,6 +28,8 @@ Array = Any
 Scalar = Any
 ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112  # of CBLAS
 IDENTITY, RELU, SIGMOID, TANH = range(4)  # the activations that a dense layer's kernels know
+ROWS = 128  # that are summed one by one
+NUMBERS = 8192  # that are summed in their own type; what comes of them is added in float64
 COLUMNS = 512  # of factors 1 + e^-|z| ≤ 2, whose product then fits into a float64
 
 
@@ -119,10 +121,11 @@ def _exp(x: Scalar) -> Scalar:
     """e^x for x ≤ 0 in float32, in steps that vectorize; NaN stays NaN.
 
     x = n log 2 + r with |r| ≤ log(2)/2, log 2 in two parts so that r is exact, and e^r by the polynomial of
-    Cephes' ``expf`` (Moshier, 1989). Below −87 the result would not be a normal number and stays e^−87.
+    Cephes' ``expf`` (Moshier, 1989). Below −87.3 the result would not be a normal number and is 0.
     """
     f = np.float32
-    x = f(-87.0) if x < f(-87.0) else x
+    tiny = x < f(-87.3)
+    x = f(-87.3) if tiny else x
     n = np.floor(x * f(1.44269504088896341) + f(0.5))
     r = x - n * f(0.693359375) + n * f(2.12194440e-4)
     p = f(1.9875691500e-4)
@@ -132,7 +135,8 @@ def _exp(x: Scalar) -> Scalar:
     p = p * r + f(1.6666665459e-1)
     p = p * r + f(5.0000001201e-1)
     p = p * r * r + r + f(1.0)
-    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return f(0.0) if tiny else p * power
 
 
 @inner
@@ -160,12 +164,21 @@ def add_bias(y: Array, b: Array, kind: int) -> None:
 
 
 @part
-def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, kind: int) -> None:
-    """dz = dy ∘ f', f' written in y (the identity's dz is dy, and only read); db = Σ_rows dz."""
+def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, block: Array, kind: int) -> None:
+    """dz = dy ∘ f', f' written in y (the identity's dz is dy, and only read); db = Σ_rows dz.
+
+    Many rows are summed in blocks of about √rows, in `block` of db's shape: rounding grows as slowly.
+    """
     zero, one = dz.dtype.type(0), dz.dtype.type(1)
+    rows = max(ROWS, int(math.sqrt(dz.shape[0])))
     for j in range(db.size):
         db[j] = zero
+        block[j] = zero
     for row in range(dz.shape[0]):
+        if row % rows == 0 and row:
+            for j in range(db.size):
+                db[j] += block[j]
+                block[j] = zero
         if kind == RELU:
             for j in range(dz.shape[1]):
                 dz[row, j] = dy[row, j] if y[row, j] > zero else zero
@@ -176,17 +189,19 @@ def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, kind: int) -> None:
             for j in range(dz.shape[1]):
                 dz[row, j] = dy[row, j] * (one - y[row, j] * y[row, j])
         for j in range(dz.shape[1]):
-            db[j] += dz[row, j]
+            block[j] += dz[row, j]
+    for j in range(db.size):
+        db[j] += block[j]
 
 
 @inner
 def sum_rows(partial: Array, db: Array) -> None:
     """db = Σ_rows of what the parts found, in their order."""
     for j in range(db.size):
-        db[j] = partial[0, j]
+        db[j] = partial[0, 0, j]
     for row in range(1, partial.shape[0]):
         for j in range(db.size):
-            db[j] += partial[row, j]
+            db[j] += partial[row, 0, j]
 
 
 @team
@@ -206,7 +221,7 @@ def team_dense_backward(
     """Each part's rows of dz and dx; then, when all are there, its rows of dW = xᵀ dz."""
     for index in prange(parts):
         low, high = index * len(x) // parts, (index + 1) * len(x) // parts
-        bias_gradient(dy[low:high], y[low:high], dz[low:high], partial[index], kind)
+        bias_gradient(dy[low:high], y[low:high], dz[low:high], partial[index, 0], partial[index, 1], kind)
         if wants_dx:
             product(gemm, dz[low:high], W, dx[low:high], False, True)
     for index in prange(parts):
@@ -310,7 +325,7 @@ def categorical_cross_entropy(y: Array, z: Array, dy: Array, factor: Scalar) -> 
             dy[row, j] = e
             sums += e
             mass += y[row, j]
-            picked += y[row, j] * shifted
+            picked += y[row, j] * shifted if y[row, j] != f(0.0) else f(0.0)  # not 0 · −∞
         share = mass / sums
         for j in range(z.shape[1]):
             dy[row, j] = (dy[row, j] * share - y[row, j]) * factor
@@ -363,10 +378,14 @@ def adam(
 
 @part_sum
 def sum_of_squares(g: Array) -> Scalar:
-    """Σ g², in g's type: infinite where it does not fit."""
-    total = g.dtype.type(0)
-    for i in range(g.size):
-        total += g[i] * g[i]
+    """Σ g², block by block in g's type: infinite where it does not fit."""
+    total = 0.0
+    for start in range(0, g.size, NUMBERS):
+        some = g[start : start + NUMBERS]
+        squares = g.dtype.type(0)
+        for i in range(some.size):
+            squares += some[i] * some[i]
+        total += squares
     return total
 
 

@@ -23,6 +23,7 @@ LOSSES = (
 OPTIMIZERS = ("sgd", "adam")
 RELU, LEAKY, TANH, SIGMOID = range(1, 5)
 SQUARED, BINARY = range(2)
+ROWS = 128  # that are summed one by one
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _backward(
     wants_dx: bool,
 ) -> None:  # fmt: skip
     """dz = dy ∘ f' (into dy); dW = xᵀ dz, db = Σ_rows dz, dx = dz Wᵀ."""
-    inputs, units = block.shape[0] - 1, block.shape[1]
+    units = block.shape[1]
     zero, one = x.dtype.type(0), x.dtype.type(1)
     for index in range(rows * units):
         value = y[index]
@@ -198,19 +199,36 @@ def _backward(
             dy[index] *= one - value * value
         elif kind == SIGMOID:
             dy[index] *= value * (one - value)
+    if rows <= ROWS:
+        _products(dy, x, block, dblock, dx, 0, rows, wants_dx)
+        return
+    dblock[:, :] = zero  # many rows in blocks, or rounding would grow with their number
+    some = np.empty_like(dblock)
+    for low in range(0, rows, ROWS):
+        _products(dy, x, block, some, dx, low, min(low + ROWS, rows), wants_dx)
+        dblock += some
+
+
+@inner
+def _products(
+    dz: Array, x: Array, block: Array, dblock: Array, dx: Array, low: int, high: int, wants_dx: bool
+) -> None:
+    """dW and db of rows `low` to `high`, and their dx."""
+    inputs, units = block.shape[0] - 1, block.shape[1]
+    zero = x.dtype.type(0)
     dblock[:, :] = zero
-    for row in range(rows):
-        dz = dy[row * units : (row + 1) * units]
+    for row in range(low, high):
+        own = dz[row * units : (row + 1) * units]
         for k in range(inputs):
             factor = x[row * inputs + k]
             total = zero
             for j in range(units):
-                dblock[k, j] += factor * dz[j]
-                total += dz[j] * block[k, j]
+                dblock[k, j] += factor * own[j]
+                total += own[j] * block[k, j]
             if wants_dx:
                 dx[row * inputs + k] = total
         for j in range(units):
-            dblock[inputs, j] += dz[j]
+            dblock[inputs, j] += own[j]
 
 
 @inner
@@ -240,8 +258,10 @@ def _loss(kind: int, y: Array, order: Array, p: Array, dy: Array, width: int, sc
                 gradient[j] = math.exp(some[j] - top)
                 sums += gradient[j]
                 mass += targets[j]
+            total += mass * math.log(sums)
             for j in range(width):
-                total += targets[j] * (math.log(sums) + top - some[j])
+                if targets[j] != zero:
+                    total += targets[j] * (top - some[j])  # shifted first: log Σ would lose its digits
                 gradient[j] = (gradient[j] / sums * mass - targets[j]) * factor
     return total * scale / order.size
 

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from nnx.backends.base import Array, Backend
+from nnx.backends.base import BLOCK, Array, Backend
 
 CHUNK = 32768  # elements an optimizer treats at a time, so that its temporaries stay in the first caches
+ONES = 2  # the slot of scratch that holds ones
+SUMMED = 2**17  # elements whose squares BLAS sums in their own type; sums of these are added in float64
 
 
 class NumpyBackend(Backend):
@@ -28,7 +30,7 @@ class NumpyBackend(Backend):
         self._local = threading.local()
 
     def _scratch(self, shape: tuple[int, ...], dtype: Any, slot: int = 0) -> Array:
-        """Room for an intermediate, kept for each thread; two slots never overlap."""
+        """Room for an intermediate, kept for each thread; slots never overlap."""
         try:
             views = self._local.views
         except AttributeError:
@@ -80,7 +82,7 @@ class NumpyBackend(Backend):
         """Both products go straight into their outputs."""
         if kind != "identity":
             dy = self.activation_backward(kind, dy, None, y, dz, alpha)
-        np.add.reduce(dy, axis=0, out=db)
+        db[...] = self._column_sums(dy)
         return self._products(x, W, dy, dW, dx)
 
     def _products(self, x: Array, W: Array, dz: Array, dW: Array, dx: Array | None) -> Array:
@@ -88,6 +90,35 @@ class NumpyBackend(Backend):
         if dx is not None:
             np.matmul(dz, W.T, out=dx)
         return dW
+
+    def _column_sums(self, x: Array) -> Array:
+        """Blocks of rows as in `Backend`, each by BLAS as a product with ones, which reads x once."""
+        rows, columns = x.shape
+        block = min(rows, max(BLOCK, math.isqrt(rows)))
+        whole = rows - rows % block
+        ones = self._ones(block, x.dtype)
+        sums = np.add.reduce(np.matmul(ones, x[:whole].reshape(-1, block, columns)), axis=0)
+        if whole < rows:
+            sums += np.matmul(ones[: rows - whole], x[whole:])
+        return sums
+
+    def _ones(self, size: int, dtype: Any) -> Array:
+        ones = self._scratch((size,), dtype, ONES)
+        ones.fill(1.0)
+        return ones
+
+    def batch_moments(self, x: Array, mean: Array, variance: Array) -> Array:
+        """In place, with the sums of `_column_sums`."""
+        rows = x.shape[0]
+        np.divide(self._column_sums(x), rows, out=mean)
+        centred = np.subtract(x, mean, out=self._scratch(x.shape, x.dtype))
+        shift = self._column_sums(centred) / rows
+        mean += shift
+        np.multiply(centred, centred, out=centred)
+        np.divide(self._column_sums(centred), rows, out=variance)
+        variance -= shift * shift
+        np.maximum(variance, 0.0, out=variance)
+        return mean
 
     def activation_forward(self, kind: str, x: Array, y: Array, alpha: float = 0.0) -> Array:
         """ReLU, tanh, the sigmoid and SiLU in place; the others are rarely the bottleneck and stay plain."""
@@ -113,10 +144,11 @@ class NumpyBackend(Backend):
             slope = np.multiply(y, y, out=self._scratch(y.shape, y.dtype))
             np.subtract(1.0 if kind == "tanh" else y, slope, out=slope)
             return np.multiply(dy, slope, out=dx)
-        if kind == "silu":  # σ + x σ (1 − σ) = σ + y (1 − σ) = σ (1 − y) + y
-            slope = np.subtract(1.0, y, out=self._scratch(y.shape, y.dtype))
-            slope *= _sigmoid(x, self._scratch(y.shape, y.dtype, 1))
-            slope += y
+        if kind == "silu":  # σ + x σ (1 − σ) = (1 − σ) y + σ
+            sigma = _sigmoid(x, self._scratch(y.shape, y.dtype, 1))
+            slope = np.subtract(1.0, sigma, out=self._scratch(y.shape, y.dtype))
+            slope *= y
+            slope += sigma
             return np.multiply(dy, slope, out=dx)
         return super().activation_backward(kind, dy, x, y, dx, alpha)
 
@@ -225,7 +257,7 @@ class NumpyBackend(Backend):
 
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
         """The squares are summed by BLAS in one pass; nothing is written where nothing is clipped."""
-        norm = math.sqrt(sum(float(np.dot(g, g)) for g in gradients))
+        norm = math.sqrt(sum(_sum_of_squares(g) for g in gradients))
         if not math.isfinite(norm):
             super().clip_by_norm(gradients, limit)
         elif norm > limit:
@@ -240,7 +272,7 @@ class NumpyBackend(Backend):
         """A dot product meets every gradient once; only if it is not finite are they looked at one by one."""
         if fault[0] == 0 and not (
             math.isfinite(value[0])
-            and (math.isfinite(np.dot(gradients, gradients)) or np.isfinite(gradients).all())
+            and (math.isfinite(_sum_of_squares(gradients)) or np.isfinite(gradients).all())
         ):
             fault[0] = step
         return fault
@@ -256,12 +288,19 @@ def _chunks(*buffers: Array | None) -> Iterable[tuple[Array, ...]]:
 
 
 def _sigmoid(x: Array, y: Array) -> Array:
-    """σ(x) = 1 / (1 + e^−x), −x capped where the exponential would overflow."""
-    np.negative(x, out=y)
-    np.minimum(y, 88.0 if y.itemsize == 4 else 709.0, out=y)
-    np.exp(y, out=y)
+    """σ(x) = 1 / (1 + e^−x): where the exponential overflows, 1 / ∞ = 0 is right."""
+    with np.errstate(over="ignore"):
+        np.exp(np.negative(x, out=y), out=y)
     y += 1.0
     return np.reciprocal(y, out=y)
+
+
+def _sum_of_squares(flat: Array) -> float:
+    """Σ x² of a flat array, infinite where it does not fit; BLAS sums long ones naively, so in pieces."""
+    if flat.size <= SUMMED:
+        return float(np.dot(flat, flat))
+    pieces = (flat[start : start + SUMMED] for start in range(0, flat.size, SUMMED))
+    return sum(float(np.dot(piece, piece)) for piece in pieces)
 
 
 def _sum(x: Array) -> float:
@@ -272,7 +311,7 @@ def _sum(x: Array) -> float:
 def _squared_error(backend: NumpyBackend, y: Array, p: Array, dy: Array, factor: float) -> float:
     np.subtract(p, y, out=dy)
     flat = dy.reshape(-1)
-    total = float(np.dot(flat, flat))
+    total = _sum_of_squares(flat)
     dy *= 2.0 * factor
     return total
 
@@ -280,11 +319,13 @@ def _squared_error(backend: NumpyBackend, y: Array, p: Array, dy: Array, factor:
 def _binary_cross_entropy_from_logits(
     backend: NumpyBackend, y: Array, z: Array, dy: Array, factor: float
 ) -> float:
-    """Σ softplus(z) − y z, by max(z, 0) − y z + log(1 + e^−|z|) with max(z, 0) = (z + |z|) / 2."""
+    """Σ (max(z, 0) − y z) + log(1 + e^−|z|), summed once: sums of large terms would cancel."""
     e = np.abs(z, out=backend._scratch(z.shape, z.dtype))
-    total = 0.5 * _sum(np.add(z, e, out=dy)) - _sum(np.multiply(y, z, out=dy))
-    np.exp(np.negative(e, out=e), out=e)
-    total += _sum(np.log1p(e, out=dy))
+    np.log1p(np.exp(np.negative(e, out=e), out=e), out=e)
+    np.maximum(z, 0.0, out=dy)
+    dy -= np.multiply(y, z, out=backend._scratch(z.shape, z.dtype, 1))
+    dy += e
+    total = _sum(dy)
     _sigmoid(z, dy)
     dy -= y
     dy *= factor
@@ -297,6 +338,8 @@ def _categorical_cross_entropy_from_logits(
     np.subtract(z, np.max(z, axis=1, keepdims=True), out=dy)
     scratch = np.multiply(y, dy, out=backend._scratch(z.shape, z.dtype))
     picked = _sum(scratch)
+    if not math.isfinite(picked):  # a difference that overflowed counts for nothing where y_j = 0
+        picked = _sum(np.where(y != 0.0, scratch, 0.0))
     np.exp(dy, out=dy)
     total, mass = np.sum(dy, axis=1, keepdims=True), np.sum(y, axis=1, keepdims=True)
     value = _sum(mass * np.log(total)) - picked
