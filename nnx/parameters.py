@@ -83,6 +83,8 @@ class Arena:
         Steps taken by all optimizers: the counter of dropout masks and of shuffles.
     seed : int
         What initial weights, shuffles and dropout masks are derived from.
+    passes : dict of int to (int, int)
+        By a layer's index: the step of its last random draw, and the draws made in it; see `draw`.
     fault : integer array of shape (1,)
         Not zero once a loss or gradient was not finite; optimizers then change nothing.
     """
@@ -93,6 +95,7 @@ class Arena:
         self.dtype = dtype
         self.seed = seed
         self.step = 0
+        self.passes: dict[int, tuple[int, int]] = {}
         self.states: WeakKeyDictionary[Any, OptimizerState] = WeakKeyDictionary()
         self._pad: int = max(ALIGNMENT // dtype.itemsize, 1)
         self._offsets: list[int] = []
@@ -222,6 +225,13 @@ class Arena:
                 with self.backend.hold():
                     buffer += slot[1]
                 yield slot[0], buffer
+
+    def draw(self, layer: int) -> int:
+        """Count a layer's training pass; return how many it had before since the last optimizer step."""
+        step, count = self.passes.get(layer, (self.step, 0))
+        count = count if step == self.step else 0
+        self.passes[layer] = (self.step, count + 1)
+        return count
 
     def trainable_changed(self) -> None:
         """Called by a layer whose `trainable` was set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -97,20 +98,103 @@ def test_seed_step_layer_and_row_each_give_another_mask(backend: Backend, other:
     assert np.mean(kept == changed) == pytest.approx(0.5, abs=5 * 0.5 / math.sqrt(kept.size))
 
 
-def test_an_optimizer_step_moves_on_to_the_next_mask(backend: Backend) -> None:
+def kept_by(network: nnx.Network, x: Any, training: bool = True) -> np.ndarray:
+    """What a pass leaves of a network's outputs, none of which is zero by itself."""
+    return network.backend.to_numpy(network.forward(x, training=training)) != 0.0
+
+
+def test_every_training_pass_and_every_optimizer_step_draws_a_new_mask(backend: Backend) -> None:
     network = nnx.Network(
         [nnx.Dense(20, 30), nnx.Dropout(0.5), nnx.Dropout(0.5)], device=backend, dtype="float64", seed=1
     )
     x = network.asarray(np.ones((40, 20)))
-    first = backend.to_numpy(network.forward(x, training=True)) != 0.0
-    again = backend.to_numpy(network.forward(x, training=True)) != 0.0
-    network.backward(network.asarray(np.zeros((40, 30))))
-    nnx.SGD(0.1).step(network)
-    later = backend.to_numpy(network.forward(x, training=True)) != 0.0
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, later)
-    # two layers that drew the same mask would keep half, not a quarter
-    assert first.mean() == pytest.approx(0.25, abs=5 * 0.44 / math.sqrt(first.size))
+    masks = []
+    for _ in range(2):
+        masks += [kept_by(network, x) for _ in range(3)]
+        network.backward(network.asarray(np.zeros((40, 30))))
+        nnx.SGD(0.1).step(network)
+    assert len({mask.tobytes() for mask in masks}) == 6
+    for kept in masks:  # two layers that drew the same mask would keep half, not a quarter
+        assert kept.mean() == pytest.approx(0.25, abs=5 * 0.44 / math.sqrt(kept.size))
+    agreed = np.mean([np.mean(a == b) for a, b in itertools.combinations(masks, 2)])
+    assert agreed == pytest.approx(0.25**2 + 0.75**2, abs=0.02)  # as of independent draws
+
+
+def test_predicting_in_between_does_not_move_the_draws(backend: Backend) -> None:
+    def masks(disturbed: bool) -> list[np.ndarray]:
+        network = nnx.Network([nnx.Dense(20, 30), nnx.Dropout(0.5)], device=backend, seed=1)
+        x, found = network.asarray(np.ones((40, 20))), []
+        for _ in range(3):
+            found.append(kept_by(network, x))
+            if disturbed:
+                assert kept_by(network, x, training=False).all()
+                network.predict(np.ones((7, 20)))
+        return found
+
+    np.testing.assert_array_equal(masks(False), masks(True))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
+def test_monte_carlo_dropout_has_the_mean_and_variance_of_its_theory(backend: Backend, rate: float) -> None:
+    """Of x mask / (1 − rate): mean x, variance x² rate / (1 − rate), over passes and not over elements."""
+    network = nnx.Network([nnx.Dropout(rate)], device=backend, dtype="float64", seed=0)
+    x, passes = np.random.default_rng(0).uniform(1.0, 2.0, (30, 20)), 200
+    given = network.asarray(x)
+    drawn = np.array([network.backend.to_numpy(network.forward(given, training=True)).copy() / x
+                      for _ in range(passes)])  # fmt: skip
+    variance = rate / (1.0 - rate)
+    deviation = math.sqrt(variance / passes / x.size)
+    assert drawn.mean() == pytest.approx(1.0, abs=5 * deviation)
+    assert drawn.var(axis=0).mean() == pytest.approx(variance, rel=0.05)
+    # the mean of many passes draws near x as 1/√passes: were they one, it would stay away
+    assert np.abs(drawn.mean(axis=0) - 1.0).max() < 6 * math.sqrt(variance / passes)
+
+
+def test_backward_uses_the_mask_of_the_last_of_several_passes(backend: Backend) -> None:
+    network = nnx.Network([nnx.Dropout(0.5)], device=backend, dtype="float64", seed=1)
+    x = network.asarray(np.ones((40, 20)))
+    for _ in range(3):
+        kept = kept_by(network, x)
+        dx = network.backward(network.asarray(np.ones((40, 20))), input_gradient=True)
+        np.testing.assert_array_equal(network.backend.to_numpy(dx) != 0.0, kept)
+
+
+def test_passes_of_a_callback_do_not_change_what_fit_trains(backend: Backend) -> None:
+    class Passes(nnx.Callback):
+        def on_epoch_end(self, run: Any) -> None:
+            run.network.forward(run.network.asarray(x), training=True)
+
+        on_step_end = on_epoch_end
+
+    x = np.random.default_rng(0).standard_normal((64, 5))
+    weights = []
+    for callbacks in ([], [Passes()]):
+        network = nnx.Network(
+            [nnx.Dense(5, 32), nnx.Dropout(0.3), nnx.Dense(5)], device=backend, dtype="float64", seed=1
+        )
+        network.fit(
+            x, x, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(), epochs=2, batch_size=24,
+            callbacks=callbacks,
+        )  # fmt: skip
+        weights.append(network.backend.to_numpy(network.arena.values).tobytes())
+    assert weights[0] == weights[1]
+
+
+def test_a_loop_by_hand_drops_what_fit_drops(backend: Backend) -> None:
+    x = np.random.default_rng(0).standard_normal((32, 5))
+    layers = [nnx.Dense(5, 32), nnx.Dropout(0.3), nnx.Dense(5)]
+    fitted = nnx.Network(layers, device=backend, dtype="float64", seed=1)
+    by_hand = fitted.copy()
+    loss = nnx.MeanSquaredError()
+    fitted.fit(x, x, loss=loss, optimizer=nnx.SGD(0.1), epochs=3, batch_size=32)
+    given, optimizer = by_hand.asarray(x), nnx.SGD(0.1)
+    for _ in range(3):
+        y = by_hand.forward(given, training=True)
+        by_hand.backward(loss.gradient(given, y))
+        optimizer.step(by_hand)
+    np.testing.assert_allclose(
+        by_hand.predict(x), fitted.predict(x), rtol=1e-12, atol=1e-14, err_msg="another mask"
+    )
 
 
 def test_two_networks_of_one_seed_train_alike_and_a_third_does_not(backend: Backend) -> None:

@@ -75,14 +75,18 @@ class Stack(Function):
         self.parameters = parameters
         self.x = upload(backend, x)
         self.tensors = {"x": self.x} | {name: value for name, value, _ in parameters}
-        y = plan.forward(self.x, training)
+        y = self._forward()
         self.weights = generator.standard_normal(y.shape)
         self.value, self.dy = backend.empty(1, np.float64), backend.empty(y.shape, np.float64)
 
     def terms(self, tensor: str) -> HostArray:
         """The weighted outputs, or the loss."""
-        y = self.plan.forward(self.x, self.training)
+        y = self._forward()
         return self.host(y) * self.weights if self.target is None else self._loss(y)
+
+    def _forward(self) -> Array:
+        """The output; every pass with the same dropout mask."""
+        return self.plan.forward(self.x, self.training, draw=0)
 
     def _loss(self, y: Array) -> HostArray:
         target = self.target
@@ -92,11 +96,11 @@ class Stack(Function):
 
     def gradients(self) -> dict[str, HostArray]:
         """Two passes, every output filled with NaN before the second."""
-        y = self.plan.forward(self.x, self.training)
+        y = self._forward()
         first = self.host(y)
         if y is not self.x:  # no layer is left where the loss takes over the only one
             y[...] = math.nan
-        x, y = self.host(self.x), self.plan.forward(self.x, self.training)
+        x, y = self.host(self.x), self._forward()
         self._note("forward changed x: write to y only", x, self.x)
         self._note("forward gave another output the second time, or left part of y unwritten", first, y)
         if self.target is None:

@@ -17,7 +17,9 @@ class Dropout(Layer):
 
     Backward applies the same mask: dx = dy ∘ mask / (1 − rate). The mask is a hash of (seed, step, layer,
     global row, column), computed where the data is: it is never stored or uploaded, it is the same on every
-    device, and resuming a run does not change it.
+    device, and resuming a run does not change it. Each forward pass in training draws a new mask: further
+    passes before the optimizer's next step are numbered, and their number is part of the hash. So many passes
+    of ``forward(x, training=True)`` give the mean and the variance of Monte Carlo dropout.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ class Dropout(Layer):
 
     def _mask(self, source: Array, target: Array, cache: Cache) -> None:
         if cache.training and self.rate > 0.0:
-            key = _key(cache.seed, cache.step, self.index)
+            key = _key(cache.seed, cache.step, self.index, cache.draw)
             cache.backend.dropout(source, target, self.rate, key, cache.row)
         else:
             target[...] = source
@@ -58,10 +60,10 @@ class Dropout(Layer):
         return {"rate": self.rate}
 
 
-def _key(seed: int, step: int, layer: int) -> int:
-    """64 bits from (seed, step, layer), by the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
+def _key(seed: int, step: int, layer: int, draw: int = 0) -> int:
+    """64 bits from these numbers, by the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
     key = 0
-    for part in (seed, step, layer):
+    for part in (seed, step, layer, *([draw] if draw else [])):
         key = (key + part + 0x9E3779B97F4A7C15) & MASK64
         key = ((key ^ (key >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
         key = ((key ^ (key >> 27)) * 0x94D049BB133111EB) & MASK64

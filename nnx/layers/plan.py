@@ -69,6 +69,9 @@ class Cache:
     step, row : int
         Optimizer steps taken, and the position of the batch's first row in the step's global batch:
         with the seed they determine a dropout mask.
+    draw : int
+        Training passes of this layer before this one since the last optimizer step: with the above it
+        determines a dropout mask. 0 throughout `fit`.
     part : Part or None
         Where several ranks share the global batch: which of its rows these are.
     seed : int
@@ -78,8 +81,8 @@ class Cache:
         Room for the gradient before that activation.
     """
 
-    __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "backend", "dx", "dz", "kind",
-                 "part", "row", "rows", "seed", "step", "training", "x", "y")  # fmt: skip
+    __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "backend", "draw", "dx", "dz",
+                 "kind", "part", "row", "rows", "seed", "step", "training", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
         self._buffers, self._dtype = plan.buffers, plan.arena.dtype  # not the plan, which holds this cache
@@ -90,6 +93,7 @@ class Cache:
         self.seed = plan.arena.seed
         self.step = 0
         self.row = 0
+        self.draw = 0
         self.part: Part | None = None
         self.kind = "identity"
         self.alpha = 0.0
@@ -214,11 +218,19 @@ class Plan:
 
     # ----------------------------------------------------------------- passes
 
-    def forward(self, x: Array, training: bool = True, row: int = 0, part: Part | None = None) -> Array:
+    def forward(
+        self,
+        x: Array,
+        training: bool = True,
+        row: int = 0,
+        part: Part | None = None,
+        draw: int | None = None,
+    ) -> Array:
         """Run the layers on x of shape (rows, inputs); the result is valid until the next forward pass.
 
         `row` is the first one's place in the global batch, `part` what else is to be known of that where
-        several ranks share it.
+        several ranks share it. `draw` numbers the random draws of a step: None takes the next, so that every
+        training pass drops other elements; a number repeats a draw.
 
         Raises
         ------
@@ -248,6 +260,7 @@ class Plan:
                 cache.training = training
                 cache.step = step
                 cache.row = row
+                cache.draw = draw if draw is not None else self.arena.draw(layer.index) if training else 0
                 cache.part = part
                 layer.forward_into(x, cache.y, cache)
                 x = cache.y

@@ -100,7 +100,7 @@ class Loop:
         """Forward, loss, backward; with other ranks, the sum of their losses and gradients."""
         slot, dy = self.slots[number], self._dy[x.shape[0]]
         part = None if self.communicator.size == 1 else self.parts[number]
-        y_pred = self.plan.forward(x, True, self.parts[number].start, part)
+        y_pred = self.plan.forward(x, True, self.parts[number].start, part, draw=0)
         self.loss.evaluate(self.backend, y, y_pred, slot, dy, weights, self.kind)
         if part is None:
             self.plan.backward(dy)
