@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import difflib
+import inspect
 import json
 import math
 import numbers
@@ -196,3 +197,46 @@ def _logical(value: Any) -> bool:
 def _repr(value: Any) -> str:
     """How a message writes a value: on one line, and not long."""
     return shown(" ".join(repr(value).split()), 100)
+
+
+def whole_config(thing: Any) -> dict[str, Any]:
+    """``thing.config()``, once it is sure to give the constructor every argument back.
+
+    A copy or a file of a class of the user's own would have the defaults of all others.
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument of the constructor is missing, or there is one that the constructor does not take.
+    """
+    config: dict[str, Any] = thing.config()
+    kind = type(thing)
+    takes: list[str] = []
+    wanted: list[str] = []
+    trusted: set[str] = set()  # nnx's own classes leave out what has its default
+    open_ended = True  # while all constructors so far take **options and hand them on
+    for base in kind.__mro__[:-1]:
+        if "__init__" not in vars(base):
+            continue
+        arguments = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+        names = [one.name for one in arguments if one.kind is not one.VAR_KEYWORD]
+        own = base.__module__.partition(".")[0] == "nnx"
+        if own:
+            trusted.update(names)
+        if open_ended:
+            takes += names
+            wanted += [] if own else names
+            open_ended = any(one.kind is one.VAR_KEYWORD for one in arguments)
+    missing = [name for name in wanted if name not in config and name not in trusted]
+    if missing:
+        name = missing[0]
+        raise ConfigurationError(
+            f"{kind.__name__}: config() must return the constructor's argument {name!r}, or copies and files "
+            f"would have its default: def config(self): return {{{name!r}: self.{name}}}"
+        )
+    odd = [name for name in config if name not in takes]
+    if odd and not open_ended:
+        raise ConfigurationError(
+            f"{kind.__name__}: config() returns {odd[0]!r}, which its constructor does not take"
+        )
+    return config

@@ -279,3 +279,174 @@ def test_a_loss_by_another_name_is_fused_as_the_built_in():
         network[0].W[...] = 1e3  # p rounds to 0 or 1: the plain formula would clip
         network.fit(X, Y, loss=loss, optimizer=nnx.SGD(0.1), batch_size=12)
     same_bytes(ours.weights(), theirs.weights())
+
+
+# ------------------------------------------------- constructors and config()
+
+
+class Scale(nnx.Layer):
+    """y = factor x, without a `config`."""
+
+    def __init__(self, factor=2.0):
+        super().__init__()
+        self.factor = factor
+
+    def forward_into(self, x, y, cache):
+        y[...] = self.factor * x
+
+    def backward_into(self, dy, dx, cache):
+        if dx is not None:
+            dx[...] = self.factor * dy
+
+
+class Told(Scale):
+    """The same, with one."""
+
+    def config(self):
+        return {"factor": self.factor}
+
+
+class Wider(nnx.Dense):
+    """A Dense with one argument more, which the `config` that it inherits does not know."""
+
+    def __init__(self, inputs, units=None, *, bonus=0.0, **options):
+        super().__init__(inputs, units, **options)
+        self.bonus = bonus
+
+
+class WiderTold(Wider):
+    """The same, with it."""
+
+    def config(self):
+        return super().config() | {"bonus": self.bonus}
+
+
+class Hidden(nnx.Layer):
+    """Its arguments have no names."""
+
+    def __init__(self, *factors):
+        super().__init__()
+
+
+class Renaming(nnx.Dense):
+    """Its `config` returns what its constructor does not take."""
+
+    def __init__(self, size):
+        super().__init__(size)
+        self.size = size
+
+    def config(self):
+        return {"size": self.size} | super().config()
+
+
+WAYS = {
+    "copy": lambda network, path: network.copy(),
+    "deepcopy": lambda network, path: copy.deepcopy(network),
+    "pickle": lambda network, path: pickle.dumps(network),
+    "save": lambda network, path: network.save(path / "model.safetensors"),
+    "save a slice": lambda network, path: network[1:].save(path / "model.safetensors"),
+    "checkpoint": lambda network, path: network.fit(
+        X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1), batch_size=12,
+        callbacks=[nnx.Checkpoint(path / "run")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_layer_without_a_config_is_neither_copied_nor_stored(way, tmp_path):
+    network = network_of(nnx.Dense(3, 2), Scale(5.0))
+    before = host(network[0].W).copy()
+    with pytest.raises(nnx.errors.ConfigurationError) as caught:
+        WAYS[way](network, tmp_path)
+    assert str(caught.value) == (
+        "Scale: config() must return the constructor's argument 'factor', or copies and files would have its "
+        "default: def config(self): return {'factor': self.factor}"
+    )
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    np.testing.assert_array_equal(host(network[0].W), before)  # no step was taken
+    network.fit(X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1), batch_size=12)  # nothing is stored
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda: Wider(3, 2, bonus=1.0), "argument 'bonus'"),
+        (lambda: Hidden(1.0, 2.0), "argument 'factors'"),
+        (lambda: Renaming(2), "'inputs', which its constructor does not take"),
+    ],
+)
+def test_an_incomplete_config_is_refused(layer, message):
+    with pytest.raises(nnx.errors.ConfigurationError, match=message):
+        network_of(nnx.Dense(3, 3), layer()).copy()
+
+
+def test_a_complete_config_brings_everything_back(tmp_path):
+    network = network_of(Told(5.0), WiderTold(3, 2, bonus=1.5, initializer="he_normal"))
+    check_twins(network, tmp_path)
+    assert network.copy()[1].bonus == 1.5
+    assert network.copy()[0].factor == 5.0
+
+
+class Weighted(nnx.Loss):
+    """factor (p − y)², without a `config`: one run is like another whatever the factor."""
+
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def formula(self, backend, y, p):
+        e = p - y
+        return self.factor * backend.xp.sum(e * e, axis=1), 2.0 * self.factor * e
+
+
+def test_a_loss_without_a_config_is_refused_where_it_is_part_of_a_runs_identity(tmp_path):
+    network = network_of(nnx.Dense(3, 2))
+    options = {"loss": Weighted(3.0), "optimizer": nnx.SGD(0.1), "batch_size": 12}
+    network.fit(X, Y, **options)
+    with pytest.raises(nnx.errors.ConfigurationError, match=r"Weighted: config\(\) must return .*'factor'"):
+        network.fit(X, Y, **options, callbacks=[nnx.Checkpoint(tmp_path)])
+
+
+# ------------------------------------------------------------ layers in layers
+
+
+class Residual(nnx.Layer):
+    """x + inner(x), with a layer where no network can see it."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+
+class Lazy(nnx.Layer):
+    """The same, made when the width is known."""
+
+    def width(self, inputs):
+        self.parts = {"first": [nnx.Dense(inputs, inputs)]}
+        return inputs
+
+
+class Shared(nnx.Layer):
+    """The same, in the class."""
+
+    inner = nnx.Dense(3, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: Residual(nnx.Dense(3, 3)), "inner"),
+        (lambda: Residual([nnx.ReLU(), nnx.Dense(3, 3)]), "inner"),
+        (lambda: Residual({"a": (nnx.Dense(3, 3),)}), "inner"),
+        (lambda: Residual(network_of(nnx.Dense(3, 3))), "inner"),
+        (Lazy, "parts"),
+        (Shared, "inner"),
+    ],
+)
+def test_a_layer_that_holds_layers_is_refused(make, name):
+    message = f"holds another layer in '{name}', whose parameters would be neither counted, trained nor saved"
+    with pytest.raises(nnx.errors.ConfigurationError, match=message):
+        network_of(nnx.Dense(3, 3), make())
+    with pytest.raises(nnx.errors.ConfigurationError, match=message):
+        make().build(3)
+    with pytest.raises(nnx.errors.ConfigurationError, match=message):
+        nnx.gradcheck.check(make(), 3)

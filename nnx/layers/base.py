@@ -21,7 +21,9 @@ class Layer:
 
     A subclass writes `forward_into` and `backward_into`; with parameters also `parameter_shapes` and
     `initial_values`; where its output is not as wide as its input, `width`. The class is then known to
-    ``load`` by its name, and its constructor's arguments are expected back from `config`.
+    ``load`` by its name. Its constructor's arguments are expected back from `config`: a network with a layer
+    whose `config` lacks one is neither copied nor saved. A layer does not hold other layers: their parameters
+    would be neither trained nor saved.
 
     Attributes
     ----------
@@ -137,7 +139,7 @@ class Layer:
         Raises
         ------
         ConfigurationError
-            If the layer states another width.
+            If the layer states another width, or holds other layers.
         """
         if self.inputs is not None and self.inputs != inputs:
             raise ConfigurationError(
@@ -145,7 +147,25 @@ class Layer:
             )
         self.inputs = inputs
         self.outputs = self.width(inputs)
+        self.refuse_inner_layers()
         return self.outputs
+
+    def refuse_inner_layers(self) -> None:
+        """See that no attribute holds a layer or a network, of which nothing would be trained or saved.
+
+        Raises
+        ------
+        ConfigurationError
+            If one does; the text names it.
+        """
+        kinds = type(self).__mro__[: type(self).__mro__.index(Layer)]
+        for owner in (self, *kinds):
+            for name, value in vars(owner).items():
+                if _holds_layers(value):
+                    raise ConfigurationError(
+                        f"{type(self).__name__} holds another layer in {name!r}, whose parameters would be "
+                        "neither counted, trained nor saved: list all layers in the network itself"
+                    )
 
     def expand(self) -> list[Layer]:
         """The layers this one stands for: itself, and the activation of a shorthand."""
@@ -255,6 +275,15 @@ class Layer:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items() if value is not None)
         return f"{self.name or type(self).__name__}({arguments})"
+
+
+def _holds_layers(value: Any, depth: int = 3) -> bool:
+    """Whether it is a layer or a network, or a collection of some."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return depth > 0 and any(_holds_layers(one, depth - 1) for one in value)
+    return hasattr(type(value), "parameter_count")
 
 
 def from_config(kind: str, config: dict[str, Any]) -> Layer:

@@ -21,6 +21,7 @@ def expand(layers: Sequence[Layer]) -> tuple[Layer, ...]:
             raise ConfigurationError(
                 f"{layer!r} already belongs to a network: build a second layer, or copy() the network"
             )
+        layer.refuse_inner_layers()
         expanded.extend(layer.expand())
     return tuple(expanded)
 

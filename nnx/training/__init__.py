@@ -15,7 +15,7 @@ from nnx.callbacks import Callback, History, Run
 from nnx.checkpoints import Checkpoint
 from nnx.distributed import ALONE, Communicator
 from nnx.distributed.agreement import fingerprint, version
-from nnx.errors import ConfigurationError, flag, number, whole
+from nnx.errors import ConfigurationError, flag, number, whole, whole_config
 from nnx.losses import Loss
 from nnx.metrics.choice import Metrics, choose, direction
 from nnx.optimizers import Optimizer
@@ -90,6 +90,8 @@ def fit(
             "one Checkpoint among the callbacks is enough: it keeps the state of all others"
         )
     faults.check_policy(on_nonfinite, any(not checkpoint.wait for checkpoint in given))
+    if given or communicator.size > 1:  # its text is part of what a run is known by
+        whole_config(loss)
     options = {
         "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
         "batch_size": batch_size, "shuffle": shuffle,
