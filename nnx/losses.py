@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from nnx.backends import Array, Backend, host, resolve
-from nnx.errors import ConfigurationError, DataError, number
+from nnx.errors import ConfigurationError, DataError, flag, number
 
-ROUNDING = 1e-6  # eight units in the last place of a float32 near 1: as far as scaling rounds out of [0, 1]
+ROUNDING = 1e-6  # eight units in the last place of a float32 near 1: as far as rounding gets out of [0, 1]
 
 
 class Loss:
@@ -59,7 +59,7 @@ class Loss:
         Raises
         ------
         DataError
-            If the shapes differ; the text names both.
+            If the shapes differ, or predictions are out of the loss's range; the text names both.
         """
         backend = _backend_of(y_pred)
         y_true, y_pred, sample_weight = self._checked(backend, y_true, y_pred, sample_weight)
@@ -105,6 +105,19 @@ class Loss:
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither kind nor formula")
 
+    def check_predictions(self, backend: Backend, p: Array) -> None:
+        """Refuse predictions that this loss does not take; most losses take any numbers.
+
+        Raises
+        ------
+        DataError
+            If a value is out of range.
+        """
+
+    def predictions(self, backend: Backend, y_pred: Array) -> Array:
+        """What metrics are taken on: the network's output, or probabilities where that is logits."""
+        return y_pred
+
     def check_targets(self, y: Any, features: int) -> None:
         """Refuse targets (host arrays) that do not fit `features` outputs.
 
@@ -130,6 +143,7 @@ class Loss:
                 "y_pred must be floats of shape (rows, features), "
                 f"not {y_pred.dtype} of {tuple(y_pred.shape)}"
             )
+        self.check_predictions(backend, y_pred)
         y_true = backend.asarray(y_true)
         labels = y_true.ndim == 1 and isinstance(self, CategoricalCrossEntropy)
         if not (labels and y_true.shape[0] == y_pred.shape[0]) and y_true.shape != y_pred.shape:
@@ -206,31 +220,69 @@ class Huber(Loss):
 
 
 class _CrossEntropy(Loss):
+    activation: ClassVar[str] = ""  # what makes logits the probabilities of this loss
+    kind = ""
     bounded = True
 
-    def __init__(self, epsilon: float = 1e-7) -> None:
+    def __init__(self, epsilon: float = 1e-7, from_logits: bool = False) -> None:
         self.epsilon = self.parameter = number(f"{type(self).__name__}: epsilon", epsilon, "(0, 0.5)")
+        self.from_logits = flag(f"{type(self).__name__}: from_logits", from_logits)
+        if self.from_logits:
+            self.kind = self.fused[self.activation]  # type: ignore[misc]
+            self.fused = {}  # type: ignore[misc]
 
-    kind = ""
+    @property
+    def takes_probabilities(self) -> bool:
+        """Unless it takes logits, or a subclass has a formula of its own."""
+        return not self.from_logits and type(self).formula is Loss.formula
+
+    def check_predictions(self, backend: Backend, p: Array) -> None:
+        """Probabilities lie in [0, 1], but for rounding."""
+        if not self.takes_probabilities or not p.size:
+            return
+        low, high = float(backend.xp.min(p)), float(backend.xp.max(p))
+        if low < -ROUNDING or high > 1.0 + ROUNDING:
+            raise DataError(
+                f"{type(self).__name__} takes probabilities in [0, 1], but predictions lie in [{low:g}, "
+                f"{high:g}]: end the network in nnx.{self.activation.title()}(), or use from_logits=True"
+            )
+
+    def predictions(self, backend: Backend, y_pred: Array) -> Array:
+        """Probabilities, from logits where it takes those."""
+        if not self.from_logits:
+            return y_pred
+        return backend.activation_forward(self.activation, y_pred, backend.empty(y_pred.shape, y_pred.dtype))
 
     def config(self) -> dict[str, Any]:
-        """The clipping constant ε."""
-        return {"epsilon": self.epsilon}
+        """The clipping constant ε, and whether predictions are logits."""
+        return {"epsilon": self.epsilon, "from_logits": self.from_logits}
+
+    def __repr__(self) -> str:
+        # from_logits is left out by default: a run of version 0.1 is known by the text without it
+        own = {
+            name: value for name, value in self.config().items() if (name, value) != ("from_logits", False)
+        }
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in own.items())})"
 
 
 class BinaryCrossEntropy(_CrossEntropy):
     """L = mean over all elements of −y log p − (1 − y) log(1 − p); gradient (p − y) / (p (1 − p)) / size.
 
-    In `fit`, behind a final sigmoid, both become one operation on the sigmoid's input z: softplus(z) − y z,
-    gradient (σ(z) − y) / size, exact where p rounds to 0 or 1.
+    In `fit` and `evaluate`, after a final sigmoid, both become one operation on the sigmoid's input z:
+    softplus(z) − y z, gradient (σ(z) − y) / size, exact where p rounds to 0 or 1. Called on probabilities,
+    ``loss(y, p)`` clips them, and is at most −log ε = 16.1.
 
     Parameters
     ----------
     epsilon : float in (0, 0.5)
         On probabilities, p is clipped to [ε, 1 − ε].
+    from_logits : bool
+        True takes z itself, of a network without a final activation: the same operation, without clipping.
+        Metrics are then taken on σ(z); `predict` gives z.
     """
 
     kind = "binary_cross_entropy"
+    activation = "sigmoid"
     fused: ClassVar[dict[str, str]] = {"sigmoid": "binary_cross_entropy_from_logits"}
 
     def check_targets(self, y: Any, features: int) -> None:
@@ -242,16 +294,22 @@ class BinaryCrossEntropy(_CrossEntropy):
 class CategoricalCrossEntropy(_CrossEntropy):
     """L = mean over rows of −Σ_j y_j log p_j; gradient −y / p / rows.
 
-    Targets are dense, of shape (rows, classes), or integer labels of shape (rows,). In `fit`, behind a final
-    softmax, both become one operation on the softmax's input, gradient (softmax(z) Σ_j y_j − y) / rows.
+    Targets are dense, of shape (rows, classes), or integer labels of shape (rows,). In `fit` and `evaluate`,
+    after a final softmax, both become one operation on the softmax's input, gradient
+    (softmax(z) Σ_j y_j − y) / rows, exact where p rounds to 0. Called on probabilities, ``loss(y, p)`` clips
+    them, and is at most −log ε = 16.1.
 
     Parameters
     ----------
     epsilon : float in (0, 0.5)
         On probabilities, p is clipped to [ε, 1].
+    from_logits : bool
+        True takes z itself, of a network without a final activation: the same operation, without clipping.
+        Metrics are then taken on softmax(z); `predict` gives z.
     """
 
     kind = "categorical_cross_entropy"
+    activation = "softmax"
     fused: ClassVar[dict[str, str]] = {"softmax": "categorical_cross_entropy_from_logits"}
     sums_features = True
 

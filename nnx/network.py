@@ -15,7 +15,7 @@ from nnx import checkpoints, initializers, training
 from nnx.backends import Array, Backend, resolve
 from nnx.callbacks import Callback, History
 from nnx.distributed import ALONE, Communicator
-from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, whole
+from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, whole, whole_config
 from nnx.layers import Layer, Plan, from_config, stack
 from nnx.losses import Loss
 from nnx.metrics import Metrics
@@ -236,7 +236,7 @@ class Network:
 
     def training_plan(self, loss: Loss) -> tuple[Plan, str]:
         """The plan that `fit` runs, and the loss's kind: fused with the last activation where it can be."""
-        kind = loss.fused_kind(self.layers[-1].fused_kind) if self.fuse else None
+        kind = self._fused_kind(loss)
         return self.plan("training", without_last=kind is not None), kind or loss.kind
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -316,6 +316,45 @@ class Network:
                 part = self.asarray(np.asarray(part) if isinstance(part, Rows) else part)
                 result[start : start + batch_size] = self.backend.to_numpy(plan.forward(part, False))
         return result
+
+    def score(
+        self, x: HostArray, y: HostArray, loss: Loss, weights: Any = None, output: bool = True
+    ) -> tuple[float, HostArray | None]:
+        """The loss of some rows, the same function of them as in `fit`, and what metrics are taken on.
+
+        A final activation is fused with its loss where `fit` fuses it, so that neither clips nor rounds
+        probabilities. `measure` in `nnx.training.evaluation` calls this for each batch; concurrent calls take
+        turns.
+
+        Parameters
+        ----------
+        x, y, weights : array
+            On the host, as checked by `nnx.samples.check_samples`.
+        output : bool
+            Whether the second is wanted; else it is None.
+        """
+        backend = self.backend
+        with self._lock, backend.hold(), backend.quiet():
+            last = self.layers[-1]
+            kind = self._fused_kind(loss)
+            result = self.plan("inference", without_last=kind is not None).forward(self.asarray(x), False)
+            if kind is None:
+                loss.check_predictions(backend, result)
+            value = backend.empty(1, self.dtype)
+            weights = None if weights is None else backend.asarray(weights)
+            loss.evaluate(backend, backend.asarray(y), result, value, None, weights, kind)
+            if not output:
+                return float(value[0]), None
+            if kind is None:
+                result = loss.predictions(backend, result)
+            else:
+                into = backend.empty(result.shape, self.dtype)
+                result = backend.activation_forward(last.fused_kind, result, into)
+            return float(value[0]), backend.to_numpy(result).copy()
+
+    def _fused_kind(self, loss: Loss) -> str | None:
+        """The loss's kind that takes what goes into the last activation; None where that is not fused."""
+        return loss.fused_kind(self.layers[-1].fused_kind) if self.fuse else None
 
     # --------------------------------------------------------------- training
 
@@ -404,7 +443,12 @@ class Network:
     def evaluate(
         self, x: Any, y: Any, *, loss: Loss, metrics: Metrics = (), sample_weight: Any = None
     ) -> dict[str, float]:
-        """``{"loss": …}`` and the metrics on data, in inference; errors as for `fit`."""
+        """``{"loss": …}`` and the metrics on data, in inference; errors as for `fit`.
+
+        The loss is the same function as in `fit`: of logits where a final activation is fused with it. It
+        differs from `fit`'s by what training does: dropout, a batch's own statistics, and parameters that
+        change from batch to batch.
+        """
         return training.evaluate(self, x, y, loss, metrics, sample_weight)
 
     # ---------------------------------------------------- parts and parameters
@@ -514,10 +558,17 @@ class Network:
         return dict(zip(names, self.weights().values(), strict=True))
 
     def config(self) -> dict[str, Any]:
-        """What `from_config` needs to build it again, as values that JSON can hold."""
+        """What `from_config` needs to build it again, as values that JSON can hold.
+
+        Raises
+        ------
+        ConfigurationError
+            If the ``config()`` of a layer of your own lacks an argument of its constructor. `copy`, `save`,
+            pickles and checkpoints raise it too.
+        """
         return {
             "layers": [
-                {"kind": type(layer).registered, "config": layer.config(), "trainable": layer.trainable}
+                {"kind": type(layer).registered, "config": whole_config(layer), "trainable": layer.trainable}
                 for layer in self.layers
             ],
             "inputs": self.inputs,

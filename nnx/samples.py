@@ -11,11 +11,14 @@ import numpy as np
 from nnx.backends import foreign
 from nnx.backends.host_memory import room
 from nnx.errors import ConfigurationError, DataError
-from nnx.losses import CategoricalCrossEntropy, Loss
+from nnx.layers import Dropout, Identity
+from nnx.layers.activations import Activation
+from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from nnx.rows import CHECKED, HostArray, Rows
 
 REAL = (bool, int, float, np.bool_, np.integer, np.floating)
 Augmentation = Callable[[np.random.Generator, HostArray, HostArray], tuple[HostArray, HostArray]]
+FIRST = 32  # rows on which the output of a layer of the user's own is looked at
 READ_WHOLE = 2**26  # bytes: files up to this size are not worth reading batch by batch
 
 
@@ -182,6 +185,7 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
         else:
             y = check_rows(y.reshape(-1, 1) if y.ndim == 1 else y, "y", network.dtype)
     y = _checked_targets(loss, y, network.outputs)
+    _check_output(network, loss, rows)
     if weights is not None:
         weights = host_array(weights, "sample_weight")
         if weights.shape != (len(rows),):
@@ -191,6 +195,47 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
         if weights.min() < 0.0 or not weights.any():
             raise DataError("sample_weight must not be negative, nor zero everywhere")
     return Samples(rows, y, weights)
+
+
+def _check_output(network: Any, loss: Loss, x: HostArray | Rows) -> None:
+    """See that a network gives what a cross-entropy takes: probabilities, or logits.
+
+    Probabilities come from a final `Softmax` or `Sigmoid`, which may be followed by `Identity` and `Dropout`.
+    What a layer of the user's own gives is seen in its values on the first rows.
+
+    Raises
+    ------
+    ConfigurationError
+        If the last layer does not fit the loss; the text names the missing one.
+    DataError
+        If a layer of the user's own gives values out of [0, 1].
+    """
+    if not isinstance(loss, BinaryCrossEntropy | CategoricalCrossEntropy):
+        return
+    name, needed = type(loss).__name__, loss.activation.title()
+    layers = [layer for layer in network.layers if not isinstance(layer, Identity | Dropout)]
+    last = (layers or network.layers)[-1]
+    kind = last.kind if isinstance(last, Activation) else ""
+    final = kind if kind in ("sigmoid", "softmax") else ""
+    if loss.from_logits and final:
+        raise ConfigurationError(
+            f"{name}(from_logits=True) applies the {loss.activation} itself, but the network ends in "
+            f"{last!r}: leave that layer out, or use nnx.{name}()"
+        )
+    if network.outputs == 1 and "softmax" in (loss.activation, final):
+        raise ConfigurationError(
+            f"{name} on one output of a softmax, which is always 1: end the network in nnx.Dense(1), "
+            "nnx.Sigmoid() and use nnx.BinaryCrossEntropy(), or give one output for each class"
+        )
+    if not loss.takes_probabilities or final == loss.activation or final == "softmax":
+        return
+    if type(last).__module__.startswith("nnx.") or last.fused_kind:
+        raise ConfigurationError(
+            f"{name} takes probabilities, but the network ends in {last!r}: add nnx.{needed}() as its last "
+            f"layer, or use nnx.{name}(from_logits=True)"
+        )
+    first = network.predict(x[:FIRST])
+    loss.check_predictions(network.backend, network.backend.asarray(first))
 
 
 def _checked_targets(loss: Loss, y: HostArray | Rows, features: int) -> HostArray | Rows:

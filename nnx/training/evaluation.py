@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from nnx.backends import Backend
 from nnx.distributed import ALONE, Communicator
 from nnx.losses import Huber, Loss, MeanAbsoluteError, MeanSquaredError
 from nnx.metrics.choice import Metrics, choose, taken
@@ -34,23 +33,17 @@ def measure(
     """As `evaluate`, on samples that are checked; with other ranks, each its rows."""
     own = communicator.part(len(samples))
     y_pred = np.zeros((len(samples) if metrics else 0, network.outputs), network.dtype)
-    backend: Backend = network.arena.backend
     total, weight = 0.0, 0.0
     for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
         part = slice(start, min(start + EVALUATION_ROWS, own.start + own.rows))
         x, y = samples.read(part)
-        predicted = network.predict(x)
-        if metrics:  # which are taken on all rows together
-            y_pred[part] = predicted
         weights = None if samples.weights is None else samples.weights[part]
-        share = float(len(predicted) if weights is None else weights.sum(dtype=np.float64))
+        value, predicted = network.score(x, y, loss, weights, output=bool(metrics))
+        if predicted is not None:  # metrics are taken on all rows together
+            y_pred[part] = predicted
+        share = float(len(x) if weights is None else weights.sum(dtype=np.float64))
         if share:
-            value = loss(
-                backend.asarray(y),
-                backend.asarray(predicted),
-                None if weights is None else backend.asarray(weights),
-            )
-            total, weight = total + share * float(value), weight + share
+            total, weight = total + share * value, weight + share
     totals = communicator.sum(np.array([total, weight]), "the validation")
     results = {"loss": float(totals[0] / totals[1])}
     if metrics and communicator.size > 1:
