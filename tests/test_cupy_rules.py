@@ -41,7 +41,7 @@ REDUCTIONS = {
 }
 NAMESPACES = {"xp", "cupy", "numpy", "math"}
 EXCHANGES = {"communicator"}  # its sum is over ranks, and no method of an array
-HOST_FUNCTIONS = {"check_targets"}  # they are handed host arrays
+HOST_FUNCTIONS = {"check_targets", "_check_bounds"}  # they are handed host arrays
 HOST_READS = {"float", "bool", "int", "item", "get", "asnumpy", "tolist"}
 
 
