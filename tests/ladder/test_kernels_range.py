@@ -1,0 +1,71 @@
+"""The kernels' sources, compiled by g++, over the whole range of numbers: the tests of all other backends."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+from host_kernels import compile
+
+pytest.importorskip("cupy", reason="needs CuPy's real wheel: nox -s ladder")
+from test_number_range import (  # noqa: F401
+    overflowing,
+    reference,
+    test_activations,
+    test_activations_at_the_ends,
+    test_losses,
+    test_losses_of_probabilities,
+    test_softmax,
+)
+
+from nnx.backends import Backend
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
+    pytest.mark.usefixtures("on_cpu", "overflowing"),
+]
+
+
+class Kernels(Backend):
+    """The plain backend, with what the kernels compute on one thread of the host."""
+
+    def activation_forward(self, kind: str, x: Any, y: Any, alpha: float = 0.0) -> Any:
+        if kind == "softmax":
+            compile(kind, x.dtype.name)((1,), (32,), (x, y, *x.shape), threads=False)
+        else:
+            compile(f"{kind}_forward", x.dtype.name)(x, alpha, y)
+        return y
+
+    def activation_backward(self, kind: str, dy: Any, x: Any, y: Any, dx: Any, alpha: float = 0.0) -> Any:
+        if kind == "softmax":
+            compile(f"{kind}_backward", dy.dtype.name)((1,), (32,), (dy, y, dx, *dy.shape), threads=False)
+        else:
+            compile(f"{kind}_backward", dy.dtype.name)(dy, x, y, alpha, dx)
+        return dx
+
+    def loss(
+        self, kind: str, y_true: Any, y_pred: Any, value: Any, dy: Any, scale: float = 1.0,
+        parameter: float = 0.0, weights: Any = None,
+    ) -> None:  # fmt: skip
+        rows, number = len(y_pred), y_pred.dtype.type
+        row_losses, factor = np.empty(rows, y_pred.dtype), number(scale / rows)
+        given = (y_true, y_pred, row_losses, dy, *y_pred.shape, number(parameter), factor, 1)
+        compile(f"{kind}_loss", y_pred.dtype.name)((1,), (32,), given, threads=False)
+        compile("sum_loss", y_pred.dtype.name)((1,), (32,), (row_losses, value, rows, factor), threads=False)
+
+
+@pytest.fixture
+def every() -> Backend:
+    return Kernels()
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_sums_over_many_rows_do_not_drift(threads: int) -> None:
+    """200,000 rows of one sign: one by one, float32 would be off by 1e-3 and more."""
+    dy = np.random.default_rng(0).uniform(0.1, 0.2, (200_000, 3)).astype(np.float32)
+    db = np.empty(3, np.float32)
+    arguments = (dy, dy, dy, db, *dy.shape, np.float32(0.0))
+    compile("identity_bias_gradient", "float32")((1,), (4, threads), arguments, threads=threads > 1)
+    np.testing.assert_allclose(db, dy.astype(float).sum(axis=0), rtol=2e-5)
