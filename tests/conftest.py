@@ -32,6 +32,7 @@ pytest.register_assert_rewrite(
 )
 
 from devices_here import HAS_GPU, shortened  # noqa: E402
+from skips import pytest_terminal_summary  # noqa: E402, F401
 
 ROOT = Path(__file__).resolve().parents[1]
 
