@@ -112,7 +112,7 @@ class TestWorkers:
         assert len(worker.finish()[1]["losses"]) == 1
 
     def test_a_worker_that_is_killed_gives_one_line(self, folder: Path, known: dict[str, Problem]) -> None:
-        worker = Worker("nnx", folder, "numpy", environment(1, gpu=False))
+        worker = Worker("nnx", folder, "numpy", environment(1, gpu=False)).greet()
         worker.process.kill()
         worker.start(known["xor_deep"].steps(1, "float64"))
         with pytest.raises(
@@ -127,7 +127,7 @@ class TestWorkers:
         variables = environment(1, gpu=False)
         variables["PYTHONPATH"] = os.pathsep.join([str(tmp_path), variables["PYTHONPATH"]])
         with pytest.raises(NnxError, match=r"Keras's process ended with status 1 .*a broken installation"):
-            Worker("keras", folder, "graph", variables)
+            Worker("keras", folder, "graph", variables).greet()
 
 
 SHORT = {

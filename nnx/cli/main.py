@@ -43,9 +43,16 @@ def cli() -> None:
     Examples:
       nnx run autoencoder                 train, measure, draw
       nnx run svm --model runs/NAME       classify its codes
-      nnx run compare                     beside Keras, same weights, same batches
+      nnx run compare                     against Keras: same weights, same batches
       nnx train flowers.csv --target species    on your own data
       nnx report runs/A runs/B            two runs side by side, as a web page
+
+    \b
+    Exit status:
+      0    done
+      1    failed: a file, a device or the training; or a check found something wrong
+      2    wrong usage: an option, an argument or a setting
+      130  interrupted (Ctrl-C); 143 terminated (SIGTERM)
     """
 
 

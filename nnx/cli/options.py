@@ -87,9 +87,14 @@ dataset = click.option(
     show_default=True,
     help="auto takes MNIST where it can be had, else the embedded digits.",
 )
-epochs = click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Default: the preset's.")
+epochs = click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How often to go through the training data.  [default: the preset's]",
+)
 batch_size = click.option(
-    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Default: the preset's."
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Rows of a step.  [default: the preset's]"
 )
 _distributed = click.option(
     "--distributed",
@@ -136,8 +141,8 @@ on_nonfinite = click.option(
     type=Name(("stop", "skip", "rollback")),
     default="stop",
     show_default=True,
-    help="On a loss or gradient that is NaN or infinite: stop, leave the batch out, or go back to a "
-    "checkpoint and on by half the learning rate.",
+    help="What to do when a loss or gradient is NaN or infinite: stop, skip that batch, or roll back to a "
+    "checkpoint and train from there with half the learning rate.",
 )
 
 
@@ -152,14 +157,14 @@ live = click.option(
     "logs",
     type=Name(["jsonl", "tensorboard", "mlflow"]),
     multiple=True,
-    help="Tell another program of each epoch while training goes on; may be given several times.",
+    help="Record each epoch as soon as it ends, in a file, TensorBoard or MLflow; may be repeated.",
 )
 svm_engine = click.option(
     "--svm-engine",
     type=Name(["auto", "sklearn", "sklearnex", "cuml"]),
     default="auto",
     show_default=True,
-    help="Who fits; auto takes the fastest that is installed and labels as scikit-learn does.",
+    help="The library that fits; auto picks the fastest that is installed and labels as scikit-learn does.",
 )
 
 
@@ -176,22 +181,36 @@ def of_every_run(function: Function) -> Function:
     for option in (
         open_report,
         click.option("-v", "--verbose", is_flag=True, help="Say which device was chosen, and why."),
-        click.option("-q", "--quiet", is_flag=True, help="No progress."),
+        click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
         json_flag,
         click.option(
             "--out",
             type=click.Path(path_type=Path, file_okay=False),
             default=None,
-            help="The run's folder; default runs/<experiment>-<time>.",
+            metavar="FOLDER",
+            help="The run's folder.  [default: runs/<experiment>-<time>]",
         ),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
+        click.option(
+            "--seed",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            metavar="N",
+            help="For the initial weights, the order of batches and dropout.",
+        ),
         click.option(
             "--tf32",
             is_flag=True,
             callback=_tf32,
             help="Let a GPU round the factors of float32 products to TF32: faster, 10 bits instead of 23.",
         ),
-        click.option("--dtype", type=Name(["float32", "float64"]), default="float32", show_default=True),
+        click.option(
+            "--dtype",
+            type=Name(["float32", "float64"]),
+            default="float32",
+            show_default=True,
+            help="Type of the numbers that are computed with.",
+        ),
         device,
     ):
         function = option(function)

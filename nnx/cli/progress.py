@@ -16,7 +16,7 @@ from nnx.cli.console import say
 
 PLAIN_LINES = 20  # lines at the ends of epochs, at most, where there is no terminal
 FIRST = 10.0  # seconds before the first other line
-GAP, SHARE = 10.0, 0.1  # seconds without a line, at least this share of the time so far
+GAP, SHARE = 20.0, 0.1  # seconds without a line, at least this share of the time so far
 REFRESH = 8  # times a second that a bar is drawn
 
 

@@ -115,7 +115,7 @@ def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int |
 def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_size: int | None,
         svm_engine: str, device: str | None, dtype: str, seed: int, on_nonfinite: str,
         **common: Any) -> None:  # fmt: skip
-    """Classify digits by a support-vector machine on an autoencoder's codes, and on PCA's beside it.
+    """Classify digits by a support-vector machine on an autoencoder's codes, and on PCA's scores to compare.
 
     \b
     Examples:
@@ -142,8 +142,8 @@ def _refuse_training_options(ctx: click.Context) -> None:
 
 
 @run.command(short_help="Compare with Keras: same weights, same batches.")
-@click.option("--minutes", type=click.FloatRange(min=0.5), default=15.0, show_default=True,
-              help="About how long the whole may take.")  # fmt: skip
+@click.option("--minutes", type=click.FloatRange(min=0.5), default=15.0, show_default=True, metavar="MINUTES",
+              help="How long the whole command may take.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), metavar="N",
               help="Of each process; default: every core.")  # fmt: skip
 @options.dataset
@@ -160,6 +160,8 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
       nnx run compare --minutes 40 --out runs/compare
     """
     from nnx.experiments import compare as experiment
+    from nnx.experiments.environment import process_seconds
+    from nnx.experiments.stages import stage
 
     config = experiment.Config(
         dataset=dataset, minutes=minutes, seed=seed, device=device, dtype=dtype, threads=threads
@@ -167,7 +169,8 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
     quiet = common["quiet"]
 
     def job(_: list[Any]) -> Any:
-        return experiment.run(config, progress=lambda text: say(text, quiet))
+        with stage("comparing", 60.0 * minutes):
+            return experiment.run(config, lambda text: say(text, quiet), process_seconds())
 
     result = _run("compare", job, device, config, **common)
     return 0 if result.metrics["agree"] else 1

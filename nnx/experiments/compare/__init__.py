@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from nnx.experiments import autoencoder
 from nnx.experiments.compare import processes
 from nnx.experiments.compare.agreement import Agreement, examine
 from nnx.experiments.compare.jobs import problems
-from nnx.experiments.compare.measure import Budget, Measured, measure
+from nnx.experiments.compare.measure import Budget, Measured, first_steps, measure
 from nnx.experiments.compare.tables import Table, comparison, tables
 from nnx.experiments.environment import cores
 from nnx.experiments.result import Result, versions
@@ -23,6 +24,9 @@ from nnx.experiments.result import Result, versions
 __all__ = ["Config", "Table", "run", "tables"]
 
 IMPORTS = 3  # repeats, where there is time
+# In times of Keras's import, two seconds on an idle machine: what follows the measurements, and the least
+# that can be measured.
+LATER, LEAST = 2.0, 18.0
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ class Config:
     threads: int | None = None
 
 
-def run(config: Config, progress: Callable[[str], Any] = lambda text: None) -> Result:
-    """Compare nnx with Keras.
+def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spent: float = 0.0) -> Result:
+    """Compare nnx with Keras; `spent` seconds of the minutes are over already.
 
     Metrics: ``agree`` (all checks), ``agreement`` (each of them); and where they agree ``table`` (rows for
     nnx, Keras and Keras compiled by XLA), ``speedup``, ``xor_predictions``, ``xor_losses``,
@@ -67,7 +71,7 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None) -> R
     NnxError
         If a process failed; the text says which, at what, and why.
     """
-    budget = Budget(config.minutes)
+    budget = Budget(config.minutes, spent)
     threads = cores() if config.threads is None else config.threads
     if isinstance(threads, bool) or threads < 1:
         raise ConfigurationError(f"threads must be a positive integer, not {config.threads!r}")
@@ -84,17 +88,25 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None) -> R
     for module in ("nnx", "keras"):
         progress(f"importing {module}, {repeats} time{'s' if repeats > 1 else ''}")
         timing[f"{module}_import_seconds"] = processes.import_seconds(module, repeats, variables)
+    budget.later = LATER * timing["keras_import_seconds"]  # which tells how fast this machine is now
+    if (least := LEAST * timing["keras_import_seconds"]) > budget.total:
+        progress(f"note: the least that can be compared takes about {least / 60:.0f} minutes at this speed")
     device = backend.name if backend.device == "cpu" else backend.device
     with tempfile.TemporaryDirectory(prefix="nnx-compare-") as name:
         folder = Path(name)
         known = problems(folder, data, config.seed)
+        starting = time.monotonic()
         with processes.workers(folder, device, variables) as started:
+            first = first_steps(started, known["deep"].steps(1, config.dtype))
+            budget.starting = time.monotonic() - starting
             agreement = examine(started, known, progress)
             measured = None
             if agreement.agree:
-                measured = measure(started, known, agreement, data, config.dtype, budget, threads, progress)
+                measured = measure(
+                    started, known, agreement, first, data, config.dtype, budget, threads, progress
+                )
             about = {side: worker.about for side, worker in started.items()}
-    timing["total_seconds"] = budget.spent()
+    timing["total_seconds"] = budget.spent()  # a command adds what follows
     result = _result(config, data, about, agreement, measured, timing)
     result.notes = [*agreement.complaints(), *notes, *([] if measured is None else measured.notes)]
     return result

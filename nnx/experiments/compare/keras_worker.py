@@ -109,7 +109,8 @@ class Parts(keras.callbacks.Callback):  # type: ignore[misc]
         self.step += 1
         if self.step in self.stops:
             float(logs["loss"])  # waits for the device
-            self.gate.stop()
+            if not self.gate.stop():
+                self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Note the mean loss."""
@@ -166,8 +167,8 @@ def by_hand(model: Any, line: Line, store: Store, job: Job) -> list[float]:
         value = float(model.train_on_batch(x, y))
         if epoch % job["keep"] == 0:
             kept.append(value)
-        if epoch + 1 in stops:
-            gate.stop()
+        if epoch + 1 in stops and not gate.stop():
+            break
     return kept
 
 

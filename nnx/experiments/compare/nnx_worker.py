@@ -60,7 +60,8 @@ class Parts(Callback):
         """Stop, where a part ends."""
         if run.step in self.stops:
             run.network.backend.synchronize()
-            self.gate.stop()
+            if not self.gate.stop():
+                run.stop = "the time is over"
 
 
 def train(line: Line, store: Store, job: Job) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,6 +79,8 @@ def import_seconds(module: str, repeats: int, variables: dict[str, str]) -> floa
 class Worker:
     """One process with one framework."""
 
+    about: dict[str, Any]
+
     def __init__(self, side: str, folder: Path, argument: str, variables: dict[str, str]) -> None:
         self.side, self.folder, self.argument, self.variables = side, folder, argument, variables
         number, name = tempfile.mkstemp(".err", f"{side}-", folder)
@@ -91,11 +93,21 @@ class Worker:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=variables, text=True,
             )  # fmt: skip
         self.doing = "starting"
+
+    def greet(self) -> Worker:
+        """Wait until it is ready for jobs.
+
+        Raises
+        ------
+        NnxError
+            If it cannot start.
+        """
         try:
             self.about = self.expect("hello")
         except BaseException:
             self.close()
             raise
+        return self
 
     def send(self, message: Job) -> None:
         """A job, or a wave through the gate."""
@@ -149,7 +161,7 @@ class Worker:
         """What a job's first step takes, compiling included, each time in a fresh process like this one."""
         found = []
         for _ in range(repeats):
-            fresh = Worker(self.side, self.folder, self.argument, self.variables)
+            fresh = Worker(self.side, self.folder, self.argument, self.variables).greet()
             try:
                 fresh.start(job)
                 found.append(float(fresh.finish()[0]["seconds"]))
@@ -186,6 +198,8 @@ def workers(folder: Path, device: str, variables: dict[str, str]) -> Iterator[di
     try:
         for side in SIDES:
             started[side] = Worker(side, folder, arguments[side], variables)
+        for worker in started.values():  # they start side by side, which takes less time
+            worker.greet()
         if gpu and not started["keras"].about["gpus"]:
             raise DeviceError(
                 "nnx was asked to run on the GPU, but TensorFlow sees none: "
@@ -206,23 +220,34 @@ def each(started: dict[str, Worker], job: Job) -> dict[str, tuple[dict[str, Any]
     return found
 
 
-def in_turn(started: dict[str, Worker], job: Job) -> dict[str, dict[str, Any]]:
+def in_turn(
+    started: dict[str, Worker], job: Job, over: Callable[[int], bool] = lambda step: False
+) -> dict[str, dict[str, Any]]:
     """Train in turn, a part each: a busy moment of the machine then falls on all.
+
+    Parameters
+    ----------
+    over : callable
+        Whether training ends on all sides after the part that ends with this step, the last of an epoch.
 
     Returns
     -------
     dict of dict
         For each side: ``seconds`` of each part, and the job's arrays.
     """
+    an_epoch = -(-job["rows"] // job["batch_size"])
     for worker in started.values():
         worker.start(job)
         worker.expect("ready")
     found: dict[str, dict[str, Any]] = {side: {"seconds": []} for side in started}
-    for _ in job["stops"]:
+    for step in job["stops"]:
         for side, worker in started.items():
             worker.send({"go": True})
             found[side]["seconds"].append(worker.expect("part")["seconds"])
+        last = step == job["stops"][-1] or (step % an_epoch == 0 and over(step))
+        if last:
+            break
     for side, worker in started.items():
-        worker.send({"go": True})
+        worker.send({"go": False})
         found[side] |= worker.finish()[1]
     return found

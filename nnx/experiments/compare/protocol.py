@@ -55,15 +55,23 @@ class Gate:
         self._line.send("ready")
         self._wait()
 
-    def stop(self) -> None:
-        """A part is done, the device has nothing left to do: tell how long it took, and wait."""
-        self._line.send("part", seconds=time.perf_counter() - self._since)
-        self._wait()
+    def stop(self) -> bool:
+        """A part is done, the device has nothing left to do: tell how long it took, and wait.
 
-    def _wait(self) -> None:
-        if self._line.receive() is None:
+        Returns
+        -------
+        bool
+            Whether another part follows; otherwise training ends with this epoch.
+        """
+        self._line.send("part", seconds=time.perf_counter() - self._since)
+        return self._wait()
+
+    def _wait(self) -> bool:
+        wave = self._line.receive()
+        if wave is None:
             raise SystemExit(0)
         self._since = time.perf_counter()
+        return bool(wave["go"])
 
 
 @dataclass
