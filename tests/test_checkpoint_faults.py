@@ -431,7 +431,7 @@ def test_what_resume_answers(tmp_path):
     )  # fmt: skip
     done = command(tmp_path, *run[:2], "--checkpoint-every", "often", "--out", "run")
     assert done.returncode == 2
-    assert "every must be a number of steps or a time such as '30s', not 'often'" in done.stderr
+    assert "'--checkpoint-every': must be a number of steps or a time such as 30s, not 'often'" in done.stderr
     assert visible(tmp_path) == []
     done = command(
         tmp_path, *run, "--out", "run", "--resume", "-q"

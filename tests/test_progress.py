@@ -82,7 +82,7 @@ def test_a_resumed_run_counts_its_own_steps_alone(monkeypatch):
 
 
 def test_a_log_has_a_line_where_nothing_was_said_for_a_while(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "FIRST", 0.1)
+    monkeypatch.setattr(progress.Stage, "first", 0.1)
     monkeypatch.setattr(progress, "GAP", 60.0)
     with shown_by(progress.stage), stage("fitting PCA"), stage("nothing of this is shown"):
         time.sleep(0.6)

@@ -11,7 +11,7 @@ from nnx.cli import options
 from nnx.cli.console import print_json, print_table, say
 
 _directory = click.option(
-    "--directory", type=click.Path(path_type=Path, file_okay=False), default=None,
+    "--directory", type=options.Folder(), default=None,
     metavar="FOLDER",
     help="Folder of the four files.  [default: NNX_DATA_DIR, else the user's cache]",
 )  # fmt: skip
@@ -90,6 +90,8 @@ def verify(directory: Path | None) -> int:
     """
     from nnx import datasets
 
+    if directory is not None and not directory.is_dir():
+        raise click.UsageError(f"--directory {directory} does not exist: name the folder of the four files")
     found = datasets.verify_mnist(directory)
     rows = [(s.file, s.state, s.problem or str(s.path)) for s in found]
     print_table("MNIST", ("file", "state", "where, or what is wrong"), rows)

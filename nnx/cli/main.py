@@ -103,7 +103,8 @@ def _status(arguments: Sequence[str]) -> int:
     except click.UsageError as error:
         _join_to_report(arguments)
         command = error.ctx.command_path if error.ctx else "nnx"
-        _show(_of_rank(f"{error.format_message().rstrip('.')}; see {command} --help"))
+        text = error.format_message().rstrip(".").replace(". Did you mean", ": did you mean")
+        _show(_of_rank(f"{text}; see {command} --help"))
         return error.exit_code
     except click.ClickException as error:
         _join_to_report(arguments)

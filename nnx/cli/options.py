@@ -44,6 +44,47 @@ class Existing(click.Path):
         return super().convert(value, param, ctx)
 
 
+class Whole(click.IntRange):
+    """A whole number that is not too small."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number itself."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"must be a whole number of at least {self.min}, not {value!r}", param, ctx)
+
+
+class Folder(click.Path):
+    """The path of a folder, which need not exist."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path itself."""
+        if os.path.lexists(value) and not Path(value).is_dir():
+            self.fail(f"{str(value)!r} is a file: name a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Every(click.ParamType[str]):
+    """A number of steps, or a time."""
+
+    name = "every"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text itself, as `nnx.Checkpoint` takes it."""
+        from nnx.checkpoints import Checkpoint
+        from nnx.errors import ConfigurationError
+
+        try:
+            Checkpoint(".", value)
+        except ConfigurationError:
+            self.fail(f"must be a number of steps or a time such as 30s, not {value!r}", param, ctx)
+        return str(value)
+
+
 def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
         os.environ["NNX_DEBUG"] = "1"  # the environment: processes that a command starts read it too
@@ -89,12 +130,12 @@ dataset = click.option(
 )
 epochs = click.option(
     "--epochs",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="N",
     help="How often to go through the training data.  [default: the preset's]",
 )
 batch_size = click.option(
-    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Rows of a step.  [default: the preset's]"
+    "--batch-size", type=Whole(min=1), metavar="N", help="Rows of a step.  [default: the preset's]"
 )
 _distributed = click.option(
     "--distributed",
@@ -119,6 +160,7 @@ def distributed(function: Function) -> Function:
 
 _checkpoint_every = click.option(
     "--checkpoint-every",
+    type=Every(),
     default=None,
     metavar="N|TIME",
     help="Keep the state of training every N steps, or every 30s, 5m, 1h, so that a stopped run can be "
@@ -185,14 +227,14 @@ def of_every_run(function: Function) -> Function:
         json_flag,
         click.option(
             "--out",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=Folder(),
             default=None,
             metavar="FOLDER",
             help="The run's folder.  [default: runs/<experiment>-<time>]",
         ),
         click.option(
             "--seed",
-            type=click.IntRange(min=0),
+            type=Whole(min=0),
             default=0,
             show_default=True,
             metavar="N",

@@ -15,7 +15,6 @@ from nnx.callbacks import Callback, Run
 from nnx.cli.console import say
 
 PLAIN_LINES = 20  # lines at the ends of epochs, at most, where there is no terminal
-FIRST = 10.0  # seconds before the first other line
 GAP, SHARE = 20.0, 0.1  # seconds without a line, at least this share of the time so far
 REFRESH = 8  # times a second that a bar is drawn
 
@@ -31,6 +30,7 @@ class Work(ABC):
     """What is under way; another thread asks how far it is."""
 
     measured = ""  # what it measured last
+    first = 10.0  # seconds before the first line in a log
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -100,6 +100,8 @@ class Training(Work):
 class Stage(Work):
     """A part of an experiment that does not say how far it is."""
 
+    first = 30.0
+
     def __init__(self, what: str, seconds: float | None) -> None:
         super().__init__()
         self.what, self.seconds = what, seconds
@@ -163,7 +165,7 @@ class Lines:
 
     def __init__(self, work: Work, transient: bool) -> None:
         self.work = work
-        self._due = FIRST
+        self._due = work.first
         self._over, self._lock = threading.Event(), threading.Lock()
         threading.Thread(target=self._watch, daemon=True).start()
 

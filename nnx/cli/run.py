@@ -144,7 +144,7 @@ def _refuse_training_options(ctx: click.Context) -> None:
 @run.command(short_help="Compare with Keras: same weights, same batches.")
 @click.option("--minutes", type=click.FloatRange(min=0.5), default=15.0, show_default=True, metavar="MINUTES",
               help="How long the whole command may take.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), metavar="N",
+@click.option("--threads", type=options.Whole(min=1), metavar="N",
               help="Of each process; default: every core.")  # fmt: skip
 @options.dataset
 @options.of_every_run
