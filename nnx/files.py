@@ -351,11 +351,17 @@ class Made:
         if older is None or self._found.get(path) == _identity(older):
             self._found[path] = _identity(path.lstat())[: 2 if grows else 3]
 
-    def undo(self) -> None:
-        """Remove them, the newest first; what others changed, and folders they put something into, stay."""
+    def __contains__(self, path: Path) -> bool:
+        return path.absolute() in self._found
+
+    def undo(self, within: Path = Path("/")) -> None:
+        """Remove those in a folder, the newest first; what others changed, and folders they use, stay."""
         for path, identity in reversed(self._found.items()):
             with suppress(OSError):
-                if _identity(path.lstat())[: len(identity)] == identity:
+                if (
+                    path.is_relative_to(within.absolute())
+                    and _identity(path.lstat())[: len(identity)] == identity
+                ):
                     path.rmdir() if path.is_dir() else path.unlink()
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from nnx.cli import backend_change, progress
 from nnx.cli.console import messages, say
 from nnx.distributed import Communicator, joined
 from nnx.errors import ConfigurationError, NnxError, OutputError
-from nnx.files import locked, make_folder
+from nnx.files import locked, make_folder, new_folder, recorded
 
 CHECKPOINTS = "checkpoints"  # within a run's folder: those that --checkpoint-every asks for
 UNFINISHED = (
@@ -176,12 +176,11 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     live = options.live(folder)
     if options.verbose:
         say(f"device: {backend.device} ({backend.name})")
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     with (
         messages(options.quiet, verbose=False) as shown,
         shown_by(progress.silent if options.quiet else progress.stage),
+        _nothing_half_written(folder, options),
         locked(make_folder(folder)),
-        _nothing_half_written(folder, missing, options),
     ):
         if change := backend_change.note(folder, options.device, backend):
             shown.note(change)
@@ -294,7 +293,7 @@ def already_finished(ranks: Communicator, out: Path | None, resume: bool) -> boo
 
 
 def run_folder(name: str, out: Path | None, resume: bool) -> Path:
-    """The folder of ``--out``, or a new one.
+    """The folder of ``--out``, or a new one, which is made: no other run can take it.
 
     Raises
     ------
@@ -303,59 +302,59 @@ def run_folder(name: str, out: Path | None, resume: bool) -> Path:
     """
     if resume and out is None:
         raise click.UsageError("--resume needs the folder of the run that it resumes: add --out FOLDER")
-    return out or default_folder(name)
-
-
-def default_folder(name: str) -> Path:
-    """``runs/<experiment>-<time>``, with a number behind it where that is taken."""
-    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    number, folder = 1, Path("runs") / stem
-    while folder.exists():
-        number += 1
-        folder = Path("runs") / f"{stem}-{number}"
+    if out is not None:
+        return out
+    with recorded() as made:
+        folder = new_folder(default_folder(name))
+    click.get_current_context().call_on_close(made.undo)  # removes it where it is empty: the run failed
     return folder
 
 
+def default_folder(name: str) -> Path:
+    """``runs/<experiment>-<time>``; a number follows where that is taken."""
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
 @contextmanager
-def _nothing_half_written(folder: Path, missing: list[Path], options: Options) -> Iterator[None]:
-    """Where a run fails, remove the folders made for it, unless a trained model or a checkpoint is in them.
+def _nothing_half_written(folder: Path, options: Options) -> Iterator[None]:
+    """Where a run fails, remove what it wrote, unless a trained model or a checkpoint is there; nothing else.
 
     An interrupted run says what is kept, and how to resume it.
-
-    Parameters
-    ----------
-    missing : list of Path
-        Which were not there before, the deepest first.
     """
     from nnx.experiments.result import MODEL_FILE
 
-    try:
-        yield
-    except BaseException as error:
-        refused = isinstance(error, NnxError) and not isinstance(error, OutputError)  # it would be again
-        if refused and not options.resume:
-            _remove_unfinished(folder)
-        if (folder / CHECKPOINTS).exists() or (folder / UNFINISHED).exists():
-            if not refused:
-                _say_how_to_resume(folder, options)
-        elif missing and (folder / MODEL_FILE).exists():
-            say(f"the trained model is kept in {folder}")
-        else:
-            if missing:
-                shutil.rmtree(folder, ignore_errors=True)
-                _remove_empty(missing[1:])
-            if not isinstance(error, Exception):
-                _say_what_else_is_kept(options)
-        raise
+    with recorded() as made:
+        try:
+            yield
+        except BaseException as error:
+            refused = isinstance(error, NnxError) and not isinstance(error, OutputError)  # it would be again
+            if refused and not options.resume:
+                made.undo(folder / UNFINISHED)
+            if kept := _checkpoints(folder):
+                if not refused:
+                    _say_how_to_resume(folder, kept[0], options)
+            elif folder / MODEL_FILE in made:
+                say(f"the trained model is kept in {folder}")
+            else:
+                made.undo()
+                if not isinstance(error, Exception):
+                    _say_what_else_is_kept(options)
+            raise
 
 
-def _say_how_to_resume(folder: Path, options: Options) -> None:
-    """Name what is kept of a run that was stopped, and the command that resumes it."""
+def _checkpoints(folder: Path) -> list[tuple[int, int]]:
+    """The fits and steps of a run's checkpoints, the newest first."""
     from nnx.checkpoints.store import fits_and_steps
 
-    kept = "the beginning of training is kept"
-    for fit, step in (fits_and_steps(folder / CHECKPOINTS) or fits_and_steps(folder / UNFINISHED))[:1]:
-        kept = f"{'training' if fit == 1 else f'training {fit}'} is kept up to step {step:,}"
+    with suppress(NnxError):  # a folder that cannot be read: who knows what is in it
+        return fits_and_steps(folder / CHECKPOINTS) or fits_and_steps(folder / UNFINISHED)
+    return []
+
+
+def _say_how_to_resume(folder: Path, newest: tuple[int, int], options: Options) -> None:
+    """Name what is kept of a run that was stopped, and the command that resumes it."""
+    fit, step = newest
+    kept = f"{'training' if fit == 1 else f'training {fit}'} is kept up to step {step:,}"
     say(f"{kept}, in {folder}; to resume: {_resuming(options.out or folder)}")
 
 
@@ -364,23 +363,23 @@ def _resuming(folder: Path) -> str:
     arguments = [word for word in sys.argv[1:] if word != "--resume"]
     if not any(word.split("=")[0] == "--out" for word in arguments):
         arguments += ["--out", str(folder)]
-    command = shlex.join(["nnx", *arguments, "--resume"])
+    command = " ".join(["nnx", *map(_quoted, arguments), "--resume"])
     return f"mpiexec -n {joined().size} {command}" if joined().size > 1 else command
+
+
+def _quoted(word: str) -> str:
+    """A word as a shell takes it; with bytes that are no text, as bash and zsh write them."""
+    if word.isprintable():
+        return shlex.quote(word)
+    letters = (chr(b) if b < 128 and chr(b).isalnum() else f"\\x{b:02x}" for b in os.fsencode(word))
+    return f"$'{''.join(letters)}'"
 
 
 def _say_what_else_is_kept(options: Options) -> None:
     """After an interrupt of a run of which nothing is kept."""
-    if options.out is not None and options.out.exists():
+    if options.out is not None and any(options.out.glob("*/result.json")):
         say(f"the runs that have finished are kept, in {options.out}; to resume: {_resuming(options.out)}")
     elif options.resume is not None:
         say("nothing is kept: a run is kept from its first minute of training on, or by --checkpoint-every")
     else:
         say("nothing is kept of this run")
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:  # something else was put there in the meantime
-            return
