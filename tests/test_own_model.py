@@ -194,6 +194,17 @@ def test_a_scale_that_a_loss_cannot_take_is_named():
         trained("x.npy", "--loss", "binary_cross_entropy", "--scale", "standard")
 
 
+@pytest.mark.parametrize("scale", ["auto", "standard", "minmax"])
+def test_reconstructed_images_are_drawn_as_pixels_whatever_the_scale(scale):
+    images = np.round(load_digits().x_train[:200] * 255).astype(np.uint8).reshape(-1, 8, 8)
+    np.save("x.npy", images)
+    result = own_data.run(Config("x.npy", scale=scale, layers=("16",), epochs=40, loss="mse"))
+    _, rows = own_data.split(load_labelled("x.npy"), 0.2, 0)
+    originals, again = result.arrays["originals"], result.arrays["reconstructions"]
+    np.testing.assert_allclose(originals, images.reshape(200, 64)[rows] / 255)
+    assert np.mean((again - originals) ** 2) * 255**2 == pytest.approx(result.metrics["mse"], rel=1e-5)
+
+
 # --------------------------------------------------------------------------- the range of the training's data
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from nnx.datasets.labelled import Labelled
 from nnx.experiments.preparation import Preparation
 from nnx.experiments.result import HostArray, Result
-from nnx.experiments.scaling import Scaling, moments, parts
+from nnx.experiments.scaling import BYTES, Scaling, moments, parts
 from nnx.network import Network
 
 DRAWN = 2000  # held-out rows kept for the figures
@@ -49,8 +49,8 @@ def measure(
             name: of_values(true[:, [k]], answers[:, [k]], weights) for k, name in enumerate(names)
         },
     }
-    for name, errors in result.metrics["by_target"].items():
-        if errors["r2"] <= 0.0:
+    for (name, errors), column in zip(result.metrics["by_target"].items(), true.T, strict=True):
+        if errors["r2"] <= 0.0 and np.ptp(column) > 0.0:  # R² of one value says nothing
             result.notes.append(
                 f"for {name} the model is no better than always answering with the mean: its R² on the rows "
                 f"held out is {errors['r2']:.3g}"
@@ -189,13 +189,13 @@ def _of_coding(
     }
     if result.metrics["r2"] <= 0.0:
         result.notes.append(
-            "the autoencoder gives the data back no better than the mean of each column would: it keeps "
-            f"{result.metrics['r2']:.3g} of the variance of the rows held out"
+            "the autoencoder gives the data back no better than the mean of each column would: its R² on the "
+            f"rows held out is {result.metrics['r2']:.3g}"
         )
     if data.layout.image is not None and data.layout.image[2] == 1:
-        shown = prepared.inputs.apply(data.x[rows[:DRAWN]], network.dtype)
+        shown = rows[:DRAWN]  # as pixels in [0, 1], whatever the scaling
         result.arrays = {
-            "originals": shown,
-            "reconstructions": network.predict(shown),
+            "originals": data.x[shown] / BYTES,
+            "reconstructions": prepared.predict(network, data.x, shown) / BYTES,
             "image_shape": np.asarray(data.layout.image[:2]),
         }
