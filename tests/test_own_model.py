@@ -424,6 +424,18 @@ def test_metrics_are_scikit_learn_s_on_the_rows_held_out():
     assert np.sum(found["confusion_matrix"]) == pytest.approx(w.sum())
 
 
+@pytest.mark.parametrize("scale", [1e-60, 1e-3, 1e300])
+def test_weights_count_by_their_ratio_however_large_they_are(scale):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(60, 2)), rng.integers(0, 4, 60)
+    found = []
+    for factor in (1.0, scale):
+        np.savez("d.npz", x=x, y=x @ [1.0, 2.0], w=w * factor)
+        found.append(trained("d.npz", "--weights", "w", "--epochs", 5, out=f"run{factor}")["metrics"])
+    assert found[1]["validation_loss"] == pytest.approx(found[0]["validation_loss"], rel=1e-5)
+    assert found[1]["mse"] == pytest.approx(found[0]["mse"], rel=1e-5)
+
+
 def test_a_class_that_is_missing_from_the_rows_has_no_recall_and_leaves_no_auc():
     p = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.7, 0.3, 0.0]])
     found = own_metrics.of_classes(np.array([0, 1, 1]), p, ("a", "b", "c"), 0)

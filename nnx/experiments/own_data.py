@@ -199,6 +199,8 @@ def class_factors(given: Sequence[str], data: Labelled, train: HostArray) -> Hos
 def _weights(data: Labelled, rows: HostArray, factors: HostArray | None) -> HostArray | None:
     """How much rows count in the loss: their own weights, times the factors of their classes.
 
+    The largest is 1: a loss is the same for weights all n times as large, but float32 ends at 1e38.
+
     Raises
     ------
     DataError
@@ -212,7 +214,7 @@ def _weights(data: Labelled, rows: HostArray, factors: HostArray | None) -> Host
             f"{data.name}: all {len(rows):,} rows on one side of the split have the weight 0: give more rows "
             "a weight, or choose another share for validation or another seed"
         )
-    return weights
+    return None if weights is None else weights / weights.max()
 
 
 def _refuse_outside(scaling: Scaling, trained_on: Range, scale: str) -> None:
