@@ -40,19 +40,19 @@ def cli() -> None:
     """Neural networks with explicit forward and backward passes, on NumPy or CuPy.
 
     \b
+    Exit status:
+      0    done
+      1    failed: a file, a device, the training; or a check found a fault
+      2    wrong usage: an option, an argument or a setting
+      130  interrupted (Ctrl-C); 143 terminated (SIGTERM)
+
+    \b
     Examples:
       nnx run autoencoder                 train, measure, draw
       nnx run svm --model runs/NAME       classify its codes
-      nnx run compare                     against Keras: same weights, same batches
+      nnx run compare                     against Keras, same weights and batches
       nnx train flowers.csv --target species    on your own data
       nnx report runs/A runs/B            two runs side by side, as a web page
-
-    \b
-    Exit status:
-      0    done
-      1    failed: a file, a device or the training; or a check found something wrong
-      2    wrong usage: an option, an argument or a setting
-      130  interrupted (Ctrl-C); 143 terminated (SIGTERM)
     """
 
 
