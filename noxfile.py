@@ -62,7 +62,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    session.install("-e", ".", *PROJECT["dependency-groups"]["lint"])
+    session.install("-e", ".[experiments]", *PROJECT["dependency-groups"]["lint"])
     session.run("mypy")
 
 
@@ -70,7 +70,7 @@ def types(session: nox.Session) -> None:
 def site(session: nox.Session) -> None:
     """The documentation site, built into site/ with warnings as errors, and its tests."""
     groups = PROJECT["dependency-groups"]
-    session.install("-e", ".", "pytest", *groups["site"])
+    session.install("-e", ".[experiments]", "pytest", *groups["site"])
     session.run("python", "-m", "zensical", "build", "--clean", "--strict")  # -m: docs/formulas.py is found
     session.run("pytest", "tests/test_site.py")
 

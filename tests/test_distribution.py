@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import nnx
+from nnx import libraries
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -27,6 +28,11 @@ pytestmark = pytest.mark.skipif(
 # What an extra brings, by the module that says it is there. CuPy's own CUDA libraries are gigabytes: of those
 # two extras only the resolution is tried; the ladder's environment imports CuPy itself.
 BROUGHT = {
+    "estimators": ("sklearn, scipy", "nnx.estimators"),
+    "reports": ("matplotlib, jinja2, PIL", "nnx.reports"),
+    "datasets": ("pooch, requests, PIL, sklearn", "nnx.datasets"),
+    "experiments": (", ".join(libraries.EXPERIMENTS), "nnx.experiments.svm"),
+    "all": (", ".join((*libraries.EXPERIMENTS, "numba", "onnx")), "nnx.reports"),
     "fast": ("numba", "nnx.backends.numba_kernels"),
     "compare": ("keras", "nnx.experiments.compare.keras_worker"),
     "onnx": ("onnx", "nnx.interop.onnx"),
@@ -118,7 +124,7 @@ def test_the_wheel_works_in_a_fresh_environment(installed, tmp_path: Path, versi
     )
     if found.returncode:
         pytest.skip(f"Python {version} is not on this machine")
-    python = installed(python=found.stdout.strip())
+    python = installed("[experiments]", python=found.stdout.strip())
     assert call(python, "-c", "import nnx; print(nnx.__version__)").strip() == nnx.__version__
     command = python.parent / "nnx"
     call(command, "run", "xor", "--epochs", "50", "--out", tmp_path / "xor", NNX_OFFLINE="1")
@@ -127,6 +133,57 @@ def test_the_wheel_works_in_a_fresh_environment(installed, tmp_path: Path, versi
     assert (tmp_path / "digits" / "model.safetensors").is_file()
     for module in ("datasets", "reports", "experiments", "gradcheck"):
         call(python, "-W", "error", "-c", f"import nnx.{module}")
+
+
+CORE = """
+import numpy as np, nnx
+x = np.random.default_rng(0).normal(size=(64, 4)).astype("f4")
+layers = [nnx.Dense(4, 8), nnx.GELU(), nnx.Dense(8), nnx.Tanh(), nnx.Dense(1), nnx.Sigmoid()]
+network = nnx.Network(layers, seed=0)
+history = network.fit(x, (x[:, :1] > 0), loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(0.05), epochs=60,
+                      validation=0.25, metrics=["accuracy"])
+network.save("model.safetensors")
+assert (nnx.load("model.safetensors").predict(x) == network.predict(x)).all()
+assert history["val_accuracy"][-1] > 0.9
+assert nnx.gradcheck.check(network, x.astype("f8"), x[:, :1] > 0, nnx.BinaryCrossEntropy()).passed
+for name in ("estimators", "reports"):
+    try:
+        getattr(nnx, name)
+    except nnx.MissingLibraryError as error:
+        print(error)
+try:
+    nnx.datasets.load_digits()
+except nnx.MissingLibraryError as error:
+    print(error)
+"""
+
+
+def test_the_core_trains_saves_loads_and_predicts_in_little_space(installed, tmp_path: Path):
+    python = installed()
+    there = sum(file.stat().st_size for file in (python.parent.parent / "lib").rglob("*") if file.is_file())
+    assert there <= 120e6, f"{there / 1e6:.0f} MB"
+    (tmp_path / "core.py").write_text(CORE, encoding="utf-8")
+    told = call(python, "-W", "error", tmp_path / "core.py", cwd=tmp_path).splitlines()
+    assert told == [
+        "nnx.estimators needs scikit-learn, not installed here: pip install 'nnx-arrays[estimators]'",
+        "nnx.reports needs matplotlib, not installed here: pip install 'nnx-arrays[reports]'",
+        "load_digits needs scikit-learn, not installed here: pip install 'nnx-arrays[datasets]'",
+    ]
+    nnx_command = python.parent / "nnx"
+    assert "run" in call(nnx_command, "--help")
+    call(nnx_command, "devices")
+    call(nnx_command, "gradcheck")
+    for words in (["run", "xor"], ["run", "autoencoder"], ["train", "core.py"]):
+        done = subprocess.run([nnx_command, *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert "scikit-learn" in done.stderr
+        assert done.stderr.rstrip().endswith("pip install 'nnx-arrays[experiments]'")
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "core.py",
+            "environment",
+            "model.safetensors",
+        ]
 
 
 def test_every_extra_is_tried():

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import nnx
+from nnx import libraries
 
 ROOT = Path(nnx.__file__).parent.parent
 SOURCE = (ROOT / "pyproject.toml").is_file()
@@ -62,12 +63,13 @@ def imported_by_nnx() -> set[str]:
 @pytest.mark.skipif(not SOURCE, reason="there is no pyproject.toml beside an installed nnx")
 def test_what_is_imported_is_declared_and_nothing_else():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[\[>=<; ]", entry)[0] for entry in project["dependencies"]}
+    extras = project["optional-dependencies"]
+    of_experiments = [*extras["estimators"], *extras["reports"], *extras["datasets"], *extras["experiments"]]
+    declared = {re.split(r"[\[>=<; ]", entry)[0] for entry in [*project["dependencies"], *of_experiments]}
     # of the extras cuda12, cuda13, compare, fast, mpi and onnx (those of nnx.live are imported by name)
     optional = {"cupy", "cupyx", "keras", "tensorflow", "numba", "llvmlite", "mpi4py", "onnx"}
-    called = {"sklearn": "scikit-learn", "PIL": "pillow"}
-    imported = {called.get(name, name) for name in imported_by_nnx() - optional}
-    assert imported == declared
+    imported = {libraries.PACKAGES.get(name, name) for name in imported_by_nnx() - optional}
+    assert imported == declared - {"nnx-arrays"}
 
 
 def test_all_is_sorted_and_holds_each_name_once():
@@ -159,7 +161,7 @@ def test_the_command_exists():
 @pytest.mark.parametrize(
     "command",
     [
-        "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/nnx run autoencoder",
+        "python3 -m venv .venv && .venv/bin/pip install -e '.[experiments]' && .venv/bin/nnx run autoencoder",
         "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest",
     ],
 )

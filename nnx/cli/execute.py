@@ -22,6 +22,7 @@ from nnx.cli.console import messages, say
 from nnx.distributed import Communicator, joined
 from nnx.errors import ConfigurationError, NnxError, OutputError
 from nnx.files import locked, make_folder, new_folder, recorded
+from nnx.libraries import EXPERIMENTS, require
 
 CHECKPOINTS = "checkpoints"  # within a run's folder: those that --checkpoint-every asks for
 UNFINISHED = (
@@ -165,6 +166,7 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     from nnx.experiments.reading import read_run
     from nnx.experiments.stages import shown_by, stage
 
+    require(EXPERIMENTS, "experiments", "an experiment")
     if options.resume and RunFolder.finished(folder):
         say(f"note: the run in {folder} is finished", options.quiet)
         return read_run(folder)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnx.datasets.base import Dataset, choose_dtype
+from nnx.libraries import needed
 
 _SPLIT_SEED = 0
 _TEST_SHARE = 0.2
@@ -39,9 +40,10 @@ def load_digits(dtype: npt.DTypeLike = "float32") -> Dataset:
     E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
     """
     chosen = choose_dtype(dtype)
-    import sklearn
-    from sklearn.datasets import load_digits as load_embedded
-    from sklearn.model_selection import train_test_split
+    with needed("datasets", "load_digits"):
+        import sklearn
+        from sklearn.datasets import load_digits as load_embedded
+        from sklearn.model_selection import train_test_split
 
     embedded = load_embedded()
     pixels = embedded.data.astype(np.uint8)

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nnx.errors import DataError
+from nnx.libraries import needed
 
 Progress = Callable[[str, int, "int | None"], None]
 """Called with the file's name, the bytes received so far and the bytes announced (None where unknown)."""
@@ -122,8 +123,9 @@ def _fetch(
     timeout: the caller waits as long as it wants to and leaves. The thread is a daemon, holds memory
     only and ends at its next byte or its socket's timeout.
     """
-    import pooch
-    import requests  # noqa: F401 - pooch imports it at its first request: the mirror's seconds must not pay
+    with needed("datasets", "a download"):
+        import pooch
+        import requests  # noqa: F401 - pooch imports it at its first request: the mirror's seconds must not pay
 
     sink = _Sink(limit)
     fetch = pooch.HTTPDownloader(chunk_size=_CHUNK, timeout=timeout, hooks={"response": sink.note_response})

@@ -12,6 +12,7 @@ import numpy as np
 
 from nnx.datasets.idx import IdxContent, read_content
 from nnx.errors import ConfigurationError, DataError
+from nnx.libraries import needed
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,8 @@ def cache_directory() -> Path:
     chosen = os.environ.get("NNX_CACHE_DIR")
     if chosen:
         return Path(chosen).expanduser() / "mnist"
-    import pooch
-
+    with needed("datasets", "the cache of MNIST"):
+        import pooch
     return Path(pooch.os_cache("nnx")) / "mnist"
 
 

@@ -15,6 +15,7 @@ from nnx.datasets.idx import MAX_BYTES
 from nnx.datasets.npy import first_line
 from nnx.datasets.opening import reading
 from nnx.errors import DataError
+from nnx.libraries import needed
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 # By the file's content: no other of Pillow's decoders is reached. That of WebP makes room for all pixels that
@@ -127,8 +128,8 @@ def read_images(
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """An image, its header read; what goes wrong within the block is the file's fault and says so."""
-    from PIL import Image
-
+    with needed("datasets", "a picture"):
+        from PIL import Image
     with reading(path) as file:
         if (size := file.seek(0, 2)) > MAX_FILE:
             raise DataError(f"{path}: has {size:,} bytes, more than the {MAX_FILE:,} accepted for an image")

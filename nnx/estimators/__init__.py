@@ -4,7 +4,10 @@ They go wherever scikit-learn's own go: pipelines, searches, `clone`, joblib, pi
 imports scikit-learn.
 """
 
-from nnx.estimators.autoencoder import Autoencoder
-from nnx.estimators.supervised import NetworkClassifier, NetworkRegressor
+from nnx.libraries import needed
+
+with needed("estimators", "nnx.estimators"):
+    from nnx.estimators.autoencoder import Autoencoder
+    from nnx.estimators.supervised import NetworkClassifier, NetworkRegressor
 
 __all__ = ["Autoencoder", "NetworkClassifier", "NetworkRegressor"]

@@ -20,6 +20,7 @@ from nnx.experiments.result import HostArray, Result, Stopwatch, logger
 from nnx.experiments.stages import stage
 from nnx.layers import Dense, Sigmoid
 from nnx.layers.activations import make as activation
+from nnx.libraries import EXPERIMENTS, require
 from nnx.losses import BinaryCrossEntropy, Loss, MeanSquaredError
 from nnx.metrics import binary_cross_entropy, mean_squared_error
 from nnx.network import Network
@@ -272,6 +273,7 @@ def run(
     is that of the test images: it is drawn, and nothing is chosen by it. With a communicator its ranks train
     together, and the first alone measures.
     """
+    require(EXPERIMENTS, "experiments", "the autoencoder experiment")
     notes: list[str] = []
     data_seconds = 0.0
     if data is None:

@@ -22,6 +22,7 @@ from nnx.experiments.preparation import Preparation
 from nnx.experiments.ranges import Range
 from nnx.experiments.result import HostArray, Result, Stopwatch
 from nnx.experiments.scaling import Scaling, outside
+from nnx.libraries import EXPERIMENTS, require
 from nnx.losses import ROUNDING
 
 _METRICS = {"classification": ("accuracy",), "regression": (), "autoencoding": ()}
@@ -38,6 +39,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
     ``mse``, ``mae`` and ``r2``, over all and in ``by_target``; of an autoencoder ``mse`` and ``r2``. With a
     communicator its ranks train together, and the first alone measures.
     """
+    require(EXPERIMENTS, "experiments", "training on your own data")
     read_layers(config.layers)  # what is wrong here need not wait for the data
     began = time.perf_counter()
     data = load_labelled(

@@ -18,6 +18,7 @@ from nnx.experiments.applying import Model
 from nnx.experiments.result import HostArray, Result, logger, model_path
 from nnx.experiments.stages import stage
 from nnx.experiments.svm_engines import Engine, Sample
+from nnx.libraries import EXPERIMENTS, require
 from nnx.network import Network
 
 CODES_C, CODES_WIDTH = 10.0, 1.5  # C and γ · features on standardized codes; chosen without the test set
@@ -65,6 +66,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     ``mcnemar`` (the exact test on the digits that only one of the two gets right) and ``svm_engine``, the
     library that fitted.
     """
+    require(EXPERIMENTS, "experiments", "the SVM experiment")
     svm_engines.refuse_missing(config.svm_engine)
     notes: list[str] = []
     timing: dict[str, float] = {}
