@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from rooms import ORDER, imported, modules, room_imported, room_of  # noqa: E402
 
 DRAWING = ROOT / "docs" / "images" / "rooms.svg"
-LEFT_OUT = {"nnx", "__main__", "errors", "files", "libraries"}  # the face, its command, and what everybody imports
+LEFT_OUT = {"nnx", "__main__", "errors", "files", "libraries"}  # the face, its command, what all import
 INK, ARROW, BOX = "#1f2933", "#7b8794", "#e3eaf3"
 
 Arrows = dict[str, set[str]]
