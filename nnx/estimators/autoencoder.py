@@ -10,7 +10,8 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array, check_is_fitted
 
 import nnx
-from nnx.estimators.base import NetworkEstimator, checked_weights, on_host, output_layers
+from nnx.estimators.base import NetworkEstimator, output_layers
+from nnx.estimators.checks import checked_weights, counted, on_host
 from nnx.rows import HostArray
 
 
@@ -135,7 +136,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     def _fit(self, X: Any, sample_weight: Any, partial: bool) -> Autoencoder:
         again = self._goes_on(partial)
         x = self._check(X, reset=not again)
-        loss, weights = self._loss(), checked_weights(sample_weight, x)
+        loss = self._loss()
+        weights, x = counted(checked_weights(sample_weight, x), x)
         layers, code = self._layers(x.shape[1], loss)
         self._train(x, None, weights, layers, loss, again=again, partial=partial)
         self.network_.code = code
@@ -174,7 +176,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
             r2_score(
                 dense,
                 self.network_.predict(dense),
-                sample_weight=sample_weight,
+                sample_weight=checked_weights(sample_weight, dense),
                 multioutput="variance_weighted",
             )
         )

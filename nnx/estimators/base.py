@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 import nnx
-from nnx.backends import foreign
-from nnx.errors import ConfigurationError, nearest
+from nnx.errors import ConfigurationError
+from nnx.estimators.checks import check_parameters, held_out, on_host, sizes, unknown
 from nnx.layers.activations import make
 from nnx.rows import HostArray
-from nnx.samples import host_array
 from nnx.training.checks import check_callbacks
 
 LARGEST_BATCH = 200  # what batch_size="auto" means for more rows than that: scikit-learn's
@@ -86,39 +84,33 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         return layers
 
     def _sizes(self) -> list[int]:
-        sizes = self.hidden_layer_sizes
-        return list(sizes) if isinstance(sizes, Iterable) else [sizes]
+        return sizes(self.hidden_layer_sizes)
 
-    def _loss(self) -> nnx.Loss:
+    def _loss(self, *others: str) -> nnx.Loss:
+        """The loss; a refusal names `others` too, which a subclass knows."""
         if isinstance(self.loss, nnx.Loss):
             return self.loss
-        if self.loss not in LOSSES:
-            raise ConfigurationError(f"unknown loss {self.loss!r}{nearest(str(self.loss), LOSSES)}")
+        if not isinstance(self.loss, str) or self.loss not in LOSSES:
+            raise unknown("loss", self.loss, [*others, *LOSSES])
         return LOSSES[self.loss]()
 
     def _optimizer(self) -> nnx.Optimizer:
         if isinstance(self.optimizer, nnx.Optimizer):
             if self.learning_rate is not None:
                 raise ConfigurationError(
-                    f"learning_rate={self.learning_rate!r} stands beside {self.optimizer!r}, which has its "
-                    "own: leave it None"
+                    f"learning_rate={self.learning_rate!r} is given, but {self.optimizer!r} has one too: "
+                    "leave learning_rate None"
                 )
             return self.optimizer
-        if self.optimizer not in OPTIMIZERS:
-            raise ConfigurationError(
-                f"unknown optimizer {self.optimizer!r}{nearest(str(self.optimizer), OPTIMIZERS)}"
-            )
+        if not isinstance(self.optimizer, str) or self.optimizer not in OPTIMIZERS:
+            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
         kind = OPTIMIZERS[self.optimizer]
         return kind() if self.learning_rate is None else kind(self.learning_rate)  # type: ignore[call-arg]
 
     def _rows_of_a_batch(self, rows: int) -> int:
         if self.batch_size == "auto":
             return min(LARGEST_BATCH, rows)
-        if isinstance(self.batch_size, str):
-            raise ConfigurationError(
-                f"batch_size must be a positive integer or 'auto', not {self.batch_size!r}"
-            )
-        return min(self.batch_size, rows)
+        return min(int(self.batch_size), rows)
 
     def _described(self) -> str:
         """The parameters that a network which is there cannot follow any more."""
@@ -133,8 +125,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ConfigurationError
-            If the parameters describe another network by now.
+            If a parameter makes no sense, or they describe another network by now.
         """
+        check_parameters(self)
         if not (hasattr(self, "network_") and (partial or self.warm_start)):
             return False
         if self._described() != self._made_of:
@@ -207,10 +200,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         rows: Any = slice(None)
         stopping = None
         if self.early_stopping and not partial:
-            rows, held_out = train_test_split(
-                np.arange(len(x)), test_size=self.validation_fraction, random_state=random, stratify=classes
-            )
-            validation = _part(x, y, weights, held_out)
+            rows, rest = held_out(len(x), float(self.validation_fraction), random, classes)
+            validation = _part(x, y, weights, rest)
             stopping = nnx.EarlyStopping("val_loss", patience=self.patience)
             callbacks.insert(0, stopping)  # so that what prints or writes an epoch knows that it is the last
         x, y, weights = _part(x, y, weights, rows)
@@ -240,27 +231,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = len(self.loss_curve_)
         self._made_of = self._described()
         self._optimized_by = (self.optimizer, self.learning_rate, optimizer)
-
-
-def on_host(x: Any, name: str) -> Any:
-    """The NumPy form of PyTorch's, JAX's and their like's arrays; what scikit-learn itself reads, as it is.
-
-    Raises
-    ------
-    DataError
-        If it lies on a GPU, or has no such form.
-    """
-    known = isinstance(x, np.ndarray) or not (hasattr(x, "__dlpack__") or foreign.on_gpu(x))
-    return x if known else host_array(x, name)
-
-
-def checked_weights(sample_weight: Any, X: Any) -> HostArray | None:
-    """One weight a row, or None for none."""
-    if sample_weight is None:
-        return None
-    sample_weight = on_host(sample_weight, "sample_weight")
-    weights: HostArray = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-    return weights
 
 
 def output_layers(units: int, loss: nnx.Loss) -> list[nnx.Layer]:

@@ -10,12 +10,12 @@ from scipy import sparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 import nnx
 from nnx.errors import ConfigurationError, DataError
-from nnx.estimators.base import NetworkEstimator, checked_weights, output_layers
+from nnx.estimators.base import NetworkEstimator, output_layers
+from nnx.estimators.checks import checked_weights, class_factors, counted, factors_of_labels
 from nnx.rows import HostArray
 
 ONE_HOT = 2**22  # numbers: labels of more are not written out, which the compiled loop wants
@@ -50,8 +50,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     validation_fraction : float in (0, 1)
         The share that is held out.
     patience : int
-    class_weight : dict, "balanced" or None
-        Factors of the sample weights, by class; balanced ones are rows / (classes · rows of the class).
+    class_weight : dict, "balanced", list of dict or None
+        Factors of the sample weights, by class. Balanced ones are W / (classes · W_k), W the weight of all
+        rows and W_k that of the class's (1 a row without sample weights). Of labels that come together a row
+        has the product of its labels' factors, and a list holds a dict for each label.
     warm_start : bool
         `fit` goes on with the network that is there.
     callbacks : sequence of Callback
@@ -128,6 +130,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             A sparse one is made dense.
         y : array_like of shape (rows,), or of 0 and 1 of shape (rows, labels)
         sample_weight : array_like of shape (rows,), optional
+            A row of weight 0 is left out, of the classes too.
         """
         return self._fit(X, y, None, sample_weight, partial=False)
 
@@ -141,7 +144,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         X, y, sample_weight : array_like
             As for `fit`.
         classes : array_like of shape (classes,), optional
-            All that will ever come; the first call wants them, unless they are all in its y.
+            All that will ever come; the first call wants them, unless they are all in its y. A later call
+            need not give them, and may not give others.
+
+        Raises
+        ------
+        DataError
+            If classes, the number of labels or of features differ from the first call's.
         """
         if isinstance(self.class_weight, str):
             raise ConfigurationError(
@@ -154,19 +163,32 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         again = self._goes_on(partial)
         x, y = self._check(X, y=y, multi_output=True, reset=not again)
         check_classification_targets(y)
+        weights, x, y = counted(checked_weights(sample_weight, x), x, y)
         multilabel = type_of_target(y).startswith("multilabel")
         if again and multilabel != self._multilabel:
             raise DataError(f"y of shape {y.shape}: the network was made for labels of the other kind")
         if multilabel:
             y = y.toarray() if sparse.issparse(y) else y
             known = np.arange(y.shape[1])
+            if again and len(known) != len(self.classes_):
+                raise DataError(
+                    f"y has {len(known)} labels, but NetworkClassifier is expecting {len(self.classes_)}, "
+                    "as in the fit before"
+                )
         else:
             y = column_or_1d(y, warn=True)
             known = self.classes_ if again else np.unique(y if classes is None else classes)
+        if classes is not None and not np.array_equal(np.unique(classes), known):
+            raise DataError(
+                f"classes={np.asarray(classes).tolist()} is not the same as before, "
+                f"which was {known.tolist()}"
+            )
         labels = None if multilabel else _places(y, known)
         loss = self._loss_of(multilabel or len(known) == 2)
         targets = y if labels is None else _targets(labels, len(known), loss)
-        weights = self._weights(checked_weights(sample_weight, x), y, labels, known)
+        if self.class_weight is not None:
+            weights = self._weights(weights, y, labels, known)
+            weights, x, targets, labels = counted(weights, x, targets, labels)
         layers = self._layers(len(known), multilabel)
         self._train(x, targets, weights, layers, loss, again=again, partial=partial, classes=labels)
         self.classes_, self._multilabel = known, multilabel
@@ -180,7 +202,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     def _loss_of(self, sigmoid: bool) -> nnx.Loss:
         if isinstance(self.loss, str) and self.loss == "cross_entropy":
             return nnx.BinaryCrossEntropy() if sigmoid else nnx.CategoricalCrossEntropy()
-        loss = self._loss()
+        loss = self._loss("cross_entropy")
         if sigmoid and isinstance(loss, nnx.CategoricalCrossEntropy):
             raise ConfigurationError(
                 f"{loss!r} is no loss of sigmoids, which two classes and labels that may come together have: "
@@ -190,14 +212,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
 
     def _weights(
         self, weights: HostArray | None, y: HostArray, labels: HostArray | None, classes: HostArray
-    ) -> HostArray | None:
+    ) -> HostArray:
         """Sample weights times those of the classes."""
-        if self.class_weight is None:
-            return weights
         if labels is None:
-            by_class = compute_sample_weight(self.class_weight, y)
+            by_class = factors_of_labels(self.class_weight, y, weights)
         else:
-            by_class = compute_class_weight(self.class_weight, classes=classes, y=y)[labels]
+            by_class = class_factors(self.class_weight, labels, classes, weights)
         product: HostArray = by_class if weights is None else weights * by_class
         return product
 
@@ -238,7 +258,13 @@ def _places(y: HostArray, classes: HostArray) -> HostArray:
     """The place of each label among the classes; one that is not there is an error that names it."""
     encoder = LabelEncoder()
     encoder.classes_ = classes
-    places: HostArray = encoder.transform(y)
+    try:
+        places: HostArray = encoder.transform(y)
+    except ValueError as error:
+        odd = [label for label in np.unique(y).tolist() if label not in classes.tolist()]
+        raise DataError(
+            f"y contains unseen labels {odd[:5]}: the classes are {classes.tolist()}, those of the first fit"
+        ) from error
     return places
 
 
@@ -334,8 +360,13 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         again = self._goes_on(partial)
         x, y = self._check(X, y=y, multi_output=True, y_numeric=True, reset=not again)
         y = y.toarray() if sparse.issparse(y) else y
-        targets = y.reshape(len(y), -1)
-        loss, weights = self._loss(), checked_weights(sample_weight, x)
+        weights, x, y = counted(checked_weights(sample_weight, x), x, y)
+        targets, loss = y.reshape(len(y), -1), self._loss()
+        if again and targets.shape[1] != self.network_.outputs:
+            raise DataError(
+                f"y has {targets.shape[1]} outputs, but NetworkRegressor is expecting "
+                f"{self.network_.outputs}, as in the fit before"
+            )
         layers = [*self._hidden(self._sizes()), *output_layers(targets.shape[1], loss)]
         self._train(x, targets, weights, layers, loss, again=again, partial=partial)
         self._flat = y.ndim == 1
