@@ -178,6 +178,24 @@ def test_accuracy_of_labels_that_come_together_is_that_of_whole_rows():
     assert history["val_binary_accuracy"][-1] == right.mean() > history["val_accuracy"][-1]
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_logits_are_compared_as_probabilities(together):
+    y = TOGETHER if together else TOGETHER[:, :1]
+    names = ["accuracy", "binary_accuracy", "binary_cross_entropy"]
+    network, history = fit(y, loss=nnx.BinaryCrossEntropy(from_logits=True), epochs=3, metrics=names)
+    p = 1.0 / (1.0 + np.exp(-network.predict(X).astype(np.float64)))
+    assert history["val_accuracy"][-1] == np.mean(((p > 0.5) == y).all(axis=1))
+    assert history["val_binary_accuracy"][-1] == np.mean((p > 0.5) == y)
+    expected = metrics.binary_cross_entropy(y, p)
+    assert history["val_binary_cross_entropy"][-1] == pytest.approx(expected, rel=1e-5)  # p is float32's
+
+
+def test_rounding_makes_no_logits_of_probabilities():
+    y, p = np.array([[0.0], [1.0]]), np.array([[-1e-7], [1.0 + 2e-7]])
+    assert metrics.accuracy(y, p) == metrics.binary_accuracy(y, p) == 1.0
+    assert metrics.binary_cross_entropy(y, p) == pytest.approx(1e-7, rel=1e-3)
+
+
 def test_outputs_that_estimate_0_and_1_may_lie_outside():
     """Least squares on 0 and 1, without a sigmoid: 0.5 is the threshold, and 1.1 says 1."""
     y = TOGETHER[:, :1]

@@ -13,6 +13,7 @@ from nnx.errors import DataError
 HostArray = np.ndarray[Any, Any]
 Metric = Callable[..., float]
 
+ROUNDING = 1e-6  # so far outside [0, 1] is a probability still
 BLOCK = 1024  # rows that are taken to float64 at a time
 
 
@@ -263,7 +264,7 @@ def _predicted(what: str, p: HostArray) -> HostArray:
 
 def _inside(what: str, values: HostArray) -> None:
     low, high = float(values.min()), float(values.max())
-    if low < 0.0 or high > 1.0:
+    if low < -ROUNDING or high > 1.0 + ROUNDING:
         raise DataError(
             f"{what} between {low:g} and {high:g} are no probabilities, which lie in [0, 1]: end the network "
             "with Sigmoid or Softmax, or give a loss with from_logits=True"
