@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy
 
-from nnx.backends import foreign, host_memory
+from nnx.backends import foreign, host_memory, threads
 from nnx.backends.activations import ACTIVATIONS
 from nnx.backends.losses import LOSSES
 from nnx.backends.staging import Staging
@@ -43,6 +43,8 @@ class Backend:
         True where float32 products are rounded to TF32: on a GPU, if asked for.
     immediate : bool
         True where an operation has finished when it returns, so reading a value costs nothing.
+    threads : int
+        How many threads of its own divide the work.
     """
 
     name = "base"
@@ -50,6 +52,7 @@ class Backend:
     xp: Any = numpy
     tf32 = False
     immediate = True
+    threads = 1
 
     # ------------------------------------------------------------------ arrays
 
@@ -135,6 +138,10 @@ class Backend:
     def room(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
         """A context for code that takes so much memory; `OutOfMemoryError` where the host has not got it."""
         return host_memory.room(nbytes, what, remedy)
+
+    def blas_threads(self) -> int:
+        """How many threads of NumPy's BLAS a step's products run on; 0 where they do not run on it."""
+        return threads.of_blas()
 
     def memory(self) -> dict[str, int]:
         """Bytes in use and reserved on the device; empty where the host's own memory is the device."""

@@ -166,6 +166,10 @@ class CupyBackend(Backend):
         """Wait until everything queued on the device is done."""
         cupy.cuda.Device(self.index).synchronize()
 
+    def blas_threads(self) -> int:
+        """See `Backend.blas_threads`: products run on the GPU."""
+        return 0
+
     def memory(self) -> dict[str, int]:
         """Bytes: used and reserved by CuPy's pool here, free and total on the device."""
         return devices.memory()

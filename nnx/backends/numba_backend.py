@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.backends import blas
+from nnx.backends import blas, threads
 from nnx.backends.base import Array
 from nnx.backends.numpy_backend import NumpyBackend
 
@@ -37,7 +37,7 @@ class NumbaBackend(NumpyBackend):
     Attributes
     ----------
     blas : Blas or None
-        The private BLAS that the team's products run on; None where there is no team.
+        The private BLAS that products run on, each on one thread; None where NumPy's is used.
     threads : int
         How many parts the work is divided into at most.
 
@@ -60,10 +60,11 @@ class NumbaBackend(NumpyBackend):
         from nnx.backends import numba_kernels
 
         self.kernels: Any = numba_kernels
-        threads = numba.get_num_threads()  # starts them, by which the threading layer is decided
+        count = numba.get_num_threads()  # starts them, by which the threading layer is decided
         self.layer = numba.threading_layer()
-        self.blas = blas.load() if self.layer == "tbb" and threads > 1 else None
-        self.threads = threads if self.blas is not None else 1
+        self.blas = blas.load() if self.layer == "tbb" else None
+        if self.blas is not None:
+            self.threads = count if threads.given() else min(count, threads.cores())
 
     def versions(self) -> dict[str, str]:
         """Of the libraries at work."""
@@ -75,10 +76,15 @@ class NumbaBackend(NumpyBackend):
         """The libraries, the threads and the BLAS kernels, in one line."""
         text = f"Numba {self.versions()['numba']}, "
         if self.blas is not None:
-            return f"{text}{self.threads} threads (TBB), OpenBLAS kernels for {self.blas.core}"
+            text += f"{self.threads} thread{'s' * (self.threads > 1)} (TBB)"
+            return f"{text}, OpenBLAS kernels for {self.blas.core}"
         if self.layer != "tbb":
             text += f"threading layer {self.layer}, "
         return f"{text}kernels on one thread, products by NumPy (more threads need tbb and {blas.PACKAGE})"
+
+    def blas_threads(self) -> int:
+        """See `Backend.blas_threads`."""
+        return 0 if self.blas is not None else super().blas_threads()
 
     def small_loop(self) -> Any:
         """See `nnx.backends.numba_loop`; benchmarks/small.py."""

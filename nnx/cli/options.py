@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from nnx.backends import DEVICES
+from nnx.backends import DEVICES, threads
 from nnx.distributed import KINDS, TIMEOUT
 from nnx.errors import nearest
 
@@ -194,6 +194,11 @@ def _tf32(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     return value
 
 
+def _threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
+    if value is not None:
+        threads.use(value)
+
+
 live = click.option(
     "--log",
     "logs",
@@ -245,6 +250,14 @@ def of_every_run(function: Function) -> Function:
             is_flag=True,
             callback=_tf32,
             help="Let a GPU round the factors of float32 products to TF32: faster, 10 bits instead of 23.",
+        ),
+        click.option(
+            "--threads",
+            type=Whole(min=1),
+            metavar="N",
+            expose_value=False,
+            callback=_threads,
+            help="Threads of the CPU; default: as many as the cores that this process may use.",
         ),
         click.option(
             "--dtype",

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from nnx.backends import threads
 from nnx.cli import options, show
 from nnx.cli.console import open_page, print_json, say
 from nnx.cli.execute import Options, already_finished, execute, refuse_finished, run_folder
@@ -144,11 +145,9 @@ def _refuse_training_options(ctx: click.Context) -> None:
 @run.command(short_help="Compare with Keras: same weights, same batches.")
 @click.option("--minutes", type=click.FloatRange(min=0.5), default=15.0, show_default=True, metavar="MINUTES",
               help="How long the whole command may take.")  # fmt: skip
-@click.option("--threads", type=options.Whole(min=1), metavar="N",
-              help="Of each process; default: every core.")  # fmt: skip
 @options.dataset
 @options.of_every_run
-def compare(minutes: float, threads: int | None, dataset: str, device: str | None, dtype: str, seed: int,
+def compare(minutes: float, dataset: str, device: str | None, dtype: str, seed: int,
             **common: Any) -> int:  # fmt: skip
     """Compare with Keras: same weights, same batches, a process each.
 
@@ -164,7 +163,7 @@ def compare(minutes: float, threads: int | None, dataset: str, device: str | Non
     from nnx.experiments.stages import stage
 
     config = experiment.Config(
-        dataset=dataset, minutes=minutes, seed=seed, device=device, dtype=dtype, threads=threads
+        dataset=dataset, minutes=minutes, seed=seed, device=device, dtype=dtype, threads=threads.asked()
     )
     quiet = common["quiet"]
 

@@ -11,23 +11,26 @@ from contextlib import suppress
 from pathlib import Path
 
 from nnx import backends
+from nnx.backends.threads import cores
 
 _MODEL = re.compile(r"^(?:model name|Hardware|Model)\s*:\s*(.+)$", re.MULTILINE)
 
 
-def environment(device: str) -> dict[str, str | int]:
+def environment(device: str, backend: str = "numpy") -> dict[str, str | int]:
     """Describe this machine.
 
     Parameters
     ----------
     device : str
         What computed: ``"cpu"`` or ``"gpu:N"``.
+    backend : str
+        By which backend: ``"numpy"``, ``"numba"`` or ``"cupy"``.
 
     Returns
     -------
     dict
-        ``python``, ``system``, ``machine``, ``processor``, ``cores`` (those this process may use), and of a
-        GPU its description as ``gpu``.
+        ``python``, ``system``, ``machine``, ``processor``, ``cores`` (those this process may use), on a CPU
+        ``threads`` (of the compiled kernels, or of NumPy's BLAS), and of a GPU its description as ``gpu``.
     """
     found: dict[str, str | int] = {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -36,16 +39,12 @@ def environment(device: str) -> dict[str, str | int]:
         "processor": processor(),
         "cores": cores(),
     }
+    if device == "cpu":
+        used = backends.resolve(backend)
+        found["threads"] = used.blas_threads() or used.threads
     if device.startswith("gpu"):
         found["gpu"] = next((s.detail for s in backends.available() if s.device == device), "not found again")
     return found
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def process_seconds() -> float:

@@ -88,7 +88,7 @@ class Result:
     description: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.environment = self.environment or environment(self.device)
+        self.environment = self.environment or environment(self.device, self.backend)
 
     def to_json(self) -> dict[str, Any]:
         """What ``result.json`` and ``--json`` hold; a number that is not finite becomes None."""

@@ -21,6 +21,7 @@ from nnx.optimizers import Optimizer
 from nnx.rows import HostArray
 from nnx.samples import Augmentation, Samples
 from nnx.training import faults
+from nnx.training.contention import Contention
 from nnx.training.interrupts import Interrupts
 
 AtRest = Callable[[], None]  # called between two steps, when all callbacks were told
@@ -50,6 +51,7 @@ class Loop:
             self.arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
             self.arena.fault[...] = 0
         self.backend: Backend = self.arena.backend
+        self.contention = Contention(self.backend)
         self.rows, self.blocks = len(samples), samples.blocks
         self.shuffle = shuffle
         check_targets = partial(loss.check_targets, features=network.outputs)
@@ -210,6 +212,7 @@ class Loop:
                 run.history.first_step_seconds = time.perf_counter() - began
             for callback in on_step:
                 callback.on_step_end(run)
+            self.contention.look()
             run.batch = number + 1
             if at_rest is not None and run.batch < len(self.slots):  # behind the last: once it is recorded
                 at_rest()

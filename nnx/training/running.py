@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
+from nnx.backends import threads
 from nnx.callbacks import Callback, History, Run
 from nnx.checkpoints import Checkpoint, settings, state
 from nnx.distributed.agreement import fingerprint
@@ -39,6 +40,7 @@ def run_epochs(
     with ExitStack() as ending:
         ending.callback(lambda: setattr(history, "seconds", time.perf_counter() - began))
         ending.callback(loop.close)
+        ending.enter_context(threads.within_quota())
         ending.enter_context(interrupts)
         if loop.communicator.size > 1:
             ending.callback(_agree_at_the_end, loop, run)

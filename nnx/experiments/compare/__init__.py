@@ -11,6 +11,7 @@ from typing import Any
 
 from nnx import datasets
 from nnx.backends import resolve
+from nnx.backends.threads import cores
 from nnx.errors import ConfigurationError
 from nnx.experiments import autoencoder
 from nnx.experiments.compare import processes
@@ -18,7 +19,6 @@ from nnx.experiments.compare.agreement import Agreement, examine
 from nnx.experiments.compare.jobs import problems
 from nnx.experiments.compare.measure import Budget, Measured, first_steps, measure
 from nnx.experiments.compare.tables import Table, comparison, tables
-from nnx.experiments.environment import cores
 from nnx.experiments.result import Result, versions
 
 __all__ = ["Config", "Table", "run", "tables"]

@@ -1,0 +1,73 @@
+"""Whether other programs keep the processors busy, so that training waits for them.
+
+NumPy's BLAS divides a product among threads that wait for each other by spinning. Where one of them does not
+get a processor, all wait, and a step may take ten times as long as on one thread. nnx reports that, with
+advice. It does not change the number of threads by itself: results' last digits depend on that number, and
+they must not depend on what else the machine does.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+logger = logging.getLogger("nnx")
+
+BEGIN, WINDOW = 0.5, 3.0  # seconds: before the first look, and from it to the judgement
+SHARE = 0.5  # of the time in which a thread wanted to run: where it waited for more, it is reported
+TASKS = Path("/proc/self/task")
+
+
+class Contention:
+    """Looks twice, some seconds apart, and reports once; a training that is over before costs nothing.
+
+    Parameters
+    ----------
+    backend : Backend
+    """
+
+    reported: ClassVar[bool] = False
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.before: tuple[float, float] | None = None
+        self.due = math.inf if backend.device != "cpu" or self.reported else time.monotonic() + BEGIN
+
+    def look(self) -> None:
+        """To be called after every step."""
+        if time.monotonic() < self.due:
+            return
+        before, self.before = self.before, _ran_and_waited()
+        self.due = time.monotonic() + WINDOW if before is None and self.before is not None else math.inf
+        if before is None or self.before is None:
+            return
+        ran, waited = (later - earlier for later, earlier in zip(self.before, before, strict=True))
+        if waited > SHARE * (ran + waited):
+            Contention.reported = True
+            logger.warning("%s", _report(waited / (ran + waited), self.backend))
+
+
+def _report(share: float, backend: Any) -> str:
+    text = f"other programs keep the processors busy: nnx waits {share:.0%} of the time for one"
+    count = backend.blas_threads()
+    if count < 2:
+        return f"{text}, and training takes that much longer"
+    return (
+        f"{text}, and the {count} threads of NumPy's BLAS wait for each other. "
+        "--threads 1 is often several times faster then (in Python: OPENBLAS_NUM_THREADS=1)"
+    )
+
+
+def _ran_and_waited() -> tuple[float, float] | None:
+    """Seconds in which this process's threads ran, and waited for a processor; None where it is not known."""
+    ran = waited = 0
+    with suppress(OSError, ValueError):
+        for task in TASKS.iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+                first, second = (task / "schedstat").read_text(encoding="ascii").split()[:2]
+                ran, waited = ran + int(first), waited + int(second)
+    return (ran / 1e9, waited / 1e9) if ran else None
