@@ -1,0 +1,95 @@
+"""A training step next to other programs: the deep autoencoder while some processes keep the cores busy.
+
+Run by hand:  python benchmarks/busy.py [--busy 2]
+
+Each way trains in a process of its own, in turns; medians over the rounds are printed, with the ratio to the
+same way without the busy processes. Unset ``OPENBLAS_CORETYPE`` before.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from tables import table
+
+from nnx.backends.threads import VARIABLES, cores
+from nnx.experiments.environment import processor
+
+ROWS = 256
+STEPS_OF_AN_EPOCH = 235  # of MNIST's 60,000 images
+
+WAYS = (("numpy", None), ("numpy", 1), ("numba", None), ("numba", 1))
+
+STEP = """
+import sys, time, numpy as np, nnx
+
+from nnx.training import contention
+contention.Contention.reported = True
+steps, rows = int(sys.argv[1]), 256
+widths = (512, 256, 128, 64, 128, 256, 512)
+layers = [nnx.Dense(784, 512), nnx.ReLU()]
+for width in widths[1:]:
+    layers += [nnx.Dense(width), nnx.ReLU()]
+network = nnx.Network([*layers, nnx.Dense(784), nnx.Sigmoid()], seed=0)
+x = np.random.default_rng(0).random((steps * rows, 784), dtype=np.float32)
+how = {"loss": nnx.BinaryCrossEntropy(), "optimizer": nnx.Adam(), "batch_size": rows}
+network.fit(x[: 4 * rows], x[: 4 * rows], **how)
+began = time.perf_counter()
+network.fit(x, x, **how)
+print((time.perf_counter() - began) / steps)
+"""
+
+
+@contextmanager
+def others(count: int) -> Iterator[None]:
+    """Processes that do nothing but take processor time."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def seconds(device: str, threads: int | None, steps: int) -> float:
+    """Of a step, in a new process."""
+    variables = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    variables |= {"NNX_DEVICE": device} | ({} if threads is None else dict.fromkeys(VARIABLES, str(threads)))
+    done = subprocess.run(
+        [sys.executable, "-c", STEP, str(steps)], env=variables, text=True, capture_output=True, check=True
+    )
+    return float(done.stdout)
+
+
+@click.command()
+@click.option("--busy", default=2, show_default=True, help="Processes that keep the cores busy.")
+@click.option("--steps", default=40, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+def main(busy: int, steps: int, rounds: int) -> None:
+    """Print seconds of two epochs, alone and next to other work."""
+    click.echo(f"{processor()}, {cores()} cores, load average before {os.getloadavg()[0]:.1f}")
+    found: dict[tuple[str, int | None, int], list[float]] = {}
+    for _ in range(rounds):
+        for count in (0, busy):
+            with others(count):
+                for way in WAYS:
+                    found.setdefault((*way, count), []).append(seconds(*way, steps))
+    lines = []
+    for device, threads in WAYS:
+        alone, beside = (statistics.median(found[device, threads, count]) for count in (0, busy))
+        told = "all" if threads is None else str(threads)
+        two = 2 * STEPS_OF_AN_EPOCH
+        lines.append([device, told, f"{alone * two:.1f}", f"{beside * two:.1f}", f"{beside / alone:.1f}"])
+    head = ["device", "threads", "alone, s for two epochs", f"next to {busy} busy processes, s", "ratio"]
+    click.echo(table(head, lines))
+
+
+if __name__ == "__main__":
+    main()
