@@ -24,7 +24,7 @@ from nnx.experiments.environment import processor
 ROWS = 256
 STEPS_OF_AN_EPOCH = 235  # of MNIST's 60,000 images
 
-WAYS = (("numpy", None), ("numpy", 1), ("numba", None), ("numba", 1))
+DEVICES = ("numpy", "numba")
 
 STEP = """
 import sys, time, numpy as np, nnx
@@ -72,19 +72,21 @@ def seconds(device: str, threads: int | None, steps: int) -> float:
 @click.option("--busy", default=2, show_default=True, help="Processes that keep the cores busy.")
 @click.option("--steps", default=40, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
-def main(busy: int, steps: int, rounds: int) -> None:
+@click.option("--threads", default=1, show_default=True, help="Tried next to nnx's own choice.")
+def main(busy: int, steps: int, rounds: int, threads: int) -> None:
     """Print seconds of two epochs, alone and next to other work."""
+    ways = [(device, count) for device in DEVICES for count in (None, threads)]
     click.echo(f"{processor()}, {cores()} cores, load average before {os.getloadavg()[0]:.1f}")
     found: dict[tuple[str, int | None, int], list[float]] = {}
     for _ in range(rounds):
         for count in (0, busy):
             with others(count):
-                for way in WAYS:
+                for way in ways:
                     found.setdefault((*way, count), []).append(seconds(*way, steps))
     lines = []
-    for device, threads in WAYS:
-        alone, beside = (statistics.median(found[device, threads, count]) for count in (0, busy))
-        told = "all" if threads is None else str(threads)
+    for device, number in ways:
+        alone, beside = (statistics.median(found[device, number, count]) for count in (0, busy))
+        told = "nnx's choice" if number is None else str(number)
         two = 2 * STEPS_OF_AN_EPOCH
         lines.append([device, told, f"{alone * two:.1f}", f"{beside * two:.1f}", f"{beside / alone:.1f}"])
     head = ["device", "threads", "alone, s for two epochs", f"next to {busy} busy processes, s", "ratio"]
