@@ -20,8 +20,8 @@ from nnx.errors import ConfigurationError, MissingLibraryError, NnxError
 from nnx.experiments import Result, RunFolder, autoencoder, compare, svm
 from nnx.experiments.compare import agreement, processes
 from nnx.experiments.compare.agreement import CHECKS, Check, difference
-from nnx.experiments.compare.jobs import Problem, problems
-from nnx.experiments.compare.measure import Budget, classify
+from nnx.experiments.compare.jobs import TIMED, Problem, problems
+from nnx.experiments.compare.measure import Budget, affordable, classify
 from nnx.experiments.compare.processes import SIDES, Worker, each, environment, in_turn, workers
 from nnx.experiments.compare.tables import PROGRAMS, installed_megabytes
 
@@ -75,6 +75,23 @@ class TestWorkers:
             assert min(found[side]["seconds"]) > 0.0
             for what in ("losses", "predictions", *(("codes", "test_codes") if name == "deep" else ())):
                 np.testing.assert_allclose(found[side][what], found["nnx"][what], rtol=1e-6, atol=1e-9)
+
+    @pytest.mark.parametrize(("name", "epochs", "last"), [("deep", 4, 2), ("xor_deep", 40, 16)])
+    def test_training_ends_on_all_sides_after_the_same_epoch(
+        self, started: dict[str, Worker], known: dict[str, Problem], name: str, epochs: int, last: int
+    ) -> None:
+        """Where the time is over: all have the same epochs, and the same numbers as far as they came."""
+        problem = known[name]
+        step = last * problem.steps_an_epoch
+        found = in_turn(started, problem.training(epochs, "float64"), lambda done: done >= step)
+        parts = [len(found[side]["seconds"]) for side in SIDES]
+        assert len(set(parts)) == 1
+        assert problem.stops(epochs)[parts[0] - 1] == step
+        for side in SIDES:
+            np.testing.assert_allclose(found[side]["losses"], found["nnx"]["losses"], rtol=1e-6)
+            np.testing.assert_allclose(found[side]["predictions"], found["nnx"]["predictions"], rtol=1e-6)
+        if name == "deep":
+            assert len(found["nnx"]["losses"]) == last
 
     @pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float64")])
     def test_each_side_computes_in_the_type_that_a_job_names(
@@ -316,6 +333,29 @@ def test_the_programs_whose_lines_are_counted_run(side: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_budget_counts_what_was_spent_before_and_keeps_time_for_what_follows() -> None:
+    budget = Budget(2.0, spent=30.0)
+    budget.later = 20.0
+    assert 30.0 <= budget.spent() < 31.0
+    assert 69.0 < budget.left() <= 70.0
+    assert budget.until(0.5) == pytest.approx(65.0, abs=1.0)
+    assert Budget(1.0, spent=90.0).left() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("limit", "epochs", "rows"),
+    [(1e6, 100, 1437), (90.0, 4, 1437), (22.5, 2, 704), (1.0, 2, 256), (0.0, 2, 256)],
+)
+def test_a_slow_machine_has_fewer_epochs_and_then_fewer_rows(
+    known: dict[str, Problem], limit: float, epochs: int, rows: int
+) -> None:
+    """45 steps an epoch that take half a second each on all sides together."""
+    problem, count = affordable(known["deep"], 0.5, limit)
+    assert (count, problem.job["rows"]) == (epochs, rows)
+    assert len(problem.stops(count)) > TIMED
+    assert known["deep"].job["rows"] == 1437
 
 
 @pytest.mark.parametrize("epochs", [2, 3, 4, 7])

@@ -23,7 +23,7 @@ from nnx.experiments.result import Result, versions
 
 __all__ = ["Config", "Table", "run", "tables"]
 
-IMPORTS = 3  # repeats, where there is time
+IMPORTS, IMPORTS_SHARE = 3, 0.05  # repeats, where they take no larger share of the time
 # In times of Keras's import, two seconds on an idle machine: what follows the measurements, and the least
 # that can be measured.
 LATER, LEAST = 2.0, 18.0
@@ -83,14 +83,13 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
     )
     variables = processes.environment(threads, gpu=backend.device != "cpu")
     notes.append(f"every process has {threads} thread{'s' if threads > 1 else ''}; they train in turn")
-    repeats = IMPORTS if config.minutes >= 5.0 else 1
-    timing = {"data_seconds": data_seconds, "import_repeats": repeats}
-    for module in ("nnx", "keras"):
-        progress(f"importing {module}, {repeats} time{'s' if repeats > 1 else ''}")
-        timing[f"{module}_import_seconds"] = processes.import_seconds(module, repeats, variables)
+    timing = {"data_seconds": data_seconds} | _imports(budget, variables, progress)
     budget.later = LATER * timing["keras_import_seconds"]  # which tells how fast this machine is now
-    if (least := LEAST * timing["keras_import_seconds"]) > budget.total:
+    least = LEAST * timing["keras_import_seconds"]
+    short = least > budget.total
+    if short:
         progress(f"note: the least that can be compared takes about {least / 60:.0f} minutes at this speed")
+        notes.append("agreement was checked on fewer steps, to keep to the time (--minutes)")
     device = backend.name if backend.device == "cpu" else backend.device
     with tempfile.TemporaryDirectory(prefix="nnx-compare-") as name:
         folder = Path(name)
@@ -99,7 +98,7 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
         with processes.workers(folder, device, variables) as started:
             first = first_steps(started, known["deep"].steps(1, config.dtype))
             budget.starting = time.monotonic() - starting
-            agreement = examine(started, known, progress)
+            agreement = examine(started, known, progress, short)
             measured = None
             if agreement.agree:
                 measured = measure(
@@ -110,6 +109,19 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
     result = _result(config, data, about, agreement, measured, timing)
     result.notes = [*agreement.complaints(), *notes, *([] if measured is None else measured.notes)]
     return result
+
+
+def _imports(budget: Budget, variables: dict[str, str], progress: Callable[[str], Any]) -> dict[str, float]:
+    """The time of each import: the median of several, where they take little of the time."""
+    found, repeats = {}, 1
+    for module in ("keras", "nnx"):
+        progress(f"importing {module}")
+        found[module] = processes.import_seconds(module, repeats, variables)
+        if module == "keras" and IMPORTS * found[module] < IMPORTS_SHARE * budget.left():
+            repeats = IMPORTS
+            found[module] = processes.import_seconds(module, repeats, variables)
+    times = {f"{module}_import_seconds": seconds for module, seconds in found.items()}
+    return times | {"import_repeats": repeats}
 
 
 def _result(
