@@ -116,8 +116,8 @@ class Stage(Work):
         return left if left > 0.0 else None
 
     def share(self) -> float | None:
-        """The time that is over, of the time expected."""
-        return min(self.elapsed / self.seconds, 0.99) if self.seconds else None
+        """The time that is over, of the time expected; None once it takes longer."""
+        return self.elapsed / self.seconds if self.seconds and self.elapsed < self.seconds else None
 
 
 # ------------------------------------------------------------------- two ways to show it
