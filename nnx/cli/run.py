@@ -128,6 +128,7 @@ def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_
 
     if model is not None:
         _refuse_training_options(click.get_current_context())
+        common["resume"] = None  # nothing is trained that could be resumed
     config = experiment.Config(
         model, preset, dataset, epochs, batch_size, seed, device, dtype, svm_engine, on_nonfinite
     )
