@@ -17,7 +17,7 @@ import nnx
 from nnx.cli.main import cli
 from nnx.datasets import load_digits
 from nnx.datasets.labelled import load_labelled
-from nnx.experiments import own_data, own_metrics, svm
+from nnx.experiments import autoencoder, own_data, own_metrics, svm
 from nnx.experiments.applying import Model
 from nnx.experiments.own_config import Config
 from nnx.experiments.own_network import build
@@ -209,10 +209,19 @@ def test_reconstructed_images_are_drawn_as_pixels_whatever_the_scale(scale):
 # --------------------------------------------------------------------------- the range of the training's data
 
 
+@pytest.fixture(scope="module")
+def run_on_digits(tmp_path_factory):
+    """The folder of a short run, as ``nnx run autoencoder`` writes it."""
+    result = autoencoder.run(autoencoder.Config(dataset="digits", epochs=2, device="cpu"))
+    folder = RunFolder.create(tmp_path_factory.mktemp("digits"))
+    folder.write_training(result)
+    return folder.path
+
+
 @pytest.fixture
-def coder():
-    """A short run on digits, as ``nnx run autoencoder`` keeps it, and twenty images of bytes."""
-    invoke("run", "autoencoder", "--dataset", "digits", "--epochs", 2, "--out", "run", "-q")
+def coder(run_on_digits):
+    """That folder as ``run``, and twenty images of bytes."""
+    Path("run").symlink_to(run_on_digits)
     return np.round(load_digits().x_test[:20] * 255).astype(np.uint8)
 
 
