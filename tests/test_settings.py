@@ -378,3 +378,28 @@ def test_an_optimizer_with_two_slots_of_one_name_is_refused():
 
     with pytest.raises(nnx.ConfigurationError, match="two slots of one name: m, m"):
         fit(network(), optimizer=Twice())
+
+
+def test_two_layers_of_one_name_from_two_modules_are_told_apart(tmp_path):
+    """Each is copied and loaded as itself, whichever was there first."""
+
+    def of(module, factor):
+        def forward_into(self, x, y, cache):
+            y[...] = factor * x
+
+        return type("Times", (nnx.Layer,), {"__module__": module, "forward_into": forward_into})
+
+    first, second = of("mine_a", 2.0), of("mine_b", 3.0)
+    try:
+        for kind, factor in ((first, 2.0), (second, 3.0)):
+            made = nnx.Network([kind()], seed=0).build(6)
+            made.save(tmp_path / "m.safetensors")
+            for other in (made, made.copy(), nnx.load(tmp_path / "m.safetensors")):
+                np.testing.assert_allclose(other.predict(X), factor * X, rtol=1e-6)
+        del nnx.Layer.registry["Times"], nnx.Layer.registry["mine_b.Times"]
+        alone = of("mine_b", 3.0)  # a later process, where only one of them is imported
+        np.testing.assert_allclose(nnx.load(tmp_path / "m.safetensors").predict(X), 3.0 * X, rtol=1e-6)
+        assert alone.registered == "Times"
+    finally:
+        for name in ("Times", "mine_b.Times"):
+            nnx.Layer.registry.pop(name, None)

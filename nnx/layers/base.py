@@ -72,8 +72,8 @@ class Layer:
         super().__init_subclass__(**kwargs)
         cls.registered = cls.__name__
         taken = Layer.registry.get(cls.__name__)
-        if taken is not None and taken.__module__.startswith("nnx.") and cls.__module__ != taken.__module__:
-            cls.registered = f"{cls.__module__}.{cls.__qualname__}"  # nnx's own names stay nnx's own
+        if taken is not None and cls.__module__ != taken.__module__:
+            cls.registered = f"{cls.__module__}.{cls.__qualname__}"  # the first of a name keeps it
         Layer.registry[cls.registered] = cls
 
     def __init__(self) -> None:
@@ -294,9 +294,12 @@ def from_config(kind: str, config: dict[str, Any]) -> Layer:
     FileFormatError
         If no such class is known (import the module that defines it first) or the arguments do not fit.
     """
-    if kind not in Layer.registry:
+    # where another module's class was there first when the file was written, its text names the module too
+    by_module = {f"{known.__module__}.{known.__qualname__}": known for known in Layer.registry.values()}
+    made = Layer.registry.get(kind, by_module.get(kind))
+    if made is None:
         raise FileFormatError(f"unknown layer {kind!r}{nearest(kind, Layer.registry)}")
     try:
-        return Layer.registry[kind](**config)
+        return made(**config)
     except (TypeError, ConfigurationError) as error:
         raise FileFormatError(f"layer {kind} cannot be built from {config!r}: {error}") from error
