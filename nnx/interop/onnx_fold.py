@@ -38,8 +38,6 @@ def folded(onnx: Any, node: Any, inputs: list[HostArray | None]) -> HostArray | 
         return _arithmetic(ARITHMETIC[node.op_type], inputs)
     if node.op_type == "Cast":
         return _cast(onnx, first, attributes["to"])
-    if node.op_type == "CastLike" and others[0] is not None:
-        return first.astype(others[0].dtype)
     if node.op_type == "Concat":
         return np.concatenate([value for value in inputs if value is not None], int(attributes["axis"]))
     if node.op_type in RESHAPING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,7 @@ def _relu(algebra: Algebra, a: Poly) -> Poly:
 
 OPERATORS: dict[str, Callable[..., Poly]] = {
     "Add": lambda algebra, a, b: plus(a, b),
+    "Sum": lambda algebra, *terms: reduce(plus, terms),
     "Sub": _minus,
     "Mul": lambda algebra, a, b: algebra.times(a, b),
     "Div": _divide,

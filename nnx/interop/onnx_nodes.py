@@ -270,6 +270,7 @@ READERS: dict[str, Reader] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Add": _add,
+    "Sum": _add,
     "Sub": _sub,
     "Mul": _mul,
     "Div": _div,

@@ -45,6 +45,8 @@ class Constants:
             result = self._shape(node, shapes.get(node.input[0], []))
         elif node.input and all(name in self or not name for name in node.input):
             result = self._computed(node)
+        elif node.op_type == "CastLike" and node.input[0] in self:
+            result = self.array(node.input[0])  # of the data's float type
         else:
             result = None
         if result is None:
