@@ -67,21 +67,26 @@ def export(
 
 
 def compute(path: str | os.PathLike[str], x: Any) -> tuple[Any, str]:
-    """What an ONNX file with one input and one output computes from rows x, and the program that computed it.
+    """What an exported file computes from rows x, and the program that computed it.
 
-    ONNX Runtime if it is installed, else the evaluator in the library onnx, which is slower.
+    ONNX Runtime if it is installed and runs the file, else the evaluator in the library onnx, which is slower.
     """
     _library()
+    program = "onnx.reference"
     try:
         import onnxruntime
-    except ImportError:
-        from onnx.reference import ReferenceEvaluator
 
-        (y,) = ReferenceEvaluator(os.fspath(path)).run(None, {"x": x})
-        return y, "the standard's evaluator"
-    session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
-    (y,) = session.run(None, {session.get_inputs()[0].name: x})
-    return y, "ONNX Runtime"
+        session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+        (y,) = session.run(None, {"x": x})
+        return y, "ONNX Runtime"
+    except ImportError:
+        pass
+    except Exception:  # its errors have no common class
+        program += "; ONNX Runtime does not run this file"
+    from onnx.reference import ReferenceEvaluator
+
+    (y,) = ReferenceEvaluator(os.fspath(path)).run(None, {"x": x})
+    return y, program
 
 
 def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
