@@ -478,3 +478,40 @@ def test_without_keras_one_line_says_what_to_install(monkeypatch, missing: str):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(nnx.MissingLibraryError, match="pip install tensorflow"):
         exchange.to_keras(nnx.Network([nnx.Dense(3, 2)]))
+
+
+# ------------------------------------------------------------------ conventions that differ, as documented
+
+
+def one_step(keras: Any, regularizer: Any, weights: np.ndarray, l2: float) -> tuple[list[Any], nnx.Network]:
+    """The values after one step of SGD in Keras and in nnx, from W = b = 1."""
+    x, y = np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([[1.0], [0.0], [2.0], [5.0]])
+    layer = keras.layers.Dense(
+        1, kernel_initializer="ones", bias_initializer="ones", kernel_regularizer=regularizer
+    )
+    model = keras.Sequential([keras.Input((1,)), layer])
+    network = exchange.from_keras(model)
+    model.compile(keras.optimizers.SGD(0.125), "mse")
+    model.train_on_batch(x, y, sample_weight=weights)
+    network.fit(
+        x,
+        y,
+        loss=nnx.MeanSquaredError(),
+        optimizer=nnx.SGD(0.125, l2=l2),
+        batch_size=4,
+        sample_weight=weights,
+    )
+    return model.get_weights(), network
+
+
+def test_l2_of_keras_is_half_of_nnx_s_and_on_kernels_only(keras):
+    theirs, network = one_step(keras, keras.regularizers.L2(0.25), np.ones(4), 0.5)
+    np.testing.assert_allclose(network[0].W, theirs[0], **CLOSE)
+    np.testing.assert_allclose(network[0].b, theirs[1] - 0.125 * 0.5 * 1.0, **CLOSE)  # b decays too
+
+
+def test_sample_weights_of_keras_are_divided_by_the_rows(keras):
+    weights = np.array([4.0, 2.0, 1.0, 1.0])  # of mean 2: Keras's step is twice nnx's
+    theirs, network = one_step(keras, None, weights, 0.0)
+    np.testing.assert_allclose(2.0 * (network[0].W - 1.0), theirs[0] - 1.0, **CLOSE)
+    np.testing.assert_allclose(2.0 * (network[0].b - 1.0), theirs[1] - 1.0, **CLOSE)

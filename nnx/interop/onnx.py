@@ -69,7 +69,7 @@ def export(
 def compute(path: str | os.PathLike[str], x: Any) -> tuple[Any, str]:
     """What an exported file computes from rows x, and the program that computed it.
 
-    ONNX Runtime if it is installed and runs the file, else the evaluator in the library onnx, which is slower.
+    ONNX Runtime if it is installed and runs the file, else the slower evaluator of the library onnx.
     """
     _library()
     program = "onnx.reference"
