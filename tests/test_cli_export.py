@@ -11,6 +11,7 @@ import pytest
 from command_line import command
 
 import nnx
+from nnx.cli.export import _compare as compare
 from nnx.datasets import load_digits
 from nnx.datasets.labelled import Layout
 from nnx.experiments.preparation import Preparation
@@ -129,17 +130,17 @@ def test_a_scaling_that_divides_keeps_the_type(tmp_path, rng):
     assert [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node] == ["Gemm", "Softmax"]
 
 
-def test_a_file_that_computes_another_model_is_not_written(tmp_path):
-    """Rows that LayerNorm finds constant but for their rounding: its output is that rounding, enlarged."""
-    pytest.importorskip("onnxruntime", reason="needs onnxruntime, which is not installed")
-    network = nnx.Network([nnx.Dense(3, 6), nnx.LayerNorm(epsilon=1e-12), nnx.Dense(2)], seed=0)
+def test_a_file_that_computes_another_model_is_noticed(tmp_path):
+    """The comparison that precedes every file, on the file of another network."""
+    pytest.importorskip("onnx", reason="needs onnx, which is not installed")
+    network = nnx.Network([nnx.Dense(3, 6), nnx.Tanh(), nnx.Dense(2)], seed=0)
+    exchange, path = nnx.interop.onnx, tmp_path / "model.onnx"
+    exchange.export(network, path)
+    assert "largest difference to nnx predict on 256 rows" in compare(exchange, path, network, None, {})
     weights = network.weights()
-    network.set_weights(weights | {"dense_1.W": weights["dense_1.W"] * 1e-8 + 1.0})
-    network.save(tmp_path / "model.safetensors")
-    (tmp_path / "model.onnx").write_text("an older file")
-    done = command(tmp_path, "export", "model.safetensors", "--out", "model.onnx")
-    assert done.returncode == 1
-    assert "not written: ONNX Runtime computes another model than nnx predict; on 256 rows" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert (tmp_path / "model.onnx").read_text() == "an older file"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.safetensors"]
+    network.set_weights(weights | {"dense_1.W": weights["dense_1.W"] + 0.01})
+    with pytest.raises(nnx.OutputError, match=r"^not written: .* computes another model than nnx predict"):
+        compare(exchange, path, network, None, {})
+    network.set_weights(weights | {"dense_2.b": np.full(2, np.nan)})
+    with pytest.raises(nnx.OutputError, match="not written"):
+        compare(exchange, path, network, None, {})
