@@ -121,11 +121,11 @@ def _exp(x: Scalar) -> Scalar:
     """e^x for x ≤ 0 in float32, in steps that vectorize; NaN stays NaN.
 
     x = n log 2 + r with |r| ≤ log(2)/2, log 2 in two parts so that r is exact, and e^r by the polynomial of
-    Cephes' ``expf`` (Moshier, 1989). Below −87.3 the result would not be a normal number and is 0.
+    Cephes' ``expf`` (Moshier, 1989). Below −87.7 the result would not be a normal number: n is −127, and 2^n
+    is 0 in its bits.
     """
     f = np.float32
-    tiny = x < f(-87.3)
-    x = f(-87.3) if tiny else x
+    x = f(-88.0) if x < f(-88.0) else x
     n = np.floor(x * f(1.44269504088896341) + f(0.5))
     r = x - n * f(0.693359375) + n * f(2.12194440e-4)
     p = f(1.9875691500e-4)
@@ -135,8 +135,7 @@ def _exp(x: Scalar) -> Scalar:
     p = p * r + f(1.6666665459e-1)
     p = p * r + f(5.0000001201e-1)
     p = p * r * r + r + f(1.0)
-    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
-    return f(0.0) if tiny else p * power
+    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
 @inner
@@ -325,7 +324,11 @@ def categorical_cross_entropy(y: Array, z: Array, dy: Array, factor: Scalar) -> 
             dy[row, j] = e
             sums += e
             mass += y[row, j]
-            picked += y[row, j] * shifted if y[row, j] != f(0.0) else f(0.0)  # not 0 · −∞
+            picked += y[row, j] * shifted
+        if not math.isfinite(picked):  # a difference that overflowed counts for nothing where y_j = 0
+            picked = f(0.0)
+            for j in range(z.shape[1]):
+                picked += y[row, j] * (z[row, j] - top) if y[row, j] != f(0.0) else f(0.0)
         share = mass / sums
         for j in range(z.shape[1]):
             dy[row, j] = (dy[row, j] * share - y[row, j]) * factor

@@ -120,6 +120,24 @@ class NumpyBackend(Backend):
         np.maximum(variance, 0.0, out=variance)
         return mean
 
+    def layer_norm_forward(self, x: Array, gamma: Array, beta: Array, y: Array, epsilon: float) -> Array:
+        """In place."""
+        np.multiply(self._normalized_rows(x, epsilon)[0], gamma, out=y)
+        return np.add(y, beta, out=y)
+
+    def _normalized_rows(self, x: Array, epsilon: float) -> tuple[Array, Array]:
+        """In place; both means by BLAS as products with ones, the second of what the first leaves."""
+        columns, centred = x.shape[1], self._scratch(x.shape, x.dtype)
+        ones = self._ones(columns, x.dtype)
+        mean = np.matmul(x, ones) / columns
+        np.subtract(x, mean[:, None], out=centred)
+        mean += np.matmul(centred, ones) / columns
+        np.subtract(x, mean[:, None], out=centred)
+        squares = np.multiply(centred, centred, out=self._scratch(x.shape, x.dtype, 1))
+        sigma = np.sqrt(np.mean(squares, axis=1, keepdims=True) + epsilon)
+        centred /= sigma
+        return centred, sigma
+
     def activation_forward(self, kind: str, x: Array, y: Array, alpha: float = 0.0) -> Array:
         """ReLU, tanh, the sigmoid and SiLU in place; the others are rarely the bottleneck and stay plain."""
         if kind == "relu":
@@ -299,8 +317,9 @@ def _sum_of_squares(flat: Array) -> float:
     """Σ x² of a flat array, infinite where it does not fit; BLAS sums long ones naively, so in pieces."""
     if flat.size <= SUMMED:
         return float(np.dot(flat, flat))
-    pieces = (flat[start : start + SUMMED] for start in range(0, flat.size, SUMMED))
-    return sum(float(np.dot(piece, piece)) for piece in pieces)
+    whole = flat.size - flat.size % SUMMED
+    pieces, rest = flat[:whole].reshape(-1, SUMMED), flat[whole:]
+    return float(np.vecdot(pieces, pieces).sum(dtype=np.float64)) + float(np.dot(rest, rest))
 
 
 def _sum(x: Array) -> float:
