@@ -79,7 +79,7 @@ def main(busy: int, steps: int, rounds: int, threads: int) -> None:
     click.echo(f"{processor()}, {cores()} cores, load average before {os.getloadavg()[0]:.1f}")
     found: dict[tuple[str, int | None, int], list[float]] = {}
     for _ in range(rounds):
-        for count in (0, busy):
+        for count in sorted({0, busy}):
             with others(count):
                 for way in ways:
                     found.setdefault((*way, count), []).append(seconds(*way, steps))

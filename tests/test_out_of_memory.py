@@ -232,6 +232,7 @@ def in_a_limit(tmp_path, code, mebibytes):
         "    now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "    resource.setrlimit(resource.RLIMIT_AS, (now + int(mebibytes * 2**20),) * 2)\n"
         "mebibytes = float(sys.argv[1])\n"
+        "nnx.backends.resolve('numpy')\n"  # modules are loaded before the limit
     )
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "NNX_DEVICE": "numpy"}
     done = subprocess.run(
@@ -264,7 +265,7 @@ def model(tmp_path_factory):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to RLIMIT_AS")
 class TestAModelFileUnderALimitOfMemory:
-    @pytest.mark.parametrize("mebibytes", [0.2, 32, 60])
+    @pytest.mark.parametrize("mebibytes", [2, 32, 60])
     def test_is_not_read_where_it_does_not_fit(self, model, mebibytes):
         told = in_a_limit(model, LOADS, mebibytes)
         assert re.fullmatch(
