@@ -15,7 +15,8 @@ import numpy as np
 
 from nnx.cli import options
 from nnx.cli.console import say
-from nnx.errors import ConfigurationError, DataError, OutputError
+from nnx.errors import ConfigurationError, OutputError
+from nnx.experiments.own_config import RULES, defaults
 
 FORMATS = (".npy", ".csv")
 ROW = "row"  # what --id calls the number of a row
@@ -35,12 +36,22 @@ Examples:
   nnx {name} runs/NAME monday.csv tuesday.csv --id row"""
 
 
+def _of_tables() -> list[Callable[[Any], Any]]:
+    """How a table is written, as for ``nnx train``."""
+    return [
+        click.option("--" + name, type=options.Name(rule.known) if rule.known else str, help=rule.help,
+                     default=defaults()[name], metavar=rule.metavar or None)
+        for name, rule in RULES.items() if name in ("delimiter", "decimal", "encoding", "header")
+    ]  # fmt: skip
+
+
 def _command(name: str, what: str) -> Callable[[Any], click.Command]:
     """The arguments these commands share."""
     existing = options.Existing()
 
     def decorate(function: Any) -> click.Command:
         for option in (
+            *_of_tables(),
             options.device,
             click.option("--force", is_flag=True, help="Let --out replace a file of INPUT."),
             click.option("--id", "identity", metavar="COLUMN",
@@ -121,7 +132,9 @@ def _apply(
     identity: str | None,
     force: bool,
     probabilities: bool = False,
+    **table: Any,
 ) -> None:
+    from nnx.datasets.form import Reading
     from nnx.experiments.applying import Model
     from nnx.files import make_folder, replacing
 
@@ -130,7 +143,7 @@ def _apply(
         _check_out(out, inputs, force)
     if identity is not None and not csv:
         raise ConfigurationError(f"--id {identity} names a column of a .csv file, but --out is {out}")
-    trained = Model.load(model, device)
+    trained = Model.load(model, device, Reading(**table))
     if probabilities and not (csv and trained.prepared and trained.prepared.classes):
         raise ConfigurationError(
             "--probabilities are written to a .csv file after the classes, which a model of nnx train has; "
@@ -176,31 +189,30 @@ def _answers(
         if files or len(inputs) > 1:
             found.files += files or [str(source)] * len(x)
         if identity is not None:
-            heading, cells = _identities(source, identity, trained.prepared, len(x), files is None)
+            heading, cells = _identities(source, identity, trained, len(x), files is None)
             found.heading = found.heading or heading
             found.identities += cells
     return found
 
 
-def _identities(source: Path, column: str, prepared: Any, rows: int, table: bool) -> tuple[str, list[str]]:
+def _identities(source: Path, column: str, trained: Any, rows: int, table: bool) -> tuple[str, list[str]]:
     """A heading, and the cells of a table's column; or the rows' numbers, if no column is called so."""
     from nnx.datasets.files import kind_of
+    from nnx.datasets.idx import MAX_BYTES
     from nnx.datasets.opening import reading
-    from nnx.datasets.tables import TableReader
+    from nnx.datasets.own_tables import identities
 
     if table:
         with reading(source) as file:
             if kind_of(file, source) == "csv":
-                reader = TableReader(
-                    file, str(source), [column], (prepared and prepared.layout.columns) or ()
-                )
-                names = reader.columns or ()
-                if column in names or column != ROW:
-                    place = reader.position(column)
-                    cells = [row[place].strip() for row in reader]
-                    if len(cells) != rows:
-                        raise DataError(f"{source}: has {len(cells):,} cells in {column!r} for {rows:,} rows")
-                    return names[place] if names else "id", cells
+                layout = trained.prepared and trained.prepared.layout
+                try:
+                    heading, cells = identities(file, str(source), column, layout, trained.how, MAX_BYTES)
+                except ConfigurationError:
+                    if column != ROW:
+                        raise
+                else:
+                    return heading, cells
     if column != ROW:
         raise ConfigurationError(f"{source}: has no columns, so --id {column!r} names none: --id {ROW}?")
     return ROW, [str(number + 1) for number in range(rows)]

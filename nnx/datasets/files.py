@@ -10,20 +10,29 @@ import numpy.typing as npt
 
 from nnx.datasets import npy
 from nnx.datasets.base import Array, choose_dtype
+from nnx.datasets.form import Reading
 from nnx.datasets.idx import MAX_BYTES, parse_idx
 from nnx.datasets.opening import reading
-from nnx.datasets.tables import read_table
+from nnx.datasets.own_tables import numbers_of_table
 from nnx.errors import DataError
 
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 _IDX_MAGICS = (b"\x1f\x8b", b"\0\0")
 
 
-def load_arrays(path: str | Path, dtype: npt.DTypeLike = "float32", max_bytes: int = MAX_BYTES) -> Array:
+def load_arrays(
+    path: str | Path,
+    dtype: npt.DTypeLike = "float32",
+    max_bytes: int = MAX_BYTES,
+    how: Reading | None = None,
+    notes: list[str] | None = None,
+) -> Array:
     """Load samples from a file.
 
     The format is told by the file's first bytes: ``.npy``; ``.npz`` (its array ``x``, or its only one);
-    IDX, gzipped or plain; anything else is read as text with the suffix ``.csv``: comma-separated numbers,
-    a line of column names in front of them is skipped. Nothing is ever unpickled.
+    IDX, gzipped or plain; anything else is a table of numbers, as text, by its suffix (``.csv``, ``.tsv``,
+    ``.txt``, …): its delimiter, decimal mark, encoding and first lines are found. Nothing is ever unpickled.
 
     Parameters
     ----------
@@ -33,6 +42,10 @@ def load_arrays(path: str | Path, dtype: npt.DTypeLike = "float32", max_bytes: i
         Type of the result.
     max_bytes : int, default 2**30
         Largest array or text accepted, in bytes.
+    how : Reading, optional
+        How a table is written, where that shall not be found from the file.
+    notes : list of str, optional
+        Filled with what must be known of how a table was read.
 
     Returns
     -------
@@ -50,7 +63,7 @@ def load_arrays(path: str | Path, dtype: npt.DTypeLike = "float32", max_bytes: i
     """
     chosen = choose_dtype(dtype)
     with reading(path) as file:
-        array = read_any(file, Path(path), max_bytes)
+        array = read_any(file, Path(path), max_bytes, how=how, notes=notes)
     return as_samples(array, str(path), chosen)
 
 
@@ -68,16 +81,25 @@ def kind_of(file: BinaryIO, path: Path) -> str:
         raise DataError(f"{path}: is empty")
     if start == npy.MAGIC:
         return "npy"
+    if path.suffix.lower() in _WORKBOOKS:
+        raise DataError(f"{path}: is a workbook: save its sheet as CSV")
     if start.startswith(npy.ZIP_MAGIC):
         return "npz"
     if start.startswith(_IDX_MAGICS):
         return "idx"
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in TABLES:
         return "csv"
     raise DataError(f"{path}: is no .npy, .npz, IDX or .csv file (it begins with {start.hex(' ')})")
 
 
-def read_any(file: BinaryIO, path: Path, max_bytes: int, kinds: str = npy.NUMBERS) -> Array:
+def read_any(
+    file: BinaryIO,
+    path: Path,
+    max_bytes: int,
+    kinds: str = npy.NUMBERS,
+    how: Reading | None = None,
+    notes: list[str] | None = None,
+) -> Array:
     """The array of a file, of its own type and shape; of a NumPy file values of those `kinds`."""
     name, kind = str(path), kind_of(file, path)
     size = file.seek(0, 2)
@@ -89,14 +111,7 @@ def read_any(file: BinaryIO, path: Path, max_bytes: int, kinds: str = npy.NUMBER
             return archive.read(archive.inputs(), kinds)
     if kind == "idx":
         return parse_idx(file, name, max_bytes).array
-    check_size(size, name, max_bytes)
-    return read_table(file, name, max_bytes=max_bytes).numbers
-
-
-def check_size(size: int, name: str, max_bytes: int) -> None:
-    """Refuse a text that is too large to be read as a whole."""
-    if size > max_bytes:
-        raise DataError(f"{name}: has {size:,} bytes, more than the {max_bytes:,} accepted")
+    return numbers_of_table(file, name, how or Reading(), [] if notes is None else notes, max_bytes)
 
 
 def as_samples(array: Array, name: str, dtype: np.dtype[np.generic]) -> Array:

@@ -1,10 +1,14 @@
-"""Folders of images: listed without leaving the folder, decoded within a bound, to bytes in rows."""
+"""Folders of images: listed without leaving the folder, decoded within a bound, to rows of numbers.
+
+What a file says of how it is to be seen is heeded: transparency, orientation, 16 bits, inverted greys.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +21,12 @@ from nnx.datasets.opening import reading
 from nnx.errors import DataError
 from nnx.libraries import needed
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-# By the file's content: no other of Pillow's decoders is reached. That of WebP makes room for all pixels that
-# a file claims before it says how many they are.
-_DECODERS = ("PNG", "JPEG", "BMP", "GIF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_DECODERS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by the file's content: no other is reached
 _MODES = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3}
+_DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
+_ORIENTATION, _PHOTOMETRIC = 0x0112, 0x0106  # of the EXIF and TIFF tags
+_SRGB = 1 / 2.2  # the gamma that nearly all files have, or mean
 MAX_FILES = 2**20
 MAX_FILE = 2**26  # bytes of one image's file
 MAX_PIXELS = 2**24  # of one image, before its size is changed
@@ -51,6 +56,19 @@ def everywhere(folder: Path) -> list[Path]:
     return files + (_images(folder) if not folders else _listed(folder))
 
 
+def others(folder: Path) -> list[Path]:
+    """What lies in a folder, or in its subfolders, and is not read: files of other kinds, deeper folders."""
+    folders = subfolders(folder)
+    found = [entry for entry in _entries(folder) if not entry.is_dir() and not _is_image(entry)]
+    for below in folders:
+        found += [entry for entry in _entries(below) if entry.is_dir() or not _is_image(entry)]
+    return found
+
+
+def _is_image(entry: Path) -> bool:
+    return entry.suffix.lower() in SUFFIXES and not entry.is_dir()
+
+
 def _images(folder: Path) -> list[Path]:
     found = _listed(folder)
     if not found:
@@ -59,7 +77,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _listed(folder: Path) -> list[Path]:
-    return [entry for entry in _entries(folder) if entry.suffix.lower() in SUFFIXES and not entry.is_dir()]
+    return [entry for entry in _entries(folder) if _is_image(entry)]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -82,47 +100,168 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def common_shape(files: Sequence[Path], size: tuple[int, int] | None) -> tuple[int, int, int]:
-    """Height, width and channels: of the size that is asked for, else of the first image.
+@dataclass(frozen=True)
+class Survey:
+    """What files of images have in common.
 
-    Three channels where the first image has colours.
+    Attributes
+    ----------
+    files : sequence of Path
+    shape : (int, int, int)
+        Height, width and channels: three where one of them has colours.
+    deep : bool
+        Whether one has 16 bits a pixel: then all are read as float32, 0 to 255, and else as bytes.
+    resize : bool
+        Whether all are to be brought to one size.
     """
-    with _opened(files[0]) as image:
-        channels = _MODES[image.mode]
-        height, width = size or (image.height, image.width)
-    return (height, width, channels)
+
+    files: Sequence[Path]
+    shape: tuple[int, int, int]
+    deep: bool
+    resize: bool
 
 
-def read_images(
-    files: Sequence[Path], shape: tuple[int, int, int], max_bytes: int = MAX_BYTES, resize: bool = True
-) -> Array:
-    """Images as rows of bytes, each of height × width × channels.
+def survey(files: Sequence[Path], size: tuple[int, int] | None, notes: list[str]) -> Survey:
+    """Look at the headers of all images, and decide for all of them together.
 
     Raises
     ------
     DataError
-        If one is damaged, too large, or of another size and `resize` is not asked for; or if together they
-        take more than `max_bytes`.
+        If one cannot be read, or they have several sizes and no `size` is given.
     """
-    height, width, channels = shape
-    features = height * width * channels
-    if len(files) * features > max_bytes:
+    sizes: dict[tuple[int, int], Path] = {}
+    coloured, several, gammas, deep = 0, [], [], False
+    for file in files:
+        with _opened(file) as image:
+            sizes.setdefault(_size(image), file)
+            coloured += _has_colours(image)
+            deep |= _is_deep(image)
+            if abs(image.info.get("gamma", _SRGB) - _SRGB) > 0.05:
+                gammas.append(file)
+            if _has_several(image):  # the last: it leaves the first one
+                several.append(file)
+    if len(sizes) > 1 and size is None:
+        (one, first), (two, other) = list(sizes.items())[:2]
+        raise DataError(
+            f"{other}: is {two[0]} × {two[1]} pixels, {first} is {one[0]} × {one[1]}: bring all to one size, "
+            f"as by --image-size {one[0]}x{one[1]}"
+        )
+    folder = files[0].parent
+    if several:
+        notes.append(f"{several[0]}: holds several pictures, of which the first is read{_more(several)}")
+    if gammas:
+        notes.append(f"{gammas[0]}: has another gamma than sRGB, which is not applied{_more(gammas)}")
+    if 0 < coloured < len(files):
+        notes.append(f"{folder}: {len(files) - coloured:,} grey images are read as coloured, as others are")
+    height, width = size or next(iter(sizes))
+    return Survey(files, (height, width, 3 if coloured else 1), deep, size is not None)
+
+
+def _more(files: Sequence[Path]) -> str:
+    return f", and so with {len(files) - 1:,} more" if len(files) > 1 else ""
+
+
+def _size(image: Any) -> tuple[int, int]:
+    """Height and width as the image is seen."""
+    sides = (image.height, image.width)
+    turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+    return sides[::-1] if turned else sides
+
+
+def _has_colours(image: Any) -> bool:
+    if image.mode == "P":
+        palette = np.array(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
+        return bool((palette != palette[:, :1]).any())
+    return _MODES.get(image.mode, 1) == 3
+
+
+def _is_deep(image: Any) -> bool:
+    return image.mode in _DEEP or (image.mode == "I" and image.format == "PNG")
+
+
+def _has_several(image: Any) -> bool:
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
+
+
+def read_images(
+    found: Survey, background: str = "white", notes: list[str] | None = None, max_bytes: int = MAX_BYTES
+) -> Array:
+    """Images as rows, each of height × width × channels: bytes, or float32 from 0 to 255 where one is deep.
+
+    Raises
+    ------
+    DataError
+        If one is damaged or too large; if together they take more than `max_bytes`; or if one shows nothing
+        on the `background` that is seen through it.
+    """
+    height, width, channels = found.shape
+    files, features = found.files, height * width * channels
+    kind = np.dtype(np.float32 if found.deep else np.uint8)
+    if len(files) * features * kind.itemsize > max_bytes:
         raise DataError(
             f"{files[0].parent}: {len(files):,} images of {height} × {width} take more than the "
-            f"{max_bytes:,} bytes accepted: give a smaller image_size"
+            f"{max_bytes:,} bytes accepted: give a smaller --image-size"
         )
-    rows = np.empty((len(files), features), np.uint8)
+    rows = np.empty((len(files), height, width, channels), kind)
+    through, highest = [], 0.0
     for row, file in zip(rows, files, strict=True):
         with _opened(file) as image:
-            if (image.height, image.width) != (height, width):
-                if not resize:
-                    raise DataError(
-                        f"{file}: is {image.height} × {image.width} pixels, the first image "
-                        f"{height} × {width}: give an image_size to bring all to one"
-                    )
-                image = image.convert("RGB" if channels == 3 else "L").resize((width, height))
-            row[:] = np.asarray(image.convert("RGB" if channels == 3 else "L")).reshape(-1)
-    return rows
+            deep, transparent = _is_deep(image), image.has_transparency_data
+            seen = _deep_pixels(image, background) if deep else _seen(image, background, channels, file)
+            if seen.size != (width, height):
+                seen = seen.resize((width, height))
+            pixels = np.asarray(seen)
+        if transparent:
+            through.append(file)
+        if deep:
+            highest = max(highest, float(pixels.max()))
+        row[:] = (np.rint(pixels) if not found.deep else pixels).reshape(height, width, -1)
+    if notes is not None and through:
+        notes.append(f"{through[0]}: transparent parts are seen as {background}{_more(through)}")
+    if notes is not None and 0.0 < highest < 255.0 / 8:
+        notes.append(
+            f"{files[0].parent}: images of 16 bits use at most {round(highest * 257):,} of 65,535: consider "
+            "--scale standard"
+        )
+    return rows.reshape(len(files), features)
+
+
+def _seen(image: Any, background: str, channels: int, path: Path) -> Any:
+    """An image as it is seen, of 8 bits, upright and on its background."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    mode = "RGB" if channels == 3 else "L"
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    image = image.convert("RGBA")
+    ground = Image.new("RGBA", image.size, background)
+    seen = Image.alpha_composite(ground, image).convert(mode)
+    alpha = image.getchannel("A").getextrema()
+    if alpha[0] != alpha[1] and all(low == high for low, high in np.reshape(seen.getextrema(), (-1, 2))):
+        other = "black" if background == "white" else "white"
+        raise DataError(
+            f"{path}: is {background} where it is not transparent, so nothing is seen of it: choose "
+            f"--background {other}"
+        )
+    return seen
+
+
+def _deep_pixels(image: Any, background: str) -> Any:
+    """An image of 16 bits as one of floating-point greys, 0 to 255."""
+    from PIL import Image, ImageOps
+
+    inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0
+    hidden = image.info.get("transparency")
+    pixels = np.asarray(ImageOps.exif_transpose(image)).astype(np.float32)
+    grey = (65535.0 - pixels if inverted else pixels) / np.float32(257.0)
+    if isinstance(hidden, int):
+        grey[pixels == hidden] = 255.0 if background == "white" else 0.0
+    return Image.fromarray(grey)
 
 
 @contextmanager
@@ -133,6 +272,8 @@ def _opened(path: Path) -> Iterator[Any]:
     with reading(path) as file:
         if (size := file.seek(0, 2)) > MAX_FILE:
             raise DataError(f"{path}: has {size:,} bytes, more than the {MAX_FILE:,} accepted for an image")
+        file.seek(0)
+        _check_webp(file.read(30), path)
         file.seek(0)
         try:
             with warnings.catch_warnings():
@@ -151,5 +292,23 @@ def _check(image: Any, path: Path) -> None:
         raise DataError(
             f"{path}: is {image.height:,} × {image.width:,} pixels, more than the {MAX_PIXELS:,} accepted"
         )
-    if image.mode not in _MODES:
-        raise DataError(f"{path}: has {image.mode} pixels, expected 8 bits a channel: convert it")
+    if image.mode not in _MODES and not _is_deep(image):
+        raise DataError(f"{path}: has {image.mode} pixels, expected 8 or 16 bits a channel: convert it")
+
+
+def _check_webp(start: bytes, path: Path) -> None:
+    """Refuse a WebP file of too many pixels before its decoder, which first makes room for all of them."""
+    if start[:4] != b"RIFF" or start[8:12] != b"WEBP":
+        return
+    kind = start[12:16]
+    if kind == b"VP8X":
+        sides = [1 + int.from_bytes(start[at : at + 3], "little") for at in (24, 27)]
+    elif kind == b"VP8L":
+        bits = int.from_bytes(start[21:25], "little")
+        sides = [1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)]
+    else:
+        sides = [int.from_bytes(start[at : at + 2], "little") & 0x3FFF for at in (26, 28)]
+    if sides[0] * sides[1] > MAX_PIXELS:
+        raise DataError(
+            f"{path}: is {sides[1]:,} × {sides[0]:,} pixels, more than the {MAX_PIXELS:,} accepted"
+        )

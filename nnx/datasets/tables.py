@@ -1,46 +1,64 @@
-"""Comma-separated tables: numbers, and columns of text where a caller asks for them."""
+"""Tables of text: their columns as numbers, or as texts where a caller asks for them."""
 
 from __future__ import annotations
 
-import csv
-import io
 from array import array
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
 
 from nnx.datasets.base import Array
+from nnx.datasets.cells import GAPS_IN_TEXT, NAN, TRUTHS, value
+from nnx.datasets.form import Form
 from nnx.datasets.idx import MAX_BYTES
-from nnx.errors import ConfigurationError, DataError, nearest, shown
+from nnx.datasets.table_reader import TableReader, called
+from nnx.errors import DataError, shown
 
-MAX_LINE = 2**22  # characters: what one line may hold, its columns' names too
 MAX_LABELS = 2**16  # different texts in one column: more are no classes
+TOTALS = frozenset(
+    {"total", "totals", "grand total", "subtotal", "sum", "sums", "mean", "average", "avg", "summe", "gesamt"}
+)
+
+
+@dataclass
+class Text:
+    """A column with cells that are neither numbers nor gaps: the first of them, and how many."""
+
+    line: int
+    cell: str
+    count: int = 1
 
 
 @dataclass(eq=False)
 class Table:
-    """A table taken apart by columns.
+    """A table by columns.
 
     Attributes
     ----------
     name : str
         What an error calls it.
     columns : list of str or None
-        The names in its first line, if it has one.
+        The names of its columns, if it has any: no two alike, and none of them empty.
     width : int
         How many columns the file has.
     numbers : array
-        Shape (rows, columns that were read as numbers), float64, finite.
+        Shape (rows, columns that were read as numbers), float64; NaN where a cell is a gap or a text.
     chosen : list of int
         Which columns those are.
     texts : dict of int to list of str
-        The columns that were asked for as text, stripped.
+        The columns that were asked for as text, stripped; "" where a cell is a gap.
     lines : array of int
         Of each row: the line where it ends in the file, from 1.
+    found : dict of int to Text
+        Which columns of numbers hold texts.
+    truths : set of int
+        Which columns of numbers hold TRUE and FALSE, and nothing else.
+    unnamed : set of int
+        Which columns the line of names gives no name.
+    notes : list of str
+        What a reader of the results must know of how the file was read.
     """
 
     name: str
@@ -50,232 +68,189 @@ class Table:
     chosen: list[int]
     texts: dict[int, list[str]] = field(default_factory=dict)
     lines: Array = field(default_factory=lambda: np.empty(0, np.int64))
+    found: dict[int, Text] = field(default_factory=dict)
+    truths: set[int] = field(default_factory=set)
+    unnamed: set[int] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
     def of(self, places: Sequence[int]) -> Array:
         """The numbers in these columns of the file, in this order."""
         columns: Array = self.numbers[:, np.searchsorted(self.chosen, places)]
         return columns
 
-    def apart(self, places: Sequence[int]) -> tuple[str, ...] | None:
-        """The names of these columns, where there are any and they tell these apart from all others."""
-        times = Counter(self.columns or ())
-        named = tuple(self.columns[index] for index in places) if self.columns else ()
-        return named if named and all(times[name] == 1 for name in named) else None
-
-
-class NotANumberError(DataError):
-    """A cell that is none, where numbers were asked for; `column` counts from 0."""
-
-    def __init__(self, text: str, column: int) -> None:
-        super().__init__(text)
-        self.column = column
-
-
-class TableReader:
-    """The rows of a table, one after the other, with the width of the first and its names, if it has any.
-
-    The first line holds names if none of its cells is a number, or if one of its cells is among the columns
-    that are `wanted` by their names. Those that are `named` may be meant as numbers of columns: one that is a
-    number shows nothing, for it may stand in a line of data as well, unless the line is 0, 1, 2, … as pandas
-    writes it where columns have no names.
-    """
-
-    def __init__(
-        self, file: BinaryIO, name: str, named: Sequence[str] = (), wanted: Sequence[str] = ()
-    ) -> None:
-        self.name = name
-        self._reader = csv.reader(_lines(file, name), skipinitialspace=True)
-        self._rows = self._read()
-        first = next(self._rows, None)
-        if first is None:
-            raise DataError(f"{name}: holds no rows of numbers")
-        self.width = len(first)
-        self.columns: list[str] | None = None
-        self._first: list[str] | None = first
-        cells = [cell.strip() for cell in first]
-        counted = cells == [str(place) for place in range(self.width)]
-        shown = {*wanted, *(column for column in named if counted or not is_number(column))}
-        if not any(map(is_number, cells)) or shown & set(cells):
-            self.columns, self._first = cells, None
-            twice = {cell for cell, times in Counter(cells).items() if times > 1} & {*named, *wanted}
-            if twice:
-                raise DataError(f"{name}: two columns are called {sorted(twice)[0]!r}")
-
-    def __iter__(self) -> Iterator[list[str]]:
-        if self._first is not None:
-            yield self._first
-        yield from self._rows
-
-    @property
-    def line(self) -> int:
-        """The line that was read last, from 1."""
-        return self._reader.line_num
-
-    def _read(self) -> Iterator[list[str]]:
-        width = 0
-        try:
-            for row in self._reader:
-                if not row or (len(row) == 1 and not row[0].strip()):
-                    continue
-                width = width or len(row)
-                if len(row) != width:
-                    raise DataError(
-                        f"{self.name}: line {self.line} has {len(row)} columns, "
-                        f"the lines above it have {width}"
-                    )
-                yield row
-        except csv.Error as error:
-            raise DataError(f"{self.name}: line {self.line}: {error}") from error
-
-    def position(self, column: str | int) -> int:
-        """Where a column is, from 0, by its name or its number (from 1; -1 is the last); an int is its place.
-
-        Raises
-        ------
-        ConfigurationError
-            If there is none; the text names the nearest.
-        """
-        return column if isinstance(column, int) else position(column, self.columns, self.width, self.name)
+    def names(self, places: Sequence[int]) -> tuple[str, ...] | None:
+        """The names of these columns, where the table has names."""
+        return tuple(self.columns[index] for index in places) if self.columns else None
 
     def called(self, index: int) -> str:
         """``"column 3 (age)"``."""
-        return f"column {index + 1}" + (f" ({shown(self.columns[index])})" if self.columns else "")
+        return called(index, self.columns)
 
-
-def position(column: str, columns: Sequence[str] | None, width: int, name: str) -> int:
-    """As `TableReader.position`, for any table of that width and names."""
-    if columns is not None and column in columns:
-        return list(columns).index(column)
-    try:
-        number = int(column)
-    except ValueError:
-        if columns is None:
-            raise ConfigurationError(
-                f"{name}: has no names of columns, so {column!r} names none: "
-                f"give a number from 1 to {width}, or -1 for the last"
-            ) from None
-        raise ConfigurationError(
-            f"{name}: has no column {column!r}{nearest(column, columns[:100])}"
-        ) from None
-    if not (1 <= number <= width or -width <= number <= -1):
-        raise ConfigurationError(
-            f"{name}: has no column {number}: columns count from 1 to {width}, and -1 is the last"
-        )
-    return number - 1 if number > 0 else width + number
+    def rows(self, kept: Array) -> None:
+        """Keep some of the rows."""
+        self.numbers, self.lines = self.numbers[kept], self.lines[kept]
+        for column, cells in self.texts.items():
+            self.texts[column] = [cells[row] for row in np.flatnonzero(kept)]
 
 
 def read_table(
     file: BinaryIO,
     name: str,
-    texts: Sequence[str] = (),
-    ignore: Sequence[str | int] = (),
-    named: Sequence[str] = (),
-    wanted: Sequence[str] = (),
+    form: Form,
+    texts: Sequence[int] = (),
+    ignore: Sequence[int] = (),
     max_bytes: int = MAX_BYTES,
 ) -> Table:
     """Read a table, its columns as numbers but for `texts`, without `ignore`.
 
-    Each column is given by its name or its number, from 1, or from -1 backwards, as a text; or by its place
-    from 0, as an int. `named` and `wanted` are others, as for `TableReader`. Numbers,
-    texts and the lines they stand in may take `max_bytes`, of 8 bytes each.
+    Columns count from 0. Numbers, texts and the lines they stand in may take `max_bytes`, of 8 bytes each. A
+    line of totals at the end is left out.
 
     Raises
     ------
-    NotANumberError
-        If a cell is no number; the text names line and column.
     DataError
-        If the text is not UTF-8, a line is too long or has another number of cells, or there is no row.
-    ConfigurationError
-        If there is no such column.
+        If it is no text, a line is too long or has another number of cells, there is no row, or a number is
+        infinite.
     """
-    reader = TableReader(file, name, [c for c in (*texts, *ignore, *named) if isinstance(c, str)], wanted)
-    as_text = [reader.position(column) for column in texts]
-    left_out = {reader.position(column) for column in ignore} | set(as_text)
+    reader = TableReader(file, name, form)
+    left_out = {*ignore, *texts}
     chosen = [index for index in range(reader.width) if index not in left_out]
-    if not chosen and not as_text:
+    if not chosen and not texts:
         raise DataError(f"{name}: no column is left to read")
-    values, lines = array("d"), array("q")
-    found: dict[int, list[str]] = {index: [] for index in as_text}
-    known: dict[str, str] = {}  # each label is kept once, however many rows have it
+    cells = _Cells(reader, chosen, texts, max_bytes)
     for row in reader:
-        cells = row if len(chosen) == len(row) else [row[index] for index in chosen]
-        try:
-            values.extend(map(float, cells))
-        except ValueError:
-            raise _not_a_number(reader, row, chosen) from None
-        lines.append(reader.line)
-        if 8 * (len(values) + (1 + len(found)) * len(lines)) > max_bytes:
-            raise DataError(f"{name}: its cells take more than the {max_bytes:,} bytes accepted")
-        for index, column in found.items():
+        cells.add(row)
+    return cells.table()
+
+
+class _Cells:
+    """The cells of a table, gathered row by row."""
+
+    def __init__(
+        self, reader: TableReader, chosen: list[int], as_text: Sequence[int], max_bytes: int
+    ) -> None:
+        self.reader, self.chosen, self.max_bytes = reader, chosen, max_bytes
+        form = reader.form
+        self.decimal = form.decimal
+        self.plain = form.decimal == "." or (not form.decimal and form.delimiter != ";")
+        self.values, self.lines = array("d"), array("q")
+        self.texts: dict[int, list[str]] = {index: [] for index in as_text}
+        self.known: dict[str, str] = {}  # each label is kept once, however many rows have it
+        self.found: dict[int, Text] = {}
+        self.truths: dict[int, Text] = {}
+        self.totals: list[tuple[int, list[str]]] = []
+
+    def add(self, row: list[str]) -> None:
+        reader = self.reader
+        cells = row if len(self.chosen) == len(row) else [row[index] for index in self.chosen]
+        self.values.extend(self._numbers(cells))
+        self.lines.append(reader.line)
+        if 8 * (len(self.values) + (1 + len(self.texts)) * len(self.lines)) > self.max_bytes:
+            raise DataError(f"{reader.name}: its cells take more than the {self.max_bytes:,} bytes accepted")
+        for index, column in self.texts.items():
             label = row[index].strip()
-            if not label:
-                raise DataError(f"{name}: line {reader.line}, {reader.called(index)}: is empty")
-            column.append(known.setdefault(label, label))
-        if len(known) > MAX_LABELS:
-            raise DataError(f"{name}: more than {MAX_LABELS:,} different texts as classes: numbers, perhaps?")
-    numbers = np.frombuffer(values, np.float64) if values else np.empty(0)
-    table = Table(
-        name,
-        reader.columns,
-        reader.width,
-        numbers.reshape(len(lines), len(chosen)),
-        chosen,
-        found,
-        np.frombuffer(lines, np.int64) if lines else np.empty(0, np.int64),
-    )
-    if not lines:
-        raise DataError(f"{name}: holds no rows of numbers")
-    _check_finite(table, reader)
-    return table
+            label = "" if label.lower() in GAPS_IN_TEXT else label
+            column.append(self.known.setdefault(label, label))
+        if len(self.known) > MAX_LABELS:
+            raise DataError(
+                f"{reader.name}: more than {MAX_LABELS:,} different texts as classes: numbers, perhaps?"
+            )
+        if _is_total(row) and len(self.totals) < 100:
+            self.totals.append((len(self.lines) - 1, row))
+
+    def _numbers(self, cells: list[str]) -> list[float]:
+        if self.plain and "_" not in "".join(cells):  # which Python, and nobody else, takes between digits
+            try:
+                return list(map(float, cells))
+            except ValueError:
+                pass
+        numbers = [value(cell, self.decimal) for cell in cells]
+        for index, cell, number in zip(self.chosen, cells, numbers, strict=True):
+            truth = number is not None and cell.strip().lower() in TRUTHS
+            if number is None or truth:
+                kept = self.truths if truth else self.found
+                if index in kept:
+                    kept[index].count += 1
+                else:
+                    kept[index] = Text(self.reader.line, cell.strip()[:40])
+        return [NAN if number is None else number for number in numbers]
+
+    def table(self) -> Table:
+        reader = self.reader
+        if not self.lines:
+            raise DataError(f"{reader.name}: holds no rows of numbers")
+        numbers = np.frombuffer(self.values, np.float64) if self.values else np.empty(0)
+        table = Table(
+            reader.name,
+            reader.columns,
+            reader.width,
+            numbers.reshape(len(self.lines), len(self.chosen)),
+            self.chosen,
+            self.texts,
+            np.frombuffer(self.lines, np.int64),
+            self.found,
+            set(self.truths),
+            reader.unnamed,
+            reader.notes,
+        )
+        self._leave_out_totals(table)
+        for index, truth in self.truths.items():
+            column = table.of([index])
+            if not np.isin(column[np.isfinite(column)], (0.0, 1.0)).all():
+                table.truths.discard(index)
+                table.found.setdefault(index, truth)
+        _check_finite(table)
+        return table
+
+    def _leave_out_totals(self, table: Table) -> None:
+        """Leave out the lines at the end that sum up the others."""
+        rows, run = len(table.lines), 0
+        while run < len(self.totals) and self.totals[-1 - run][0] == rows - 1 - run:
+            run += 1
+        if self.totals and (run != len(self.totals) or run == rows):
+            lines = ", ".join(str(table.lines[row]) for row, _ in self.totals[:5])
+            table.notes.append(
+                f"{table.name}: lines that begin with {shown(next(filter(None, self.totals[0][1])))!r} are "
+                f"taken as data (line {lines}): take them out if they are sums"
+            )
+            return
+        for _, row in self.totals:
+            for index in self.chosen:
+                if value(row[index], self.decimal) is None:
+                    table.found[index].count -= 1
+                    if not table.found[index].count:
+                        del table.found[index]
+        run = run or int(_sums_up(table.numbers))
+        if run:
+            line = table.lines[-run]
+            table.notes.append(f"{table.name}: line {line} holds totals of the others, so it is left out")
+            table.rows(np.arange(rows) < rows - run)
 
 
-def _not_a_number(reader: TableReader, row: list[str], chosen: list[int]) -> DataError:
-    for index in chosen:
-        if not is_number(row[index]):
-            cell = row[index].strip()
-            remedy = ""
-            if len(row) == 1 and any(mark in cell for mark in ";\t|"):
-                remedy = ": separate the columns by commas"
-            elif not cell:
-                remedy = ": fill it in, or leave the line out"
-            text = f"line {reader.line}, {reader.called(index)}: {cell[:40]!r} is not a number{remedy}"
-            return NotANumberError(f"{reader.name}: {text}", index)
-    raise AssertionError("every cell is a number")
+def _is_total(row: Sequence[str]) -> bool:
+    """Whether the first cell that is filled says so."""
+    cell = row[0] or next(filter(None, row), "")
+    return cell[:1].isalpha() and cell.strip().rstrip(":").casefold() in TOTALS
 
 
-def _check_finite(table: Table, reader: TableReader) -> None:
-    finite = np.isfinite(table.numbers)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+def _sums_up(numbers: Array) -> bool:
+    """Whether the last row holds the sums of all others, and more than any of them."""
+    if len(numbers) < 5 or numbers.shape[1] < 2:
+        return False
+    with np.errstate(all="ignore"):
+        others, last = numbers[:-1], numbers[-1]
+        if not np.all((np.abs(last) > np.abs(others[-1])) | np.isnan(last)):  # most tables end here
+            return False
+        held = np.isfinite(last)
+        sums = np.allclose(others[:, held].sum(axis=0), last[held], rtol=1e-9, atol=0.0)
+        return bool(held.sum() > 1 and sums and np.all(np.abs(last) > np.abs(others).max(axis=0), where=held))
+
+
+def _check_finite(table: Table) -> None:
+    infinite = np.isinf(table.numbers)
+    if infinite.any():
+        row, column = np.argwhere(infinite)[0]
         raise DataError(
-            f"{table.name}: line {table.lines[row]}, {reader.called(table.chosen[column])}: "
+            f"{table.name}: line {table.lines[row]}, {table.called(table.chosen[column])}: "
             f"{table.numbers[row, column]} is not finite: fill it in, or leave the line out"
         )
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell is what Python reads as a number."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _lines(file: BinaryIO, name: str) -> Iterator[str]:
-    """The lines of a UTF-8 file, none of them read further than a line may go."""
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    number = 0
-    try:
-        while line := text.readline(MAX_LINE):
-            number += 1
-            if len(line) == MAX_LINE:
-                raise DataError(f"{name}: line {number} has more than the {MAX_LINE:,} characters accepted")
-            yield line
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}: is not UTF-8 text (behind line {number}: {error.reason}): save it as UTF-8"
-        ) from error
-    finally:
-        with suppress(ValueError):  # the file is closed already, and this text with it
-            text.detach()

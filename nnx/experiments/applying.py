@@ -10,6 +10,7 @@ import numpy as np
 
 from nnx.checkpoints import read_metadata
 from nnx.datasets import load_arrays
+from nnx.datasets.form import Reading
 from nnx.datasets.labelled import load_inputs
 from nnx.errors import DataError, FileFormatError
 from nnx.experiments.preparation import Preparation
@@ -33,6 +34,8 @@ class Model:
         How files become its inputs; None for a model that ``nnx train`` did not write.
     trained_on : Range or None
         The range of its inputs in training; None where the file does not say.
+    how : Reading
+        How tables are written, where the user says so.
     notes : list of str
         What a user should know about data it was applied to; nothing is noted twice.
     """
@@ -40,10 +43,11 @@ class Model:
     network: Network
     prepared: Preparation | None
     trained_on: Range | None
+    how: Reading = field(default_factory=Reading)
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def load(cls, path: str | Path, device: str | None = None) -> Model:
+    def load(cls, path: str | Path, device: str | None = None, how: Reading | None = None) -> Model:
         """The model in a run's folder, or in a file.
 
         Raises
@@ -58,7 +62,7 @@ class Model:
             trained_on = None if kept is None else Range.from_metadata(kept, network.inputs or 0)
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise FileFormatError(f"{path}: the range of its data is damaged ({error!r:.200})") from error
-        return cls(network, prepared, trained_on)
+        return cls(network, prepared, trained_on, how or Reading())
 
     def read(self, path: str | Path) -> tuple[HostArray, list[str] | None]:
         """The samples of a file or folder, and of images their files.
@@ -69,8 +73,10 @@ class Model:
             If they cannot be read, or are not what the network was trained on.
         """
         if self.prepared is None:
-            return self._pixels(load_arrays(path, dtype=self.network.dtype), path), None
-        x, files = load_inputs(path, self.prepared.layout)
+            return self._pixels(
+                load_arrays(path, self.network.dtype, how=self.how, notes=self.notes), path
+            ), None
+        x, files = load_inputs(path, self.prepared.layout, how=self.how, notes=self.notes)
         if self.prepared.layout.scaled_bytes:
             return self._bytes(x, path), files
         if x.dtype == np.uint8 and (self.trained_on is None or self._far(x)):
@@ -109,7 +115,7 @@ class Model:
         return y
 
     def _watch(self, known: Range) -> Watch:
-        return Watch(known, (self.prepared and self.prepared.layout.columns) or ())
+        return Watch(known, (self.prepared and self.prepared.layout.names()) or ())
 
     def _far(self, x: HostArray) -> bool:
         """Whether numbers leave the range of all inputs together by more than its width."""

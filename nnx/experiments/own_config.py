@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from nnx.datasets.form import BACKGROUNDS, CATEGORIES, HEADERS, MISSING, Reading
 from nnx.datasets.labelled import TASKS
 from nnx.datasets.opening import reading
 from nnx.errors import ConfigurationError, DataError, nearest
@@ -30,9 +31,10 @@ class Rule:
 
     Attributes
     ----------
-    kind : {"name", "names", "whole", "number", "size"}
-        A name is one of `known`, where there are any; names are a list, or a text with commas; a size is
-        (height, width), or a text "HxW".
+    kind : {"name", "names", "columns", "whole", "number", "size"}
+        A name is one of `known`, where there are any; names are a list, or a text with commas; columns are
+        a list, or a text that is divided where the columns are known; a size is (height, width), or a text
+        "HxW".
     low, high : float
         The range of numbers; `low` itself is left out where `above`.
     help : str
@@ -54,7 +56,11 @@ class Rule:
             what = "a whole number" if self.kind == "whole" else "a number"
             least = f"{'above' if self.above else 'of at least'} {self.low:g}"
             return f"{what} {least}" + ("" if self.high == math.inf else f" and below {self.high:g}")
-        return {"names": "a list of texts", "size": "a height and a width, as 28x28"}.get(self.kind, "a text")
+        return {
+            "names": "a list of texts",
+            "columns": "a list of texts",
+            "size": "a height and a width, as 28x28",
+        }.get(self.kind, "a text")
 
     def parsed(self, text: Any) -> Any:
         """What a text of the command line stands for, as a TOML file would give it; itself where it is none.
@@ -94,6 +100,9 @@ class Rule:
         names = tuple(name.strip() for name in given)
         return names if names and all(names) else None
 
+    def _columns(self, value: Any) -> tuple[str, ...] | None:
+        return self._names([value] if isinstance(value, str) else value)
+
     def _whole(self, value: Any) -> int | None:
         return value if type(value) is int and self._within(value) else None
 
@@ -117,9 +126,21 @@ class Rule:
 
 RULES = {
     "task": Rule("name", "What is learnt; auto decides where the data leaves no doubt.", ("auto", *TASKS)),
-    "target": Rule("names", "Columns of a table, by name or number; of an array, the file of its targets.",
+    "target": Rule("columns", "Columns of a table, by name or number; of an array, the file of its targets.",
                    metavar="COLUMN[,COLUMN]"),
-    "ignore": Rule("names", "Columns of a table that are left out.", metavar="COLUMN[,COLUMN]"),
+    "ignore": Rule("columns", "Columns of a table that are left out.", metavar="COLUMN[,COLUMN]"),
+    "missing": Rule("name", "Empty cells of a table, NA, NaN, null and ? among them: an error, or leave the "
+                    "row out, or fill in the mean or the median of the rows trained on.", MISSING),
+    "categories": Rule("name", "Columns of text in a table: an error, or a feature for each text.",
+                       CATEGORIES),
+    "delimiter": Rule("name", "Between the columns of a table: a character, or comma, semicolon, tab, pipe, "
+                      "space. Default: found from the file.", metavar="CHARACTER"),
+    "decimal": Rule("name", "The decimal mark of a table. Default: found from the file.", (".", ",")),
+    "encoding": Rule("name", "Of a table: utf-8, utf-16, cp1252, … Default: found from the file.",
+                     metavar="NAME"),
+    "header": Rule("name", "Whether the first line of a table names its columns; auto: found from the file.",
+                   HEADERS),
+    "background": Rule("name", "What is seen through the transparent parts of images.", BACKGROUNDS),
     "weights": Rule("name", "The weight of each row: a column of a table, an array of an archive, or a file.",
                     metavar="COLUMN"),
     "class_weight": Rule("names", "Factors of the loss by class: balanced (all classes count the same), "
@@ -159,7 +180,8 @@ class Config:
     ----------
     data : str
         The file or folder.
-    task, target, ignore, weights, image_size, scale
+    task, target, ignore, weights, image_size, scale, missing, categories, delimiter, decimal, encoding
+    header, background
         How the data is read.
     class_weight
         How much each class counts in the loss.
@@ -175,6 +197,13 @@ class Config:
     ignore: tuple[str, ...] = ()
     weights: str | None = None
     class_weight: tuple[str, ...] = ()
+    missing: str = "error"
+    categories: str = "error"
+    delimiter: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    header: str = "auto"
+    background: str = "white"
     image_size: tuple[int, int] | None = None
     scale: str = "auto"
     layers: tuple[str, ...] = ("64 relu", "32 relu")
@@ -193,6 +222,13 @@ class Config:
     device: str | None = None
     dtype: str = "float32"
     on_nonfinite: str = "stop"
+
+    def reading(self) -> Reading:
+        """How files are read."""
+        return Reading(
+            self.delimiter, self.decimal, self.encoding, self.header, self.missing, self.categories,
+            self.background,
+        )  # fmt: skip
 
     @classmethod
     def of(cls, data: str, options: Mapping[str, Any], file: str | Path | None = None) -> Config:

@@ -12,6 +12,7 @@ import numpy as np
 from nnx import initializers
 from nnx.callbacks import Callback, EarlyStopping
 from nnx.checkpoints.models import described
+from nnx.datasets.features import learnt
 from nnx.datasets.labelled import Labelled, load_labelled
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, nearest
@@ -43,10 +44,12 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
     read_layers(config.layers)  # what is wrong here need not wait for the data
     began = time.perf_counter()
     data = load_labelled(
-        config.data, config.task, config.target, config.ignore, config.image_size, weights=config.weights
-    )
+        config.data, config.task, config.target, config.ignore, config.image_size, weights=config.weights,
+        how=config.reading(),
+    )  # fmt: skip
     loss = chosen_loss(config, data.task, data.layout.image is not None)
     train, held_out = split(data, config.validation, config.seed)
+    data = learnt(data, train)
     prepared = prepare(data, train, config.scale)
     trained_on = Range.of(data.x, train, _some(data.weights, train))
     description = {"preparation": prepared.to_metadata(), "range": trained_on.to_metadata()}
@@ -55,7 +58,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
     weights, held_out_weights = (_weights(data, rows, factors) for rows in (train, held_out))
     x, y = _part(data, prepared, train, config.dtype)
     x_held, y_held = _part(data, prepared, held_out, config.dtype)
-    notes: list[str] = []
+    notes = list(data.notes)
     if loss == "binary_cross_entropy":
         _refuse_outside(prepared.inputs, trained_on, config.scale)
         if data.weights is not None:  # a row of weight 0 may lie anywhere
@@ -112,13 +115,15 @@ def outputs(data: Labelled) -> int:
 
 
 def split(data: Labelled, share: float, seed: int) -> tuple[HostArray, HostArray]:
-    """The rows to train on and those held out, drawn from the seed; of each class the same share.
+    """The rows to train on and those held out: as the data say, else drawn, of each class the same share.
 
     Raises
     ------
     DataError
         If a side would be empty.
     """
+    if data.held_out is not None:
+        return np.setdiff1d(np.arange(len(data.x)), data.held_out), data.held_out
     order = initializers.generator(seed, "validation").permutation(len(data.x))
     if data.task == "classification":
         assert data.y is not None
@@ -141,11 +146,16 @@ def prepare(data: Labelled, train: HostArray, scale: str) -> Preparation:
     return Preparation(
         task=data.task,
         layout=data.layout,
-        inputs=Scaling.fitted(scale, data.x, train, weights),
+        inputs=Scaling.fitted(scale, data.x, train, weights, _are_pixels(data)),
         outputs=None if values is None else Scaling.fitted("standard", values, train, weights),
         classes=data.classes,
         targets=data.targets,
     )
+
+
+def _are_pixels(data: Labelled) -> bool:
+    """Whether x are pixels from 0 to 255, as bytes or, of images of 16 bits, with decimal places."""
+    return data.layout.scaled_bytes or data.layout.image is not None
 
 
 def _part(data: Labelled, prepared: Preparation, rows: HostArray, dtype: str) -> tuple[Any, Any]:

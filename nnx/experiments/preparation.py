@@ -75,10 +75,8 @@ class Preparation:
 
     def names(self, outputs: int) -> list[str] | None:
         """The names of so many outputs; None where they have none, as codes."""
-        if self.task == "autoencoding":
-            known: tuple[str, ...] = self.layout.columns or ()
-        else:
-            known = self.classes or self.targets  # the target of classes is one, whatever their number
+        # the target of classes is one, whatever their number
+        known = self.layout.names() if self.task == "autoencoding" else self.classes or self.targets
         return list(known) if len(known) == outputs else None
 
     def to_metadata(self) -> dict[str, Any]:
@@ -173,19 +171,32 @@ def _layout(value: Any) -> Layout:
         return number
 
     features = whole(value["features"], 1)
-    columns, chosen, image = value["columns"], value["chosen"], value["image"]
+    chosen, image = value["chosen"], value["image"]
+    count = features if chosen is None else len(chosen)
+    fills, categories = value.get("fills"), value.get("categories")
     layout = Layout(
         features,
-        None if columns is None else _texts(columns, features),
+        None if value["columns"] is None else _texts(value["columns"], count),
         None if chosen is None else tuple(whole(place) for place in chosen),
         None if value["width"] is None else whole(value["width"], 1),
         None if image is None else (whole(image[0], 1), whole(image[1], 1), whole(image[2], 1)),
         value["scaled_bytes"] is True,
+        None if fills is None else tuple(None if fill is None else _finite(fill) for fill in fills),
+        None if categories is None else tuple(_texts(texts, len(texts)) for texts in categories),
+        "black" if value.get("background") == "black" else "white",
     )
     if layout.image is not None and (math.prod(layout.image) != features or layout.image[2] not in (1, 3)):
         raise ValueError("an image of another size")
-    if layout.chosen is not None and not (
-        len(layout.chosen) == features and max(layout.chosen) < (layout.width or 0)
-    ):
+    for of_columns in (layout.fills, layout.categories):
+        if of_columns is not None and len(of_columns) != count:
+            raise ValueError("as many entries as columns are expected")
+    numbers = sum(len(texts) or 1 for texts in layout.categories or ((),) * count)
+    if layout.chosen is not None and not (numbers == features and max(layout.chosen) < (layout.width or 0)):
         raise ValueError("columns that the table has not")
     return layout
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"a number expected, not {value!r:.40}")
+    return float(value)

@@ -33,20 +33,26 @@ class Scaling:
 
     @classmethod
     def fitted(
-        cls, kind: str, x: HostArray, rows: HostArray | None = None, weights: HostArray | None = None
+        cls,
+        kind: str,
+        x: HostArray,
+        rows: HostArray | None = None,
+        weights: HostArray | None = None,
+        pixels: bool = False,
     ) -> Scaling:
         """The scaling of a kind in `SCALES` for some rows of x, which are read block by block.
 
         ``standard``: mean 0 and standard deviation 1; ``minmax``: [0, 1]; a column that is constant is only
         shifted. ``auto``: bytes, 0 to 255, by 255; else standard. ``none``: bytes by 255, else as they are.
-        A row of weight w counts as w rows; one of weight 0 does not count.
+        Numbers that are `pixels` from 0 to 255 are scaled as bytes. A row of weight w counts as w rows; one
+        of weight 0 does not count.
 
         Raises
         ------
         DataError
             If a value is not finite, or the columns are too many to keep a scale for each.
         """
-        whole = x.dtype == np.uint8
+        whole = pixels or x.dtype == np.uint8
         if kind == "none" or (kind == "auto" and whole):
             return cls(np.zeros(1), np.full(1, BYTES if whole else 1.0))
         if x.shape[1] > MAX_SCALED:

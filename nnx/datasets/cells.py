@@ -1,0 +1,104 @@
+"""Cells of a table: what counts as a gap, as TRUE or FALSE, and as a number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from nnx.errors import ConfigurationError, shown
+
+GAPS_IN_TEXT = frozenset({"", "na", "n/a", "#n/a", "nan", "-nan", "null", "<na>", "?"})
+GAPS = GAPS_IN_TEXT | {"none"}  # in a column of texts, None may be a category
+TRUTHS = {"true": 1.0, "false": 0.0}
+NAN = float("nan")
+
+_GROUP = r"[ \u00a0\u202f'\u2019]"  # between thousands: spaces (two of them do not break) and apostrophes
+_EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
+_MINUS = {0x2212: "-"}
+
+
+def _forms(decimal: str, group: str) -> re.Pattern[str]:
+    plain = rf"(?:[0-9]+{decimal}?[0-9]*|{decimal}[0-9]+)"
+    grouped = rf"[1-9][0-9]{{0,2}}(?:(?:{group}[0-9]{{3}})+|(?:{_GROUP}[0-9]{{3}})+)(?:{decimal}[0-9]*)?"
+    return re.compile(rf"[+-]?(?:{plain}{_EXPONENT}|{grouped})")
+
+
+_NUMBERS = {".": _forms(r"\.", ","), ",": _forms(",", r"\.")}
+# One mark and three digits: 1,234 is a thousand or a little more than one.
+_UNCLEAR = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
+
+
+def is_gap(cell: str) -> bool:
+    """Whether a cell says that its value is missing."""
+    return cell.strip().lower() in GAPS
+
+
+def number(cell: str, decimal: str) -> float | None:
+    """The number in a cell; None where it holds none.
+
+    Parameters
+    ----------
+    cell : str
+    decimal : {".", ",", ""}
+        The decimal mark; the other mark separates thousands. Empty: not known yet, so a number that the mark
+        would change is none.
+    """
+    text = cell.strip().translate(_MINUS)
+    if not decimal:
+        return None if "," in text or _UNCLEAR.fullmatch(text) else number(text, ".")
+    if not _NUMBERS[decimal].fullmatch(text):
+        return float(text) if text.lower().lstrip("+-") in ("inf", "infinity") else None
+    text = re.sub(_GROUP, "", text.replace("." if decimal == "," else ",", ""))
+    return float(text.replace(",", "."))
+
+
+def looks_number(cell: str) -> bool:
+    """Whether a cell is a number by one decimal mark or the other."""
+    return number(cell, ".") is not None or number(cell, ",") is not None
+
+
+def value(cell: str, decimal: str) -> float | None:
+    """The number in a cell, 1 and 0 for TRUE and FALSE, NaN for a gap; None where it holds none of them."""
+    found = number(cell, decimal)
+    if found is None:
+        text = cell.strip().lower()
+        found = NAN if text in GAPS else TRUTHS.get(text)
+    return found
+
+
+def decimal_mark(cells: Iterable[str], delimiter: str, name: str) -> str:
+    """The decimal mark that some cells show; empty where they show none.
+
+    ``0,5`` and ``1.234,5`` show a comma, ``0.5`` and ``1,234.5`` a point. ``1,234`` shows neither, nor does
+    ``1.234`` where semicolons separate the columns, as they do where the comma is the decimal mark.
+
+    Raises
+    ------
+    ConfigurationError
+        If both are shown, or the cells could be read either way.
+    """
+    shows: dict[str, str] = {}
+    unclear = ""
+    for cell in cells:
+        text = cell.strip()
+        if "," not in text and ("." not in text or "." in shows):
+            continue
+        by = [mark for mark in ".," if number(text, mark) is not None]
+        if len(by) == 1:
+            shows.setdefault(by[0], text)
+        elif by and ("," in text or delimiter == ";"):
+            unclear = unclear or text
+        elif by:
+            shows.setdefault(".", text)
+    if len(shows) == 2:
+        raise ConfigurationError(
+            f"{name}: {shown(shows['.'])} has a decimal point and {shown(shows[','])} a decimal comma: "
+            "choose one by --decimal . or --decimal ,"
+        )
+    if unclear and not shows:
+        mark = "," if "," in unclear else "."
+        raise ConfigurationError(
+            f"{name}: is {unclear} a number of thousands or one with three decimal places? "
+            f"Say --decimal {'.' if mark == ',' else ','} (thousands) or --decimal {mark} (decimal places)"
+        )
+    return next(iter(shows), "")

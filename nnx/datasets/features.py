@@ -1,0 +1,214 @@
+"""Features of a table: gaps and texts as numbers, as the rows to train on have them, and the same again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from nnx.datasets.base import Array
+from nnx.datasets.layout import GAP, Labelled, Layout
+from nnx.datasets.tables import Table
+from nnx.errors import ConfigurationError, DataError, printable, shown
+
+MAX_CATEGORIES = 100  # different texts in one column that are features
+_LISTED = 10
+
+
+def listed(table: Table, columns: Sequence[int], said: Sequence[str] = ()) -> str:
+    """``"column 2 (b), column 5 (c) and 3 more"``, each with what is said of it."""
+    texts = [table.called(column) for column in columns[:_LISTED]]
+    texts = [f"{text} ({more})" for text, more in zip(texts, said, strict=False)] if said else texts
+    return ", ".join(texts) + (f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else "")
+
+
+def as_option(table: Table, columns: Sequence[int]) -> str:
+    """Columns as ``--ignore`` takes them: by name, or by number where a name would need quotes."""
+    names = table.columns
+    return ",".join(names[at] if names and names[at].isidentifier() else str(at + 1) for at in columns)
+
+
+def refuse_texts(table: Table, columns: Sequence[int], remedy: str) -> None:
+    """Refuse columns that hold texts where numbers are needed, all at once.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    if not columns:
+        return
+    said = [f"{printable(table.found[at].cell)!r} in line {table.found[at].line}" for at in columns[:_LISTED]]
+    many = "1 column holds" if len(columns) == 1 else f"{len(columns):,} columns hold"
+    raise DataError(f"{table.name}: {many} text, not numbers: {listed(table, columns, said)}{remedy}")
+
+
+def refuse_gaps(table: Table, columns: Sequence[int], remedy: str) -> None:
+    """Refuse gaps in these columns, all at once.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    found, said = [], []
+    for column in columns:
+        gaps = np.flatnonzero(gaps_in(table, [column]))
+        if len(gaps):
+            found.append(column)
+            said.append(f"{len(gaps):,} of {len(table.lines):,} rows, first line {table.lines[gaps[0]]}")
+    if found:
+        many = "1 column has" if len(found) == 1 else f"{len(found):,} columns have"
+        raise DataError(f"{table.name}: {many} empty cells: {listed(table, found, said)}{remedy}")
+
+
+def gaps_in(table: Table, columns: Sequence[int]) -> Array:
+    """Which rows have a gap in one of these columns."""
+    gaps = np.zeros(len(table.lines), bool)
+    for column in columns:
+        if column in table.texts:
+            gaps |= np.array([not cell for cell in table.texts[column]], bool)
+        else:
+            gaps |= np.isnan(table.of([column])[:, 0])
+    return gaps
+
+
+def categories_of(table: Table, column: int) -> tuple[str, ...]:
+    """The different texts of a column, sorted.
+
+    Raises
+    ------
+    DataError
+        If they are too many to be categories.
+    """
+    different = set(table.texts[column])
+    rows = len(table.lines)
+    if len(different) > MAX_CATEGORIES or (len(different) > 10 and 2 * len(different) > rows):
+        raise DataError(
+            f"{table.name}: {table.called(column)} has {len(different):,} different texts in {rows:,} rows, "
+            f"which are names rather than categories: leave it out by --ignore {as_option(table, [column])}"
+        )
+    return tuple(sorted(different))
+
+
+def matrix(table: Table, layout: Layout, notes: list[str]) -> Array:
+    """The samples of a table, shape (rows, features); of each text of a category 1 in its feature.
+
+    A text that no feature is for gives 0 in all features of its column, and a note.
+    """
+    assert layout.chosen is not None
+    if layout.categories is None:
+        return table.of(layout.chosen)
+    x = np.zeros((len(table.lines), layout.features))
+    at = 0
+    for column, texts in zip(layout.chosen, layout.categories, strict=True):
+        if not texts:
+            x[:, at] = table.of([column])[:, 0]
+            at += 1
+            continue
+        place = {text: at + number for number, text in enumerate(texts)}
+        places = np.array([place.get(cell, -1) for cell in table.texts[column]])
+        known = places >= 0
+        x[np.flatnonzero(known), places[known]] = 1.0
+        if not known.all():
+            first = table.texts[column][int(np.argmin(known))] or GAP
+            notes.append(
+                f"{table.name}: {table.called(column)} holds texts that no row of the training had, in "
+                f"{np.count_nonzero(~known):,} rows (first {shown(first)!r}): no known one is set"
+            )
+        at += len(texts)
+    return x
+
+
+def filled(table: Table, x: Array, layout: Layout) -> Array:
+    """Samples without gaps: each is the number that its column has for it.
+
+    Raises
+    ------
+    DataError
+        If a column has none.
+    """
+    assert layout.chosen is not None
+    columns = _numeric(layout)
+    fills = layout.fills or (None,) * len(layout.chosen)
+    refuse_gaps(
+        table,
+        [layout.chosen[at] for at, _ in columns if fills[at] is None],
+        ": fill them in; to have the model fill them, train it with --missing mean or median",
+    )
+    for at, feature in columns:
+        gaps = np.isnan(x[:, feature])
+        if gaps.any():
+            x[gaps, feature] = fills[at]
+    return x
+
+
+def _numeric(layout: Layout) -> list[tuple[int, int]]:
+    """Of each column of numbers: which of the chosen ones it is, and which feature."""
+    categories = layout.categories or ((),) * len(layout.chosen or ())
+    features = np.cumsum([0, *(len(texts) or 1 for texts in categories)])
+    return [(at, int(features[at])) for at, texts in enumerate(categories) if not texts]
+
+
+def learnt(data: Labelled, train: Array) -> Labelled:
+    """The data with all that is learnt of the rows to train on: what gaps become, and which texts are known.
+
+    Raises
+    ------
+    DataError
+        If a column is empty in all of these rows.
+    """
+    layout = data.layout
+    notes = list(data.notes)
+    x = data.x
+    if data.missing in ("mean", "median") and layout.chosen is not None:
+        middle = np.nanmean if data.missing == "mean" else np.nanmedian
+        fills: list[float | None] = [None] * len(layout.chosen)
+        count = 0
+        for at, feature in _numeric(layout):
+            column = x[train, feature]
+            if np.isnan(column).all():
+                raise DataError(
+                    f"{data.name}: column {layout.chosen[at] + 1} is empty in all rows to train on: leave it "
+                    f"out by --ignore {layout.chosen[at] + 1}"
+                )
+            fills[at] = float(middle(column))
+            gaps = np.isnan(x[:, feature])
+            x[gaps, feature] = fills[at]
+            count += int(np.count_nonzero(gaps))
+        layout = replace(layout, fills=tuple(fills))
+        if count:
+            notes.append(f"{data.name}: {count:,} empty cells are the {data.missing} of their columns")
+    if layout.categories is not None:
+        x, layout = _known_texts(data, x, layout, train, notes)
+    return replace(data, x=x, layout=layout, notes=tuple(notes))
+
+
+def _known_texts(
+    data: Labelled, x: Array, layout: Layout, train: Array, notes: list[str]
+) -> tuple[Array, Layout]:
+    """Without the features of texts that no row to train on has."""
+    assert layout.categories is not None
+    assert layout.chosen is not None
+    seen: Array = np.any(x[train], axis=0)
+    kept = np.ones(layout.features, bool)
+    known = []
+    feature = 0
+    for column, texts in zip(layout.chosen, layout.categories, strict=True):
+        span = slice(feature, feature + (len(texts) or 1))
+        if texts:
+            kept[span] = seen[span]
+            if not seen[span].all():
+                unseen = texts[int(np.argmin(seen[span]))] or GAP
+                notes.append(
+                    f"{data.name}: column {column + 1} holds texts only in held-out rows (first "
+                    f"{shown(unseen)!r}): no known one is set"
+                )
+        known.append(tuple(text for text, kept_ in zip(texts, seen[span], strict=False) if kept_))
+        feature = span.stop
+    if any(texts and not left for texts, left in zip(layout.categories, known, strict=True)):
+        raise ConfigurationError(
+            f"{data.name}: a column of texts has none in the rows to train on: ignore it"
+        )
+    return x[:, kept], replace(layout, features=int(kept.sum()), categories=tuple(known))

@@ -1,0 +1,291 @@
+"""How a text file writes its table: encoding, delimiter, decimal mark, and what comes before the first row.
+
+All of it is found from the file's first lines, and each part can be said by the user instead.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, BinaryIO
+
+from nnx.datasets.cells import decimal_mark, looks_number, value
+from nnx.datasets.headers import Head, find_head
+from nnx.errors import ConfigurationError, DataError
+
+MAX_LINE = 2**22  # characters that one line may hold, its columns' names too
+MAX_COLUMNS = 2**18
+MISSING = ("error", "drop", "mean", "median")
+HEADERS = ("auto", "yes", "no")
+CATEGORIES = ("error", "onehot")
+BACKGROUNDS = ("white", "black")
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}
+_SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**20
+_LONG, _CELLS = 2**17, 2000  # characters of a line, and cells, by which a delimiter is chosen
+_CHUNK = 2**20
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_WESTERN = "cp1252"  # Latin-1 with the signs that Windows adds
+_SAID = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8", _WESTERN: "Windows-1252 (Western European)"}
+_EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line by which Excel tells the delimiter
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the user says of how files are read; None where it shall be found from the file.
+
+    Attributes
+    ----------
+    delimiter : str, optional
+        Of a table: a character, or a name in `DELIMITERS`.
+    decimal : {".", ","}, optional
+    encoding : str, optional
+        As Python names it.
+    header : one of `HEADERS`
+        Whether a line of the columns' names comes before the first row.
+    missing : one of `MISSING`
+        What becomes of a row or a cell where a value is missing.
+    categories : one of `CATEGORIES`
+        What becomes of columns of text.
+    background : one of `BACKGROUNDS`
+        What is seen through the transparent parts of pictures.
+    """
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    header: str = "auto"
+    missing: str = "error"
+    categories: str = "error"
+    background: str = "white"
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a table is written.
+
+    Attributes
+    ----------
+    encoding, delimiter, decimal : str
+        The decimal mark is empty where no number of the first lines shows it.
+    head : Head
+        What comes before the first row.
+    """
+
+    encoding: str
+    delimiter: str
+    decimal: str
+    head: Head
+
+    def described(self) -> str:
+        """What is not as in most tables, in one line; empty where nothing is."""
+        said = []
+        if self.encoding not in ("utf-8", "utf-8-sig"):
+            said.append(f"encoding {_SAID.get(self.encoding, self.encoding)}")
+        if self.delimiter != ",":
+            named = {mark: name for name, mark in DELIMITERS.items()}
+            said.append(f"delimiter {named.get(self.delimiter, self.delimiter)}")
+        if self.decimal == ",":
+            said.append("decimal comma")
+        return "; ".join([*said, *self.head.notes])
+
+
+def find_form(
+    file: BinaryIO,
+    name: str,
+    asked: Reading | None = None,
+    named: Sequence[str] = (),
+    wanted: Sequence[str] = (),
+) -> Form:
+    """The form of a table, from its first lines.
+
+    Parameters
+    ----------
+    file : binary file
+        Read from its beginning, where it is left again.
+    name : str
+        What errors call it.
+    asked : Reading, optional
+    named, wanted : sequence of str
+        Columns by the names or numbers that a user gives, and by the names that a model has; see `find_head`.
+
+    Raises
+    ------
+    DataError
+        If it is no text, or has no row.
+    ConfigurationError
+        If it could be read in two ways; the text names the option that chooses one.
+    """
+    asked = asked or Reading()
+    encoding = checked_encoding(asked.encoding) if asked.encoding else _encoding(file, name)
+    sample = _sample(file, name, encoding)
+    excel = _EXCEL.fullmatch(sample[0]) if sample else None
+    delimiter = _delimiter(sample[1:] if excel else sample, asked, excel, name)
+    most = max((line.count(delimiter) + 1 for line in sample), default=0)
+    if most > MAX_COLUMNS:
+        raise DataError(f"{name}: has {most:,} columns, more than the {MAX_COLUMNS:,} accepted")
+    rows = parsed(sample, delimiter)
+    if not rows:
+        raise DataError(f"{name}: holds no rows of numbers")
+    head = find_head(rows[bool(excel) :], name, {"yes": True, "no": False}.get(asked.header), named, wanted)
+    body = (cell for line, row in rows if line > head.lines for cell in row)
+    decimal = asked.decimal or decimal_mark(body, delimiter, name)
+    if excel and not head.lines:
+        head = replace(head, lines=1)
+    return Form(encoding, delimiter, decimal, head)
+
+
+def parsed(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
+    """The rows in some lines with the line each ends in, from 1; without empty ones, as far as they go."""
+    reader, rows = _reader(iter(lines), delimiter), []
+    with suppress(csv.Error):  # told where the file is read
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                rows.append((reader.line_num, cells))
+    return rows
+
+
+def _reader(lines: Iterator[str], delimiter: str, strict: bool = False) -> Any:
+    if delimiter == " ":  # columns set apart by any number of spaces
+        lines = (line.strip(" ") for line in lines)
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=strict)
+
+
+def reader_of(file: BinaryIO, name: str, form: Form) -> Any:
+    """The rows of a file after its head; a quote that does not close is an error."""
+    lines = islice(text_lines(file, name, form.encoding), form.head.lines, None)
+    return _reader(lines, form.delimiter, strict=True)
+
+
+def text_lines(file: BinaryIO, name: str, encoding: str) -> Generator[str]:
+    """The lines of a file from its beginning, none of them read further than a line may go.
+
+    Raises
+    ------
+    DataError
+        If it is no text of that encoding, or a line is too long.
+    """
+    file.seek(0)
+    text = io.TextIOWrapper(file, encoding=encoding, newline="")
+    number = 0
+    try:
+        while line := text.readline(MAX_LINE):
+            number += 1
+            if len(line) == MAX_LINE:
+                raise DataError(f"{name}: line {number} has more than the {MAX_LINE:,} characters accepted")
+            if "\0" in line:
+                raise DataError(f"{name}: line {number} holds a null byte, so it is no text: export it again")
+            yield line
+    except UnicodeError as error:
+        reason = getattr(error, "reason", None) or error
+        raise DataError(
+            f"{name}: is not {encoding} text (after line {number}: {reason}): save it as UTF-8, or name its "
+            "encoding by --encoding"
+        ) from error
+    finally:
+        with suppress(ValueError):  # the file is closed already, and this text with it
+            text.detach()
+
+
+def checked_encoding(encoding: str) -> str:
+    """The name of a text encoding.
+
+    Raises
+    ------
+    ConfigurationError
+        If Python knows no such encoding of texts.
+    """
+    try:
+        found = codecs.lookup(encoding)
+        if not found._is_text_encoding:
+            raise LookupError
+    except (LookupError, ValueError):
+        raise ConfigurationError(
+            f"--encoding {encoding[:40]!r} is unknown: choose utf-8, utf-16, cp1252, latin-1 or another "
+            "that Python names"
+        ) from None
+    return "utf-8-sig" if found.name == "utf-8" else found.name
+
+
+def _encoding(file: BinaryIO, name: str) -> str:
+    """By the mark at the beginning, by the zeros of UTF-16, else UTF-8 if it is that, else Windows-1252."""
+    file.seek(0)
+    start = file.read(_CHUNK)
+    for mark, encoding in _BOMS.items():
+        if start.startswith(mark):
+            return encoding
+    pairs = start[: len(start) // 2 * 2][:1000]
+    if len(pairs) > 3 and pairs.count(0) * 3 > len(pairs):  # half of the bytes of Western text
+        for encoding, zeros, others in (("utf-16-le", 1, 0), ("utf-16-be", 0, 1)):
+            if pairs[zeros::2].count(0) > 0 == pairs[others::2].count(0):
+                return encoding
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    beyond = False
+    try:
+        while start:
+            beyond |= not decoder.decode(start).isascii()
+            start = file.read(_CHUNK)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start]
+        if beyond or not before.isascii():
+            raise DataError(
+                f"{name}: is UTF-8 text with a damaged character ({error.reason}): save it again, or name "
+                "its encoding by --encoding"
+            ) from error
+        return _WESTERN
+    return "utf-8"
+
+
+def _sample(file: BinaryIO, name: str, encoding: str) -> list[str]:
+    lines: list[str] = []
+    size = 0
+    with closing(text_lines(file, name, encoding)) as every:
+        for line in every:
+            lines.append(line)
+            size += len(line)
+            if len(lines) == _SAMPLE_LINES or size > _SAMPLE_CHARACTERS:
+                break
+    return lines
+
+
+def _delimiter(sample: Sequence[str], asked: Reading, excel: re.Match[str] | None, name: str) -> str:
+    """The character by which most lines fall into as many cells, most of them numbers; a comma if none."""
+    if asked.delimiter is not None:
+        mark = DELIMITERS.get(asked.delimiter, asked.delimiter.replace("\\t", "\t"))
+        if len(mark) != 1 or mark in '"\r\n':
+            raise ConfigurationError(
+                f"--delimiter {asked.delimiter[:20]!r}: give one character, or {', '.join(DELIMITERS)}"
+            )
+        return mark
+    if excel:
+        return excel[1]
+    scores = {mark: _fit(sample, mark) for mark in DELIMITERS.values()}
+    best = max(scores, key=lambda mark: scores[mark])
+    return best if scores[best] > 0.0 else ","
+
+
+def _fit(sample: Sequence[str], mark: str) -> float:
+    """How well a delimiter fits: the share of rows of one width, more where their cells are numbers."""
+    rows = [row for _, row in parsed([line[:_LONG] for line in sample], mark)]
+    widths = Counter(len(row) for row in rows if len(row) > 1)
+    if not widths:
+        return 0.0
+    width = max(widths, key=lambda width: (widths[width], width))
+    cells = [cell for row in rows if len(row) == width for cell in row][-_CELLS:]
+    known = sum(value(cell, ".") is not None or looks_number(cell) for cell in cells) / len(cells)
+    if mark == " " and known < 0.5:
+        return 0.0  # words of a text
+    return round(widths[width] / len(rows) * (0.2 + known), 3)

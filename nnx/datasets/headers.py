@@ -1,0 +1,266 @@
+"""What comes before the first row of a table: a title, comments, the columns' names, their units."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from nnx.datasets.cells import TRUTHS, is_gap, looks_number, number
+from nnx.errors import ConfigurationError, DataError, shown
+
+COMMENTS = ("#", "%", "//")
+_MAX_TITLE = 50  # lines
+_MANY = 8  # numbers that rise from cell to cell by chance in one line of 40,000
+_FEW = 5  # rows below it that must not rise
+
+Lines = Sequence[tuple[int, list[str]]]  # each row with the line it ends in
+
+
+@dataclass(frozen=True)
+class Head:
+    """The lines before the first row.
+
+    Attributes
+    ----------
+    lines : int
+        How many there are.
+    columns : tuple of str or None
+        The names as the file has them, where there are any; empty for a column without one.
+    width : int
+        How many cells a row has.
+    notes : tuple of str
+        What was found in these lines, where it is more than names in line 1.
+    """
+
+    lines: int
+    columns: tuple[str, ...] | None
+    width: int
+    notes: tuple[str, ...] = ()
+
+
+def find_head(
+    rows: Lines,
+    name: str,
+    asked: bool | None = None,
+    named: Sequence[str] = (),
+    wanted: Sequence[str] = (),
+) -> Head:
+    """Find the names of a table's columns and what stands around them.
+
+    Parameters
+    ----------
+    rows : sequence of (int, list of str)
+        The first rows, stripped, each with the line it ends in.
+    name : str
+        What errors call the table.
+    asked : bool, optional
+        Whether the first line holds names, where the user says so.
+    named : sequence of str
+        Columns that a user gives by name or number.
+    wanted : sequence of str
+        The names of the columns that a model needs.
+
+    Raises
+    ------
+    ConfigurationError
+        If the first line could be names as well as data.
+    DataError
+        If no row is left.
+    """
+    comments = 0
+    while comments < len(rows) and _is_comment(rows[comments][1]):
+        comments += 1
+    rest = rows[comments:] or rows
+    if rest is rows:  # every row begins so: they are data
+        comments = 0
+    width = _width([row for _, row in rest])
+    above = _names_above(rows[:comments], rest, width)
+    if above is not None:
+        line = rows[comments - 1][0]
+        return Head(line, above, width, (f"line {line} names the columns",))
+    first = next((at for at, (_, row) in enumerate(rest) if len(row) == width and not _title(row)), 0)
+    if first and not _may_skip(rest[: first + 1], rest[first + 1 :], width):
+        first = 0
+    titles = rest[:first]
+    rest = rest[first:]
+    notes = _skipped(rows[:comments], titles)
+    short = titles[-1] if titles and width - 1 == len(titles[-1][1]) > 1 else None
+    if short is not None and _over(short[1], rest):
+        notes = _skipped(rows[:comments], titles[:-1])
+        note = f"line {short[0]} names all columns but the first, which holds the rows' names"
+        return Head(short[0], ("", *short[1]), width, (*notes, note))
+    line, cells = rest[0]
+    body = [row for _, row in rest[1:] if len(row) == width]
+    why = "said" if asked else None if asked is False else _why_names(cells, body, named, wanted)
+    if why == "unclear":
+        raise ConfigurationError(
+            f"{name}: line {line} ({shown(', '.join(cells[:4]))}…) may be names of columns or data: "
+            "say --header yes or --header no"
+        )
+    if why is None:
+        before = (titles or rows[:comments] or [(0, [])])[-1][0]
+        return Head(before, None, width, notes)
+    if line > 1 or any(map(looks_number, cells)):
+        notes = (*notes, f"line {line} names the columns")
+    if body and _units(cells, body):
+        line = rest[1][0]
+        notes = (*notes, f"line {line} holds units")
+        body = body[1:]
+    if not body:
+        raise DataError(f"{name}: holds names of columns, but no rows")
+    return Head(line, tuple(cells), width, notes)
+
+
+def _is_comment(row: Sequence[str]) -> bool:
+    return row[0].startswith(COMMENTS) and row[0] != "#"
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """The number of cells that most rows have."""
+    times = Counter(map(len, rows))
+    return max(times, key=lambda width: (times[width], width))
+
+
+def _title(row: Sequence[str]) -> bool:
+    """Whether a line of a table with several columns has one cell, a text."""
+    filled = [cell for cell in row if cell]
+    return len(filled) == 1 and not looks_number(filled[0])
+
+
+def _may_skip(rows: Lines, body: Lines, width: int) -> bool:
+    """Whether lines before the last of these are no rows: titles, or whatever comes before clear names."""
+    if len(rows) > _MAX_TITLE or width == 1:
+        return False
+    *before, (_, names) = rows
+    if all(_title(row) for _, row in before):
+        return True
+    if all(_title(row) for _, row in before[:-1]) and len(before[-1][1]) == width - 1:
+        return _over(before[-1][1], [rows[-1], *body])  # names but for the first column
+    clear = not any(map(looks_number, names)) and any(looks_number(cell) for _, row in body for cell in row)
+    return clear and all(len(row) < width for _, row in before)
+
+
+def _skipped(comments: Lines, titles: Lines) -> tuple[str, ...]:
+    """``("lines 1 to 3 are a title",)``."""
+    found = []
+    for rows, one, many in (comments, "a comment", "comments"), (titles, "a title", "a title"):
+        if rows:
+            first, last = rows[0][0], rows[-1][0]
+            found.append(f"line {first} is {one}" if first == last else f"lines {first} to {last} are {many}")
+    return tuple(found)
+
+
+def _names_above(comments: Lines, rest: Lines, width: int) -> tuple[str, ...] | None:
+    """Names in the last comment, as `numpy.savetxt` writes them."""
+    if not comments or len(comments[-1][1]) != width or width < 2:
+        return None
+    cells = comments[-1][1]
+    names = [cells[0].lstrip("#%/").strip(), *cells[1:]]
+    return tuple(names) if all(names) and not any(map(looks_number, names)) and _over(names, rest) else None
+
+
+def _over(names: Sequence[str], rest: Lines) -> bool:
+    """Whether texts are above rows that hold numbers, the first of them too."""
+    return not any(map(looks_number, names)) and any(map(looks_number, rest[0][1])) if rest else False
+
+
+# --------------------------------------------------------------------------------------- names, or data
+
+
+def _why_names(
+    cells: Sequence[str], body: Sequence[Sequence[str]], named: Sequence[str], wanted: Sequence[str]
+) -> str | None:
+    """Why a line holds names; None for data, ``"unclear"`` where both may be."""
+    here = set(cells)
+    if wanted and (here.issuperset(wanted) or any(not looks_number(w) for w in here.intersection(wanted))):
+        return "wanted"
+    if any(not looks_number(column) for column in here.intersection(named)):
+        return "named"
+    numbers = [float(n) for cell in cells if (n := number(cell, ".")) is not None]
+    columns = list(zip(*body, strict=True)) or [()] * len(cells)
+    for cell, column in zip(cells, columns, strict=True):
+        filled = [below for below in column if not is_gap(below)]
+        if not filled or looks_number(cell) or not all(map(looks_number, filled)):
+            continue
+        if not is_gap(cell) or (cell == "" and _counts(filled)):
+            return "a text above numbers"
+    texts = [at for at, cell in enumerate(cells) if _is_text(cell)]
+    if numbers:
+        return _why_numbers(numbers, cells, body)
+    if any(cell.lower() in TRUTHS for cell in cells):
+        return None
+    again = sum(cells[at] in columns[at] for at in texts)
+    if not texts or (again == len(texts) and body):
+        return None
+    return "unclear" if again else "texts that do not come again"
+
+
+def _is_text(cell: str) -> bool:
+    return not (is_gap(cell) or looks_number(cell) or cell.lower() in TRUTHS)
+
+
+def _counts(column: Sequence[str]) -> bool:
+    """Whether a column counts 0, 1, 2, … or 1, 2, 3, …."""
+    numbers = [number(cell, ".") for cell in column]
+    first = numbers[0]
+    return first in (0.0, 1.0) and numbers == [first + at for at in range(len(numbers))]
+
+
+def _why_numbers(numbers: Sequence[float], cells: Sequence[str], body: Sequence[Sequence[str]]) -> str | None:
+    """Whether a line with numbers names columns, as wavelengths, years, or 0, 1, 2, … do."""
+    if not body:
+        return None
+    others = [[n for cell in row if (n := number(cell, ".")) is not None] for row in body]
+    if len(numbers) > 1 and numbers == list(range(len(cells))):
+        if numbers in others:
+            return None
+        return "counted" if len(numbers) > 2 else "unclear"
+    if len(numbers) >= _MANY and _rises(numbers):
+        return None if any(map(_rises, others)) else "rising" if len(body) >= _FEW else "unclear"
+    if len(numbers) > 2 and _even(numbers) and not any(map(_even, others)):
+        return "unclear"
+    return "unclear" if _far_off(cells, body) else None
+
+
+def _rises(numbers: Sequence[float]) -> bool:
+    """Whether numbers rise, or fall, from each to the next."""
+    steps = {(b > a) - (b < a) for a, b in pairwise(numbers)}
+    return len(numbers) > 2 and steps in ({1}, {-1})
+
+
+def _even(numbers: Sequence[float]) -> bool:
+    """Whether whole numbers rise or fall by even steps."""
+    steps = {b - a for a, b in pairwise(numbers)}
+    return len(steps) == 1 and steps != {0.0} and all(n == int(n) for n in numbers if abs(n) < 2**53)
+
+
+def _far_off(cells: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+    """Whether each number is further from those below it than they are from each other."""
+    found = 0
+    for at, cell in enumerate(cells):
+        its = number(cell, ".")
+        below = [n for row in body if (n := number(row[at], ".")) is not None]
+        if its is None:
+            continue
+        if len(below) < 3:
+            return False
+        low, high = min(below), max(below)
+        if low - (high - low) <= its <= high + (high - low):
+            return False
+        found += 1
+    return found > 1
+
+
+def _units(names: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row below the names has a text, or nothing, in every column that holds numbers."""
+    first, *others = body
+    if len(others) < 2 or any(map(looks_number, first)) or not any(map(_is_text, first)):
+        return False
+    numeric = [
+        at
+        for at, column in enumerate(zip(*others, strict=True))
+        if any(map(looks_number, column)) and all(looks_number(c) or is_gap(c) for c in column)
+    ]
+    return any(_is_text(first[at]) for at in numeric)

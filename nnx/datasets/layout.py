@@ -1,0 +1,100 @@
+"""What samples are, with what is to be learnt of them, and how they are laid out in their file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nnx.datasets.base import Array
+
+TASKS = ("classification", "regression", "autoencoding")
+GAP = "(empty)"  # how a feature is called that marks gaps
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a sample is laid out in its file, so that another file can be read the same way.
+
+    Attributes
+    ----------
+    features : int
+        Numbers in a sample.
+    columns : tuple of str or None
+        Of a table with names: those of the columns that samples are made of, in order.
+    chosen : tuple of int or None
+        Of a table: which of its columns these are, from 0.
+    width : int or None
+        Of a table: how many columns it had.
+    image : (int, int, int) or None
+        Height, width and channels (1 or 3), where a sample is an image.
+    scaled_bytes : bool
+        Whether the numbers were bytes, 0 to 255.
+    fills : tuple of (float or None), or None
+        Of a table: for each of these columns the number that a gap becomes; None where a gap is refused.
+    categories : tuple of tuple of str, or None
+        Of a table: for each of these columns the texts that have a feature each, empty for a column of
+        numbers. None where all hold numbers.
+    background : str
+        Of images: what is seen through transparent parts.
+    """
+
+    features: int
+    columns: tuple[str, ...] | None = None
+    chosen: tuple[int, ...] | None = None
+    width: int | None = None
+    image: tuple[int, int, int] | None = None
+    scaled_bytes: bool = False
+    fills: tuple[float | None, ...] | None = None
+    categories: tuple[tuple[str, ...], ...] | None = None
+    background: str = "white"
+
+    def names(self) -> tuple[str, ...]:
+        """The features' names, where the columns have some: ``colour=red`` for one of a text."""
+        if self.columns is None or self.categories is None:
+            return self.columns or ()
+        return tuple(
+            f"{column}={text or GAP}" if texts else column
+            for column, texts in zip(self.columns, self.categories, strict=True)
+            for text in texts or ("",)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Samples and what is to be learnt of them.
+
+    Attributes
+    ----------
+    name : str
+        Of the file or folder.
+    task : {"classification", "regression", "autoencoding"}
+    x : array of shape (rows, features)
+        Of the file's own type; a .npy file is mapped and not read.
+    y : array or None
+        Labels from 0, shape (rows,), int64; or values, shape (rows, targets), float64. None for
+        autoencoding.
+    classes : tuple of str
+        Of labels: their names.
+    targets : tuple of str
+        The names of what is learnt, where the file has them.
+    layout : Layout
+    weights : array of shape (rows,) or None
+        How much each row counts, float64: a row of weight 2 counts as two rows.
+    notes : tuple of str
+        What a reader of the results must know of how the data were read.
+    missing : str
+        What a gap, which is NaN in `x`, becomes: see `nnx.datasets.features.learnt`.
+    held_out : array of int or None
+        The rows that are for measuring, where the data say so.
+    """
+
+    name: str
+    task: str
+    x: Array
+    y: Array | None
+    classes: tuple[str, ...]
+    targets: tuple[str, ...]
+    layout: Layout
+    weights: Array | None = None
+    notes: tuple[str, ...] = ()
+    missing: str = "error"
+    held_out: Array | None = None

@@ -1,0 +1,330 @@
+"""A user's table as samples with targets, and as samples for a model that was trained on one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import BinaryIO
+
+import numpy as np
+
+from nnx.datasets.base import Array
+from nnx.datasets.features import (
+    as_option,
+    categories_of,
+    filled,
+    gaps_in,
+    listed,
+    matrix,
+    refuse_gaps,
+    refuse_texts,
+)
+from nnx.datasets.form import Form, Reading, find_form
+from nnx.datasets.layout import Labelled, Layout
+from nnx.datasets.table_reader import TableReader, parts_of
+from nnx.datasets.tables import Table, read_table
+from nnx.datasets.targets import Targets, targets_of
+from nnx.errors import ConfigurationError, DataError, nearest, shown
+
+_COUNTING = frozenset(("id", "index", "idx", "row", "rowid", "row_id", "rownames", "nr", "no", "no.", "#"))
+_BY_PANDAS = "Unnamed: "
+
+
+def labelled_table(
+    file: BinaryIO, name: str, task: str, target: Sequence[str], ignore: Sequence[str],
+    weights: str | None, reading: Reading, max_bytes: int,
+) -> Labelled:  # fmt: skip
+    """A table's rows as samples with targets; see `nnx.datasets.labelled.load_labelled`."""
+    check_size(file, name, max_bytes)
+    counted = [] if weights is None else [weights]
+    named = [part for text in (*target, *ignore, *counted) for part in (text, *parts_of(text))]
+    form = find_form(file, name, reading, named)
+    reader = TableReader(file, name, form)
+    at, left_out, weight = (reader.places(given) for given in (target, ignore, counted))
+    _check_choice(name, task, at, left_out, weight)
+    table = read_table(file, name, form, ignore=left_out, max_bytes=max_bytes)
+    features = _features(table, {*at, *weight})
+    texts = [column for column in features if column in table.found]
+    labels = [column for column in at if column in table.found]
+    _check_texts(table, task, texts, at, weight, reading.categories)
+    if texts or labels:  # again, now that it is known which columns are texts
+        unused = sorted(set(range(table.width)) - {*features, *at, *weight})
+        notes = table.notes
+        table = read_table(file, name, form, [*texts, *labels], unused, max_bytes)
+        table.notes = notes
+    _drop(table, features, [*at, *weight], reading.missing)
+    layout = _layout(table, features, texts)
+    x = matrix(table, layout, table.notes)
+    counts = table.of(weight) if weight else None
+    notes_ = tuple(table.notes)
+    if not at:
+        return Labelled(name, "autoencoding", x, None, (), (), layout, counts, notes_, reading.missing)
+    found, called = _targets(table, at, labels, task)
+    return Labelled(
+        name, found.task, x, found.y, found.classes, called, layout, counts, notes_, reading.missing
+    )
+
+
+def _targets(table: Table, at: list[int], labels: list[int], task: str) -> tuple[Targets, tuple[str, ...]]:
+    """What is learnt of each row, and what it is called."""
+    names = table.names(at) or ()
+    y: Array = np.array(table.texts[labels[0]]) if labels else table.of(at)
+    if not labels and set(at) <= table.truths:
+        y = y.astype(bool)
+    found = targets_of(y, task, table.name, listed(table, at), names)
+    return found, found.called(names)
+
+
+def _check_texts(
+    table: Table, task: str, texts: list[int], at: list[int], weight: list[int], categories: str
+) -> None:
+    """Refuse columns of text where numbers are needed."""
+    if categories != "onehot":
+        refuse_texts(
+            table, texts,
+            f": leave them out by --ignore {as_option(table, texts[:20])}, or make them numbers by "
+            "--categories onehot",
+        )  # fmt: skip
+    labels = [column for column in at if column in table.found]
+    if task == "regression":
+        refuse_texts(table, labels, ": is it classification?")
+    if len(at) > 1 and labels:
+        raise ConfigurationError(f"{table.name}: classification has one target, but {len(at)} are named")
+    refuse_texts(table, [column for column in weight if column in table.found], ": weights are numbers")
+
+
+def check_size(file: BinaryIO, name: str, max_bytes: int) -> None:
+    """Refuse a text that is too large to be read as a whole.
+
+    Raises
+    ------
+    DataError
+        If it is.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    if size > max_bytes:
+        raise DataError(f"{name}: has {size:,} bytes, more than the {max_bytes:,} accepted")
+
+
+def _check_choice(name: str, task: str, at: list[int], left_out: list[int], weight: list[int]) -> None:
+    """Refuse columns and a task that do not fit each other."""
+    if task == "autoencoding" and at:
+        raise ConfigurationError(f"{name}: autoencoding has no target: leave columns out by ignore")
+    if task not in ("auto", "autoencoding") and not at:
+        raise ConfigurationError(f"{name}: {task} needs a target: name its column")
+    if len(set(at)) < len(at):
+        raise ConfigurationError(f"{name}: target names a column twice: leave one of the names out")
+    if len(weight) > 1:
+        raise ConfigurationError(f"{name}: weights are one column, but {len(weight)} are named")
+    for one, other, columns, others in (
+        ("target", "ignore", at, left_out),
+        ("target", "weights", at, weight),
+        ("weights", "ignore", weight, left_out),
+    ):
+        if set(columns).intersection(others):
+            raise ConfigurationError(f"{name}: a column is named by {one} and by {other}: leave one out")
+
+
+def _features(table: Table, targets: set[int]) -> list[int]:
+    """The columns that samples are made of: without targets, an index, and columns that are empty.
+
+    Notes say what is left out.
+    """
+    features, index, empty = [], [], []
+    for column in table.chosen:
+        if column in targets:
+            continue
+        if _is_index(table, column):
+            index.append(column)
+        elif column not in table.found and np.isnan(table.of([column])).all():
+            empty.append(column)
+        else:
+            features.append(column)
+    for columns, what in (index, "only counts or names the rows"), (empty, "is empty"):
+        if columns:
+            table.notes.append(f"{table.name}: {listed(table, columns)} {what}, so it is left out")
+    if not features:
+        raise DataError(f"{table.name}: no column is left for the samples")
+    if table.columns is None and _counts(table, features[0]):
+        table.notes.append(
+            f"{table.name}: {table.called(features[0])} counts the rows: if it is an index, leave it out by "
+            f"--ignore {features[0] + 1}"
+        )
+    return features
+
+
+def _is_index(table: Table, column: int) -> bool:
+    """Whether a column numbers or names the rows, as pandas and R write it, or by a name such as id."""
+    if table.columns is None:
+        return False
+    name = table.columns[column]
+    if column in table.unnamed or name.startswith(_BY_PANDAS):
+        return _counts(table, column) or (column == 0 and column in table.found)
+    return name.lower() in _COUNTING and _counts(table, column)
+
+
+def _counts(table: Table, column: int) -> bool:
+    """Whether a column holds 0, 1, 2, … or 1, 2, 3, …."""
+    if column in table.found or len(table.lines) < 3:
+        return False
+    numbers = table.of([column])[:, 0]
+    return bool(numbers[0] in (0.0, 1.0) and (np.diff(numbers) == 1.0).all())
+
+
+def _drop(table: Table, features: list[int], targets: list[int], missing: str) -> None:
+    """Leave out the rows whose gaps are not to be filled, or refuse them."""
+    remedy = ": leave such rows out by --missing drop"
+    if missing == "error":
+        refuse_gaps(table, [*features, *targets], remedy + ", or fill them by --missing mean or median")
+        return
+    gaps = gaps_in(table, [*features, *targets] if missing == "drop" else targets)
+    if gaps.all():
+        refuse_gaps(table, [*features, *targets], "; no row is without one: leave columns out by --ignore")
+    if gaps.any():
+        what = "empty cells" if missing == "drop" else "no target or no weight"
+        table.notes.append(
+            f"{table.name}: {np.count_nonzero(gaps):,} of {len(gaps):,} rows have {what}: they are left out"
+        )
+        table.rows(~gaps)
+
+
+def _layout(table: Table, features: list[int], texts: list[int]) -> Layout:
+    categories = None
+    count = len(features)
+    if texts:
+        categories = tuple(categories_of(table, at) if at in texts else () for at in features)
+        count = sum(len(found) or 1 for found in categories)
+        table.notes.append(
+            f"{table.name}: {listed(table, texts)}: each of {count - len(features) + len(texts)} texts is a "
+            "feature"
+        )
+    return Layout(count, table.names(features), tuple(features), table.width, categories=categories)
+
+
+# ------------------------------------------------------------------------------- tables for a trained model
+
+
+def inputs_of_table(
+    file: BinaryIO, name: str, layout: Layout, reading: Reading, notes: list[str], max_bytes: int
+) -> Array:
+    """The samples of a table, laid out as those a network was trained on."""
+    table, places = _table_for(file, name, layout, reading, max_bytes)
+    notes += table.notes
+    if layout.categories is None and len(places) != layout.features:
+        return table.of(places)  # refused by its width, as other files are
+    here = replace(layout, chosen=tuple(places))
+    return filled(table, matrix(table, here, notes), here)
+
+
+def _table_for(
+    file: BinaryIO, name: str, layout: Layout, reading: Reading, max_bytes: int
+) -> tuple[Table, list[int]]:
+    """A table, and where its columns are that a network needs."""
+    check_size(file, name, max_bytes)
+    form = find_form(file, name, reading, wanted=layout.columns or ())
+    places = _places(TableReader(file, name, form), name, layout)
+    texts = [at for at, known in zip(places, layout.categories or (), strict=False) if known]
+    others = sorted(set(range(form.head.width)) - set(places))
+    table = read_table(file, name, form, texts, others, max_bytes)
+    refuse_texts(table, sorted(table.found), ": the network was trained on numbers there")
+    return table, places
+
+
+def identities(
+    file: BinaryIO, name: str, column: str, layout: Layout | None, reading: Reading, max_bytes: int
+) -> tuple[str, list[str]]:
+    """The name of a table's column, and its cells in the rows that are samples.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such column; the text names the nearest.
+    """
+    form = find_form(file, name, reading, [column], (layout and layout.columns) or ())
+    reader = TableReader(file, name, form)
+    (place,) = reader.places([column])
+    if layout is None:
+        table = read_table(file, name, form, max_bytes=max_bytes)
+    else:
+        table, _ = _table_for(file, name, layout, reading, max_bytes)
+    samples = set(table.lines.tolist())
+    reader = TableReader(file, name, form)
+    cells = [row[place].strip() for row in reader if reader.line in samples]
+    return reader.columns[place] if reader.columns else "id", cells
+
+
+def _places(reader: TableReader, name: str, layout: Layout) -> list[int]:
+    """Where the columns that a network needs are: by their names where both have some, else by place."""
+    wanted, chosen = layout.columns or (), layout.chosen or ()
+    if wanted and reader.columns is not None:
+        at = {column: place for place, column in enumerate(reader.columns)}
+        lacking = [column for column in wanted if column not in at]
+        if not lacking:
+            return [at[column] for column in wanted]
+        if len(lacking) < len(wanted) or reader.width != len(wanted):
+            more = f" and {len(lacking) - 1} more of those the network was trained on" if lacking[1:] else ""
+            raise ConfigurationError(
+                f"{name}: has no column {shown(lacking[0])!r}{more}"
+                f"{nearest(lacking[0], reader.columns[:100])}"
+            )
+        raise ConfigurationError(
+            f"{name}: has none of the columns' names that the network was trained on "
+            f"({shown(', '.join(wanted[:5]))}): name them so, or leave the names out (--header no)"
+        )
+    if chosen and reader.width == layout.width:
+        return list(chosen)
+    if chosen and reader.width != len(chosen):
+        raise DataError(
+            f"{name}: has {reader.width} columns, but the network was trained on {len(chosen)} of a table of "
+            f"{layout.width}: give columns their names, or as many as there were"
+        )
+    return list(range(reader.width))
+
+
+# ---------------------------------------------------------------------------------- tables of numbers alone
+
+
+def numbers_of_table(file: BinaryIO, name: str, reading: Reading, notes: list[str], max_bytes: int) -> Array:
+    """All columns of a table but an index, as numbers, shape (rows, columns)."""
+    check_size(file, name, max_bytes)
+    form = find_form(file, name, reading)
+    table = read_table(file, name, form, max_bytes=max_bytes)
+    columns = _features(table, set())
+    refuse_texts(table, [at for at in columns if at in table.found], ": all must be numbers here")
+    refuse_gaps(table, columns, ": fill them in, or leave the lines out")
+    notes += table.notes
+    return table.of(columns)
+
+
+def targets_of_table(
+    file: BinaryIO, name: str, rows: int, reading: Reading, notes: list[str], max_bytes: int
+) -> tuple[Array, tuple[str, ...]]:
+    """The targets that a file of their own holds, of so many rows, and their names."""
+    check_size(file, name, max_bytes)
+    form = find_form(file, name, reading)
+    table = read_table(file, name, form, max_bytes=max_bytes)
+    if len(table.lines) == rows + 1 and form.head.columns is None and reading.header == "auto":
+        form = _with_names(file, name, reading)
+        table = read_table(file, name, form, max_bytes=max_bytes)
+        table.notes.append(
+            f"{name}: its first line is taken as a name, for it has one line more than samples"
+        )
+    columns = _features(table, set()) if table.width > 1 else table.chosen
+    texts = [at for at in columns if at in table.found]
+    if texts and len(columns) > 1:
+        refuse_texts(table, texts, ": targets are one column of texts, or columns of numbers")
+    if texts:
+        table = read_table(
+            file, name, form, texts, [at for at in range(table.width) if at not in texts], max_bytes
+        )
+    refuse_gaps(table, columns, ": fill them in")
+    notes += table.notes
+    if texts:
+        return np.array(table.texts[texts[0]]), ()
+    y = table.of(columns)
+    return y.astype(bool) if set(columns) <= table.truths else y, table.names(columns) or ()
+
+
+def _with_names(file: BinaryIO, name: str, reading: Reading) -> Form:
+    return find_form(file, name, replace(reading, header="yes"))

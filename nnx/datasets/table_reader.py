@@ -1,0 +1,133 @@
+"""The rows of a text table in their order, and its columns by name or number."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from nnx.datasets.form import Form, reader_of
+from nnx.datasets.headers import COMMENTS
+from nnx.errors import ConfigurationError, DataError, nearest, shown
+
+
+class TableReader:
+    """The rows of a table, one after the other, as its form and the names of its columns say.
+
+    Attributes
+    ----------
+    columns : list of str or None
+        The names; of names that come again the later ones end in ``.1``, ``.2``, as pandas has them, and a
+        column without a name is called by its number.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, form: Form) -> None:
+        self.name, self.form = name, form
+        self._reader = reader_of(file, name, self.form)
+        self.width = self.form.head.width
+        heads = self.form.head.columns
+        self.columns = None if heads is None else _unlike(heads)
+        self.unnamed = {place for place, head in enumerate(heads or ()) if not head}
+        self.line = 0  # the one that was read last, from 1
+        described = self.form.described()
+        self.notes = [f"{name}: {described}"] if described else []
+        self.twice = {head for head, times in Counter(heads or ()).items() if head and times > 1}
+        if self.twice:
+            again = shown(min(self.twice))
+            self.notes.append(f"{name}: several columns are called {again!r}: the second is {again}.1 here")
+
+    def __iter__(self) -> Iterator[list[str]]:
+        skipped = self.line = self.form.head.lines
+        try:
+            for row in self._reader:
+                self.line = skipped + self._reader.line_num
+                if not any(map(str.strip, row)):
+                    continue
+                if len(row) != self.width:
+                    if row[0].startswith(COMMENTS):
+                        continue
+                    raise DataError(
+                        f"{self.name}: line {self.line} has {len(row)} columns, the lines above it have "
+                        f"{self.width}"
+                    )
+                yield row
+        except csv.Error as error:
+            raise DataError(f"{self.name}: line {self.line + 1}: {_csv_fault(error)}") from error
+
+    def places(self, given: Sequence[str]) -> list[int]:
+        """Where columns are, from 0, by their names or their numbers (from 1; -1 is the last).
+
+        A text that is not a name may hold several, with commas between them: see `parts_of`.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such column (the text names the nearest), or several have the name.
+        """
+        known = self.columns or ()
+        names = [name for text in given for name in ([text] if text in known else parts_of(text))]
+        if found := self.twice.intersection(names):
+            raise ConfigurationError(
+                f"{self.name}: several columns are called {min(found)!r}: give its number, or rename one"
+            )
+        return [position(name, self.columns, self.width, self.name) for name in names]
+
+
+def parts_of(text: str) -> list[str]:
+    r"""The columns that a text names: ``a,b``; one whose name has a comma is ``"a, b"`` or ``a\, b``."""
+    try:
+        (row,) = csv.reader([text], skipinitialspace=True, escapechar="\\", strict=True)
+    except (csv.Error, ValueError):
+        return [text]
+    return [cell.strip() for cell in row]
+
+
+def _csv_fault(error: csv.Error) -> str:
+    text = str(error)
+    if "unexpected end" in text:
+        return "a quote opens here, or further down, and does not close"
+    if "expected after" in text:
+        return "a quote closes within a cell: write a quote in a quoted cell twice"
+    return text
+
+
+def _unlike(heads: Sequence[str]) -> list[str]:
+    """Names of which no two are alike."""
+    given, used, times = set(heads), set[str](), Counter[str]()
+    names = []
+    for place, head in enumerate(heads, 1):
+        name = base = head or f"column {place}"
+        while name in used or (name != head and name in given):
+            times[base] += 1
+            name = f"{base}.{times[base]}"
+        used.add(name)
+        names.append(name)
+    return names
+
+
+def called(index: int, columns: Sequence[str] | None) -> str:
+    """``"column 3 (age)"``."""
+    return f"column {index + 1}" + (f" ({shown(columns[index])})" if columns else "")
+
+
+def position(column: str, columns: Sequence[str] | None, width: int, name: str) -> int:
+    """As `TableReader.position`, for any table of that width and names."""
+    if columns is not None and column in columns:
+        return list(columns).index(column)
+    try:
+        number = int(column)
+    except ValueError:
+        if columns is None:
+            raise ConfigurationError(
+                f"{name}: has no names of columns, so {column!r} names none: "
+                f"give a number from 1 to {width}, or -1 for the last"
+            ) from None
+        raise ConfigurationError(
+            f"{name}: has no column {shown(column)!r}{nearest(column, columns[:100])}"
+        ) from None
+    if not (1 <= number <= width or -width <= number <= -1):
+        raise ConfigurationError(
+            f"{name}: has no column {number}: columns count from 1 to {width}, and -1 is the last"
+        )
+    return number - 1 if number > 0 else width + number
