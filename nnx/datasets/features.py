@@ -16,10 +16,9 @@ MAX_CATEGORIES = 100  # different texts in one column that are features
 _LISTED = 10
 
 
-def listed(table: Table, columns: Sequence[int], said: Sequence[str] = ()) -> str:
-    """``"column 2 (b), column 5 (c) and 3 more"``, each with what is said of it."""
+def listed(table: Table, columns: Sequence[int]) -> str:
+    """``"column 2 (b), column 5 (c) and 3 more"``."""
     texts = [table.called(column) for column in columns[:_LISTED]]
-    texts = [f"{text} ({more})" for text, more in zip(texts, said, strict=False)] if said else texts
     return ", ".join(texts) + (f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else "")
 
 
@@ -39,9 +38,18 @@ def refuse_texts(table: Table, columns: Sequence[int], remedy: str) -> None:
     """
     if not columns:
         return
-    said = [f"{printable(table.found[at].cell)!r} in line {table.found[at].line}" for at in columns[:_LISTED]]
-    many = "1 column holds" if len(columns) == 1 else f"{len(columns):,} columns hold"
-    raise DataError(f"{table.name}: {many} text, not numbers: {listed(table, columns, said)}{remedy}")
+    said = [
+        f"line {table.found[at].line}, {table.called(at)}: {printable(table.found[at].cell)!r}"
+        for at in columns[:_LISTED]
+    ]
+    if len(columns) == 1:
+        raise DataError(f"{table.name}: {said[0]} is not a number{remedy}")
+    raise DataError(f"{table.name}: {len(columns):,} columns hold text: {_joined(said, columns)}{remedy}")
+
+
+def _joined(said: Sequence[str], columns: Sequence[int]) -> str:
+    more = len(columns) - len(said)
+    return "; ".join(said) + (f"; and {more:,} more" if more else "")
 
 
 def refuse_gaps(table: Table, columns: Sequence[int], remedy: str) -> None:
@@ -53,14 +61,17 @@ def refuse_gaps(table: Table, columns: Sequence[int], remedy: str) -> None:
         If there are any.
     """
     found, said = [], []
+    rows = len(table.lines)
     for column in columns:
         gaps = np.flatnonzero(gaps_in(table, [column]))
         if len(gaps):
             found.append(column)
-            said.append(f"{len(gaps):,} of {len(table.lines):,} rows, first line {table.lines[gaps[0]]}")
+            more = f" ({len(gaps):,} of {rows:,} rows)" if len(gaps) > 1 else ""
+            said.append(f"line {table.lines[gaps[0]]}, {table.called(column)}{more}")
     if found:
-        many = "1 column has" if len(found) == 1 else f"{len(found):,} columns have"
-        raise DataError(f"{table.name}: {many} empty cells: {listed(table, found, said)}{remedy}")
+        what = f"{said[0]}: is empty" if len(found) == 1 else f"{len(found):,} columns have empty cells: "
+        rest = "" if len(found) == 1 else _joined(said[:_LISTED], found)
+        raise DataError(f"{table.name}: {what}{rest}{remedy}")
 
 
 def gaps_in(table: Table, columns: Sequence[int]) -> Array:

@@ -137,7 +137,7 @@ def find_form(
         raise DataError(f"{name}: has {most:,} columns, more than the {MAX_COLUMNS:,} accepted")
     rows = parsed(sample, delimiter)
     if not rows:
-        raise DataError(f"{name}: holds no rows of numbers")
+        raise DataError(f"{name}: holds no rows")
     head = find_head(rows[bool(excel) :], name, {"yes": True, "no": False}.get(asked.header), named, wanted)
     body = (cell for line, row in rows if line > head.lines for cell in row)
     decimal = asked.decimal or decimal_mark(body, delimiter, name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from nnx.datasets.cells import TRUTHS, is_gap, looks_number, number
-from nnx.errors import ConfigurationError, DataError, shown
+from nnx.errors import ConfigurationError, shown
 
 COMMENTS = ("#", "%", "//")
 _MAX_TITLE = 50  # lines
@@ -66,8 +66,6 @@ def find_head(
     ------
     ConfigurationError
         If the first line could be names as well as data.
-    DataError
-        If no row is left.
     """
     comments = 0
     while comments < len(rows) and _is_comment(rows[comments][1]):
@@ -108,8 +106,6 @@ def find_head(
         line = rest[1][0]
         notes = (*notes, f"line {line} holds units")
         body = body[1:]
-    if not body:
-        raise DataError(f"{name}: holds names of columns, but no rows")
     return Head(line, tuple(cells), width, notes)
 
 

@@ -178,7 +178,8 @@ class _Cells:
     def table(self) -> Table:
         reader = self.reader
         if not self.lines:
-            raise DataError(f"{reader.name}: holds no rows of numbers")
+            names = "names of columns, but " if reader.columns else ""
+            raise DataError(f"{reader.name}: holds {names}no rows")
         numbers = np.frombuffer(self.values, np.float64) if self.values else np.empty(0)
         table = Table(
             reader.name,
