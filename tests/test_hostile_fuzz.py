@@ -124,6 +124,19 @@ def png(width: int, height: int, *parts: tuple[bytes, bytes], pixels: bytes = b"
     )
 
 
+def webp(width: int, height: int) -> bytes:
+    """The header of a file that claims so many pixels, and nothing of them."""
+    sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + sides + b"VP8L" + struct.pack("<I", 8) + bytes(8)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def tiff(width: int, height: int) -> bytes:
+    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: width * height}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
 def saved(image: Image.Image, kind: str) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind)
@@ -155,6 +168,15 @@ def bombs() -> dict[str, tuple[str, bytes]]:
         "jpeg of many pixels": (
             "x.jpg", widened(jpeg, jpeg.index(b"\xff\xc0") + 5, ">HH", 65_000, 65_000),
         ),
+        "webp of many pixels": ("x.webp", webp(16_383, 16_383)),
+        "webp of many pixels and a picture of few": (
+            "x.webp", widened(hostile.pictures("WEBP")[2], 24, "<I", 0x3FFF_3FFF),
+        ),
+        "tiff of many pixels": ("x.tif", tiff(60_000, 60_000)),
+        "tiff of many pixels in no bytes": ("x.tif", tiff(4096, 4096)),
+        "csv of one line in quotes": ("x.csv", b'"' + b"a," * 2**20),
+        "csv of numbers with commas": ("x.csv", b"a;b\n" + b"1,5;2,5\n" * 2**17),
+        "csv of texts alone": ("x.csv", b"".join(b"%d;t%d\n" % (n, n) for n in range(2**16))),
         "npz with very long texts": ("x.npz", hostile.npz(x=hostile.X[:4], y=label)),
         "npz of two large arrays": ("x.npz", hostile.npz(x=large.reshape(2, -1), y=large)),
         "csv of very many short lines": ("x.csv", b"a\n" * 2**21),
@@ -250,7 +272,7 @@ def test_names_that_a_terminal_would_obey_are_written_out(tmp_path):
 
 def test_a_file_that_is_no_image_under_the_name_of_one(tmp_path):
     """No decoder is reached but those of the formats that are named, whatever the suffix."""
-    for suffix, kind in ((".png", "TIFF"), (".jpg", "PPM"), (".gif", "ICO"), (".bmp", "WEBP")):
+    for suffix, kind in ((".png", "TGA"), (".jpg", "PPM"), (".gif", "ICO"), (".tif", "PCX")):
         path = tmp_path / f"x{suffix}"
         path.write_bytes(saved(Image.new("RGB", (16, 16)), kind))
         with pytest.raises(nnx.DataError, match="is no image that can be read"):

@@ -188,11 +188,11 @@ def test_images_are_coded_and_given_back(kind):
 def test_a_folder_of_classes_is_learnt_and_each_image_named():
     digit_images(size=9)
     Image.new("RGB", (5, 7), "red").save("digits/digit 0/other.jpg")
-    with pytest.raises(nnx.DataError, match="give an image_size"):
+    with pytest.raises(nnx.DataError, match="bring all to one size, as by --image-size 9x9"):
         trained("digits")
     assert not Path("run").exists()
     result = trained("digits", "--image-size", "8x8", "--epochs", 80, "--layers", "32 relu")
-    assert result["metrics"]["features"] == 64
+    assert result["metrics"]["features"] == 192  # one image has colours, so all have
     assert result["metrics"]["accuracy"] > 0.5
     invoke("predict", "run", "digits", "--out", "all.csv")
     rows = table("all.csv")
@@ -302,14 +302,14 @@ def test_a_number_of_a_column_is_no_name_that_stands_in_the_data():
     assert data.targets == ("2",)
 
 
-def test_columns_of_one_name_are_taken_by_place():
+def test_columns_of_one_name_are_told_apart():
     Path("twice.csv").write_text("a,a,kind\n1,2,x\n3,4,y\n")
     data = load_labelled("twice.csv", "classification", ["kind"])
     x, _ = load_inputs("twice.csv", data.layout)
     np.testing.assert_array_equal(x, data.x)
     Path("values.csv").write_text("a,t,t\n" + "".join(f"{i},{i},{2 * i}\n" for i in range(30)))
     metrics = trained("values.csv", "--task", "regression", "--target", "2,3", "--epochs", 1)["metrics"]
-    assert list(metrics["by_target"]) == ["target 1", "target 2"]
+    assert list(metrics["by_target"]) == ["t", "t.1"]
 
 
 @pytest.mark.parametrize(
@@ -424,7 +424,9 @@ def test_a_file_that_says_something_else_is_refused(what):
 MISTAKES = {
     "train iris.csv": (nnx.DataError, ["line 2, column 6 (species)", "'setosa' is not a number", "ignore"]),
     "train iris.csv --target specie": (nnx.ConfigurationError, ["did you mean 'species'?"]),
-    "train iris.csv --target id": (nnx.ConfigurationError, ["column 5 (id) holds numbers", "regression"]),
+    "train iris.csv --target id --ignore species": (
+        nnx.ConfigurationError, ["column 5 (id) holds whole numbers (150 different, 0 to 149)", "regression"],
+    ),
     "train iris.csv --target id,species": (nnx.ConfigurationError, ["one target, but 2"]),
     "train iris.csv --target species --task autoencoding": (nnx.ConfigurationError, ["has no target"]),
     "train iris.csv --target species --task regression": (nnx.DataError, ["'setosa' is not a number"]),

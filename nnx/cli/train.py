@@ -28,8 +28,14 @@ def _own_options(function: Any) -> Any:
         said = ", ".join(default) if isinstance(default, tuple) else default
         text = f"{rule.help} " + (f"[default: {said}]" if said not in (None, "") else "")
         kind: Any = options.Name(rule.known) if rule.known else str
+        also = ["--size"] if name == "image_size" else []
         function = click.option(
-            "--" + name.replace("_", "-"), name, type=kind, metavar=rule.metavar or None, help=text.strip()
+            "--" + name.replace("_", "-"),
+            *also,
+            name,
+            type=kind,
+            metavar=rule.metavar or None,
+            help=text.strip(),
         )(function)
     return function
 
@@ -48,10 +54,10 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
           logs: tuple[str, ...], open_: bool, **own: Any) -> None:  # fmt: skip
     """Train a network on DATA: classification, regression or an autoencoder.
 
-    DATA is a .csv, .npz, .npy or IDX file, or a folder of images. A .csv holds a sample in each line;
-    --target names the columns to learn. A .npz holds x and y. A .npy holds samples, and --target is a file
-    of its targets. The images of a folder lie in a subfolder for each class, or all in it for an
-    autoencoder.
+    DATA is a table (.csv, .tsv, .txt), an .npz, .npy or IDX file, or a folder of images. A table holds a
+    sample in each line; --target names the columns to learn. How it is written is found from the file. An
+    .npz holds x and y. A .npy holds samples, and --target is a file of its targets. The images of a folder
+    lie in a subfolder for each class, or all in it for an autoencoder; train/ and test/ may come before.
 
     The run's folder is that of nnx run; nnx predict applies the model, and scales its input as here. Losses
     are of scaled data; metrics are of the rows held out, and in the data's own units.
@@ -60,6 +66,7 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
     Examples:
       nnx train flowers.csv --target species
       nnx train houses.csv --target price,rent --task regression
+      nnx train survey.csv --target price --missing median --categories onehot
       nnx train photos --image-size 32x32 --layers '256 relu,64 relu'
       nnx train data.npz --config run.toml --epochs 100
       nnx train patients.csv --target ill --class-weight balanced

@@ -43,6 +43,13 @@ def number(cell: str, decimal: str) -> float | None:
         The decimal mark; the other mark separates thousands. Empty: not known yet, so a number that the mark
         would change is none.
     """
+    if decimal == "." or "." not in cell:
+        try:  # what most cells are
+            found = float(cell if decimal == "." else cell.replace(decimal, ".") if decimal else cell)
+        except ValueError:
+            pass
+        else:
+            return found if "_" not in cell and found == found else None
     text = cell.strip().translate(_MINUS)
     if not decimal:
         return None if "," in text or _UNCLEAR.fullmatch(text) else number(text, ".")

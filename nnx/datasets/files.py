@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,7 +46,7 @@ def load_arrays(
     how : Reading, optional
         How a table is written, where that shall not be found from the file.
     notes : list of str, optional
-        Filled with what must be known of how a table was read.
+        Filled with what must be known of how a table was read; without it each is a warning.
 
     Returns
     -------
@@ -63,7 +64,10 @@ def load_arrays(
     """
     chosen = choose_dtype(dtype)
     with reading(path) as file:
-        array = read_any(file, Path(path), max_bytes, how=how, notes=notes)
+        said: list[str] = [] if notes is None else notes
+        array = read_any(file, Path(path), max_bytes, how=how, notes=said)
+    for note in said if notes is None else ():
+        warnings.warn(note, UserWarning, stacklevel=2)
     return as_samples(array, str(path), chosen)
 
 

@@ -137,7 +137,8 @@ def find_form(
         raise DataError(f"{name}: has {most:,} columns, more than the {MAX_COLUMNS:,} accepted")
     rows = parsed(sample, delimiter)
     if not rows:
-        raise DataError(f"{name}: holds no rows")
+        fault = "a quote opens here, or further down, and does not close" if any(map(str.strip, sample)) else ""
+        raise DataError(f"{name}: line 1: {fault}" if fault else f"{name}: holds no rows")
     head = find_head(rows[bool(excel) :], name, {"yes": True, "no": False}.get(asked.header), named, wanted)
     body = (cell for line, row in rows if line > head.lines for cell in row)
     decimal = asked.decimal or decimal_mark(body, delimiter, name)
@@ -148,7 +149,7 @@ def find_form(
 
 def parsed(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
     """The rows in some lines with the line each ends in, from 1; without empty ones, as far as they go."""
-    reader, rows = _reader(iter(lines), delimiter), []
+    reader, rows = _reader(iter(lines), delimiter, strict=True), []
     with suppress(csv.Error):  # told where the file is read
         for row in reader:
             cells = [cell.strip() for cell in row]

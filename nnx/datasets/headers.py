@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from nnx.datasets.cells import TRUTHS, is_gap, looks_number, number
-from nnx.errors import ConfigurationError, shown
+from nnx.errors import ConfigurationError, DataError, shown
 
 COMMENTS = ("#", "%", "//")
 _MAX_TITLE = 50  # lines
@@ -66,6 +66,8 @@ def find_head(
     ------
     ConfigurationError
         If the first line could be names as well as data.
+    DataError
+        If the first line has another number of cells than the others.
     """
     comments = 0
     while comments < len(rows) and _is_comment(rows[comments][1]):
@@ -90,6 +92,8 @@ def find_head(
         note = f"line {short[0]} names all columns but the first, which holds the rows' names"
         return Head(short[0], ("", *short[1]), width, (*notes, note))
     line, cells = rest[0]
+    if len(cells) != width:
+        raise DataError(f"{name}: line {line} has {len(cells)} columns, the other lines have {width}")
     body = [row for _, row in rest[1:] if len(row) == width]
     why = "said" if asked else None if asked is False else _why_names(cells, body, named, wanted)
     if why == "unclear":
@@ -110,7 +114,7 @@ def find_head(
 
 
 def _is_comment(row: Sequence[str]) -> bool:
-    return row[0].startswith(COMMENTS) and row[0] != "#"
+    return row[0].startswith(COMMENTS)
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
@@ -132,8 +136,10 @@ def _may_skip(rows: Lines, body: Lines, width: int) -> bool:
     *before, (_, names) = rows
     if all(_title(row) for _, row in before):
         return True
-    if all(_title(row) for _, row in before[:-1]) and len(before[-1][1]) == width - 1:
-        return _over(before[-1][1], [rows[-1], *body])  # names but for the first column
+    short = before[-1][1]  # names but for the first column?
+    shorter = all(_title(row) for _, row in before[:-1]) and len(short) == width - 1 > 1
+    if shorter and _over(short, [rows[-1], *body]):
+        return True
     clear = not any(map(looks_number, names)) and any(looks_number(cell) for _, row in body for cell in row)
     return clear and all(len(row) < width for _, row in before)
 
@@ -150,10 +156,12 @@ def _skipped(comments: Lines, titles: Lines) -> tuple[str, ...]:
 
 def _names_above(comments: Lines, rest: Lines, width: int) -> tuple[str, ...] | None:
     """Names in the last comment, as `numpy.savetxt` writes them."""
-    if not comments or len(comments[-1][1]) != width or width < 2:
+    if not comments or width < 2:
         return None
-    cells = comments[-1][1]
-    names = [cells[0].lstrip("#%/").strip(), *cells[1:]]
+    names = [comments[-1][1][0].lstrip("#%/").strip(), *comments[-1][1][1:]]
+    names = names if names[0] else names[1:]
+    if len(names) != width:
+        return None
     return tuple(names) if all(names) and not any(map(looks_number, names)) and _over(names, rest) else None
 
 
@@ -209,13 +217,14 @@ def _why_numbers(numbers: Sequence[float], cells: Sequence[str], body: Sequence[
     if not body:
         return None
     others = [[n for cell in row if (n := number(cell, ".")) is not None] for row in body]
-    if len(numbers) > 1 and numbers == list(range(len(cells))):
+    if len(numbers) > 1 and list(cells) == [str(at) for at in range(len(cells))]:
         if numbers in others:
             return None
         return "counted" if len(numbers) > 2 else "unclear"
     if len(numbers) >= _MANY and _rises(numbers):
         return None if any(map(_rises, others)) else "rising" if len(body) >= _FEW else "unclear"
-    if len(numbers) > 2 and _even(numbers) and not any(map(_even, others)):
+    whole = all("." not in cell and "," not in cell for cell in cells)
+    if len(numbers) > 2 and whole and _even(numbers) and not any(map(_even, others)):
         return "unclear"
     return "unclear" if _far_off(cells, body) else None
 
@@ -227,9 +236,9 @@ def _rises(numbers: Sequence[float]) -> bool:
 
 
 def _even(numbers: Sequence[float]) -> bool:
-    """Whether whole numbers rise or fall by even steps."""
+    """Whether numbers rise or fall by even steps."""
     steps = {b - a for a, b in pairwise(numbers)}
-    return len(steps) == 1 and steps != {0.0} and all(n == int(n) for n in numbers if abs(n) < 2**53)
+    return len(steps) == 1 and steps != {0.0}
 
 
 def _far_off(cells: Sequence[str], body: Sequence[Sequence[str]]) -> bool:

@@ -27,6 +27,7 @@ from nnx.datasets.targets import Targets, targets_of
 from nnx.errors import ConfigurationError, DataError, nearest, shown
 
 _COUNTING = frozenset(("id", "index", "idx", "row", "rowid", "row_id", "rownames", "nr", "no", "no.", "#"))
+_INDEX = "only counts or names the rows"
 _BY_PANDAS = "Unnamed: "
 
 
@@ -42,7 +43,8 @@ def labelled_table(
     reader = TableReader(file, name, form)
     at, left_out, weight = (reader.places(given) for given in (target, ignore, counted))
     _check_choice(name, task, at, left_out, weight)
-    table = read_table(file, name, form, ignore=left_out, max_bytes=max_bytes)
+    alone = not at and reading.categories != "onehot"
+    table = read_table(file, name, form, ignore=left_out, max_bytes=max_bytes, numbers_only=alone)
     features = _features(table, {*at, *weight})
     texts = [column for column in features if column in table.found]
     labels = [column for column in at if column in table.found]
@@ -141,9 +143,8 @@ def _features(table: Table, targets: set[int]) -> list[int]:
             empty.append(column)
         else:
             features.append(column)
-    for columns, what in (index, "only counts or names the rows"), (empty, "is empty"):
-        if columns:
-            table.notes.append(f"{table.name}: {listed(table, columns)} {what}, so it is left out")
+    _note_left_out(table, index, _INDEX)
+    _note_left_out(table, empty, "holds nothing")
     if not features:
         raise DataError(f"{table.name}: no column is left for the samples")
     if table.columns is None and _counts(table, features[0]):
@@ -152,6 +153,11 @@ def _features(table: Table, targets: set[int]) -> list[int]:
             f"--ignore {features[0] + 1}"
         )
     return features
+
+
+def _note_left_out(table: Table, columns: list[int], why: str) -> None:
+    if columns:
+        table.notes.append(f"{table.name}: {listed(table, columns)} {why}, so it is left out")
 
 
 def _is_index(table: Table, column: int) -> bool:
@@ -226,7 +232,7 @@ def _table_for(
     places = _places(TableReader(file, name, form), name, layout)
     texts = [at for at, known in zip(places, layout.categories or (), strict=False) if known]
     others = sorted(set(range(form.head.width)) - set(places))
-    table = read_table(file, name, form, texts, others, max_bytes)
+    table = read_table(file, name, form, texts, others, max_bytes, numbers_only=True)
     refuse_texts(table, sorted(table.found), ": the network was trained on numbers there")
     return table, places
 
@@ -289,8 +295,10 @@ def numbers_of_table(file: BinaryIO, name: str, reading: Reading, notes: list[st
     """All columns of a table but an index, as numbers, shape (rows, columns)."""
     check_size(file, name, max_bytes)
     form = find_form(file, name, reading)
-    table = read_table(file, name, form, max_bytes=max_bytes)
-    columns = _features(table, set())
+    table = read_table(file, name, form, max_bytes=max_bytes, numbers_only=True)
+    columns = [at for at in table.chosen if not _is_index(table, at)]
+    if len(columns) < len(table.chosen):
+        _note_left_out(table, [at for at in table.chosen if at not in columns], _INDEX)
     refuse_texts(table, [at for at in columns if at in table.found], ": all must be numbers here")
     refuse_gaps(table, columns, ": fill them in, or leave the lines out")
     notes += table.notes
@@ -307,9 +315,7 @@ def targets_of_table(
     if len(table.lines) == rows + 1 and form.head.columns is None and reading.header == "auto":
         form = _with_names(file, name, reading)
         table = read_table(file, name, form, max_bytes=max_bytes)
-        table.notes.append(
-            f"{name}: its first line is taken as a name, for it has one line more than samples"
-        )
+        table.notes.append(f"{name}: line 1 is taken as a name: there is one line more than samples")
     columns = _features(table, set()) if table.width > 1 else table.chosen
     texts = [at for at in columns if at in table.found]
     if texts and len(columns) > 1:

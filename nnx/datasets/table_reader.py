@@ -48,7 +48,7 @@ class TableReader:
                     if row[0].startswith(COMMENTS):
                         continue
                     raise DataError(
-                        f"{self.name}: line {self.line} has {len(row)} columns, the lines above it have "
+                        f"{self.name}: line {self.line} has {len(row)} columns, the other lines have "
                         f"{self.width}"
                     )
                 yield row

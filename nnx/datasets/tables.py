@@ -16,6 +16,7 @@ from nnx.datasets.idx import MAX_BYTES
 from nnx.datasets.table_reader import TableReader, called
 from nnx.errors import DataError, shown
 
+_MANY = 1000  # texts in a column, after which its cells need no further look
 MAX_LABELS = 2**16  # different texts in one column: more are no classes
 TOTALS = frozenset(
     {"total", "totals", "grand total", "subtotal", "sum", "sums", "mean", "average", "avg", "summe", "gesamt"}
@@ -100,11 +101,13 @@ def read_table(
     texts: Sequence[int] = (),
     ignore: Sequence[int] = (),
     max_bytes: int = MAX_BYTES,
+    numbers_only: bool = False,
 ) -> Table:
     """Read a table, its columns as numbers but for `texts`, without `ignore`.
 
     Columns count from 0. Numbers, texts and the lines they stand in may take `max_bytes`, of 8 bytes each. A
-    line of totals at the end is left out.
+    line of totals at the end is left out. With `numbers_only` texts are to be refused: a table that holds
+    some is not read much further.
 
     Raises
     ------
@@ -120,6 +123,8 @@ def read_table(
     cells = _Cells(reader, chosen, texts, max_bytes)
     for row in reader:
         cells.add(row)
+        if numbers_only and any(text.count > _MANY for text in cells.found.values()):
+            break
     return cells.table()
 
 
@@ -164,8 +169,14 @@ class _Cells:
                 return list(map(float, cells))
             except ValueError:
                 pass
-        numbers = [value(cell, self.decimal) for cell in cells]
+        found, decimal = self.found, self.decimal
+        numbers = [
+            None if index in found and found[index].count > _MANY else value(cell, decimal)
+            for index, cell in zip(self.chosen, cells, strict=True)
+        ]
         for index, cell, number in zip(self.chosen, cells, numbers, strict=True):
+            if number is not None and cell[:1] not in "tTfF":
+                continue
             truth = number is not None and cell.strip().lower() in TRUTHS
             if number is None or truth:
                 kept = self.truths if truth else self.found
@@ -217,7 +228,7 @@ class _Cells:
             return
         for _, row in self.totals:
             for index in self.chosen:
-                if value(row[index], self.decimal) is None:
+                if index in table.found and value(row[index], self.decimal) is None:
                     table.found[index].count -= 1
                     if not table.found[index].count:
                         del table.found[index]

@@ -117,7 +117,7 @@ def _are_classes(numbers: Array, whole: bool, where: str) -> bool:
                 "--task regression to learn them as values"
             )
         return False
-    if different.tolist() == [0.0, 1.0]:
+    if len(different) < 2 or different.tolist() == [0.0, 1.0]:
         return True
     raise ConfigurationError(
         f"{where} holds whole numbers ({len(different):,} different, {different[0]:.15g} to "

@@ -55,7 +55,7 @@ def by_coverage(kind: str, seconds: int) -> None:
 
     with atheris.instrument_imports(include=list(GUIDED), enable_loader_override=False):
         hostile = importlib.import_module("hostile")
-        for name in ("Png", "Jpeg", "Gif", "Bmp"):
+        for name in ("Png", "Jpeg", "Gif", "Bmp", "Tiff", "WebP"):
             importlib.import_module(f"PIL.{name}ImagePlugin")
     reader, draw = hostile.READERS[kind], random.Random(0)
     place = Path(tempfile.mkdtemp())

@@ -35,7 +35,7 @@ def main(folder, allowed):
         before = status("VmRSS")
         data = path.read_bytes()
         taken = attempt(reader, path, data)
-        if path.suffix in (".png", ".bmp", ".gif", ".jpg"):
+        if path.suffix in (".png", ".bmp", ".gif", ".jpg", ".tif", ".webp"):
             with contextlib.suppress(nnx.DataError):
                 load_labelled(path.parent, image_size=(2, 2), max_bytes=LIMIT)
         found[path.parent.name] = {"taken": taken, "bytes": status("VmHWM") - before}
