@@ -137,7 +137,9 @@ def find_form(
         raise DataError(f"{name}: has {most:,} columns, more than the {MAX_COLUMNS:,} accepted")
     rows = parsed(sample, delimiter)
     if not rows:
-        fault = "a quote opens here, or further down, and does not close" if any(map(str.strip, sample)) else ""
+        fault = (
+            "a quote opens here, or further down, and does not close" if any(map(str.strip, sample)) else ""
+        )
         raise DataError(f"{name}: line 1: {fault}" if fault else f"{name}: holds no rows")
     head = find_head(rows[bool(excel) :], name, {"yes": True, "no": False}.get(asked.header), named, wanted)
     body = (cell for line, row in rows if line > head.lines for cell in row)
