@@ -47,6 +47,8 @@ def changed(run: Run) -> Plain:
 def restore(run: Run, kept: Plain) -> None:
     """Put the settings into the state that `changed` gave; those it does not name are as the fit began.
 
+    A rollback within a fit leaves a user's callback as it is: what it has counted has happened.
+
     Raises
     ------
     ConfigurationError
@@ -54,7 +56,10 @@ def restore(run: Run, kept: Plain) -> None:
     TypeError, ValueError, AttributeError
         If the settings are damaged.
     """
+    rolls_back = run.step > 0  # a fit that resumes has made no step yet
     for name, owner in _owners(run) if run.begun else ():
+        if rolls_back and _is_own(owner):
+            continue
         now, first = _attributes(owner), run.begun.get(name, {})
         for key, value in (first | kept.get(name, {})).items():
             if key not in now and not _is_own(owner):
