@@ -32,7 +32,7 @@ def open_page(path: Path) -> None:
     import webbrowser
 
     try:
-        opened = webbrowser.open(path.resolve().as_uri())
+        opened = webbrowser.open_new_tab(path.resolve().as_uri())
     except webbrowser.Error:
         opened = False
     if not opened:
