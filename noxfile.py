@@ -19,9 +19,13 @@ nox.options.sessions = ["tests", "lint", "types", "site", "package"]
 
 
 def without_tensorflow() -> list[str]:
-    """What the extra `test` brings, but for TensorFlow."""
+    """What pip is asked for: nnx, editable, and what the extra `test` brings, but for TensorFlow."""
     needed = PROJECT["project"]["optional-dependencies"]["test"]
-    return [one.replace("compare,", "").replace("nnx-arrays", ".") for one in needed]
+    own, others = (
+        [one for one in needed if "nnx-arrays" in one],
+        [one for one in needed if "nnx-arrays" not in one],
+    )
+    return ["-e", own[0].replace("compare,", "").replace("nnx-arrays", "."), *others]
 
 
 @nox.session(python=PYTHONS)
@@ -34,7 +38,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def quick(session: nox.Session) -> None:
     """The fast part of the suite, without TensorFlow."""
-    session.install("-e", ".", *without_tensorflow())
+    session.install(*without_tensorflow())
     session.run(
         "pytest", "-n", "2", "-m", "not keras and not mnist and not mpi and not slow", *session.posargs
     )
@@ -43,7 +47,7 @@ def quick(session: nox.Session) -> None:
 @nox.session
 def ladder(session: nox.Session) -> None:
     """What can be shown of the GPU without one: on CuPy's real wheel, then on the stand-in (docs/gpu.md)."""
-    session.install("-e", ".", *without_tensorflow(), *PROJECT["dependency-groups"]["ladder"])
+    session.install(*without_tensorflow(), *PROJECT["dependency-groups"]["ladder"])
     session.run("pytest", "-n", "2", "-m", "ladder", "tests/ladder", *session.posargs)
     session.run("pytest", "tests/test_devices.py", "tests/test_devices_errors.py")  # with CuPy's own errors
     standin = {"PYTHONPATH": str(Path(__file__).parent / "tests" / "ladder" / "standin")}
