@@ -39,6 +39,9 @@ class Scalar:
     def __init__(self, value, dtype):
         self.value, self.dtype = value, dtype
 
+    def __repr__(self):  # part of a test's name, which must be the same in every process
+        return f"Scalar({self.value!r}, {self.dtype})"
+
     def __index__(self):
         if not isinstance(self.value, int):
             raise TypeError("only integer tensors of a single element can be converted to an index")
