@@ -74,7 +74,7 @@ NUMBERS = [
 ]  # fmt: skip
 NO_NUMBERS = [
     True, np.bool_(False), "0.25", None, 0.25j, np.complex64(0.25), np.array([0.25]), float("nan"), 10**400,
-    decimal.Decimal("sNaN"), np.array("0.25"), object(),
+    decimal.Decimal("sNaN"), np.array("0.25"), pytest.param(object(), id="object()"),
 ]  # fmt: skip
 
 
