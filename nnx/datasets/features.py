@@ -62,6 +62,8 @@ def refuse_gaps(table: Table, columns: Sequence[int], remedy: str) -> None:
     """
     found, said = [], []
     rows = len(table.lines)
+    if not gaps_in(table, columns).any():
+        return
     for column in columns:
         gaps = np.flatnonzero(gaps_in(table, [column]))
         if len(gaps):
@@ -76,12 +78,11 @@ def refuse_gaps(table: Table, columns: Sequence[int], remedy: str) -> None:
 
 def gaps_in(table: Table, columns: Sequence[int]) -> Array:
     """Which rows have a gap in one of these columns."""
-    gaps = np.zeros(len(table.lines), bool)
+    numbers = table.of([at for at in columns if at not in table.texts])
+    gaps: Array = np.any(np.isnan(numbers), axis=1)
     for column in columns:
         if column in table.texts:
             gaps |= np.array([not cell for cell in table.texts[column]], bool)
-        else:
-            gaps |= np.isnan(table.of([column])[:, 0])
     return gaps
 
 

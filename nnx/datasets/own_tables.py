@@ -134,12 +134,13 @@ def _features(table: Table, targets: set[int]) -> list[int]:
     Notes say what is left out.
     """
     features, index, empty = [], [], []
+    nothing = set(np.asarray(table.chosen)[np.isnan(table.numbers).all(axis=0)].tolist())
     for column in table.chosen:
         if column in targets:
             continue
         if _is_index(table, column):
             index.append(column)
-        elif column not in table.found and np.isnan(table.of([column])).all():
+        elif column in nothing and column not in table.found:
             empty.append(column)
         else:
             features.append(column)
@@ -199,7 +200,7 @@ def _layout(table: Table, features: list[int], texts: list[int]) -> Layout:
     categories = None
     count = len(features)
     if texts:
-        categories = tuple(categories_of(table, at) if at in texts else () for at in features)
+        categories = tuple(categories_of(table, at) if at in table.texts else () for at in features)
         count = sum(len(found) or 1 for found in categories)
         table.notes.append(
             f"{table.name}: {listed(table, texts)}: each of {count - len(features) + len(texts)} texts is a "

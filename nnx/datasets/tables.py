@@ -74,9 +74,12 @@ class Table:
     unnamed: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._chosen = np.asarray(self.chosen, np.int64)  # made once: a table may have very many columns
+
     def of(self, places: Sequence[int]) -> Array:
         """The numbers in these columns of the file, in this order."""
-        columns: Array = self.numbers[:, np.searchsorted(self.chosen, places)]
+        columns: Array = self.numbers[:, np.searchsorted(self._chosen, places)]
         return columns
 
     def names(self, places: Sequence[int]) -> tuple[str, ...] | None:
