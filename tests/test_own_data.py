@@ -288,6 +288,18 @@ def test_a_column_that_is_constant_is_only_shifted_whatever_rounding_makes_of_it
     np.testing.assert_allclose(scaling.scale[1], x[:, 1].std(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["standard", "minmax"])
+@pytest.mark.parametrize("values", [(0.1 + 0.2, 0.3), (-0.7, -0.1 * 7), (1e20 * 1.1, 1.1e20)])
+def test_a_column_that_differs_by_rounding_alone_is_only_shifted(kind, values):
+    assert values[0] != values[1]
+    x = np.resize(values, (1000, 1))
+    scaling = Scaling.fitted(kind, x)
+    assert scaling.scale.tolist() == [1.0]
+    assert abs(scaling.apply(np.float32(x), "float64")).max() <= np.spacing(np.float32(abs(values[0])))
+    apart = np.resize([values[0], values[0] * (1.0 + 1e-13)], (1000, 1))
+    assert Scaling.fitted(kind, apart).scale < 1.1e-13 * abs(values[0])
+
+
 def test_a_number_of_a_column_is_no_name_that_stands_in_the_data():
     Path("signs.csv").write_text("-1,1,2,1\n1,1,3,-1\n-1,-1,4,1\n")
     data = load_labelled("signs.csv", "classification", ["-1"])

@@ -298,6 +298,36 @@ def test_mean_and_median_are_what_their_names_say(missing, value):
     assert learnt(found, np.arange(5)).x[-1, 0] == value
 
 
+@pytest.mark.parametrize("missing", ["mean", "median"])
+@pytest.mark.parametrize("factor", [1.0, 0.1, 1e9])
+def test_what_fills_a_gap_counts_each_row_by_its_weight(missing, factor):
+    """As in a table that holds each row as often as its weight says."""
+    rng = np.random.default_rng(3)
+    for rows in (5, 6, 7, 40):
+        a, w = rng.normal(size=rows).round(3), rng.integers(0, 4, rows)
+        w[:2] = 1, 0
+        a[w == 0] = 1000.5
+        lines = "".join(f"{v},{k},{w[k] * factor}\n" for k, v in enumerate(a))
+        path = written(f"a,t,w\n{lines},0.5,{factor}\n")
+        found = load_labelled(path, "regression", ["t"], weights="w", how=Reading(missing=missing))
+        right = getattr(np, missing)(np.repeat(a, w))
+        filled = learnt(found, np.arange(rows + 1))
+        assert filled.layout.fills == pytest.approx((right,), rel=1e-12)
+        assert filled.x[-1, 0] == filled.layout.fills[0]
+
+
+def test_rows_of_weight_0_teach_nothing():
+    path = written("a,c,t,w\n1,r,0.5,1\n2,b,0.25,1\n3,g,0.75,0\n")
+    found = load_labelled(path, "regression", ["t"], weights="w", how=Reading(categories="onehot"))
+    kept = learnt(found, np.arange(3))
+    assert kept.layout.names() == ("a", "c=b", "c=r")
+    assert "only in rows held out or of weight 0 (first 'g')" in kept.notes[-1]
+    path = written("a,b,t,w\n,1,0.5,1\n,2,0.25,1\n3,3,0.75,0\n")
+    found = load_labelled(path, "regression", ["t"], weights="w", how=Reading(missing="mean"))
+    with pytest.raises(nnx.DataError, match="column 1 is empty in all rows to train on"):
+        learnt(found, np.arange(3))
+
+
 def test_a_model_trained_without_fills_refuses_gaps():
     layout = read(PLAIN).layout
     with pytest.raises(nnx.DataError, match=r"new\.csv: line 3, column 1 \(a\): is empty.*--missing mean"):

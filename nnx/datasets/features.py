@@ -14,6 +14,7 @@ from nnx.errors import ConfigurationError, DataError, printable, shown
 
 MAX_CATEGORIES = 100  # different texts in one column that are features
 _LISTED = 10
+_ROUNDING = 1e-12  # of a sum of weights
 
 
 def listed(table: Table, columns: Sequence[int]) -> str:
@@ -166,6 +167,8 @@ def _numeric(layout: Layout) -> list[tuple[int, int]]:
 def learnt(data: Labelled, train: Array) -> Labelled:
     """The data with all that is learnt of the rows to train on: what gaps become, and which texts are known.
 
+    A row of weight w counts as w rows; one of weight 0 does not count.
+
     Raises
     ------
     DataError
@@ -174,18 +177,20 @@ def learnt(data: Labelled, train: Array) -> Labelled:
     layout = data.layout
     notes = list(data.notes)
     x = data.x
+    weights = data.weights
+    if weights is not None:
+        train = train[weights[train] > 0.0]
     if data.missing in ("mean", "median") and layout.chosen is not None:
-        middle = np.nanmean if data.missing == "mean" else np.nanmedian
         fills: list[float | None] = [None] * len(layout.chosen)
         count = 0
         for at, feature in _numeric(layout):
-            column = x[train, feature]
-            if np.isnan(column).all():
+            rows = train[~np.isnan(x[train, feature])]
+            if not len(rows):
                 raise DataError(
                     f"{data.name}: column {layout.chosen[at] + 1} is empty in all rows to train on: leave it "
                     f"out by --ignore {layout.chosen[at] + 1}"
                 )
-            fills[at] = float(middle(column))
+            fills[at] = _middle(data.missing, x[rows, feature], None if weights is None else weights[rows])
             gaps = np.isnan(x[:, feature])
             x[gaps, feature] = fills[at]
             count += int(np.count_nonzero(gaps))
@@ -195,6 +200,20 @@ def learnt(data: Labelled, train: Array) -> Labelled:
     if layout.categories is not None:
         x, layout = _known_texts(data, x, layout, train, notes)
     return replace(data, x=x, layout=layout, notes=tuple(notes))
+
+
+def _middle(kind: str, values: Array, weights: Array | None) -> float:
+    """The mean or the median of values, as if each of weight w were w values."""
+    if kind == "mean":
+        return float(np.average(values, weights=weights))
+    if weights is None:
+        return float(np.median(values))
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    half = below[-1] / 2.0
+    # the median is between two values where exactly half of the weight is below; sums of weights are rounded
+    near = np.searchsorted(below, [half * (1.0 - _ROUNDING), half * (1.0 + _ROUNDING)])
+    return float(values[order[near]].mean())
 
 
 def _known_texts(
@@ -212,9 +231,10 @@ def _known_texts(
         if texts:
             kept[span] = seen[span]
             if not seen[span].all():
+                where = "held-out rows" if data.weights is None else "rows held out or of weight 0"
                 unseen = texts[int(np.argmin(seen[span]))] or GAP
                 notes.append(
-                    f"{data.name}: column {column + 1} holds texts only in held-out rows (first "
+                    f"{data.name}: column {column + 1} holds texts only in {where} (first "
                     f"{shown(unseen)!r}): no known one is set"
                 )
         known.append(tuple(text for text, kept_ in zip(texts, seen[span], strict=False) if kept_))

@@ -15,6 +15,7 @@ from nnx.samples import READ_WHOLE
 SCALES = ("auto", "standard", "minmax", "none")
 BYTES = 255.0
 MAX_SCALED = 200_000  # features that may have a scale each: it is kept in the model's header
+_ROUNDING = 8.0 * float(np.finfo(np.float64).eps)  # of a number: what sums in another order may differ by
 _BLOCK = 2**18  # numbers that are looked at together: they stay in a processor's cache
 
 
@@ -42,10 +43,10 @@ class Scaling:
     ) -> Scaling:
         """The scaling of a kind in `SCALES` for some rows of x, which are read block by block.
 
-        ``standard``: mean 0 and standard deviation 1; ``minmax``: [0, 1]; a column that is constant is only
-        shifted. ``auto``: bytes, 0 to 255, by 255; else standard. ``none``: bytes by 255, else as they are.
-        Numbers that are `pixels` from 0 to 255 are scaled as bytes. A row of weight w counts as w rows; one
-        of weight 0 does not count.
+        ``standard``: mean 0 and standard deviation 1; ``minmax``: [0, 1]; a column that is constant, or
+        differs by rounding alone, is only shifted. ``auto``: bytes, 0 to 255, by 255; else standard.
+        ``none``: bytes by 255, else as they are. Numbers that are `pixels` from 0 to 255 are scaled as bytes.
+        A row of weight w counts as w rows; one of weight 0 does not count.
 
         Raises
         ------
@@ -62,7 +63,7 @@ class Scaling:
             )
         if kind == "minmax":
             low, high = extent(x, rows, weights)
-            shift, scale = low, high - low
+            shift, scale = low, _spread(high - low, low)
         else:
             shift, scale = moments(x, rows, weights)
         check_finite_columns(shift, scale)
@@ -185,7 +186,8 @@ def moments(
     """Mean and standard deviation of each column, as if a row of weight w were w rows.
 
     Blocks are merged (Chan, Golub and LeVeque, 1979, eq. 2.1). All is computed on differences from the first
-    row: they are exactly 0 in a constant column, and small where the mean is large.
+    row: they are exactly 0 in a constant column, and small where the mean is large. A deviation that rounding
+    alone may have made is 0.
     """
     count, mean, squares = 0.0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
     first: HostArray | None = None
@@ -200,8 +202,14 @@ def moments(
             squares += counts @ np.square(block) + apart**2 * (count * new / (count + new))
             mean += apart * (new / (count + new))
             count += new
-        deviation: HostArray = np.sqrt(squares / count)
-        return mean + (0.0 if first is None else first), deviation
+        mean = mean + (0.0 if first is None else first)
+        return mean, _spread(np.sqrt(squares / count), mean)
+
+
+def _spread(spread: HostArray, value: HostArray) -> HostArray:
+    """How far columns spread around a value; 0 where they differ by rounding alone, as 0.3 and 0.1 + 0.2."""
+    found: HostArray = np.where(spread <= _ROUNDING * np.abs(value), 0.0, spread)
+    return found
 
 
 def extent(
