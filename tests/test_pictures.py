@@ -168,6 +168,16 @@ def test_colours_are_decided_for_the_whole_folder():
     assert "1 grey images are read as coloured" in data.notes[-1]
 
 
+def test_colours_that_a_network_of_greys_does_not_see_are_told():
+    saved(GREY, "a.png")
+    layout = seen()[1].layout
+    saved(COLOURS, "b.png")
+    notes = []
+    x, _ = load_inputs("p", layout, notes=notes)
+    assert x.shape == (2, 12)
+    assert notes == ["p: 1 images have colours, which the network does not see"]
+
+
 @pytest.mark.parametrize(("suffix", "options"), [(".gif", {}), (".tif", {}), (".png", {}), (".webp", {})])
 def test_of_several_pictures_in_a_file_the_first_is_read_and_that_is_told(suffix, options):
     frames = [Image.new("L", (8, 8), shade) for shade in (0, 100, 250)]

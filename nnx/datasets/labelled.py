@@ -117,8 +117,8 @@ def load_inputs(
         if layout.image is None:
             raise DataError(f"{path}: holds images, on which this network was not trained")
         files = pictures.everywhere(path) if path.is_dir() else [path]
-        found = pictures.survey(files, layout.image[:2], notes)
-        found = replace(found, shape=layout.image, deep=not layout.scaled_bytes)
+        found = pictures.survey(files, layout.image[:2], notes, layout.image[2])
+        found = replace(found, deep=not layout.scaled_bytes)
         x = pictures.read_images(found, layout.background, notes, max_bytes)
         return x, [str(file) for file in files]
     with reading(path) as file:

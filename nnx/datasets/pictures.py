@@ -121,8 +121,10 @@ class Survey:
     resize: bool
 
 
-def survey(files: Sequence[Path], size: tuple[int, int] | None, notes: list[str]) -> Survey:
-    """Look at the headers of all images, and decide for all of them together.
+def survey(
+    files: Sequence[Path], size: tuple[int, int] | None, notes: list[str], channels: int | None = None
+) -> Survey:
+    """Look at the headers of all images, and decide for all of them together; `channels` may be decided.
 
     Raises
     ------
@@ -151,10 +153,12 @@ def survey(files: Sequence[Path], size: tuple[int, int] | None, notes: list[str]
         notes.append(f"{several[0]}: holds several pictures, of which the first is read{_more(several)}")
     if gammas:
         notes.append(f"{gammas[0]}: has another gamma than sRGB, which is not applied{_more(gammas)}")
-    if 0 < coloured < len(files):
+    if channels == 1 and coloured:
+        notes.append(f"{folder}: {coloured:,} images have colours, which the network does not see")
+    if channels is None and 0 < coloured < len(files):
         notes.append(f"{folder}: {len(files) - coloured:,} grey images are read as coloured, as others are")
     height, width = size or next(iter(sizes))
-    return Survey(files, (height, width, 3 if coloured else 1), deep, size is not None)
+    return Survey(files, (height, width, channels or (3 if coloured else 1)), deep, size is not None)
 
 
 def _more(files: Sequence[Path]) -> str:
