@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 from test_docs import as_program, commands
 
 import nnx
+from nnx.checkpoints import models
 from nnx.cli.main import cli
 from nnx.datasets import load_digits
 from nnx.datasets.labelled import load_inputs, load_labelled
@@ -528,6 +530,36 @@ def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_bytes(tmp_path):
     assert result["metrics"]["accuracy"] > 0.6
     for name in ("model.safetensors", "history.csv"):
         assert Path("run", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+OLD = Path(__file__).parent / "old" / "train-0.1.safetensors"
+
+
+def test_a_run_of_version_0_1_is_resumed_if_newer_options_have_their_defaults(tmp_path):
+    """Taken after two of three epochs of this very training; sums of these numbers are exact in any order."""
+    Path("t.csv").write_text("a,b,y\n" + "".join(f"{k % 7},{k % 5},{k % 7 + k % 5}.5\n" for k in range(40)))
+    line = ["train", "t.csv", "--target", "y", "--task", "regression", "--epochs", 3, "--batch-size", 8,
+            "--layers", "2 tanh", "--scale", "none", "--device", "numpy", "--out", "run", "--resume",
+            "-q"]  # fmt: skip
+    kept = Path("run", "checkpoints")
+    kept.mkdir(parents=True)
+    shutil.copy(OLD, kept / "fit-1-step-8.safetensors")
+    for option, value, words in (
+        ("--missing", "mean", 'missing "error", not "mean"'),
+        ("--categories", "onehot", 'categories "error", not "onehot"'),
+        ("--header", "yes", 'header "auto", not "yes"'),
+        ("--decimal", ".", 'decimal null, not "."'),
+        ("--background", "black", 'background "white", not "black"'),
+        ("--scale", "standard", 'scale "none", not "standard"'),
+    ):
+        with pytest.raises(nnx.ConfigurationError, match=f"fit-1-step-8.safetensors was taken with {words}"):
+            invoke(*line, option, value)
+    result = json.loads(invoke(*line, "--json").stdout)
+    assert result["timing"]["steps"] == 12
+    with Path("run", "history.csv").open() as file:
+        first = float(next(iter(csv.DictReader(file)))["loss"])
+    _, arrays, _ = models.read_training(OLD)
+    assert first == arrays["history.loss"][0]
 
 
 def test_the_command_in_a_process_of_its_own(tmp_path):

@@ -8,9 +8,10 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,7 @@ class Checkpoint(Callback):
 
     every_rank = False
     named: Callable[[str], str] = staticmethod(str)  # how a message names an entry of `about`
+    usual: Mapping[str, Any] = MappingProxyType({})  # the default of each entry of `about` that has one
 
     def __init__(
         self,
@@ -227,6 +229,8 @@ class Checkpoint(Callback):
             )  # fmt: skip
         self._compare_options(path, counts.get("options", {}), json.loads(json.dumps(self.about)))
         then, now = counts["facts"], json.loads(json.dumps(self._facts(run)))
+        usual = json.loads(json.dumps(dict(self.usual)))  # of options newer than the checkpoint
+        then = {n: usual[n] for n in self.about if n in usual and f"about {n}" not in now} | then
         older = {name for name in now if name.startswith("about ") and name not in then}  # 0.1 left these out
         differ = [n for n in dict.fromkeys((*then, *now)) if then.get(n) != now.get(n) and n not in older]
         if differ == ["optimizer"] and (epochs := counts.get("epochs", run.epochs)) != run.epochs:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,8 @@ class Options:
         be resumed.
     about : dict
         What a resumed run must have in common with its checkpoint, by option.
+    usual : dict
+        Their defaults: options that are newer than a checkpoint must have them.
     tf32 : bool
         TF32 was asked for, and the run is refused where it would not be used.
     dtype : str
@@ -97,6 +99,7 @@ class Options:
     dtype: str = "float32"
     logs: tuple[str, ...] = ()
     out: Path | None = None
+    usual: dict[str, Any] = field(default_factory=dict)
 
     def live(self, folder: Path) -> list[Callback]:
         """The callbacks that tell of each epoch; nothing is written before training.
@@ -123,7 +126,10 @@ class Options:
            **_: Any) -> Options:  # fmt: skip
         """Those of a command line, with an experiment's configuration."""
         about = {name: value for name, value in asdict(config).items() if name not in ("device", "epochs")}
-        return cls(device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype, logs)
+        usual = {entry.name: entry.default for entry in fields(config) if entry.default is not MISSING}
+        return cls(
+            device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype, logs, usual=usual
+        )
 
     def checkpoints(self, folder: Path) -> list[Callback]:
         """The callback that writes checkpoints into a run's folder; none for a run that cannot be resumed.
@@ -148,7 +154,7 @@ class Options:
             found = Checkpoint(
                 folder / UNFINISHED, every, keep=1, best=None, resume=self.resume, about=self.about, wait=LONG
             )
-        found.named = _named
+        found.named, found.usual = _named, self.usual
         return [found]
 
 
