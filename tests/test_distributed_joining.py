@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -142,3 +144,61 @@ def test_which_ranks_are_missing_is_said_only_where_it_can_be_seen(monkeypatch):
     monkeypatch.setenv("MPI_LOCALNRANKS", "12")
     assert supervisor._missing(dict.fromkeys(range(11), 1)) == "rank 11 did not join"
     assert supervisor._missing({0: 1}) == "ranks 1, 2, 3, 4, 5, 6, 7, 8 and 3 more did not join"
+
+
+# A launcher that starts two ranks. Rank 0 prints whom it takes for its job.
+# With "hidden", no process above rank 0 can be read, as where root's srun starts the ranks.
+LAUNCHER = """
+import ctypes, os, subprocess, sys, time
+from pathlib import Path
+from nnx.distributed import supervisor
+
+if sys.argv[1] == "launcher":
+    ranks = [
+        subprocess.Popen([sys.executable, __file__, rank, sys.argv[2]], env=os.environ | {"PMI_RANK": rank})
+        for rank in "10"
+    ]
+    ranks[1].wait()
+    ranks[0].kill()
+elif sys.argv[1] == "1":
+    ctypes.CDLL(None).prctl(15, b"nnx rank 1")
+    time.sleep(60)
+else:
+    ctypes.CDLL(None).prctl(15, b"nnx rank 0")
+    read = Path.read_bytes
+    def guarded(self):
+        if self.name == "environ" and self.parent.name != str(os.getpid()):
+            raise PermissionError(13, "Permission denied")
+        return read(self)
+    if sys.argv[2] == "hidden":
+        Path.read_bytes = guarded
+    end = time.monotonic() + 20
+    while len(came := supervisor._came()) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    print(sorted(came))
+"""
+OTHER = (
+    "import ctypes, time; ctypes.CDLL(None).prctl(15, b'nnx rank 2'); print(1, flush=True); time.sleep(50)"
+)
+
+
+@pytest.mark.parametrize("launcher", ["seen", "hidden"])
+def test_a_process_of_another_job_is_not_taken_for_a_rank_of_this_one(tmp_path, launcher):
+    (tmp_path / "launcher.py").write_text(LAUNCHER)
+    with subprocess.Popen([sys.executable, "-c", OTHER], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        done = subprocess.run(
+            [sys.executable, tmp_path / "launcher.py", "launcher", launcher],
+            capture_output=True, text=True, check=True, timeout=50,
+        )  # fmt: skip
+        other.kill()
+    assert done.stdout == "[0, 1]\n"
+
+
+def test_below_no_launcher_that_can_be_seen_nobody_is_of_this_job(monkeypatch):
+    """As where the launcher has ended: every process of the machine lies below process 1."""
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.delenv("OMPI_COMM_WORLD_SIZE", raising=False)
+    assert supervisor._launcher(7, {7: 1}) is None
+    assert supervisor._launcher(7, {}) is None
+    assert supervisor._missing({}) == "not all ranks joined"

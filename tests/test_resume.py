@@ -315,3 +315,11 @@ def test_a_slice_is_refused(tmp_path):
             callbacks=[nnx.Checkpoint(tmp_path)],
         )  # fmt: skip
     assert names(tmp_path) == []
+
+
+def test_data_is_read_once_for_all_checkpoints(tmp_path, monkeypatch):
+    """What a run was trained on is known by a fingerprint of all its numbers."""
+    taken, fingerprint = [], nnx.training.fingerprint
+    monkeypatch.setattr(nnx.training, "fingerprint", lambda *arrays: taken.append(1) or fingerprint(*arrays))
+    train(callbacks=[nnx.Checkpoint(tmp_path, every=2)])
+    assert len(taken) <= 2  # the data to train on, and to validate on

@@ -261,3 +261,49 @@ def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
     assert history["loss"][:1] == arrays["history.loss"].tolist()  # of before; dropout masks are others now
     assert all(np.isfinite(value).all() for value in made.weights().values())
     assert nnx.load(OLD).inputs == 6
+
+
+class Told(nnx.Callback):
+    def __init__(self, value):
+        self.value = value
+
+    def state(self):
+        return {"seen": self.value}
+
+    def restore(self, state):
+        self.value = state["seen"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array(["a", "b"]), np.array([b"a"]), np.array([{}]), np.array([1j]),
+        np.array(["2026-01-01"], "datetime64[D]"), np.zeros(2, [("x", "f4")]),
+    ],
+    ids=lambda value: str(value.dtype),
+)  # fmt: skip
+@pytest.mark.parametrize("wait", [None, "1h"])
+def test_an_array_that_no_file_holds_is_refused_before_training(tmp_path, value, wait):
+    steps = []
+
+    class Count(nnx.Callback):
+        def on_step_end(self, run):
+            steps.append(run.step)
+
+    with pytest.raises(nnx.ConfigurationError, match=r"the state of Told: 'seen' is an array of type"):
+        fit([Told(value), Count(), nnx.Checkpoint(tmp_path / "kept", every=1, wait=wait)])
+    assert steps == []
+    assert not list(tmp_path.glob("kept/*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "kind", ["?", "i1", "<i2", ">i2", ">i4", "<i8", "u1", ">u2", "u4", ">u8", "<f2", ">f4", ">f8"]
+)
+def test_an_array_of_numbers_is_read_as_it_was(tmp_path, kind):
+    """Whatever its byte order."""
+    value = np.array([[0, 1, 100]], kind)
+    again = Told(None)
+    fit([Told(value), nnx.Checkpoint(tmp_path, every=20)])
+    fit([again, nnx.Checkpoint(tmp_path, resume=True)])
+    assert again.value.dtype == value.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(again.value, value)

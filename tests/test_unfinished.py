@@ -242,3 +242,28 @@ def test_an_option_that_differs_is_named(tmp_path, begun):
     done = command(tmp_path, "train", *own, "--resume", "-q")
     assert done.returncode == 2
     assert re.search(r"was taken with other (training|validation) data: resume with the same", done.stderr)
+
+
+@posix
+def test_training_continues_where_a_checkpoint_that_waited_cannot_be_written(tmp_path, caplog):
+    """A model of this size fits into the quota, its checkpoint does not."""
+    import resource
+
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    made, history = train()
+    made.save(tmp_path / "model.safetensors")
+    size = (tmp_path / "model.safetensors").stat().st_size
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
+    try:
+        unasked = nnx.Checkpoint(tmp_path / "kept", every=1, wait="0.001s")
+        same(train(callbacks=[unasked, Wait(step=2, seconds=0.01)]), (made, history))
+        with pytest.raises(nnx.OutputError, match="cannot write"):
+            train(callbacks=[nnx.Checkpoint(tmp_path / "asked", every=1)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        signal.signal(signal.SIGXFSZ, before)
+    warned = [r.getMessage() for r in caplog.records if "training continues" in r.getMessage()]
+    assert len(warned) == 1
+    assert "kept/fit-1-step-" in warned[0]
+    assert not list((tmp_path / "kept").glob("fit*"))

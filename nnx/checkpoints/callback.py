@@ -20,7 +20,16 @@ from nnx.callbacks import Callback, Run
 from nnx.checkpoints import models, state
 from nnx.checkpoints.store import Store, logger
 from nnx.distributed.agreement import version
-from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError, flag, plain, whole
+from nnx.errors import (
+    ConfigurationError,
+    FileFormatError,
+    NnxError,
+    OutOfMemoryError,
+    OutputError,
+    flag,
+    plain,
+    whole,
+)
 from nnx.metrics.choice import check_mode, sign
 
 EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
@@ -50,7 +59,8 @@ class Checkpoint(Callback):
         loop is looked at between epochs.
     wait : str, optional
         A time such as ``"1m"``: training that ends or is interrupted sooner writes nothing, so there is no
-        checkpoint of the beginning either. ``fit(on_nonfinite="rollback")`` needs one without it.
+        checkpoint of the beginning either. Where one cannot be written later, a warning says so once, and
+        training continues. ``fit(on_nonfinite="rollback")`` needs a `Checkpoint` without it.
     keep : int
         How many of the newest stay, besides the best.
     best : str or None
@@ -70,8 +80,8 @@ class Checkpoint(Callback):
     FileFormatError
         If there are checkpoints, but none is intact.
     OutputError
-        If a checkpoint cannot be written, another run has the folder, or there are checkpoints in it that
-        ``resume=True`` does not ask for.
+        If a checkpoint cannot be written (without `wait`), another run has the folder, or there are
+        checkpoints in it that ``resume=True`` does not ask for.
     """
 
     every_rank = False
@@ -147,8 +157,11 @@ class Checkpoint(Callback):
                 f"{self.store.folder} holds checkpoints: resume from them, or choose another folder"
             )
         self._clock = time.monotonic()
-        if not self.go_on(run) and not self.wait:
-            self.take(run)
+        if not self.go_on(run):
+            if self.wait:
+                state.of_callbacks(run)  # what no checkpoint can hold is refused now, not after the wait
+            else:
+                self.take(run)
 
     def on_train_end(self, run: Run) -> None:
         """Give the folder back."""
@@ -165,7 +178,22 @@ class Checkpoint(Callback):
         due = self.steps and run.step // self.steps > self._taken[0] // self.steps
         late = time.monotonic() - self._clock >= self.seconds
         if due or late or run.interrupt or (run.over and not run.batch):
+            self._try(run)
+
+    def _try(self, run: Run) -> None:
+        """Take a checkpoint; one that has waited is an extra, and does not end the run if it fails."""
+        try:
             self.take(run)
+        except (OutputError, OutOfMemoryError) as error:
+            if not self.wait:
+                raise
+            self._taken, self._clock = (run.step, run.epoch), time.monotonic()  # not again at the next step
+            if "unwritten" not in run.warned:
+                run.warned.add("unwritten")
+                logger.warning(
+                    "no checkpoint of step %d (%s): training continues, but a run that is stopped now can "
+                    "be resumed only from an earlier checkpoint, if there is one", run.step, error,
+                )  # fmt: skip
 
     # ---------------------------------------------------------- write and read
 

@@ -22,6 +22,11 @@ TRAINING = "training/"  # before the names of arrays that are not the network's
 MAX_HEADER = 2**24  # bytes: what a file may say of itself, beside its arrays
 PIECE = 2**20  # bytes that are checked and written at a time
 MARGIN = 2**23  # bytes that reading takes besides the arrays, at most
+TYPES = {  # the types of arrays that a file holds, by NumPy's names, and how safetensors calls them
+    "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
+    "uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64",
+    "float16": "F16", "float32": "F32", "float64": "F64",
+}  # fmt: skip
 MAX_METADATA = MAX_HEADER - 2**20  # of it, as it is written there
 
 
@@ -41,7 +46,7 @@ def write(
     Raises
     ------
     ConfigurationError
-        As for `described`.
+        As for `described`, and if an array is of a type that a file does not hold.
     OutputError
         If it cannot be written.
     OutOfMemoryError
@@ -56,6 +61,8 @@ def write(
     if training is not None:
         header["training"] = json.dumps(training[1])
         weights = weights | {TRAINING + name: value for name, value in training[0].items()}
+    for name, value in weights.items():
+        check_type(name.removeprefix(TRAINING), value)
     with host_memory.room(3 * PIECE, f"writing {path}", "free some memory first"), replacing(path) as file:
         _write_arrays(file, weights, header)
 
@@ -72,7 +79,7 @@ def _write_arrays(file: BinaryIO, weights: dict[str, HostArray], header: dict[st
     for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name)):  # so that all are aligned
         value = arrays[name]
         offsets = [position, position + value.nbytes]
-        described[name] = {"dtype": _type(value), "shape": value.shape, "data_offsets": offsets}
+        described[name] = {"dtype": TYPES[value.dtype.name], "shape": value.shape, "data_offsets": offsets}
         position += value.nbytes
     start = 8 + len(_header(described))
     crc = _checksum_of_descriptions(header)
@@ -95,9 +102,19 @@ def _header(described: dict[str, Any]) -> bytes:
     return text + b" " * (-len(text) % 8)
 
 
-def _type(value: HostArray) -> str:
-    """An array's type by the name that safetensors has for it."""
-    return "BOOL" if value.dtype.kind == "b" else f"{value.dtype.kind.upper()}{8 * value.itemsize}"
+def check_type(what: str, value: HostArray) -> None:
+    """Refuse an array of a type that a file does not hold: text, objects, times, complex numbers.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is one.
+    """
+    if value.dtype.name not in TYPES:
+        raise ConfigurationError(
+            f"{what} is an array of type {str(value.dtype)!r:.60}, and a file holds arrays of real numbers "
+            "and bool only: text can be given as a list, a complex number as two real ones"
+        )
 
 
 def _pieces(value: HostArray) -> Iterator[bytes]:
@@ -230,7 +247,7 @@ def _checksum_of_descriptions(header: dict[str, str]) -> int:
 
 def _identity(name: str, value: HostArray) -> bytes:
     """What the checksum covers of an array besides its numbers."""
-    return f"{name} {value.shape} {value.dtype}".encode()
+    return f"{name} {value.shape} {value.dtype.name}".encode()  # whatever its byte order
 
 
 def described(metadata: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nnx.callbacks import Callback, Run
-from nnx.checkpoints import settings
+from nnx.checkpoints import models, settings
 from nnx.errors import ConfigurationError, plain
 
 HostArray = np.ndarray[Any, Any]
@@ -30,12 +30,8 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
     arrays |= {f"history.{name}": np.array(values) for name, values in history.metrics.items()}
     if run.batch:
         arrays["losses"] = to_numpy(run.losses[: run.batch])
-    callbacks: dict[str, dict[str, Any]] = {}
-    for name, callback in stateful(run):
-        state = callback.state()
-        counted = {key: v for key, v in state.items() if not isinstance(v, np.ndarray)}
-        callbacks[name] = plain(f"the state of {name}", counted)
-        arrays |= {f"{name}.{key}": v for key, v in state.items() if isinstance(v, np.ndarray)}
+    of_them, callbacks = of_callbacks(run)
+    arrays |= of_them
     return run.network.weights(), arrays, {
         "arena_step": arena.step, "optimizer_step": kept.step, "scale": kept.scale,
         "left_out": history.left_out, "rollbacks": history.rollbacks,
@@ -43,6 +39,28 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
         "training_seconds": history.training_seconds, "first_step_seconds": history.first_step_seconds,
         "metrics": list(history.metrics), "callbacks": callbacks, "settings": settings.changed(run),
     }  # fmt: skip
+
+
+def of_callbacks(run: Run) -> tuple[Arrays, dict[str, dict[str, Any]]]:
+    """The arrays of the callbacks' states, and what else there is of them.
+
+    Raises
+    ------
+    ConfigurationError
+        If a checkpoint cannot hold one.
+    """
+    arrays: Arrays = {}
+    callbacks: dict[str, dict[str, Any]] = {}
+    for name, callback in stateful(run):
+        counted = {}
+        for key, value in callback.state().items():
+            if isinstance(value, np.ndarray):
+                models.check_type(f"the state of {name}: {key!r}", value)
+                arrays[f"{name}.{key}"] = value
+            else:
+                counted[key] = value
+        callbacks[name] = plain(f"the state of {name}", counted)
+    return arrays, callbacks
 
 
 def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -> None:

@@ -150,7 +150,7 @@ def _missing(came: dict[int, int]) -> str:
     """Which ranks did not join, as the beginning of a sentence; those on other machines are not seen."""
     size, local = int(_first(SIZES) or 0), int(_first(LOCAL_SIZES) or 0)
     absent = sorted(set(range(size)) - set(came))
-    if not absent or local not in (size, 0):
+    if not came or not absent or local not in (size, 0):
         return "not all ranks joined"
     more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
     return f"{'rank' if len(absent) == 1 else 'ranks'} {', '.join(map(str, absent[:8]))}{more} did not join"
@@ -159,7 +159,8 @@ def _missing(came: dict[int, int]) -> str:
 def _came() -> dict[int, int]:
     """The ranks of this job on this machine that came to `joining`, and the processes that wait for them.
 
-    Those processes are known by their name, and lie below the same launcher as this one.
+    Those processes are known by their name, and have the same launcher as this one. Where the launcher is not
+    known the answer is empty: a process may be of another job of the same user.
     """
     parents, waiting = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -169,18 +170,24 @@ def _came() -> dict[int, int]:
             parents[int(folder.name)] = int(rest.split()[1])
             if name.startswith(NAME):
                 waiting[int(folder.name)] = int(name.removeprefix(NAME))
-    launcher = _launcher(parents)
-    return {rank: pid for pid, rank in waiting.items() if launcher in _ancestors(pid, parents)}
+    launcher = _launcher(os.getpid(), parents)
+    return {rank: pid for pid, rank in waiting.items() if launcher and _launcher(pid, parents) == launcher}
 
 
-def _launcher(parents: dict[int, int]) -> int:
-    """The nearest process above this one that has no rank: a shell between the two has one."""
-    for pid in _ancestors(os.getpid(), parents):
-        with suppress(OSError):
-            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            if not any(line.partition(b"=")[0].decode(errors="replace") in RANKS for line in variables):
-                return pid
-    return 1
+def _launcher(pid: int, parents: dict[int, int]) -> int | None:
+    """The nearest process above one that has no rank: a shell between the two has one.
+
+    A process whose variables cannot be read is another user's, so it is the launcher (Slurm's is root's).
+    Process 1 is none: it is above a rank whose launcher has ended, and above all jobs of this machine.
+    """
+    for above in _ancestors(pid, parents):
+        try:
+            variables = Path(f"/proc/{above}/environ").read_bytes().split(b"\0")
+        except OSError:
+            variables = []
+        if not any(line.partition(b"=")[0].decode(errors="replace") in RANKS for line in variables):
+            return above if above > 1 else None
+    return None
 
 
 def _ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,8 @@ def fit(
     run.callbacks = [c for c in callbacks if c is not checkpoint] + ([checkpoint] if checkpoint else [])
     if checkpoint is not None:
         described = network.config() | options
-        # asked for with the first checkpoint: reading large data once more takes time
-        run.facts = lambda: described | _data(samples, held_out)
+        # asked for with the first checkpoint, and once: reading large data takes time
+        run.facts = cache(lambda: described | _data(samples, held_out))
     return run_epochs(loop, run, checkpoint, Interrupts(bool(given)), held_out, chosen)
 
 
