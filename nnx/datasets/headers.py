@@ -126,6 +126,8 @@ def _width(rows: Sequence[Sequence[str]]) -> int:
 def _title(row: Sequence[str]) -> bool:
     """Whether a line of a table with several columns has one cell, a text."""
     filled = [cell for cell in row if cell]
+    if len(row) == 2 and not row[0]:  # the name of one column, after an index
+        return False
     return len(filled) == 1 and not looks_number(filled[0])
 
 

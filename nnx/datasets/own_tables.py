@@ -153,6 +153,10 @@ def _features(table: Table, targets: set[int]) -> list[int]:
             f"{table.name}: {table.called(features[0])} counts the rows: if it is an index, leave it out by "
             f"--ignore {features[0] + 1}"
         )
+    elif features[0] == 0 and _is_unnamed(table, 0):
+        table.notes.append(
+            f"{table.name}: column 1 has no name: if it is an index, leave it out by --ignore 1"
+        )
     return features
 
 
@@ -165,10 +169,20 @@ def _is_index(table: Table, column: int) -> bool:
     """Whether a column numbers or names the rows, as pandas and R write it, or by a name such as id."""
     if table.columns is None:
         return False
-    name = table.columns[column]
-    if column in table.unnamed or name.startswith(_BY_PANDAS):
-        return _counts(table, column) or (column == 0 and column in table.found)
-    return name.lower() in _COUNTING and _counts(table, column)
+    if _is_unnamed(table, column):
+        first = column == 0 and (column in table.found or _tells_apart(table, column))
+        return first or _counts(table, column)
+    return table.columns[column].lower() in _COUNTING and _counts(table, column)
+
+
+def _is_unnamed(table: Table, column: int) -> bool:
+    return column in table.unnamed or bool(table.columns and table.columns[column].startswith(_BY_PANDAS))
+
+
+def _tells_apart(table: Table, column: int) -> bool:
+    """Whether a column holds whole numbers, each once: as the index of rows that were shuffled or chosen."""
+    numbers = table.of([column])[:, 0]
+    return bool((numbers % 1.0 == 0.0).all() and len(np.unique(numbers)) == len(numbers))
 
 
 def _counts(table: Table, column: int) -> bool:
@@ -266,6 +280,8 @@ def _places(reader: TableReader, name: str, layout: Layout) -> list[int]:
     wanted, chosen = layout.columns or (), layout.chosen or ()
     if wanted and reader.columns is not None:
         at = {column: place for place, column in enumerate(reader.columns)}
+        if len(reader.unnamed) == 1:  # version 0.1 called a column without a name ""
+            at |= dict.fromkeys([""], *reader.unnamed)
         lacking = [column for column in wanted if column not in at]
         if not lacking:
             return [at[column] for column in wanted]
