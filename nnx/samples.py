@@ -218,9 +218,10 @@ def _check_output(network: Any, loss: Loss, x: HostArray | Rows) -> None:
     kind = last.kind if isinstance(last, Activation) else ""
     final = kind if kind in ("sigmoid", "softmax") else ""
     if loss.from_logits and final:
+        other = f", or use nnx.{name}()" if final in (loss.activation, "softmax") else ""
         raise ConfigurationError(
             f"{name}(from_logits=True) applies the {loss.activation} itself, but the network ends in "
-            f"{last!r}: leave that layer out, or use nnx.{name}()"
+            f"{last!r}: leave that layer out{other}"
         )
     if network.outputs == 1 and "softmax" in (loss.activation, final):
         raise ConfigurationError(
@@ -229,6 +230,12 @@ def _check_output(network: Any, loss: Loss, x: HostArray | Rows) -> None:
         )
     if not loss.takes_probabilities or final == loss.activation or final == "softmax":
         return
+    if final:
+        raise ConfigurationError(
+            f"{name} takes probabilities of classes, which sum to 1, but the network ends in {last!r}: put "
+            f"nnx.{needed}() in place of that layer, or use nnx.BinaryCrossEntropy() for labels that come "
+            "together"
+        )
     if type(last).__module__.startswith("nnx.") or last.fused_kind:
         raise ConfigurationError(
             f"{name} takes probabilities, but the network ends in {last!r}: add nnx.{needed}() as its last "

@@ -144,3 +144,45 @@ def test_a_file_that_computes_another_model_is_noticed(tmp_path):
     network.set_weights(weights | {"dense_2.b": np.full(2, np.nan)})
     with pytest.raises(nnx.OutputError, match="not written"):
         compare(exchange, path, network, None, {})
+
+
+def test_an_output_that_is_wrong_is_noticed_next_to_a_large_one():
+    """Each output is compared with its own spread."""
+    network = nnx.Network([nnx.Dense(3, 2)], seed=0)
+    weights = network.weights()
+    network.set_weights(weights | {"dense_1.W": weights["dense_1.W"] * [[1e6, 1.0]]})
+    wrong = 0.0
+
+    class Program:
+        @staticmethod
+        def compute(path, x):
+            return network.predict(x) * np.array([1.0, 1.0 + wrong]), "a program"
+
+    assert "largest difference" in compare(Program, None, network, None, {})
+    wrong = 0.01
+    with pytest.raises(nnx.OutputError, match=r"not written: a program .* difference of output 2 is"):
+        compare(Program, None, network, None, {})
+
+
+def test_outputs_that_vary_by_rounding_alone_may_differ_by_it():
+    """A sigmoid far from 0 is 1 or next to it; and two large terms of which only rounding is left."""
+    network = nnx.Network([nnx.Dense(3, 2), nnx.Sigmoid()], seed=0)
+    network.set_weights({"dense_1.W": np.full((3, 2), 0.3), "dense_1.b": np.array([17.0, 0.0])})
+
+    class Program:
+        @staticmethod
+        def compute(path, x):
+            return np.nextafter(network.predict(x), np.float32(0.0)), "a program"
+
+    assert "largest difference" in compare(Program, None, network, None, {})
+    network = nnx.Network([nnx.Dense(1, 2), nnx.Dense(1)], seed=0)
+    W = {"dense_1.W": np.array([[0.1, 0.3]]), "dense_2.W": np.array([[3.0], [-1.0]])}
+    network.set_weights(W | {"dense_1.b": np.zeros(2), "dense_2.b": np.zeros(1)})
+
+    class Exact:
+        @staticmethod
+        def compute(path, x):
+            h = x.astype(np.float64) @ W["dense_1.W"]
+            return h @ W["dense_2.W"], "a program"
+
+    assert "largest difference" in compare(Exact, None, network, None, {})

@@ -95,8 +95,13 @@ def test_what_counts_as_the_final_activation(kind: type[nnx.Loss]) -> None:
 
 def test_sigmoids_are_no_distribution_over_classes() -> None:
     network = network_of(nnx.Dense(3, 4), nnx.Sigmoid())
-    with pytest.raises(ConfigurationError, match=r"ends in sigmoid_1\(\): add nnx.Softmax\(\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"ends in .*: put nnx.Softmax\(\) in place of that"
+    ) as error:
         fit(network, CLASSES(), LABELS)
+    assert "from_logits" not in str(error.value)  # which is refused as well, so it is no advice
+    with pytest.raises(ConfigurationError, match=r"ends in sigmoid_1\(\): leave that layer out$"):
+        fit(network, CLASSES(from_logits=True), LABELS)
     softmax = network_of(nnx.Dense(3, 4), nnx.Softmax())
     assert fit(softmax, BINARY(), np.eye(4)[LABELS])["loss"][0] > 0.0  # each is a probability
 

@@ -209,6 +209,24 @@ def test_outputs_that_estimate_0_and_1_may_lie_outside():
     assert math.isfinite(history["val_binary_cross_entropy"][-1])
 
 
+@pytest.mark.parametrize("loss", [nnx.MeanSquaredError(), nnx.MeanAbsoluteError(), nnx.Huber()])
+@pytest.mark.parametrize(
+    "metric", [metrics.accuracy, functools.partial(metrics.accuracy), reference.accuracy_score]
+)
+def test_the_largest_of_several_estimates_may_lie_outside(loss, metric):
+    """Cut off at 1, outputs of 1.2 and 1.5 would be equally large."""
+    network = nnx.Network([nnx.Dense(3, 3)], seed=0)
+    network.set_weights({"dense_1.W": np.zeros((3, 3)), "dense_1.b": np.array([1.2, 1.5, 0.1])})
+    y = np.tile([0.0, 1.0, 0.0], (80, 1))
+    y[:8] = [1.0, 0.0, 0.0]
+    assert network.evaluate(X, y, loss=loss, metrics={"right": metric})["right"] == 0.9
+    y[8:, 0] = 1.0  # labels that come together: each is compared with 0.5
+    assert network.evaluate(X, y, loss=loss, metrics={"right": metric})["right"] == 0.9
+    left_out = np.where(np.arange(80) < 8, 1.0, 0.0)  # the rows that count have one class again
+    found = network.evaluate(X, y, loss=loss, metrics={"right": metric}, sample_weight=left_out)
+    assert found["right"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("y", "loss", "metric", "words"),
     [
@@ -218,6 +236,20 @@ def test_outputs_that_estimate_0_and_1_may_lie_outside():
         (CLASSES, nnx.CategoricalCrossEntropy(), "mse", r"\(80,\) and y_pred of shape \(80, 3\) must agree"),
         (VALUES, nnx.MeanSquaredError(), reference.f1_score, "f1_score: targets between"),
         (CLASSES, nnx.CategoricalCrossEntropy(), reference.f1_score, "'f1_score': Target is multiclass but"),
+        (
+            CLASSES,
+            nnx.CategoricalCrossEntropy(),
+            reference.roc_auc_score,
+            "'roc_auc_score': multi_class must",
+        ),
+        (CLASSES, nnx.CategoricalCrossEntropy(), reference.r2_score, r"'r2_score': .*of shape \(80, 3\)"),
+        (
+            VALUES,
+            nnx.MeanSquaredError(),
+            reference.roc_auc_score,
+            "'roc_auc_score': .*options with functools",
+        ),
+        (VALUES, nnx.MeanSquaredError(), reference.mean_gamma_deviance, "'mean_gamma_deviance': .*positive"),
         (VALUES, nnx.MeanSquaredError(), reference.get_scorer("r2"), "scores an estimator, not predictions"),
     ],
 )
@@ -228,6 +260,37 @@ def test_a_metric_that_does_not_fit_is_refused_before_training(y, loss, metric, 
     with pytest.raises((nnx.DataError, nnx.ConfigurationError), match=words):
         network.fit(X, y, loss=loss, optimizer=nnx.SGD(0.1), validation=(X, y), metrics=[metric])
     np.testing.assert_equal(network.weights(), before)
+
+
+def test_a_function_of_probabilities_of_two_classes_is_refused_before_training():
+    network = nnx.Network([nnx.Dense(3, 2), nnx.Softmax()], seed=0)
+    options = {"loss": nnx.CategoricalCrossEntropy(), "optimizer": nnx.SGD(0.1), "validation": 0.5}
+    y, before = np.arange(80) % 2, network.weights()
+    with pytest.raises(nnx.DataError, match=r"metric 'roc_auc_score': .*predictions of shape \(40, 2\)"):
+        network.fit(X, y, metrics=[reference.roc_auc_score], **options)
+    np.testing.assert_equal(network.weights(), before)
+    history = network.fit(X, y, metrics={"auc": lambda y, p: reference.roc_auc_score(y, p[:, 1])}, **options)
+    assert history["val_auc"][-1] == reference.roc_auc_score(y[40:], network.predict(X[40:])[:, 1])
+
+
+def test_scikit_learns_functions_are_tried_with_their_options():
+    area = functools.partial(reference.roc_auc_score, multi_class="ovr")
+    network, history = fit(CLASSES, nnx.Softmax(), loss=nnx.CategoricalCrossEntropy(), metrics=[area])
+    expected = area(CLASSES, network.predict(X))
+    assert history["val_roc_auc_score"][-1] == pytest.approx(expected, rel=1e-9)
+    counts = (np.arange(80) % 3).reshape(-1, 1)  # a target of 0 is a count, a prediction of 0 none
+    metric = reference.mean_poisson_deviance
+    network, history = fit(counts, nnx.Softplus(), loss=nnx.MeanSquaredError(), metrics=[metric])
+    assert history["val_mean_poisson_deviance"][-1] == metric(counts, network.predict(X))
+
+
+def test_what_a_function_refuses_later_is_told_with_its_name():
+    def picky(y_true, y_pred):
+        raise ValueError("not today")
+
+    for metrics_ in ([picky], [functools.partial(picky)]):
+        with pytest.raises(nnx.DataError, match=r"metric 'picky': not today \(targets of shape \(80, 1\)"):
+            fit(VALUES, loss=nnx.MeanSquaredError(), metrics=metrics_)
 
 
 def test_r2_of_one_validation_row_is_refused_before_training():

@@ -141,3 +141,76 @@ def test_the_compiled_loop_on_as_many_rows_as_it_takes() -> None:
     network.fit(x, y, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(1.0), batch_size=rows)
     expected = 2.0 * y.astype(float).mean()
     near([network[0].W[0, 0], network[0].b[0]], [expected, expected], 1e-6)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e2, 1e4, 1e6])
+def test_layer_norm_of_rows_far_from_zero(every: Backend, rng: np.random.Generator, mean: float) -> None:
+    """What rounding leaves of a row's mean is taken off as well; float32 knows 1e6 to 0.03."""
+    x = (rng.standard_normal((50, 300)) + mean).astype(np.float32)
+    exact = x.astype(np.float64)
+    centred = exact - exact.mean(axis=1, keepdims=True)
+    sigma = np.sqrt(exact.var(axis=1, keepdims=True) + 1e-3)
+    layer = nnx.LayerNorm().build(300, device=every)
+    y = every.to_numpy(layer.forward(every.asarray(x), training=True))
+    np.testing.assert_allclose(y, centred / sigma, atol=2e-6)  # a few roundings of numbers up to 4
+    dy = rng.standard_normal((50, 300)).astype(np.float32)
+    dx = every.to_numpy(layer.backward(every.asarray(dy)))
+    g, normalized = dy.astype(np.float64), centred / sigma
+    expected = g - g.mean(axis=1, keepdims=True) - normalized * (g * normalized).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(dx, expected / sigma, atol=4e-6)
+
+
+@pytest.mark.parametrize("size", [1e-44, 1e-30, 1e37])
+@pytest.mark.parametrize("loss", [nnx.MeanSquaredError(), nnx.BinaryCrossEntropy(), nnx.Huber()])
+def test_only_the_ratios_of_weights_count(
+    every: Backend, rng: np.random.Generator, loss: Any, size: float
+) -> None:
+    """The sum of weights of 1e37 does not fit in float32, nor does one over the sum of 1e-44."""
+    y, p = (every.asarray(rng.uniform(0.1, 0.9, (100, 2)).astype(np.float32)) for _ in range(2))
+    shares = rng.integers(0, 2, 100).astype(np.float32)
+    shares[0] = 1.0
+
+    def both(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        value, dy = every.empty(1, "float32"), every.empty((100, 2), "float32")
+        loss.evaluate(every, y, p, value, dy, every.asarray(weights))
+        return every.to_numpy(value), every.to_numpy(dy)
+
+    for actual, expected in zip(both(shares * np.float32(size)), both(shares), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5)
+        assert expected.any()
+
+
+@pytest.mark.parametrize("size", [1.0, 1e37])
+def test_large_weights_in_training_and_evaluation(on_cpu: Any, size: float) -> None:
+    x = drawn(100, 3, low=0.0, high=1.0)
+    y, weights = x[:, :1] + 1, np.full(100, size)
+    network = nnx.Network([nnx.Dense(3, 4), nnx.Dense(1)], seed=0)
+    expected = float(np.mean((network.predict(x).astype(float) - y) ** 2))
+    loss = nnx.MeanSquaredError()
+    assert network.evaluate(x, y, loss=loss, sample_weight=weights)["loss"] == pytest.approx(expected)
+    history = network.fit(
+        x, y, loss=loss, optimizer=nnx.SGD(0.1), batch_size=100, sample_weight=weights,
+        validation=(x, y, weights),
+    )  # fmt: skip
+    after = float(np.mean((network.predict(x).astype(float) - y) ** 2))
+    assert history["loss"][0] == pytest.approx(expected)
+    assert history["val_loss"][0] == pytest.approx(after)
+    assert after < expected
+
+
+@pytest.mark.parametrize(("rows", "sums"), [(1, 1), (128, 1), (256, 2), (300, 3)])
+def test_column_sums_sum_nothing_that_is_empty(rows: int, sums: int) -> None:
+    """On a GPU each is a launch or two."""
+    taken: list[Any] = []
+
+    class Counted:
+        @staticmethod
+        def sum(x: Any, axis: int) -> Any:
+            taken.append(x.shape)
+            return np.sum(x, axis=axis)
+
+    backend = Backend()
+    backend.xp = Counted
+    x = drawn(rows, 2)
+    near(backend._column_sums(x), x.astype(float).sum(axis=0))
+    assert len(taken) == sums

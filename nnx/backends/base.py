@@ -285,7 +285,8 @@ class Backend:
         block = max(BLOCK, math.isqrt(rows))
         whole = rows - rows % block
         blocks = self.xp.sum(x[:whole].reshape(-1, block, columns), axis=1)
-        return self.xp.sum(blocks, axis=0) + self.xp.sum(x[whole:], axis=0)
+        sums = self.xp.sum(blocks, axis=0)
+        return sums if whole == rows else sums + self.xp.sum(x[whole:], axis=0)
 
     def _normalized_rows(self, x: Array, epsilon: float) -> tuple[Array, Array]:
         xp = self.xp
@@ -339,6 +340,8 @@ class Backend:
             row_weights = scale / row_losses.shape[0]
             column = row_weights
         else:
+            # only their ratios count: times a power of two, which is exact, so that their sum fits the type
+            weights = xp.ldexp(weights, -xp.frexp(xp.max(weights))[1])
             total = xp.sum(weights)  # zero where a batch drew only rows that do not count
             row_weights = weights * (scale / xp.where(total > 0, total, 1.0))
             column = row_weights[:, None]

@@ -129,10 +129,10 @@ class NumpyBackend(Backend):
         """In place; both means by BLAS as products with ones, the second of what the first leaves."""
         columns, centred = x.shape[1], self._scratch(x.shape, x.dtype)
         ones = self._ones(columns, x.dtype)
-        mean = np.matmul(x, ones) / columns
-        np.subtract(x, mean[:, None], out=centred)
-        mean += np.matmul(centred, ones) / columns
-        np.subtract(x, mean[:, None], out=centred)
+        np.subtract(x, (np.matmul(x, ones) / columns)[:, None], out=centred)
+        centred -= (np.matmul(centred, ones) / columns)[
+            :, None
+        ]  # added to the first it would be rounded away
         squares = np.multiply(centred, centred, out=self._scratch(x.shape, x.dtype, 1))
         sigma = np.sqrt(np.mean(squares, axis=1, keepdims=True) + epsilon)
         centred /= sigma

@@ -32,7 +32,7 @@ class Buffers:
         self._kept: dict[Any, Array] = {}
         self._owned: set[int] = set()  # the buffers in _kept, by identity
 
-    def view(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    def buffer(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         """A view of `shape` on the buffer kept under `key`."""
         size = math.prod(shape)
         exact = (key, shape, dtype)
@@ -108,7 +108,7 @@ class Cache:
 
         Its contents from the forward pass are still there in the backward pass.
         """
-        return self._buffers.view((self._position, name), shape, dtype or self._dtype)
+        return self._buffers.buffer((self._position, name), shape, dtype or self._dtype)
 
 
 class Plan:
@@ -192,15 +192,15 @@ class Plan:
             assert layer.inputs is not None
             assert layer.outputs is not None
             output = ("y", position if self.keep else position % 2)
-            cache.y = self.buffers.view(output, (rows, layer.outputs), dtype)
+            cache.y = self.buffers.buffer(output, (rows, layer.outputs), dtype)
             if self.keep:
-                cache.dx = self.buffers.view(("dx", position % 2), (rows, layer.inputs), dtype)
+                cache.dx = self.buffers.buffer(("dx", position % 2), (rows, layer.inputs), dtype)
             if activation is not None:
                 cache.kind, cache.activation = activation.kind, activation  # type: ignore[attr-defined]
                 # the last layer's dy is the caller's own; further down it is the plan's, free to be reused
                 last = position == len(self.groups) - 1
                 key = ("dz",) if last else ("dx", (position + 1) % 2)
-                cache.dz = self.buffers.view(key, (rows, layer.outputs), dtype) if self.keep else None
+                cache.dz = self.buffers.buffer(key, (rows, layer.outputs), dtype) if self.keep else None
             steps.append((layer, cache))
         self._bound[rows] = steps
         return steps
@@ -214,7 +214,7 @@ class Plan:
         ):
             if widths and not (kind == "y" and self.keep) and not (kind == "dx" and not self.keep):
                 for parity in (0, 1):
-                    self.buffers.view((kind, parity), (rows * max(widths[parity::2], default=1),), dtype)
+                    self.buffers.buffer((kind, parity), (rows * max(widths[parity::2], default=1),), dtype)
 
     # ----------------------------------------------------------------- passes
 

@@ -9,8 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from nnx.errors import ConfigurationError, nearest
-from nnx.metrics.formulas import NAMES, RISING, HostArray, Metric, decided
+from nnx.errors import ConfigurationError, DataError, NnxError, nearest
+from nnx.metrics.formulas import (
+    NAMES,
+    OF_PROBABILITIES,
+    RISING,
+    HostArray,
+    Metric,
+    accuracy,
+    by_largest,
+    decided,
+)
 
 Metrics = Sequence[str | Metric] | Mapping[str, str | Metric]
 
@@ -19,6 +28,8 @@ OF_LABELS = (
     "accuracy_score", "balanced_accuracy_score", "cohen_kappa_score", "f1_score", "fbeta_score",
     "hamming_loss", "jaccard_score", "matthews_corrcoef", "precision_score", "recall_score", "zero_one_loss",
 )  # fmt: skip
+# those that take targets of 0, but only predictions above 0
+ABOVE_ZERO = ("mean_poisson_deviance", "mean_tweedie_deviance", "d2_tweedie_score")
 
 
 def get(metric: str | Metric) -> tuple[str, Metric]:
@@ -94,14 +105,24 @@ def direction(metric: Metric) -> str | None:
 
 
 def taken(
-    name: str, metric: Metric, y_true: HostArray, y_pred: HostArray, weights: HostArray | None
+    name: str,
+    metric: Metric,
+    y_true: HostArray,
+    y_pred: HostArray,
+    weights: HostArray | None,
+    estimates: bool = False,
 ) -> float:
     """The value of a metric, with the rows' weights if there are any.
+
+    With ``estimates`` predictions estimate the targets themselves: where a metric takes probabilities, one
+    of 1.2 says 1 and one of -0.2 says 0. Which of several is the largest they say as they are.
 
     Raises
     ------
     ConfigurationError
         If the rows differ in weight but the metric has no parameter ``sample_weight``, or it gives no number.
+    DataError
+        If the metric does not take the targets and predictions; the text names it.
     """
     options: dict[str, HostArray] = {}
     if weights is not None:
@@ -112,9 +133,22 @@ def taken(
         if (weights != weights[0]).any():
             check_weights(name, metric)
             options = {"sample_weight": weights.astype(np.float64)}
-    if of_labels(metric):
+    labels = of_labels(metric)
+    if estimates and (labels or _function(metric) in OF_PROBABILITIES):
+        chosen = (labels or _function(metric) is accuracy) and by_largest(y_true, y_pred)
+        y_pred = y_pred if chosen else np.clip(y_pred, 0.0, 1.0)
+    if labels:
         y_true, y_pred = decided(name, y_true, y_pred)
-    value: Any = metric(_read_only(y_true), _read_only(y_pred), **options)
+    try:
+        value: Any = metric(_read_only(y_true), _read_only(y_pred), **options)
+    except ValueError as error:
+        if isinstance(error, NnxError):
+            raise
+        raise DataError(
+            f"metric {name!r}: {error} (targets of shape {y_true.shape}, predictions of shape "
+            f"{y_pred.shape}): set its options with functools.partial, or call it in a function of yours, "
+            "which gives it what it takes"
+        ) from error
     try:
         return float(value)
     except (TypeError, ValueError) as error:
@@ -125,6 +159,12 @@ def of_labels(metric: Metric) -> bool:
     """Whether it is a function of scikit-learn that compares labels: it is given those, not probabilities."""
     function = _function(metric)
     return _is_scikit_learns(function) and getattr(function, "__name__", "") in OF_LABELS
+
+
+def tried_on_targets(metric: Metric) -> bool:
+    """Whether it is a function of scikit-learn that takes the targets themselves as predictions."""
+    function = _function(metric)
+    return _is_scikit_learns(function) and getattr(function, "__name__", "") not in ABOVE_ZERO
 
 
 def check_weights(name: str, metric: Metric) -> None:

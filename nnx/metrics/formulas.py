@@ -205,13 +205,18 @@ def decided(what: str, y: HostArray, p: HostArray) -> tuple[HostArray, HostArray
     if p.ndim == 1 and p.dtype.kind != "f" and y.size == len(y):
         return y.reshape(len(y)), p
     p = p.reshape(len(p), -1)
-    if p.shape[1] > 1 and y.size == len(y):
-        return _labels(what, y, p.shape[1]), np.argmax(p, axis=1)
+    if by_largest(y, p):
+        labels = _labels(what, y, p.shape[1]) if y.size == len(y) else np.argmax(y, axis=1)
+        return labels, np.argmax(p, axis=1)
     y = _like(y, p)
-    if p.shape[1] > 1 and _one_class(y):
-        return np.argmax(y, axis=1), np.argmax(p, axis=1)
     ones, predicted = _ones(what, y), _predicted(what, p)
     return (ones, predicted) if p.shape[1] > 1 else (ones.reshape(-1), predicted.reshape(-1))
+
+
+def by_largest(y: HostArray, p: HostArray) -> bool:
+    """Whether the largest of a row's predictions decides: the targets name one of several classes."""
+    columns = p.size // len(p)
+    return columns > 1 and (y.size == len(y) or (y.shape == (len(y), columns) and _one_class(y)))
 
 
 def _like(y: HostArray, p: HostArray) -> HostArray:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from nnx.callbacks import Callback
-from nnx.errors import ConfigurationError, NnxError
-from nnx.metrics.choice import check_weights, of_labels, taken
+from nnx.errors import ConfigurationError
+from nnx.metrics.choice import check_weights, taken, tried_on_targets
 from nnx.metrics.formulas import NAMES, Metric
 from nnx.samples import Samples
 
@@ -39,8 +39,8 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
 def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, outputs: int) -> None:
     """Refuse metrics that do not fit the targets, or cannot take the weights of their rows.
 
-    nnx's own are tried on predictions of 0, scikit-learn's that compare labels on the targets themselves;
-    other functions are not called before their time.
+    nnx's own are tried on predictions of 0, scikit-learn's on the targets themselves; other functions are
+    not called before the first epoch ends.
 
     Raises
     ------
@@ -56,11 +56,6 @@ def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, outputs: 
             check_weights(name, metric)
         if metric in NAMES.values():
             taken(name, metric, y_true, zeros, weights)
-        elif of_labels(metric):
+        elif tried_on_targets(metric):
             exact = y_true if y_true.ndim == 2 else np.eye(outputs, dtype=np.float32)[y_true]
-            try:
-                taken(name, metric, y_true, exact, weights)
-            except ValueError as error:
-                if isinstance(error, NnxError):
-                    raise
-                raise ConfigurationError(f"metric {name!r}: {error}") from error
+            taken(name, metric, y_true, exact, weights)

@@ -9,7 +9,7 @@ import numpy as np
 from nnx.distributed import ALONE, Communicator
 from nnx.losses import Huber, Loss, MeanAbsoluteError, MeanSquaredError
 from nnx.metrics.choice import Metrics, choose, taken
-from nnx.metrics.formulas import OF_PROBABILITIES, Metric
+from nnx.metrics.formulas import Metric
 from nnx.samples import Samples, check_samples
 
 EVALUATION_ROWS = 1024
@@ -50,8 +50,7 @@ def measure(
         communicator.sum(y_pred, "the validation")
     y_true: Any = np.asarray(samples.y) if metrics else None
     for name, metric in metrics:
-        known = np.clip(y_pred, 0.0, 1.0) if _estimates(loss) and metric in OF_PROBABILITIES else y_pred
-        results[name] = taken(name, metric, y_true, known, samples.weights)
+        results[name] = taken(name, metric, y_true, y_pred, samples.weights, _estimates(loss))
     return results
 
 
