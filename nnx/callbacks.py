@@ -174,7 +174,8 @@ class Callback:
         """What a checkpoint holds of it, by name: NumPy arrays, and what JSON can hold.
 
         Without this method a checkpoint holds the attributes that changed since `on_train_begin`: numbers,
-        texts, schedules, and lists, tuples and mappings of them. Others need it.
+        texts, schedules, and lists, tuples, sets and mappings of them. Others (arrays, deques, objects)
+        need it; a warning names an array or a collection that changed.
         """
         return {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter, deque
 from pathlib import Path
 
 import numpy as np
@@ -307,3 +308,82 @@ def test_an_array_of_numbers_is_read_as_it_was(tmp_path, kind):
     fit([again, nnx.Checkpoint(tmp_path, resume=True)])
     assert again.value.dtype == value.dtype.newbyteorder("=")
     np.testing.assert_array_equal(again.value, value)
+
+
+class Passes(Sharp):
+    """Makes attributes in its first forward pass, as many layers of users do."""
+
+    def forward_into(self, x, y, cache):
+        self.passes = getattr(self, "passes", 0) + 1
+        self.mean = np.float64(self.passes)
+        super().forward_into(x, y, cache)
+
+
+class Kinds(nnx.Callback):
+    """Counts in attributes that the layers and optimizers of nnx have too, and that change their kind."""
+
+    def __init__(self):
+        self.index = self.name = self.slots = self.inputs = self.best = 0
+        self.why, self.seen, self.pairs = False, set(), frozenset()
+
+    def on_epoch_end(self, run):
+        self.index, self.name, self.slots = self.index + 1, f"epoch {run.epoch}", self.slots + 2
+        self.inputs, self.best, self.why = self.inputs - 1, [run.epoch, 0.5], "plateau"
+        self.seen.add(run.epoch)
+        self.pairs |= {(run.epoch, "two")}
+
+
+def of_ones_own(folder, *callbacks, **options):
+    made = nnx.Network([nnx.Dense(6, 4), Passes(), nnx.Dense(3)], device="numpy", seed=3)
+    counted = Kinds()
+    if folder is not None:
+        callbacks = (*callbacks, nnx.Checkpoint(folder, every=EVERY, **options))
+    made.fit(
+        X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1), epochs=5, batch_size=8,
+        callbacks=[counted, *callbacks],
+    )  # fmt: skip
+    return made, counted
+
+
+def test_attributes_of_a_users_own_classes_are_restored_whatever_their_name_and_kind(tmp_path):
+    whole, counted = of_ones_own(None)
+    with pytest.raises(Killed):
+        of_ones_own(tmp_path, Stop())
+    resumed, again = of_ones_own(tmp_path, resume=True)
+    assert vars(again) == vars(counted)
+    then, now = whole.layers[1], resumed.layers[1]
+    assert (now.passes, now.mean) == (then.passes, then.mean)
+
+
+def changing(name, first, change):
+    class Changing(nnx.Callback):
+        def __init__(self):
+            setattr(self, name, first())
+
+        def on_epoch_end(self, run):
+            change(getattr(self, name))
+
+    return Changing()
+
+
+@pytest.mark.parametrize(
+    ("first", "change"),
+    [
+        (lambda: np.zeros(3), lambda array: array.__iadd__(1)),
+        (lambda: np.zeros((3, 2**21)).T, lambda array: array.__iadd__(1)),
+        (lambda: [np.zeros(3)], lambda arrays: arrays[0].__iadd__(1)),
+        (lambda: {1: 0}, lambda counts: counts.update({1: counts[1] + 1})),
+        (Counter, lambda counts: counts.update("a")),
+        (lambda: deque(maxlen=3), lambda last: last.append(1)),
+    ],
+    ids=["an array", "a large array", "arrays in a list", "a mapping by numbers", "a Counter", "a deque"],
+)
+def test_what_is_changed_in_place_and_lost_is_named(tmp_path, caplog, first, change):
+    fit([changing("total", first, change), nnx.Checkpoint(tmp_path, every=EVERY)], epochs=2)
+    assert caplog.text.count("Changing: total changed while training") == 1
+
+
+def test_what_is_not_changed_is_not_named(tmp_path, caplog):
+    for first in (lambda: np.zeros(3), lambda: {1: 0}, Counter, deque, lambda: {object()}):
+        fit([changing("total", first, len), nnx.Checkpoint(tmp_path / first().__class__.__name__, every=9)])
+    assert "changed while training" not in caplog.text

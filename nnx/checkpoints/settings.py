@@ -8,8 +8,10 @@ how the fit began; how it began is what a resumed run has in common with it.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import zlib
+from collections import Counter, deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,14 @@ from nnx.schedules import Schedule
 
 logger = logging.getLogger("nnx.checkpoints")
 MOST = 10_000  # entries of a list or mapping that is followed
+SAMPLE = 2**20  # numbers of an array that are compared
 OPAQUE = "of another kind"  # the key of a value that is only told apart from others
 Plain = dict[str, dict[str, Any]]
 
 
 def begun(run: Run) -> Plain:
     """The settings as a fit begins, by owner and name."""
-    return {name: _attributes(owner) for name, owner in _owners(run)}
+    return {name: _attributes(name, owner) for name, owner in _owners(run)}
 
 
 def changed(run: Run) -> Plain:
@@ -34,7 +37,7 @@ def changed(run: Run) -> Plain:
     found: Plain = {}
     for name, owner in _owners(run) if run.begun else ():
         first = run.begun.get(name, {})
-        now = {key: value for key, value in _attributes(owner).items() if first.get(key) != value}
+        now = {key: value for key, value in _attributes(name, owner).items() if first.get(key) != value}
         lost = sorted(key for key, value in now.items() if _opaque(value))
         if lost:
             _warn(run, type(owner).__name__, lost)
@@ -60,15 +63,17 @@ def restore(run: Run, kept: Plain) -> None:
     for name, owner in _owners(run) if run.begun else ():
         if rolls_back and _is_own(owner):
             continue
-        now, first = _attributes(owner), run.begun.get(name, {})
+        now, first = _attributes(name, owner), run.begun.get(name, {})
         for key, value in (first | kept.get(name, {})).items():
-            if key not in now and not _is_own(owner):
-                raise ValueError(f"{name} has no {key}")
-            if value != now.get(key) and not _opaque(value):
-                found = _decoded(value)
+            if (key in now and value == now[key]) or _opaque(value):
+                continue
+            found = _decoded(value)
+            if type(owner).__module__.startswith("nnx."):  # others may add attributes, and change their kind
+                if key not in now:
+                    raise ValueError(f"{name} has no {key}")
                 if _number(getattr(owner, key, None)) and not (found is None or _number(found)):
                     raise TypeError(f"{name}.{key} is {found!r:.40}")
-                setattr(owner, key, found)
+            setattr(owner, key, found)
 
 
 def _owners(run: Run) -> Iterator[tuple[str, Any]]:
@@ -96,18 +101,26 @@ def _is_own(owner: Any) -> bool:
     )  # fmt: skip
 
 
-_NAMES = {"Run": ("epochs", "on_nonfinite"), "Network": ("seed", "fuse", "code"), "Arena": ("seed",)}
-_SKIPPED = {"slots", "arena", "owned", "inputs", "outputs", "index", "name", "_trainable", "_plan"}
+_NAMES = {
+    "run": ("epochs", "on_nonfinite"),
+    "network": ("seed", "fuse", "code"),
+    "the seed in use": ("seed",),
+}
+_OF_A_LAYER = {"arena", "owned", "inputs", "outputs", "index", "name", "_trainable", "_plan"}
 
 
-def _attributes(owner: Any) -> dict[str, Any]:
+def _attributes(called: str, owner: Any) -> dict[str, Any]:
     """What of an owner is followed, by name, as JSON can hold it."""
-    names = _NAMES.get(type(owner).__name__)
-    if names is not None:
-        return {name: _encoded(getattr(owner, name)) for name in names}
-    found = {name: value for name, value in getattr(owner, "__dict__", {}).items() if name not in _SKIPPED}
+    if called in _NAMES:
+        return {name: _encoded(getattr(owner, name)) for name in _NAMES[called]}
+    found = dict(getattr(owner, "__dict__", {}))
+    if called == "optimizer":
+        found.pop("slots", None)
     if hasattr(owner, "parameter_shapes"):  # a layer's arrays are in the arena, and in the checkpoint
-        found = {name: value for name, value in found.items() if not hasattr(value, "shape")}
+        found = {
+            name: value for name, value in found.items()
+            if name not in _OF_A_LAYER and (isinstance(value, np.generic) or not hasattr(value, "shape"))
+        }  # fmt: skip
         found["trainable"] = owner.trainable
     return {name: _encoded(value) for name, value in found.items()}
 
@@ -119,12 +132,26 @@ def _encoded(value: Any, depth: int = 0) -> Any:
         return value
     if depth < 9 and type(value) in (list, tuple) and len(value) <= MOST:
         return {type(value).__name__: [_encoded(inner, depth + 1) for inner in value]}
+    if depth < 9 and type(value) in (set, frozenset) and len(value) <= MOST:  # in one order always
+        return {type(value).__name__: sorted((_encoded(inner, depth + 1) for inner in value), key=repr)}
     if depth < 9 and type(value) is dict and len(value) <= MOST and all(type(key) is str for key in value):
         return {"dict": {key: _encoded(inner, depth + 1) for key, inner in value.items()}}
     if depth < 9 and isinstance(value, Schedule):
         inner = {name: _encoded(inner, depth + 1) for name, inner in vars(value).items()}
         return {"schedule": type(value).__name__, "attributes": inner}
-    return {OPAQUE: id(value)}
+    return {OPAQUE: [id(value), _content(value, depth)]}
+
+
+def _content(value: Any, depth: int) -> Any:
+    """What shows that an array or a collection was changed in place; of large ones a part."""
+    if isinstance(value, np.ndarray):
+        step = -(-value.size // SAMPLE) or 1
+        part = value.reshape(-1)[::step] if value.flags.c_contiguous else value.ravel()[::step]
+        return zlib.crc32(repr(part.tolist()).encode() if value.dtype.hasobject else part.tobytes())
+    if depth < 9 and isinstance(value, dict | list | tuple | set | frozenset | deque):
+        entries = value.items() if isinstance(value, dict) else value
+        return [len(value), [_encoded(entry, depth + 1) for entry in islice(entries, MOST)]]
+    return None
 
 
 def _opaque(value: Any) -> bool:
@@ -145,10 +172,9 @@ def _decoded(value: Any) -> Any:
         schedule = Schedule.registry[kind].__new__(Schedule.registry[kind])
         schedule.__dict__.update({name: _decoded(inner) for name, inner in value["attributes"].items()})
         return schedule
-    if "list" in value:
-        return [_decoded(inner) for inner in value["list"]]
-    if "tuple" in value:
-        return tuple(_decoded(inner) for inner in value["tuple"])
+    for kind in (list, tuple, set, frozenset):
+        if kind.__name__ in value:
+            return kind(_decoded(inner) for inner in value[kind.__name__])
     return {name: _decoded(inner) for name, inner in value["dict"].items()}
 
 
