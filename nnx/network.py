@@ -16,7 +16,7 @@ from nnx.backends import Array, Backend, resolve
 from nnx.callbacks import Callback, History
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, whole, whole_config
-from nnx.layers import Layer, Plan, from_config, stack
+from nnx.layers import Layer, Plan, from_config, kind_of, stack
 from nnx.losses import Loss
 from nnx.metrics import Metrics
 from nnx.optimizers import Optimizer
@@ -568,7 +568,7 @@ class Network:
         """
         return {
             "layers": [
-                {"kind": type(layer).registered, "config": whole_config(layer), "trainable": layer.trainable}
+                {"kind": kind_of(layer), "config": whole_config(layer), "trainable": layer.trainable}
                 for layer in self.layers
             ],
             "inputs": self.inputs,

@@ -101,7 +101,9 @@ def test_a_layer_comes_back_as_it_was(name, dtype, tmp_path):
     assert back.predict(x).tobytes() == made.predict(x).tobytes()
 
 
-def test_a_layer_of_ones_own_comes_back(tmp_path):
+def test_a_layer_of_ones_own_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(Layer, "registry", dict(Layer.registry))
+
     class Scaled(nnx.Layer):
         def __init__(self, by=1.0):
             super().__init__()
@@ -116,16 +118,13 @@ def test_a_layer_of_ones_own_comes_back(tmp_path):
         def config(self):
             return {"by": self.by}
 
-    try:
-        made = nnx.Network([nnx.Dense(6, 2), Scaled(3.0)], seed=0)
-        made.save(tmp_path / "m.safetensors")
-        x = RNG.normal(size=(4, 6))
-        assert nnx.load(tmp_path / "m.safetensors").predict(x).tobytes() == made.predict(x).tobytes()
-        del Layer.registry["Scaled"]
-        with pytest.raises(nnx.FileFormatError, match="unknown layer 'Scaled'"):
-            nnx.load(tmp_path / "m.safetensors")
-    finally:
-        Layer.registry.pop("Scaled", None)
+    made = nnx.Network([nnx.Dense(6, 2), Scaled(3.0)], seed=0)
+    made.save(tmp_path / "m.safetensors")
+    x = RNG.normal(size=(4, 6))
+    assert nnx.load(tmp_path / "m.safetensors").predict(x).tobytes() == made.predict(x).tobytes()
+    del Layer.registry[f"{__name__}.{Scaled.__qualname__}"]
+    with pytest.raises(nnx.FileFormatError, match=r"unknown layer '.*Scaled'"):
+        nnx.load(tmp_path / "m.safetensors")
 
 
 def test_code_seed_and_metadata_are_kept(saved):

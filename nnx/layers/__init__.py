@@ -12,7 +12,7 @@ from nnx.layers.activations import (
     Softplus,
     Tanh,
 )
-from nnx.layers.base import Layer, from_config
+from nnx.layers.base import Layer, from_config, kind_of
 from nnx.layers.dense import Dense
 from nnx.layers.dropout import Dropout
 from nnx.layers.normalization import BatchNorm, LayerNorm
@@ -37,4 +37,5 @@ __all__ = [
     "Softplus",
     "Tanh",
     "from_config",
+    "kind_of",
 ]

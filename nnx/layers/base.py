@@ -57,8 +57,7 @@ class Layer:
     ...             dx[...] = dy * self.factor
     """
 
-    registry: ClassVar[dict[str, type[Layer]]] = {}
-    registered: ClassVar[str] = "Layer"
+    registry: ClassVar[dict[str, type[Layer]]] = {}  # nnx's by their name, others by module and name
 
     inputs: int | None = None
     outputs: int | None = None
@@ -70,11 +69,7 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.registered = cls.__name__
-        taken = Layer.registry.get(cls.__name__)
-        if taken is not None and cls.__module__ != taken.__module__:
-            cls.registered = f"{cls.__module__}.{cls.__qualname__}"  # the first of a name keeps it
-        Layer.registry[cls.registered] = cls
+        Layer.registry[cls.__name__ if cls.__module__.startswith("nnx.") else _full_name(cls)] = cls
 
     def __init__(self) -> None:
         self._trainable = True
@@ -286,19 +281,42 @@ def _holds_layers(value: Any, depth: int = 3) -> bool:
     return hasattr(type(value), "parameter_count")
 
 
+def _full_name(kind: type[Layer]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _named(name: str) -> list[type[Layer]]:
+    """The classes that a name means: the one of nnx, or all others that have it."""
+    if name in Layer.registry:
+        return [Layer.registry[name]]
+    return [known for known in Layer.registry.values() if known.__name__ == name]
+
+
+def kind_of(layer: Layer) -> str:
+    """A layer's class as a file names it: by its name alone where no other class has it."""
+    kind = type(layer)
+    full = _full_name(kind)
+    return kind.__name__ if all(_full_name(known) == full for known in _named(kind.__name__)) else full
+
+
 def from_config(kind: str, config: dict[str, Any]) -> Layer:
     """A layer from its class's name and `Layer.config`.
 
     Raises
     ------
     FileFormatError
-        If no such class is known (import the module that defines it first) or the arguments do not fit.
+        If no such class is known (import the module that defines it first), several have the name, or the
+        arguments do not fit.
     """
-    # where another module's class was there first when the file was written, its text names the module too
-    by_module = {f"{known.__module__}.{known.__qualname__}": known for known in Layer.registry.values()}
-    made = Layer.registry.get(kind, by_module.get(kind))
-    if made is None:
+    found = _named(kind)
+    if not found:
         raise FileFormatError(f"unknown layer {kind!r}{nearest(kind, Layer.registry)}")
+    if len(found) > 1:
+        raise FileFormatError(
+            f"layer {kind!r} is a name of {' and of '.join(map(_full_name, found))}, and nothing says "
+            "which is meant: load it where only the right one is imported"
+        )
+    made = found[0]
     try:
         return made(**config)
     except (TypeError, ConfigurationError) as error:
