@@ -223,14 +223,14 @@ class EarlyStopping(_Monitor):
     Parameters
     ----------
     monitor : str
-        A name in the history.
+        A name in the history. ``val_loss`` needs ``validation=`` in fit.
     patience : int
-        So many epochs in a row without improvement end the training.
+        Stop after this many epochs in a row without improvement.
     min_delta : float ≥ 0
-        What counts as improvement.
+        The smallest change that counts as improvement.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better. Auto knows it of losses, of nnx's metrics and of
-        scikit-learn's; for a metric of your own say it.
+        Whether smaller or larger is better. Auto knows it for losses, nnx's metrics and scikit-learn's;
+        for a metric of your own, state it.
     restore_best : bool
         Put the parameters of the best epoch back at the end.
 

@@ -268,8 +268,9 @@ class _CrossEntropy(Loss):
 class BinaryCrossEntropy(_CrossEntropy):
     """L = mean over all elements of −y log p − (1 − y) log(1 − p); gradient (p − y) / (p (1 − p)) / size.
 
-    In `fit` and `evaluate`, after a final sigmoid, both become one operation on the sigmoid's input z:
-    softplus(z) − y z, gradient (σ(z) − y) / size, exact where p rounds to 0 or 1. Called on probabilities,
+    For targets in [0, 1]; end the network with `Sigmoid`. In `fit` and `evaluate`, the sigmoid and this
+    loss are then computed together, from the sigmoid's input z: softplus(z) − y z, gradient (σ(z) − y) /
+    size, exact where p rounds to 0 or 1. Called on probabilities,
     ``loss(y, p)`` clips them, and is at most −log ε = 16.1.
 
     Parameters

@@ -36,7 +36,7 @@ class Network:
         The first may leave its input width out: it is then taken from the first data seen.
     device : str, optional
         ``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"`` or a backend's name; None takes the default
-        (`nnx.use`, ``NNX_DEVICE``). Read here and never later.
+        (`nnx.use`, ``NNX_DEVICE``). Read once, when the network is made.
     dtype : {"float32", "float64"}
     seed : int, optional
         Initial weights, shuffles and dropout masks derive from it; None draws one, see ``network.seed``.
@@ -247,7 +247,8 @@ class Network:
         x : array of shape (rows, inputs)
             An array of the network's device, see `asarray`.
         training : bool
-            True keeps what `backward` needs, lets dropout drop and batch normalization follow the batch.
+            True keeps what `backward` needs, lets dropout drop, and batch normalization use the batch's own
+            statistics.
 
         Returns
         -------
@@ -384,7 +385,7 @@ class Network:
             Bytes (uint8) stay bytes on the device, and are the numbers 0 to 255: ``nnx.Rows(x, divisor=255)``
             has them divided.
         y : array_like, or Rows, of shape (rows, outputs), (rows,) for one output, or integer labels (rows,)
-            ``y is x`` (an autoencoder) is noticed: the data is then kept once.
+            ``y is x`` (an autoencoder) stores the data only once.
         loss : Loss
         optimizer : Optimizer
         epochs, batch_size : int
@@ -598,7 +599,7 @@ class Network:
         return network
 
     def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
-        """Write layers, parameters and statistics to a safetensors file, whole or not at all.
+        """Write layers, parameters and statistics to a safetensors file; a failure leaves no half of one.
 
         Parameters
         ----------

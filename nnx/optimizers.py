@@ -160,14 +160,16 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """m = β₁ m + (1−β₁) g; v = β₂ v + (1−β₂) g²; w = w − η √(1−β₂ᵗ)/(1−β₁ᵗ) m / (√v + ε).
+    """Adam: steps by running means of the gradient and of its square.
+
+    m = β₁ m + (1−β₁) g; v = β₂ v + (1−β₂) g²; w = w − η √(1−β₂ᵗ)/(1−β₁ᵗ) m / (√v + ε).
 
     Parameters
     ----------
     learning_rate : float or Schedule
     beta1, beta2 : float in [0, 1)
     epsilon : float > 0
-        1e-7 as in Keras (PyTorch has 1e-8), outside the corrected root.
+        1e-7 as in Keras (PyTorch has 1e-8). It is added to √v, as the formula shows.
     weight_decay, l2, clip_norm, clip_value : float
         As for all optimizers, see the module.
 

@@ -16,7 +16,7 @@ from nnx.parameters import Arena, Shapes
 
 
 class Dense(Layer):
-    """y = x W + b.
+    """A fully connected layer: y = x W + b.
 
     Forward: ``y = x @ W + b``. Backward: ``dW = xᵀ dy``, ``db = Σ_rows dy``, ``dx = dy Wᵀ``.
 
