@@ -17,8 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from nnx.backends import Backend, resolve  # noqa: E402
-from nnx.errors import DeviceError  # noqa: E402
+from nnx.backends import Backend  # noqa: E402
 
 pytest.register_assert_rewrite(
     "contract",
@@ -31,7 +30,7 @@ pytest.register_assert_rewrite(
     "browser",
 )
 
-from devices_here import HAS_GPU, shortened  # noqa: E402
+from devices_here import HAS_GPU, shortened, usable  # noqa: E402
 from skips import pytest_terminal_summary  # noqa: E402, F401
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,16 +55,6 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU for whatever names no device, also where a GPU would be the default."""
     monkeypatch.setenv("NNX_DEVICE", "cpu")
-
-
-def usable(name: str) -> Backend:
-    """The backend of that name; a GPU's absence is a skip, or a failure where NNX_REQUIRE_GPU=1."""
-    try:
-        return resolve(name)
-    except DeviceError as error:
-        if name in ("cupy", "gpu") and os.environ.get("NNX_REQUIRE_GPU") == "1":
-            pytest.fail(f"NNX_REQUIRE_GPU=1, but {error}")
-        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nnx.backends import available
+from nnx.backends import Backend, available, resolve
+from nnx.errors import DeviceError
 
 HAS_CUPY = importlib.util.find_spec("cupy") is not None
 HAS_GPU = any(status.usable and status.name == "cupy" for status in available())
@@ -26,6 +27,16 @@ LONG = os.environ.get("NNX_LONG") == "1"
 def shortened(device: str) -> bool:
     """Whether what trains for minutes on the stand-in is to train less."""
     return device.startswith("gpu") and ON_STAND_IN and not LONG
+
+
+def usable(name: str) -> Backend:
+    """The backend of that name; a GPU's absence is a skip, or a failure where NNX_REQUIRE_GPU=1."""
+    try:
+        return resolve(name)
+    except DeviceError as error:
+        if name in ("cupy", "gpu") and os.environ.get("NNX_REQUIRE_GPU") == "1":
+            pytest.fail(f"NNX_REQUIRE_GPU=1, but {error}")
+        pytest.skip(str(error))
 
 
 needs_cupy = pytest.mark.skipif(not HAS_CUPY, reason="CuPy is not installed")

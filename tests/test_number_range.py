@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices_here import usable
 from number_range import (
     ALPHA,
     EPSILON,
@@ -42,8 +43,6 @@ def reference(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(params=["plain", "numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])
 def every(request: pytest.FixtureRequest) -> Backend:
     """The plain form too."""
-    from conftest import usable
-
     return PLAIN if request.param == "plain" else usable(request.param)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices_here import usable
 
 import nnx
 from nnx.backends import Backend
@@ -23,8 +24,6 @@ PLAIN = Backend()
 @pytest.fixture(params=["plain", "numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])
 def every(request: pytest.FixtureRequest) -> Backend:
     """The plain form too."""
-    from conftest import usable
-
     return PLAIN if request.param == "plain" else usable(request.param)
 
 
