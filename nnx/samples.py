@@ -158,7 +158,9 @@ def check_finite(x: HostArray, name: str, numbers: Any = None) -> None:
         if not finite.all():
             row = start + int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
             number = row if numbers is None else int(numbers[row])
-            raise DataError(f"{name} has a value that is NaN or infinite, first in row {number}")
+            wide = np.isinf(x[row]).any() and x.dtype == np.float32
+            more = ": in float32, numbers beyond 3.4e38 are infinite" if wide else ""
+            raise DataError(f"{name} has a value that is NaN or infinite, first in row {number}{more}")
 
 
 def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None) -> Samples:

@@ -462,7 +462,7 @@ MISTAKES = {
     "train x.npy --target y.npy": (nnx.DataError, ["holds 6 samples, but 5 targets"]),
     "train x.npy --target one.npy": (nnx.DataError, ["at least two classes"]),
     "train x.npy --ignore 1": (nnx.ConfigurationError, ["no columns to ignore"]),
-    "train nan.npy": (nnx.DataError, ["column 1", "not finite"]),
+    "train nan.npy": (nnx.DataError, ["number 2 of a row", "not finite"]),
     "train empty": (nnx.DataError, ["empty: holds no images"]),
     "train empty --task regression": (nnx.ConfigurationError, ["classification or autoencoding"]),
 }  # fmt: skip

@@ -296,6 +296,32 @@ def test_the_column_that_is_far_outside_is_named_once():
     assert "column c from 70 to 70, in training from 7 to 7 (and 1 more columns)" in done.stderr
 
 
+def test_rows_that_are_all_much_too_small_are_told():
+    x = np.random.default_rng(0).uniform(1, 100, (50, 4))
+    write("percent.csv", list("abcd"), x)
+    trained("percent.csv", "--epochs", 1, "--layers", 2)
+    for factor, told in ((1.0, False), (0.1, False), (0.01, True), (0.0, False)):
+        write("new.csv", list("abcd"), x * factor)
+        done = invoke("reconstruct", "run", "new.csv")
+        assert ("no value is more than 0.01 of the largest" in done.stderr) == told
+    write("new.csv", list("abcd"), x[:1] * 0.01)  # a few numbers may be small by chance
+    assert "note" not in invoke("reconstruct", "run", "new.csv").stderr
+
+
+def test_columns_too_large_to_scale_are_named():
+    x = np.random.default_rng(0).uniform(1, 100, (50, 2))
+    for at, name in enumerate(("a", "y")):
+        values = x.copy()
+        values[3, at] = 1e300
+        write("t.csv", ["a", "y"], values)
+        with pytest.raises(nnx.DataError, match=rf"column {name} holds values .* too large to scale"):
+            trained("t.csv", "--target", "y", "--task", "regression")
+    values[3] = (1e39, 1.0)
+    write("t.csv", ["a", "y"], values)
+    with pytest.raises(nnx.DataError, match=r"in float32, numbers beyond 3.4e38 are infinite"):
+        trained("t.csv", "--target", "y", "--task", "regression", "--scale", "none")
+
+
 def test_a_watch_sees_block_by_block_what_it_sees_at_once():
     known = Range(np.zeros(2), np.array([1.0, 0.0]))
     x = np.array([[0.5, 0.0], [2.5, 0.5], [-3.0, 1.5], [1.0, 0.0]])

@@ -152,6 +152,39 @@ def test_16_bits_of_which_few_are_used_are_told():
     assert "use at most 4,095 of 65,535" in seen()[1].notes[-1]
 
 
+def png_of_16_bits(pixels: np.ndarray) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def tiff_of_16_bits(pixels: np.ndarray) -> bytes:
+    height, width, _ = pixels.shape
+    data = pixels.astype("<u2").tobytes()
+    tags = {256: width, 257: height, 258: 0, 259: 1, 262: 2, 273: 0, 277: 3, 278: height, 279: len(data)}
+    after = 8 + 2 + 12 * len(tags) + 4
+    tags |= {258: after, 273: after + 6}
+    entries = b"".join(
+        struct.pack("<HHII", tag, 3 if tag == 258 else 4, 3 if tag == 258 else 1, tags[tag]) for tag in tags
+    )
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    return head + entries + bytes(4) + struct.pack("<HHH", 16, 16, 16) + data
+
+
+@pytest.mark.parametrize("write", [png_of_16_bits, tiff_of_16_bits])
+def test_colours_of_16_bits_are_read_in_8_and_that_is_told(write):
+    deep = np.random.default_rng(0).integers(0, 2**16, (2, 3, 3))
+    Path("p").mkdir()
+    Path("p/a" + (".png" if write is png_of_16_bits else ".tif")).write_bytes(write(deep))
+    pixels, data = seen()
+    np.testing.assert_array_equal(pixels[0], deep >> 8)
+    assert "has 16 bits in each of several channels, of which the upper 8 are read" in data.notes[0]
+
+
 @pytest.mark.parametrize("kind", ["F", "I"])
 def test_pixels_whose_range_is_not_known_are_refused(kind):
     saved(Image.new(kind, (2, 2)), "a.tif")

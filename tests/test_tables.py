@@ -74,6 +74,15 @@ FORMS = {
     "names in a comment": ("# " + PLAIN, "line 1 names the columns"),
     "Excel's delimiter": ("sep=;\n" + PLAIN.replace(",", ";"), "delimiter semicolon"),
     "units": (PLAIN.replace("\n", "\nm,kg,\n", 1), "line 2 holds units"),
+    "units and aggregations": (PLAIN.replace("\n", "\nm,kg,\nAvg,Smp,\n", 1), "lines 2 to 3 hold units"),
+    "a logger's lines": (
+        '"TOA5","CR3000"\n' + PLAIN.replace("\n", "\nm,kg,\n,Smp,\n", 1),
+        "line 1 is a title; line 2 names the columns; lines 3 to 4 hold units",
+    ),
+    "rows that end in a comma": (
+        PLAIN.replace("\n", ",\n").replace(",\n", "\n", 1),
+        "line 1 names all columns but the last, which holds nothing",
+    ),
     "empty lines": (PLAIN.replace("\n", "\n\n") + ",,\n", ""),
     "a total": (PLAIN + "Total,1295,\n", "line 6 holds totals"),
     "an empty column": (PLAIN.replace("\n", ",\n"), "holds nothing, so it is left out"),
@@ -221,6 +230,14 @@ def test_what_only_counts_or_names_the_rows_is_left_out():
     assert found.layout.columns == ("a", "b")
     found = read("Id,a\n1,5\n2,7\n3,6\n", ())
     np.testing.assert_array_equal(found.x, [[5], [7], [6]])
+    found = read("Unnamed: 0,a\n7,5\n1,7\n4,6\n", ())  # shuffled, or some of many
+    np.testing.assert_array_equal(found.x, [[5], [7], [6]])
+    found = read(",a\n7,5\n7,7\n4,6\n", ())
+    assert found.layout.columns == ("column 1", "a")
+    assert "column 1 has no name: if it is an index, leave it out by --ignore 1" in found.notes[-1]
+    found = read("id,a\n842,5\n17,7\n99,6\n", ())
+    assert found.layout.columns == ("id", "a")
+    assert "column 1 (id) differs in every row: if it is an index" in found.notes[-1]
     found = read("time,a\n0,5\n1,7\n2,6\n", ())  # counts, but is not called so
     assert found.layout.columns == ("time", "a")
     found = read("0,5.5\n1,7\n2,6\n", ())
@@ -301,6 +318,16 @@ def test_a_column_named_twice_is_told_apart_and_not_taken_by_name():
 
 
 # -------------------------------------------------------------------------------------------- gaps and texts
+
+
+@pytest.mark.parametrize("code", ["-99", "-999", "-9999.0", "99999"])
+def test_numbers_that_may_mean_a_gap_are_told(code):
+    rows = "".join(f"{code if i == 3 else 20 + i},{i / 7},{'ab'[i % 2]}\n" for i in range(9))
+    found = read("t,p,kind\n" + rows)
+    assert f"column 1 (t) is {float(code):.0f} in 1 rows, far from its other values" in found.notes[-1]
+    assert found.x[3, 0] == float(code)
+    rows = "".join(f"{500 * i - 999},{i / 7},{'ab'[i % 2]}\n" for i in range(9))
+    assert read("t,p,kind\n" + rows).notes == ()  # a value like others
 
 
 def test_gaps_are_named_all_at_once():
@@ -503,9 +530,15 @@ def test_a_file_of_labels_may_have_a_heading_an_index_and_texts():
     y = ["cat", "dog", "cat", "dog", "dog", "cat"]
     pandas.Series(y, name="animal").to_csv("named.csv", index=False)
     pandas.Series(y).to_csv("index.csv")
-    for name in ("named.csv", "index.csv"):
+    pandas.Series(y, name="animal").to_csv("both.csv")
+    pandas.Series(y, name="animal", index=[3, 1, 4, 9, 5, 2]).to_csv("shuffled.csv")
+    for name in ("named.csv", "index.csv", "both.csv", "shuffled.csv"):
         found = load_labelled("x.npy", target=[name])
         assert (found.classes, found.y.tolist()) == (("cat", "dog"), [0, 1, 0, 1, 1, 0])
+    assert "only counts or names the rows" in found.notes[-1]
+    pandas.Series([0.5, 1, 0, 2, 1, 0], name="price").to_csv("price.csv")  # the index is no second target
+    found = load_labelled("x.npy", target=["price.csv"])
+    assert (found.targets, found.y.ravel().tolist()) == (("price",), [0.5, 1, 0, 2, 1, 0])
     pandas.Series([0, 1, 0, 1, 1, 0]).to_csv("zero.csv", index=False)  # under the name 0
     found = load_labelled("x.npy", target=["zero.csv"])
     assert found.y.tolist() == [0, 1, 0, 1, 1, 0]

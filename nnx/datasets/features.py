@@ -15,6 +15,7 @@ from nnx.errors import ConfigurationError, DataError, printable, shown
 MAX_CATEGORIES = 100  # different texts in one column that are features
 _LISTED = 10
 _ROUNDING = 1e-12  # of a sum of weights
+_CODES = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)  # of missing values, in measured data
 
 
 def listed(table: Table, columns: Sequence[int]) -> str:
@@ -85,6 +86,23 @@ def gaps_in(table: Table, columns: Sequence[int]) -> Array:
         if column in table.texts:
             gaps |= np.array([not cell for cell in table.texts[column]], bool)
     return gaps
+
+
+def note_codes(table: Table, columns: Sequence[int]) -> None:
+    """Note -999 and its like where all other numbers of the column are far from it: it may mean a gap."""
+    at = np.searchsorted(table.chosen, columns)
+    for extreme in np.fmin, np.fmax:
+        ends = extreme.reduce(table.numbers, axis=0)[at]
+        for place in np.flatnonzero(np.isin(ends, _CODES)):
+            column, code = columns[int(place)], ends[place]
+            numbers = table.of([column])[:, 0]
+            others = numbers[(numbers != code) & ~np.isnan(numbers)]
+            if len(others) > 1 and np.abs(others - code).min() > np.ptp(others):
+                count = np.count_nonzero(numbers == code)
+                table.notes.append(
+                    f"{table.name}: {table.called(column)} is {code:.0f} in {count:,} rows, far from its "
+                    "other values: if that means missing, leave those cells empty"
+                )
 
 
 def categories_of(table: Table, column: int) -> tuple[str, ...]:

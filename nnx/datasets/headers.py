@@ -14,6 +14,7 @@ COMMENTS = ("#", "%", "//")
 _MAX_TITLE = 50  # lines
 _MANY = 8  # numbers that rise from cell to cell by chance in one line of 40,000
 _FEW = 5  # rows below it that must not rise
+_MAX_UNITS = 3  # lines
 
 Lines = Sequence[tuple[int, list[str]]]  # each row with the line it ends in
 
@@ -83,14 +84,20 @@ def find_head(
     first = next((at for at, (_, row) in enumerate(rest) if len(row) == width and not _title(row)), 0)
     if first and not _may_skip(rest[: first + 1], rest[first + 1 :], width):
         first = 0
+    if first and width == 2 and _names_second(rest[first - 1][1], rest[first][1]):
+        first -= 1
     titles = rest[:first]
     rest = rest[first:]
     notes = _skipped(rows[:comments], titles)
     short = titles[-1] if titles and width - 1 == len(titles[-1][1]) > 1 else None
     if short is not None and _over(short[1], rest):
         notes = _skipped(rows[:comments], titles[:-1])
-        note = f"line {short[0]} names all columns but the first, which holds the rows' names"
-        return Head(short[0], ("", *short[1]), width, (*notes, note))
+        if any(row[-1] for _, row in rest):
+            columns, but = ("", *short[1]), "first, which holds the rows' names"
+        else:  # each row ends in a delimiter, and the line of names does not
+            columns, but = (*short[1], ""), "last, which holds nothing"
+        note = f"line {short[0]} names all columns but the {but}"
+        return Head(short[0], columns, width, (*notes, note))
     line, cells = rest[0]
     if len(cells) != width:
         raise DataError(f"{name}: line {line} has {len(cells)} columns, the other lines have {width}")
@@ -106,10 +113,10 @@ def find_head(
         return Head(before, None, width, notes)
     if line > 1 or any(map(looks_number, cells)):
         notes = (*notes, f"line {line} names the columns")
-    if body and _units(cells, body):
-        line = rest[1][0]
-        notes = (*notes, f"line {line} holds units")
-        body = body[1:]
+    if units := _units(body):
+        first, line = rest[1][0], rest[units][0]
+        said = f"line {line} holds" if first == line else f"lines {first} to {line} hold"
+        notes = (*notes, f"{said} units")
     return Head(line, tuple(cells), width, notes)
 
 
@@ -129,6 +136,11 @@ def _title(row: Sequence[str]) -> bool:
     if len(row) == 2 and not row[0]:  # the name of one column, after an index
         return False
     return len(filled) == 1 and not looks_number(filled[0])
+
+
+def _names_second(row: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether a row is the name of the second of two columns, as pandas writes a series with its index."""
+    return len(row) == 2 and not row[0] and any(map(looks_number, below))
 
 
 def _may_skip(rows: Lines, body: Lines, width: int) -> bool:
@@ -260,14 +272,15 @@ def _far_off(cells: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
     return found > 1
 
 
-def _units(names: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row below the names has a text, or nothing, in every column that holds numbers."""
-    first, *others = body
-    if len(others) < 2 or any(map(looks_number, first)) or not any(map(_is_text, first)):
-        return False
+def _units(body: Sequence[Sequence[str]]) -> int:
+    """How many rows below the names are none, as they hold texts above columns of numbers, and no number."""
+    above = next((at for at, row in enumerate(body) if any(map(looks_number, row))), 0)
+    others = body[above:]
+    if above > _MAX_UNITS or len(others) < 2:
+        return 0
     numeric = [
         at
         for at, column in enumerate(zip(*others, strict=True))
         if any(map(looks_number, column)) and all(looks_number(c) or is_gap(c) for c in column)
     ]
-    return any(_is_text(first[at]) for at in numeric)
+    return above if all(any(_is_text(row[at]) for at in numeric) for row in body[:above]) else 0

@@ -16,6 +16,7 @@ from nnx.datasets.features import (
     gaps_in,
     listed,
     matrix,
+    note_codes,
     refuse_gaps,
     refuse_texts,
 )
@@ -55,6 +56,7 @@ def labelled_table(
         table = read_table(file, name, form, [*texts, *labels], unused, max_bytes)
         table.notes = notes
     _drop(table, features, [*at, *weight], reading.missing)
+    note_codes(table, [column for column in (*features, *at) if column not in table.texts])
     layout = _layout(table, features, texts)
     x = matrix(table, layout, table.notes)
     counts = table.of(weight) if weight else None
@@ -148,9 +150,9 @@ def _features(table: Table, targets: set[int]) -> list[int]:
     _note_left_out(table, empty, "holds nothing")
     if not features:
         raise DataError(f"{table.name}: no column is left for the samples")
-    if table.columns is None and _counts(table, features[0]):
+    if why := _like_an_index(table, features[0]):
         table.notes.append(
-            f"{table.name}: {table.called(features[0])} counts the rows: if it is an index, leave it out by "
+            f"{table.name}: {table.called(features[0])} {why}: if it is an index, leave it out by "
             f"--ignore {features[0] + 1}"
         )
     elif features[0] == 0 and _is_unnamed(table, 0):
@@ -183,6 +185,14 @@ def _tells_apart(table: Table, column: int) -> bool:
     """Whether a column holds whole numbers, each once: as the index of rows that were shuffled or chosen."""
     numbers = table.of([column])[:, 0]
     return bool((numbers % 1.0 == 0.0).all() and len(np.unique(numbers)) == len(numbers))
+
+
+def _like_an_index(table: Table, column: int) -> str:
+    """Why a column that is taken as a feature may be an index; empty where nothing says so."""
+    if table.columns is None:
+        return "counts the rows" if _counts(table, column) else ""
+    called = table.columns[column].lower() in _COUNTING and column not in table.found
+    return "differs in every row" if called and _tells_apart(table, column) else ""
 
 
 def _counts(table: Table, column: int) -> bool:
@@ -338,9 +348,11 @@ def targets_of_table(
     if texts and len(columns) > 1:
         refuse_texts(table, texts, ": targets are one column of texts, or columns of numbers")
     if texts:
+        found = table.notes
         table = read_table(
             file, name, form, texts, [at for at in range(table.width) if at not in texts], max_bytes
         )
+        table.notes = found
     refuse_gaps(table, columns, ": fill them in")
     notes += table.notes
     if texts:

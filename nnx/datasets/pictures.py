@@ -25,7 +25,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _DECODERS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by the file's content: no other is reached
 _MODES = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3}
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
-_ORIENTATION, _PHOTOMETRIC = 0x0112, 0x0106  # of the EXIF and TIFF tags
+_ORIENTATION, _PHOTOMETRIC, _BITS = 0x0112, 0x0106, 0x0102  # of the EXIF and TIFF tags
 _SRGB = 1 / 2.2  # the gamma that nearly all files have, or mean
 MAX_FILES = 2**20
 MAX_FILE = 2**26  # bytes of one image's file
@@ -132,9 +132,11 @@ def survey(
         If one cannot be read, or they have several sizes and no `size` is given.
     """
     sizes: dict[tuple[int, int], Path] = {}
-    coloured, several, gammas, deep = 0, [], [], False
+    coloured, several, gammas, cut, deep = 0, [], [], [], False
     for file in files:
         with _opened(file) as image:
+            if _is_cut(image):  # the first: it asks how the file is stored, which reading it forgets
+                cut.append(file)
             sizes.setdefault(_size(image), file)
             coloured += _has_colours(image)
             deep |= _is_deep(image)
@@ -153,6 +155,11 @@ def survey(
         notes.append(f"{several[0]}: holds several pictures, of which the first is read{_more(several)}")
     if gammas:
         notes.append(f"{gammas[0]}: has another gamma than sRGB, which is not applied{_more(gammas)}")
+    if cut:
+        notes.append(
+            f"{cut[0]}: has 16 bits in each of several channels, of which the upper 8 are read{_more(cut)}; "
+            "of a grey picture without transparency all 16 are"
+        )
     if channels == 1 and coloured:
         notes.append(f"{folder}: {coloured:,} images have colours, which the network does not see")
     if channels is None and 0 < coloured < len(files):
@@ -181,6 +188,15 @@ def _has_colours(image: Any) -> bool:
 
 def _is_deep(image: Any) -> bool:
     return image.mode in _DEEP or (image.mode == "I" and image.format == "PNG")
+
+
+def _is_cut(image: Any) -> bool:
+    """Whether Pillow reads 8 of the 16 bits that a channel has."""
+    if _is_deep(image):
+        return False
+    if image.format == "TIFF":
+        return bool(max(image.tag_v2.get(_BITS, (8,))) > 8)
+    return image.format == "PNG" and any(str(tile[3]).endswith(";16B") for tile in image.tile)
 
 
 def _has_several(image: Any) -> bool:

@@ -143,11 +143,14 @@ def split(data: Labelled, share: float, seed: int) -> tuple[HostArray, HostArray
 def prepare(data: Labelled, train: HostArray, scale: str) -> Preparation:
     """The scaling of features, and of a regression's targets, as the rows to train on have them."""
     values, weights = data.y if data.task == "regression" else None, _some(data.weights, train)
+    targets = None
+    if values is not None:
+        targets = Scaling.fitted("standard", values, train, weights, names=data.targets)
     return Preparation(
         task=data.task,
         layout=data.layout,
-        inputs=Scaling.fitted(scale, data.x, train, weights, _are_pixels(data)),
-        outputs=None if values is None else Scaling.fitted("standard", values, train, weights),
+        inputs=Scaling.fitted(scale, data.x, train, weights, _are_pixels(data), data.layout.names()),
+        outputs=targets,
         classes=data.classes,
         targets=data.targets,
     )

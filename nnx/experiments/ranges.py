@@ -74,8 +74,12 @@ class Range:
         return cls(low, high, kept["pixels"] is True)
 
 
+_SMALL = 1 / 90  # of the largest values: per cent taken for shares, pixels divided by 255 twice
+_FEW = 8  # numbers, which may all be small by chance
+
+
 class Watch:
-    """Looks at rows, block by block, for values far outside of a range.
+    """Looks at rows, block by block, for values far outside of a range, or all in a tiny part of it.
 
     Far is further than the range is wide; of an input that had one value alone, further than that value is
     from 0, and than 1.
@@ -107,9 +111,9 @@ class Watch:
         self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
 
     def note(self) -> str | None:
-        """One line about what was far outside; None where nothing was."""
+        """One line about what was far outside, or much too small; None where nothing was."""
         if not self.far:
-            return None
+            return self._small()
         with np.errstate(over="ignore", invalid="ignore"):
             beyond = np.maximum(self.known.low - self.low, self.high - self.known.high) / self.margin
         worst, common = int(np.argmax(beyond)), len(self.known.low) == 1
@@ -121,6 +125,21 @@ class Watch:
             f"{'values' if common else column} from {self.low[worst]:.6g} to {self.high[worst]:.6g}, "
             f"in training from {low:.6g} to {high:.6g}"
             f"{f' (and {more:,} more columns)' if more else ''}; check the units and the columns"
+        )
+
+    def _small(self) -> str | None:
+        """One line where no input comes near the largest it had in training."""
+        largest = np.maximum(np.abs(self.known.low), np.abs(self.known.high))
+        seen = np.maximum(np.abs(self.low), np.abs(self.high))
+        seen, largest = np.broadcast_arrays(seen, largest)
+        if self.rows * np.count_nonzero(seen) < _FEW:
+            return None
+        share = float(np.max(seen[largest > 0.0] / largest[largest > 0.0], initial=0.0))
+        if not 0.0 < share < _SMALL:
+            return None
+        return (
+            f"no value is more than {share:.2g} of the largest that the network was trained on: check the "
+            "units and the scale"
         )
 
 

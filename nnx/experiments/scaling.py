@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nnx.errors import DataError
+from nnx.errors import DataError, shown
 from nnx.rows import HostArray, Rows
 from nnx.samples import READ_WHOLE
 
@@ -40,13 +40,15 @@ class Scaling:
         rows: HostArray | None = None,
         weights: HostArray | None = None,
         pixels: bool = False,
+        names: Sequence[str] = (),
     ) -> Scaling:
         """The scaling of a kind in `SCALES` for some rows of x, which are read block by block.
 
         ``standard``: mean 0 and standard deviation 1; ``minmax``: [0, 1]; a column that is constant, or
         differs by rounding alone, is only shifted. ``auto``: bytes, 0 to 255, by 255; else standard.
         ``none``: bytes by 255, else as they are. Numbers that are `pixels` from 0 to 255 are scaled as bytes.
-        A row of weight w counts as w rows; one of weight 0 does not count.
+        A row of weight w counts as w rows; one of weight 0 does not count. Errors call the
+        columns by `names`.
 
         Raises
         ------
@@ -66,7 +68,7 @@ class Scaling:
             shift, scale = low, _spread(high - low, low)
         else:
             shift, scale = moments(x, rows, weights)
-        check_finite_columns(shift, scale)
+        check_finite_columns(shift, scale, names=names)
         return cls(shift, np.where(scale > 0.0, scale, 1.0))
 
     def apply(self, x: HostArray, dtype: Any, clip: bool = False) -> HostArray:
@@ -233,10 +235,12 @@ def outside(scaling: Scaling, x: HostArray, rows: HostArray, margin: float) -> i
     return count
 
 
-def check_finite_columns(*of_columns: HostArray) -> None:
+def check_finite_columns(*of_columns: HostArray, names: Sequence[str] = ()) -> None:
     """Refuse columns whose moments or limits are not finite."""
     finite = np.logical_and.reduce([np.isfinite(values) for values in of_columns])
     if not finite.all():
+        at = int(np.argmin(finite))
+        called = f"column {shown(names[at])}" if names else f"number {at + 1} of a row"
         raise DataError(
-            f"column {int(np.argmin(finite))} (from 0) holds values that are not finite, or too large"
+            f"{called} holds values that are not finite, or too large to scale: leave such rows out"
         )
