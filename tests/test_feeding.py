@@ -94,7 +94,7 @@ def test_a_slice_reads_nothing_yet():
         (lambda: nnx.Rows(PIXELS)[3], "by a slice or an array of row numbers, not by 3"),
         (lambda: autoencoder().predict(nnx.Rows(PIXELS[:, 0])), "shape"),
         (lambda: fit(autoencoder(), nnx.Rows(PIXELS[:, 0])), "two dimensions"),
-        (lambda: fit(autoencoder(), nnx.Rows(PIXELS)), r"targets must lie in \[0, 1\], found \[0, 255\]"),
+        (lambda: fit(autoencoder(), nnx.Rows(PIXELS)), r"targets must lie in \[0, 1\], found values from 0"),
         (
             lambda: fit(autoencoder(), nnx.Rows([floats(), np.full((1, 24), np.nan, "f4")])),
             "x has a value that is NaN or infinite, first in row 300",
@@ -267,7 +267,7 @@ def test_streamed_data_are_predicted_and_evaluated(tmp_path):
     ("spoil", "words"),
     [
         (np.nan, "x has a value that is NaN or infinite, first in row 200"),
-        (1.5, r"targets must lie in \[0, 1\], found \[.*, 1.5\]"),
+        (1.5, r"targets must lie in \[0, 1\], found values .* to 1.5"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_found_when_it_is_read(tmp_path, spoil, words):
