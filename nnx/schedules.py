@@ -16,10 +16,13 @@ class Schedule:
     """
 
     registry: ClassVar[dict[str, type[Schedule]]] = {}
+    kind: ClassVar[str] = "Schedule"  # its name there: with the module, unless it is nnx's
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Schedule.registry[cls.__name__] = cls
+        own = cls.__module__.startswith("nnx.")
+        cls.kind = cls.__name__ if own else f"{cls.__module__}.{cls.__qualname__}"
+        Schedule.registry[cls.kind] = cls
 
     def __call__(self, step: int) -> float:
         """The learning rate of the step that follows `step` others."""

@@ -27,6 +27,10 @@ class Falling(nnx.schedules.Schedule):
         return self.start / (1.0 + self.fall * step)
 
 
+class Step(Falling):
+    """By its name it is one of nnx."""
+
+
 class Scaled(nnx.Loss):
     """A loss of the user's own, with a factor."""
 
@@ -99,6 +103,8 @@ CHANGES = {
     "a learning rate": assign("optimizer.schedule", nnx.schedules.Constant(0.001)),
     "a learning rate's factor": assign("optimizer.schedule.learning_rate", 0.003),
     "a schedule in a schedule": assign("optimizer.schedule", nnx.schedules.Warmup(Falling(0.01, 0.1), 30)),
+    "a schedule of nnx": assign("optimizer.schedule", nnx.schedules.Step(0.003, 5)),
+    "a schedule with the name of one": assign("optimizer.schedule", Step(0.01, 0.1)),
     "a moment's decay": assign("optimizer.beta1", 0.5),
     "a weight decay": assign("optimizer.weight_decay", 0.1),
     "l2": assign("optimizer.l2", 0.1),

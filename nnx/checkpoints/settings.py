@@ -138,7 +138,7 @@ def _encoded(value: Any, depth: int = 0) -> Any:
         return {"dict": {key: _encoded(inner, depth + 1) for key, inner in value.items()}}
     if depth < 9 and isinstance(value, Schedule):
         inner = {name: _encoded(inner, depth + 1) for name, inner in vars(value).items()}
-        return {"schedule": type(value).__name__, "attributes": inner}
+        return {"schedule": type(value).kind, "attributes": inner}
     return {OPAQUE: [id(value), _content(value, depth)]}
 
 
