@@ -310,7 +310,7 @@ def test_a_number_of_a_column_is_no_name_that_stands_in_the_data():
     Path("values.csv").write_text("3,1,2\n6,5,4\n")
     data = load_labelled("values.csv", "regression", ["3"])
     np.testing.assert_array_equal(data.y, [[2], [4]])
-    Path("pandas.csv").write_text("0,1,2\n6,5,4\n9,8,7\n")  # DataFrame.to_csv, of columns without names
+    Path("pandas.csv").write_text("0,1,2\n6.0,5.0,4.0\n9.0,8.0,7.0\n")  # DataFrame.to_csv, without names
     data = load_labelled("pandas.csv", "regression", ["2"])
     np.testing.assert_array_equal(data.y, [[4], [7]])
     assert data.targets == ("2",)

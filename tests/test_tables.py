@@ -134,6 +134,10 @@ UNCLEAR = {
     "both marks": ("a;b\n1,5;5\n2.25;6\n", "2.25 has a decimal point and 1,5 a decimal comma"),
     "years above three columns": ("2019,2020,2021\n5,6,4\n7,9,8\n6,5,7\n", "names of columns or data"),
     "0, 1 above two": ("0,1\n5,6\n7,9\n", "--header yes or --header no"),
+    "0, 1, 2 above whole numbers": ("0,1,2\n5,3,1\n4,4,4\n", "--header yes or --header no"),
+    "0 to 6 above many": (f"{','.join(map(str, range(7)))}\n" + "5,3,1,2,7,7,9\n" * 9, "names of columns or"),
+    "0 to 8 above few": (f"{','.join(map(str, range(9)))}\n" + "5,3,1,2,7,7,9,0,0\n" * 4, "names of columns"),
+    "0, 1, 2 above some": ("0,1,2,3\n5.5,3,1,250\n4.5,4,4,112\n", "--header yes or --header no"),
     "large numbers above small ones": ("2019,2021,2024\n5,6,4\n7,9,8\n6,5,7\n", "names of columns or data"),
     "texts of which one comes again": ("red,small\nred,tall\nblue,tall\n", "names of columns or data"),
 }  # fmt: skip
@@ -145,6 +149,57 @@ def test_what_could_be_read_in_two_ways_is_asked_for(what):
     text = refused(data, (), error=nnx.ConfigurationError)
     assert words in text
     assert "--decimal" in text or "--header" in text
+
+
+ONE_COLUMN = {
+    "under a name": "price\n63,7\n26,5\n1,0\n",
+    "under a title and a name": "Prices 2024\nprice\n63,70\n-26,98\n",
+    "with thousands": "price\n1.234,50\n26,98\n",
+    "among whole numbers": "63,75\n12\n26,5\n",
+    "two places each": "63,70\n26,98\n4,10\n",
+    "places that begin with 0": "63,75\n26,05\n4,1\n",
+    "places without a 0 at the end": "1,5\n2,5\n3,25\n",
+}
+
+
+@pytest.mark.parametrize("what", ONE_COLUMN)
+def test_one_column_of_decimal_commas_is_not_taken_for_two(what):
+    data = ONE_COLUMN[what]
+    numbers = [line for line in data.splitlines() if line[0] in "-0123456789"]
+    right = [[float(line.replace(".", "").replace(",", "."))] for line in numbers]
+    np.save("x.npy", np.ones((len(right), 3)))
+    path = written(data)
+    for task in ("auto", "regression"):
+        with pytest.raises(nnx.ConfigurationError, match=r"Say --decimal , .* or --delimiter comma"):
+            load_labelled("x.npy", task, [path])
+    for call in (load_arrays, load_labelled, lambda path: load_inputs(path, Layout(1, None, (0,), 2))):
+        with pytest.raises(nnx.ConfigurationError, match="one number with a decimal comma, or two columns"):
+            call(path)
+    for how in (Reading(decimal=","), Reading(delimiter=";")):
+        found = load_labelled("x.npy", "regression", [path], how=how)
+        np.testing.assert_array_equal(found.y, right)
+        np.testing.assert_array_equal(load_labelled(path, how=how).x, right)
+        np.testing.assert_array_equal(load_inputs(path, Layout(1), how=how)[0], right)
+        assert not any("delimiter" in note for note in found.notes)
+
+
+def test_two_columns_of_whole_numbers_are_two_where_that_is_known_or_likely():
+    data = "Survey\n63,70\n26,98\n"
+    np.testing.assert_array_equal(read(data, (), delimiter="comma").x, [[63, 70], [26, 98]])
+    assert read(data, ("2",), "regression").y.tolist() == [[70], [98]]
+    x, _ = load_inputs("t.csv", Layout(2))
+    np.testing.assert_array_equal(x, [[63, 70], [26, 98]])
+    for data in (
+        "5,1\n6,0\n7,1\n",
+        "1,9\n2,10\n3,11\n",
+        "63, 70\n26, 98\n",
+        "5,\n6,\n",
+        "a,b\n63,70\n26,98\n",
+    ):
+        found = read(data, ())
+        assert found.layout.width == 2
+        asked = "if it is a decimal comma, say --decimal ," in " ".join(found.notes)
+        assert asked == (data[:3] in ("5,1", "1,9"))
 
 
 BROKEN = {
@@ -210,6 +265,17 @@ def test_numbers_that_name_columns_are_no_row(names):
 def test_a_first_row_of_data_is_kept(data):
     found = read(data, ("-1",) if "r" in data else (), header="auto", categories="onehot")
     assert len(found.x) == data.count("\n")
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["0,1,2\n5.5,3.25,1\n4.0,4.5,4\n", "0,1,2\n150,230,1\n170,255,4\n", "0,1,2\n5,?,-1.5e3\n4,.5,0.0\n",
+     ",0,1,2\n8,5,3,1\n3,4,4,4\n", ",0\n8,5\n3,4\n",
+     ",".join(map(str, range(12))) + "\n" + "5,3,1,2,7,7,9,0,0,1,2,3\n" * 5],
+)  # fmt: skip
+def test_numbers_from_0_on_are_names_where_they_can_hardly_be_a_row(data):
+    assert len(read(data, (), missing="mean").x) == data.count("\n") - 1
+    assert len(read(data, (), missing="mean", header="no").x) == data.count("\n")
 
 
 def test_names_of_texts_alone_and_names_of_one_row():

@@ -73,6 +73,35 @@ def value(cell: str, decimal: str) -> float | None:
     return found
 
 
+def one_column(lines: Iterable[str]) -> str:
+    """Whether lines with commas may be one column of numbers with a decimal comma, such as 63,70.
+
+    Returns
+    -------
+    {"likely", "possible", ""}
+        Likely under a heading without a comma, and where the digits after the commas are as decimal places
+        are: as many in all lines, or some with a zero in front, or none with a zero at the end. Empty: they
+        are several columns, or have no commas.
+    """
+    rest = [text for line in lines if (text := line.strip())]
+    heads = 0
+    while heads < len(rest) and "," not in rest[heads] and not looks_number(rest[heads]):
+        heads += 1
+    rest = rest[heads:]
+    if not any("," in text for text in rest) or any(
+        number(text, ",") is None or "," in (text[0], text[-1]) for text in rest
+    ):
+        return ""
+    places = [text.partition(",")[2] for text in rest]
+    if heads:
+        return "likely"
+    several = [digits for digits in places if len(digits) > 1]
+    alike = len(several) == len(places) > 2 and len(set(map(len, places))) == 1
+    zeros = [digits for digits in several if digits.endswith("0")]
+    ahead = any(digits.startswith("0") for digits in several)
+    return "likely" if several and (alike or ahead or not zeros) else "possible"
+
+
 def decimal_mark(cells: Iterable[str], delimiter: str, name: str) -> str:
     """The decimal mark that some cells show; empty where they show none.
 

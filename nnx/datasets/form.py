@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, BinaryIO
 
-from nnx.datasets.cells import decimal_mark, looks_number, value
+from nnx.datasets.cells import decimal_mark, looks_number, one_column, value
 from nnx.datasets.headers import Head, find_head
-from nnx.errors import ConfigurationError, DataError
+from nnx.errors import ConfigurationError, DataError, shown
 
 MAX_LINE = 2**22  # characters that one line may hold, its columns' names too
 MAX_COLUMNS = 2**18
@@ -93,7 +93,7 @@ class Form:
         said = []
         if self.encoding not in ("utf-8", "utf-8-sig"):
             said.append(f"encoding {_SAID.get(self.encoding, self.encoding)}")
-        if self.delimiter != ",":
+        if self.delimiter != "," and self.head.width > 1:
             named = {mark: name for name, mark in DELIMITERS.items()}
             said.append(f"delimiter {named.get(self.delimiter, self.delimiter)}")
         if self.decimal == ",":
@@ -107,6 +107,7 @@ def find_form(
     asked: Reading | None = None,
     named: Sequence[str] = (),
     wanted: Sequence[str] = (),
+    several: bool = False,
 ) -> Form:
     """The form of a table, from its first lines.
 
@@ -119,6 +120,8 @@ def find_form(
     asked : Reading, optional
     named, wanted : sequence of str
         Columns by the names or numbers that a user gives, and by the names that a model has; see `find_head`.
+    several : bool
+        Whether it is known that there are several columns.
 
     Raises
     ------
@@ -132,6 +135,9 @@ def find_form(
     sample = _sample(file, name, encoding)
     excel = _EXCEL.fullmatch(sample[0]) if sample else None
     delimiter = _delimiter(sample[1:] if excel else sample, asked, excel, name)
+    notes: tuple[str, ...] = ()
+    if delimiter == "," and not (several or excel or asked.delimiter):
+        delimiter, notes = _comma(sample, asked.decimal, name)
     most = max((line.count(delimiter) + 1 for line in sample), default=0)
     if most > MAX_COLUMNS:
         raise DataError(f"{name}: has {most:,} columns, more than the {MAX_COLUMNS:,} accepted")
@@ -146,7 +152,7 @@ def find_form(
     decimal = asked.decimal or decimal_mark(body, delimiter, name)
     if excel and not head.lines:
         head = replace(head, lines=1)
-    return Form(encoding, delimiter, decimal, head)
+    return Form(encoding, delimiter, decimal, replace(head, notes=(*head.notes, *notes)))
 
 
 def parsed(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
@@ -278,6 +284,21 @@ def _delimiter(sample: Sequence[str], asked: Reading, excel: re.Match[str] | Non
     scores = {mark: _fit(sample, mark) for mark in DELIMITERS.values()}
     best = max(scores, key=lambda mark: scores[mark])
     return best if scores[best] > 0.0 else ","
+
+
+def _comma(sample: Sequence[str], decimal: str | None, name: str) -> tuple[str, tuple[str, ...]]:
+    """The delimiter, and a note, where a comma may be the one of columns or the mark of decimals."""
+    found = one_column(sample) if decimal != "." else ""
+    if found and decimal:
+        return ";", ()
+    if found == "likely":
+        first = shown(next(line.strip() for line in sample if "," in line))
+        raise ConfigurationError(
+            f"{name}: is {first} one number with a decimal comma, or two columns? "
+            "Say --decimal , (one number) or --delimiter comma (two columns)"
+        )
+    note = "two columns by the comma; if it is a decimal comma, say --decimal ,"
+    return ",", (note,) if found else ()
 
 
 def _fit(sample: Sequence[str], mark: str) -> float:

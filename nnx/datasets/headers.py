@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from nnx.errors import ConfigurationError, DataError, shown
 COMMENTS = ("#", "%", "//")
 _MAX_TITLE = 50  # lines
 _MANY = 8  # numbers that rise from cell to cell by chance in one line of 40,000
+_SMALL = re.compile(r"[+-]?[0-9]{1,2}|")  # or a gap
 _FEW = 5  # rows below it that must not rise
 _MAX_UNITS = 3  # lines
 
@@ -231,16 +233,34 @@ def _why_numbers(numbers: Sequence[float], cells: Sequence[str], body: Sequence[
     if not body:
         return None
     others = [[n for cell in row if (n := number(cell, ".")) is not None] for row in body]
-    if len(numbers) > 1 and list(cells) == [str(at) for at in range(len(cells))]:
+    after = int(not cells[0])  # an index has no name
+    if list(cells[after:]) == [str(at) for at in range(len(cells) - after)] and len(cells) > 1:
+        if after and _are_whole([row[0] for row in body]):
+            return "counted"
         if numbers in others:
             return None
-        return "counted" if len(numbers) > 2 else "unclear"
+        if len(numbers) > 2 and _mostly_others(body):
+            return "counted"
+        if len(numbers) < _MANY:
+            return "unclear"
     if len(numbers) >= _MANY and _rises(numbers):
         return None if any(map(_rises, others)) else "rising" if len(body) >= _FEW else "unclear"
     whole = all("." not in cell and "," not in cell for cell in cells)
     if len(numbers) > 2 and whole and _even(numbers) and not any(map(_even, others)):
         return "unclear"
     return "unclear" if _far_off(cells, body) else None
+
+
+def _mostly_others(body: Sequence[Sequence[str]]) -> bool:
+    """Whether most columns hold no small whole number: 0, 1, 2, … above them is no row."""
+    columns = list(zip(*body, strict=True))
+    others = sum(all(_SMALL.fullmatch(cell) is None for cell in column) for column in columns)
+    return 2 * others > len(columns)
+
+
+def _are_whole(column: Sequence[str]) -> bool:
+    """Whether a column holds whole numbers, each once."""
+    return all(cell.isdecimal() for cell in column) and len(set(column)) == len(column)
 
 
 def _rises(numbers: Sequence[float]) -> bool:

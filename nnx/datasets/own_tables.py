@@ -40,7 +40,7 @@ def labelled_table(
     check_size(file, name, max_bytes)
     counted = [] if weights is None else [weights]
     named = [part for text in (*target, *ignore, *counted) for part in (text, *parts_of(text))]
-    form = find_form(file, name, reading, named)
+    form = find_form(file, name, reading, named, several=bool(named))
     reader = TableReader(file, name, form)
     at, left_out, weight = (reader.places(given) for given in (target, ignore, counted))
     _check_choice(name, task, at, left_out, weight)
@@ -253,13 +253,18 @@ def _table_for(
 ) -> tuple[Table, list[int]]:
     """A table, and where its columns are that a network needs."""
     check_size(file, name, max_bytes)
-    form = find_form(file, name, reading, wanted=layout.columns or ())
+    form = find_form(file, name, reading, wanted=layout.columns or (), several=_has_several(layout))
     places = _places(TableReader(file, name, form), name, layout)
     texts = [at for at, known in zip(places, layout.categories or (), strict=False) if known]
     others = sorted(set(range(form.head.width)) - set(places))
     table = read_table(file, name, form, texts, others, max_bytes, numbers_only=True)
     refuse_texts(table, sorted(table.found), ": the network was trained on numbers there")
     return table, places
+
+
+def _has_several(layout: Layout) -> bool:
+    """Whether a table for a network has several columns, with or without the one that was learnt."""
+    return (len(layout.chosen) if layout.chosen else layout.features) > 1
 
 
 def identities(
@@ -272,7 +277,8 @@ def identities(
     ConfigurationError
         If there is no such column; the text names the nearest.
     """
-    form = find_form(file, name, reading, [column], (layout and layout.columns) or ())
+    wanted = (layout and layout.columns) or ()
+    form = find_form(file, name, reading, [column], wanted, layout is not None and _has_several(layout))
     reader = TableReader(file, name, form)
     (place,) = reader.places([column])
     if layout is None:
