@@ -161,7 +161,7 @@ STARTS = (npy_bytes(X), npz_bytes(x=X), IDX, gzip.compress(IDX), b"a,b\n1,2\n3,4
     ),
 )
 @settings(deadline=None, max_examples=500)
-def test_damaged_files_give_an_array_or_a_data_error(
+def test_damaged_files_give_an_array_an_error_or_a_question(
     scratch: Path, start: bytes, edits: list[tuple[int, int, bytes]]
 ) -> None:
     for at, removed, added in edits:
@@ -169,7 +169,7 @@ def test_damaged_files_give_an_array_or_a_data_error(
     scratch.write_bytes(start)
     try:
         found = load_arrays(scratch, max_bytes=10_000, notes=[])
-    except DataError as error:
+    except (DataError, ConfigurationError) as error:  # the latter asks about a table that has two readings
         text = str(error)
         assert str(scratch) in text
         assert "\n" not in text
