@@ -62,18 +62,20 @@ class Loss:
             If the shapes differ, or predictions are out of the loss's range; the text names both.
         """
         backend = _backend_of(y_pred)
-        y_true, y_pred, sample_weight = self._checked(backend, y_true, y_pred, sample_weight)
-        value = backend.empty(1, y_pred.dtype)
-        self.evaluate(backend, y_true, y_pred, value, None, sample_weight)
-        return value[0]
+        with backend.hold():
+            y_true, y_pred, sample_weight = self._checked(backend, y_true, y_pred, sample_weight)
+            value = backend.empty(1, y_pred.dtype)
+            self.evaluate(backend, y_true, y_pred, value, None, sample_weight)
+            return value[0]
 
     def gradient(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Array:
         """∂L/∂y_pred, of y_pred's shape; parameters and errors as for the call."""
         backend = _backend_of(y_pred)
-        y_true, y_pred, sample_weight = self._checked(backend, y_true, y_pred, sample_weight)
-        dy = backend.empty(y_pred.shape, y_pred.dtype)
-        self.evaluate(backend, y_true, y_pred, None, dy, sample_weight)
-        return dy
+        with backend.hold():
+            y_true, y_pred, sample_weight = self._checked(backend, y_true, y_pred, sample_weight)
+            dy = backend.empty(y_pred.shape, y_pred.dtype)
+            self.evaluate(backend, y_true, y_pred, None, dy, sample_weight)
+            return dy
 
     def evaluate(
         self,
