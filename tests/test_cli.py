@@ -246,7 +246,7 @@ def test_data_is_listed_and_verified(tmp_path, mnist_directory):
         "mnist": False, "digits": True, "xor": True}  # fmt: skip
     done = command(tmp_path, "data", "verify")
     assert done.returncode == 1
-    assert done.stdout.count("WRONG") == 4
+    assert done.stdout.count(" missing ") == 4
     done = command(tmp_path, "data", "verify", "--directory", mnist_directory)
     assert done.returncode == 0
     assert len(re.findall(r" ok ", done.stdout)) == 4

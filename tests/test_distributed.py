@@ -153,7 +153,7 @@ class TestTheCommandLine:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
         assert process.returncode != 0
-        assert err.count("to go on: nnx run autoencoder") == 1
+        assert err.count("to resume: mpiexec -n 2 nnx run autoencoder") == 1
         process = self.start(tmp_path, 3, *options, "ended", "--resume")
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
