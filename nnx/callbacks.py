@@ -206,6 +206,11 @@ class _Monitor(Callback):
     def improved(self, run: Run) -> bool:
         """Whether the newest value is the best so far, by `min_delta` at least."""
         if self.monitor not in run.history.metrics:
+            if self.monitor.startswith("val_") and "val_loss" not in run.history.metrics:
+                raise ConfigurationError(
+                    f"{type(self).__name__}: {self.monitor} is recorded only with validation data: give fit "
+                    'validation=0.2, or monitor="loss"'
+                )
             raise ConfigurationError(
                 f"{type(self).__name__}: {self.monitor!r} is not recorded in this run"
                 f"{nearest(self.monitor, run.history.metrics)}"

@@ -62,8 +62,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'adam'?"``, or the known names where none is near."""
     names = [shown(name) for name in known]
     near = difflib.get_close_matches(shown(name.lower()), names, n=1)
+    if not near and len(name) > 2:  # a name cut short: acc
+        near = [known for known in names if known.startswith(name.lower())][:1]
     listed = [*names[:20], "…"] if len(names) > 20 else names
     return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(listed)}"
+
+
+def counted(count: int, what: str) -> str:
+    """``"1 row"``, ``"2,000 rows"``."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def shown(text: str, most: int = 60) -> str:

@@ -54,7 +54,7 @@ class Optimizer:
         clip_norm: float | None,
         clip_value: float | None,
     ) -> None:
-        self.schedule = as_schedule(learning_rate)
+        self.schedule = as_schedule(learning_rate, type(self).__name__)
         self.weight_decay = self._setting("weight_decay", weight_decay)
         self.l2 = self._setting("l2", l2)
         self.clip_norm = None if clip_norm is None else self._setting("clip_norm", clip_norm, POSITIVE)

@@ -81,6 +81,8 @@ def host_array(x: Any, name: str) -> HostArray:
     array = foreign.as_numpy(x, name)
     if array.dtype.kind == "O" and all(isinstance(value, REAL) for value in array.flat):
         array = array.astype(np.float64)  # columns of a data frame that have no common type
+    if name == "y" and (array.dtype.kind in "UT" or (array.size and isinstance(array.flat[0], str))):
+        raise DataError("y holds text: number the classes: names, y = np.unique(y, return_inverse=True)")
     if array.dtype.kind not in "fiub":
         cast = ": cast it to float32" if "float" in array.dtype.name else ""
         raise DataError(f"{name} must hold numbers, not {array.dtype}{cast}")

@@ -113,11 +113,13 @@ class Warmup(Schedule):
         return self.after(step - self.steps)
 
 
-def as_schedule(learning_rate: float | Schedule) -> Schedule:
-    """Return a number as `Constant`, a schedule as it is."""
+def as_schedule(learning_rate: float | Schedule, what: str = "Constant") -> Schedule:
+    """Return a number as `Constant`, a schedule as it is; `what` is who asks, for the message."""
     if not (isinstance(learning_rate, Schedule) or hasattr(learning_rate, "__float__")):
         raise ConfigurationError(f"the learning rate must be a number or a schedule, not {learning_rate!r}")
-    return learning_rate if isinstance(learning_rate, Schedule) else Constant(learning_rate)
+    if isinstance(learning_rate, Schedule):
+        return learning_rate
+    return Constant(_rate(f"{what}: the learning rate", learning_rate))
 
 
 def _rate(what: str, value: Any) -> float:

@@ -185,7 +185,7 @@ def test_encoder_of_gives_the_encoder_or_says_why_not(shallow, digits):
     np.testing.assert_array_equal(encoder.predict(digits.x_test), shallow.arrays["codes"])
     with pytest.raises(DataError, match="rows of 64 numbers, but the data has 784 in each"):
         svm.encoder_of(shallow.network, 784)
-    with pytest.raises(ConfigurationError, match="which layer is its code"):
+    with pytest.raises(ConfigurationError, match="it has no code"):
         svm.encoder_of(nnx.Network([nnx.Dense(64, 16)]), 64)
 
 

@@ -447,7 +447,7 @@ MISTAKES = {
     "train iris.csv --task classification": (nnx.ConfigurationError, ["needs a target"]),
     "train iris.csv --target species --loss mse": (nnx.ConfigurationError, ["mse is not for classification"]),
     "train iris.csv --target species --layers 64,relo": (nnx.ConfigurationError, ["did you mean 'relu'?"]),
-    "train iris.csv --target species --layers '64 relo'": (nnx.ConfigurationError, ["did you mean 'relu'?"]),
+    "train iris.csv --target species --layers '64 relo'": (nnx.ConfigurationError, ["mean '64 relu'?"]),
     "train iris.csv --target species --layers '0 relu'": (nnx.ConfigurationError, ["from 1 to 65,536"]),
     "train iris.csv --target species --layers '99999999999 relu'": (nnx.ConfigurationError, ["65,536"]),
     "train iris.csv --target species --layers 'dropout 1'": (nnx.ConfigurationError, ["[0, 1)"]),

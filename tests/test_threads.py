@@ -177,15 +177,14 @@ class TestABusyMachine:
         self.watch(machine, [(1, 9), (1, 0)], [(2, 11), (2, 4)])
         self.watch(machine, [(1, 9), (1, 0)], [(2, 11), (2, 4)])
         assert caplog.messages == [
-            "other programs keep the processors busy: nnx waits 75% of the time for one, and the 2 threads "
-            "of NumPy's BLAS wait for each other. --threads 1 is often several times faster then (in Python: "
-            "OPENBLAS_NUM_THREADS=1)"
+            "other programs use the processors: nnx waits 75% of the time; stop with Ctrl-C and start again "
+            "with --threads 1 (in Python: OPENBLAS_NUM_THREADS=1): it is often several times faster"
         ]
 
     def test_one_thread_can_only_wait(self, machine, caplog):
         self.watch(machine, [(1, 0)], [(2, 4)], blas=1)
         assert caplog.messages == [
-            "other programs keep the processors busy: nnx waits 80% of the time for one, and training takes "
+            "other programs use the processors: nnx waits 80% of the time, and training takes "
             "that much longer"
         ]
 
@@ -228,5 +227,5 @@ class TestABusyMachine:
             "finally:\n    [process.kill() for process in busy]\n"
         )
         told = python(code, OPENBLAS_NUM_THREADS="2")
-        assert told.startswith("other programs keep the processors busy: nnx waits ")
+        assert told.startswith("other programs use the processors: nnx waits ")
         assert told.count("\n") == 1

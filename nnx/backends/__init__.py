@@ -181,6 +181,8 @@ def _parse(device: str, where: str = "") -> tuple[str, int]:
     if match and match["kind"] in DEVICES and (match["index"] is None or match["kind"] in ("gpu", "cupy")):
         return match["kind"], int(match["index"] or 0)
     near = difflib.get_close_matches(text, DEVICES, n=1)
+    if text.startswith(("cuda", "nvidia")):  # as other libraries call it
+        near = [re.sub("[a-z]+", "gpu", text, count=1)]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ConfigurationError(
         f"unknown device {device!r}{where}: choose from {', '.join(DEVICES)} or gpu:N{hint}"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from csv import writer as csv_writer
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from nnx.cli import options
 from nnx.cli.console import say
-from nnx.errors import ConfigurationError, OutputError
+from nnx.errors import ConfigurationError, OutputError, counted
 from nnx.experiments.own_config import RULES, defaults
 
 FORMATS = (".npy", ".csv")
@@ -73,7 +74,7 @@ def encode(model: Path, **given: Any) -> None:
     """The encoder alone."""
     from nnx.experiments.svm import encoder_of
 
-    _apply(model, encoder_of, **given)
+    _apply(model, partial(encoder_of, name=str(model)), **given)
 
 
 @_command("reconstruct", "Write what an autoencoder makes of")
@@ -82,17 +83,18 @@ def reconstruct(model: Path, **given: Any) -> None:
     from nnx.experiments.svm import encoder_of
 
     def whole(network: Any, features: int) -> Any:
-        encoder_of(network, features)  # refuses what is no autoencoder
+        encoder_of(network, features, str(model))  # refuses what is no autoencoder
         return network
 
     _apply(model, whole, **given)
 
 
 @_command("predict", "Write the outputs of a network for")
-@click.option("--probabilities", is_flag=True, help="Of each class, after the likeliest, in a .csv file.")
+@click.option("--probabilities", is_flag=True,
+              help="Add a column with the probability of each class (.csv).")  # fmt: skip
 def predict(model: Path, **given: Any) -> None:
     """Any network."""
-    _apply(model, lambda network, features: network, **given)
+    _apply(model, lambda network, features: network, unit="answer", **given)
 
 
 @dataclass
@@ -132,6 +134,7 @@ def _apply(
     identity: str | None,
     force: bool,
     probabilities: bool = False,
+    unit: str = "row",
     **table: Any,
 ) -> None:
     from nnx.datasets.form import Reading
@@ -166,7 +169,8 @@ def _apply(
             _write_table(file, result, trained, answers, probabilities)
         else:
             np.save(file, result, allow_pickle=False)
-    say(f"{out}: {result.shape[0]} rows of {result.shape[1]}")
+    rows = counted(len(result), unit)
+    say(f"{out}: {rows} of {result.shape[1]}" if unit == "row" else f"{out}: {rows}")
 
 
 def _check_out(out: Path, inputs: Sequence[Path], force: bool) -> None:

@@ -19,6 +19,7 @@ from nnx import backends
 from nnx.callbacks import Callback
 from nnx.cli import backend_change, progress
 from nnx.cli.console import messages, say
+from nnx.cli.given import given, named, refuse_others
 from nnx.distributed import Communicator, joined
 from nnx.errors import ConfigurationError, NnxError, OutputError
 from nnx.files import locked, make_folder, new_folder, recorded
@@ -87,6 +88,8 @@ class Options:
         Who else is told of each epoch: jsonl, tensorboard, mlflow.
     out : Path or None
         The folder that ``--out`` names or would name, where it is not the run's own.
+    given : dict
+        What the user gave of the experiment's configuration, by option.
     """
 
     device: str | None
@@ -100,6 +103,7 @@ class Options:
     logs: tuple[str, ...] = ()
     out: Path | None = None
     usual: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
 
     def live(self, folder: Path) -> list[Callback]:
         """The callbacks that tell of each epoch; nothing is written before training.
@@ -128,8 +132,9 @@ class Options:
         about = {name: value for name, value in asdict(config).items() if name not in ("device", "epochs")}
         usual = {entry.name: entry.default for entry in fields(config) if entry.default is not MISSING}
         return cls(
-            device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype, logs, usual=usual
-        )
+            device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype, logs, usual=usual,
+            given=given(asdict(config), usual),
+        )  # fmt: skip
 
     def checkpoints(self, folder: Path) -> list[Callback]:
         """The callback that writes checkpoints into a run's folder; none for a run that cannot be resumed.
@@ -154,7 +159,7 @@ class Options:
             found = Checkpoint(
                 folder / UNFINISHED, every, keep=1, best=None, resume=self.resume, about=self.about, wait=LONG
             )
-        found.named, found.usual = _named, self.usual
+        found.named, found.usual = named, self.usual
         return [found]
 
 
@@ -174,8 +179,10 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
 
     require(EXPERIMENTS, "experiments", "an experiment")
     if options.resume and RunFolder.finished(folder):
+        found = read_run(folder)
+        refuse_others(found, folder, options.given)
         say(f"note: the run in {folder} is finished", options.quiet)
-        return read_run(folder)
+        return found
     RunFolder.refuse_finished(folder)
     with messages(options.quiet, options.verbose):
         backend = backends.resolve(options.device)
@@ -222,11 +229,6 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
         kept.write(result)
         _remove_unfinished(folder)
     return result
-
-
-def _named(option: str) -> str:
-    """An entry of a configuration as the command line names it."""
-    return "DATA" if option == "data" else "--" + option.replace("_", "-")
 
 
 def _remove_unfinished(folder: Path) -> None:

@@ -38,10 +38,15 @@ class Existing(click.Path):
         path = Path(value)
         if not os.path.lexists(path):
             beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-            near = difflib.get_close_matches(path.name, beside, n=1)
+            near = [name for name in difflib.get_close_matches(path.name, beside) if _alike(path, name)]
             hint = f": did you mean {str(path.with_name(near[0]))!r}?" if near else ""
             self.fail(f"{str(value)!r} does not exist{hint}", param, ctx)
         return super().convert(value, param, ctx)
+
+
+def _alike(path: Path, name: str) -> bool:
+    """Whether two files may be taken for each other, whatever their suffixes."""
+    return difflib.SequenceMatcher(None, path.stem, Path(name).stem).ratio() > 0.7
 
 
 class Whole(click.IntRange):

@@ -14,7 +14,7 @@ from nnx.cli.console import open_page
 @click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=options.Existing())
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=None, metavar="FILE",
-    help="Default: report.html, in the run's folder; of several runs, here.",
+    help="Default: report.html, in the run's folder; for several runs, in the current folder.",
 )  # fmt: skip
 @options.open_report
 def report(runs: tuple[Path, ...], out: Path | None, open_: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from nnx.backends import threads
 from nnx.cli import options, show
 from nnx.cli.console import open_page, print_json, say
 from nnx.cli.execute import Options, already_finished, execute, refuse_finished, run_folder
+from nnx.cli.given import given
 from nnx.distributed import ALONE, connect
 
 
@@ -129,6 +131,11 @@ def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_
     if model is not None:
         _refuse_training_options(click.get_current_context())
         common["resume"] = None  # nothing is trained that could be resumed
+    else:
+        say(
+            f"note: no --model is given, so an autoencoder (preset {preset}) is trained first",
+            common["quiet"],
+        )
     config = experiment.Config(
         model, preset, dataset, epochs, batch_size, seed, device, dtype, svm_engine, on_nonfinite
     )
@@ -216,7 +223,11 @@ def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str |
         device, quiet, verbose, resume=resume, tf32=tf32, dtype=dtype, logs=logs, out=folder,
         about={"preset": preset, "dataset": dataset, "seed": seed, "dtype": dtype},
     )  # fmt: skip
-    results = {name: execute(name, job, folder / name, options_) for name, job in jobs.items()}
+    asked = {"autoencoder": given(options_.about), "xor": given({"seed": seed, "dtype": dtype})}
+    results = {
+        name: execute(name, job, folder / name, replace(options_, given=asked.get(name, {})))
+        for name, job in jobs.items()
+    }
     if as_json:
         print_json({"experiment": "all", "results": {name: r.to_json() for name, r in results.items()}})
     else:

@@ -13,6 +13,7 @@ from nnx.cli import options, show
 from nnx.cli.console import open_page, print_json
 from nnx.cli.execute import Options, already_finished, execute, run_folder
 from nnx.distributed import ALONE, connect
+from nnx.errors import ConfigurationError
 from nnx.experiments.own_config import RULES, Config, defaults
 
 _OF_EVERY_RUN = ("device", "dtype", "seed")
@@ -55,12 +56,13 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
     """Train a network on DATA: classification, regression or an autoencoder.
 
     DATA is a table (.csv, .tsv, .txt), an .npz, .npy or IDX file, or a folder of images. A table holds a
-    sample in each line; --target names the columns to learn. How it is written is found from the file. An
-    .npz holds x and y. A .npy holds samples, and --target is a file of its targets. The images of a folder
-    lie in a subfolder for each class, or all in it for an autoencoder; train/ and test/ may come before.
+    sample in each line; --target names the columns to learn. Delimiter, decimal mark and encoding are
+    detected. An .npz holds x and y. A .npy holds samples, and --target is a file of its targets. The images
+    of a folder lie in a subfolder for each class, or all in it for an autoencoder; train/ and test/ may come
+    before.
 
-    The run's folder is that of nnx run; nnx predict applies the model, and scales its input as here. Losses
-    are of scaled data; metrics are of the rows held out, and in the data's own units.
+    The run's folder is that of nnx run; nnx predict applies the model, and scales its input in the same way.
+    Losses are of scaled data; metrics are of the rows held out, and in the data's own units.
 
     \b
     Examples:
@@ -72,8 +74,11 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
       nnx train patients.csv --target ill --class-weight balanced
       nnx predict runs/NAME new.csv --out predicted.csv
     """
+    from nnx.experiments import RunFolder
     from nnx.experiments import own_data as experiment
 
+    if RunFolder.finished(Path(data)):
+        raise ConfigurationError(f"{data} is the folder of a run: give the data")
     ctx = click.get_current_context()
     given = {name: RULES[name].parsed(value) for name, value in own.items() if _given(ctx, name)}
     ranks = connect(distributed, rank_timeout) if distributed else ALONE

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from nnx.datasets.base import Array
+from nnx.datasets.cells import TRUTHS
 from nnx.datasets.layout import GAP, Labelled, Layout
 from nnx.datasets.tables import Table
-from nnx.errors import ConfigurationError, DataError, printable, shown
+from nnx.errors import ConfigurationError, DataError, counted, printable, shown
 
 MAX_CATEGORIES = 100  # different texts in one column that are features
 _LISTED = 10
 _ROUNDING = 1e-12  # of a sum of weights
 _CODES = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)  # of missing values, in measured data
+_EASY = re.compile(r"[^\W\d][\w .()%/+-]*")  # names that --ignore and a shell take as they are, in quotes
+_DATE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))([T ]\d{1,2}:\d\d.*)?")
 
 
 def listed(table: Table, columns: Sequence[int]) -> str:
@@ -25,13 +29,71 @@ def listed(table: Table, columns: Sequence[int]) -> str:
 
 
 def as_option(table: Table, columns: Sequence[int]) -> str:
-    """Columns as ``--ignore`` takes them: by name, or by number where a name would need quotes."""
-    names = table.columns
-    return ",".join(names[at] if names and names[at].isidentifier() else str(at + 1) for at in columns)
+    """Columns as ``--ignore`` takes them: by name, or by number where a name is hard to write."""
+    names = table.columns or []
+    words = [names[at] if names and _is_easy(names[at], names) else str(at + 1) for at in columns]
+    text = ",".join(words)
+    return text if re.fullmatch(r"[\w,.+/-]*", text) else f'"{text}"'
 
 
-def refuse_texts(table: Table, columns: Sequence[int], remedy: str) -> None:
+def _is_easy(name: str, names: Sequence[str]) -> bool:
+    """Whether a name can be written without escapes, and means one column."""
+    return bool(_EASY.fullmatch(name)) and name == name.strip() and f"{name}.1" not in names
+
+
+def first_text(table: Table, column: int) -> str:
+    """``"line 2, column 3 (colour): 'red'"``."""
+    found = table.found[column]
+    return f"line {found.line}, {table.called(column)}: {printable(found.cell)!r}"
+
+
+def is_date(table: Table, column: int) -> bool:
+    """Whether the first text in a column is a date."""
+    return bool(_DATE.fullmatch(table.found[column].cell))
+
+
+def mistyped(table: Table, columns: Sequence[int]) -> dict[int, int]:
+    """The columns of text of which more than half of the cells are numbers, and how many these are."""
+    many = {}
+    for at in columns:
+        numbers = int(np.count_nonzero(~np.isnan(table.of([at]))))
+        if table.found[at].cell.lower() in TRUTHS:  # they are read as 1 and 0
+            numbers -= table.found[at].count
+        if numbers > table.found[at].count:
+            many[at] = numbers
+    return many
+
+
+def refuse_mistyped(table: Table, columns: Sequence[int]) -> None:
+    """Refuse columns of numbers that hold a few texts: these are mistakes, see `mistyped`.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    many = mistyped(table, columns)
+    if not many:
+        return
+    said, wrong = [], 0
+    for at, numbers in many.items():
+        count = table.found[at].count
+        wrong += count
+        more = f", nor {'is' if count == 2 else 'are'} {counted(count - 1, 'more cell')}" if count > 1 else ""
+        others = f"the other {numbers:,} cells are" if numbers > 1 else "the other cell is"
+        said.append(f"{first_text(table, at)} is not a number{more}, {others}")
+    it = "it" if wrong == 1 else "them"
+    column = "the column" if len(many) == 1 else "the columns"
+    raise DataError(
+        f"{table.name}: {_joined(said[:_LISTED], said)}: correct {it}, or empty {it} and add --missing drop, "
+        f"or leave {column} out: --ignore {as_option(table, list(many)[:20])}"
+    )
+
+
+def refuse_texts(table: Table, columns: Sequence[int], remedy: str, before: str = "") -> None:
     """Refuse columns that hold texts where numbers are needed, all at once.
+
+    The message begins with `before`, and ends with `remedy`.
 
     Raises
     ------
@@ -40,16 +102,15 @@ def refuse_texts(table: Table, columns: Sequence[int], remedy: str) -> None:
     """
     if not columns:
         return
-    said = [
-        f"line {table.found[at].line}, {table.called(at)}: {printable(table.found[at].cell)!r}"
-        for at in columns[:_LISTED]
-    ]
+    said = [first_text(table, at) for at in columns[:_LISTED]]
     if len(columns) == 1:
-        raise DataError(f"{table.name}: {said[0]} is not a number{remedy}")
-    raise DataError(f"{table.name}: {len(columns):,} columns hold text: {_joined(said, columns)}{remedy}")
+        raise DataError(f"{before}{table.name}: {said[0]} is not a number{remedy}")
+    raise DataError(
+        f"{before}{table.name}: {len(columns):,} columns hold text: {_joined(said, columns)}{remedy}"
+    )
 
 
-def _joined(said: Sequence[str], columns: Sequence[int]) -> str:
+def _joined(said: Sequence[str], columns: Sequence[object]) -> str:
     more = len(columns) - len(said)
     return "; ".join(said) + (f"; and {more:,} more" if more else "")
 
@@ -146,14 +207,15 @@ def matrix(table: Table, layout: Layout, notes: list[str]) -> Array:
             first = table.texts[column][int(np.argmin(known))] or GAP
             notes.append(
                 f"{table.name}: {table.called(column)} holds texts that no row of the training had, in "
-                f"{np.count_nonzero(~known):,} rows (first {shown(first)!r}): no known one is set"
+                f"{counted(int(np.count_nonzero(~known)), 'row')} (first {shown(first)!r}): these rows get 0 "
+                "in all features of this column"
             )
         at += len(texts)
     return x
 
 
-def filled(table: Table, x: Array, layout: Layout) -> Array:
-    """Samples without gaps: each is the number that its column has for it.
+def filled(table: Table, x: Array, layout: Layout, notes: list[str]) -> Array:
+    """Samples without gaps: each is the number that its column has for it; a note says in how many rows.
 
     Raises
     ------
@@ -168,10 +230,17 @@ def filled(table: Table, x: Array, layout: Layout) -> Array:
         [layout.chosen[at] for at, _ in columns if fills[at] is None],
         ": fill them in; to have the model fill them, train it with --missing mean or median",
     )
+    rows = np.zeros(len(x), bool)
     for at, feature in columns:
         gaps = np.isnan(x[:, feature])
+        rows |= gaps
         if gaps.any():
             x[gaps, feature] = fills[at]
+    if rows.any():
+        notes.append(
+            f"{table.name}: {np.count_nonzero(rows):,} of {counted(len(rows), 'row')} had empty cells: each "
+            "cell got the number that the model has for its column"
+        )
     return x
 
 
@@ -253,7 +322,7 @@ def _known_texts(
                 unseen = texts[int(np.argmin(seen[span]))] or GAP
                 notes.append(
                     f"{data.name}: column {column + 1} holds texts only in {where} (first "
-                    f"{shown(unseen)!r}): no known one is set"
+                    f"{shown(unseen)!r}): these rows get 0 in all features of this column"
                 )
         known.append(tuple(text for text, kept_ in zip(texts, seen[span], strict=False) if kept_))
         feature = span.stop

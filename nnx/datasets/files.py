@@ -93,7 +93,9 @@ def kind_of(file: BinaryIO, path: Path) -> str:
         return "idx"
     if path.suffix.lower() in TABLES:
         return "csv"
-    raise DataError(f"{path}: is no .npy, .npz, IDX or .csv file (it begins with {start.hex(' ')})")
+    raise DataError(
+        f"{path}: is none of what is read: a table (.csv, .tsv, .txt), .npz, .npy, IDX, or a folder of images"
+    )
 
 
 def read_any(

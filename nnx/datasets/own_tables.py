@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
@@ -13,11 +14,15 @@ from nnx.datasets.features import (
     as_option,
     categories_of,
     filled,
+    first_text,
     gaps_in,
+    is_date,
     listed,
     matrix,
+    mistyped,
     note_codes,
     refuse_gaps,
+    refuse_mistyped,
     refuse_texts,
 )
 from nnx.datasets.form import Form, Reading, find_form
@@ -25,11 +30,14 @@ from nnx.datasets.layout import Labelled, Layout
 from nnx.datasets.table_reader import TableReader, parts_of
 from nnx.datasets.tables import Table, read_table
 from nnx.datasets.targets import Targets, targets_of
-from nnx.errors import ConfigurationError, DataError, nearest, shown
+from nnx.errors import ConfigurationError, DataError, shown
 
 _COUNTING = frozenset(("id", "index", "idx", "row", "rowid", "row_id", "rownames", "nr", "no", "no.", "#"))
 _INDEX = "only counts or names the rows"
 _BY_PANDAS = "Unnamed: "
+_NO_TARGET = (
+    "no --target is given, so this would be an autoencoder; to learn a column, name it, for example --target "
+)
 
 
 def labelled_table(
@@ -83,17 +91,34 @@ def _check_texts(
     table: Table, task: str, texts: list[int], at: list[int], weight: list[int], categories: str
 ) -> None:
     """Refuse columns of text where numbers are needed."""
-    if categories != "onehot":
-        refuse_texts(
-            table, texts,
-            f": leave them out by --ignore {as_option(table, texts[:20])}, or make them numbers by "
-            "--categories onehot",
-        )  # fmt: skip
+    refused = [] if categories == "onehot" else texts
+    dates = [column for column in refused if is_date(table, column)]
+    others = [column for column in refused if column not in dates]
+    without = ""
+    if not at and task == "auto" and not set(others) <= mistyped(table, others).keys():
+        without = f"{_NO_TARGET}{as_option(table, others[-1:])}. "  # a target is often the last
+    else:
+        refuse_mistyped(table, texts)
+    if len(refused) == 1 and dates:
+        raise DataError(
+            f"{table.name}: {first_text(table, dates[0])} is a date, which nnx does not read: "
+            f"--ignore {as_option(table, dates)}"
+        )
+    remedy = (
+        f": leave {'it' if len(refused) == 1 else 'them'} out by --ignore {as_option(table, refused[:20])}"
+    )
+    if dates:
+        remedy += f" (nnx does not read dates: {listed(table, dates)})"
+    if others:
+        remedy += ", or make texts numbers by --categories onehot"
+    refuse_texts(table, refused, remedy, without)
     labels = [column for column in at if column in table.found]
     if task == "regression":
+        refuse_mistyped(table, labels)
         refuse_texts(table, labels, ": is it classification?")
     if len(at) > 1 and labels:
         raise ConfigurationError(f"{table.name}: classification has one target, but {len(at)} are named")
+    refuse_mistyped(table, [column for column in weight if column in table.found])
     refuse_texts(table, [column for column in weight if column in table.found], ": weights are numbers")
 
 
@@ -245,7 +270,7 @@ def inputs_of_table(
     if layout.categories is None and len(places) != layout.features:
         return table.of(places)  # refused by its width, as other files are
     here = replace(layout, chosen=tuple(places))
-    return filled(table, matrix(table, here, notes), here)
+    return filled(table, matrix(table, here, notes), here, notes)
 
 
 def _table_for(
@@ -302,14 +327,11 @@ def _places(reader: TableReader, name: str, layout: Layout) -> list[int]:
         if not lacking:
             return [at[column] for column in wanted]
         if len(lacking) < len(wanted) or reader.width != len(wanted):
-            more = f" and {len(lacking) - 1} more of those the network was trained on" if lacking[1:] else ""
-            raise ConfigurationError(
-                f"{name}: has no column {shown(lacking[0])!r}{more}"
-                f"{nearest(lacking[0], reader.columns[:100])}"
-            )
+            raise ConfigurationError(f"{name}: {_lacking(lacking, wanted, reader.columns)}")
         raise ConfigurationError(
             f"{name}: has none of the columns' names that the network was trained on "
-            f"({shown(', '.join(wanted[:5]))}): name them so, or leave the names out (--header no)"
+            f"({_some(wanted)}); it has {_some(reader.columns)}: name them so, or leave the names out "
+            "(--header no)"
         )
     if chosen and reader.width == layout.width:
         return list(chosen)
@@ -319,6 +341,21 @@ def _places(reader: TableReader, name: str, layout: Layout) -> list[int]:
             f"{layout.width}: give columns their names, or as many as there were"
         )
     return list(range(reader.width))
+
+
+def _lacking(lacking: Sequence[str], wanted: Sequence[str], columns: Sequence[str]) -> str:
+    """The columns that a model needs and a table does not have, and those that it has."""
+    of = " of those the network was trained on" if len(lacking) > 1 else ""
+    text = f"has no column {_some(lacking)}{of}; it has {_some(columns)}"
+    free = [column for column in columns[:100] if column not in wanted]  # the others are inputs themselves
+    near = difflib.get_close_matches(lacking[0], free, n=1, cutoff=0.75)
+    return f"{text}: did you mean {shown(near[0])!r}?" if near else text
+
+
+def _some(names: Sequence[str]) -> str:
+    """Up to ten names."""
+    more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+    return ", ".join(repr(shown(name)) for name in names[:10]) + more
 
 
 # ---------------------------------------------------------------------------------- tables of numbers alone

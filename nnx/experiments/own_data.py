@@ -13,7 +13,7 @@ from nnx import initializers
 from nnx.callbacks import Callback, EarlyStopping
 from nnx.checkpoints.models import described
 from nnx.datasets.features import learnt
-from nnx.datasets.labelled import Labelled, load_labelled
+from nnx.datasets.labelled import Labelled, Layout, load_labelled
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.own_config import Config
@@ -59,6 +59,8 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
     x, y = _part(data, prepared, train, config.dtype)
     x_held, y_held = _part(data, prepared, held_out, config.dtype)
     notes = list(data.notes)
+    if data.task == "autoencoding" and config.task == "auto" and data.layout.chosen:
+        notes.insert(0, _without_target(data.name, data.layout))
     if loss == "binary_cross_entropy":
         _refuse_outside(prepared.inputs, trained_on, config.scale)
         if data.weights is not None:  # a row of weight 0 may lie anywhere
@@ -105,6 +107,16 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
         result.metrics |= {"validation_loss": found["loss"]}
         measure(result, network, data, prepared, train, held_out)
     return result
+
+
+def _without_target(name: str, layout: Layout) -> str:
+    """A note for a table of which a column was perhaps to be learnt: the last, as an example."""
+    assert layout.chosen is not None
+    column = layout.columns[-1] if layout.columns else ""
+    return (
+        f"{name}: no --target is given, so this is an autoencoder; to learn a column, name it, for example "
+        f"--target {column if column.isidentifier() else layout.chosen[-1] + 1}"
+    )
 
 
 def outputs(data: Labelled) -> int:

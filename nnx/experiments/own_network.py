@@ -89,9 +89,9 @@ def _read(text: str) -> Words:
         if not (len(first) < 9 and 1 <= int(first) <= MAX_WIDTH):
             raise ConfigurationError(f"layers: a width is from 1 to {MAX_WIDTH:,}, not {first[:40]}")
         if len(rest) > 1 or (rest and rest[0] not in ACTIVATIONS):
-            raise ConfigurationError(
-                f"layers: {text[:60]!r} names no activation{nearest(' '.join(rest), ACTIVATIONS)}"
-            )
+            wrong = " ".join(rest)
+            hint = nearest(wrong, ACTIVATIONS).replace("mean '", f"mean '{first} ")
+            raise ConfigurationError(f"layers: {wrong[:60]!r} is not an activation{hint}")
         return Words(int(first), rest[0] if rest else "")
     if first not in known:
         raise ConfigurationError(

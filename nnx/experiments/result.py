@@ -16,6 +16,7 @@ import numpy as np
 
 import nnx
 from nnx.callbacks import Callback, History, Run
+from nnx.datasets.files import TABLES
 from nnx.errors import FileFormatError, OutputError
 from nnx.experiments.environment import environment
 from nnx.files import clear, make_folder, probe, replacing
@@ -204,6 +205,10 @@ def model_path(path: Path) -> Path:
     FileFormatError
         If there is none.
     """
+    if path.suffix.lower() in TABLES and not path.is_dir():
+        raise FileFormatError(
+            f"{path} is a table, not a model: MODEL is a run's folder, for example runs/NAME"
+        )
     candidate = path / MODEL_FILE if path.is_dir() else path
     if not candidate.is_file():
         raise FileFormatError(f"no model in {path}: give a run's folder or a .safetensors file")

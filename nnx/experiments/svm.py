@@ -18,6 +18,7 @@ from nnx.experiments.applying import Model
 from nnx.experiments.result import HostArray, Result, logger, model_path
 from nnx.experiments.stages import stage
 from nnx.experiments.svm_engines import Engine, Sample
+from nnx.layers import Softmax
 from nnx.libraries import EXPERIMENTS, require
 from nnx.network import Network
 
@@ -78,7 +79,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
         path = model_path(Path(config.model))
         model = Model.load(path, device=config.device)
         network = model.network
-        encoder_of(network)
+        encoder_of(network, name=config.model)
         about = checkpoints.read_metadata(path)
         preset = str(about.get("preset", ""))
         if config.dataset == "auto" and about.get("dataset") in autoencoder.DATASETS:
@@ -133,7 +134,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     )
 
 
-def encoder_of(network: Network, features: int | None = None) -> Network:
+def encoder_of(network: Network, features: int | None = None, name: str = "this model") -> Network:
     """The encoder, if the network is an autoencoder (for images of that size).
 
     Raises
@@ -144,8 +145,10 @@ def encoder_of(network: Network, features: int | None = None) -> Network:
         If it was trained on images of another size.
     """
     if network.code is None:
+        kind = "a classifier" if isinstance(network.layers[-1], Softmax) else "not an autoencoder"
         raise ConfigurationError(
-            "this model does not say which layer is its code: train it with nnx run autoencoder"
+            f"{name} is {kind}, it has no code: use nnx predict; codes come from an autoencoder (nnx run "
+            "autoencoder, or nnx train without --target)"
         )
     if features is not None and network.inputs != features:
         raise DataError(

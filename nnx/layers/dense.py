@@ -23,7 +23,8 @@ class Dense(Layer):
     Parameters
     ----------
     inputs, units : int
-        ``Dense(units)`` infers its input width from what comes before it; ``Dense(inputs, units)`` states it.
+        ``Dense(units)``, or ``Dense(units=…)``, infers its input width from what comes before it;
+        ``Dense(inputs, units)`` states it.
     activation : str, optional
         Shorthand: ``Dense(8, activation="relu")`` in a network is ``Dense(8), ReLU()``.
     initializer : str or callable
@@ -53,7 +54,7 @@ class Dense(Layer):
 
     def __init__(
         self,
-        inputs: int,
+        inputs: int | None = None,
         units: int | None = None,
         *,
         activation: str | None = None,

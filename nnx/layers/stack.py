@@ -11,7 +11,9 @@ from nnx.layers.base import Layer
 
 def expand(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Shorthands split into their layers; each checked to be a layer that is free."""
-    if isinstance(layers, Layer) or not isinstance(layers, Sequence) or not layers:
+    if isinstance(layers, Layer):
+        raise ConfigurationError("put the layers in one list: nnx.Network([nnx.Dense(…), …])")
+    if not isinstance(layers, Sequence) or not layers:
         raise ConfigurationError("a network takes a list of at least one layer")
     expanded: list[Layer] = []
     for position, layer in enumerate(layers):

@@ -22,7 +22,7 @@ from nnx.metrics.choice import Metrics, choose, direction
 from nnx.optimizers import Optimizer
 from nnx.samples import Augmentation, Samples, check_samples
 from nnx.training import faults
-from nnx.training.checks import check_callbacks, check_metrics
+from nnx.training.checks import check_callbacks, check_kind, check_metrics
 from nnx.training.evaluation import EVALUATION_ROWS, evaluate
 from nnx.training.interrupts import Interrupts
 from nnx.training.loop import Loop, epoch_order
@@ -50,11 +50,8 @@ def fit(
     on_nonfinite: str = "stop",
 ) -> History:
     """Train a network; see `Network.fit`, which hands itself to this function."""
-    if not isinstance(loss, Loss) or not isinstance(optimizer, Optimizer):
-        raise ConfigurationError(
-            "fit takes loss=nnx.MeanSquaredError() or another nnx loss, and optimizer=nnx.Adam(…) or another "
-            f"nnx optimizer, not {loss!r} and {optimizer!r}"
-        )
+    check_kind("loss", loss, Loss, "CategoricalCrossEntropy")
+    check_kind("optimizer", optimizer, Optimizer, "Adam")
     epochs, batch_size = whole("epochs", epochs), whole("batch_size", batch_size)
     if not isinstance(communicator, Communicator):
         raise ConfigurationError(

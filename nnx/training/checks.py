@@ -14,6 +14,22 @@ from nnx.metrics.formulas import NAMES, Metric
 from nnx.samples import Samples
 
 
+def check_kind(what: str, given: Any, kind: type, example: str) -> None:
+    """Refuse what is no loss or no optimizer; a class instead of an object too.
+
+    Raises
+    ------
+    ConfigurationError
+        The text gives the form that is right.
+    """
+    if isinstance(given, kind):
+        return
+    wrong = f"{given!r:.60}"
+    if isinstance(given, type) and issubclass(given, kind):
+        wrong, example = f"the class {given.__name__}", given.__name__
+    raise ConfigurationError(f"{what} must be an nnx {what} such as nnx.{example}(), not {wrong}")
+
+
 def check_callbacks(callbacks: Any) -> list[Callback]:
     """The callbacks as a list.
 

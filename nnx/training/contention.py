@@ -52,13 +52,14 @@ class Contention:
 
 
 def _report(share: float, backend: Any) -> str:
-    text = f"other programs keep the processors busy: nnx waits {share:.0%} of the time for one"
+    part = "half" if 0.45 <= share < 0.55 else f"{share:.0%}"
+    text = f"other programs use the processors: nnx waits {part} of the time"
     count = backend.blas_threads()
     if count < 2:
         return f"{text}, and training takes that much longer"
     return (
-        f"{text}, and the {count} threads of NumPy's BLAS wait for each other. "
-        "--threads 1 is often several times faster then (in Python: OPENBLAS_NUM_THREADS=1)"
+        f"{text}; stop with Ctrl-C and start again with --threads 1 (in Python: OPENBLAS_NUM_THREADS=1): it "
+        "is often several times faster"
     )
 
 
