@@ -19,6 +19,9 @@ _LISTED = 10
 _ROUNDING = 1e-12  # of a sum of weights
 _CODES = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)  # of missing values, in measured data
 _EASY = re.compile(r"[^\W\d][\w .()%/+-]*")  # names that --ignore and a shell take as they are, in quotes
+_NO_TARGET = (
+    "no --target is given, so this would be an autoencoder; to learn a column, name it, for example --target "
+)
 _DATE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))([T ]\d{1,2}:\d\d.*)?")
 
 
@@ -88,6 +91,39 @@ def refuse_mistyped(table: Table, columns: Sequence[int]) -> None:
         f"{table.name}: {_joined(said[:_LISTED], said)}: correct {it}, or empty {it} and add --missing drop, "
         f"or leave {column} out: --ignore {as_option(table, list(many)[:20])}"
     )
+
+
+def refuse_features(table: Table, texts: Sequence[int], onehot: bool, learn: bool) -> None:
+    """Refuse columns of text that are to be features; with `onehot` only those that are mistyped numbers.
+
+    With `learn` the message begins with how a column is learnt, unless all texts are mistakes or dates.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    refused = [] if onehot else texts
+    dates = [column for column in refused if is_date(table, column)]
+    others = [column for column in refused if column not in dates]
+    before = ""
+    if learn and not set(others) <= mistyped(table, others).keys():
+        before = f"{_NO_TARGET}{as_option(table, others[-1:])}. "  # a target is often the last
+    else:
+        refuse_mistyped(table, texts)
+    if len(refused) == 1 and dates:
+        raise DataError(
+            f"{table.name}: {first_text(table, dates[0])} is a date, which nnx does not read: "
+            f"--ignore {as_option(table, dates)}"
+        )
+    remedy = (
+        f": leave {'it' if len(refused) == 1 else 'them'} out by --ignore {as_option(table, refused[:20])}"
+    )
+    if dates:
+        remedy += f" (nnx does not read dates: {listed(table, dates)})"
+    if others:
+        remedy += ", or make texts numbers by --categories onehot"
+    refuse_texts(table, refused, remedy, before)
 
 
 def refuse_texts(table: Table, columns: Sequence[int], remedy: str, before: str = "") -> None:

@@ -11,16 +11,14 @@ import numpy as np
 
 from nnx.datasets.base import Array
 from nnx.datasets.features import (
-    as_option,
     categories_of,
     filled,
-    first_text,
     gaps_in,
-    is_date,
     listed,
     matrix,
     mistyped,
     note_codes,
+    refuse_features,
     refuse_gaps,
     refuse_mistyped,
     refuse_texts,
@@ -35,9 +33,6 @@ from nnx.errors import ConfigurationError, DataError, shown
 _COUNTING = frozenset(("id", "index", "idx", "row", "rowid", "row_id", "rownames", "nr", "no", "no.", "#"))
 _INDEX = "only counts or names the rows"
 _BY_PANDAS = "Unnamed: "
-_NO_TARGET = (
-    "no --target is given, so this would be an autoencoder; to learn a column, name it, for example --target "
-)
 
 
 def labelled_table(
@@ -91,27 +86,7 @@ def _check_texts(
     table: Table, task: str, texts: list[int], at: list[int], weight: list[int], categories: str
 ) -> None:
     """Refuse columns of text where numbers are needed."""
-    refused = [] if categories == "onehot" else texts
-    dates = [column for column in refused if is_date(table, column)]
-    others = [column for column in refused if column not in dates]
-    without = ""
-    if not at and task == "auto" and not set(others) <= mistyped(table, others).keys():
-        without = f"{_NO_TARGET}{as_option(table, others[-1:])}. "  # a target is often the last
-    else:
-        refuse_mistyped(table, texts)
-    if len(refused) == 1 and dates:
-        raise DataError(
-            f"{table.name}: {first_text(table, dates[0])} is a date, which nnx does not read: "
-            f"--ignore {as_option(table, dates)}"
-        )
-    remedy = (
-        f": leave {'it' if len(refused) == 1 else 'them'} out by --ignore {as_option(table, refused[:20])}"
-    )
-    if dates:
-        remedy += f" (nnx does not read dates: {listed(table, dates)})"
-    if others:
-        remedy += ", or make texts numbers by --categories onehot"
-    refuse_texts(table, refused, remedy, without)
+    refuse_features(table, texts, onehot=categories == "onehot", learn=not at and task == "auto")
     labels = [column for column in at if column in table.found]
     if task == "regression":
         refuse_mistyped(table, labels)
