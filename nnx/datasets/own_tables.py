@@ -16,7 +16,6 @@ from nnx.datasets.features import (
     gaps_in,
     listed,
     matrix,
-    mistyped,
     note_codes,
     refuse_features,
     refuse_gaps,
