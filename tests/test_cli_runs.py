@@ -157,7 +157,7 @@ def test_compare_fails_where_the_losses_do_not_agree(monkeypatch, tmp_path, caps
 
     def run(config, progress, spent):
         asked.append(config)
-        assert 0.0 < spent < 120.0  # loading Python and libraries is part of the minutes
+        assert spent > 0.0  # loading Python and libraries is part of the minutes
         progress("at work")
         notes = [] if agree else ["no speed-up is given"]
         return Result("compare", "", "digits", "cpu", "numpy", "float32", 3, {"agree": agree}, notes=notes)
