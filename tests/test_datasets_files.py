@@ -74,7 +74,7 @@ def test_each_format_is_read(tmp_path: Path, name: str, data: bytes, expected: o
     ("name", "data", "message"),
     [
         ("x.npy", b"", "is empty"),
-        ("x.npy", b"hello", "is no .npy, .npz, IDX or .csv file"),
+        ("x.npy", b"hello", "is none of what is read: a table (.csv, .tsv, .txt), .npz, .npy, IDX"),
         ("x.npy", npy_bytes(X)[:-1], "the file holds 95"),
         ("x.npy", npy_bytes(X) + b"\0", "the file holds 97"),
         ("x.npy", npy_header("(99999999999, 784)"), "the file holds 0"),
