@@ -183,6 +183,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
                 f"classes={np.asarray(classes).tolist()} is not the same as before, "
                 f"which was {known.tolist()}"
             )
+        if not multilabel and len(known) == 1:
+            raise DataError(f"y holds one class only, {known[0]!r}: a classifier needs at least two classes")
         labels = None if multilabel else _places(y, known)
         loss = self._loss_of(multilabel or len(known) == 2)
         targets = y if labels is None else _targets(labels, len(known), loss)
