@@ -345,7 +345,7 @@ def test_idx_files_are_mapped(tmp_path):
 BAD = {
     "empty": (lambda p: None, "is an empty folder"),
     "csv": (lambda p: (p / "a.csv").write_text("1,2\n"), r"a.csv: is a .csv file; only .npy and IDX"),
-    "other": (lambda p: (p / "a.bin").write_bytes(b"abcdefgh"), "is no .npy"),
+    "other": (lambda p: (p / "a.bin").write_bytes(b"abcdefgh"), "is none of what is read"),
     "pickle": (lambda p: np.save(p / "a.npy", np.array([[None]])), "holds object values"),
     "columns": (lambda p: np.save(p / "a.npy", np.asfortranarray(floats())), "stored column by column"),
     "scalar": (lambda p: np.save(p / "a.npy", np.float32(1)), "holds a single number"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -180,8 +179,8 @@ def test_a_failure_leaves_the_older_file_and_nothing_else(figure, tmp_path, monk
     target = tmp_path / "a.png"
     target.write_bytes(b"older")
 
-    def full_disk(path, **_):
-        Path(path).write_bytes(b"half")
+    def full_disk(file, **_):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(figure, "savefig", full_disk)
@@ -193,8 +192,8 @@ def test_a_failure_leaves_the_older_file_and_nothing_else(figure, tmp_path, monk
 
 
 def test_an_interrupt_leaves_nothing_half_written(figure, tmp_path, monkeypatch):
-    def interrupted(path, **_):
-        Path(path).write_bytes(b"half")
+    def interrupted(file, **_):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(figure, "savefig", interrupted)

@@ -293,5 +293,5 @@ def test_the_command_says_which_engine_ran_and_for_how_long(monkeypatch, model, 
     if form == "--json":
         assert json.loads(printed) == stored
     else:
-        assert re.search(r"^ engine +cuml", printed, re.MULTILINE)
+        assert re.search(r"^ SVM engine +cuml", printed, re.MULTILINE)
         assert f"{parts[0]:.2f} s / {parts[1]:.2f} s" in printed

@@ -127,11 +127,13 @@ def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_
       nnx run svm --model runs/best --svm-engine sklearnex
     """
     from nnx.experiments import svm as experiment
+    from nnx.experiments import svm_engines
 
     if model is not None:
         _refuse_training_options(click.get_current_context())
         common["resume"] = None  # nothing is trained that could be resumed
     else:
+        svm_engines.refuse_missing(svm_engine)
         say(
             f"note: no --model is given, so an autoencoder (preset {preset}) is trained first",
             common["quiet"],
