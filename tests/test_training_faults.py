@@ -88,10 +88,8 @@ def test_values_that_are_not_finite_are_found_before_training(where, value):
         data["validation"] = (bad, Y)
     else:
         data[where][5] = value
-    with pytest.raises(
-        nnx.DataError,
-        match=r"NaN or infinite, first in row 5(: in float32, numbers beyond 3\.4e38 are infinite)?$",
-    ) as caught:
+    hint = r": in float32, numbers beyond 3\.4e38 are infinite" if np.isinf(value) else ""
+    with pytest.raises(nnx.DataError, match=rf"NaN or infinite, first in row 5{hint}$") as caught:
         fit(network, **data)
     assert str(caught.value).startswith("x" if where == "validation" else where)
     for name, kept in network.weights().items():

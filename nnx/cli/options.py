@@ -28,7 +28,7 @@ class Name(click.Choice[str]):
 
 
 class Existing(click.Path):
-    """The path of what is there; another one is answered with the nearest name beside it."""
+    """The path of what is there; another one is answered with the nearest name in its folder."""
 
     def __init__(self, path_type: type[Any] = Path, **limits: Any) -> None:
         super().__init__(exists=True, path_type=path_type, **limits)
@@ -37,8 +37,8 @@ class Existing(click.Path):
         """The path itself."""
         path = Path(value)
         if not os.path.lexists(path):
-            beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-            near = [name for name in difflib.get_close_matches(path.name, beside) if _alike(path, name)]
+            others = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            near = [name for name in difflib.get_close_matches(path.name, others) if _alike(path, name)]
             hint = f": did you mean {str(path.with_name(near[0]))!r}?" if near else ""
             self.fail(f"{str(value)!r} does not exist{hint}", param, ctx)
         return super().convert(value, param, ctx)
