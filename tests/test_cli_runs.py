@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from command_line import KEYS, TIMING, command, visible
+from command_line import KEYS, TIMING, command, visible, without_note_on_a_busy_machine
 
 from nnx.backends import resolve, threads
 
@@ -74,7 +74,7 @@ def test_a_folder_with_a_result_is_refused_before_training(trained):
 
 def test_xor_prints_its_tables_and_nothing_else_when_quiet(tmp_path):
     done = command(tmp_path, "run", "xor", "-q")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, without_note_on_a_busy_machine(done.stderr)) == (0, "")
     assert "4500" in done.stdout
     assert "accuracy 100%" in done.stdout
     (folder,) = (tmp_path / "runs").iterdir()

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from command_line import without_note_on_a_busy_machine
 from devices_here import shortened
 
 import nnx
@@ -295,7 +296,7 @@ def test_mnist_from_the_command_to_the_classifier(tmp_path, mnist_directory, mon
          "--epochs", "3", "--out", str(tmp_path / "run"), "--json", "-q"],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, without_note_on_a_busy_machine(done.stderr)) == (0, "")
     result = json.loads(done.stdout)
     assert result["dataset"] == "mnist"
     assert result["timing"]["steps"] == 3 * 235

@@ -257,3 +257,8 @@ def test_an_archive_with_a_brokenchecksum_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(data)
     with pytest.raises(nnx.DataError, match="Bad CRC"):
         load_arrays(tmp_path / "x.npz")
+
+
+def test_a_path_with_a_null_byte_is_refused():
+    with pytest.raises(nnx.DataError, match="a path holds no null byte"):
+        load_arrays("x\0.csv", max_bytes=2**20)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import COMMAND, command, environment
+from command_line import COMMAND, command, environment, without_note_on_a_busy_machine
 
 import nnx
 from nnx.errors import ConfigurationError, MissingLibraryError, OutputError
@@ -257,7 +257,7 @@ def test_mlflow_s_refusal_is_one_line(monkeypatch):
 def test_a_run_logs_where_it_is_told_and_prints_one_object_still(tmp_path):
     line = "run autoencoder --dataset digits --preset shallow --epochs 3 --json -q --out run"
     done = command(tmp_path, *line.split(), "--log", "jsonl", "--log", "tensorboard", "--log", "jsonl")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, without_note_on_a_busy_machine(done.stderr)) == (0, "")
     result = json.loads(done.stdout)
     assert result["artifacts"]["jsonl"] == "history.jsonl"
     assert result["artifacts"]["tensorboard"] == "tensorboard"

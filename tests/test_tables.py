@@ -207,6 +207,7 @@ BROKEN = {
     "ragged at once": ("1,2\n3,4,5\n6,7,8\n", "line 1 has 2 columns, the other lines have 3"),
     "empty": ("", "is empty"),
     "spaces alone": (" \n\n", "holds no rows"),
+    "Excel's delimiter alone": ("sep=|", "holds no rows, only 'sep=|'"),
     "names alone": ("a,b\n", "holds names of columns, but no rows"),
     "a quote that does not close": ('a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote opens here"),
     "a quote in a quoted cell": ('a,b\n1,2\n3,"4"5"\n', "line 3: a quote closes within a cell"),

@@ -142,6 +142,8 @@ def find_form(
     if most > MAX_COLUMNS:
         raise DataError(f"{name}: has {most:,} columns, more than the {MAX_COLUMNS:,} accepted")
     rows = parsed(sample, delimiter)
+    if excel and len(rows) == 1:
+        raise DataError(f"{name}: holds no rows, only {sample[0].strip()!r}")
     if not rows:
         fault = (
             "a quote opens here, or further down, and does not close" if any(map(str.strip, sample)) else ""

@@ -20,6 +20,8 @@ def reading(path: str | Path) -> Iterator[BinaryIO]:
     DataError
         If it cannot be read, or is a folder, a pipe or a device.
     """
+    if "\0" in str(path):
+        raise DataError(f"{str(path)!r}: cannot be read (a path holds no null byte)")
     try:
         kind = Path(path).stat().st_mode
         if not stat.S_ISREG(kind):
@@ -27,7 +29,7 @@ def reading(path: str | Path) -> Iterator[BinaryIO]:
             raise DataError(f"{path}: cannot be read (it is {what})")
         with Path(path).open("rb") as file:
             yield file
-    except NnxError:
+    except NnxError:  # an OutputError is an OSError too
         raise
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
