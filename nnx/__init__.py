@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from nnx.backends import available, default_device, resolve, use
 from nnx.callbacks import BestCheckpoint, Callback, CSVLog, EarlyStopping, History, Progress
 from nnx.checkpoints import Checkpoint
+from nnx.data.rows import Rows
 from nnx.errors import (
     ConfigurationError,
     DataError,
@@ -46,7 +47,6 @@ from nnx.losses import (
 )
 from nnx.network import Network, load
 from nnx.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from nnx.rows import Rows
 from nnx.schedules import Constant, Cosine, Exponential, Schedule, Step, Warmup
 
 if TYPE_CHECKING:

@@ -14,6 +14,8 @@ import numpy as np
 from nnx import checkpoints, initializers, training
 from nnx.backends import Array, Backend, resolve
 from nnx.callbacks import Callback, History
+from nnx.data.rows import Rows
+from nnx.data.samples import Augmentation, host_array
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, whole, whole_config
 from nnx.layers import Layer, Plan, from_config, kind_of, stack
@@ -21,8 +23,6 @@ from nnx.losses import Loss
 from nnx.metrics import Metrics
 from nnx.optimizers import Optimizer
 from nnx.parameters import Arena
-from nnx.rows import Rows
-from nnx.samples import Augmentation, host_array
 
 HostArray = np.ndarray[Any, Any]
 
@@ -330,7 +330,7 @@ class Network:
         Parameters
         ----------
         x, y, weights : array
-            On the host, as checked by `nnx.samples.check_samples`.
+            On the host, as checked by `nnx.data.samples.check_samples`.
         output : bool
             Whether the second is wanted; else it is None.
         """

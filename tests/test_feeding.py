@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx import datasets, samples, training
+from nnx import datasets, training
 from nnx.backends.numpy_backend import NumpyBackend
 from nnx.backends.staging import Staging
+from nnx.data import samples
 
 JOBS = Path(__file__).parent / "jobs"
 

@@ -263,7 +263,7 @@ def test_a_large_file_is_mapped_and_gives_what_memory_gives(monkeypatch, task):
     config = Config("x.npy", target=target, layers=("8 tanh", "3"), epochs=4, scale="standard")
     in_memory = own_data.run(config)
     monkeypatch.setattr("nnx.experiments.scaling.READ_WHOLE", 1)
-    monkeypatch.setattr("nnx.samples.READ_WHOLE", 1)
+    monkeypatch.setattr("nnx.data.samples.READ_WHOLE", 1)
     monkeypatch.setattr("nnx.experiments.scaling._BLOCK", 60)
     made = []
     monkeypatch.setattr(

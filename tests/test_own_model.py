@@ -163,7 +163,7 @@ def test_held_out_rows_outside_of_the_range_are_said_and_measured_as_they_are(mo
     np.save("wine.npy", x)
     if mapped:
         monkeypatch.setattr("nnx.experiments.scaling.READ_WHOLE", 1)
-        monkeypatch.setattr("nnx.samples.READ_WHOLE", 1)
+        monkeypatch.setattr("nnx.data.samples.READ_WHOLE", 1)
     config = Config("wine.npy", scale="minmax", loss="binary_cross_entropy", layers=("4",), epochs=5)
     result = own_data.run(config)
     _, rows = own_data.split(load_labelled("wine.npy"), 0.2, 0)

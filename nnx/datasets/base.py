@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnx.data.rows import Rows
 from nnx.errors import ConfigurationError
-from nnx.rows import Rows
 
 Array = npt.NDArray[Any]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from nnx.data.rows import Rows
 from nnx.datasets import npy
 from nnx.datasets.base import Array
 from nnx.datasets.files import kind_of
 from nnx.datasets.idx import GZIP_MAGIC, read_header
 from nnx.datasets.opening import reading
 from nnx.errors import DataError
-from nnx.rows import Rows
 
 
 def open_rows(path: str | Path) -> Rows:

@@ -10,9 +10,9 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array, check_is_fitted
 
 import nnx
+from nnx.data.rows import HostArray
 from nnx.estimators.base import NetworkEstimator, output_layers
 from nnx.estimators.checks import checked_weights, counted, on_host
-from nnx.rows import HostArray
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):  # type: ignore[misc]

@@ -14,10 +14,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import nnx
+from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError
 from nnx.estimators.checks import check_parameters, held_out, on_host, sizes, unknown
 from nnx.layers.activations import make
-from nnx.rows import HostArray
 from nnx.training.checks import check_callbacks
 
 LARGEST_BATCH = 200  # what batch_size="auto" means for more rows than that: scikit-learn's

@@ -11,9 +11,9 @@ from sklearn.utils.validation import _check_sample_weight
 
 import nnx
 from nnx.backends import foreign
+from nnx.data.rows import HostArray
+from nnx.data.samples import host_array
 from nnx.errors import ConfigurationError, DataError, flag, nearest, number, whole
-from nnx.rows import HostArray
-from nnx.samples import host_array
 
 SYNONYMS = {"log_loss": "cross_entropy", "mse": "squared_error", "mae": "absolute_error"}
 

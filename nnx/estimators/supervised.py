@@ -13,10 +13,10 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 import nnx
+from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, DataError
 from nnx.estimators.base import NetworkEstimator, output_layers
 from nnx.estimators.checks import checked_weights, class_factors, counted, factors_of_labels
-from nnx.rows import HostArray
 
 ONE_HOT = 2**22  # numbers: labels of more are not written out, which the compiled loop wants
 

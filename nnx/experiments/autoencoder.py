@@ -11,6 +11,7 @@ import numpy as np
 
 from nnx import datasets
 from nnx.callbacks import Callback, History
+from nnx.data.samples import Augmentation
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, nearest
 from nnx.experiments.distortion import Affine
@@ -25,7 +26,6 @@ from nnx.losses import BinaryCrossEntropy, Loss, MeanSquaredError
 from nnx.metrics import binary_cross_entropy, mean_squared_error
 from nnx.network import Network
 from nnx.optimizers import SGD, Adam, Optimizer
-from nnx.samples import Augmentation
 from nnx.schedules import Cosine, Schedule, Warmup
 
 CODE = 64

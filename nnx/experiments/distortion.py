@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.rows import HostArray
+from nnx.data.rows import HostArray
 
 
 @dataclass(frozen=True)

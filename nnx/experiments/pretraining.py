@@ -19,6 +19,7 @@ import numpy as np
 
 from nnx.backends import Array
 from nnx.callbacks import Callback, History
+from nnx.data.rows import HostArray
 from nnx.distributed import ALONE, Communicator, Part
 from nnx.errors import ConfigurationError
 from nnx.experiments.distortion import Affine
@@ -26,7 +27,6 @@ from nnx.layers import Cache, Layer
 from nnx.losses import Loss
 from nnx.network import Network
 from nnx.optimizers import Optimizer
-from nnx.rows import HostArray
 
 OWN_SHARE = 8  # one number of the code in eight is an image's own
 

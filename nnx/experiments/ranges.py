@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from nnx.data.rows import HostArray
 from nnx.errors import shown
 from nnx.experiments.scaling import BYTES, MAX_SCALED, check_finite_columns, extent, parts
-from nnx.rows import HostArray
 
 
 @dataclass(frozen=True, eq=False)

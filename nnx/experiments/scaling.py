@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from nnx.data.rows import HostArray, Rows
+from nnx.data.samples import READ_WHOLE
 from nnx.errors import DataError, shown
-from nnx.rows import HostArray, Rows
-from nnx.samples import READ_WHOLE
 
 SCALES = ("auto", "standard", "minmax", "none")
 BYTES = 255.0

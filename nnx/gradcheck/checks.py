@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from nnx.backends import Backend, resolve
+from nnx.data.samples import check_samples
 from nnx.errors import ConfigurationError
 from nnx.gradcheck.comparison import GradientReport, run
 from nnx.gradcheck.functions import LossValue, Stack, Target, upload
 from nnx.layers import Layer, Plan
 from nnx.losses import Loss
 from nnx.network import Network
-from nnx.samples import check_samples
 
 
 def check(subject: Layer | Loss | Network, *arguments: Any, **options: Any) -> GradientReport:

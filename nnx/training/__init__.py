@@ -14,13 +14,13 @@ import numpy as np
 
 from nnx.callbacks import Callback, History, Run
 from nnx.checkpoints import Checkpoint
+from nnx.data.samples import Augmentation, Samples, check_samples
 from nnx.distributed import ALONE, Communicator
 from nnx.distributed.agreement import fingerprint, version
 from nnx.errors import ConfigurationError, flag, number, whole, whole_config
 from nnx.losses import Loss
 from nnx.metrics.choice import Metrics, choose, direction
 from nnx.optimizers import Optimizer
-from nnx.samples import Augmentation, Samples, check_samples
 from nnx.training import faults
 from nnx.training.checks import check_callbacks, check_kind, check_metrics
 from nnx.training.evaluation import EVALUATION_ROWS, evaluate

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from nnx.data.samples import Samples, check_samples
 from nnx.distributed import ALONE, Communicator
 from nnx.losses import Huber, Loss, MeanAbsoluteError, MeanSquaredError
 from nnx.metrics.choice import Metrics, choose, taken
 from nnx.metrics.formulas import Metric
-from nnx.samples import Samples, check_samples
 
 EVALUATION_ROWS = 1024
 

@@ -12,14 +12,14 @@ import numpy as np
 from nnx import compiled_loop, initializers
 from nnx.backends import Array, Backend
 from nnx.callbacks import Callback, Run
+from nnx.data.feeding import Drawn, Resident, Streamed, batches
+from nnx.data.rows import HostArray
+from nnx.data.samples import Augmentation, Samples
 from nnx.distributed import ALONE, Communicator, Part
 from nnx.errors import TrainingError
-from nnx.feeding import Drawn, Resident, Streamed, batches
 from nnx.layers.plan import Plan
 from nnx.losses import Loss
 from nnx.optimizers import Optimizer
-from nnx.rows import HostArray
-from nnx.samples import Augmentation, Samples
 from nnx.training import faults
 from nnx.training.contention import Contention
 from nnx.training.interrupts import Interrupts

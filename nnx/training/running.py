@@ -12,11 +12,11 @@ import numpy as np
 from nnx.backends import threads
 from nnx.callbacks import Callback, History, Run
 from nnx.checkpoints import Checkpoint, settings, state
+from nnx.data.rows import HostArray
+from nnx.data.samples import Samples
 from nnx.distributed.agreement import fingerprint
 from nnx.errors import TrainingError
 from nnx.metrics import Metric
-from nnx.rows import HostArray
-from nnx.samples import Samples
 from nnx.training import faults
 from nnx.training.evaluation import measure
 from nnx.training.interrupts import Interrupts

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import nnx
-from nnx import datasets, samples
+from nnx import datasets
+from nnx.data import samples
 
 ROWS = 333
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from nnx.backends import foreign
 from nnx.backends.host_memory import room
+from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.errors import ConfigurationError, DataError
 from nnx.layers import Dropout, Identity
 from nnx.layers.activations import Activation
 from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
-from nnx.rows import CHECKED, HostArray, Rows
 
 REAL = (bool, int, float, np.bool_, np.integer, np.floating)
 Augmentation = Callable[[np.random.Generator, HostArray, HostArray], tuple[HostArray, HostArray]]

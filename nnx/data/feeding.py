@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import numpy as np
 
 from nnx.backends import Array, Backend
+from nnx.data.rows import CHECKED, HostArray, Rows
+from nnx.data.samples import Augmentation, Samples, check_finite
 from nnx.errors import DataError
-from nnx.rows import CHECKED, HostArray, Rows
-from nnx.samples import Augmentation, Samples, check_finite
 
 Batch = tuple[Array, Array, Array | None]
 Check = Callable[[HostArray], None]
