@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from nnx.datasets import npy
 from nnx.datasets.base import Array, choose_dtype
+from nnx.datasets.columns import numbers_of_table
 from nnx.datasets.form import Reading
 from nnx.datasets.idx import MAX_BYTES, parse_idx
 from nnx.datasets.opening import reading
-from nnx.datasets.own_tables import numbers_of_table
 from nnx.errors import DataError
 
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")

@@ -10,28 +10,30 @@ from typing import BinaryIO
 import numpy as np
 
 from nnx.datasets.base import Array
-from nnx.datasets.features import (
-    categories_of,
-    filled,
+from nnx.datasets.columns import (
+    COUNTING,
+    INDEX,
+    check_size,
+    counts_rows,
     gaps_in,
+    is_index,
+    is_unnamed,
     listed,
-    matrix,
     note_codes,
+    note_left_out,
     refuse_features,
     refuse_gaps,
     refuse_mistyped,
     refuse_texts,
+    tells_apart,
 )
+from nnx.datasets.features import categories_of, filled, matrix
 from nnx.datasets.form import Form, Reading, find_form
 from nnx.datasets.layout import Labelled, Layout
 from nnx.datasets.table_reader import TableReader, parts_of
 from nnx.datasets.tables import Table, read_table
 from nnx.datasets.targets import Targets, targets_of
 from nnx.errors import ConfigurationError, DataError, shown
-
-_COUNTING = frozenset(("id", "index", "idx", "row", "rowid", "row_id", "rownames", "nr", "no", "no.", "#"))
-_INDEX = "only counts or names the rows"
-_BY_PANDAS = "Unnamed: "
 
 
 def labelled_table(
@@ -96,20 +98,6 @@ def _check_texts(
     refuse_texts(table, [column for column in weight if column in table.found], ": weights are numbers")
 
 
-def check_size(file: BinaryIO, name: str, max_bytes: int) -> None:
-    """Refuse a text that is too large to be read as a whole.
-
-    Raises
-    ------
-    DataError
-        If it is.
-    """
-    size = file.seek(0, 2)
-    file.seek(0)
-    if size > max_bytes:
-        raise DataError(f"{name}: has {size:,} bytes, more than the {max_bytes:,} accepted")
-
-
 def _check_choice(name: str, task: str, at: list[int], left_out: list[int], weight: list[int]) -> None:
     """Refuse columns and a task that do not fit each other."""
     if task == "autoencoding" and at:
@@ -139,14 +127,14 @@ def _features(table: Table, targets: set[int]) -> list[int]:
     for column in table.chosen:
         if column in targets:
             continue
-        if _is_index(table, column):
+        if is_index(table, column):
             index.append(column)
         elif column in nothing and column not in table.found:
             empty.append(column)
         else:
             features.append(column)
-    _note_left_out(table, index, _INDEX)
-    _note_left_out(table, empty, "holds nothing")
+    note_left_out(table, index, INDEX)
+    note_left_out(table, empty, "holds nothing")
     if not features:
         raise DataError(f"{table.name}: no column is left for the samples")
     if why := _like_an_index(table, features[0]):
@@ -154,52 +142,19 @@ def _features(table: Table, targets: set[int]) -> list[int]:
             f"{table.name}: {table.called(features[0])} {why}: if it is an index, leave it out by "
             f"--ignore {features[0] + 1}"
         )
-    elif features[0] == 0 and _is_unnamed(table, 0):
+    elif features[0] == 0 and is_unnamed(table, 0):
         table.notes.append(
             f"{table.name}: column 1 has no name: if it is an index, leave it out by --ignore 1"
         )
     return features
 
 
-def _note_left_out(table: Table, columns: list[int], why: str) -> None:
-    if columns:
-        table.notes.append(f"{table.name}: {listed(table, columns)} {why}, so it is left out")
-
-
-def _is_index(table: Table, column: int) -> bool:
-    """Whether a column numbers or names the rows, as pandas and R write it, or by a name such as id."""
-    if table.columns is None:
-        return False
-    if _is_unnamed(table, column):
-        first = column == 0 and (column in table.found or _tells_apart(table, column))
-        return first or _counts(table, column)
-    return table.columns[column].lower() in _COUNTING and _counts(table, column)
-
-
-def _is_unnamed(table: Table, column: int) -> bool:
-    return column in table.unnamed or bool(table.columns and table.columns[column].startswith(_BY_PANDAS))
-
-
-def _tells_apart(table: Table, column: int) -> bool:
-    """Whether a column holds whole numbers, each once: as the index of rows that were shuffled or chosen."""
-    numbers = table.of([column])[:, 0]
-    return bool((numbers % 1.0 == 0.0).all() and len(np.unique(numbers)) == len(numbers))
-
-
 def _like_an_index(table: Table, column: int) -> str:
     """Why a column that is taken as a feature may be an index; empty where nothing says so."""
     if table.columns is None:
-        return "counts the rows" if _counts(table, column) else ""
-    called = table.columns[column].lower() in _COUNTING and column not in table.found
-    return "differs in every row" if called and _tells_apart(table, column) else ""
-
-
-def _counts(table: Table, column: int) -> bool:
-    """Whether a column holds 0, 1, 2, … or 1, 2, 3, …."""
-    if column in table.found or len(table.lines) < 3:
-        return False
-    numbers = table.of([column])[:, 0]
-    return bool(numbers[0] in (0.0, 1.0) and (np.diff(numbers) == 1.0).all())
+        return "counts the rows" if counts_rows(table, column) else ""
+    called = table.columns[column].lower() in COUNTING and column not in table.found
+    return "differs in every row" if called and tells_apart(table, column) else ""
 
 
 def _drop(table: Table, features: list[int], targets: list[int], missing: str) -> None:
@@ -332,21 +287,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(repr(shown(name)) for name in names[:10]) + more
 
 
-# ---------------------------------------------------------------------------------- tables of numbers alone
-
-
-def numbers_of_table(file: BinaryIO, name: str, reading: Reading, notes: list[str], max_bytes: int) -> Array:
-    """All columns of a table but an index, as numbers, shape (rows, columns)."""
-    check_size(file, name, max_bytes)
-    form = find_form(file, name, reading)
-    table = read_table(file, name, form, max_bytes=max_bytes, numbers_only=True)
-    columns = [at for at in table.chosen if not _is_index(table, at)]
-    if len(columns) < len(table.chosen):
-        _note_left_out(table, [at for at in table.chosen if at not in columns], _INDEX)
-    refuse_texts(table, [at for at in columns if at in table.found], ": all must be numbers here")
-    refuse_gaps(table, columns, ": fill them in, or leave the lines out")
-    notes += table.notes
-    return table.of(columns)
+# ---------------------------------------------------------------------------- targets in a file of their own
 
 
 def targets_of_table(

@@ -1,0 +1,266 @@
+"""Columns of a table: how they are named in messages, which are refused, which only count the rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+
+from nnx.datasets.base import Array
+from nnx.datasets.cells import TRUTHS
+from nnx.datasets.form import Reading, find_form
+from nnx.datasets.tables import Table, read_table
+from nnx.errors import DataError, counted, printable
+
+COUNTING = frozenset(("id", "index", "idx", "row", "rowid", "row_id", "rownames", "nr", "no", "no.", "#"))
+INDEX = "only counts or names the rows"
+_BY_PANDAS = "Unnamed: "
+_LISTED = 10
+_CODES = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)  # of missing values, in measured data
+_EASY = re.compile(r"[^\W\d][\w .()%/+-]*")  # names that --ignore and a shell take as they are, in quotes
+_DATE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))([T ]\d{1,2}:\d\d.*)?")
+_NO_TARGET = (
+    "no --target is given, so this would be an autoencoder; to learn a column, name it, for example --target "
+)
+
+
+def numbers_of_table(file: BinaryIO, name: str, reading: Reading, notes: list[str], max_bytes: int) -> Array:
+    """All columns of a table but an index, as numbers, shape (rows, columns)."""
+    check_size(file, name, max_bytes)
+    form = find_form(file, name, reading)
+    table = read_table(file, name, form, max_bytes=max_bytes, numbers_only=True)
+    columns = [at for at in table.chosen if not is_index(table, at)]
+    if len(columns) < len(table.chosen):
+        note_left_out(table, [at for at in table.chosen if at not in columns], INDEX)
+    refuse_texts(table, [at for at in columns if at in table.found], ": all must be numbers here")
+    refuse_gaps(table, columns, ": fill them in, or leave the lines out")
+    notes += table.notes
+    return table.of(columns)
+
+
+def check_size(file: BinaryIO, name: str, max_bytes: int) -> None:
+    """Refuse a text that is too large to be read as a whole.
+
+    Raises
+    ------
+    DataError
+        If it is.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    if size > max_bytes:
+        raise DataError(f"{name}: has {size:,} bytes, more than the {max_bytes:,} accepted")
+
+
+def note_left_out(table: Table, columns: list[int], why: str) -> None:
+    """Note columns that are left out, and why."""
+    if columns:
+        table.notes.append(f"{table.name}: {listed(table, columns)} {why}, so it is left out")
+
+
+def is_index(table: Table, column: int) -> bool:
+    """Whether a column numbers or names the rows, as pandas and R write it, or by a name such as id."""
+    if table.columns is None:
+        return False
+    if is_unnamed(table, column):
+        first = column == 0 and (column in table.found or tells_apart(table, column))
+        return first or counts_rows(table, column)
+    return table.columns[column].lower() in COUNTING and counts_rows(table, column)
+
+
+def is_unnamed(table: Table, column: int) -> bool:
+    """Whether a column has no name, or one that pandas gives such columns."""
+    return column in table.unnamed or bool(table.columns and table.columns[column].startswith(_BY_PANDAS))
+
+
+def tells_apart(table: Table, column: int) -> bool:
+    """Whether a column holds whole numbers, each once: as the index of rows that were shuffled or chosen."""
+    numbers = table.of([column])[:, 0]
+    return bool((numbers % 1.0 == 0.0).all() and len(np.unique(numbers)) == len(numbers))
+
+
+def counts_rows(table: Table, column: int) -> bool:
+    """Whether a column holds 0, 1, 2, … or 1, 2, 3, …."""
+    if column in table.found or len(table.lines) < 3:
+        return False
+    numbers = table.of([column])[:, 0]
+    return bool(numbers[0] in (0.0, 1.0) and (np.diff(numbers) == 1.0).all())
+
+
+def listed(table: Table, columns: Sequence[int]) -> str:
+    """``"column 2 (b), column 5 (c) and 3 more"``."""
+    texts = [table.called(column) for column in columns[:_LISTED]]
+    return ", ".join(texts) + (f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else "")
+
+
+def as_option(table: Table, columns: Sequence[int]) -> str:
+    """Columns as ``--ignore`` takes them: by name, or by number where a name is hard to write."""
+    names = table.columns or []
+    words = [names[at] if names and _is_easy(names[at], names) else str(at + 1) for at in columns]
+    text = ",".join(words)
+    return text if re.fullmatch(r"[\w,.+/-]*", text) else f'"{text}"'
+
+
+def _is_easy(name: str, names: Sequence[str]) -> bool:
+    """Whether a name can be written without escapes, and means one column."""
+    return bool(_EASY.fullmatch(name)) and name == name.strip() and f"{name}.1" not in names
+
+
+def first_text(table: Table, column: int) -> str:
+    """``"line 2, column 3 (colour): 'red'"``."""
+    found = table.found[column]
+    return f"line {found.line}, {table.called(column)}: {printable(found.cell)!r}"
+
+
+def is_date(table: Table, column: int) -> bool:
+    """Whether the first text in a column is a date."""
+    return bool(_DATE.fullmatch(table.found[column].cell))
+
+
+def mistyped(table: Table, columns: Sequence[int]) -> dict[int, int]:
+    """The columns of text of which more than half of the cells are numbers, and how many these are."""
+    many = {}
+    for at in columns:
+        numbers = int(np.count_nonzero(~np.isnan(table.of([at]))))
+        if table.found[at].cell.lower() in TRUTHS:  # they are read as 1 and 0
+            numbers -= table.found[at].count
+        if numbers > table.found[at].count:
+            many[at] = numbers
+    return many
+
+
+def refuse_mistyped(table: Table, columns: Sequence[int]) -> None:
+    """Refuse columns of numbers that hold a few texts: these are mistakes, see `mistyped`.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    many = mistyped(table, columns)
+    if not many:
+        return
+    said, wrong = [], 0
+    for at, numbers in many.items():
+        count = table.found[at].count
+        wrong += count
+        more = f", nor {'is' if count == 2 else 'are'} {counted(count - 1, 'more cell')}" if count > 1 else ""
+        others = f"the other {numbers:,} cells are" if numbers > 1 else "the other cell is"
+        said.append(f"{first_text(table, at)} is not a number{more}, {others}")
+    it = "it" if wrong == 1 else "them"
+    column = "the column" if len(many) == 1 else "the columns"
+    raise DataError(
+        f"{table.name}: {_joined(said[:_LISTED], said)}: correct {it}, or empty {it} and add --missing drop, "
+        f"or leave {column} out: --ignore {as_option(table, list(many)[:20])}"
+    )
+
+
+def refuse_features(table: Table, texts: Sequence[int], onehot: bool, learn: bool) -> None:
+    """Refuse columns of text that are to be features; with `onehot` only those that are mistyped numbers.
+
+    With `learn` the message begins with how a column is learnt, unless all texts are mistakes or dates.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    refused = [] if onehot else texts
+    dates = [column for column in refused if is_date(table, column)]
+    others = [column for column in refused if column not in dates]
+    before = ""
+    if learn and not set(others) <= mistyped(table, others).keys():
+        before = f"{_NO_TARGET}{as_option(table, others[-1:])}. "  # a target is often the last
+    else:
+        refuse_mistyped(table, texts)
+    if len(refused) == 1 and dates:
+        raise DataError(
+            f"{table.name}: {first_text(table, dates[0])} is a date, which nnx does not read: "
+            f"--ignore {as_option(table, dates)}"
+        )
+    remedy = (
+        f": leave {'it' if len(refused) == 1 else 'them'} out by --ignore {as_option(table, refused[:20])}"
+    )
+    if dates:
+        remedy += f" (nnx does not read dates: {listed(table, dates)})"
+    if others:
+        remedy += ", or make texts numbers by --categories onehot"
+    refuse_texts(table, refused, remedy, before)
+
+
+def refuse_texts(table: Table, columns: Sequence[int], remedy: str, before: str = "") -> None:
+    """Refuse columns that hold texts where numbers are needed, all at once.
+
+    The message begins with `before`, and ends with `remedy`.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    if not columns:
+        return
+    said = [first_text(table, at) for at in columns[:_LISTED]]
+    if len(columns) == 1:
+        raise DataError(f"{before}{table.name}: {said[0]} is not a number{remedy}")
+    raise DataError(
+        f"{before}{table.name}: {len(columns):,} columns hold text: {_joined(said, columns)}{remedy}"
+    )
+
+
+def _joined(said: Sequence[str], columns: Sequence[object]) -> str:
+    more = len(columns) - len(said)
+    return "; ".join(said) + (f"; and {more:,} more" if more else "")
+
+
+def refuse_gaps(table: Table, columns: Sequence[int], remedy: str) -> None:
+    """Refuse gaps in these columns, all at once.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    found, said = [], []
+    rows = len(table.lines)
+    if not gaps_in(table, columns).any():
+        return
+    for column in columns:
+        gaps = np.flatnonzero(gaps_in(table, [column]))
+        if len(gaps):
+            found.append(column)
+            more = f" ({len(gaps):,} of {rows:,} rows)" if len(gaps) > 1 else ""
+            said.append(f"line {table.lines[gaps[0]]}, {table.called(column)}{more}")
+    if found:
+        what = f"{said[0]}: is empty" if len(found) == 1 else f"{len(found):,} columns have empty cells: "
+        rest = "" if len(found) == 1 else _joined(said[:_LISTED], found)
+        raise DataError(f"{table.name}: {what}{rest}{remedy}")
+
+
+def gaps_in(table: Table, columns: Sequence[int]) -> Array:
+    """Which rows have a gap in one of these columns."""
+    numbers = table.of([at for at in columns if at not in table.texts])
+    gaps: Array = np.any(np.isnan(numbers), axis=1)
+    for column in columns:
+        if column in table.texts:
+            gaps |= np.array([not cell for cell in table.texts[column]], bool)
+    return gaps
+
+
+def note_codes(table: Table, columns: Sequence[int]) -> None:
+    """Note -999 and its like where all other numbers of the column are far from it: it may mean a gap."""
+    at = np.searchsorted(table.chosen, columns)
+    for extreme in np.fmin, np.fmax:
+        ends = extreme.reduce(table.numbers, axis=0)[at]
+        for place in np.flatnonzero(np.isin(ends, _CODES)):
+            column, code = columns[int(place)], ends[place]
+            numbers = table.of([column])[:, 0]
+            others = numbers[(numbers != code) & ~np.isnan(numbers)]
+            if len(others) > 1 and np.abs(others - code).min() > np.ptp(others):
+                count = np.count_nonzero(numbers == code)
+                table.notes.append(
+                    f"{table.name}: {table.called(column)} is {code:.0f} in {count:,} rows, far from its "
+                    "other values: if that means missing, leave those cells empty"
+                )
