@@ -24,13 +24,13 @@ import nnx
 from nnx import checkpoints
 from nnx.checkpoints import models
 from nnx.datasets import load_arrays, read_idx
-from nnx.datasets.features import learnt
-from nnx.datasets.labelled import Layout, Reading, load_inputs, load_labelled
-from nnx.experiments.applying import Model
-from nnx.experiments.own_config import read_toml
-from nnx.experiments.preparation import Preparation
-from nnx.experiments.ranges import Range
-from nnx.experiments.scaling import Scaling
+from nnx.experiments.train.applying import Model
+from nnx.experiments.train.config import read_toml
+from nnx.experiments.train.features import learnt
+from nnx.experiments.train.labelled import Layout, Reading, load_inputs, load_labelled
+from nnx.experiments.train.preparation import Preparation
+from nnx.experiments.train.ranges import Range
+from nnx.experiments.train.scaling import Scaling
 
 LIMIT = 2**24  # bytes that an array may take here; nnx's own limit is 2**30
 

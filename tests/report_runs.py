@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from nnx import datasets, reports
-from nnx.experiments import Result, RunFolder, autoencoder, own_config, own_data, svm, xor
+from nnx.experiments import Result, RunFolder, autoencoder, svm, xor
+from nnx.experiments.train import config as own_config
+from nnx.experiments.train import experiment as own_data
 
 
 def keep(result: Result, folder: Path) -> Path:

@@ -25,6 +25,7 @@ ORDER = [
     {"network"},
     {"nnx"},  # the face: the public names of all the rooms above
     {"gradcheck", "estimators", "interop"},
+    {"readers"},
     {"datasets"},
     {"experiments"},
     {"reports"},

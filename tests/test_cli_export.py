@@ -13,9 +13,9 @@ from command_line import command
 import nnx
 from nnx.cli.export import _compare as compare
 from nnx.datasets import load_digits
-from nnx.datasets.labelled import Layout
-from nnx.experiments.preparation import Preparation
-from nnx.experiments.scaling import Scaling
+from nnx.experiments.train.labelled import Layout
+from nnx.experiments.train.preparation import Preparation
+from nnx.experiments.train.scaling import Scaling
 
 
 @pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnx.datasets import read_idx
-from nnx.datasets.idx import read_content
 from nnx.errors import DataError
+from nnx.readers.idx import read_content
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 

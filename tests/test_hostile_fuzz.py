@@ -29,8 +29,8 @@ from PIL import Image
 from test_hostile_files import ARRAYS as MADE_TO_HARM
 
 import nnx
-from nnx.datasets.labelled import load_inputs, load_labelled
-from nnx.experiments.preparation import Preparation
+from nnx.experiments.train.labelled import load_inputs, load_labelled
+from nnx.experiments.train.preparation import Preparation
 
 pytestmark = pytest.mark.slow
 

@@ -19,12 +19,12 @@ import nnx
 from nnx.checkpoints import models
 from nnx.cli.main import cli
 from nnx.datasets import load_digits
-from nnx.datasets.labelled import load_inputs, load_labelled
-from nnx.experiments import own_data
-from nnx.experiments.own_config import RULES, Config, defaults, read_toml
-from nnx.experiments.preparation import Preparation
 from nnx.experiments.result import model_path
-from nnx.experiments.scaling import ScaledRows, Scaling
+from nnx.experiments.train import experiment as own_data
+from nnx.experiments.train.config import RULES, Config, defaults, read_toml
+from nnx.experiments.train.labelled import load_inputs, load_labelled
+from nnx.experiments.train.preparation import Preparation
+from nnx.experiments.train.scaling import ScaledRows, Scaling
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -237,7 +237,7 @@ def test_the_split_holds_out_the_same_share_of_each_class(share):
 
 
 def test_the_scaling_is_fitted_on_the_rows_to_train_on_alone(monkeypatch):
-    monkeypatch.setattr("nnx.experiments.scaling._BLOCK", 64)  # several blocks
+    monkeypatch.setattr("nnx.experiments.train.scaling._BLOCK", 64)  # several blocks
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1000, 5)) * [1, 10, 1e-4, 1e6, 0] + [0, 5, 1, 1e9, 7]
     rows = np.arange(0, 1000, 2)
@@ -262,12 +262,12 @@ def test_a_large_file_is_mapped_and_gives_what_memory_gives(monkeypatch, task):
     target = ("y.npy",) if task == "classification" else ()
     config = Config("x.npy", target=target, layers=("8 tanh", "3"), epochs=4, scale="standard")
     in_memory = own_data.run(config)
-    monkeypatch.setattr("nnx.experiments.scaling.READ_WHOLE", 1)
+    monkeypatch.setattr("nnx.experiments.train.scaling.READ_WHOLE", 1)
     monkeypatch.setattr("nnx.data.samples.READ_WHOLE", 1)
-    monkeypatch.setattr("nnx.experiments.scaling._BLOCK", 60)
+    monkeypatch.setattr("nnx.experiments.train.scaling._BLOCK", 60)
     made = []
     monkeypatch.setattr(
-        "nnx.experiments.scaling.ScaledRows.bring",
+        "nnx.experiments.train.scaling.ScaledRows.bring",
         lambda rows, *given, bring=ScaledRows.bring: made.append(len(rows)) or bring(rows, *given),
     )
     for streamed in (False, True):

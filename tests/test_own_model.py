@@ -16,14 +16,16 @@ from sklearn import metrics as sklearn_metrics
 import nnx
 from nnx.cli.main import cli
 from nnx.datasets import load_digits
-from nnx.datasets.labelled import load_labelled
-from nnx.experiments import autoencoder, own_data, own_metrics, svm
-from nnx.experiments.applying import Model
-from nnx.experiments.own_config import Config
-from nnx.experiments.own_network import build
-from nnx.experiments.ranges import Range, Watch
+from nnx.experiments import autoencoder, svm
 from nnx.experiments.result import RunFolder
-from nnx.experiments.scaling import ScaledRows, Scaling, extent, moments
+from nnx.experiments.train import experiment as own_data
+from nnx.experiments.train import metrics as own_metrics
+from nnx.experiments.train.applying import Model
+from nnx.experiments.train.config import Config
+from nnx.experiments.train.labelled import load_labelled
+from nnx.experiments.train.networks import build
+from nnx.experiments.train.ranges import Range, Watch
+from nnx.experiments.train.scaling import ScaledRows, Scaling, extent, moments
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -108,7 +110,7 @@ def test_a_small_spread_around_a_large_mean_is_no_constant():
 
 
 def test_a_weight_is_a_row_that_occurs_so_often_in_every_measure(monkeypatch):
-    monkeypatch.setattr("nnx.experiments.scaling._BLOCK", 40)
+    monkeypatch.setattr("nnx.experiments.train.scaling._BLOCK", 40)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100, 3)) * [1, 1e-3, 1e4] + [0, 5, 1e6]
     w = rng.integers(0, 4, 100)
@@ -162,7 +164,7 @@ def test_held_out_rows_outside_of_the_range_are_said_and_measured_as_they_are(mo
     x = load_wine().data
     np.save("wine.npy", x)
     if mapped:
-        monkeypatch.setattr("nnx.experiments.scaling.READ_WHOLE", 1)
+        monkeypatch.setattr("nnx.experiments.train.scaling.READ_WHOLE", 1)
         monkeypatch.setattr("nnx.data.samples.READ_WHOLE", 1)
     config = Config("wine.npy", scale="minmax", loss="binary_cross_entropy", layers=("4",), epochs=5)
     result = own_data.run(config)

@@ -15,7 +15,7 @@ from PIL import Image
 
 import nnx
 from nnx.cli.main import cli
-from nnx.datasets.labelled import Reading, load_inputs, load_labelled
+from nnx.experiments.train.labelled import Reading, load_inputs, load_labelled
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 GREY = np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)

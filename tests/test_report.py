@@ -22,8 +22,8 @@ from nnx.cli import show
 from nnx.cli.main import cli
 from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError
 from nnx.experiments import Result, environment
-from nnx.experiments.own_config import RULES, Config
 from nnx.experiments.reading import read_run
+from nnx.experiments.train.config import RULES, Config
 from nnx.reports import charts, evidence, facts
 
 VOID = {"meta", "link", "img", "input"}

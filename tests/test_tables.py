@@ -11,9 +11,9 @@ import pytest
 
 import nnx
 from nnx.datasets import load_arrays
-from nnx.datasets.features import learnt
-from nnx.datasets.labelled import Reading, load_inputs, load_labelled
-from nnx.datasets.layout import Layout
+from nnx.experiments.train.features import learnt
+from nnx.experiments.train.labelled import Reading, load_inputs, load_labelled
+from nnx.experiments.train.layout import Layout
 
 ROWS = [(1.5, 20.0, "red"), (2.25, 40.0, "blue"), (3.0, 1234.5, "red"), (-4.75, 0.5, "blue")]
 PLAIN = "a,b,kind\n" + "".join(f"{a},{b},{kind}\n" for a, b, kind in ROWS)

@@ -17,7 +17,7 @@ import numpy as np
 from nnx.cli import options
 from nnx.cli.console import say
 from nnx.errors import ConfigurationError, OutputError, counted
-from nnx.experiments.own_config import RULES, defaults
+from nnx.experiments.train.config import RULES, defaults
 
 FORMATS = (".npy", ".csv")
 ROW = "row"  # what --id calls the number of a row
@@ -137,9 +137,9 @@ def _apply(
     unit: str = "row",
     **table: Any,
 ) -> None:
-    from nnx.datasets.form import Reading
-    from nnx.experiments.applying import Model
+    from nnx.experiments.train.applying import Model
     from nnx.files import make_folder, replacing
+    from nnx.readers.form import Reading
 
     csv = out is None or out.suffix.lower() == ".csv"
     if out is not None:
@@ -201,10 +201,10 @@ def _answers(
 
 def _identities(source: Path, column: str, trained: Any, rows: int, table: bool) -> tuple[str, list[str]]:
     """A heading, and the cells of a table's column; or the rows' numbers, if no column is called so."""
-    from nnx.datasets.files import kind_of
-    from nnx.datasets.idx import MAX_BYTES
-    from nnx.datasets.opening import reading
-    from nnx.datasets.own_tables import identities
+    from nnx.experiments.train.from_tables import identities
+    from nnx.readers.arrays import kind_of
+    from nnx.readers.idx import MAX_BYTES
+    from nnx.readers.opening import reading
 
     if table:
         with reading(source) as file:

@@ -38,8 +38,8 @@ def export(model: Path, out: Path) -> None:
       nnx export model.safetensors --out model.keras
     """
     from nnx.checkpoints import read_metadata
-    from nnx.experiments.preparation import Preparation
     from nnx.experiments.result import model_path
+    from nnx.experiments.train.preparation import Preparation
     from nnx.files import make_folder, replacing
     from nnx.interop import keras, onnx
     from nnx.network import load
@@ -110,7 +110,7 @@ def _rows(network: Any, prepared: Any, metadata: dict[str, Any]) -> tuple[Any, s
     """Rows as the user has them, and what they are."""
     import numpy as np
 
-    from nnx.datasets.labelled import load_inputs
+    from nnx.experiments.train.labelled import load_inputs
 
     data = Path(str(metadata.get("dataset", "")))
     if prepared is not None and data.is_file() and data.stat().st_size <= MAX_BYTES:

@@ -14,7 +14,7 @@ from nnx.cli.console import open_page, print_json
 from nnx.cli.execute import Options, already_finished, execute, run_folder
 from nnx.distributed import ALONE, connect
 from nnx.errors import ConfigurationError
-from nnx.experiments.own_config import RULES, Config, defaults
+from nnx.experiments.train.config import RULES, Config, defaults
 
 _OF_EVERY_RUN = ("device", "dtype", "seed")
 
@@ -75,7 +75,7 @@ def train(data: str, file: str | None, distributed: str | None, rank_timeout: fl
       nnx predict runs/NAME new.csv --out predicted.csv
     """
     from nnx.experiments import RunFolder
-    from nnx.experiments import own_data as experiment
+    from nnx.experiments.train import experiment
 
     if RunFolder.finished(Path(data)):
         raise ConfigurationError(f"{data} is the folder of a run: give the data")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from nnx.datasets.base import Dataset, DatasetStatus
 from nnx.datasets.catalogue import list_datasets, load
 from nnx.datasets.digits import load_digits
-from nnx.datasets.files import load_arrays
-from nnx.datasets.idx import read_idx
-from nnx.datasets.mapped import open_rows
 from nnx.datasets.mirrors import DatasetUnavailableError
 from nnx.datasets.mnist import fetch_mnist, load_mnist
 from nnx.datasets.mnist_files import FileStatus, verify_mnist
 from nnx.datasets.xor import load_xor
+from nnx.readers.arrays import load_arrays
+from nnx.readers.idx import read_idx
+from nnx.readers.mapped import open_rows
 
 __all__ = [
     "Dataset",

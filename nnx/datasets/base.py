@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from nnx.data.rows import Rows
-from nnx.errors import ConfigurationError
-
-Array = npt.NDArray[Any]
+from nnx.readers.types import Array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,21 +92,3 @@ class DatasetStatus:
     where: str
     size: int | None
     note: str
-
-
-def choose_dtype(dtype: npt.DTypeLike, allowed: tuple[str, ...] = ("float32", "float64")) -> np.dtype[Any]:
-    """Return `dtype` as a NumPy type.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is none of `allowed`.
-    """
-    try:
-        chosen = np.dtype(dtype)
-    except TypeError:
-        chosen = None
-    # np.dtype(None) is float64: a type that nobody asked for is refused too.
-    if dtype is None or chosen is None or chosen.name not in allowed:
-        raise ConfigurationError(f"data type {dtype!r} is not offered here: choose {', '.join(allowed)}")
-    return chosen

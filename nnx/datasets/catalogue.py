@@ -9,13 +9,14 @@ from importlib import metadata, util
 
 import numpy.typing as npt
 
-from nnx.datasets.base import Dataset, DatasetStatus, choose_dtype
+from nnx.datasets.base import Dataset, DatasetStatus
 from nnx.datasets.digits import load_digits
 from nnx.datasets.mirrors import DatasetUnavailableError, Progress
 from nnx.datasets.mnist import load_mnist
 from nnx.datasets.mnist_files import FILES, cache_directory, find_mnist
 from nnx.datasets.xor import load_xor
 from nnx.errors import ConfigurationError
+from nnx.readers.types import choose_dtype
 
 NAMES = ("auto", "mnist", "digits", "xor")
 

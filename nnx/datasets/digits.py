@@ -7,8 +7,9 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-from nnx.datasets.base import Dataset, choose_dtype
+from nnx.datasets.base import Dataset
 from nnx.libraries import needed
+from nnx.readers.types import choose_dtype
 
 _SPLIT_SEED = 0
 _TEST_SHARE = 0.2

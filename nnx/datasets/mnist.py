@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nnx.datasets.base import Array, Dataset, choose_dtype
-from nnx.datasets.idx import IdxContent, parse_idx
+from nnx.datasets.base import Dataset
 from nnx.datasets.mirrors import DEADLINE, TIMEOUT, DatasetUnavailableError, Progress, fetch_first
 from nnx.datasets.mnist_files import (
     FILES,
@@ -24,6 +23,8 @@ from nnx.datasets.mnist_files import (
 )
 from nnx.errors import DataError, OutputError
 from nnx.files import clear, make_folder, replacing
+from nnx.readers.idx import IdxContent, parse_idx
+from nnx.readers.types import Array, choose_dtype
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",

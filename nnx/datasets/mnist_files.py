@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nnx.datasets.idx import IdxContent, read_content
 from nnx.errors import ConfigurationError, DataError
 from nnx.libraries import needed
+from nnx.readers.idx import IdxContent, read_content
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from nnx.datasets.base import Dataset, choose_dtype
+from nnx.datasets.base import Dataset
+from nnx.readers.types import choose_dtype
 
 
 def load_xor(dtype: npt.DTypeLike = "float32") -> Dataset:

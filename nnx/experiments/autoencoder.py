@@ -16,9 +16,9 @@ from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, nearest
 from nnx.experiments.distortion import Affine
 from nnx.experiments.pretraining import Pretraining, pretrain
-from nnx.experiments.ranges import Range
 from nnx.experiments.result import HostArray, Result, Stopwatch, logger
 from nnx.experiments.stages import stage
+from nnx.experiments.train.ranges import Range
 from nnx.layers import Dense, Sigmoid
 from nnx.layers.activations import make as activation
 from nnx.libraries import EXPERIMENTS, require

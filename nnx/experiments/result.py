@@ -16,11 +16,11 @@ import numpy as np
 
 import nnx
 from nnx.callbacks import Callback, History, Run
-from nnx.datasets.files import TABLES
 from nnx.errors import FileFormatError, OutputError
 from nnx.experiments.environment import environment
 from nnx.files import clear, make_folder, probe, replacing
 from nnx.network import Network
+from nnx.readers.arrays import TABLES
 
 logger = logging.getLogger("nnx.experiments")
 

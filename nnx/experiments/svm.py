@@ -14,10 +14,10 @@ from nnx import checkpoints, datasets
 from nnx.callbacks import Callback
 from nnx.errors import ConfigurationError, DataError
 from nnx.experiments import autoencoder, svm_engines
-from nnx.experiments.applying import Model
 from nnx.experiments.result import HostArray, Result, logger, model_path
 from nnx.experiments.stages import stage
 from nnx.experiments.svm_engines import Engine, Sample
+from nnx.experiments.train.applying import Model
 from nnx.layers import Softmax
 from nnx.libraries import EXPERIMENTS, require
 from nnx.network import Network

@@ -9,8 +9,8 @@ from typing import Any
 from nnx import datasets
 from nnx.callbacks import Callback
 from nnx.errors import ConfigurationError, nearest
-from nnx.experiments.ranges import Range
 from nnx.experiments.result import Result, Stopwatch
+from nnx.experiments.train.ranges import Range
 from nnx.initializers import GlorotUniform, Initializer, Normal
 from nnx.layers import Dense, Sigmoid, Tanh
 from nnx.losses import MeanSquaredError

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnx.datasets.npy import NUMBERS, TEXTS, open_npz
 from nnx.errors import DataError, FileFormatError
 from nnx.experiments import Result
 from nnx.files import replacing
+from nnx.readers.npy import NUMBERS, TEXTS, open_npz
 from nnx.reports.maps import plane
 
 FILE = "report.npz"

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from hostile import LIMIT, READERS, attempt
 
 import nnx
-from nnx.datasets.labelled import load_labelled
+from nnx.experiments.train.labelled import load_labelled
 
 
 def status(name):

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, BinaryIO
 
-from nnx.datasets.cells import decimal_mark, looks_number, one_column, value
-from nnx.datasets.headers import Head, find_head
 from nnx.errors import ConfigurationError, DataError, shown
+from nnx.readers.cells import decimal_mark, looks_number, one_column, value
+from nnx.readers.headers import Head, find_head
 
 MAX_LINE = 2**22  # characters that one line may hold, its columns' names too
 MAX_COLUMNS = 2**18

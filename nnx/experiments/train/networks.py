@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nnx.errors import ConfigurationError, nearest
-from nnx.experiments.own_config import Config
+from nnx.experiments.train.config import Config
 from nnx.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, Sigmoid, Softmax
 from nnx.layers.activations import NAMES as ACTIVATIONS
 from nnx.layers.activations import make as activation

@@ -10,9 +10,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from nnx.datasets.base import Array
-from nnx.datasets.opening import reading
 from nnx.errors import DataError
+from nnx.readers.opening import reading
+from nnx.readers.types import Array
 
 MAX_BYTES = 2**30
 _CHUNK = 2**20

@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nnx.datasets.base import Array
-from nnx.datasets.cells import GAPS_IN_TEXT, NAN, TRUTHS, value
-from nnx.datasets.form import Form
-from nnx.datasets.idx import MAX_BYTES
-from nnx.datasets.table_reader import TableReader, called
 from nnx.errors import DataError, shown
+from nnx.readers.cells import GAPS_IN_TEXT, NAN, TRUTHS, value
+from nnx.readers.form import Form
+from nnx.readers.idx import MAX_BYTES
+from nnx.readers.table_reader import TableReader, called
+from nnx.readers.types import Array
 
 _MANY = 1000  # texts in a column, after which its cells need no further look
 MAX_LABELS = 2**16  # different texts in one column: more are no classes

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nnx.datasets import pictures
-from nnx.datasets.form import Reading
-from nnx.datasets.layout import Labelled, Layout
-from nnx.datasets.targets import checked_names
 from nnx.errors import ConfigurationError, DataError
+from nnx.experiments.train.layout import Labelled, Layout
+from nnx.experiments.train.targets import checked_names
+from nnx.readers import images
+from nnx.readers.form import Reading
 
 _TRAIN = ("train", "training")
 _HELD_OUT = ("val", "valid", "validation", "test", "testing")  # the first of these that is there
@@ -20,34 +20,34 @@ _HELD_OUT = ("val", "valid", "validation", "test", "testing")  # the first of th
 def from_folder(
     path: Path, task: str, size: tuple[int, int] | None, how: Reading, max_bytes: int
 ) -> Labelled:
-    """The images of a folder; see `nnx.datasets.labelled.load_labelled`."""
+    """The images of a folder; see `nnx.experiments.train.labelled.load_labelled`."""
     if task == "regression":
         raise ConfigurationError(f"{path}: a folder of images is for classification or autoencoding")
     notes: list[str] = []
     parts = _parts(path, notes)
     if task == "auto":
-        task = "classification" if pictures.subfolders(parts[0]) else "autoencoding"
-    files = [pictures.everywhere(part) for part in parts]
+        task = "classification" if images.subfolders(parts[0]) else "autoencoding"
+    files = [images.everywhere(part) for part in parts]
     for part, its in zip(parts, files, strict=True):
         if task == "classification" and its[-1].parent == part:
             raise DataError(f"{its[-1]}: lies in no subfolder, whose name would be its class")
-        if skipped := pictures.others(part):
+        if skipped := images.others(part):
             notes.append(f"{part}: {len(skipped):,} files are no images that are read (first {skipped[0]})")
     every = [file for its in files for file in its]
-    found = pictures.survey(every, size, notes)
-    x = pictures.read_images(found, how.background, notes, max_bytes)
+    found = images.survey(every, size, notes)
+    x = images.read_images(found, how.background, notes, max_bytes)
     layout = Layout(x.shape[1], image=found.shape, scaled_bytes=not found.deep, background=how.background)
     held_out = np.arange(len(files[0]), len(every)) if len(parts) > 1 else None
     if task == "autoencoding":
         return Labelled(str(path), task, x, None, (), (), layout, notes=tuple(notes), held_out=held_out)
-    classes = checked_names([folder.name for folder in pictures.subfolders(parts[0])], str(path))
+    classes = checked_names([folder.name for folder in images.subfolders(parts[0])], str(path))
     labels = _labels(every, classes, parts[0])
     return Labelled(str(path), task, x, labels, classes, (), layout, notes=tuple(notes), held_out=held_out)
 
 
 def _parts(path: Path, notes: list[str]) -> list[Path]:
     """The folder itself, or its train/ and the one whose images are held out."""
-    folders = {folder.name.lower(): folder for folder in pictures.subfolders(path)}
+    folders = {folder.name.lower(): folder for folder in images.subfolders(path)}
     train = [folders[name] for name in _TRAIN if name in folders]
     held = [folders[name] for name in _HELD_OUT if name in folders]
     if not train or not held or len(folders) != len(train) + len(held):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from nnx.datasets.cells import TRUTHS, is_gap, looks_number, number
 from nnx.errors import ConfigurationError, DataError, shown
+from nnx.readers.cells import TRUTHS, is_gap, looks_number, number
 
 COMMENTS = ("#", "%", "//")
 _MAX_TITLE = 50  # lines

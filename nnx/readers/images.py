@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from nnx.datasets.base import Array
-from nnx.datasets.idx import MAX_BYTES
-from nnx.datasets.npy import first_line
-from nnx.datasets.opening import reading
 from nnx.errors import DataError
 from nnx.libraries import needed
+from nnx.readers.idx import MAX_BYTES
+from nnx.readers.npy import first_line
+from nnx.readers.opening import reading
+from nnx.readers.types import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _DECODERS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by the file's content: no other is reached

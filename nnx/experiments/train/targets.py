@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnx.datasets.base import Array
-from nnx.datasets.npy import TEXTS
 from nnx.errors import ConfigurationError, DataError
+from nnx.readers.npy import TEXTS
+from nnx.readers.types import Array
 
 MAX_LABELS = 2**16  # different ones: more are no classes
 MAX_NAME = 200  # characters of a class's name: it is kept in every model and written in every figure

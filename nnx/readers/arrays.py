@@ -9,13 +9,13 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from nnx.datasets import npy
-from nnx.datasets.base import Array, choose_dtype
-from nnx.datasets.columns import numbers_of_table
-from nnx.datasets.form import Reading
-from nnx.datasets.idx import MAX_BYTES, parse_idx
-from nnx.datasets.opening import reading
 from nnx.errors import DataError
+from nnx.readers import npy
+from nnx.readers.columns import numbers_of_table
+from nnx.readers.form import Reading
+from nnx.readers.idx import MAX_BYTES, parse_idx
+from nnx.readers.opening import reading
+from nnx.readers.types import Array, choose_dtype
 
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")

@@ -9,8 +9,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nnx.datasets.base import Array
-from nnx.datasets.columns import (
+from nnx.errors import ConfigurationError, DataError, shown
+from nnx.experiments.train.features import categories_of, filled, matrix
+from nnx.experiments.train.layout import Labelled, Layout
+from nnx.experiments.train.targets import Targets, targets_of
+from nnx.readers.columns import (
     COUNTING,
     INDEX,
     check_size,
@@ -27,20 +30,17 @@ from nnx.datasets.columns import (
     refuse_texts,
     tells_apart,
 )
-from nnx.datasets.features import categories_of, filled, matrix
-from nnx.datasets.form import Form, Reading, find_form
-from nnx.datasets.layout import Labelled, Layout
-from nnx.datasets.table_reader import TableReader, parts_of
-from nnx.datasets.tables import Table, read_table
-from nnx.datasets.targets import Targets, targets_of
-from nnx.errors import ConfigurationError, DataError, shown
+from nnx.readers.form import Form, Reading, find_form
+from nnx.readers.table_reader import TableReader, parts_of
+from nnx.readers.tables import Table, read_table
+from nnx.readers.types import Array
 
 
 def labelled_table(
     file: BinaryIO, name: str, task: str, target: Sequence[str], ignore: Sequence[str],
     weights: str | None, reading: Reading, max_bytes: int,
 ) -> Labelled:  # fmt: skip
-    """A table's rows as samples with targets; see `nnx.datasets.labelled.load_labelled`."""
+    """A table's rows as samples with targets; see `nnx.experiments.train.labelled.load_labelled`."""
     check_size(file, name, max_bytes)
     counted = [] if weights is None else [weights]
     named = [part for text in (*target, *ignore, *counted) for part in (text, *parts_of(text))]

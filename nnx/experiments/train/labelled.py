@@ -9,18 +9,18 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nnx.datasets import npy, pictures
-from nnx.datasets.base import Array
-from nnx.datasets.files import kind_of, read_any
-from nnx.datasets.form import Reading
-from nnx.datasets.idx import MAX_BYTES
-from nnx.datasets.layout import TASKS, Labelled, Layout
-from nnx.datasets.opening import reading
-from nnx.datasets.own_pictures import from_folder
-from nnx.datasets.own_tables import inputs_of_table, labelled_table, targets_of_table
-from nnx.datasets.row_weights import check_weights, read_weights
-from nnx.datasets.targets import targets_of
 from nnx.errors import ConfigurationError, DataError
+from nnx.experiments.train.from_images import from_folder
+from nnx.experiments.train.from_tables import inputs_of_table, labelled_table, targets_of_table
+from nnx.experiments.train.layout import TASKS, Labelled, Layout
+from nnx.experiments.train.row_weights import check_weights, read_weights
+from nnx.experiments.train.targets import targets_of
+from nnx.readers import images, npy
+from nnx.readers.arrays import kind_of, read_any
+from nnx.readers.form import Reading
+from nnx.readers.idx import MAX_BYTES
+from nnx.readers.opening import reading
+from nnx.readers.types import Array
 
 __all__ = ["TASKS", "Labelled", "Layout", "Reading", "load_inputs", "load_labelled"]
 
@@ -50,7 +50,7 @@ def load_labelled(
     ----------
     path : str or Path
     task : {"auto", "classification", "regression", "autoencoding"}
-        Auto: without targets autoencoding; with targets by the rule of `nnx.datasets.targets`.
+        Auto: without targets autoencoding; with targets by the rule of `nnx.experiments.train.targets`.
     target, ignore : sequence of str
         Columns of a table, by name or number (from 1, or from -1 backwards); a text may hold several, with
         commas between them.
@@ -113,13 +113,13 @@ def load_inputs(
     """
     path, names, how = Path(path), None, how or Reading()
     notes = [] if notes is None else notes
-    if path.is_dir() or path.suffix.lower() in pictures.SUFFIXES:
+    if path.is_dir() or path.suffix.lower() in images.SUFFIXES:
         if layout.image is None:
             raise DataError(f"{path}: holds images, on which this network was not trained")
-        files = pictures.everywhere(path) if path.is_dir() else [path]
-        found = pictures.survey(files, layout.image[:2], notes, layout.image[2])
+        files = images.everywhere(path) if path.is_dir() else [path]
+        found = images.survey(files, layout.image[:2], notes, layout.image[2])
         found = replace(found, deep=not layout.scaled_bytes)
-        x = pictures.read_images(found, layout.background, notes, max_bytes)
+        x = images.read_images(found, layout.background, notes, max_bytes)
         return x, [str(file) for file in files]
     with reading(path) as file:
         kind = kind_of(file, path)

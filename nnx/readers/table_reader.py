@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from nnx.datasets.form import Form, reader_of
-from nnx.datasets.headers import COMMENTS
 from nnx.errors import ConfigurationError, DataError, nearest, shown
+from nnx.readers.form import Form, reader_of
+from nnx.readers.headers import COMMENTS
 
 
 class TableReader:

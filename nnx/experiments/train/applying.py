@@ -10,14 +10,14 @@ import numpy as np
 
 from nnx.checkpoints import read_metadata
 from nnx.datasets import load_arrays
-from nnx.datasets.form import Reading
-from nnx.datasets.labelled import load_inputs
 from nnx.errors import DataError, FileFormatError
-from nnx.experiments.preparation import Preparation
-from nnx.experiments.ranges import Range, Watch, are_bytes
 from nnx.experiments.result import HostArray, model_path
-from nnx.experiments.scaling import BYTES
+from nnx.experiments.train.labelled import load_inputs
+from nnx.experiments.train.preparation import Preparation
+from nnx.experiments.train.ranges import Range, Watch, are_bytes
+from nnx.experiments.train.scaling import BYTES
 from nnx.network import Network, load
+from nnx.readers.form import Reading
 
 SURELY_BYTES = 128  # pixels of a model trained on [0, 1]: whole numbers with one as large as this are bytes
 BLACK = "the bytes are all 0 or 1, and bytes are divided by 255: if 1 means white, multiply by 255"

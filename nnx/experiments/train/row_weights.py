@@ -7,11 +7,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nnx.datasets import npy
-from nnx.datasets.base import Array
-from nnx.datasets.files import read_any
-from nnx.datasets.opening import reading
 from nnx.errors import ConfigurationError, DataError, nearest
+from nnx.readers import npy
+from nnx.readers.arrays import read_any
+from nnx.readers.opening import reading
+from nnx.readers.types import Array
 
 
 def read_weights(file: BinaryIO, path: Path, kind: str, weights: str, max_bytes: int) -> Array:

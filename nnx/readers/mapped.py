@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from nnx.data.rows import Rows
-from nnx.datasets import npy
-from nnx.datasets.base import Array
-from nnx.datasets.files import kind_of
-from nnx.datasets.idx import GZIP_MAGIC, read_header
-from nnx.datasets.opening import reading
 from nnx.errors import DataError
+from nnx.readers import npy
+from nnx.readers.arrays import kind_of
+from nnx.readers.idx import GZIP_MAGIC, read_header
+from nnx.readers.opening import reading
+from nnx.readers.types import Array
 
 
 def open_rows(path: str | Path) -> Rows:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from nnx.datasets.form import BACKGROUNDS, CATEGORIES, HEADERS, MISSING, Reading
-from nnx.datasets.labelled import TASKS
-from nnx.datasets.opening import reading
 from nnx.errors import ConfigurationError, DataError, nearest
-from nnx.experiments.scaling import SCALES
+from nnx.experiments.train.labelled import TASKS
+from nnx.experiments.train.scaling import SCALES
+from nnx.readers.form import BACKGROUNDS, CATEGORIES, HEADERS, MISSING, Reading
+from nnx.readers.opening import reading
 from nnx.training.faults import POLICIES
 
 MAX_FILE = 2**13  # bytes of a TOML file: dotted names take time and memory by the square of their number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nnx.datasets.base import Array
+from nnx.readers.types import Array
 
 TASKS = ("classification", "regression", "autoencoding")
 GAP = "(empty)"  # how a feature is called that marks gaps
@@ -82,7 +82,7 @@ class Labelled:
     notes : tuple of str
         What a reader of the results must know of how the data were read.
     missing : str
-        What a gap, which is NaN in `x`, becomes: see `nnx.datasets.features.learnt`.
+        What a gap, which is NaN in `x`, becomes: see `nnx.experiments.train.features.learnt`.
     held_out : array of int or None
         The rows that are for measuring, where the data say so.
     """

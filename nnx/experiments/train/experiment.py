@@ -12,17 +12,17 @@ import numpy as np
 from nnx import initializers
 from nnx.callbacks import Callback, EarlyStopping
 from nnx.checkpoints.models import described
-from nnx.datasets.features import learnt
-from nnx.datasets.labelled import Labelled, Layout, load_labelled
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, nearest
-from nnx.experiments.own_config import Config
-from nnx.experiments.own_metrics import measure
-from nnx.experiments.own_network import build, chosen_loss, make_loss, make_optimizer, read_layers
-from nnx.experiments.preparation import Preparation
-from nnx.experiments.ranges import Range
 from nnx.experiments.result import HostArray, Result, Stopwatch
-from nnx.experiments.scaling import Scaling, outside
+from nnx.experiments.train.config import Config
+from nnx.experiments.train.features import learnt
+from nnx.experiments.train.labelled import Labelled, Layout, load_labelled
+from nnx.experiments.train.metrics import measure
+from nnx.experiments.train.networks import build, chosen_loss, make_loss, make_optimizer, read_layers
+from nnx.experiments.train.preparation import Preparation
+from nnx.experiments.train.ranges import Range
+from nnx.experiments.train.scaling import Scaling, outside
 from nnx.libraries import EXPERIMENTS, require
 from nnx.losses import ROUNDING
 
@@ -33,7 +33,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
     """Train on a part of the data, measure on the rest.
 
     Metrics: ``rows``, ``validation_rows``, ``features``, ``validation_loss`` (the loss as it is trained: of
-    scaled data, with the weights of rows and classes), and those of `nnx.experiments.own_metrics.measure`,
+    scaled data, with the weights of rows and classes), and those of `nnx.experiments.train.metrics.measure`,
     which are in the units of the data: of a classification ``accuracy``, ``majority_accuracy`` (of always
     naming the commonest class), ``balanced_accuracy``, ``precision``, ``recall``, ``f1``, ``roc_auc``,
     ``classes``, ``by_class`` and ``confusion_matrix`` (rows true, columns predicted); of a regression

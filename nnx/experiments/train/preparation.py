@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from nnx.data.samples import check_finite
-from nnx.datasets.labelled import TASKS, Layout
 from nnx.errors import FileFormatError
-from nnx.experiments.ranges import Watch
 from nnx.experiments.result import HostArray
-from nnx.experiments.scaling import Scaling, parts
+from nnx.experiments.train.labelled import TASKS, Layout
+from nnx.experiments.train.ranges import Watch
+from nnx.experiments.train.scaling import Scaling, parts
 from nnx.network import Network
 
 

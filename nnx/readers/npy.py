@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from nnx.datasets.base import Array
-from nnx.datasets.idx import MAX_BYTES, read_up_to
 from nnx.errors import DataError, shown
+from nnx.readers.idx import MAX_BYTES, read_up_to
+from nnx.readers.types import Array
 
 MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK"

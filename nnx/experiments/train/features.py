@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from nnx.datasets.base import Array
-from nnx.datasets.columns import as_option, refuse_gaps
-from nnx.datasets.layout import GAP, Labelled, Layout
-from nnx.datasets.tables import Table
 from nnx.errors import ConfigurationError, DataError, counted, shown
+from nnx.experiments.train.layout import GAP, Labelled, Layout
+from nnx.readers.columns import as_option, refuse_gaps
+from nnx.readers.tables import Table
+from nnx.readers.types import Array
 
 MAX_CATEGORIES = 100  # different texts in one column that are features
 _ROUNDING = 1e-12  # of a sum of weights

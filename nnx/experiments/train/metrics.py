@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from nnx.datasets.labelled import Labelled
-from nnx.experiments.preparation import Preparation
 from nnx.experiments.result import HostArray, Result
-from nnx.experiments.scaling import BYTES, Scaling, moments, parts
+from nnx.experiments.train.labelled import Labelled
+from nnx.experiments.train.preparation import Preparation
+from nnx.experiments.train.scaling import BYTES, Scaling, moments, parts
 from nnx.network import Network
 
 DRAWN = 2000  # held-out rows kept for the figures

@@ -8,11 +8,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nnx.datasets.base import Array
-from nnx.datasets.cells import TRUTHS
-from nnx.datasets.form import Reading, find_form
-from nnx.datasets.tables import Table, read_table
 from nnx.errors import DataError, counted, printable
+from nnx.readers.cells import TRUTHS
+from nnx.readers.form import Reading, find_form
+from nnx.readers.tables import Table, read_table
+from nnx.readers.types import Array
 
 COUNTING = frozenset(("id", "index", "idx", "row", "rowid", "row_id", "rownames", "nr", "no", "no.", "#"))
 INDEX = "only counts or names the rows"

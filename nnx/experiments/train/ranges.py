@@ -10,7 +10,7 @@ import numpy as np
 
 from nnx.data.rows import HostArray
 from nnx.errors import shown
-from nnx.experiments.scaling import BYTES, MAX_SCALED, check_finite_columns, extent, parts
+from nnx.experiments.train.scaling import BYTES, MAX_SCALED, check_finite_columns, extent, parts
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,7 @@
+"""The command ``nnx train``: a network for the user's own data, and its models applied to new files."""
+
+from nnx.experiments.train.applying import Model
+from nnx.experiments.train.config import Config
+from nnx.experiments.train.experiment import run
+
+__all__ = ["Config", "Model", "run"]
