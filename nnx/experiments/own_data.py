@@ -1,0 +1,7 @@
+"""The old name of `nnx.experiments.train`, kept for one version."""
+
+import warnings
+
+from nnx.experiments.train.experiment import *  # noqa: F403
+
+warnings.warn("nnx.experiments.own_data is now nnx.experiments.train", DeprecationWarning, stacklevel=2)
