@@ -36,7 +36,6 @@ from nnx.layers import (
     Softplus,
     Tanh,
 )
-from nnx.live import JSONLog, MLflowLog, TensorBoardLog
 from nnx.losses import (
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
@@ -48,6 +47,7 @@ from nnx.losses import (
 from nnx.network import Network, load
 from nnx.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nnx.schedules import Constant, Cosine, Exponential, Schedule, Step, Warmup
+from nnx.training.loggers import JSONLog, MLflowLog, TensorBoardLog
 
 if TYPE_CHECKING:
     from nnx import (

@@ -11,9 +11,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from nnx import checkpoints, initializers, training
+from nnx import initializers, model_files, training
 from nnx.backends import Array, Backend, resolve
-from nnx.callbacks import Callback, History
 from nnx.data.rows import Rows
 from nnx.data.samples import Augmentation, host_array
 from nnx.distributed import ALONE, Communicator
@@ -23,6 +22,7 @@ from nnx.losses import Loss
 from nnx.metrics import Metrics
 from nnx.optimizers import Optimizer
 from nnx.parameters import Arena
+from nnx.training.callbacks import Callback, History
 
 HostArray = np.ndarray[Any, Any]
 
@@ -617,7 +617,7 @@ class Network:
             return
         to_numpy = self.arena.backend.to_numpy  # on the host no copy: saving takes hardly any memory
         values = {name: to_numpy(value) for name, value in self._persistent()}
-        checkpoints.write(path, values, self.config(), metadata or {})
+        model_files.write(path, values, self.config(), metadata or {})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
@@ -632,13 +632,13 @@ class Network:
             parameters is needed: what is read, the values, and room for gradients.
         """
         backend = resolve(device)
-        weights, config = checkpoints.read(path)
+        weights, config = model_files.read(path)
 
         def build() -> Network:
             _check_claim(config, weights)
             return cls.from_config(config, backend, draw=False)
 
-        network: Network = checkpoints.fitted(path, build, weights)
+        network: Network = model_files.fitted(path, build, weights)
         return network
 
     def __getstate__(self) -> dict[str, Any]:

@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import nnx
-from nnx import checkpoints
-from nnx.checkpoints import models
+from nnx import checkpoints, model_files
 from nnx.datasets import load_arrays, read_idx
 from nnx.experiments.train.applying import Model
 from nnx.experiments.train.config import read_toml
@@ -274,7 +273,7 @@ READERS = {
     "bmp": Reader("x.bmp", lambda: pictures("BMP"), PICTURES),
     "tiff": Reader("x.tif", lambda: pictures("TIFF"), PICTURES),
     "webp": Reader("x.webp", lambda: pictures("WEBP"), PICTURES),
-    "model": Reader("m.safetensors", model_seeds, (_read_preparation, models.read_training)),
+    "model": Reader("m.safetensors", model_seeds, (_read_preparation, model_files.read_training)),
 }
 
 # ------------------------------------------------------------------------------------------------- changes

@@ -16,13 +16,11 @@ ORDER = [
     {"files", "libraries"},
     {"backends"},
     {"distributed"},
-    {"parameters", "initializers", "schedules"},
+    {"parameters", "initializers", "schedules", "model_files"},
     {"layers", "losses", "optimizers"},
     {"metrics", "data", "compiled_loop"},
-    {"callbacks"},
-    {"checkpoints", "live"},
     {"training"},
-    {"network"},
+    {"network", "callbacks", "checkpoints"},  # the last two: public names of training
     {"nnx"},  # the face: the public names of all the rooms above
     {"gradcheck", "estimators", "interop"},
     {"readers"},

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from test_resume import KillAt, Killed, killed, names, same, train
 
 import nnx
-from nnx.checkpoints import models
+from nnx import model_files
 from nnx.files import locked
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,7 @@ def small(tmp_path_factory) -> bytes:
 def meaning(path: Path) -> str:
     """All that a checkpoint says; the error's name where it is refused."""
     try:
-        weights, training, counts = models.read_training(path)
+        weights, training, counts = model_files.read_training(path)
     except nnx.FileFormatError:
         return "refused"
     return repr((sorted((n, v.dtype, v.tolist()) for n, v in (weights | training).items()), counts))

@@ -37,8 +37,8 @@ BROUGHT = {
     "compare": ("keras", "nnx.experiments.compare.keras_worker"),
     "onnx": ("onnx", "nnx.interop.onnx"),
     "mpi": ("mpi4py", "nnx.distributed.mpi"),
-    "mlflow": ("mlflow, sqlalchemy, alembic", "nnx.live"),
-    "tensorboard": ("tensorboardX, tensorboard", "nnx.live"),
+    "mlflow": ("mlflow, sqlalchemy, alembic", "nnx.training.loggers"),
+    "tensorboard": ("tensorboardX, tensorboard", "nnx.training.loggers"),
     "svm": ("sklearnex", "nnx.experiments.svm_engines"),
 }
 RESOLVED_ONLY = {"cuda12", "cuda13", "test"}

@@ -171,7 +171,7 @@ def test_what_is_no_file_is_refused_and_stays(tmp_path, kind):
         path.mkdir()
     before = path.lstat()
     csv = [nnx.CSVLog(path)]
-    jsonl = [nnx.live.JSONLog(path)]
+    jsonl = [nnx.JSONLog(path)]
     for save in (lambda: network().save(path), lambda: fit(csv), lambda: fit(jsonl)):
         with pytest.raises(nnx.OutputError, match="cannot write"):
             save()
@@ -291,7 +291,7 @@ def test_a_log_does_not_follow_a_link(tmp_path):
     victim.write_text("precious")
     link.symlink_to(victim)
     with pytest.raises(nnx.OutputError, match="is a link"):
-        fit([nnx.live.JSONLog(link)])
+        fit([nnx.JSONLog(link)])
     assert victim.read_text() == "precious"
     with pytest.raises(nnx.OutputError, match="No such file"):
         opened_log(tmp_path / "none" / "log", anew=True)

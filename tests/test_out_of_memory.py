@@ -227,7 +227,7 @@ def test_the_quota_of_processors_is_read(tmp_path, groups, mounts, files, expect
 def in_a_limit(tmp_path, code, mebibytes):
     """Run code in a process that may have so many MiB more than after its start."""
     start = (
-        "import resource, sys, numpy as np, nnx, nnx.checkpoints.models, safetensors.numpy\n"
+        "import resource, sys, numpy as np, nnx, nnx.model_files, safetensors.numpy\n"
         "def limit(mebibytes):\n"
         "    now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "    resource.setrlimit(resource.RLIMIT_AS, (now + int(mebibytes * 2**20),) * 2)\n"

@@ -16,7 +16,7 @@ from PIL import Image
 from test_docs import as_program, commands
 
 import nnx
-from nnx.checkpoints import models
+from nnx import model_files
 from nnx.cli.main import cli
 from nnx.datasets import load_digits
 from nnx.experiments.result import model_path
@@ -558,7 +558,7 @@ def test_a_run_of_version_0_1_is_resumed_if_newer_options_have_their_defaults(tm
     assert result["timing"]["steps"] == 12
     with Path("run", "history.csv").open() as file:
         first = float(next(iter(csv.DictReader(file)))["loss"])
-    _, arrays, _ = models.read_training(OLD)
+    _, arrays, _ = model_files.read_training(OLD)
     assert first == arrays["history.loss"][0]
 
 

@@ -66,7 +66,7 @@ def test_what_is_imported_is_declared_and_nothing_else():
     extras = project["optional-dependencies"]
     of_experiments = [*extras["estimators"], *extras["reports"], *extras["datasets"], *extras["experiments"]]
     declared = {re.split(r"[\[>=<; ]", entry)[0] for entry in [*project["dependencies"], *of_experiments]}
-    # of the extras cuda12, cuda13, compare, fast, mpi and onnx (those of nnx.live are imported by name)
+    # of the extras cuda12, cuda13, compare, fast, mpi and onnx (those of loggers.py are imported by name)
     optional = {"cupy", "cupyx", "keras", "tensorflow", "numba", "llvmlite", "mpi4py", "onnx", "onnxruntime"}
     imported = {libraries.PACKAGES.get(name, name) for name in imported_by_nnx() - optional}
     assert imported == declared - {"nnx-arrays"}

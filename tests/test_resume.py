@@ -228,7 +228,7 @@ def test_a_checkpoint_is_a_network_that_can_be_loaded(tmp_path):
 
 def test_time_between_checkpoints(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("nnx.checkpoints.callback.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("nnx.training.checkpoints.callback.time.monotonic", lambda: now[0])
 
     class Clock(nnx.Callback):
         def on_step_end(self, run):

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from test_resume import Killed, X, Y, same
 
 import nnx
-from nnx.checkpoints import models
+from nnx import model_files
 
 STEPS = 8  # an epoch
 CHANGED, STOPPED, EVERY = 2, 3 * STEPS + 5, 3  # after epoch 2 something changes; step 29 is the last
@@ -234,10 +234,10 @@ def test_settings_that_nnx_did_not_write_are_refused(tmp_path, damage):
     kept = nnx.Checkpoint(tmp_path, every=EVERY)
     with pytest.raises(Killed):
         fit([Change(CHANGES["l2"]), Stop(), kept])
-    weights, arrays, counts = models.read_training(kept.newest)
+    weights, arrays, counts = model_files.read_training(kept.newest)
     with safe_open(kept.newest, framework="numpy") as file:
         config = json.loads(file.metadata()["network"])
-    models.write(kept.newest, weights, config, {}, (arrays, counts | {"settings": damage}))
+    model_files.write(kept.newest, weights, config, {}, (arrays, counts | {"settings": damage}))
     with pytest.raises(nnx.NnxError, match=r"fit-1-step-27\.safetensors"):
         fit([Change(CHANGES["l2"]), nnx.Checkpoint(tmp_path, every=EVERY, resume=True)])
 
@@ -264,7 +264,7 @@ def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
     shutil.copy(OLD, tmp_path / "kept" / "fit-1-step-3.safetensors")
     made, history = run(nnx.Checkpoint(tmp_path / "kept", resume=True))
     assert history.steps == 12
-    _, arrays, _ = models.read_training(OLD)
+    _, arrays, _ = model_files.read_training(OLD)
     assert history["loss"][:1] == arrays["history.loss"].tolist()  # of before; dropout masks are others now
     assert all(np.isfinite(value).all() for value in made.weights().values())
     assert nnx.load(OLD).inputs == 6

@@ -115,7 +115,7 @@ class Options:
         """
         if not self.logs:
             return []
-        from nnx.live import JSONLog, MLflowLog, TensorBoardLog
+        from nnx.training.loggers import JSONLog, MLflowLog, TensorBoardLog
 
         make: dict[str, Callable[[], Callback]] = {
             "jsonl": lambda: JSONLog(folder / LIVE["jsonl"]),
@@ -354,7 +354,7 @@ def _nothing_half_written(folder: Path, options: Options) -> Iterator[None]:
 
 def _checkpoints(folder: Path) -> list[tuple[int, int]]:
     """The fits and steps of a run's checkpoints, the newest first."""
-    from nnx.checkpoints.store import fits_and_steps
+    from nnx.training.checkpoints.store import fits_and_steps
 
     with suppress(NnxError):  # a folder that cannot be read: who knows what is in it
         return fits_and_steps(folder / CHECKPOINTS) or fits_and_steps(folder / UNFINISHED)

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from nnx.callbacks import Callback, History, Run
-from nnx.checkpoints import Checkpoint
 from nnx.data.samples import Augmentation, Samples, check_samples
 from nnx.distributed import ALONE, Communicator
 from nnx.distributed.agreement import fingerprint, version
@@ -21,12 +19,14 @@ from nnx.errors import ConfigurationError, flag, number, whole, whole_config
 from nnx.losses import Loss
 from nnx.metrics.choice import Metrics, choose, direction
 from nnx.optimizers import Optimizer
-from nnx.training import faults
+from nnx.training import nonfinite
+from nnx.training.callbacks import Callback, History, Run
+from nnx.training.checkpoints import Checkpoint
 from nnx.training.checks import check_callbacks, check_kind, check_metrics
 from nnx.training.evaluation import EVALUATION_ROWS, evaluate
-from nnx.training.interrupts import Interrupts
 from nnx.training.loop import Loop, epoch_order
 from nnx.training.running import run_epochs
+from nnx.training.signals import Interrupts
 
 __all__ = ["EVALUATION_ROWS", "epoch_order", "evaluate", "fit"]
 
@@ -87,7 +87,7 @@ def fit(
         raise ConfigurationError(
             "one Checkpoint among the callbacks is enough: it keeps the state of all others"
         )
-    faults.check_policy(on_nonfinite, any(not checkpoint.wait for checkpoint in given))
+    nonfinite.check_policy(on_nonfinite, any(not checkpoint.wait for checkpoint in given))
     if given or communicator.size > 1:  # its text is part of what a run is known by
         whole_config(loss)
     options = {

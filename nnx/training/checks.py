@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nnx.callbacks import Callback
 from nnx.data.samples import Samples
 from nnx.errors import ConfigurationError
 from nnx.metrics.choice import check_weights, taken, tried_on_targets
 from nnx.metrics.formulas import NAMES, Metric
+from nnx.training.callbacks import Callback
 
 
 def check_kind(what: str, given: Any, kind: type, example: str) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from nnx import compiled_loop, initializers
 from nnx.backends import Array, Backend
-from nnx.callbacks import Callback, Run
 from nnx.data.feeding import Drawn, Resident, Streamed, batches
 from nnx.data.rows import HostArray
 from nnx.data.samples import Augmentation, Samples
@@ -20,9 +19,10 @@ from nnx.errors import TrainingError
 from nnx.layers.plan import Plan
 from nnx.losses import Loss
 from nnx.optimizers import Optimizer
-from nnx.training import faults
+from nnx.training import nonfinite
+from nnx.training.callbacks import Callback, Run
 from nnx.training.contention import Contention
-from nnx.training.interrupts import Interrupts
+from nnx.training.signals import Interrupts
 
 AtRest = Callable[[], None]  # called between two steps, when all callbacks were told
 
@@ -205,7 +205,7 @@ class Loop:
                 break
             self.optimizer.step(self.network)
             if skipping:
-                faults.leave_out(arena, slot, state)
+                nonfinite.leave_out(arena, slot, state)
             run.step += 1
             if run.step == 1:
                 backend.synchronize()
@@ -224,7 +224,7 @@ class Loop:
             finally:  # forward passes at fault have moved running statistics: back to before the batch, or,
                 arena.state[...] = state  # where faults are only seen at an epoch's end, before the epoch
         losses = self.backend.to_numpy(self.losses)
-        return faults.mean(run, losses, self.shares) if skipping else self._mean(losses)
+        return nonfinite.mean(run, losses, self.shares) if skipping else self._mean(losses)
 
     def _mean(self, losses: HostArray) -> float:
         """An epoch's loss from its batches'."""
@@ -236,7 +236,7 @@ class Loop:
         x, y, weights = self.batch(order, number)
         self.step(x, y, weights, number)
         # the rank that meets it in the earliest place is believed: others find its gradients only
-        where = min(self.communicator.gather(faults.first(self.network, self.plan))).partition(" ")[2]
+        where = min(self.communicator.gather(nonfinite.first(self.network, self.plan))).partition(" ")[2]
         raise TrainingError(
             f"epoch {run.epoch + 1}, batch {number + 1}: the loss is {float(self.losses[number]):g} and "
             f"{where} is not finite; the parameters are as before this batch: lower the learning rate, or "

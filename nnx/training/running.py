@@ -10,17 +10,17 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 
 from nnx.backends import threads
-from nnx.callbacks import Callback, History, Run
-from nnx.checkpoints import Checkpoint, settings, state
 from nnx.data.rows import HostArray
 from nnx.data.samples import Samples
 from nnx.distributed.agreement import fingerprint
 from nnx.errors import TrainingError
 from nnx.metrics import Metric
-from nnx.training import faults
+from nnx.training import nonfinite
+from nnx.training.callbacks import Callback, History, Run
+from nnx.training.checkpoints import Checkpoint, settings, state
 from nnx.training.evaluation import measure
-from nnx.training.interrupts import Interrupts
 from nnx.training.loop import Loop
+from nnx.training.signals import Interrupts
 
 
 def run_epochs(
@@ -64,7 +64,7 @@ def run_epochs(
             try:
                 loop.epochs(run, on_step, at_rest, most)
             except TrainingError as error:
-                if run.on_nonfinite != "rollback" or history.rollbacks == faults.ROLLBACKS:
+                if run.on_nonfinite != "rollback" or history.rollbacks == nonfinite.ROLLBACKS:
                     raise
                 _roll_back(loop, run, checkpoint, error)
                 continue
@@ -93,10 +93,10 @@ def _roll_back(loop: Loop, run: Run, checkpoint: Checkpoint | None, error: Train
     if loop.communicator.size > 1:
         _follow_the_first(loop, run)
     run.history.rollbacks, loop.kept.scale = times, 0.5**times
-    faults.logger.warning(
+    nonfinite.logger.warning(
         "%s; back to step %d, on with the learning rate times %g (%d of at most %d times)",
         str(error).partition(" is not finite")[0] + " is not finite", run.step, loop.kept.scale, times,
-        faults.ROLLBACKS,
+        nonfinite.ROLLBACKS,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from nnx.experiments.train.labelled import TASKS
 from nnx.experiments.train.scaling import SCALES
 from nnx.readers.form import BACKGROUNDS, CATEGORIES, HEADERS, MISSING, Reading
 from nnx.readers.opening import reading
-from nnx.training.faults import POLICIES
+from nnx.training.nonfinite import POLICIES
 
 MAX_FILE = 2**13  # bytes of a TOML file: dotted names take time and memory by the square of their number
 LOSSES = ("auto", "cross_entropy", "binary_cross_entropy", "mse", "mae", "huber")

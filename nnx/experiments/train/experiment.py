@@ -11,7 +11,6 @@ import numpy as np
 
 from nnx import initializers
 from nnx.callbacks import Callback, EarlyStopping
-from nnx.checkpoints.models import described
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.result import HostArray, Result, Stopwatch
@@ -25,6 +24,7 @@ from nnx.experiments.train.ranges import Range
 from nnx.experiments.train.scaling import Scaling, outside
 from nnx.libraries import EXPERIMENTS, require
 from nnx.losses import ROUNDING
+from nnx.model_files import described
 
 _METRICS = {"classification": ("accuracy",), "regression": (), "autoencoding": ()}
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nnx.checkpoints import models
-from nnx.checkpoints.state import Arrays
+from nnx import model_files
 from nnx.errors import FileFormatError, OutputError
 from nnx.files import clear, flush_folder, locked, make_folder
+from nnx.training.checkpoints.state import Arrays
 
 logger = logging.getLogger("nnx.checkpoints")
 NAME = re.compile(r"fit-(\d+)-step-(\d+)\.safetensors")
@@ -85,8 +85,8 @@ class Store:
         """
         for path in self.found(fit):
             try:
-                return path, models.read_training(path)
-            except models.DamagedError as error:
+                return path, model_files.read_training(path)
+            except model_files.DamagedError as error:
                 logger.warning("%s: the checkpoint before it is taken", error)
                 self._put_aside(path)
         damaged = [name for name in _names(self.folder) if name.startswith(f"fit-{fit}-") and DAMAGED in name]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from nnx.backends import Array
-from nnx.callbacks import Run
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, TrainingError
 from nnx.layers.plan import Plan
 from nnx.parameters import Arena
+from nnx.training.callbacks import Run
 
 logger = logging.getLogger("nnx.training")
 POLICIES = ("stop", "skip", "rollback")

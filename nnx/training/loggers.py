@@ -15,9 +15,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, TextIO
 
-from nnx.callbacks import Callback, Run
 from nnx.errors import ConfigurationError, MissingLibraryError, OutputError
 from nnx.files import make_folder, opened_log, record
+from nnx.training.callbacks import Callback, Run
 
 Rows = list[tuple[int, dict[str, float]]]
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from nnx.callbacks import Callback, Run
 from nnx.errors import ConfigurationError, nearest
 from nnx.schedules import Schedule
+from nnx.training.callbacks import Callback, Run
 
 logger = logging.getLogger("nnx.checkpoints")
 MOST = 10_000  # entries of a list or mapping that is followed

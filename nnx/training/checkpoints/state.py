@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from nnx.callbacks import Callback, Run
-from nnx.checkpoints import models, settings
+from nnx import model_files
 from nnx.errors import ConfigurationError, plain
+from nnx.training.callbacks import Callback, Run
+from nnx.training.checkpoints import settings
 
 HostArray = np.ndarray[Any, Any]
 Arrays = dict[str, HostArray]
@@ -55,7 +56,7 @@ def of_callbacks(run: Run) -> tuple[Arrays, dict[str, dict[str, Any]]]:
         counted = {}
         for key, value in callback.state().items():
             if isinstance(value, np.ndarray):
-                models.check_type(f"the state of {name}: {key!r}", value)
+                model_files.check_type(f"the state of {name}: {key!r}", value)
                 arrays[f"{name}.{key}"] = value
             else:
                 counted[key] = value

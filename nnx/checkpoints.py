@@ -1,6 +1,6 @@
 """Model files and checkpoints: safetensors with a JSON description in the header. No pickle is ever read."""
 
-from nnx.checkpoints.callback import Checkpoint
-from nnx.checkpoints.models import FORMAT, VERSION, checksum, fitted, read, read_metadata, write
+from nnx.model_files import FORMAT, VERSION, checksum, fitted, read, read_metadata, write
+from nnx.training.checkpoints import Checkpoint
 
 __all__ = ["FORMAT", "VERSION", "Checkpoint", "checksum", "fitted", "read", "read_metadata", "write"]

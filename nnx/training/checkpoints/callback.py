@@ -16,9 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.callbacks import Callback, Run
-from nnx.checkpoints import models, state
-from nnx.checkpoints.store import Store, logger
+from nnx import model_files
 from nnx.distributed.agreement import version
 from nnx.errors import (
     ConfigurationError,
@@ -31,6 +29,9 @@ from nnx.errors import (
     whole,
 )
 from nnx.metrics.choice import check_mode, sign
+from nnx.training.callbacks import Callback, Run
+from nnx.training.checkpoints import state
+from nnx.training.checkpoints.store import Store, logger
 
 EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
 DATA = "the "  # how the names of the data's fingerprints begin
@@ -208,7 +209,7 @@ class Checkpoint(Callback):
         weights, arrays, counts = state.capture(run)
         counts |= {"facts": self._facts(run), "versions": _versions(run)}
         counts |= {"options": self.about, "epochs": run.epochs}  # to name what a resumed run changes
-        models.write(path, weights, run.network.config(), {"checkpoint": True}, (arrays, counts))
+        model_files.write(path, weights, run.network.config(), {"checkpoint": True}, (arrays, counts))
         self.newest, self._taken, self._clock = path, (run.step, run.epoch), time.monotonic()
         self.store.prune(self.fit, self._best["name"])
 
