@@ -1,4 +1,4 @@
-"""Losses: value and gradient together. The formulas stand in `nnx.backends.losses`.
+"""Losses: value and gradient together. The formulas stand in `nnx.ops.losses`.
 
 A loss is called as ``loss(y_true, y_pred)`` and gives a scalar on the device; ``loss.gradient`` gives
 ∂L/∂y_pred. With sample weights it is Σ_i w_i ℓ_i / Σ_i w_i. Shapes must agree exactly: nothing broadcasts.
@@ -15,7 +15,7 @@ ROUNDING = 1e-6  # eight units in the last place of a float32 near 1: as far as 
 
 
 class Loss:
-    """Base of the losses: a kind of `nnx.backends.losses.LOSSES`, a reduction over features, a constant.
+    """Base of the losses: a kind of `nnx.ops.losses.LOSSES`, a reduction over features, a constant.
 
     A loss of your own leaves `kind` empty and defines `formula` instead.
 

@@ -14,6 +14,7 @@ ROOT = Path(nnx.__file__).parent
 ORDER = [
     {"errors"},
     {"files", "libraries"},
+    {"ops"},
     {"backends"},
     {"distributed"},
     {"parameters", "initializers", "schedules", "model_files"},

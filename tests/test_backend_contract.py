@@ -9,8 +9,8 @@ import pytest
 from contract import ORACLE, ROWS, agree, close, room
 
 from nnx.backends import Backend
-from nnx.backends.activations import ACTIVATIONS
 from nnx.errors import DeviceError
+from nnx.ops.activations import ACTIVATIONS
 
 KINDS = sorted(ACTIVATIONS)
 FUSED = [kind for kind in KINDS if ACTIVATIONS[kind].from_output]

@@ -10,7 +10,7 @@ import pytest
 from contract import ROWS, agree, close, room
 
 from nnx.backends import Backend
-from nnx.backends.losses import LOSSES
+from nnx.ops.losses import LOSSES
 
 LARGE = 2 * 16384 + 5  # beyond the chunks in which an optimizer may work, and not a multiple of any
 

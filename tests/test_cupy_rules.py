@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from nnx.backends.activations import ACTIVATIONS
-from nnx.backends.losses import LOSSES
+from nnx.ops.activations import ACTIVATIONS
+from nnx.ops.losses import LOSSES
 
 NNX = Path(__file__).resolve().parents[1] / "nnx"
 UPPER = [*sorted((NNX / "layers").glob("*.py")), NNX / "losses.py", NNX / "optimizers.py"]
-PLAIN = [NNX / "backends" / name for name in ("base.py", "activations.py", "losses.py")]
+PLAIN = [NNX / "backends" / "base.py", *sorted((NNX / "ops").glob("*.py"))]
 CUPY = [NNX / "backends" / "cupy_backend.py"]
 REDUCTIONS = {
     "sum",
@@ -238,14 +238,19 @@ def test_the_kernels_asked_for_exist(kernels: Any) -> None:
 # ---------------------------------------------------------------- signatures
 
 
-def methods(path: Path, name: str) -> dict[str, ast.FunctionDef]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    (found,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
-    return {node.name: node for node in found.body if isinstance(node, ast.FunctionDef)}
+def methods(paths: list[Path]) -> dict[str, ast.FunctionDef]:
+    """The methods of all classes in these files."""
+    classes = [
+        node
+        for path in paths
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    return {node.name: node for one in classes for node in one.body if isinstance(node, ast.FunctionDef)}
 
 
 def test_the_gpu_takes_what_the_plain_backend_takes() -> None:
-    plain, gpu = methods(PLAIN[0], "Backend"), methods(CUPY[0], "CupyBackend")
+    plain, gpu = methods(PLAIN), methods(CUPY)
     shared = set(plain) & set(gpu)
     assert {"dense_forward", "dense_backward", "loss", "adam_step", "dropout", "asarray"} <= shared
     for name in shared:

@@ -20,8 +20,8 @@ from number_range import (
 )  # fmt: skip
 
 from nnx.backends import Backend
-from nnx.backends.activations import ACTIVATIONS
-from nnx.backends.losses import LOSSES
+from nnx.ops.activations import ACTIVATIONS
+from nnx.ops.losses import LOSSES
 
 pytestmark = pytest.mark.usefixtures("on_cpu", "overflowing")
 ELEMENTWISE = [kind for kind in ACTIVATIONS if kind != "softmax"]

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nnx.backends import cupy_errors
-from nnx.backends.base import Array, Backend
+from nnx.backends.base import Backend
 from nnx.backends.cuda_driver import Driver, driver
 from nnx.errors import ConfigurationError, DeviceError
+from nnx.ops.base import Array
 
 if TYPE_CHECKING:
     from nnx.backends.cupy_backend import CupyBackend

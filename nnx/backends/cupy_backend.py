@@ -31,12 +31,13 @@ import numpy
 from nnx.backends import cupy_devices as devices
 from nnx.backends import cupy_kernels as kernels
 from nnx.backends import foreign
-from nnx.backends.base import NOTHING, Array, Backend
+from nnx.backends.base import NOTHING, Backend
 from nnx.backends.cupy_devices import device_count
 from nnx.backends.cupy_errors import GpuError, no_device
 from nnx.backends.cupy_staging import PinnedStaging
 from nnx.backends.staging import Staging
 from nnx.errors import DeviceError
+from nnx.ops.base import Array
 
 __all__ = ["CupyBackend", "device_count"]
 
@@ -393,6 +394,7 @@ def _power_of_two(number: int) -> int:
     return 1 << (number - 1).bit_length()
 
 
-for _name, _operation in vars(Backend).items():
-    if callable(_operation) and not _name.startswith("_") and _name not in ("hold", "quiet", "owns"):
-        setattr(CupyBackend, _name, _held(getattr(CupyBackend, _name)))
+for _name in dir(Backend):
+    _operation = getattr(CupyBackend, _name)
+    if callable(_operation) and not _name.startswith("_") and _name not in ("hold", "quiet", "owns", "xp"):
+        setattr(CupyBackend, _name, _held(_operation))

@@ -1,6 +1,6 @@
 """The CUDA sources of `cupy_backend`: formulas by kind, and the kernels they are set into.
 
-The formulas are those of `nnx.backends.activations` and `nnx.backends.losses`, element by element. ``T`` is
+The formulas are those of `nnx.ops.activations` and `nnx.ops.losses`, element by element. ``T`` is
 the arrays' dtype; every constant is written ``T(…)``, so a float32 kernel holds no double. Comparisons are
 written so that NaN passes through, as it does in the plain forms: a fault must stay visible.
 

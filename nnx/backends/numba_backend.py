@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from nnx.backends import blas, threads
-from nnx.backends.base import Array
 from nnx.backends.numpy_backend import NumpyBackend
+from nnx.ops.base import Array
 
 SMALL_PRODUCT = 2**18  # multiplications: up to here NumPy's OpenBLAS takes one thread too
 SMALL_ARRAY = 2**15  # numbers: below, one thread is done before another has begun

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnx.backends.base import Array
 from nnx.backends.numba_kernels import Scalar, compiled, inner
+from nnx.ops.base import Array
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid")
 LOSSES = (

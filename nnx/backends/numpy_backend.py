@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from nnx.backends.base import BLOCK, Array, Backend
+from nnx.backends.base import Backend
+from nnx.ops.base import Array
+from nnx.ops.sums import BLOCK
 
 CHUNK = 32768  # elements an optimizer treats at a time, so that its temporaries stay in the first caches
 ONES = 2  # the slot of scratch that holds ones

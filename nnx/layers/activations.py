@@ -1,4 +1,4 @@
-"""Activations as layers. The formulas, forward and backward, stand in `nnx.backends.activations`."""
+"""Activations as layers. The formulas, forward and backward, stand in `nnx.ops.activations`."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnx.backends import Array, Backend
-from nnx.backends.activations import ACTIVATIONS
 from nnx.distributed import Part
 from nnx.errors import ConfigurationError, DataError
+from nnx.ops.activations import ACTIVATIONS
 from nnx.parameters import Arena
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from contract import close, room
 from host_kernels import compile
 
 from nnx.backends import Backend
-from nnx.backends.activations import ACTIVATIONS
-from nnx.backends.losses import LOSSES
+from nnx.ops.activations import ACTIVATIONS
+from nnx.ops.losses import LOSSES
 
 pytest.importorskip("cupy", reason="needs CuPy's real wheel: nox -s ladder")
 from nnx.backends import cupy_kernels

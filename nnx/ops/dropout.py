@@ -1,0 +1,33 @@
+"""Dropout: its mask is computed where it is needed, and never stored."""
+
+from __future__ import annotations
+
+from nnx.ops.base import Array, Operations
+
+
+class Dropout(Operations):
+    """Dropout in the plain form."""
+
+    def dropout(self, x: Array, y: Array, rate: float, key: int, row: int = 0) -> Array:
+        """y = x ∘ mask / (1 − rate); the mask is a hash of (key, row + i, j), so it is never stored.
+
+        The same call on dy gives dx. The mixing is ``lowbias32`` by Chris Wellons
+        (https://nullprogram.com/blog/2018/07/31/), applied to the row and then to the column.
+        """
+        xp = self.xp
+        rows = xp.arange(row, row + x.shape[0], dtype=xp.uint32)[:, None]
+        columns = xp.arange(x.shape[1], dtype=xp.uint32)[None, :]
+        mixed = _mix(rows ^ (key & 0xFFFFFFFF)) ^ (key >> 32 & 0xFFFFFFFF)
+        hashed = _mix(mixed + columns * 0x9E3779B1)
+        keep = hashed >= min(int(rate * 2**32), 0xFFFFFFFF)
+        y[...] = xp.where(keep, x * (1.0 / (1.0 - rate)), 0.0)
+        return y
+
+
+def _mix(h: Array) -> Array:
+    """A bijection of 32-bit integers in which every output bit depends on every input bit."""
+    h = h ^ (h >> 16)
+    h = h * 0x7FEB352D
+    h = h ^ (h >> 15)
+    h = h * 0x846CA68B
+    return h ^ (h >> 16)

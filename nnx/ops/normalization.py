@@ -1,0 +1,85 @@
+"""Batch normalization and layer normalization."""
+
+from __future__ import annotations
+
+from nnx.ops.base import Array
+from nnx.ops.sums import Sums
+
+
+class Normalization(Sums):
+    """Both normalizations in the plain form."""
+
+    def batch_moments(self, x: Array, mean: Array, variance: Array) -> Array:
+        """The mean and the biased variance of each column; returns the mean.
+
+        In two passes: what a first mean leaves of each number is small, so its mean corrects the first to the
+        last digit, and the variance with it (Chan, Golub and LeVeque, 1983, eq. 1.7). A column that does not
+        vary has exactly its value as mean and 0 as variance.
+        """
+        rows = x.shape[0]
+        first = self._column_sums(x) / rows
+        centred = x - first
+        shift = self._column_sums(centred) / rows
+        mean[...] = first + shift
+        variance[...] = self.xp.maximum(self._column_sums(centred * centred) / rows - shift * shift, 0.0)
+        return mean
+
+    def batch_norm_forward(
+        self, x: Array, mean: Array, variance: Array, gamma: Array, beta: Array, y: Array, epsilon: float
+    ) -> Array:
+        """y = γ x̂ + β with x̂ = (x − mean) / √(variance + ε), column by column."""
+        y[...] = gamma * ((x - mean) / self.xp.sqrt(variance + epsilon)) + beta
+        return y
+
+    def batch_norm_backward(
+        self,
+        dy: Array,
+        x: Array,
+        mean: Array,
+        variance: Array,
+        gamma: Array,
+        dgamma: Array,
+        dbeta: Array,
+        dx: Array | None,
+        epsilon: float,
+        constant: bool = False,
+    ) -> Array:
+        """dβ = Σ dy, dγ = Σ dy x̂, dx = γ/σ (dy − dβ/n − x̂ dγ/n).
+
+        With ``constant`` the moments are running statistics that x does not move: dx = γ/σ dy.
+        """
+        xp = self.xp
+        sigma = xp.sqrt(variance + epsilon)
+        normalized = (x - mean) / sigma
+        dbeta[...] = self._column_sums(dy)
+        dgamma[...] = self._column_sums(dy * normalized)
+        if dx is not None:
+            centred = dy if constant else dy - (dbeta + normalized * dgamma) / x.shape[0]
+            dx[...] = gamma / sigma * centred
+        return dgamma
+
+    def layer_norm_forward(self, x: Array, gamma: Array, beta: Array, y: Array, epsilon: float) -> Array:
+        """y = γ x̂ + β with x̂ = (x − mean) / √(variance + ε), row by row."""
+        y[...] = gamma * self._normalized_rows(x, epsilon)[0] + beta
+        return y
+
+    def layer_norm_backward(
+        self, dy: Array, x: Array, gamma: Array, dgamma: Array, dbeta: Array, dx: Array | None, epsilon: float
+    ) -> Array:
+        """dβ = Σ dy, dγ = Σ dy x̂, dx = (g − mean(g) − x̂ mean(g x̂)) / σ with g = γ dy, row by row."""
+        xp = self.xp
+        normalized, sigma = self._normalized_rows(x, epsilon)
+        dbeta[...] = self._column_sums(dy)
+        dgamma[...] = self._column_sums(dy * normalized)
+        if dx is not None:
+            g = gamma * dy
+            projection = xp.mean(g * normalized, axis=1, keepdims=True)
+            dx[...] = (g - xp.mean(g, axis=1, keepdims=True) - normalized * projection) / sigma
+        return dgamma
+
+    def _normalized_rows(self, x: Array, epsilon: float) -> tuple[Array, Array]:
+        xp = self.xp
+        centred = x - xp.mean(x, axis=1, keepdims=True)
+        centred -= xp.mean(centred, axis=1, keepdims=True)  # what rounding left of the first mean
+        sigma = xp.sqrt(xp.mean(centred * centred, axis=1, keepdims=True) + epsilon)
+        return centred / sigma, sigma
