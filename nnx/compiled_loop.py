@@ -63,7 +63,7 @@ def prepare(
     """
     arena = plan.arena
     loop = arena.backend.small_loop()
-    whole = len(ranges) == 1 and ranges[0].values.size == arena.values.size
+    whole = len(ranges) == 1 and ranges[0].values.size == arena.values.size and ranges[0].settings is None
     if loop is None or not whole or batch * arena.values.size > SMALL:
         return None
     kept = (type(loss).formula, type(loss).evaluate) == (Loss.formula, Loss.evaluate)

@@ -61,7 +61,8 @@ class GradientError(NnxError, AssertionError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'adam'?"``, or the known names where none is near."""
     names = [shown(name) for name in known]
-    near = difflib.get_close_matches(shown(name.lower()), names, n=1)
+    exact, lower = (difflib.get_close_matches(shown(text), names, n=1) for text in (name, name.lower()))
+    near = exact or lower
     if not near and len(name) > 2:  # a name cut short: acc
         near = [known for known in names if known.startswith(name.lower())][:1]
     listed = [*names[:20], "…"] if len(names) > 20 else names

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nnx.errors import ConfigurationError, nearest, number
+from nnx import named
+from nnx.errors import number
 
 HostArray = np.ndarray[Any, Any]
 
@@ -179,14 +180,7 @@ def get(initializer: str | dict[str, Any] | Initializer) -> Initializer:
     """
     if callable(initializer) and not isinstance(initializer, type):
         return initializer
-    arguments = dict(initializer) if isinstance(initializer, dict) else {"name": initializer}
-    name = arguments.pop("name", None)
-    if name not in NAMES:
-        raise ConfigurationError(f"unknown initializer {name!r}{nearest(str(name), NAMES)}")
-    try:
-        made: Initializer = NAMES[name](**arguments)
-    except TypeError as error:
-        raise ConfigurationError(f"initializer {name!r}: {error}") from error
+    made: Initializer = named.make("initializer", NAMES, initializer, {})
     return made
 
 

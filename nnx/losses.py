@@ -259,13 +259,6 @@ class _CrossEntropy(Loss):
         """The clipping constant ε, and whether predictions are logits."""
         return {"epsilon": self.epsilon, "from_logits": self.from_logits}
 
-    def __repr__(self) -> str:
-        # from_logits is left out by default: a run of version 0.1 is known by the text without it
-        own = {
-            name: value for name, value in self.config().items() if (name, value) != ("from_logits", False)
-        }
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in own.items())})"
-
 
 class BinaryCrossEntropy(_CrossEntropy):
     """L = mean over all elements of −y log p − (1 − y) log(1 − p); gradient (p − y) / (p (1 − p)) / size.

@@ -7,8 +7,9 @@ save, a move to another device or an exchange between processes is one copy that
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
 
@@ -25,6 +26,15 @@ class Parameterized(Protocol):
     """What the arena asks of a layer."""
 
     trainable: bool
+
+    @property
+    def name(self) -> str:
+        """Its name in the network."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
+        """(name, value, gradient) of each parameter, as views."""
+        ...
 
     def parameter_shapes(self) -> Shapes:
         """Shapes of what is trained, by attribute name."""
@@ -46,6 +56,7 @@ class Optimized:
     values: Array
     gradients: Array
     slots: tuple[Array | None, ...]
+    settings: Any = None  # of a parameter group
 
 
 @dataclass
@@ -59,6 +70,7 @@ class OptimizerState:
     step: int = 0
     scale: float = 1.0
     ranges: dict[tuple[int, int], list[Optimized]] = field(default_factory=dict)
+    groups: Any = ()  # those that the ranges were made for
 
 
 class Arena:
@@ -187,9 +199,15 @@ class Arena:
             yield slice(start, stop)
 
     def optimized(
-        self, optimizer: object, slots: Sequence[tuple[str, float] | None], first: int, last: int
+        self,
+        optimizer: object,
+        slots: Sequence[tuple[str, float] | None],
+        first: int,
+        last: int,
+        groups: Any = (),
+        choose: Callable[[list[str]], list[Any]] | None = None,
     ) -> tuple[OptimizerState, list[Optimized]]:
-        """What an optimizer keeps, and the trainable ranges of some layers with its slots over them.
+        """Return an optimizer's state, and the trainable ranges of some layers with its slots over them.
 
         Parameters
         ----------
@@ -199,6 +217,10 @@ class Arena:
             None stands for a slot that is not needed.
         first, last : int
             The layers, by index.
+        groups : object
+            The optimizer's parameter groups; another object divides the ranges anew.
+        choose : callable, optional
+            Gives the settings of parameters from their names. Ranges are then divided where settings differ.
         """
         kept = self.states.get(optimizer)
         if kept is None:
@@ -206,17 +228,52 @@ class Arena:
             if len(set(named)) < len(named):
                 raise ConfigurationError(f"{optimizer!r} has two slots of one name: {', '.join(named)}")
             kept = self.states[optimizer] = OptimizerState(dict(self._filled(slots)))
+        if kept.groups is not groups:
+            kept.ranges.clear()
+            kept.groups = groups
         ready = kept.ranges.get((first, last))
         if ready is None:
+            spans: Iterable[tuple[slice, Any]] = ((span, None) for span in self.ranges(first, last))
+            if choose is not None:
+                spans = self._divided(first, last, choose)
             ready = kept.ranges[first, last] = [
                 Optimized(
                     self.values[span],
                     self.gradients[span],
                     tuple(None if slot is None else kept.slots[slot[0]][span] for slot in slots),
+                    settings,
                 )
-                for span in self.ranges(first, last)
+                for span, settings in spans
             ]
         return kept, ready
+
+    def _divided(
+        self, first: int, last: int, choose: Callable[[list[str]], list[Any]]
+    ) -> Iterator[tuple[slice, Any]]:
+        """The trainable ranges, divided where the settings of their parameters differ."""
+        begins, names = self._named()
+        settings = choose(names)
+        for span in self.ranges(first, last):
+            inside = [place for place, begin in enumerate(begins) if span.start <= begin < span.stop]
+            start = span.start
+            for place, following in pairwise(inside):
+                if settings[following] != settings[place]:
+                    yield slice(start, begins[following]), settings[place]
+                    start = begins[following]
+            yield slice(start, span.stop), settings[inside[-1]] if inside else None
+
+    def _named(self) -> tuple[list[int], list[str]]:
+        """Where each parameter begins in the buffers, in ascending order, and its name."""
+        base, found = _address(self.values), []
+        for layer in self.layers:
+            for name, value, _ in layer.named_parameters():
+                if not value.flags.c_contiguous:
+                    raise ConfigurationError(
+                        f"{layer.name}.{name} is not contiguous in memory: groups of parameters need that"
+                    )
+                found.append(((_address(value) - base) // self.dtype.itemsize, f"{layer.name}.{name}"))
+        found.sort()
+        return [begin for begin, _ in found], [name for _, name in found]
 
     def _filled(self, slots: Sequence[tuple[str, float] | None]) -> Iterator[tuple[str, Array]]:
         for slot in slots:
@@ -237,6 +294,13 @@ class Arena:
         """Called by a layer whose `trainable` was set."""
         for kept in self.states.values():
             kept.ranges.clear()
+
+
+def _address(x: Array) -> int:
+    """Where an array begins in its device's memory."""
+    interface = getattr(x, "__cuda_array_interface__", None) or x.__array_interface__
+    address: int = interface["data"][0]
+    return address
 
 
 def _check_names(layer: Parameterized) -> None:

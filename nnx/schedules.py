@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from nnx import named
 from nnx.errors import ConfigurationError, number, whole
 
 
 class Schedule:
     """A learning rate as a function of the number of steps already taken, from 0, and of nothing else.
 
-    A subclass writes `__call__`; its attributes are what its constructor takes. It may be asked for many
-    steps in advance.
+    A subclass writes `__call__`; its attributes are what its constructor takes, unless it writes `config`. It
+    may be asked for many steps in advance.
     """
 
     registry: ClassVar[dict[str, type[Schedule]]] = {}
@@ -27,6 +29,13 @@ class Schedule:
     def __call__(self, step: int) -> float:
         """The learning rate of the step that follows `step` others."""
         raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; schedules among them as `describe` gives them."""
+        return {
+            name: describe(value) if isinstance(value, Schedule) else value
+            for name, value in vars(self).items()
+        }
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
@@ -113,12 +122,51 @@ class Warmup(Schedule):
         return self.after(step - self.steps)
 
 
-def as_schedule(learning_rate: float | Schedule, what: str = "Constant") -> Schedule:
-    """Return a number as `Constant`, a schedule as it is; `what` is who asks, for the message."""
-    if not (isinstance(learning_rate, Schedule) or hasattr(learning_rate, "__float__")):
-        raise ConfigurationError(f"the learning rate must be a number or a schedule, not {learning_rate!r}")
+NAMES: dict[str, type[Schedule]] = {
+    kind.__name__.lower(): kind for kind in (Constant, Step, Exponential, Cosine, Warmup)
+}
+
+
+def describe(schedule: Schedule) -> float | dict[str, Any]:
+    """Return what `get` makes the schedule from again: a number, or ``{"name": …}`` and its arguments."""
+    if type(schedule) is Constant:
+        return schedule.learning_rate
+    kind = type(schedule)
+    name = kind.__name__.lower()
+    return {"name": name if NAMES.get(name) is kind else kind.kind, **schedule.config()}
+
+
+def get(schedule: float | str | dict[str, Any] | Schedule, **arguments: Any) -> Schedule:
+    """Make a schedule from its name, with its arguments; a number becomes a `Constant`.
+
+    ``get("cosine", learning_rate=0.1, steps=500)`` and
+    ``get({"name": "cosine", "learning_rate": 0.1, "steps": 500})`` are the same. A schedule that is already
+    made is returned as it is. A class of your own has the name ``Schedule.kind``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is unknown (the text names the nearest), or an argument does not fit.
+    """
+    if isinstance(schedule, str | Mapping):
+        own = {name: kind for name, kind in Schedule.registry.items() if kind not in NAMES.values()}
+        made: Schedule = named.make("schedule", NAMES | own, schedule, arguments)
+        return made
+    found: Schedule = named.unchanged("schedule", as_schedule(schedule), arguments)
+    return found
+
+
+def as_schedule(learning_rate: Any, what: str = "Constant") -> Schedule:
+    """Return a number as `Constant`, a description as its schedule, a schedule as it is.
+
+    `what` is who asks, for the message.
+    """
     if isinstance(learning_rate, Schedule):
         return learning_rate
+    if isinstance(learning_rate, Mapping):
+        return get(dict(learning_rate))
+    if not hasattr(learning_rate, "__float__"):
+        raise ConfigurationError(f"the learning rate must be a number or a schedule, not {learning_rate!r}")
     return Constant(_rate(f"{what}: the learning rate", learning_rate))
 
 

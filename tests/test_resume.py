@@ -254,7 +254,16 @@ def test_how_many_are_kept_must_make_sense(tmp_path):
 
 DIFFERENT = {
     "batch_size": ({"batch_size": 9}, "batch_size 8, not 9"),
-    "optimizer": ({"optimizer": nnx.SGD(0.5)}, r"optimizer \"Adam\(.*, not \"SGD\(learning_rate=Constant"),
+    "optimizer": ({"optimizer": nnx.SGD(0.5)}, r'optimizer "Adam", not "SGD"'),
+    "learning rate": (
+        {"optimizer": nnx.Adam(nnx.Cosine(0.02, 41))},
+        'optimizer: learning_rate {"name": "cos',
+    ),
+    "beta": ({"optimizer": nnx.Adam(nnx.Cosine(0.02, 40), 0.8)}, r"optimizer: beta1 0\.9, not 0\.8"),
+    "groups": (
+        {"optimizer": nnx.Adam(nnx.Cosine(0.02, 40), groups={"*.b": {"l2": 1e-3}})},
+        r'optimizer: groups null, not {"\*\.b": {"l2": 0\.001}}',
+    ),
     "validation": ({"validation": (X[:21], Y[:21])}, "other validation data"),
     "seed": ({"made": network(seed=4)}, "seed 3, not 4"),
     "callbacks": ({"more": [nnx.EarlyStopping()]}, r'callbacks \["Checkpoint"\], not \["EarlyStopping", "C'),

@@ -5,7 +5,6 @@ A network is known here by the calls made on it (`plan`, `arena`, `predict`, …
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -21,7 +20,7 @@ from nnx.metrics.choice import Metrics, choose, direction
 from nnx.optimizers import Optimizer
 from nnx.training import nonfinite
 from nnx.training.callbacks import Callback, History, Run
-from nnx.training.checkpoints import Checkpoint
+from nnx.training.checkpoints import Checkpoint, identity
 from nnx.training.checks import check_callbacks, check_kind, check_metrics
 from nnx.training.evaluation import EVALUATION_ROWS, evaluate
 from nnx.training.loop import Loop, epoch_order
@@ -91,7 +90,7 @@ def fit(
     if given or communicator.size > 1:  # its text is part of what a run is known by
         whole_config(loss)
     options = {
-        "loss": repr(loss), "optimizer": re.sub(" at 0x[0-9a-f]+", "", repr(optimizer)),
+        "loss": identity.described(loss), "optimizer": identity.described(optimizer),
         "batch_size": batch_size, "shuffle": shuffle,
         "metrics": [name for name, _ in chosen], "augment": augment is not None,
         "on_nonfinite": on_nonfinite,

@@ -45,7 +45,7 @@ class Loop:
         self.network, self.loss, self.optimizer = network, loss, optimizer
         self.interrupts: Interrupts | None = None
         self.interrupted = False  # whether a rank said in the last exchange that a signal waits
-        self.kept, _ = optimizer.prepare(network)
+        self.kept, _ = optimizer.state_for(network)
         self.arena = network.arena
         with self.arena.backend.hold():
             self.arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
@@ -172,7 +172,7 @@ class Loop:
         """The compiled loop, asked for anew each time: a callback may have frozen a layer."""
         if not isinstance(self.batches, Resident) or self.weights is not None or self.communicator.size > 1:
             return None
-        _, ranges = self.optimizer.prepare(self.network)
+        _, ranges = self.optimizer.state_for(self.network)
         rows = self.bounds[0][1]
         like = self.batches.y.data
         return compiled_loop.prepare(self.plan, self.loss, self.kind, self.optimizer, ranges, rows, like)

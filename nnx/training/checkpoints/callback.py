@@ -30,7 +30,7 @@ from nnx.errors import (
 )
 from nnx.metrics.choice import check_mode, sign
 from nnx.training.callbacks import Callback, Run
-from nnx.training.checkpoints import state
+from nnx.training.checkpoints import identity, state
 from nnx.training.checkpoints.store import Store, logger
 
 EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
@@ -258,6 +258,9 @@ class Checkpoint(Callback):
             )  # fmt: skip
         self._compare_options(path, counts.get("options", {}), json.loads(json.dumps(self.about)))
         then, now = counts["facts"], json.loads(json.dumps(self._facts(run)))
+        for name in ("loss", "optimizer"):
+            if isinstance(then.get(name), str):  # of version 0.1
+                now[name] = identity.as_in_0_1(now[name])
         usual = json.loads(json.dumps(dict(self.usual)))  # of options newer than the checkpoint
         then = {n: usual[n] for n in self.about if n in usual and f"about {n}" not in now} | then
         older = {name for name in now if name.startswith("about ") and name not in then}  # 0.1 left these out
@@ -270,7 +273,7 @@ class Checkpoint(Callback):
         # the plainest first: a number or a name, then data, then lists of layers and callbacks
         rank = {name: 1 if name.startswith(DATA) else 2 * isinstance(then.get(name), list) for name in differ}
         for name in sorted(differ, key=rank.__getitem__):
-            what = f"{name} {_short(then.get(name))}, not {_short(now.get(name))}"
+            what = identity.difference(name, then.get(name), now.get(name))
             if name.startswith(DATA):  # their fingerprints tell a reader nothing
                 what = f"other {name.removeprefix(DATA)}"
             raise ConfigurationError(
@@ -306,12 +309,7 @@ def _given(option: str, value: Any) -> str:
         return f"with {option}"
     if isinstance(value, list):
         value = ",".join(map(str, value))
-    return f"with {option} {shlex.quote(value) if isinstance(value, str) else _short(value)}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 100 else f"{text[:97]}…"
+    return f"with {option} {shlex.quote(value) if isinstance(value, str) else identity.short(value)}"
 
 
 def _versions(run: Run) -> dict[str, str]:

@@ -26,7 +26,7 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
     """The network's arrays by name, those of its training, and what else there is, between two steps."""
     arena, history = run.network.arena, run.history
     to_numpy = arena.backend.to_numpy
-    kept, _ = run.optimizer.prepare(run.network)
+    kept, _ = run.optimizer.state_for(run.network)
     arrays: Arrays = {f"slot.{name}": to_numpy(slot) for name, slot in kept.slots.items()}
     arrays |= {f"history.{name}": np.array(values) for name, values in history.metrics.items()}
     if run.batch:
@@ -80,7 +80,7 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
             f"{counts['epoch']} epochs are finished, but epochs={run.epochs} are asked for"
         )
     arena, history = run.network.arena, run.history
-    kept, _ = run.optimizer.prepare(run.network)
+    kept, _ = run.optimizer.state_for(run.network)
     run.network.set_weights(weights)
     settings.restore(run, counts.get("settings", {}))  # a checkpoint of version 0.1 has none
     with arena.backend.hold():

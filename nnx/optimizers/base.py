@@ -1,0 +1,160 @@
+"""What all optimizers share: their settings, parameter groups, and the step."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from nnx import schedules
+from nnx.backends import Array, Backend
+from nnx.errors import number
+from nnx.optimizers import groups as grouping
+from nnx.parameters import Arena, Optimized, OptimizerState
+from nnx.schedules import Schedule, as_schedule
+
+Slot = tuple[str, float] | None
+Groups = Mapping[str, Mapping[str, Any]]
+SHARE, POSITIVE = "[0, 1)", "(0, inf)"  # the ranges of settings
+HIDDEN = ("schedule", "slots")  # attributes that no constructor takes by that name
+
+
+class Trainable(Protocol):
+    """What an optimizer asks of a network."""
+
+    @property
+    def arena(self) -> Arena:
+        """Where the parameters live."""
+        ...
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Which of the arena's layers are meant: first, and one past the last."""
+        ...
+
+
+class Optimizer:
+    """Base of the optimizers.
+
+    A subclass names its slots and writes `update`, one backend call over a contiguous range. Each argument of
+    its constructor is an attribute of the same name; otherwise it writes `config` too.
+
+    Attributes
+    ----------
+    schedule : Schedule
+        The learning rate; ``learning_rate`` reads and sets it as a number where it is a constant.
+    """
+
+    slots: tuple[Slot, ...] = ()
+    _groups: grouping.Groups = ()
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule,
+        weight_decay: float = 0.0,
+        l2: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        groups: Groups | None = None,
+    ) -> None:
+        self.schedule = as_schedule(learning_rate, type(self).__name__)
+        self.weight_decay = self.setting("weight_decay", weight_decay)
+        self.l2 = self.setting("l2", l2)
+        self.clip_norm = None if clip_norm is None else self.setting("clip_norm", clip_norm, POSITIVE)
+        self.clip_value = None if clip_value is None else self.setting("clip_value", clip_value, POSITIVE)
+        self.groups = groups
+
+    def setting(self, name: str, value: Any, interval: str = "[0, inf)") -> float:
+        """Return a setting as a float, checked to lie in its range."""
+        return number(f"{type(self).__name__}: {name}", value, interval)
+
+    @property
+    def learning_rate(self) -> float | Schedule:
+        """The learning rate: a number where it is constant, else its schedule."""
+        schedule = self.schedule
+        return schedule.learning_rate if type(schedule) is schedules.Constant else schedule
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Schedule) -> None:
+        self.schedule = as_schedule(value, type(self).__name__)
+
+    @property
+    def groups(self) -> Groups | None:
+        """The parameter groups, as `nnx.groups` describes them; a copy: assign to change them."""
+        return grouping.config(self._groups) or None
+
+    @groups.setter
+    def groups(self, value: Groups | None) -> None:
+        others = inspect.signature(type(self)).parameters
+        self._groups = grouping.read(type(self).__name__, value, others)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, as values that JSON can hold."""
+        config = {"learning_rate": schedules.describe(self.schedule), **self._arguments()}
+        return config | ({"groups": self.groups} if self._groups else {})
+
+    def _arguments(self) -> dict[str, Any]:
+        """The attributes that are the constructor's arguments, without learning rate and groups."""
+        return {k: v for k, v in vars(self).items() if k not in HIDDEN and not k.startswith("_")}
+
+    def state_for(self, network: Trainable) -> tuple[OptimizerState, list[Optimized]]:
+        """Return the optimizer's state for a network and the spans to update; the first call makes both.
+
+        Raises
+        ------
+        ConfigurationError
+            If a pattern of the groups has no effect on this network.
+        """
+        choose = partial(grouping.choose, type(self).__name__, self._groups) if self._groups else None
+        return network.arena.optimized(self, self.slots, *network.span, self._groups, choose)
+
+    def step(self, network: Trainable) -> None:
+        """Update the trainable parameters of a network (or slice) from its gradients, in place."""
+        arena = network.arena
+        state, spans = self.state_for(network)
+        backend = arena.backend
+        if self.clip_value is not None:
+            for span in spans:
+                backend.clip_by_value(span.gradients, self.clip_value)
+        if self.clip_norm is not None:
+            backend.clip_by_norm([span.gradients for span in spans], self.clip_norm)
+        rules = [self if span.settings is None else self._with(span.settings) for span in spans]
+        rates = [rule.rate(state.step) * state.scale for rule in rules]
+        arena.step += 1
+        state.step += 1
+        for rule, span, learning_rate in zip(rules, spans, rates, strict=True):
+            rule.update(backend, span, arena.fault, learning_rate, state.step)
+
+    def _with(self, settings: grouping.Settings) -> Optimizer:
+        """Return a copy with the settings of a group."""
+        made = copy.copy(self)
+        for name, value in settings:
+            setattr(made, name, value)
+        return made
+
+    def rate(self, step: int) -> float:
+        """Return the schedule's learning rate after that many steps.
+
+        Raises
+        ------
+        ConfigurationError
+            If a schedule of your own gives a rate that is negative or not finite.
+        """
+        rate = self.schedule(step)
+        if type(rate) is float and 0.0 <= rate < math.inf:  # every step asks: the check below takes longer
+            return rate
+        return number(f"{self.schedule!r}: the learning rate of step {step}", rate, "[0, inf)")
+
+    def update(
+        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
+    ) -> None:
+        """One step over one contiguous range; `step` counts this one, from 1."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        shown = self.config() | {"learning_rate": self.learning_rate}
+        arguments = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"{type(self).__name__}({arguments})"

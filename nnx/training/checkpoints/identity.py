@@ -1,0 +1,70 @@
+"""What a resumed run must have in common with its checkpoint: its loss and optimizer, by `config`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from nnx.distributed.agreement import fingerprint
+from nnx.errors import ConfigurationError, plain
+from nnx.schedules import NAMES as SCHEDULES
+
+
+def described(thing: Any) -> dict[str, Any]:
+    """Return the class and the ``config()`` of a loss or an optimizer, as values that JSON can hold."""
+    return {"kind": type(thing).__name__, "config": {k: _plain(k, v) for k, v in thing.config().items()}}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as JSON holds it; of what JSON cannot hold, something that tells it from others."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return {"array": fingerprint(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(name, inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(name, inner) for inner in value]
+    try:
+        return plain(name, value)
+    except ConfigurationError:
+        named = getattr(value, "__qualname__", "")
+        return {"object": " ".join(part for part in (type(value).__qualname__, named) if part)}
+
+
+def difference(name: str, then: Any, now: Any) -> str:
+    """Return what differs between two values of one fact: ``"batch_size 8, not 9"``."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        if then.get("kind") != now.get("kind"):
+            then, now = then.get("kind"), now.get("kind")
+        elif "config" in then and "config" in now:
+            old, new = then["config"], now["config"]
+            key = next(key for key in {**old, **new} if old.get(key) != new.get(key))
+            return difference(f"{name}: {key}", old.get(key), new.get(key))
+    return f"{name} {short(then)}, not {short(now)}"
+
+
+def short(value: Any) -> str:
+    """Return a value as JSON, cut where it is long."""
+    text = json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:97]}…"
+
+
+def as_in_0_1(description: dict[str, Any]) -> str:
+    """Return a description from `described` as the text by which version 0.1 knew a loss or an optimizer."""
+    config = dict(description["config"])
+    if not config.get("from_logits", True):  # came later
+        del config["from_logits"]
+    texts = {name: repr(value) for name, value in config.items()}
+    if "learning_rate" in config:
+        texts["learning_rate"] = _schedule(config["learning_rate"])
+    return f"{description['kind']}({', '.join(f'{name}={text}' for name, text in texts.items())})"
+
+
+def _schedule(value: Any) -> str:
+    if not isinstance(value, dict):
+        return f"Constant(learning_rate={value!r})"
+    name, *arguments = value.items()
+    kind = SCHEDULES[name[1]].__name__ if name[1] in SCHEDULES else str(name[1]).rpartition(".")[2]
+    inner = (f"{k}={_schedule(v) if k == 'after' or isinstance(v, dict) else repr(v)}" for k, v in arguments)
+    return f"{kind}({', '.join(inner)})"
