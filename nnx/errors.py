@@ -1,4 +1,4 @@
-"""The errors nnx raises for what a caller can mend: one line that says what, where and what to do."""
+"""Define nnx's errors, for what a caller can fix: one line that says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from typing import Any
 
 
 class NnxError(Exception):
-    """Base of every error nnx raises on purpose; the command line prints its text without a traceback."""
+    """Base of all errors that nnx raises on purpose; the command line prints them without a traceback."""
 
 
 class DataError(NnxError, ValueError):
-    """Input arrays or files that nnx cannot accept: shape, dtype, range, checksum, truncation."""
+    """Data that nnx cannot use: wrong shape, dtype, range or checksum, or a file that is cut short."""
 
 
 class DeviceError(NnxError, RuntimeError):
-    """A device that was asked for cannot be used; the text names the missing piece and its remedy."""
+    """A device that cannot be used. The text names what is missing and how to install it."""
 
 
 class ConfigurationError(NnxError, ValueError):
-    """An option, layer or combination of them that makes no sense; the text names the nearest valid one."""
+    """An option, layer or combination that is not valid; for a wrong name, the text suggests another."""
 
 
 class TrainingError(NnxError, ArithmeticError):
-    """Training met a value that is not finite; the text names epoch, batch and the first layer at fault."""
+    """A value in training is not finite; the text names the epoch, the batch and the first bad layer."""
 
 
 class FileFormatError(NnxError, ValueError):
-    """A model or run file that is damaged, of another version, or does not fit."""
+    """A model file or run file is damaged, has another version, or does not fit."""
 
 
 class MissingLibraryError(NnxError, ImportError):
@@ -43,60 +43,60 @@ class MissingLibraryError(NnxError, ImportError):
 
 
 class OutOfMemoryError(NnxError, MemoryError):
-    """Memory of the host that is not there; the text says what takes how much, and what takes less."""
+    """The host has too little memory. The text says what needs how much, and what needs less."""
 
 
 class OutputError(NnxError, OSError):
-    """A file or folder that cannot be written."""
+    """A file or folder cannot be written."""
 
 
 class RankError(NnxError, RuntimeError):
-    """A process of a distributed job that does not come, or does not fit the others; the text names it."""
+    """A process of a distributed job does not respond, or does not match the others. The text names it."""
 
 
 class GradientError(NnxError, AssertionError):
-    """A gradient check that failed; the text names the tensor and both derivatives."""
+    """A gradient check failed. The text names the tensor and shows both derivatives."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``": did you mean 'adam'?"``, or the known names where none is near."""
+    """Return ``": did you mean 'adam'?"``, or the list of known names if none is similar."""
     names = [shown(name) for name in known]
     exact, lower = (difflib.get_close_matches(shown(text), names, n=1) for text in (name, name.lower()))
     near = exact or lower
-    if not near and len(name) > 2:  # a name cut short: acc
+    if not near and len(name) > 2:  # a shortened name, such as acc
         near = [known for known in names if known.startswith(name.lower())][:1]
     listed = [*names[:20], "…"] if len(names) > 20 else names
     return f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(listed)}"
 
 
 def counted(count: int, what: str) -> str:
-    """``"1 row"``, ``"2,000 rows"``."""
+    """Return ``"1 row"``, ``"2,000 rows"``."""
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def shown(text: str, most: int = 60) -> str:
-    """A text from somebody's file as a message may hold it: one line, not long, nothing a terminal obeys."""
+    """Shorten a text from a user's file so that an error can print it: one line, safe for a terminal."""
     return printable(text if len(text) <= most else f"{text[: most - 1]}…")
 
 
 def printable(text: str) -> str:
-    """A text without what a terminal would obey: escape sequences and the like are written out."""
+    """Replace escape sequences and other characters that a terminal would act on by their codes."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def whole(what: str, value: Any, least: int = 1) -> int:
-    """Return a setting that counts something as an int; integers of NumPy and PyTorch are taken too.
+    """Return a setting that counts something as an int. Integers of NumPy and PyTorch are accepted.
 
     Raises
     ------
     ConfigurationError
-        If it is no integer (4.0 is none, nor is True), or less than `least` (1 or 0).
+        If it is not an integer (4.0 and True are not), or is less than `least` (1 or 0).
     """
     try:
         count = operator.index(value) if _single(value) and not _logical(value) else -1
-    except (TypeError, ValueError, RuntimeError):  # RuntimeError: PyTorch's, of a tensor without a value
+    except (TypeError, ValueError, RuntimeError):  # PyTorch raises RuntimeError for a tensor without a value
         count = -1
     if count < least:
         kind = "positive" if least else "non-negative"
@@ -105,17 +105,17 @@ def whole(what: str, value: Any, least: int = 1) -> int:
 
 
 def number(what: str, value: Any, interval: str = "(-inf, inf)") -> float:
-    """Return a numeric setting as a float; scalars of NumPy and PyTorch, Fraction and Decimal are taken too.
+    """Return a numeric setting as a float. Scalars of NumPy and PyTorch, Fraction and Decimal are accepted.
 
     Parameters
     ----------
     interval : str
-        Where it must lie, as one writes it: ``"[0, 1)"``. Infinity is never allowed.
+        The allowed range in mathematical notation: ``"[0, 1)"``. Infinity is never allowed.
 
     Raises
     ------
     ConfigurationError
-        If it is no number (True is none), not finite, or outside the interval.
+        If it is not a number (True is not), not finite, or outside the interval.
     """
     try:
         known = _single(value) and not _logical(value) and hasattr(value, "__float__")
@@ -132,12 +132,12 @@ def number(what: str, value: Any, interval: str = "(-inf, inf)") -> float:
 
 
 def flag(what: str, value: Any) -> bool:
-    """Return a setting that is true or false as a bool; NumPy's and PyTorch's, 0 and 1 are taken too.
+    """Return a yes-or-no setting as a bool. Booleans of NumPy and PyTorch, 0 and 1 are accepted.
 
     Raises
     ------
     ConfigurationError
-        If it is anything else: the text "False" would count as true.
+        If it is anything else; the text "False", for example, would count as true.
     """
     known = _single(value) and (_logical(value) or isinstance(value, numbers.Integral))
     if not known or value not in (0, 1):
@@ -146,12 +146,12 @@ def flag(what: str, value: Any) -> bool:
 
 
 def plain(what: str, value: Any) -> Any:
-    """Return a value as JSON holds it: scalars as Python's numbers, paths as text, tuples as lists.
+    """Return a value in the form JSON stores: scalars as Python numbers, paths as text, tuples as lists.
 
     Raises
     ------
     ConfigurationError
-        If JSON has no form for it, or two keys of a mapping are one in JSON (1 and "1").
+        If JSON cannot store it, or two keys of a mapping become the same key in JSON (1 and "1").
     """
     if value is None or isinstance(value, bool):
         return value
@@ -161,13 +161,13 @@ def plain(what: str, value: Any) -> Any:
         if isinstance(value, Mapping):
             keys = [_key(what, key) for key in value]
             if len(set(keys)) < len(keys):
-                raise ConfigurationError(f"{what} has two keys that are one in JSON: {_repr(list(value))}")
+                raise ConfigurationError(f"{what} has two keys that JSON sees as one: {_repr(list(value))}")
             values = zip(keys, value.values(), strict=True)
             return {key: plain(f"{what}[{key!r:.40}]", v) for key, v in values}
         if isinstance(value, (list, tuple)):
             return [plain(f"{what}[{place}]", v) for place, v in enumerate(value)]
     except RecursionError:
-        raise ConfigurationError(f"{shown(what)} is nested too deeply, or holds itself") from None
+        raise ConfigurationError(f"{shown(what)} is nested too deeply, or contains itself") from None
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, (numbers.Real, decimal.Decimal)):
@@ -175,13 +175,13 @@ def plain(what: str, value: Any) -> Any:
     if hasattr(value, "dtype") and hasattr(value, "item") and _single(value):
         return plain(what, value.item())
     raise ConfigurationError(
-        f"{what} is of type {type(value).__name__}, which JSON cannot hold: "
-        "give numbers, text, lists or dicts"
+        f"{what} has the type {type(value).__name__}, which JSON cannot store: "
+        "use numbers, text, lists or dicts"
     )
 
 
 def _key(what: str, key: Any) -> str:
-    """A mapping's key as JSON writes it."""
+    """Return a mapping's key as JSON writes it."""
     if isinstance(key, str):
         return str(key)
     known = plain(f"a key of {what}", key)
@@ -191,38 +191,38 @@ def _key(what: str, key: Any) -> str:
 
 
 def _single(value: Any) -> bool:
-    """Whether it is one real value: an array with dimensions is none, even of one element."""
+    """Return whether a value is one real number; an array with dimensions is not, even with one element."""
     dtype = getattr(value, "dtype", "")
-    real = getattr(dtype, "kind", "f") in "biuf" and "complex" not in str(dtype)  # PyTorch's have no kind
+    real = getattr(dtype, "kind", "f") in "biuf" and "complex" not in str(dtype)  # PyTorch's have no `kind`
     return real and not getattr(value, "ndim", 0)
 
 
 def _logical(value: Any) -> bool:
-    """Whether it is True or False, of Python, NumPy or PyTorch."""
+    """Return whether a value is True or False, of Python, NumPy or PyTorch."""
     return isinstance(value, bool) or str(getattr(value, "dtype", "")).removeprefix("torch.") == "bool"
 
 
 def _repr(value: Any) -> str:
-    """How a message writes a value: on one line, and not long."""
+    """Return `repr(value)` for an error message, on one line and not too long."""
     return shown(" ".join(repr(value).split()), 100)
 
 
 def whole_config(thing: Any) -> dict[str, Any]:
-    """``thing.config()``, once it is sure to give the constructor every argument back.
+    """Return ``thing.config()`` after checking that it names every argument of the constructor.
 
-    A copy or a file of a class of the user's own would have the defaults of all others.
+    A copy or a saved file of a user's class would silently use the default of an argument that is missing.
 
     Raises
     ------
     ConfigurationError
-        If an argument of the constructor is missing, or there is one that the constructor does not take.
+        If an argument of the constructor is missing, or the constructor does not accept one that is there.
     """
     config: dict[str, Any] = thing.config()
     kind = type(thing)
     takes: list[str] = []
     wanted: list[str] = []
-    trusted: set[str] = set()  # nnx's own classes leave out what has its default
-    open_ended = True  # while all constructors so far take **options and hand them on
+    trusted: set[str] = set()  # nnx's own classes may leave out arguments at their defaults
+    open_ended = True  # True while all constructors so far pass **options on
     for base in kind.__mro__[:-1]:
         if "__init__" not in vars(base):
             continue
@@ -239,12 +239,12 @@ def whole_config(thing: Any) -> dict[str, Any]:
     if missing:
         name = missing[0]
         raise ConfigurationError(
-            f"{kind.__name__}: config() must return the constructor's argument {name!r}, or copies and files "
-            f"would have its default: def config(self): return {{{name!r}: self.{name}}}"
+            f"{kind.__name__}: config() must return the constructor's argument {name!r}, or copies and saved "
+            f"files would use its default: def config(self): return {{{name!r}: self.{name}}}"
         )
     odd = [name for name in config if name not in takes]
     if odd and not open_ended:
         raise ConfigurationError(
-            f"{kind.__name__}: config() returns {odd[0]!r}, which its constructor does not take"
+            f"{kind.__name__}: config() returns {odd[0]!r}, which its constructor does not accept"
         )
     return config

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, folders for one run alone, and what a failed run removes."""
+"""Write files whole or not at all, lock folders for one run, and undo what a failed run made."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from nnx.errors import OutputError
 
 _POSIX = os.name == "posix"
 _SAFE = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-_TEMPORARY = re.compile(r"\.nnx-[0-9a-f]{16}\.tmp")  # short: it fits where the longest name does
-_LOCK, _MARK = ".lock", b"nnx\n"  # a run's lock, and what is in it: a file without is somebody else's
+_TEMPORARY = re.compile(r"\.nnx-[0-9a-f]{16}\.tmp")  # short, so that it fits wherever a long name fits
+_LOCK, _MARK = ".lock", b"nnx\n"  # the lock file of a run, and its content: without it, the file is not nnx's
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file to write that takes the place of `path` on leaving, flushed to the disk.
+    """Open a temporary file for writing; on leaving the block it replaces `path` and is flushed to disk.
 
-    A reader never sees half a file, and a failure leaves an older one as it was. The new file has the older
-    one's permissions. A link stays, and the file it names is replaced. The file is written under a random
-    name in the same folder, so that threads and processes can save to one path.
+    A reader never sees half a file. After a failure, an older file at `path` is unchanged. The new file gets
+    the permissions of the older one. If `path` is a link, the link stays and the file it points to is
+    replaced. The temporary file has a random name in the same folder, so threads and processes can save to
+    the same path.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, `path` is something else than a file, or it is a link in a folder that
-        others can write.
+        If the file cannot be written, `path` is not a regular file, or it is a link in a folder that other
+        users can write to.
     """
     with _explained(path):
         target, older = _target(Path(path))
@@ -43,7 +44,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             if not _POSIX:
-                file.close()  # an open file cannot be renamed there
+                file.close()  # Windows cannot rename an open file
             temporary.replace(target)
             record(target, older)
             flush_folder(target.parent)
@@ -57,12 +58,12 @@ def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except OSError as error:
         raise OutputError(
-            f"cannot write {path} ({error.strerror or error}): choose a folder that can be written"
+            f"cannot write {path} ({error.strerror or error}): choose a folder you can write to"
         ) from error
 
 
 def _target(path: Path) -> tuple[Path, os.stat_result | None]:
-    """The file to replace: `path`, or what it links to; and how it is now, None where it is missing."""
+    """Return the file to replace (`path`, or the file it links to) and its status, None for no file."""
     name = path
     for _ in range(40):
         try:
@@ -75,7 +76,7 @@ def _target(path: Path) -> tuple[Path, os.stat_result | None]:
             break
         if _others_write(path.parent):
             raise OutputError(
-                f"{path} is a link in a folder that others can write, and is not followed: "
+                f"{path} is a link in a folder that other users can write to, so nnx does not follow it: "
                 "name the file itself, or remove the link"
             )
         path = path.parent / path.readlink()
@@ -88,7 +89,7 @@ def _target(path: Path) -> tuple[Path, os.stat_result | None]:
 
 
 def _others_write(folder: Path) -> bool:
-    """Whether somebody else than this user and root may put a link into a folder."""
+    """Return whether a user other than this one and root can put a link into a folder."""
     if not _POSIX:
         return False
     there = folder.stat()
@@ -96,46 +97,46 @@ def _others_write(folder: Path) -> bool:
 
 
 def _refuse_link(path: Path, what: str) -> None:
-    """The system would say "too many levels of symbolic links"."""
+    """Refuse a link with a clear text; the system's is "too many levels of symbolic links"."""
     if path.is_symlink():
-        raise OutputError(f"{path} is a link, and {what} does not follow one: remove it")
+        raise OutputError(f"{path} is a link, but {what} must be a regular file: remove the link")
 
 
 def _refuse_special(path: Path, there: os.stat_result) -> None:
     if not stat.S_ISREG(there.st_mode):
-        kind = "a folder" if stat.S_ISDIR(there.st_mode) else "a device, a pipe or the like"
+        kind = "a folder" if stat.S_ISDIR(there.st_mode) else "a device, a pipe or another special file"
         raise OutputError(f"cannot write {path} (it is {kind}, not a file): choose another name")
 
 
 @contextmanager
 def _temporary(folder: Path, like: os.stat_result | None = None) -> Iterator[tuple[BinaryIO, Path]]:
-    """A new file under a random name, with another's permissions; removed at the end."""
+    """Create a file with a random name and the permissions of `like`; remove it at the end of the block."""
     number, path = _created(folder, 0o666 if like is None else 0o600)
     try:
         with os.fdopen(number, "w+b") as file:
             if like is not None and _POSIX:
-                with suppress(OSError):  # another user's file stays so only where root replaces it
+                with suppress(OSError):  # only root can keep another user as the owner
                     os.fchown(number, like.st_uid, like.st_gid)
                 with suppress(OSError):  # some file systems have no permissions
                     os.fchmod(number, stat.S_IMODE(like.st_mode))
             yield file, path
     finally:
-        with suppress(OSError):  # where the folder itself is missing there is nothing to remove
+        with suppress(OSError):  # if the folder is gone, so is the file
             path.unlink(missing_ok=True)
 
 
 def _created(folder: Path, mode: int) -> tuple[int, Path]:
-    """A new file that only this call opens, locked while it is open: see `clear`."""
+    """Create a new file that only this call opens; it is locked while it is open, see `clear`."""
     while True:
         path = folder / f".nnx-{secrets.token_hex(8)}.tmp"
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, mode)
         if _locks(number) is not False and os.fstat(number).st_nlink:
             return number, path
-        os.close(number)  # `clear`, in another process, took it for one that was left
+        os.close(number)  # `clear` in another process took it for a leftover file and removed it
 
 
 def _locks(number: int) -> bool | None:
-    """Lock an open file: whether that worked, False where another has it, None where there are no locks."""
+    """Lock an open file: True if it worked, False if another process has it, None without locks."""
     if not _POSIX:
         return None
     import fcntl
@@ -150,7 +151,7 @@ def _locks(number: int) -> bool | None:
 
 
 def clear(folder: Path) -> None:
-    """Remove what killed processes left of files they were writing: by nnx's names, and locked by nobody."""
+    """Remove temporary files that killed processes left: files with nnx's names that nobody has locked."""
     with suppress(OSError):
         for path in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
             with suppress(OSError):
@@ -163,29 +164,29 @@ def clear(folder: Path) -> None:
 
 
 def probe(folder: Path) -> None:
-    """See that files can be made in a folder.
+    """Check that files can be created in a folder.
 
     Raises
     ------
     OutputError
-        If none can.
+        If they cannot.
     """
     try:
         with _temporary(folder):
             pass
     except OSError as error:
         raise OutputError(
-            f"cannot write into {folder} ({error.strerror or error}): choose another folder"
+            f"cannot write to {folder} ({error.strerror or error}): choose another folder"
         ) from error
 
 
 def opened_log(path: Path, *, anew: bool) -> TextIO:
-    """Open a log for lines at its end, in UTF-8; links and special files are refused.
+    """Open a log to append lines in UTF-8; refuse links and special files. `anew` empties the file first.
 
     Raises
     ------
     OutputError
-        If it cannot be opened, or is something else than a file.
+        If it cannot be opened, or is not a regular file.
     """
     with _explained(path):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFE
@@ -206,9 +207,9 @@ def opened_log(path: Path, *, anew: bool) -> TextIO:
 
 
 def flush_folder(folder: Path) -> None:
-    """See that a name that was given or taken away stays so if the machine fails."""
+    """Flush a folder to disk, so that new and removed names survive a power failure."""
     if not _POSIX:
-        return  # a folder cannot be opened there, nor need it be
+        return  # Windows cannot open a folder, and does not need this
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -221,14 +222,15 @@ def flush_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Have a folder for this run alone. The lock ends with the process, however that ends.
+    """Lock a folder for this run. The lock ends with the process, however the process ends.
 
-    A file system that has no locks is used without one. A file ``.lock`` that is not nnx's stays.
+    On a file system without locks, the folder is used without one. A file ``.lock`` that nnx did not write
+    stays.
 
     Raises
     ------
     OutputError
-        If another process, or this one, has it already.
+        If another run, in this process or another one, has locked the folder.
     """
     number = _lock(folder / _LOCK) if _POSIX else None
     try:
@@ -248,16 +250,16 @@ def _lock(path: Path) -> int:
             if _locks(number) is False:
                 os.close(number)
                 raise OutputError(
-                    f"another run is at work in {path.parent}: wait for its end, or choose another folder"
+                    f"another run is using {path.parent}: wait until it ends, or choose another folder"
                 )
             if _still(path, number):
                 return number
-            os.close(number)  # who had it has removed it in the meantime
+            os.close(number)  # the previous owner has just removed the file
     except FileNotFoundError as error:
-        raise OutputError(f"the folder {path.parent} has gone: is another run at work in it?") from error
+        raise OutputError(f"the folder {path.parent} was removed: is another run using it?") from error
     except PermissionError as error:
         raise OutputError(
-            f"cannot write into {path.parent} ({error.strerror}): choose another folder"
+            f"cannot write to {path.parent} ({error.strerror}): choose another folder"
         ) from error
 
 
@@ -272,15 +274,15 @@ def _opened_lock(path: Path) -> int:
         except PermissionError:  # another user's
             number = os.open(path, os.O_RDONLY | _SAFE)
         except IsADirectoryError:
-            raise OutputError(f"{path} is a folder, where a lock is needed: choose another folder") from None
+            raise OutputError(f"{path} must be a lock file, but is a folder: choose another folder") from None
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise OutputError(f"{path} is a device, a pipe or the like: remove it, or choose another folder")
+        raise OutputError(f"{path} is a device, a pipe or a special file: remove it or choose another folder")
     return number
 
 
 def _still(path: Path, number: int) -> bool:
-    """Whether a name still is the open file's."""
+    """Return whether a path still names the open file."""
     try:
         return os.path.samestat(os.fstat(number), path.lstat())
     except FileNotFoundError:
@@ -288,7 +290,7 @@ def _still(path: Path, number: int) -> bool:
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder `path`, made with its parents where it is missing.
+    """Create the folder `path` with its parents if it does not exist, and return it.
 
     Raises
     ------
@@ -299,7 +301,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     try:
         missing = itertools.takewhile(lambda place: not place.is_dir(), (folder, *folder.parents))
         for place in reversed(list(missing)):
-            with suppress(FileExistsError):  # another process made it meanwhile, or it is no folder
+            with suppress(FileExistsError):  # another process made it just now, or it is not a folder
                 place.mkdir()
                 record(place)
         if not folder.is_dir():
@@ -307,13 +309,13 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"cannot make the folder {folder} ({reason}): choose one that can be written"
+            f"cannot create the folder {folder} ({reason}): choose one you can write to"
         ) from error
     return folder
 
 
 def new_folder(path: Path) -> Path:
-    """Make a folder that nobody else has: `path`, or with the first free number after it.
+    """Create a folder that did not exist: `path`, or `path` with the first free number after it.
 
     Raises
     ------
@@ -329,7 +331,7 @@ def new_folder(path: Path) -> Path:
             continue
         except OSError as error:
             raise OutputError(
-                f"cannot make the folder {folder} ({error.strerror or error}): choose one that can be written"
+                f"cannot create the folder {folder} ({error.strerror or error}): choose one you can write to"
             ) from error
         record(folder)
         return folder
@@ -340,13 +342,16 @@ def new_folder(path: Path) -> Path:
 
 
 class Made:
-    """The files and folders that nnx made in a block, by name and identity."""
+    """Record the files and folders that nnx made in a block, by name and identity."""
 
     def __init__(self) -> None:
         self._found: dict[Path, tuple[int, ...]] = {}
 
     def note(self, path: Path, older: os.stat_result | None, grows: bool) -> None:
-        """Note a file or folder that is new, or that replaces one that was; a log grows after it was made."""
+        """Record a path that is new, or that replaces one already recorded here.
+
+        For a log, which `grows`, later writes do not change its identity.
+        """
         path = path.absolute()
         if older is None or self._found.get(path) == _identity(older):
             self._found[path] = _identity(path.lstat())[: 2 if grows else 3]
@@ -355,7 +360,10 @@ class Made:
         return path.absolute() in self._found
 
     def undo(self, within: Path = Path("/")) -> None:
-        """Remove those in a folder, the newest first; what others changed, and folders they use, stay."""
+        """Remove the recorded paths in a folder, newest first.
+
+        A file that something else changed stays, and so does a folder that is not empty.
+        """
         for path, identity in reversed(self._found.items()):
             with suppress(OSError):
                 if (
@@ -366,7 +374,7 @@ class Made:
 
 
 def _identity(there: os.stat_result) -> tuple[int, ...]:
-    """A file's number and its last change: another file may get the number of one that was removed."""
+    """Return a file's device, number and last change: a new file may reuse the number of a removed one."""
     return there.st_dev, there.st_ino, 0 if stat.S_ISDIR(there.st_mode) else there.st_mtime_ns
 
 
@@ -375,7 +383,7 @@ _made: ContextVar[Made | None] = ContextVar("made", default=None)
 
 @contextmanager
 def recorded() -> Iterator[Made]:
-    """Note what nnx makes in a block, so that it can be undone."""
+    """Record what nnx makes in a block, so that it can be undone."""
     made = Made()
     token = _made.set(made)
     try:
@@ -385,7 +393,7 @@ def recorded() -> Iterator[Made]:
 
 
 def record(path: Path, older: os.stat_result | None = None, grows: bool = False) -> None:
-    """Note a file or folder that was just made, see `Made.note`."""
+    """Record a file or folder that was just made, see `Made.note`."""
     made = _made.get()
     if made is not None:
         made.note(path, older, grows)

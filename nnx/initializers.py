@@ -1,7 +1,8 @@
 """Initial weights, drawn on the host so that every device starts from the same numbers.
 
-An initializer is called with a `numpy.random.Generator` and a shape (fan_in, fan_out) and returns a float64
-array; `get` turns a name into one. Draws are made in float64 and rounded once, when a network stores them.
+An initializer takes a `numpy.random.Generator` and a shape (fan_in, fan_out) and returns a float64 array.
+`get` returns the initializer for a name. Numbers are drawn in float64 and rounded once, when a network stores
+them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ HostArray = np.ndarray[Any, Any]
 
 
 class Initializer(Protocol):
-    """What `Dense` asks of its initial weights."""
+    """A function that draws the initial weights of `Dense`."""
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
         """Draw an array of `shape`."""
@@ -26,7 +27,7 @@ class Initializer(Protocol):
 
 
 class _VarianceScaling:
-    """Zero mean, variance scale / fan, where fan is fan_in, fan_out or their mean."""
+    """Draw with mean zero and variance scale / fan, where fan is fan_in, fan_out or their mean."""
 
     scale: float
     fan: str
@@ -82,7 +83,7 @@ class LeCunNormal(_VarianceScaling):
 
 
 class Normal:
-    """Normal with mean zero and standard deviation `scale` (a standard normal times a chosen scale).
+    """Normal with mean zero and standard deviation `scale`.
 
     Raises
     ------
@@ -102,9 +103,10 @@ class Normal:
 
 
 class Orthogonal:
-    """Rows or columns (whichever are fewer) orthonormal, times `gain`: Saxe et al. (2014).
+    """Orthonormal rows or columns, whichever are fewer, times `gain`: Saxe et al. (2014).
 
-    The orthogonal factor of a normal matrix, its signs fixed by R's diagonal so that the draw is uniform.
+    The orthogonal factor Q of the QR decomposition of a normal matrix. The signs of R's diagonal are moved
+    into Q, so that Q is uniformly distributed.
     """
 
     def __init__(self, gain: float = 1.0) -> None:
@@ -128,7 +130,7 @@ class Constant:
         self.value = number("Constant: value", value)
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
-        """An array of `shape`."""
+        """Return an array of `shape`."""
         return np.full(shape, self.value)
 
     def __repr__(self) -> str:
@@ -162,7 +164,7 @@ NAMES: dict[str, type] = {
 
 
 def describe(initializer: Initializer) -> str | dict[str, Any] | None:
-    """What `get` makes it from again, as JSON can hold it; None for one of the caller's own."""
+    """Return a form of an initializer that JSON can store and `get` accepts; None for a user's own."""
     for name, kind in NAMES.items():
         if type(initializer) is kind:
             values = {} if kind is Zeros else vars(initializer)
@@ -171,12 +173,14 @@ def describe(initializer: Initializer) -> str | dict[str, Any] | None:
 
 
 def get(initializer: str | dict[str, Any] | Initializer) -> Initializer:
-    """An initializer from its name (a key of `NAMES`), from ``{"name": …}`` and its arguments, or itself.
+    """Return the initializer for a name, a dict or an initializer.
+
+    A name is a key of `NAMES`. A dict is ``{"name": …}`` with the initializer's arguments.
 
     Raises
     ------
     ConfigurationError
-        If the name is unknown; the text names the nearest.
+        If the name is unknown; the text suggests the nearest one.
     """
     if callable(initializer) and not isinstance(initializer, type):
         return initializer
@@ -185,10 +189,10 @@ def get(initializer: str | dict[str, Any] | Initializer) -> Initializer:
 
 
 def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
-    """The generator of one purpose (``"weights"``, ``"shuffles"``), derived from one seed and counters."""
+    """Return the random generator for a purpose (``"weights"``, ``"shuffles"``), a seed and counters."""
     return np.random.default_rng([seed, *purpose.encode(), *counters])
 
 
 def fresh_seed() -> int:
-    """A seed from the operating system's entropy, for ``seed=None``."""
+    """Return a seed from the operating system's entropy, for ``seed=None``."""
     return int(np.random.SeedSequence().generate_state(1)[0])

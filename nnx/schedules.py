@@ -1,4 +1,4 @@
-"""Learning rates that change with the step; given as an optimizer's learning rate, and in no other way."""
+"""Learning rates that change with the step. Pass one as an optimizer's learning rate."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nnx.errors import ConfigurationError, number, whole
 
 
 class Schedule:
-    """A learning rate as a function of the number of steps already taken, from 0, and of nothing else.
+    """A learning rate that depends only on the number of steps already taken, from 0.
 
-    A subclass writes `__call__`; its attributes are what its constructor takes, unless it writes `config`. It
-    may be asked for many steps in advance.
+    A subclass defines `__call__`. Its attributes are its constructor's arguments, unless it also defines
+    `config`. It may be called for many steps in advance.
     """
 
     registry: ClassVar[dict[str, type[Schedule]]] = {}
-    kind: ClassVar[str] = "Schedule"  # its name there: with the module, unless it is nnx's
+    kind: ClassVar[str] = "Schedule"  # its name in the registry; a user's class has its module in front
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -27,11 +27,11 @@ class Schedule:
         Schedule.registry[cls.kind] = cls
 
     def __call__(self, step: int) -> float:
-        """The learning rate of the step that follows `step` others."""
+        """Return the learning rate of the next step, after `step` steps."""
         raise NotImplementedError
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; schedules among them as `describe` gives them."""
+        """Return the constructor's arguments; a schedule among them in the form of `describe`."""
         return {
             name: describe(value) if isinstance(value, Schedule) else value
             for name, value in vars(self).items()
@@ -49,7 +49,7 @@ class Constant(Schedule):
         self.learning_rate = _rate("Constant: the learning rate", learning_rate)
 
     def __call__(self, step: int) -> float:
-        """The same at every step."""
+        """Return the same rate at every step."""
         return self.learning_rate
 
 
@@ -62,7 +62,7 @@ class Step(Schedule):
         self.factor = _rate(f"{type(self).__name__}: factor", factor)
 
     def __call__(self, step: int) -> float:
-        """Constant between drops."""
+        """Return a rate that drops by `factor` after every `every` steps."""
         return self.learning_rate * self.factor ** (step // self.every)
 
 
@@ -75,7 +75,7 @@ class Exponential(Schedule):
         self.factor = _rate(f"{type(self).__name__}: factor", factor)
 
     def __call__(self, step: int) -> float:
-        """A smooth decay by `factor` every `steps`."""
+        """Return a rate that falls smoothly, by `factor` every `steps` steps."""
         return float(self.learning_rate * self.factor ** (step / self.steps))
 
 
@@ -93,13 +93,13 @@ class Cosine(Schedule):
         self.final = _rate("Cosine: final", final)
 
     def __call__(self, step: int) -> float:
-        """Half a period of the cosine."""
+        """Return a rate that follows half a period of the cosine."""
         progress = min(step / self.steps, 1.0)
         return self.final + 0.5 * (self.learning_rate - self.final) * (1.0 + math.cos(math.pi * progress))
 
 
 class Warmup(Schedule):
-    """A linear rise in front of another schedule: η(t) = after(0) (t + 1) / steps, then after(t − steps).
+    """η(t) = after(0) (t + 1) / steps while t < steps, then after(t − steps): a linear rise first.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Warmup(Schedule):
         self.steps = whole("Warmup: steps", steps)
 
     def __call__(self, step: int) -> float:
-        """Rising, then as `after` says."""
+        """Return a rising rate for the first `steps` steps, then the rate of `after`."""
         if step < self.steps:
             return self.after(0) * (step + 1) / self.steps
         return self.after(step - self.steps)
@@ -128,7 +128,7 @@ NAMES: dict[str, type[Schedule]] = {
 
 
 def describe(schedule: Schedule) -> float | dict[str, Any]:
-    """Return what `get` makes the schedule from again: a number, or ``{"name": …}`` and its arguments."""
+    """Return a form of the schedule that `get` accepts: a number, or ``{"name": …}`` with its arguments."""
     if type(schedule) is Constant:
         return schedule.learning_rate
     kind = type(schedule)
@@ -137,16 +137,16 @@ def describe(schedule: Schedule) -> float | dict[str, Any]:
 
 
 def get(schedule: float | str | dict[str, Any] | Schedule, **arguments: Any) -> Schedule:
-    """Make a schedule from its name, with its arguments; a number becomes a `Constant`.
+    """Return the schedule for a name and its arguments; a number becomes a `Constant`.
 
-    ``get("cosine", learning_rate=0.1, steps=500)`` and
-    ``get({"name": "cosine", "learning_rate": 0.1, "steps": 500})`` are the same. A schedule that is already
-    made is returned as it is. A class of your own has the name ``Schedule.kind``.
+    ``get("cosine", learning_rate=0.1, steps=500)`` and ``get({"name": "cosine", "learning_rate": 0.1,
+    "steps": 500})`` give the same. A schedule is returned unchanged. The name of your own class is its
+    ``Schedule.kind``.
 
     Raises
     ------
     ConfigurationError
-        If the name is unknown (the text names the nearest), or an argument does not fit.
+        If the name is unknown (the text suggests the nearest), or an argument does not fit.
     """
     if isinstance(schedule, str | Mapping):
         own = {name: kind for name, kind in Schedule.registry.items() if kind not in NAMES.values()}
@@ -157,9 +157,9 @@ def get(schedule: float | str | dict[str, Any] | Schedule, **arguments: Any) -> 
 
 
 def as_schedule(learning_rate: Any, what: str = "Constant") -> Schedule:
-    """Return a number as `Constant`, a description as its schedule, a schedule as it is.
+    """Return a number as `Constant`, a description as its schedule, and a schedule unchanged.
 
-    `what` is who asks, for the message.
+    `what` names the caller in an error.
     """
     if isinstance(learning_rate, Schedule):
         return learning_rate

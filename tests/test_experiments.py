@@ -255,14 +255,14 @@ def test_a_result_without_network_or_history_leaves_only_itself(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot make the folder .*file/run"):
+    with pytest.raises(OutputError, match="file/run"):
         RunFolder.create(tmp_path / "file" / "run")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
-    with pytest.raises(OutputError, match="cannot write into"):
+    with pytest.raises(OutputError, match="locked"):
         RunFolder.create(tmp_path / "locked")
 
 

@@ -145,7 +145,7 @@ def test_a_link_is_not_followed_where_others_can_write(tmp_path):
     (shared / "m").symlink_to(victim)
     (tmp_path / "own").symlink_to(shared / "m")
     for name in (shared / "m", tmp_path / "own"):
-        with pytest.raises(nnx.OutputError, match="is a link in a folder that others can write"):
+        with pytest.raises(nnx.OutputError, match=str(shared / "m")):
             write(name)
     assert victim.read_bytes() == b"precious"
     assert names(shared) == ["m"]
@@ -279,7 +279,7 @@ def test_a_lock_that_is_no_file_is_refused(tmp_path, kind):
         os.mkfifo(lock)
     else:
         lock.mkdir()
-    with pytest.raises(nnx.OutputError, match=r"run/\.lock is a"), locked(lock.parent):
+    with pytest.raises(nnx.OutputError, match=r"run/\.lock "), locked(lock.parent):
         pass
     assert victim.exists() == (kind == "link")
     assert names(lock.parent) == [".lock"]
@@ -339,8 +339,8 @@ def test_new_folders_are_for_one_each(tmp_path):
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, place):
     (tmp_path / "file").write_text("here")
-    with pytest.raises(nnx.OutputError, match="cannot make the folder"):
+    with pytest.raises(nnx.OutputError, match=place):
         make_folder(tmp_path / place)
     if place != "file":
-        with pytest.raises(nnx.OutputError, match="cannot make the folder"):
+        with pytest.raises(nnx.OutputError, match=place):
             new_folder(tmp_path / place / "x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -223,9 +224,7 @@ def constant(y_true, y_pred):
 
 def test_names_that_tensorboard_shows_as_one_are_refused_before_training(tmp_path):
     pytest.importorskip("tensorboardX")
-    with pytest.raises(
-        ConfigurationError, match=r"TensorBoard shows 'val_a<b' and another metric as 'val_a_b'"
-    ):
+    with pytest.raises(ConfigurationError, match=r"TensorBoard.*'val_a<b'.*'val_a_b'"):
         fit(
             nnx.TensorBoardLog(tmp_path / "board"),
             validation=0.25,
@@ -238,7 +237,7 @@ def test_names_that_tensorboard_shows_as_one_are_refused_before_training(tmp_pat
 def test_names_that_mlflow_refuses_are_refused_before_training(name, tmp_path, monkeypatch):
     pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigurationError, match="MLflow takes no metric called"):
+    with pytest.raises(ConfigurationError, match=re.escape(f"val_{name}")):
         fit(nnx.MLflowLog(), validation=0.25, metrics={name: constant})
     assert not list(tmp_path.iterdir())
 

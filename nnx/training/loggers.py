@@ -1,4 +1,4 @@
-"""Callbacks that tell other programs of a training while it goes on: JSON lines, TensorBoard, MLflow."""
+"""Callbacks that pass a training's values to other programs: JSON lines, TensorBoard, MLflow."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Rows = list[tuple[int, dict[str, float]]]
 
 
 class _Live(Callback):
-    """Hands every recorded epoch on, once, soon after it ended; of long trainings some epochs at a time.
+    """Write each recorded epoch once, soon after it ends; in long trainings, write several epochs together.
 
-    A callback that is used by several calls of `fit` numbers them: `training` is 1 in the first.
+    If several calls of `fit` use one callback, they are numbered: `training` is 1 in the first.
     """
 
     every_rank = False
-    most = 1000  # how often a training is told of
+    most = 1000  # writes in a training, about
 
     def __init__(self) -> None:
         self.training = 0
@@ -37,14 +37,14 @@ class _Live(Callback):
         self._rollbacks = 0
 
     def begin(self, run: Run) -> None:
-        """Before the first row of a training."""
+        """Do this before the first row of a training."""
 
     def write(self, rows: Rows) -> None:
-        """Hand rows on: the epoch, and its values by name."""
+        """Write rows: each is an epoch and its values by name."""
         raise NotImplementedError
 
     def end(self, run: Run) -> None:
-        """After the last row of a training."""
+        """Do this after the last row of a training."""
 
     def on_train_begin(self, run: Run) -> None:
         """Count the training."""
@@ -54,12 +54,12 @@ class _Live(Callback):
         self.begin(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Hand on what is new; in a run that is gone on with, what was recorded before it as well."""
+        """Write the new epochs; in a resumed run, also the epochs recorded before."""
         if run.epoch % self.told_every == 0 or run.epoch == run.epochs:
             self._tell(run)
 
     def on_train_end(self, run: Run) -> None:
-        """Hand on the rest, and let go of what is open."""
+        """Write the remaining epochs, and close what is open."""
         try:
             if not run.failed:
                 self._tell(run)
@@ -69,7 +69,7 @@ class _Live(Callback):
     def _tell(self, run: Run) -> None:
         epochs, metrics = run.history.epochs, run.history.metrics
         losses = metrics.get("loss", [])
-        if run.history.rollbacks != self._rollbacks:  # what was told from there on has been trained anew
+        if run.history.rollbacks != self._rollbacks:  # the epochs after the rollback are trained again
             self._rollbacks = run.history.rollbacks
             same = zip(self._told, losses, strict=False)
             del self._told[sum(takewhile(bool, (told == loss for told, loss in same))) :]
@@ -82,28 +82,28 @@ class _Live(Callback):
             self.write(rows)
 
     def _named(self, name: str) -> str:
-        """The name of a value where one place holds those of several trainings."""
+        """Return the name of a value; from the second training on it starts with the training's number."""
         return name if self.training == 1 else f"training_{self.training}/{name}"
 
 
 class JSONLog(_Live):
-    """Write an object a line for each epoch, at once, so that ``tail -f`` and other programs can follow.
+    """Write a JSON object on its own line after each epoch; ``tail -f`` and other programs can follow.
 
-    The objects have ``training`` (1 in the first `fit` with this callback), ``epoch``, and every value that
-    was recorded; one that is not finite is null.
+    Each object has ``training`` (1 in the first `fit` with this callback), ``epoch``, and every recorded
+    value. A value that is not finite is null.
 
     Parameters
     ----------
     path : path-like
-        A file, begun anew by the first `fit`; UTF-8.
+        The file, in UTF-8. The first `fit` overwrites it.
 
     Raises
     ------
     OutputError
-        While training, if the file cannot be written, or the name is a link's, a device's or a pipe's.
+        During training, if the file cannot be written, or is a link, a device or a pipe.
     """
 
-    most = 10**9  # every epoch at once
+    most = 10**9  # write every epoch at once
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class JSONLog(_Live):
         self._file = opened_log(self.path, anew=self.training == 1)
 
     def write(self, rows: Rows) -> None:
-        """A line each, then flush."""
+        """Write one line for each row, then flush."""
         assert self._file is not None
         try:
             for epoch, values in rows:
@@ -127,7 +127,7 @@ class JSONLog(_Live):
             raise self._unwritable(error) from error
 
     def end(self, run: Run) -> None:
-        """Close the file; what could not be written was told."""
+        """Close the file. `write` has already reported any error."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
@@ -135,18 +135,18 @@ class JSONLog(_Live):
 
     def _unwritable(self, error: OSError) -> OutputError:
         reason = error.strerror or error
-        return OutputError(f"cannot write {self.path} ({reason}): choose a place that can be written")
+        return OutputError(f"cannot write {self.path} ({reason}): choose a path you can write to")
 
 
 class TensorBoardLog(_Live):
-    """Write every recorded value as a scalar that TensorBoard shows, by tensorboardX.
+    """Write every recorded value as a TensorBoard scalar, by tensorboardX.
 
-    Values of a second `fit` with the same callback are called ``training_2/loss``, and so on.
+    In a second `fit` with the same callback, the values are called ``training_2/loss``, and so on.
 
     Parameters
     ----------
     folder : path-like
-        Where the event files go: ``tensorboard --logdir FOLDER`` shows them.
+        Folder for the event files; ``tensorboard --logdir FOLDER`` shows them.
 
     Raises
     ------
@@ -161,24 +161,24 @@ class TensorBoardLog(_Live):
         self._writer: Any = None
 
     def begin(self, run: Run) -> None:
-        """Begin an event file."""
+        """Open an event file."""
         shown = [re.sub(r"[^-/\w.]", "_", name) for name in run.directions]  # as tensorboardX writes them
         for name, tag in zip(run.directions, shown, strict=True):
             if shown.count(tag) > 1:
                 raise ConfigurationError(
-                    f"TensorBoard shows {name!r} and another metric as {tag!r}: name them with letters and "
-                    "digits"
+                    f"TensorBoard shows {name!r} and another metric under one name, {tag!r}: use letters and "
+                    "digits in their names"
                 )
         make_folder(self.folder)
-        # By itself a file is named by the second: the next training would overwrite this one's, and others
-        # could put a link in its place.
+        # tensorboardX names a file by the second: the next training could overwrite it, and other users
+        # could put a link there. The random ending prevents both.
         ending = f".{secrets.token_hex(8)}"
         self._writer = self._library.SummaryWriter(str(self.folder), filename_suffix=ending)
         for path in self.folder.glob(f"*{ending}"):
             record(path, grows=True)
 
     def write(self, rows: Rows) -> None:
-        """A scalar each, then flush."""
+        """Write one scalar for each value, then flush."""
         for epoch, values in rows:
             for name, value in values.items():
                 self._writer.add_scalar(self._named(name), value, epoch)
@@ -192,27 +192,27 @@ class TensorBoardLog(_Live):
 
 
 class MLflowLog(_Live):
-    """Record a training as a run of MLflow: parameters at its beginning, values as it goes, how it ended.
+    """Record a training as an MLflow run: parameters at the start, values during training, and how it ended.
 
-    MLflow's own settings say where: ``MLFLOW_TRACKING_URI``, else a file ``mlflow.db`` in the current folder;
-    ``mlflow ui`` shows it. Each `fit` is a run of its own. Long trainings are told of 1,000 times, with all
-    epochs between.
+    MLflow's settings say where: ``MLFLOW_TRACKING_URI``, or else a file ``mlflow.db`` in the current folder.
+    ``mlflow ui`` shows it. Each `fit` is a separate run. A long training is written in about 1,000 batches,
+    which together hold every epoch.
 
     Parameters
     ----------
     name : str, optional
-        What the run is called; without it MLflow makes a name up.
+        Name of the run; without it, MLflow chooses one.
     experiment : str
-        To which it belongs; made where it is missing.
+        The experiment the run belongs to; it is created if it does not exist.
     parameters : mapping, optional
-        What to record beside the optimizer, the epochs and the network's number of parameters.
+        More parameters to record. The optimizer, the epochs and the parameter count are always recorded.
 
     Raises
     ------
     MissingLibraryError
         If MLflow is not installed.
     OutputError
-        While training, if MLflow refuses; the text says why.
+        During training, if MLflow reports an error; the text says why.
     """
 
     def __init__(
@@ -233,7 +233,7 @@ class MLflowLog(_Live):
         for name in run.directions:
             if not re.fullmatch(r"[/\w.\- :]+", name) or posixpath.normpath(name) != name:
                 raise ConfigurationError(
-                    f"MLflow takes no metric called {name!r}: name it with letters, digits, "
+                    f"MLflow does not accept a metric called {name!r}: name it with letters, digits, "
                     'spaces and _-.:/, metrics={"name": …}'
                 )
         told = {
@@ -249,11 +249,11 @@ class MLflowLog(_Live):
             entities = self._library.entities
             parameters = [entities.Param(name, str(value)) for name, value in told.items()]
             self._client.log_batch(self._run, params=parameters)
-        except Exception as error:  # of its database, of the network, of its own
+        except Exception as error:  # MLflow's own, its database's or the connection's
             raise self._refused(error) from error
 
     def write(self, rows: Rows) -> None:
-        """The values of some epochs, a thousand at a time, which is as many as MLflow takes at once."""
+        """Write the values, 1,000 at a time: MLflow accepts no more in one call."""
         from time import time
 
         now, metric = int(time() * 1000), self._library.entities.Metric
@@ -265,13 +265,13 @@ class MLflowLog(_Live):
             raise self._refused(error) from error
 
     def end(self, run: Run) -> None:
-        """Say whether it failed."""
+        """Close the run, as failed or finished."""
         if not self._run:
             return
         try:
             self._client.set_terminated(self._run, "FAILED" if run.failed else "FINISHED")
         except Exception as error:
-            if not run.failed:  # else the first error is the one to tell
+            if not run.failed:  # if training failed, its error is the one to report
                 raise self._refused(error) from error
         finally:
             self._run = ""
@@ -282,7 +282,7 @@ class MLflowLog(_Live):
 
 
 def _library(name: str, callback: str, packages: str) -> Any:
-    """An optional library.
+    """Import an optional library.
 
     Raises
     ------
