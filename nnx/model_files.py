@@ -1,4 +1,4 @@
-"""Model files: safetensors with a JSON description in the header. No pickle is ever read."""
+"""Read and write model files: safetensors with a JSON description in the header. No pickle is ever read."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from nnx.files import replacing
 HostArray = np.ndarray[Any, Any]
 FORMAT = "nnx-network"
 VERSION = 1
-TRAINING = "training/"  # before the names of arrays that are not the network's
-MAX_HEADER = 2**24  # bytes: what a file may say of itself, beside its arrays
-PIECE = 2**20  # bytes that are checked and written at a time
-MARGIN = 2**23  # bytes that reading takes besides the arrays, at most
-TYPES = {  # the types of arrays that a file holds, by NumPy's names, and how safetensors calls them
+TRAINING = "training/"  # in front of the names of arrays that belong to training
+MAX_HEADER = 2**24  # bytes: the largest header
+PIECE = 2**20  # bytes that are checked and written at once
+MARGIN = 2**23  # bytes that reading needs at most, in addition to the arrays
+TYPES = {  # the array types that a file can hold: NumPy's names and safetensors' names
     "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
     "uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64",
     "float16": "F16", "float32": "F32", "float64": "F64",
 }  # fmt: skip
-MAX_METADATA = MAX_HEADER - 2**20  # of it, as it is written there
+MAX_METADATA = MAX_HEADER - 2**20  # bytes of the header that metadata may take, as JSON
 
 
 class DamagedError(FileFormatError):
-    """A file that was read in full and is not whole: not what its checksum was taken of."""
+    """A file was read in full, but its content is damaged: its checksum does not match."""
 
 
 def write(
@@ -41,16 +41,16 @@ def write(
     metadata: dict[str, Any],
     training: tuple[dict[str, HostArray], dict[str, Any]] | None = None,
 ) -> None:
-    """Write a model file, whole or not at all; with the state of its training it is a checkpoint.
+    """Write a model file, whole or not at all. With `training`, the state of a training, it is a checkpoint.
 
     Raises
     ------
     ConfigurationError
-        As for `described`, and if an array is of a type that a file does not hold.
+        As for `described`, and if an array has a type that a file cannot hold.
     OutputError
         If it cannot be written.
     OutOfMemoryError
-        If there are not even a few megabytes left.
+        If there are less than a few megabytes of memory left.
     """
     header = {
         "format": FORMAT,
@@ -68,10 +68,10 @@ def write(
 
 
 def _write_arrays(file: BinaryIO, weights: dict[str, HostArray], header: dict[str, str]) -> None:
-    """Write a safetensors file, with a checksum in its header, a piece of an array at a time.
+    """Write a safetensors file with a checksum in its header, one piece of an array at a time.
 
-    The library's own writer copies all arrays three times, and gives its keys another order at every call.
-    The format: the header's length in 8 bytes, the header as JSON, then the arrays.
+    The library's own writer copies all arrays three times, and orders the keys differently at every call. The
+    format is: the length of the header in 8 bytes, the header as JSON, then the arrays.
     """
     arrays = {name: np.asarray(value) for name, value in weights.items()}
     described: dict[str, Any] = {"__metadata__": header | {"crc32": "0" * 8}}
@@ -87,7 +87,7 @@ def _write_arrays(file: BinaryIO, weights: dict[str, HostArray], header: dict[st
         value = arrays[name]
         crc = zlib.crc32(_identity(name, value), crc)
         file.seek(start + described[name]["data_offsets"][0])
-        for piece in _pieces(value):  # checked and written from one copy: another thread may train
+        for piece in _pieces(value):  # checked and written from one copy, as another thread may train
             crc = zlib.crc32(piece, crc)
             file.write(piece)
     described["__metadata__"]["crc32"] = f"{crc:08x}"
@@ -97,28 +97,28 @@ def _write_arrays(file: BinaryIO, weights: dict[str, HostArray], header: dict[st
 
 
 def _header(described: dict[str, Any]) -> bytes:
-    """The header's JSON, padded so that the arrays after it are aligned."""
+    """Return the header as JSON, padded so that the arrays after it are aligned."""
     text = json.dumps(described, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     return text + b" " * (-len(text) % 8)
 
 
 def check_type(what: str, value: HostArray) -> None:
-    """Refuse an array of a type that a file does not hold: text, objects, times, complex numbers.
+    """Refuse an array of a type that a file cannot hold: text, objects, times, complex numbers.
 
     Raises
     ------
     ConfigurationError
-        If it is one.
+        If it is of such a type.
     """
     if value.dtype.name not in TYPES:
         raise ConfigurationError(
-            f"{what} is an array of type {str(value.dtype)!r:.60}, and a file holds arrays of real numbers "
-            "and bool only: text can be given as a list, a complex number as two real ones"
+            f"{what} is an array of type {str(value.dtype)!r:.60}, but a file can only hold arrays of real "
+            "numbers and bool: store text as a list, a complex number as two real numbers"
         )
 
 
 def _pieces(value: HostArray) -> Iterator[bytes]:
-    """An array's bytes in order, a megabyte or so at a time."""
+    """Yield an array's bytes in order, about a megabyte at a time."""
     flat = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).reshape(-1)
     step = max(PIECE // flat.itemsize, 1)
     for start in range(0, flat.size, step):
@@ -126,27 +126,27 @@ def _pieces(value: HostArray) -> Iterator[bytes]:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, Any]]:
-    """The arrays and the network's configuration of a model file, or of a checkpoint.
+    """Return the arrays and the network's configuration from a model file or a checkpoint.
 
     Raises
     ------
     FileFormatError
-        If it cannot be read, is damaged, or is of another kind or version.
+        If it cannot be read, is damaged, or has another kind or version.
     OutOfMemoryError
-        If memory is too short for its arrays; the text says how much they take. The file is left as it is.
+        If there is too little memory for its arrays; the text says how much they need.
     """
     weights, header = _open(path)
     config = _json(path, header, "network")
     for key in ("layers", "inputs", "dtype", "seed", "fuse", "code"):
         if key not in config:
-            raise FileFormatError(f"{path}: the description of the network lacks {key!r}")
+            raise FileFormatError(f"{path}: the description of the network has no {key!r}")
     return {name: value for name, value in weights.items() if not name.startswith(TRAINING)}, config
 
 
 def read_training(
     path: str | os.PathLike[str],
 ) -> tuple[dict[str, HostArray], dict[str, HostArray], dict[str, Any]]:
-    """A checkpoint: its network, the arrays of its training, and the rest of it; errors as for `read`."""
+    """Return a checkpoint's weights, arrays of training and other state of training; errors as in `read`."""
     arrays, header = _open(path)
     training = {name.removeprefix(TRAINING): v for name, v in arrays.items() if name.startswith(TRAINING)}
     weights = {name: value for name, value in arrays.items() if not name.startswith(TRAINING)}
@@ -154,21 +154,21 @@ def read_training(
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What was given to `Network.save` as metadata; errors as for `read`."""
+    """Return the metadata that `Network.save` stored; errors as in `read`."""
     return _json(path, _open(path)[1], "metadata")
 
 
 def fitted(path: str | os.PathLike[str], build: Callable[[], Any], weights: dict[str, HostArray]) -> Any:
-    """Build a network and put the weights in; whatever does not fit is the file's fault and says so."""
+    """Build a network and set its weights. If they do not fit, the error names the file."""
     try:
         network = build()
         network.set_weights(weights)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
-    except MemoryError as error:  # the claims of the file were checked: it is whole
-        raise OutOfMemoryError(f"{path} cannot be loaded: {error or 'memory is short'}") from error
+    except MemoryError as error:  # the file itself is intact: its checksum was compared
+        raise OutOfMemoryError(f"cannot load {path}: {error or 'too little memory'}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise FileFormatError(f"{path} does not describe a network that holds its arrays: {error}") from error
+        raise FileFormatError(f"{path}: its arrays do not fit the network it describes: {error}") from error
     return network
 
 
@@ -181,14 +181,14 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
             raise FileFormatError(f"no model file {path}: give a .safetensors file or a run's folder")
         nbytes = path.stat().st_size
         _check_header(path)
-        # the library ends the process where memory is refused, so it is asked for before
+        # without memory the library would end the process, so reserve it first
         with (
             host_memory.room(nbytes + MARGIN, f"reading {path}", "free some memory first", mapped=nbytes),
             safe_open(path, framework="numpy") as file,
         ):
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
-                raise FileFormatError(f"{path} is a safetensors file, but not one of an nnx network")
+                raise FileFormatError(f"{path} is a safetensors file, but does not hold an nnx network")
             if header.get("format_version") != str(VERSION):
                 found = str(header.get("format_version"))[:20]
                 raise FileFormatError(
@@ -200,20 +200,20 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
     except OSError as error:
         raise _unread(path, error) from error
     except (SafetensorError, TypeError, AttributeError, ValueError) as error:
-        # TypeError, AttributeError: a type that NumPy does not have
+        # TypeError, AttributeError: an array type that NumPy does not have
         reason = " ".join(str(error).split())
         raise _damaged(path, f"{path} is not a readable safetensors file: {reason}") from error
     if header.get("crc32") != checksum(weights, header):
-        raise _damaged(path, f"{path} is damaged: its checksum does not match what it holds")
+        raise _damaged(path, f"{path} is damaged: its checksum does not match its content")
     return weights, header
 
 
 def _unread(path: Path, error: OSError) -> FileFormatError:
-    return FileFormatError(f"cannot read {path} ({error.strerror or error}): it may be whole, try again")
+    return FileFormatError(f"cannot read {path} ({error.strerror or error}): it may be intact, try again")
 
 
 def _damaged(path: Path, text: str) -> FileFormatError:
-    """The error of a file that is not whole, if all of it can be read: else that is its fault."""
+    """Return a `DamagedError` if the whole file can be read; else the error of reading it."""
     try:
         with path.open("rb") as file:
             while file.read(PIECE):
@@ -224,7 +224,7 @@ def _damaged(path: Path, text: str) -> FileFormatError:
 
 
 def _check_header(path: Path) -> None:
-    """Refuse a header so long that reading it would take more memory than any network's."""
+    """Refuse a header that is longer than any network needs, before it takes memory."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:
@@ -232,7 +232,7 @@ def _check_header(path: Path) -> None:
 
 
 def checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:
-    """CRC-32 over the descriptions and every array; safetensors itself carries no checksum."""
+    """Return the CRC-32 of the descriptions and every array; safetensors has no checksum of its own."""
     crc = _checksum_of_descriptions(header)
     for name in sorted(weights):
         crc = zlib.crc32(_identity(name, weights[name]), crc)
@@ -246,23 +246,23 @@ def _checksum_of_descriptions(header: dict[str, str]) -> int:
 
 
 def _identity(name: str, value: HostArray) -> bytes:
-    """What the checksum covers of an array besides its numbers."""
-    return f"{name} {value.shape} {value.dtype.name}".encode()  # whatever its byte order
+    """Return what the checksum covers of an array in addition to its numbers."""
+    return f"{name} {value.shape} {value.dtype.name}".encode()  # the same for both byte orders
 
 
 def described(metadata: dict[str, Any]) -> str:
-    """Metadata as a model file holds it.
+    """Return metadata as a model file stores it.
 
     Raises
     ------
     ConfigurationError
-        If JSON cannot hold it, or it is so long that the file would be refused when it is read.
+        If JSON cannot store it, or if it is so long that `read` would refuse the file.
     """
     text = json.dumps(plain("metadata", metadata))
     size = len(json.dumps(text))
     if size > MAX_METADATA:
         raise ConfigurationError(
-            f"metadata takes {size:,} bytes, more than the {MAX_METADATA:,} that a model file holds"
+            f"metadata takes {size:,} bytes, but a model file can hold {MAX_METADATA:,}: store less"
         )
     return text
 
@@ -271,7 +271,7 @@ def _json(path: str | os.PathLike[str], header: dict[str, str], key: str) -> dic
     try:
         value = json.loads(header[key])
     except (KeyError, ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path}: no readable {key} in the header") from error
+        raise FileFormatError(f"{path}: the header has no readable {key!r}") from error
     if not isinstance(value, dict):
-        raise FileFormatError(f"{path}: the {key} in the header is not an object")
+        raise FileFormatError(f"{path}: {key!r} in the header is not a JSON object")
     return value

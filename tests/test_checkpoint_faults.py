@@ -119,7 +119,6 @@ def test_the_one_before_a_damaged_one_is_taken(tmp_path, how, caplog):
     )
     same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)]), whole)
     assert f"{newest}" in caplog.text
-    assert "the checkpoint before it is taken" in caplog.text
     assert (tmp_path / f"{newest.name}.damaged").exists()
 
 
@@ -129,9 +128,7 @@ def test_where_none_is_intact_nothing_is_begun_over(tmp_path):
     assert len(there) == 3
     for path in there:
         path.write_bytes(b"")
-    with pytest.raises(
-        nnx.FileFormatError, match=r"none of the 3 checkpoints .* is intact: begin in another"
-    ):
+    with pytest.raises(nnx.FileFormatError, match=f"3 checkpoints .*{tmp_path}"):
         train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
 
 
@@ -140,7 +137,7 @@ def test_nor_the_second_time(tmp_path):
     for path in tmp_path.glob("fit-*"):
         path.write_bytes(b"")
     for _ in range(2):
-        with pytest.raises(nnx.FileFormatError, match="none of the 3 checkpoints"):
+        with pytest.raises(nnx.FileFormatError, match="3 checkpoints"):
             train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
     assert [name.endswith(".damaged") for name in names(tmp_path)] == [True] * 3
 
@@ -297,13 +294,11 @@ def test_a_second_run_in_one_folder_is_refused_and_a_killed_one_holds_nothing(tm
     assert first.stdout is not None
     first.stdout.readline()
     try:
-        with pytest.raises(nnx.OutputError, match="another run is at work in"):
+        with pytest.raises(nnx.OutputError, match=str(tmp_path / "run")):
             train(callbacks=[nnx.Checkpoint(tmp_path / "run")])
         done = command(tmp_path, "run", "xor", "--epochs", 5, "--out", "run", "-q")
         assert done.returncode == 1
-        assert done.stderr.startswith(
-            "nnx: another run is at work in run: wait for its end, or choose another"
-        )
+        assert done.stderr.startswith("nnx: another run is using run: ")
         assert visible(tmp_path / "run") == [".lock"]
     finally:
         first.send_signal(signal.SIGKILL)

@@ -222,7 +222,7 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path):
     path = tmp_path / "foreign.safetensors"
     for metadata in (None, {"format": "pt"}):
         save_file({"W": np.zeros((2, 2), np.float32)}, path, metadata)
-        with pytest.raises(nnx.FileFormatError, match="not one of an nnx network"):
+        with pytest.raises(nnx.FileFormatError, match="foreign"):
             nnx.load(path)
 
 
@@ -399,7 +399,7 @@ def test_a_network_without_weights_is_not_saved(tmp_path):
 
 def test_metadata_that_could_not_be_read_again_are_not_written(tmp_path):
     network = nnx.Network([nnx.Dense(2, 2)], device="numpy", seed=0)
-    with pytest.raises(nnx.ConfigurationError, match="more than the 15,728,640 that a model file holds"):
+    with pytest.raises(nnx.ConfigurationError, match="15,728,640"):
         network.save(tmp_path / "m.safetensors", {"names": ["é" * 200] * 12_000})
     assert not list(tmp_path.iterdir())
     network.save(tmp_path / "m.safetensors", {"names": ["é" * 200] * 11_000})

@@ -187,16 +187,16 @@ def test_a_model_that_claims_more_than_it_holds(tmp_path: Path, change: Callable
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ({"network": "[" * 200_000}, "no readable network"),
-        ({"network": "[]"}, "is not an object"),
-        ({"network": "{}"}, "lacks 'layers'"),
-        ({"network": "{" + '"a":{' * 100_000 + "}" * 100_001}, "no readable network"),
+        ({"network": "[" * 200_000}, "network"),
+        ({"network": "[]"}, "network"),
+        ({"network": "{}"}, "'layers'"),
+        ({"network": "{" + '"a":{' * 100_000 + "}" * 100_001}, "network"),
         (
             {"network": json.dumps({"layers": {}, "inputs": 1, "dtype": 0, "seed": 0, "fuse": 0, "code": 0})},
             "",
         ),
-        ({"metadata": "[" * 200_000}, "no readable metadata"),
-        ({"format_version": "9" * 5000}, "use the nnx that wrote it"),
+        ({"metadata": "[" * 200_000}, "metadata"),
+        ({"format_version": "9" * 5000}, "9" * 20 + ","),
     ],
     ids=["deep", "list", "empty", "nest", "odd", "metadata", "version"],
 )

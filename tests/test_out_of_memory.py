@@ -275,9 +275,7 @@ class TestAModelFileUnderALimitOfMemory:
     @pytest.mark.parametrize("mebibytes", [80])
     def test_says_what_its_network_takes(self, model, mebibytes):
         told = in_a_limit(model, LOADS, mebibytes)
-        expected = (
-            r"refused: m.safetensors cannot be loaded: a network of 8,004,000 parameters takes 61.07 MiB .*"
-        )
+        expected = r"refused: .*m.safetensors: .* 8,004,000 parameters .* 61.07 MiB .*"
         assert re.fullmatch(expected, told), told
 
     def test_is_loaded_where_three_times_its_size_is_left(self, model):

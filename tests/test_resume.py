@@ -197,7 +197,7 @@ def test_a_longer_run_goes_on_from_the_end_of_a_shorter(tmp_path):
     train(callbacks=[nnx.Checkpoint(tmp_path)], optimizer=optimizer(), epochs=2)
     longer = train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)], optimizer=optimizer(), epochs=5)
     same(longer, train(optimizer=optimizer()))
-    with pytest.raises(nnx.ConfigurationError, match=r"step-40.*5 epochs are finished, but epochs=3"):
+    with pytest.raises(nnx.ConfigurationError, match=r"step-40.*5 epochs .* epochs=3"):
         train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)], optimizer=optimizer(), epochs=3)
 
 

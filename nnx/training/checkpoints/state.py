@@ -1,8 +1,8 @@
-"""The whole state of a training run, as arrays on the host and as what JSON can hold.
+"""Capture and restore the whole state of a training run, as arrays on the host and as JSON values.
 
-There are no generators in it: shuffles, masks and augmentations are drawn from the seed and the count of
-steps. So the state is the parameters and running statistics, what the optimizer keeps, the counts, the losses
-of the epoch under way, the history, the state of callbacks, and the settings that callbacks changed.
+The state holds no random generators: shuffles, masks and augmentations are drawn from the seed and the count
+of steps. It holds the parameters and running statistics, the optimizer's slots, the counts, the losses of the
+current epoch, the history, the state of the callbacks, and the settings that callbacks changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Arrays = dict[str, HostArray]
 
 
 def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
-    """The network's arrays by name, those of its training, and what else there is, between two steps."""
+    """Return the weights by name, the arrays of the training and its other values, between two steps."""
     arena, history = run.network.arena, run.history
     to_numpy = arena.backend.to_numpy
     kept, _ = run.optimizer.state_for(run.network)
@@ -43,12 +43,12 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
 
 
 def of_callbacks(run: Run) -> tuple[Arrays, dict[str, dict[str, Any]]]:
-    """The arrays of the callbacks' states, and what else there is of them.
+    """Return the arrays in the callbacks' states, and their other values.
 
     Raises
     ------
     ConfigurationError
-        If a checkpoint cannot hold one.
+        If a checkpoint cannot store a value.
     """
     arrays: Arrays = {}
     callbacks: dict[str, dict[str, Any]] = {}
@@ -65,19 +65,19 @@ def of_callbacks(run: Run) -> tuple[Arrays, dict[str, dict[str, Any]]]:
 
 
 def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -> None:
-    """Put a run into a state that `capture` gave of one with the same facts.
+    """Put a run into a state that `capture` returned for a run with the same facts.
 
     Raises
     ------
     ConfigurationError
-        If more epochs are finished in it than are asked for.
+        If the state has more finished epochs than the run asks for.
     LookupError, TypeError, ValueError
-        If it is damaged; its checksum shows a damage, but no intent.
+        If the state is not valid. The checksum finds damage, but not a file that was changed on purpose.
     """
     _check(run, counts)
     if counts["epoch"] > run.epochs:
         raise ConfigurationError(
-            f"{counts['epoch']} epochs are finished, but epochs={run.epochs} are asked for"
+            f"{counts['epoch']} epochs are already finished, but epochs={run.epochs}: ask for more"
         )
     arena, history = run.network.arena, run.history
     kept, _ = run.optimizer.state_for(run.network)
@@ -103,21 +103,22 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
 
 
 def _check(run: Run, counts: dict[str, Any]) -> None:
-    """See that counts are counts."""
+    """Check that the counts are valid counts."""
     for name in ("arena_step", "optimizer_step", "step", "epoch", "batch", "left_out", "rollbacks"):
         if type(counts[name]) is not int or not 0 <= counts[name] < 2**62:
-            raise ValueError(f"{name} is {counts[name]!r:.40}")
+            raise ValueError(f"{name} is {counts[name]!r:.40}, not a count")
     if counts["batch"] >= max(1, run.batches) or not isinstance(counts["stop"], str):
-        raise ValueError("batch or stop is none")
+        raise ValueError("batch or stop is not valid")
     for name in ("training_seconds", "first_step_seconds", "scale"):
         if not 0.0 <= float(counts[name]) < 1e18:
-            raise ValueError(f"{name} is {counts[name]!r:.40}")
+            raise ValueError(f"{name} is {counts[name]!r:.40}, not a number from 0 to 1e18")
 
 
 def stateful(run: Run) -> Iterator[tuple[str, Callback]]:
-    """The callbacks that keep a state, by their class and, where there are several of it, a number.
+    """Yield the callbacks that have a state, with their names: the class, and a number if there are several.
 
-    Arrays of the training are called ``slot.…`` and ``history.…``: a class of that name gets a number too.
+    Arrays of the training are called ``slot.…`` and ``history.…``, so a class with one of these names also
+    gets a number.
     """
     seen: Counter[str] = Counter({"slot": 1, "history": 1})
     for callback in run.callbacks:

@@ -1,4 +1,4 @@
-"""A folder of checkpoints: their names, the newest that is intact, which are kept."""
+"""Manage a folder of checkpoints: their names, the newest intact one, and which ones are kept."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nnx.training.checkpoints.state import Arrays
 
 logger = logging.getLogger("nnx.checkpoints")
 NAME = re.compile(r"fit-(\d+)-step-(\d+)\.safetensors")
-DAMAGED = ".damaged"  # after the name of a checkpoint that is not whole
+DAMAGED = ".damaged"  # added to the name of a damaged checkpoint
 Read = tuple[Arrays, Arrays, dict[str, Any]]
 
 
 def fits_and_steps(folder: Path) -> list[tuple[int, int]]:
-    """The fit and the step of each checkpoint in a folder, by their names; the newest first.
+    """Return the fit and the step of each checkpoint in a folder, read from the file names, newest first.
 
     Raises
     ------
@@ -44,13 +44,13 @@ def _names(folder: Path) -> list[str]:
 
 
 class Store:
-    """The checkpoints of one run, which may be several fits one after the other.
+    """The checkpoints of one run. A run may consist of several fits, one after the other.
 
     Attributes
     ----------
     folder : Path
     keep : int
-        So many of the newest of a fit stay, and of a fit before it one.
+        How many of the newest checkpoints of the current fit stay. Of each earlier fit, the newest stays.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -58,41 +58,42 @@ class Store:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have the folder to oneself, without what a run that was killed had not finished writing."""
+        """Lock the folder for this run, and remove the unfinished files of killed runs."""
         with locked(make_folder(self.folder)):
             clear(self.folder)
             yield
 
     def path(self, fit: int, step: int) -> Path:
-        """Where the checkpoint of a fit's step lies."""
+        """Return the file of the checkpoint for a step of a fit."""
         return self.folder / f"fit-{fit}-step-{step}.safetensors"
 
     def found(self, fit: int | None = None) -> list[Path]:
-        """The checkpoints of a fit, or of all, the newest first."""
+        """Return the checkpoints of a fit, or of all fits, newest first."""
         return [self.path(*both) for both in fits_and_steps(self.folder) if fit in (None, both[0])]
 
     def newest(self, fit: int) -> tuple[Path, Read] | None:
-        """The newest checkpoint of a fit that is intact, if there is any; damaged ones are renamed.
+        """Return the newest intact checkpoint of a fit, or None if the fit has none; rename damaged ones.
 
-        One that cannot be read now may be whole: it stays as it is, and nothing is begun anew.
+        A file that cannot be read now may still be intact. It keeps its name, and the fit does not start
+        over.
 
         Raises
         ------
         FileFormatError
-            If there are checkpoints, but none is intact, or the newest of them cannot be read.
+            If there are checkpoints but none is intact, or if the newest one cannot be read.
         OutOfMemoryError
-            If memory is too short to read it.
+            If there is too little memory to read it.
         """
         for path in self.found(fit):
             try:
                 return path, model_files.read_training(path)
             except model_files.DamagedError as error:
-                logger.warning("%s: the checkpoint before it is taken", error)
+                logger.warning("%s: trying the checkpoint before it", error)
                 self._put_aside(path)
         damaged = [name for name in _names(self.folder) if name.startswith(f"fit-{fit}-") and DAMAGED in name]
         if damaged:
             raise FileFormatError(
-                f"none of the {len(damaged)} checkpoints in {self.folder} is intact: begin in another folder"
+                f"all {len(damaged)} checkpoints in {self.folder} are damaged: start again in another folder"
             )
         return None
 
@@ -104,14 +105,14 @@ class Store:
                 return
 
     def remove(self) -> None:
-        """Remove all checkpoints, and the folder if nothing else is in it."""
-        with suppress(OSError):  # where the folder can no longer be written they stay
+        """Remove all checkpoints, and the folder if it is then empty."""
+        with suppress(OSError):  # they stay if the folder can no longer be written
             for path in self.found():
                 path.unlink(missing_ok=True)
             self.folder.rmdir()
 
     def prune(self, fit: int, best: str) -> None:
-        """Remove what is neither among the newest nor the best."""
+        """Remove the checkpoints that are neither among the newest nor the best."""
         kept = self.found(fit)[: self.keep]
         for earlier in range(1, fit):
             kept += self.found(earlier)[:1]
