@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,10 +32,8 @@ class TestARankThatNeverJoins:
         began = time.monotonic()
         done = mpi_jobs.run(ranks, JOBS / "joining.py", tmp_path, odd, what, LIMIT, seconds=40)
         first = min(set(range(ranks)) - {odd})
-        assert ours(done.stderr) == [
-            f"nnx: rank {odd} did not join the job within 5 s of rank {first}: ended before, or still busy; "
-            "the job ends"
-        ]
+        (line,) = ours(done.stderr)
+        assert re.match(rf"nnx: rank {odd} did not join .* 5 s .* rank {first}: ", line), line
         assert done.returncode != 0
         assert time.monotonic() - began < 30
         assert "joined" not in done.stdout
@@ -119,7 +118,7 @@ class TestTheCommandLine:
         usual = ("train", data, *USUAL, "--out", tmp_path / "run", "--rank-timeout", LIMIT)
         done = mpi_jobs.run(2, JOBS / "mistaken.py", 1, "--version", "--", *usual, seconds=50)
         assert done.returncode != 0
-        assert ours(done.stderr)[0].startswith("nnx: rank 1 did not join the job within 5 s of rank 0")
+        assert re.match("nnx: rank 1 did not join .* 5 s .* rank 0: ", ours(done.stderr)[0])
 
     @pytest.mark.parametrize("command", [("train",), ("run", "autoencoder", "--dataset", "digits")])
     def test_a_finished_job_that_is_resumed_gives_its_result_again(self, tmp_path, data, command):

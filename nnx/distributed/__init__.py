@@ -1,9 +1,9 @@
-"""Training by several processes, each with its part of every batch: data parallel, on MPI and NCCL.
+"""Train in several processes, each with its part of every batch: data parallel, on MPI and NCCL.
 
-Every process (a *rank*) holds the whole network and takes its rows of each batch; the gradients are summed,
-and every rank then takes the same optimizer step. Who is launched where is the launcher's business
-(``mpiexec -n 4 …``); nnx asks MPI for its rank and for sums. The class here is the job of one process, which
-has nobody to ask: its methods say what the others do.
+Every process (a *rank*) holds the whole network and takes its rows of each batch. The gradients are summed,
+and every rank then takes the same optimizer step. A launcher (``mpiexec -n 4 …``) starts the processes; nnx
+asks MPI for its rank and for sums. `Communicator` in this file is a job of one process: it has no other rank
+to ask. Its docstrings say what each method does in a job of several.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class Part:
-    """A rank's rows of a global batch.
+    """The rows of a global batch that one rank takes.
 
     Attributes
     ----------
     start, stop : int
-        Which rows of the global batch it takes; at least one, for every rank runs every step.
+        The rows of the global batch it takes: at least one, as every rank runs every step.
     rows : int
-        How many of them count: 0 where the batch has fewer rows than there are ranks.
+        How many of them count: 0 for some ranks if the batch has fewer rows than there are ranks.
     total : int
-        Rows of the global batch.
+        Number of rows in the global batch.
     communicator : Communicator
         For layers that need a sum over the global batch.
     """
@@ -44,23 +44,24 @@ class Part:
 
     @property
     def share(self) -> float:
-        """Its rows' share of the global batch."""
+        """Return this rank's rows as a fraction of the global batch."""
         return self.rows / self.total
 
 
 class Communicator:
-    """The job's processes as one of them sees them; this class itself is the job of one process.
+    """The processes of a job, as one of them sees them; this class itself is a job of one process.
 
-    As a context it ends the whole job where an error leaves it: the others would wait for this rank.
+    As a context, it ends the whole job if an error leaves the block, since the other ranks would wait for
+    this one.
 
     Attributes
     ----------
     rank, size : int
-        Its number, from 0, and how many there are.
+        The number of this rank, from 0, and how many ranks there are.
     local_rank : int
-        Its number among those on the same machine.
+        The number of this rank among those on the same machine.
     timeout : float
-        Seconds that a rank waits for the others before it ends the job.
+        Seconds that this rank waits for the others before it ends the job.
     """
 
     rank = 0
@@ -69,51 +70,51 @@ class Communicator:
     timeout = TIMEOUT
 
     def sum(self, x: Array, what: str = "the exchange") -> Array:
-        """x = Σ_ranks x, in place, of the same bits on every rank.
+        """x = Σ_ranks x, in place, with the same bits on every rank.
 
         Parameters
         ----------
         x : contiguous array
             On the host, or on this rank's device.
         what : str
-            What is summed, for the error of a rank that waits in vain.
+            What is summed, for the error if a rank does not respond.
 
         Raises
         ------
         RankError
-            If a rank does not come within `timeout` seconds; the text names it.
+            If a rank does not take part within `timeout` seconds; the text names it.
         """
         return x
 
     def gather(self, value: str, what: str = "the exchange") -> list[str]:
-        """Every rank's text, in the order of the ranks; errors as for `sum`."""
+        """Return the texts of all ranks, in the order of the ranks; errors as in `sum`."""
         return [value]
 
     def agree(self, facts: dict[str, Any]) -> None:
-        """See that all ranks hold the same facts.
+        """Check that all ranks have the same facts.
 
         Raises
         ------
         RankError
-            On every rank, if one holds others; the text names it, and what differs.
+            On every rank, if one differs; the text names the rank and the fact.
         """
 
     def part(self, rows: int) -> Part:
-        """Its part of a batch of so many rows: they are dealt in order, as evenly as can be."""
+        """Return this rank's part of a batch: the rows are dealt in order, as evenly as possible."""
         start, stop = rows * self.rank // self.size, rows * (self.rank + 1) // self.size
         if start == stop:
             return Part(0, 1, 0, rows, self)
         return Part(start, stop, stop - start, rows, self)
 
     def place(self, device: str | None) -> str | None:
-        """The device for this rank: ``"gpu"`` becomes one of its machine's, in turns."""
+        """Return the device for this rank: ``"gpu"`` becomes one of the GPUs of its machine, in turn."""
         return device
 
     def abort(self, status: int = 1) -> None:
         """End the whole job at once."""
 
     def take_turn(self) -> None:
-        """Before this rank tells of its failure, let lower ranks tell of theirs: the first ends the job."""
+        """Wait before this rank reports its failure: lower ranks report first; the first one ends the job."""
 
     def __enter__(self) -> Communicator:
         return self
@@ -130,7 +131,7 @@ class Communicator:
 
             told = "".join(printer.format_exception(error))
             self.take_turn()
-            sys.stderr.write(f"nnx: rank {self.rank} of {self.size} failed, the job ends:\n{told}")
+            sys.stderr.write(f"nnx: rank {self.rank} of {self.size} failed, which ends the job:\n{told}")
             self.abort(1)
 
 
@@ -139,21 +140,21 @@ _joined: list[Communicator] = []
 
 
 def joined() -> Communicator:
-    """What `connect` returned last in this process; `ALONE` before."""
+    """Return what `connect` last returned in this process, or `ALONE` before that."""
     return _joined[-1] if _joined else ALONE
 
 
 def connect(kind: str, timeout: float = TIMEOUT) -> Communicator:
-    """Join the job that a launcher started; call it before anything else that takes threads or a GPU.
+    """Join the job that a launcher started; call it before anything that uses threads or a GPU.
 
     Parameters
     ----------
     kind : {"mpi", "nccl"}
-        Who sums what lies on a GPU: MPI, by way of the host (directly where ``NNX_CUDA_AWARE_MPI=1`` says
-        that it can), or NCCL, one GPU a rank. Everything else is exchanged by MPI.
+        What sums arrays on a GPU. MPI goes through the host, or directly if ``NNX_CUDA_AWARE_MPI=1`` says
+        that the MPI library can. NCCL needs one GPU for each rank. Everything else is exchanged by MPI.
     timeout : float
         Seconds that a rank waits for the others, here and in every exchange, before it ends the job. A rank
-        that never comes here is named on standard error.
+        that never calls `connect` is named on standard error.
 
     Returns
     -------
@@ -162,9 +163,9 @@ def connect(kind: str, timeout: float = TIMEOUT) -> Communicator:
     Raises
     ------
     ConfigurationError
-        If the kind is unknown, or the timeout not positive.
+        If the kind is unknown, or the timeout is not positive.
     MissingLibraryError
-        If mpi4py or an MPI library is not installed; the text says what installs them.
+        If mpi4py or an MPI library is not installed; the text says how to install them.
 
     Examples
     --------
@@ -177,7 +178,7 @@ def connect(kind: str, timeout: float = TIMEOUT) -> Communicator:
     ...         network.save("model.safetensors")
     """
     if kind not in KINDS:
-        raise ConfigurationError(f"there is no way to distribute called {kind!r}{nearest(kind, KINDS)}")
+        raise ConfigurationError(f"unknown kind of distributed training {kind!r}{nearest(kind, KINDS)}")
     if not timeout > 0.0:
         raise ConfigurationError(f"timeout must be a positive number of seconds, not {timeout!r}")
     from nnx.distributed import supervisor

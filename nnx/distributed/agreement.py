@@ -1,4 +1,4 @@
-"""What ranks must have in common, compared before they start."""
+"""Compare what ranks must have in common, before they start."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SAMPLED = 256
 
 
 def fingerprint(*arrays: Any) -> str:
-    """A short hash of data on the host: types, shapes, contents.
+    """Return a short hash of data on the host: types, shapes, contents.
 
-    What lies in files is read for it in `SAMPLED` rows only: else every rank would read all of it.
+    Of data in files, only `SAMPLED` rows are read: otherwise every rank would read the whole file.
     """
     found = hashlib.blake2b(digest_size=8)
     for array in arrays:
@@ -33,7 +33,7 @@ def fingerprint(*arrays: Any) -> str:
 
 
 def version(distribution: str) -> str:
-    """The version that is installed, if any is."""
+    """Return the installed version of a distribution, or "not installed"."""
     try:
         return installed(distribution)
     except PackageNotFoundError:
@@ -41,16 +41,16 @@ def version(distribution: str) -> str:
 
 
 def packed(facts: dict[str, Any]) -> str:
-    """Facts as a text, the same for the same facts."""
+    """Return facts as text; the same facts give the same text."""
     return json.dumps(facts, default=repr)
 
 
 def difference(texts: list[str]) -> str:
-    """What is wrong with the ranks' facts, in one line; empty where all are the same."""
+    """Return what differs between the ranks' facts, in one line; empty if they are the same."""
     facts = [json.loads(text) for text in texts]
     for name in dict.fromkeys(name for known in facts for name in known):
         values = [json.dumps(known.get(name)) for known in facts]
-        usual = Counter(values).most_common(1)[0][0]  # the first of those that are as common: rank 0's
+        usual = Counter(values).most_common(1)[0][0]  # of equally common values, the first: rank 0's
         odd = [rank for rank, value in enumerate(values) if value != usual]
         if odd:
             ranks = ("rank " if len(odd) == 1 else "ranks ") + ", ".join(map(str, odd[:8]))

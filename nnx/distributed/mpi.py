@@ -1,4 +1,4 @@
-"""Ranks that meet by MPI."""
+"""Connect ranks by MPI."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from nnx.distributed.roll_call import RollCall, Wait
 from nnx.distributed.supervisor import TURN, until_read
 from nnx.errors import MissingLibraryError, RankError
 
-AWAKE = 0.002  # seconds: a wait that is shorter costs no sleep
+AWAKE = 0.002  # seconds: shorter waits do not sleep
 NAP = 0.0005
 
 
 class MpiCommunicator(Communicator):
     """A rank of an MPI job.
 
-    Nothing here blocks: an exchange is started, and asked for until it is done, because a blocking one never
-    returns where a rank is gone. `RollCall` then finds out which.
+    No call here blocks, because a blocking exchange never returns if a rank is gone. An exchange is started,
+    and then tested until it is done. If that takes too long, `RollCall` finds out which rank is missing.
 
     Raises
     ------
@@ -37,8 +37,8 @@ class MpiCommunicator(Communicator):
             from mpi4py import MPI
         except (ImportError, RuntimeError) as error:
             raise MissingLibraryError(
-                f"MPI cannot be used ({error}): pip install 'nnx-arrays[mpi]', and an MPI library: the "
-                "machine's own, or pip install mpich"
+                f"MPI cannot be used ({error}): pip install 'nnx-arrays[mpi]', and install an MPI library: "
+                "the one of your machine, or pip install mpich"
             ) from error
         self._mpi: Any = MPI
         self._world: Any = MPI.COMM_WORLD.Dup()
@@ -49,23 +49,23 @@ class MpiCommunicator(Communicator):
         self._staging: dict[tuple[int, str], Any] = {}
 
     def sum(self, x: Array, what: str = "the exchange") -> Array:
-        """See `Communicator.sum`; what lies on a GPU goes by way of pinned memory."""
+        """See `Communicator.sum`; arrays on a GPU are copied through pinned memory of the host."""
         if isinstance(x, np.ndarray):
             return self._sum(x, what)
         from cupy import cuda
 
         if os.environ.get("NNX_CUDA_AWARE_MPI") == "1":
-            cuda.Device().synchronize()  # MPI reads the memory itself and knows nothing of what is queued
+            cuda.Device().synchronize()  # MPI reads the memory itself and does not wait for queued work
             return self._sum(x, what)
         staged = self._staged(x.size, x.dtype)
         x.get(out=staged.reshape(x.shape))
         self._sum(staged, what)
         x.set(staged.reshape(x.shape))
-        cuda.Device().synchronize()  # the next exchange writes into the same room
+        cuda.Device().synchronize()  # the next exchange writes to the same memory
         return x
 
     def _staged(self, size: int, dtype: Any) -> Any:
-        """Room on the host that a device copies to and from by itself."""
+        """Return pinned memory on the host, which a GPU copies to and from directly."""
         key = (size, str(dtype))
         if key not in self._staging:
             from cupy import cuda
@@ -109,7 +109,7 @@ class MpiCommunicator(Communicator):
             stream.flush()
             until_read(stream)
         self._mpi.COMM_WORLD.Abort(status)
-        os._exit(status)  # some libraries return once the launcher is told
+        os._exit(status)  # some libraries return after they inform the launcher
 
     def take_turn(self) -> None:
         """See `Communicator.take_turn`."""
@@ -119,7 +119,7 @@ class MpiCommunicator(Communicator):
         self._wait(request.Test, what)
 
     def _wait(self, done: Callable[[], bool], what: str) -> None:
-        """Ask until it is done; where that takes too long, say who is missing."""
+        """Test until it is done; if that takes too long, name the missing rank."""
         began = time.monotonic()
         wait = Wait(self._roll, self.timeout)
         try:
@@ -134,9 +134,9 @@ class MpiCommunicator(Communicator):
                     break
             else:
                 return
-        except self._mpi.Exception as error:  # the library has noticed it first
-            raise RankError(f"{what} failed: {error}; the job ends") from error
+        except self._mpi.Exception as error:  # the MPI library noticed it first
+            raise RankError(f"{what} failed: {error}; this ends the job") from error
         raise RankError(
-            f"{wait.missing()} {what} within {self.timeout:g} s: stopped, cut off or far behind; the job "
-            "ends, what was saved before is whole"
+            f"{wait.missing()} {what} within {self.timeout:g} s: stopped, disconnected or far behind; this "
+            "ends the job, and files saved before are intact"
         )

@@ -1,8 +1,8 @@
-"""Who is missing, where ranks wait for one that does not come.
+"""Find out which rank is missing when the others wait for it.
 
-While all is well this costs nothing. A rank that has waited for half of its timeout asks all others by one
-small message each. Whoever waits answers, for it is held up likewise, if only a step behind; who does not
-answer is the one they wait for.
+In a healthy job this costs nothing. A rank that has waited for half of its timeout sends every other rank one
+small question. A rank that waits answers, because it is held up too, at this step or the one before. A rank
+that does not answer is the one they wait for.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-PATIENCE = 0.25  # seconds of waiting before messages are looked for
+PATIENCE = 0.25  # seconds of waiting before a rank looks for messages
 ANSWER, QUESTION = 0, 1
 
 
 class RollCall:
-    """Asks the other ranks whether they wait, and answers them.
+    """Ask the other ranks whether they wait, and answer their questions.
 
     Parameters
     ----------
     mpi : module
     world : communicator
-        Of its own, so that its messages meet no others.
+        A separate communicator, so that its messages do not mix with others.
     """
 
     def __init__(self, mpi: Any, world: Any) -> None:
@@ -31,7 +31,7 @@ class RollCall:
         self._sent: list[tuple[Any, Any]] = []
 
     def listen(self) -> set[int]:
-        """Answer what was asked; the ranks that were heard."""
+        """Answer the questions that arrived, and return the ranks that sent a message."""
         heard = set()
         status = self.mpi.Status()
         while self.world.Iprobe(source=self.mpi.ANY_SOURCE, status=status):
@@ -43,7 +43,7 @@ class RollCall:
         return heard
 
     def ask(self) -> None:
-        """Ask every other rank."""
+        """Ask every other rank whether it waits."""
         for other in range(self.size):
             if other != self.rank:
                 self._send(QUESTION, other)
@@ -60,7 +60,7 @@ class Wait:
     Attributes
     ----------
     over : bool
-        Whether it is time to give up: after the timeout; after twice of it where all wait, for then the
+        Whether to give up: after the timeout, or after twice the timeout if all ranks wait, because then the
         exchange itself is slow.
     """
 
@@ -70,21 +70,21 @@ class Wait:
         self.waiting = {roll.rank}
 
     def attend(self, waited: float) -> None:
-        """To be called now and then, with the seconds so far."""
+        """Look for answers. Call this now and then, with the seconds waited so far."""
         if waited < min(PATIENCE, self.timeout / 4):
             return
         heard = self.roll.listen()
         if self.asked:
             self.waiting |= heard
-        elif waited > self.timeout / 2:  # what came before may be old
+        elif waited > self.timeout / 2:  # earlier messages may be old
             self.roll.ask()
             self.asked = True
         self.over = waited > (self.timeout if len(self.waiting) < self.roll.size else 2 * self.timeout)
 
     def missing(self) -> str:
-        """Who does not wait, as the beginning of a sentence."""
+        """Return which ranks do not wait, as the start of a sentence."""
         absent = sorted(set(range(self.roll.size)) - self.waiting)
         if not absent:
-            return f"all {self.roll.size} ranks wait, and none came to the end of"
+            return f"all {self.roll.size} ranks wait, and none finished"
         names = ("rank " if len(absent) == 1 else "ranks ") + ", ".join(map(str, absent[:8]))
-        return f"{names}{f' and {len(absent) - 8} more' if len(absent) > 8 else ''} did not come to"
+        return f"{names}{f' and {len(absent) - 8} more' if len(absent) > 8 else ''} did not reach"

@@ -1,13 +1,13 @@
-"""A process that waits for each rank, so that one that is killed, or never comes, is named.
+"""Watch each rank from a parent process, so that a rank that is killed or never joins is named.
 
-A launcher that sees a rank killed ends the others at once, before any of them could report it. So the process
-that the launcher started waits, and its child is the rank. Where the kernel kills the rank (the machine's
-memory is full, say), the one that waits reports which rank it was; the launcher then sees that one end, and
-ends the job.
+A launcher that sees a killed rank ends the others at once, before any of them can report it. So the process
+that the launcher started only waits, and its child is the rank. If the kernel kills the rank (for example
+because memory is full), the parent reports which rank it was and then ends. The launcher sees that, and ends
+the job.
 
-It also watches the start. MPI joins all ranks in one call that returns only when all have come, and that lets
-no signal handler of Python's run. So this process ends the rank after its timeout, and reports which rank is
-missing.
+The parent also watches the start. MPI joins all ranks in one call, which returns only when every rank has
+called it, and during which Python cannot handle signals. So the parent ends the rank after the timeout and
+reports which rank is missing.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
-# Where launchers tell a process its rank: Open MPI, MPICH and Intel MPI (Hydra), PMIx, Slurm.
+# The variables in which launchers store a rank: Open MPI, MPICH and Intel MPI (Hydra), PMIx, Slurm.
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
 LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
-TURN = 1.0  # seconds between ranks that report the same, and no more than 8 of them
+TURN = 1.0  # seconds between the reports of two ranks, for up to 8 of them
 FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
-NAME = "nnx rank "  # of a process that waits for a rank, as `ps` and /proc show it
-READ = 2.0  # seconds that a launcher has for reading what a rank printed last
+NAME = "nnx rank "  # name of a parent process in `ps` and /proc; the rank's number follows
+READ = 2.0  # seconds that a launcher has to read a rank's last output
 
 
 def launched_rank() -> str | None:
-    """The rank that a launcher gave this process; None where none did."""
+    """Return the rank that a launcher gave this process, or None without a launcher."""
     return _first(RANKS)
 
 
@@ -50,11 +50,11 @@ def _first(names: tuple[str, ...]) -> str | None:
 
 @contextmanager
 def joining(timeout: float) -> Iterator[None]:
-    """A context for joining the job: it ends after so many seconds, and by signals at once.
+    """Limit the time to join the job to `timeout` seconds, and let signals end the process at once.
 
-    On entering, the process is split in two: the child is the rank, its parent waits for it and never
-    returns. Not where no launcher is at work, and not where a fork is unsafe (threads, a GPU): a rank that
-    waits in vain is then ended with a traceback, which cannot name the rank that is missing.
+    On entry, the process is split in two: the child is the rank, and the parent waits for it and never
+    returns. There is no split without a launcher, or if a fork is unsafe (threads, a GPU). A rank that is not
+    split ends with a traceback after the timeout, which cannot name the missing rank.
     """
     joined = _supervise(timeout)
     usual = {}
@@ -63,7 +63,7 @@ def joining(timeout: float) -> Iterator[None]:
             if signal.getsignal(number) not in (None, signal.SIG_IGN):
                 usual[number] = signal.signal(number, signal.SIG_DFL)
     alone = joined is None and launched_rank() is not None
-    with suppress(RuntimeError, ValueError, AttributeError, OSError):  # standard error may be no file
+    with suppress(RuntimeError, ValueError, AttributeError, OSError):  # standard error may not be a file
         if alone:
             faulthandler.dump_traceback_later(timeout, exit=True)
     try:
@@ -78,14 +78,14 @@ def joining(timeout: float) -> Iterator[None]:
 
 
 def heed_signals() -> None:
-    """Let signals end the process at once: at its end it may wait for the others within MPI."""
+    """Let signals end the process at once: when it exits, it may wait for other ranks inside MPI."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) not in (None, signal.SIG_IGN):
             signal.signal(number, signal.SIG_DFL)
 
 
 def _supervise(timeout: float) -> int | None:
-    """Split in two, see `joining`. Returns what the rank closes when it has joined; None without a parent."""
+    """Split in two, see `joining`. Return a pipe to close after joining, or None without a parent."""
     rank = launched_rank()
     busy = threading.active_count() > 1 or "cupy" in sys.modules or "mpi4py.MPI" in sys.modules
     if rank is None or busy or not sys.platform.startswith("linux"):
@@ -99,9 +99,9 @@ def _supervise(timeout: float) -> int | None:
         os.close(writing)
         _wait(rank, child, reading, timeout)
     os.close(reading)
-    os.setpgid(0, 0)  # what is typed at a terminal comes once: by way of the parent
+    os.setpgid(0, 0)  # Ctrl-C at a terminal then reaches the rank once, through the parent
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before it could be followed
+    if os.getppid() != parent:  # the parent ended before the line above took effect
         os._exit(1)
     return writing
 
@@ -121,33 +121,33 @@ def _wait(rank: str, child: int, joined: int, timeout: float) -> NoReturn:
         os._exit(os.waitstatus_to_exitcode(status))
     number = os.WTERMSIG(status)
     reason = " (is the machine's memory full?)" if number == signal.SIGKILL else ""
-    text = f"nnx: rank {rank} was ended by {signal.Signals(number).name}{reason}: the job ends with it; "
-    os.write(2, f"{text}what was saved before is whole\n".encode())
+    text = f"nnx: rank {rank} was ended by {signal.Signals(number).name}{reason}, which ends the job; "
+    os.write(2, f"{text}files saved before are intact\n".encode())
     until_read(sys.stderr)
     os._exit(128 + number)
 
 
 def _give_up(rank: str, child: int, timeout: float) -> NoReturn:
-    """End a rank that waits in vain for the others to join, and with it the job."""
+    """End a rank that waits for others that did not join, and end the job."""
     for name in FORWARDED:
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     came = _came()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    time.sleep(TURN * min(int(rank), 8))  # one report is enough: the first to make it ends the others
-    text = f"nnx: {_missing(came)} the job within {timeout:g} s of rank {rank}: ended before, or still busy; "
-    os.write(2, f"{text}the job ends\n".encode())
+    time.sleep(TURN * min(int(rank), 8))  # one report is enough: the first rank to report ends the others
+    text = f"nnx: {_missing(came)} the job within {timeout:g} s after rank {rank}: ended early or busy; "
+    os.write(2, f"{text}this ends the job\n".encode())
     until_read(sys.stderr)
     for pid in came.values():
         if pid != os.getpid():
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-    signal.raise_signal(signal.SIGTERM)  # a launcher ends the whole job after a signal, not after a status
+    signal.raise_signal(signal.SIGTERM)  # launchers end the whole job after a signal, not after a status
     os._exit(1)
 
 
 def _missing(came: dict[int, int]) -> str:
-    """Which ranks did not join, as the beginning of a sentence; those on other machines are not seen."""
+    """Return which ranks did not join, as the start of a sentence; ranks on other machines are not seen."""
     size, local = int(_first(SIZES) or 0), int(_first(LOCAL_SIZES) or 0)
     absent = sorted(set(range(size)) - set(came))
     if not came or not absent or local not in (size, 0):
@@ -157,10 +157,10 @@ def _missing(came: dict[int, int]) -> str:
 
 
 def _came() -> dict[int, int]:
-    """The ranks of this job on this machine that came to `joining`, and the processes that wait for them.
+    """Return the ranks of this job on this machine that entered `joining`, with their parent processes.
 
-    Those processes are known by their name, and have the same launcher as this one. Where the launcher is not
-    known the answer is empty: a process may be of another job of the same user.
+    The parent processes are found by their name, and have the same launcher as this one. If the launcher is
+    unknown, the result is empty, because a process may belong to another job of the same user.
     """
     parents, waiting = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -175,10 +175,11 @@ def _came() -> dict[int, int]:
 
 
 def _launcher(pid: int, parents: dict[int, int]) -> int | None:
-    """The nearest process above one that has no rank: a shell between the two has one.
+    """Return the nearest process above `pid` without a rank; a shell in between has the rank's variables.
 
-    A process whose variables cannot be read is another user's, so it is the launcher (Slurm's is root's).
-    Process 1 is none: it is above a rank whose launcher has ended, and above all jobs of this machine.
+    A process whose variables cannot be read belongs to another user, so it is the launcher (Slurm runs as
+    root). Process 1 is never the launcher: it is above a rank whose launcher has ended, and above all other
+    jobs.
     """
     for above in _ancestors(pid, parents):
         try:
@@ -196,7 +197,7 @@ def _ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:
 
 
 def until_read(stream: TextIO) -> None:
-    """Wait until the launcher has taken what was printed: one that ends the job may read no further."""
+    """Wait until the launcher has read the output: when it ends the job, it may stop reading."""
     try:
         import fcntl
         import termios
@@ -207,5 +208,5 @@ def until_read(stream: TextIO) -> None:
         while unread[0] and time.monotonic() < end:
             fcntl.ioctl(stream.fileno(), termios.FIONREAD, unread)
             time.sleep(0.001)
-    except (ImportError, OSError):  # Windows, or no file behind the stream: it is as it was before
+    except (ImportError, OSError):  # Windows, or the stream is not a file: do not wait
         return
