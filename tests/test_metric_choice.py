@@ -138,9 +138,7 @@ def test_the_best_epoch_of_a_metric_that_rises_is_that_of_its_largest_value(moni
 def test_a_metric_of_unknown_direction_wants_a_mode_before_training(make, tmp_path):
     options = {"loss": nnx.MeanSquaredError(), "metrics": [worst, lambda y, p: 1.0]}
     for monitor in ("val_worst", "val_<lambda>"):
-        with pytest.raises(
-            nnx.ConfigurationError, match=r"nothing says whether .* give mode='min' or mode='max'"
-        ):
+        with pytest.raises(nnx.ConfigurationError, match=f"'{monitor}' .* mode='min' or mode='max'"):
             fit(VALUES, callbacks=[make(monitor, tmp_path)], **options)
     assert not list(tmp_path.glob("*.safetensors"))
     fit(VALUES, callbacks=[make("val_worst", tmp_path, mode="min")], **options)
@@ -149,9 +147,7 @@ def test_a_metric_of_unknown_direction_wants_a_mode_before_training(make, tmp_pa
 
 
 def test_a_monitor_that_fit_does_not_record_is_named_with_the_nearest():
-    with pytest.raises(
-        nnx.ConfigurationError, match="'val_los' is better, nor does fit record it: did you mean 'val_loss'"
-    ):
+    with pytest.raises(nnx.ConfigurationError, match=r"'val_los' .*: did you mean 'val_loss'"):
         fit(VALUES, loss=nnx.MeanSquaredError(), callbacks=[nnx.EarlyStopping("val_los")])
 
 
@@ -162,10 +158,10 @@ def accuracy(y_true, y_pred):
 
 def test_a_name_alone_does_not_make_a_direction():
     stop = nnx.EarlyStopping("val_accuracy")
-    with pytest.raises(nnx.ConfigurationError, match="nothing says"):
+    with pytest.raises(nnx.ConfigurationError, match="val_accuracy"):
         fit(VALUES, loss=nnx.MeanSquaredError(), metrics=[accuracy], callbacks=[stop])
     run = Run(None, None, History(), 1, 1)  # what a callback of the user's records has only its name
     stop.on_train_begin(run)
     assert stop._sign == -1.0
-    with pytest.raises(nnx.ConfigurationError, match="nothing says"):
+    with pytest.raises(nnx.ConfigurationError, match="val_accuracy"):
         nnx.EarlyStopping("test_accuracy").on_train_begin(run)

@@ -27,6 +27,7 @@ ANSWERS = NUMBERS + RNG.normal(size=(ROWS, 2))
 RIGHT_3 = float(np.mean(P3.argmax(axis=1) == ONE_OF_3))
 RIGHT_1 = float(np.mean((P1[:, 0] > 0.5) == BINARY))
 SMOOTH = np.where(np.eye(3)[ONE_OF_3] > 0, 0.9, 0.05)
+IN_0_1 = r"\[0, 1\]"
 
 # For each kind of target: targets, predictions, and what each metric says; a text is part of its refusal.
 TABLE = {
@@ -39,49 +40,49 @@ TABLE = {
         "mae": reference.mean_absolute_error(np.eye(3)[ONE_OF_3], P3),
         "r2": reference.r2_score(np.eye(3)[ONE_OF_3], P3, multioutput="variance_weighted")}),
     "one-hot, logits": (np.eye(3)[ONE_OF_3], np.log(P3), {
-        "accuracy": RIGHT_3, "binary_accuracy": "no probabilities",
-        "binary_cross_entropy": "no probabilities"}),
+        "accuracy": RIGHT_3, "binary_accuracy": IN_0_1,
+        "binary_cross_entropy": IN_0_1}),
     "one-hot of -1 and 1": (2 * np.eye(3)[ONE_OF_3] - 1, P3, {
-        "accuracy": RIGHT_3, "binary_accuracy": "no labels", "binary_cross_entropy": "no probabilities"}),
+        "accuracy": RIGHT_3, "binary_accuracy": "labels", "binary_cross_entropy": IN_0_1}),
     "smoothed": (SMOOTH, P3, {"accuracy": RIGHT_3}),
     "shares of classes": (np.array([[0.2, 0.5, 0.3], [0.6, 0.4, 0.0]]),
                           np.array([[0.1, 0.8, 0.1], [0.3, 0.6, 0.1]]),
-                          {"accuracy": 0.5, "binary_accuracy": "no labels"}),
+                          {"accuracy": 0.5, "binary_accuracy": "labels"}),
     "labels that come together": (LABELS, PS, {
         "accuracy": reference.accuracy_score(LABELS, PS > 0.5),
         "binary_accuracy": 1.0 - reference.hamming_loss(LABELS, PS > 0.5),
         "binary_cross_entropy": float(np.mean(
             [reference.log_loss(LABELS[:, k], PS[:, k]) for k in range(3)]))}),
     "labels that come together, logits": (LABELS, np.log(PS), {
-        "accuracy": "predictions between .* are no probabilities", "binary_accuracy": "no probabilities",
-        "binary_cross_entropy": "no probabilities"}),
+        "accuracy": r"predictions between .* in \[0, 1\]", "binary_accuracy": IN_0_1,
+        "binary_cross_entropy": IN_0_1}),
     "two classes": (BINARY, P1, {"accuracy": RIGHT_1, "binary_accuracy": RIGHT_1, "mse": "must agree"}),
     "two classes in a column": (BINARY.reshape(-1, 1).astype(np.float32), P1, {
         "accuracy": RIGHT_1, "binary_accuracy": RIGHT_1,
         "binary_cross_entropy": reference.log_loss(BINARY, P1),
         "mse": reference.mean_squared_error(BINARY, P1), "r2": reference.r2_score(BINARY, P1)}),
     "two classes, logits": (BINARY.reshape(-1, 1), 9 * P1 - 4.5, {
-        "accuracy": "from_logits=True", "binary_accuracy": "no probabilities"}),
+        "accuracy": "from_logits=True", "binary_accuracy": IN_0_1}),
     "two classes, smoothed": (np.where(BINARY, 0.95, 0.05).reshape(-1, 1), P1, {"accuracy": RIGHT_1}),
-    "two classes of -1 and 1": (2 * BINARY.reshape(-1, 1) - 1, P1, {"accuracy": "-1 and 1 are no labels"}),
+    "two classes of -1 and 1": (2 * BINARY.reshape(-1, 1) - 1, P1, {"accuracy": "-1 and 1 .* labels"}),
     "decisions": (ONE_OF_3, np.roll(ONE_OF_3, 1), {
         "accuracy": reference.accuracy_score(ONE_OF_3, np.roll(ONE_OF_3, 1)),
-        "binary_accuracy": "no labels"}),
+        "binary_accuracy": "labels"}),
     "names": (np.array(["a", "b", "a"]), np.array(["a", "a", "a"]), {"accuracy": 2 / 3}),
-    "too many labels": (ONE_OF_3 + 1, P3, {"accuracy": "no labels of 3 classes, the integers 0 to 2"}),
+    "too many labels": (ONE_OF_3 + 1, P3, {"accuracy": "labels of 3 classes.* 0 to 2"}),
     "numbers": (NUMBERS, ANSWERS, {
-        "accuracy": "for numbers take r2 or mean_absolute_error", "binary_accuracy": "no labels",
+        "accuracy": "r2 or mean_absolute_error", "binary_accuracy": "labels",
         "mse": reference.mean_squared_error(NUMBERS, ANSWERS),
         "mae": reference.mean_absolute_error(NUMBERS, ANSWERS),
-        "binary_cross_entropy": "targets between .* are no probabilities",
+        "binary_cross_entropy": r"targets between .* in \[0, 1\]",
         "r2": reference.r2_score(NUMBERS, ANSWERS, multioutput="variance_weighted")}),
     "one number": (NUMBERS[:, 0], ANSWERS[:, 0], {
-        "accuracy": "no labels", "mse": reference.mean_squared_error(NUMBERS[:, 0], ANSWERS[:, 0]),
+        "accuracy": "labels", "mse": reference.mean_squared_error(NUMBERS[:, 0], ANSWERS[:, 0]),
         "r2": reference.r2_score(NUMBERS[:, 0], ANSWERS[:, 0])}),
-    "numbers in [0, 1]": (PS, P3, {"accuracy": "no labels", "binary_accuracy": "no labels"}),
-    "one row": (NUMBERS[:1], ANSWERS[:1], {"r2": "which one row does not have"}),
+    "numbers in [0, 1]": (PS, P3, {"accuracy": "labels", "binary_accuracy": "labels"}),
+    "one row": (NUMBERS[:1], ANSWERS[:1], {"r2": "r2 .* row"}),
     "a constant": (np.full((5, 1), 0.1), np.full((5, 1), 0.2), {"r2": 0.0, "mae": 0.1}),
-    "no row": (NUMBERS[:0], ANSWERS[:0], dict.fromkeys(metrics.NAMES, "there is no row")),
+    "no row": (NUMBERS[:0], ANSWERS[:0], dict.fromkeys(metrics.NAMES, "row")),
     "other rows": (NUMBERS[:4], ANSWERS[:5], dict.fromkeys(metrics.NAMES, "must agree")),
     "not a number": (BINARY.reshape(-1, 1), np.full((ROWS, 1), np.nan),
                      dict.fromkeys(metrics.NAMES, math.nan)),
@@ -121,7 +122,7 @@ def test_rows_of_weight_0_do_not_say_what_the_targets_are():
     y, p = np.array([[1, 0], [0, 1], [1, 1]]), np.array([[0.4, 0.3], [0.2, 0.3], [0.1, 0.2]])
     assert metrics.accuracy(y, p) == 0.0  # labels that come together, and none is above 0.5
     assert metrics.accuracy(y, p, [1, 1, 0]) == 1.0  # one class in each row
-    with pytest.raises(nnx.DataError, match="one row"):
+    with pytest.raises(nnx.DataError, match=r"r2 .* row"):
         metrics.r2(NUMBERS[:2], ANSWERS[:2], [1, 0])
 
 
@@ -230,9 +231,9 @@ def test_the_largest_of_several_estimates_may_lie_outside(loss, metric):
 @pytest.mark.parametrize(
     ("y", "loss", "metric", "words"),
     [
-        (VALUES, nnx.MeanSquaredError(), "accuracy", "no labels"),
-        (X, nnx.MeanSquaredError(), "binary_accuracy", "no labels"),
-        (VALUES, nnx.MeanSquaredError(), "binary_cross_entropy", "no probabilities"),
+        (VALUES, nnx.MeanSquaredError(), "accuracy", "labels"),
+        (X, nnx.MeanSquaredError(), "binary_accuracy", "labels"),
+        (VALUES, nnx.MeanSquaredError(), "binary_cross_entropy", IN_0_1),
         (CLASSES, nnx.CategoricalCrossEntropy(), "mse", r"\(80,\) and y_pred of shape \(80, 3\) must agree"),
         (VALUES, nnx.MeanSquaredError(), reference.f1_score, "f1_score: targets between"),
         (CLASSES, nnx.CategoricalCrossEntropy(), reference.f1_score, "'f1_score': Target is multiclass but"),
@@ -294,7 +295,7 @@ def test_what_a_function_refuses_later_is_told_with_its_name():
 
 
 def test_r2_of_one_validation_row_is_refused_before_training():
-    with pytest.raises(nnx.DataError, match="one row"):
+    with pytest.raises(nnx.DataError, match=r"r2 .* row"):
         fit(VALUES, loss=nnx.MeanSquaredError(), validation=(X[:1], VALUES[:1]), metrics=["r2"])
 
 
@@ -351,7 +352,7 @@ def worst(y_true, y_pred):
 
 def test_a_function_without_weights_is_refused_where_rows_differ_in_weight():
     options = {"loss": nnx.MeanSquaredError(), "metrics": [worst]}
-    with pytest.raises(nnx.ConfigurationError, match=r"metric 'worst' does not take: give it a parameter"):
+    with pytest.raises(nnx.ConfigurationError, match=r"metric 'worst' .*sample_weight"):
         fit(VALUES, validation=(X, VALUES, W), **options)
     fit(VALUES, validation=(X, VALUES, np.full(80, 0.3)), **options)  # these count all the same
     only = np.where(np.arange(80) < 10, 2.0, 0.0)
@@ -381,5 +382,5 @@ def test_a_metric_cannot_change_what_the_next_one_sees():
 
 @pytest.mark.parametrize("value", [None, "good", np.zeros(3)])
 def test_a_metric_that_gives_no_number_is_named(value):
-    with pytest.raises(nnx.ConfigurationError, match=r"metric 'mine' gave .* it must give one number"):
+    with pytest.raises(nnx.ConfigurationError, match="metric 'mine' "):
         fit(VALUES, loss=nnx.MeanSquaredError(), metrics={"mine": lambda y, p: value})

@@ -1,10 +1,10 @@
-"""Metrics on host arrays: any function (y_true, y_pred) -> float is one, many of scikit-learn's included.
+"""Compute metrics on host arrays. Any function (y_true, y_pred) -> float is a metric, also scikit-learn's.
 
-`fit` and `evaluate` take names (``"accuracy"``), functions, or a mapping of names of yours to either. The
-metrics here take weights: a weight of k counts as k equal rows, a weight of 0 as a missing row. A function of
-yours takes them if it has a parameter ``sample_weight``. Sums are taken in float64.
+`fit` and `evaluate` take names (``"accuracy"``), functions, or a mapping from names of yours to either. The
+metrics here take weights: a weight of k counts as k equal rows, a weight of 0 as a missing row. Your own
+function gets the weights if it has a parameter ``sample_weight``. Sums are computed in float64.
 
-With a loss ``from_logits=True`` metrics see probabilities, else what the network gives.
+With a loss that has ``from_logits=True``, metrics get probabilities; otherwise the output of the network.
 """
 
 from nnx.metrics.choice import Metrics, get

@@ -1,4 +1,4 @@
-"""Metrics that a user chose: their names, which of two values is better, and the weights they take."""
+"""Look up the metrics a user chose: their names, which of two values is better, and the weights they take."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from nnx.metrics.formulas import (
 
 Metrics = Sequence[str | Metric] | Mapping[str, str | Metric]
 
-# scikit-learn's functions that compare labels and take no probabilities
+# scikit-learn's functions that compare labels and do not accept probabilities
 OF_LABELS = (
     "accuracy_score", "balanced_accuracy_score", "cohen_kappa_score", "f1_score", "fbeta_score",
     "hamming_loss", "jaccard_score", "matthews_corrcoef", "precision_score", "recall_score", "zero_one_loss",
 )  # fmt: skip
-# those that take targets of 0, but only predictions above 0
+# functions that accept targets of 0, but only predictions above 0
 ABOVE_ZERO = ("mean_poisson_deviance", "mean_tweedie_deviance", "d2_tweedie_score")
 
 
 def get(metric: str | Metric) -> tuple[str, Metric]:
-    """(name, metric) from a name (a key of `NAMES`) or a callable.
+    """Return (name, metric) for a name (a key of `NAMES`) or a callable.
 
     Raises
     ------
     ConfigurationError
-        If the name is unknown (the text names the nearest), or it is a scorer of scikit-learn.
+        If the name is unknown (the text suggests the nearest), or it is a scorer of scikit-learn.
     """
     if callable(metric):
         if hasattr(metric, "_score_func"):
             raise ConfigurationError(
-                f"{metric!r} scores an estimator, not predictions: give the function of sklearn.metrics"
+                f"{metric!r} scores an estimator, not predictions: use a function of sklearn.metrics"
             )
         function = _function(metric)
         return getattr(function, "__name__", type(function).__name__), metric
@@ -53,7 +53,7 @@ def get(metric: str | Metric) -> tuple[str, Metric]:
 
 
 def choose(metrics: Metrics) -> list[tuple[str, Metric]]:
-    """The metrics by name: each must have one of its own.
+    """Return the metrics with their names; no two may have the same name.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def choose(metrics: Metrics) -> list[tuple[str, Metric]]:
     Raises
     ------
     ConfigurationError
-        If two have one name, or one is called ``"loss"``; errors as for `get`.
+        If two have the same name, or one is called ``"loss"``; errors as in `get`.
     """
     if isinstance(metrics, str) or callable(metrics):
         given = repr(metrics) if isinstance(metrics, str) else getattr(metrics, "__name__", "…")
@@ -80,17 +80,17 @@ def choose(metrics: Metrics) -> list[tuple[str, Metric]]:
                 else f"a metric is called {name!r}"
             )
             raise ConfigurationError(
-                f'{wrong}, but each needs a name of its own, and "loss" is taken: '
+                f'{wrong}, but each needs a different name, and "loss" is taken: '
                 'name them, metrics={"first": …, "second": …}'
             )
     return chosen
 
 
 def direction(metric: Metric) -> str | None:
-    """``"max"`` where a larger value is better, ``"min"`` where a smaller one is, None where nothing says so.
+    """Return ``"max"`` if a larger value is better, ``"min"`` if a smaller one is, None if it is unknown.
 
-    It is known of the metrics here, and of scikit-learn's by their names: a ``…_score`` is to be large, an
-    ``…_error``, ``…_loss`` or ``…_deviance`` small (scikit-learn's user guide, section 3.4).
+    It is known for the metrics here, and for scikit-learn's by their names: a larger ``…_score`` is better,
+    and a smaller ``…_error``, ``…_loss`` or ``…_deviance`` (scikit-learn's user guide, section 3.4).
     """
     function = _function(metric)
     if function in NAMES.values():
@@ -112,21 +112,23 @@ def taken(
     weights: HostArray | None,
     estimates: bool = False,
 ) -> float:
-    """The value of a metric, with the rows' weights if there are any.
+    """Compute a metric, with the weights of the rows if there are any.
 
-    With ``estimates`` predictions estimate the targets themselves: where a metric takes probabilities, one
-    of 1.2 says 1 and one of -0.2 says 0. Which of several is the largest they say as they are.
+    With ``estimates``, the predictions estimate the targets themselves and may lie outside [0, 1]. A metric
+    that takes probabilities then reads 1.2 as 1 and -0.2 as 0. A metric that takes the largest prediction of
+    a row reads them unchanged.
 
     Raises
     ------
     ConfigurationError
-        If the rows differ in weight but the metric has no parameter ``sample_weight``, or it gives no number.
+        If the rows have different weights but the metric has no parameter ``sample_weight``, or if it does
+        not return a number.
     DataError
-        If the metric does not take the targets and predictions; the text names it.
+        If the metric does not accept the targets and predictions; the text names it.
     """
     options: dict[str, HostArray] = {}
     if weights is not None:
-        # a weight of 0 is a missing row, and weights that are all the same are none
+        # a weight of 0 means a missing row; equal weights have no effect
         if not weights.all():
             counted = weights > 0.0
             y_true, y_pred, weights = y_true[counted], y_pred[counted], weights[counted]
@@ -146,29 +148,29 @@ def taken(
             raise
         raise DataError(
             f"metric {name!r}: {error} (targets of shape {y_true.shape}, predictions of shape "
-            f"{y_pred.shape}): set its options with functools.partial, or call it in a function of yours, "
-            "which gives it what it takes"
+            f"{y_pred.shape}): set its options with functools.partial, or write a function that prepares "
+            "its arguments"
         ) from error
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"metric {name!r} gave {value!r:.60}: it must give one number") from error
+        raise ConfigurationError(f"metric {name!r} returned {value!r:.60}, not one number") from error
 
 
 def of_labels(metric: Metric) -> bool:
-    """Whether it is a function of scikit-learn that compares labels: it is given those, not probabilities."""
+    """Return whether a metric is a function of scikit-learn that compares labels, not probabilities."""
     function = _function(metric)
     return _is_scikit_learns(function) and getattr(function, "__name__", "") in OF_LABELS
 
 
 def tried_on_targets(metric: Metric) -> bool:
-    """Whether it is a function of scikit-learn that takes the targets themselves as predictions."""
+    """Return whether a metric is a function of scikit-learn that accepts the targets as predictions."""
     function = _function(metric)
     return _is_scikit_learns(function) and getattr(function, "__name__", "") not in ABOVE_ZERO
 
 
 def check_weights(name: str, metric: Metric) -> None:
-    """Refuse a metric that cannot take the weights of rows.
+    """Refuse a metric that cannot use the weights of rows.
 
     Raises
     ------
@@ -181,13 +183,13 @@ def check_weights(name: str, metric: Metric) -> None:
         known = False
     if not known:
         raise ConfigurationError(
-            f"the validation rows have weights, which metric {name!r} does not take: give it a parameter "
-            "sample_weight, or validation=(x, y) without weights"
+            f"the validation rows have weights, but metric {name!r} cannot use them: add a parameter "
+            "sample_weight to it, or use validation=(x, y) without weights"
         )
 
 
 def _function(metric: Metric) -> Metric:
-    """The function within partials."""
+    """Return the function inside `functools.partial` objects."""
     while isinstance(metric, partial):
         metric = metric.func
     return metric
@@ -198,25 +200,25 @@ def _is_scikit_learns(function: Metric) -> bool:
 
 
 def _read_only(array: HostArray) -> HostArray:
-    """A view that a metric cannot change: the next metric and the next epoch see the same data."""
+    """Return a view that a metric cannot change, so that the next metric and epoch see the same data."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
 def check_mode(what: str, mode: Any) -> None:
-    """Refuse what is no mode of a monitored value."""
+    """Refuse a mode of a monitored value that is not valid."""
     if mode not in ("auto", "min", "max"):
         raise ConfigurationError(f"{what}: mode must be auto, min or max, not {mode!r}")
 
 
 def sign(what: str, monitor: str, mode: str, directions: Mapping[str, str | None]) -> float:
-    """1 where a smaller value is better, −1 where a larger one is: the smallest product is the best.
+    """Return 1 if a smaller value is better, −1 if a larger one is: the best value has the smallest product.
 
     Parameters
     ----------
     what : str
-        Who asks, for the message.
+        Name of the caller, for the error.
     monitor, mode : str
     directions : mapping
         `direction` of each value that `fit` records, by name.
@@ -224,17 +226,17 @@ def sign(what: str, monitor: str, mode: str, directions: Mapping[str, str | None
     Raises
     ------
     ConfigurationError
-        If the mode is auto and nothing says which is better.
+        If the mode is auto and it is unknown which is better.
     """
     if mode == "auto":
         by_name = {name: direction(metric) for name, metric in NAMES.items()} | {"loss": "min"}
-        # by its name alone: what a callback of the user's records
+        # a value that a user's callback records is known by its name alone
         mode = directions.get(monitor, by_name.get(monitor.removeprefix("val_"))) or ""
         if not mode:
             unknown = monitor not in directions
-            recorded = f", nor does fit record it{nearest(monitor, directions)}" if unknown else ""
+            recorded = f", and fit does not record it{nearest(monitor, directions)}" if unknown else ""
             raise ConfigurationError(
-                f"{what}: nothing says whether a smaller or a larger {monitor!r} is better{recorded}; "
-                "give mode='min' or mode='max'"
+                f"{what}: it is unknown whether a smaller or a larger {monitor!r} is better{recorded}; "
+                "set mode='min' or mode='max'"
             )
     return -1.0 if mode == "max" else 1.0

@@ -1,4 +1,4 @@
-"""The formulas of the metrics, in float64 whatever the arrays hold, and which rows they count."""
+"""The formulas of the metrics, computed in float64 for any array type, and the rows they count."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from nnx.errors import DataError
 HostArray = np.ndarray[Any, Any]
 Metric = Callable[..., float]
 
-ROUNDING = 1e-6  # so far outside [0, 1] is a probability still
-BLOCK = 1024  # rows that are taken to float64 at a time
+ROUNDING = 1e-6  # a probability may lie outside [0, 1] by this much
+BLOCK = 1024  # rows that are converted to float64 at once
 
 
 def accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None) -> float:
-    """The share of rows predicted right, in [0, 1], as scikit-learn's `accuracy_score` has it.
+    """Return the share of rows predicted right, in [0, 1], like scikit-learn's `accuracy_score`.
 
-    The targets decide what is compared:
+    The targets decide how they are compared:
 
-    - Integer labels of shape (rows,) or (rows, 1), predictions of shape (rows, classes): the label of the
-      largest prediction.
-    - One class in each row (one-hot, smoothed, or shares that sum to 1), of shape (rows, classes): the places
-      of the largest entries.
-    - 0 and 1 of shape (rows,) or (rows, 1), one prediction a row: a probability above 0.5 says 1.
-    - 0 and 1 of shape (rows, labels) with several or no 1 in some row (labels that come together): a row is
-      right if each of its labels is. `binary_accuracy` counts every label.
-    - Labels of shape (rows,) against labels of shape (rows,), not floats: equal or not.
+    - Integer labels of shape (rows,) or (rows, 1), and predictions of shape (rows, classes): the index of the
+      largest prediction is compared with the label.
+    - One class in each row (one-hot, smoothed, or shares that sum to 1), of shape (rows, classes): the
+      indices of the largest entries are compared.
+    - 0 and 1 of shape (rows,) or (rows, 1), and one prediction for each row: a probability above 0.5 means 1.
+    - 0 and 1 of shape (rows, labels), where some row has several ones or none: a row is right if all its
+      labels are right. `binary_accuracy` counts every label.
+    - Labels of shape (rows,) and predicted labels of shape (rows,), not floats: they are equal or not.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | No
     Raises
     ------
     DataError
-        If the targets are none of these (numbers: take `r2` or `mean_absolute_error`), or predictions that
-        are compared with 0.5 lie outside [0, 1] and so are no probabilities.
+        If the targets are none of these (for numbers, use `r2` or `mean_absolute_error`), or if predictions
+        that are compared with 0.5 are not probabilities, as they lie outside [0, 1].
     """
     y, p, weights = _checked("accuracy", y_true, y_pred, sample_weight)
     if p.dtype.kind == "f" and np.isnan(p).any():
@@ -50,19 +50,19 @@ def accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | No
 
 
 def binary_accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None) -> float:
-    """The share of single labels predicted right, in [0, 1]: Keras's metric of that name.
+    """Return the share of single labels predicted right, in [0, 1]: Keras's metric of that name.
 
     Parameters
     ----------
     y_true : array of 0 and 1
     y_pred : array of the same shape
-        Probabilities; one above 0.5 says 1.
+        Probabilities; one above 0.5 means 1.
     sample_weight : array of shape (rows,), optional
 
     Raises
     ------
     DataError
-        If targets are not 0 and 1, or predictions lie outside [0, 1].
+        If the targets are not 0 and 1, or predictions lie outside [0, 1].
     """
     y, p, weights = _checked("binary_accuracy", y_true, y_pred, sample_weight)
     if np.isnan(p).any():
@@ -73,7 +73,7 @@ def binary_accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: HostArr
 
 
 def mean_squared_error(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None) -> float:
-    """The mean of (p − y)² over all elements, or Σ w (p − y)² / Σ w with the weights of the rows."""
+    """Return the mean of (p − y)² over all elements; with weights of rows, Σ w (p − y)² / Σ w."""
     y, p, weights = _checked("mean_squared_error", y_true, y_pred, sample_weight, same=True)
     return _mean(lambda y, p: np.square(p - y), y, p, weights)
 
@@ -81,7 +81,7 @@ def mean_squared_error(y_true: HostArray, y_pred: HostArray, sample_weight: Host
 def mean_absolute_error(
     y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None
 ) -> float:
-    """The mean of |p − y| over all elements, or Σ w |p − y| / Σ w with the weights of the rows."""
+    """Return the mean of |p − y| over all elements; with weights of rows, Σ w |p − y| / Σ w."""
     y, p, weights = _checked("mean_absolute_error", y_true, y_pred, sample_weight, same=True)
     return _mean(lambda y, p: np.abs(p - y), y, p, weights)
 
@@ -89,7 +89,7 @@ def mean_absolute_error(
 def binary_cross_entropy(
     y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None
 ) -> float:
-    """The mean of −y log p − (1 − y) log(1 − p) over all elements, p clipped to [1e-7, 1 − 1e-7].
+    """Return the mean of −y log p − (1 − y) log(1 − p) over all elements, p clipped to [1e-7, 1 − 1e-7].
 
     Raises
     ------
@@ -109,20 +109,20 @@ def binary_cross_entropy(
 
 
 def r2(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = None) -> float:
-    """1 − Σ w (p − y)² / Σ w (y − mean)², the mean taken for each column; at most 1.
+    """1 − Σ w (p − y)² / Σ w (y − mean)², with the mean of each column; at most 1.
 
-    It is scikit-learn's `r2_score` with ``multioutput="variance_weighted"``. Of a constant target it is 1 if
-    the predictions are exact, else 0.
+    It equals scikit-learn's `r2_score` with ``multioutput="variance_weighted"``. For a constant target it is
+    1 if the predictions are exact, otherwise 0.
 
     Raises
     ------
     DataError
-        If there are fewer than two rows (with a weight above 0): the spread of one row is 0.
+        If fewer than two rows have a weight above 0: the spread of one row is 0.
     """
     y, p, weights = _checked("r2", y_true, y_pred, sample_weight, same=True)
     if len(y) < 2:
-        raise DataError("r2 compares the error with the spread of the targets, which one row does not have")
-    first = y[:1].astype(np.float64)  # taken off, so that the spread of a constant is 0 and not rounding
+        raise DataError("r2 compares the error with the spread of the targets, so it needs two rows or more")
+    first = y[:1].astype(np.float64)  # subtracted, so that the spread of a constant is exactly 0
     mean = np.zeros_like(first)
     for part in _parts(y):
         rows = y[part] - first
@@ -145,7 +145,7 @@ NAMES: dict[str, Metric] = {
     "binary_cross_entropy": binary_cross_entropy,
     "r2": r2,
 }
-RISING = (accuracy, binary_accuracy, r2)  # of the others smaller is better
+RISING = (accuracy, binary_accuracy, r2)  # larger is better; for the others, smaller
 OF_PROBABILITIES = (accuracy, binary_accuracy, binary_cross_entropy)
 
 
@@ -155,7 +155,7 @@ OF_PROBABILITIES = (accuracy, binary_accuracy, binary_cross_entropy)
 def _checked(
     what: str, y_true: Any, y_pred: Any, sample_weight: Any, same: bool = False
 ) -> tuple[HostArray, HostArray, HostArray | None]:
-    """Targets, predictions and weights of the rows that count."""
+    """Return the targets, predictions and weights of the rows that count."""
     y, p = np.asarray(y_true), np.asarray(y_pred)
     if y.ndim not in (1, 2) or p.ndim not in (1, 2) or len(y) != len(p) or (same and y.shape != p.shape):
         raise DataError(f"{what}: y_true of shape {y.shape} and y_pred of shape {p.shape} must agree")
@@ -163,12 +163,12 @@ def _checked(
     if sample_weight is not None:
         weights = np.asarray(sample_weight, np.float64)
         if weights.shape != (len(y),) or not (np.isfinite(weights) & (weights >= 0.0)).all():
-            raise DataError(f"{what}: sample_weight must be {len(y)} finite numbers, none of them negative")
+            raise DataError(f"{what}: sample_weight must be {len(y)} finite numbers, none negative")
         if not weights.all():
             counted = weights > 0.0
             y, p, weights = y[counted], p[counted], weights[counted]
     if not len(y) or not p.size:
-        raise DataError(f"{what}: there is no row, or none with a weight above 0")
+        raise DataError(f"{what}: no row has a weight above 0, or there are no rows")
     return y, p, weights
 
 
@@ -182,7 +182,7 @@ def _mean(
     p: HostArray,
     weights: HostArray | None,
 ) -> float:
-    """The mean of a formula of single numbers, in float64: over the columns, then over the rows."""
+    """Return the mean of a formula for single numbers, in float64: over the columns, then over the rows."""
     each = np.empty(len(y))
     for part in _parts(y):
         values = formula(y[part].astype(np.float64), p[part].astype(np.float64))
@@ -198,9 +198,9 @@ def _average(rows: HostArray, weights: HostArray | None) -> float:
 
 
 def decided(what: str, y: HostArray, p: HostArray) -> tuple[HostArray, HostArray]:
-    """Targets and predictions as labels of shape (rows,), or as 0 and 1 of shape (rows, labels).
+    """Return targets and predictions as labels of shape (rows,), or as 0 and 1 of shape (rows, labels).
 
-    Which of them follows from the targets, see `accuracy`, with its errors.
+    The targets decide which, see `accuracy`; its errors apply.
     """
     if p.ndim == 1 and p.dtype.kind != "f" and y.size == len(y):
         return y.reshape(len(y)), p
@@ -214,13 +214,13 @@ def decided(what: str, y: HostArray, p: HostArray) -> tuple[HostArray, HostArray
 
 
 def by_largest(y: HostArray, p: HostArray) -> bool:
-    """Whether the largest of a row's predictions decides: the targets name one of several classes."""
+    """Return whether the largest prediction of a row decides: each target names one of several classes."""
     columns = p.size // len(p)
     return columns > 1 and (y.size == len(y) or (y.shape == (len(y), columns) and _one_class(y)))
 
 
 def _like(y: HostArray, p: HostArray) -> HostArray:
-    """Targets of the predictions' shape (rows, columns)."""
+    """Return the targets in the shape of the predictions, (rows, columns)."""
     columns = y.reshape(len(y), -1)
     if columns.shape != p.shape:
         raise DataError(f"y_true of shape {y.shape} and y_pred of shape {p.shape} must agree")
@@ -228,18 +228,18 @@ def _like(y: HostArray, p: HostArray) -> HostArray:
 
 
 def _labels(what: str, y: HostArray, classes: int) -> HostArray:
-    """Integer labels as integers."""
+    """Return labels as integers."""
     labels = y.reshape(len(y)).astype(np.float64)
     if (labels != np.floor(labels)).any() or labels.min() < 0 or labels.max() >= classes:
         raise DataError(
-            f"{what}: targets between {labels.min():g} and {labels.max():g} are no labels of {classes} "
-            f"classes, the integers 0 to {classes - 1}"
+            f"{what}: targets between {labels.min():g} and {labels.max():g} are not labels of {classes} "
+            f"classes: use the integers 0 to {classes - 1}"
         )
     return labels.astype(np.int64)
 
 
 def _one_class(y: HostArray) -> bool:
-    """Whether each row names one class: the larger of two numbers stands there once, or shares sum to 1."""
+    """Return whether each row names one class: the larger of two values occurs once, or shares sum to 1."""
     low, high = y.min(), y.max()
     largest = y == high
     if low < high and ((y == low) | largest).all():
@@ -248,20 +248,20 @@ def _one_class(y: HostArray) -> bool:
 
 
 def _ones(what: str, y: HostArray) -> HostArray:
-    """Where targets are 1: of 0 and 1, or of two numbers that sum to 1 (smoothed)."""
+    """Return where targets are 1: they are 0 and 1, or two numbers that sum to 1 (smoothed)."""
     low, high = float(y.min()), float(y.max())
     smoothed = 0.0 < low < 0.5 and abs(low + high - 1.0) < 1e-6
     if not ((y == low) | (y == high)).all() or not ({low, high} <= {0.0, 1.0} or smoothed):
         raise DataError(
-            f"{what}: targets between {low:g} and {high:g} are no labels: give 0 and 1, one-hot rows or "
-            "integers; for numbers take r2 or mean_absolute_error"
+            f"{what}: targets between {low:g} and {high:g} are not labels: use 0 and 1, one-hot rows or "
+            "integers; for numbers use r2 or mean_absolute_error"
         )
     ones: HostArray = (y > 0.5).astype(np.int64)
     return ones
 
 
 def _predicted(what: str, p: HostArray) -> HostArray:
-    """Which labels are predicted: those with a probability above 0.5."""
+    """Return which labels are predicted: those with a probability above 0.5."""
     _inside(f"{what}: predictions", p)
     ones: HostArray = (p > 0.5).astype(np.int64)
     return ones
@@ -271,6 +271,6 @@ def _inside(what: str, values: HostArray) -> None:
     low, high = float(values.min()), float(values.max())
     if low < -ROUNDING or high > 1.0 + ROUNDING:
         raise DataError(
-            f"{what} between {low:g} and {high:g} are no probabilities, which lie in [0, 1]: end the network "
-            "with Sigmoid or Softmax, or give a loss with from_logits=True"
+            f"{what} between {low:g} and {high:g} are not probabilities in [0, 1]: end the network with "
+            "Sigmoid or Softmax, or use a loss with from_logits=True"
         )
