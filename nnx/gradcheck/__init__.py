@@ -1,4 +1,4 @@
-"""Gradient checks for any layer, loss or network, user-written ones included."""
+"""Check gradients of any layer, loss or network, including your own."""
 
 from nnx.gradcheck.cases import CASES, Case, registered, run_all
 from nnx.gradcheck.checks import check, check_layer, check_loss, check_network

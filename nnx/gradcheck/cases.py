@@ -1,4 +1,4 @@
-"""One case or more for every layer and loss of nnx, and networks that join them."""
+"""Define one or more gradient checks for every layer and loss of nnx, and for networks of them."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ LABELS = np.array([2, 0, 3, 1, 2])
 
 @dataclass(frozen=True)
 class Case:
-    """A thing to check.
+    """One gradient check.
 
     Attributes
     ----------
     name : str
     subject : type
-        The class that this case stands for.
+        The class that is checked.
     run : callable
         Takes a backend and returns the report.
     """
@@ -59,7 +59,7 @@ class Case:
     run: Callable[[Backend], GradientReport]
 
     def check(self, backend: Backend) -> GradientReport:
-        """The report, under the case's name."""
+        """Run the check and return its report under the name of the case."""
         report = self.run(backend)
         return replace(report, name=self.name, message=self.name + report.message[len(report.name) :])
 
@@ -89,7 +89,7 @@ def _network(
 
 
 def _deep(last: Layer) -> list[Layer]:
-    """Every kind of neighbour: fused and unfused activations, a norm between them, dropout."""
+    """Return layers with many neighbours: fused and unfused activations, a norm between them, dropout."""
     return [
         Dense(6, 7), BatchNorm(), Tanh(), Dense(5), GELU(), Dropout(0.3), LayerNorm(),
         Dense(6), Softplus(), Dense(4), last,
@@ -136,7 +136,7 @@ CASES: tuple[Case, ...] = (
 
 
 def registered() -> set[type]:
-    """The classes that have a case."""
+    """Return the classes that have a case."""
     return {case.subject for case in CASES}
 
 

@@ -1,8 +1,8 @@
-"""Gradient checks: analytic gradients against finite differences, for any layer, loss or network.
+"""Compare analytic gradients with finite differences, for any layer, loss or network.
 
-`check` (or `check_layer`, `check_loss`, `check_network`) takes nnx's own classes and user-written ones alike
-and returns a `GradientReport`. What is checked is a copy in float64: the object handed over is not changed.
-Method, step and tolerance are explained in `nnx.gradcheck.comparison`.
+`check` (or `check_layer`, `check_loss`, `check_network`) takes nnx's classes and your own, and returns a
+`GradientReport`. It checks a copy in float64 and does not change the object. `nnx.gradcheck.comparison`
+explains the method, the step and the tolerance.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from nnx.network import Network
 
 
 def check(subject: Layer | Loss | Network, *arguments: Any, **options: Any) -> GradientReport:
-    """`check_layer`, `check_loss` or `check_network`, whichever fits.
+    """Call `check_layer`, `check_loss` or `check_network`, whichever fits the subject.
 
     Raises
     ------
     ConfigurationError
-        If `subject` is none of the three.
+        If `subject` is not a layer, a loss or a network.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def check(subject: Layer | Loss | Network, *arguments: Any, **options: Any) -> G
         return check_layer(subject, *arguments, **options)
     if isinstance(subject, Loss):
         return check_loss(subject, *arguments, **options)
-    raise ConfigurationError(f"gradcheck takes a layer, a loss or a network, not {subject!r}")
+    raise ConfigurationError(f"gradcheck checks a layer, a loss or a network, not {subject!r}")
 
 
 def check_layer(
@@ -55,25 +55,25 @@ def check_layer(
     seed: int = 0,
     training: bool = True,
 ) -> GradientReport:
-    """Check a layer's gradients, in its input and in every parameter.
+    """Check a layer's gradients with respect to its input and every parameter.
 
-    Also found: a forward or backward pass that leaves part of its outputs as they were, adds to gradients
+    The check also fails if a forward or backward pass leaves part of its outputs unwritten, adds to gradients
     instead of overwriting them, changes its inputs, or gives another result the second time.
 
     Parameters
     ----------
     layer : Layer
-        A built layer is checked at its own values. One not built yet is built with its initial values moved
-        a little, because a scale of one or a bias of zero would hide a factor or a term left out.
+        A built layer is checked at its own values. A layer that is not built yet is built, and its initial
+        values are changed a little: a scale of one or a bias of zero would hide a missing factor or term.
     inputs : int, optional
-        The input's width, where the layer does not state it; 4 unless given.
+        The width of the input, if the layer does not state it; 4 by default.
     rows : int
     x : array_like of shape (rows, inputs), optional
-        The point to check at; drawn from a standard normal distribution unless given.
+        The point to check at; by default drawn from a standard normal distribution.
     device : str or Backend, optional
-        Where to compute; None takes the layer's own device, or the default.
+        Where to compute; None means the layer's device, or the default device.
     seed : int
-        For the point, the directions and a dropout mask.
+        Seed for the point, the directions and a dropout mask.
     training : bool
         The mode of dropout and batch normalization.
 
@@ -115,18 +115,18 @@ def check_loss(
     device: str | Backend | None = None,
     seed: int = 0,
 ) -> GradientReport:
-    """Check a loss's gradient in y_pred, with and without sample weights, and of each of its fused kinds.
+    """Check a loss's gradient with respect to y_pred, with and without weights, and each fused kind.
 
     Parameters
     ----------
     loss : Loss
     features, rows : int
     y_true : array_like, optional
-        Dense targets or integer labels; drawn from (0.05, 0.95) unless given, which suits all of nnx's.
+        Dense targets or integer labels; by default drawn from (0.05, 0.95), which suits all losses of nnx.
     y_pred : array_like of shape (rows, features), optional
-        Likewise. Fused kinds take it as the values in front of the activation.
+        By default also drawn from (0.05, 0.95). Fused kinds read it as the values before the activation.
     sample_weight : array_like of shape (rows,), optional
-        Drawn from (0.5, 1.5) unless given.
+        By default drawn from (0.5, 1.5).
     device, seed
         As in `check_layer`.
     """
@@ -151,20 +151,20 @@ def check_loss(
 def check_network(
     network: Network, x: Any, y: Any, loss: Loss, *, sample_weight: Any = None, seed: int = 0
 ) -> GradientReport:
-    """Check a network's gradients under a loss, in its input and in every parameter, as `fit` computes them.
+    """Check a network's gradients under a loss, with respect to its input and every parameter.
 
-    Dropout and batch normalization are in training mode; a final activation and its loss are fused where the
-    network fuses them.
+    The gradients are computed as in `fit`: dropout and batch normalization are in training mode, and a final
+    activation is fused with the loss if the network fuses them.
 
     Parameters
     ----------
     network : Network
-        Checked at its values; one without any yet as in `check_layer`.
+        A built network is checked at its values; one that is not built yet, as in `check_layer`.
     x, y, sample_weight
         As in `Network.fit`; a few rows are enough.
     loss : Loss
     seed : int
-        For the directions.
+        Seed for the directions.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def check_network(
 
 
 def _twin(layer: Layer) -> Layer:
-    """A layer of its own with the same settings and no arena; works without a complete `Layer.config`."""
+    """Copy a layer with its settings but without its arena; this needs no complete `Layer.config`."""
     shallow = copy.copy(layer)
     shallow.arena, shallow._plan = None, None
     shallow.name, shallow.owned = "", False
@@ -204,13 +204,13 @@ def _twin(layer: Layer) -> Layer:
         return copy.deepcopy(shallow)
     except TypeError as error:
         raise ConfigurationError(
-            f"{layer!r} cannot be copied for the check ({error}): keep nothing in its attributes that cannot "
-            "be deep-copied, and what depends on a batch in its cache"
+            f"{layer!r} cannot be copied for the check ({error}): store only attributes that can be "
+            "deep-copied, and store what depends on a batch in the layer's cache"
         ) from error
 
 
 def _fill(twin: Layer, layer: Layer, generator: np.random.Generator) -> None:
-    """Give `twin` the values of a built layer, or move its initial ones off special values, signs kept."""
+    """Give `twin` the values of a built layer, or else move its initial values a little, signs kept."""
     assert twin.arena is not None
     backend = twin.arena.backend
     for name in (*twin.parameter_shapes(), *twin.state_shapes()):

@@ -1,22 +1,23 @@
-"""Finite differences against analytic gradients along random directions, and what is said of them.
+"""Compare analytic gradients with finite differences along random directions, and report the result.
 
-**Method.** A tensor v (the input, a parameter) is moved along random unit directions u, and the central
-difference (φ(h) − φ(−h)) / 2h of φ(t) = L(v + t u) is compared with the directional derivative ⟨∂L/∂v, u⟩
-that backward gives. A random direction meets every element at once, so a few of them find what a walk over
-all elements would. For a layer, L = Σ c ∘ y with a fixed random c.
+**Method.** Move a tensor v (the input or a parameter) along a random unit direction u. Compare the central
+difference (φ(h) − φ(−h)) / 2h of φ(t) = L(v + t u) with the directional derivative ⟨∂L/∂v, u⟩ that backward
+gives. A random direction changes every element at once, so a few directions find the errors that a check of
+each element would find. For a layer, L = Σ c ∘ y with a fixed random c.
 
-**Step.** The truncation error grows as h² φ‴/6 and the rounding error as ε |L| / h; both together are least
-near h = ε^⅓ ≈ 6e-6 in float64, taken relative to v where v is large.
+**Step.** The truncation error grows as h² φ‴/6, the rounding error as ε |L| / h. Their sum is smallest near h
+= ε^⅓ ≈ 6e-6 in float64, relative to v if v is large.
 
-**Tolerance.** Both errors are then of the order of ε^⅔ ≈ 4e-11, times the size of φ‴ and the growth of
-rounding errors inside the function; 1e-6 leaves them four decades, while wrong formulas are off by 1e-3 and
-more. The error is relative to the larger of both derivatives; where these are below a hundredth of
-Σ |c ∘ y| (they may be zero), to that.
+**Tolerance.** Both errors are then about ε^⅔ ≈ 4e-11, times the size of φ‴ and the growth of rounding errors
+inside the function. The tolerance of 1e-6 is more than 10,000 times larger, while wrong formulas are off by
+1e-3 or more. The error is relative to the larger of both derivatives. If these are below a hundredth of Σ |c
+∘ y| (they may be zero), it is relative to that hundredth.
 
-**Kinks.** With D±(h) the one-sided differences, S(h) = D⁺(h) − D⁻(h) is h φ″ for a smooth φ: halving h halves
-it. A kink within the step breaks that, so |S(h) − 2 S(h/2)| or |S(h/2) − 2 S(h/4)| then exceeds the tolerance
-(one of them may vanish by chance, as for a kink at h/3, not both). Such a direction is excluded and another
-drawn; where none is left, the point is drawn again, and a point that was given fails the check.
+**Kinks.** Let D±(h) be the one-sided differences. S(h) = D⁺(h) − D⁻(h) equals h φ″ for a smooth φ, so halving
+h halves it. A kink within the step breaks this: then |S(h) − 2 S(h/2)| or |S(h/2) − 2 S(h/4)| exceeds the
+tolerance. (One of them may be zero by chance, as for a kink at h/3, but not both.) Such a direction is
+excluded and another one is drawn. If no direction is left, another point is drawn. A point that the user gave
+fails the check instead.
 
 References
 ----------
@@ -41,25 +42,25 @@ HostArray = np.ndarray[Any, Any]
 
 STEP = float(np.finfo(np.float64).eps) ** (1.0 / 3.0)
 TOLERANCE = 1e-6
-DIRECTIONS = 4  # checked for each tensor
-DRAWS = 16  # directions drawn at most, to find these
-POINTS = 5  # points drawn at most, where every direction of one met a kink
+DIRECTIONS = 4  # directions checked for each tensor
+DRAWS = 16  # directions drawn for each tensor at most, to find 4 without a kink
+POINTS = 5  # points drawn at most, if every direction at a point meets a kink
 
 
 @dataclass(frozen=True)
 class Direction:
-    """One directional derivative, twice.
+    """A directional derivative, computed in two ways.
 
     Attributes
     ----------
     tensor : str
-        What was moved: ``"x"``, ``"W"``, ``"dense_1.b"``, ``"y_pred"``, …
+        The tensor that was moved: ``"x"``, ``"W"``, ``"dense_1.b"``, ``"y_pred"``, …
     analytic, numeric : float
-        By backward, and by central differences.
+        The derivative from backward, and from central differences.
     error : float
-        Their difference relative to the larger of them.
+        The difference of the two, relative to the larger one.
     differentiable : bool
-        False where the function has a kink within the step; such a direction is not counted.
+        False if the function has a kink within the step; such a direction does not count.
     """
 
     tensor: str
@@ -71,21 +72,21 @@ class Direction:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """The outcome of a gradient check.
+    """The result of a gradient check.
 
     Attributes
     ----------
     name : str
-        What was checked.
+        Name of what was checked.
     passed : bool
     worst : float
-        The largest relative error over the directions that count.
+        The largest relative error of the directions that count.
     directions : tuple of Direction
-        Those that count.
+        The directions that count.
     excluded : tuple of Direction
-        Those that met a point without a derivative.
+        The directions that met a point without a derivative.
     message : str
-        One line: the outcome, and where it failed the tensor, both derivatives and what they have in common.
+        The result in one line. If the check failed: the tensor, both derivatives, and how they are related.
     """
 
     name: str
@@ -96,12 +97,12 @@ class GradientReport:
     message: str
 
     def raise_if_failed(self) -> GradientReport:
-        """The report itself where it passed.
+        """Return the report if the check passed.
 
         Raises
         ------
         GradientError
-            Where it did not.
+            If it failed.
         """
         if not self.passed:
             raise GradientError(self.message)
@@ -115,16 +116,16 @@ def run(
     seed: int,
     redraw: bool,
 ) -> GradientReport:
-    """Check the function that `at_point` makes, at another point where every direction met a kink.
+    """Check the function that `at_point` makes; try another point if every direction met a kink.
 
     Parameters
     ----------
     name : str
-        For the report.
+        Name of the subject, for the report.
     backend : Backend
-        What computes it; its device is current meanwhile.
+        The backend that computes it; its device is current during the check.
     at_point : callable
-        Makes the function from a generator, which also draws the point where none was given.
+        Makes the function from a random generator, which also draws the point if none was given.
     seed : int
     redraw : bool
         Whether `at_point` draws the point.
@@ -148,7 +149,7 @@ def run(
 def _directions(
     function: Function, tensor: str, gradient: HostArray, generator: np.random.Generator
 ) -> list[Direction]:
-    """Draw until `DIRECTIONS` of them met no kink, `DRAWS` at most."""
+    """Draw directions until `DIRECTIONS` of them meet no kink; draw `DRAWS` at most."""
     drawn: list[Direction] = []
     while len(drawn) < DRAWS and sum(d.differentiable for d in drawn) < DIRECTIONS:
         drawn.append(_derivative(function, tensor, gradient, generator))
@@ -183,7 +184,7 @@ def _derivative(
 
 
 def _without_derivative(directions: Sequence[Direction]) -> list[str]:
-    """Tensors all of whose directions were excluded."""
+    """Return the tensors for which every direction was excluded."""
     smooth = {d.tensor for d in directions if d.differentiable}
     return [name for name in dict.fromkeys(d.tensor for d in directions) if name not in smooth]
 
@@ -194,7 +195,7 @@ def _report(name: str, problem: str, drawn: Sequence[Direction], redraw: bool) -
     errors = [d.error if math.isfinite(d.error) else math.inf for d in counted]
     worst = max(errors, default=0.0)
     lost = _without_derivative(drawn)
-    note = f", {len(excluded)} more met a kink and were left out" if excluded else ""
+    note = f", {len(excluded)} more met a kink and do not count" if excluded else ""
     if problem:
         message = f"{name}: {problem}"
     elif worst > TOLERANCE:
@@ -202,7 +203,7 @@ def _report(name: str, problem: str, drawn: Sequence[Direction], redraw: bool) -
         message = f"{name}: {_diagnosis(counted[first], counted)}"
     elif lost:
         advice = "" if redraw else ": check at another point"
-        message = f"{name}: no derivative in {', '.join(lost)} along any of {DRAWS} directions{advice}"
+        message = f"{name}: no derivative of {', '.join(lost)} along any of {DRAWS} directions{advice}"
     else:
         message = f"{name}: passed, worst relative error {worst:.1e} over {len(counted)} directions{note}"
     return GradientReport(
@@ -211,9 +212,9 @@ def _report(name: str, problem: str, drawn: Sequence[Direction], redraw: bool) -
 
 
 def _diagnosis(wrong: Direction, counted: Sequence[Direction]) -> str:
-    """The first direction that is wrong, and what all directions of its tensor have in common."""
+    """Describe the first wrong direction, and what all directions of its tensor have in common."""
     text = (
-        f"the gradient in {wrong.tensor} is wrong: backward gives {wrong.analytic:.6g} along a random "
+        f"the gradient of {wrong.tensor} is wrong: backward gives {wrong.analytic:.6g} along a random "
         f"direction, finite differences {wrong.numeric:.6g} "
         f"(relative error {wrong.error:.1e}, tolerance {TOLERANCE:g})"
     )

@@ -1,4 +1,4 @@
-"""What a gradient check differentiates: layers or a network as a scalar function, a loss as another."""
+"""Write what a gradient check differentiates as scalar functions: layers or a network, and a loss."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ HostArray = np.ndarray[Any, Any]
 
 
 def upload(backend: Backend, x: HostArray) -> Array:
-    """On the device and not the caller's own memory, for it will be moved about."""
+    """Copy an array to the device; the copy can be changed without changing the caller's array."""
     return backend.asarray(x.copy())
 
 
 class Function:
-    """A scalar as the sum of `terms`, its tensors (moved in place) and its gradients.
+    """A scalar function: the sum of `terms`. It has tensors, which are moved in place, and their gradients.
 
     Attributes
     ----------
     tensors : dict of str to array
     problem : str
-        What a pass did that it must not; empty where all is well.
+        What a pass did wrong; empty if all is well.
     """
 
     backend: Backend
@@ -36,21 +36,21 @@ class Function:
     problem: str = ""
 
     def terms(self, tensor: str) -> HostArray:
-        """What sums to the scalar, for the tensors as they are; `tensor` is the one that was moved."""
+        """Return the terms of the sum for the current tensors; `tensor` is the one that was moved."""
         raise NotImplementedError
 
     def gradients(self) -> dict[str, HostArray]:
-        """The analytic gradient in each tensor; notes a `problem` where a pass breaks its contract."""
+        """Return the analytic gradient of each tensor; set `problem` if a pass breaks its rules."""
         raise NotImplementedError
 
     def host(self, x: Array) -> HostArray:
-        """A copy on the host."""
+        """Return a copy on the host."""
         return self.backend.to_numpy(x).copy()
 
 
 @dataclass(frozen=True)
 class Target:
-    """A loss, its kind (fused or not), and what it compares with."""
+    """A loss, its kind (fused or not), and what it compares the output with."""
 
     loss: Loss
     kind: str
@@ -59,7 +59,7 @@ class Target:
 
 
 class Stack(Function):
-    """Layers run by a plan, their output weighted at random or handed to a loss."""
+    """Layers that a plan runs. Their output is multiplied by random weights, or goes to a loss."""
 
     def __init__(
         self,
@@ -80,12 +80,12 @@ class Stack(Function):
         self.value, self.dy = backend.empty(1, np.float64), backend.empty(y.shape, np.float64)
 
     def terms(self, tensor: str) -> HostArray:
-        """The weighted outputs, or the loss."""
+        """Return the weighted outputs, or the loss."""
         y = self._forward()
         return self.host(y) * self.weights if self.target is None else self._loss(y)
 
     def _forward(self) -> Array:
-        """The output; every pass with the same dropout mask."""
+        """Return the output; every pass uses the same dropout mask."""
         return self.plan.forward(self.x, self.training, draw=0)
 
     def _loss(self, y: Array) -> HostArray:
@@ -95,14 +95,14 @@ class Stack(Function):
         return self.host(self.value)
 
     def gradients(self) -> dict[str, HostArray]:
-        """Two passes, every output filled with NaN before the second."""
+        """Run two passes, and fill every output with NaN before the second."""
         y = self._forward()
         first = self.host(y)
-        if y is not self.x:  # no layer is left where the loss takes over the only one
+        if y is not self.x:  # they are the same if the loss replaces the only layer
             y[...] = math.nan
         x, y = self.host(self.x), self._forward()
         self._note("forward changed x: write to y only", x, self.x)
-        self._note("forward gave another output the second time, or left part of y unwritten", first, y)
+        self._note("forward gave another output the second time, or did not write all of y", first, y)
         if self.target is None:
             self.dy[...] = self.backend.asarray(self.weights)
         else:
@@ -116,17 +116,17 @@ class Stack(Function):
         for _, _, gradient in self.parameters:
             gradient[...] = math.nan
         dx = self.plan.backward(self.dy, input_gradient=True)
-        self._note("backward left part of dx unwritten, or added to it", first, dx)
+        self._note("backward did not write all of dx, or added to it", first, dx)
         gradients = {"x": self.host(dx)} | {name: self.host(g) for name, _, g in self.parameters}
         for name, gradient in gradients.items():
             if np.isnan(gradient).any() and not self.problem:
                 self.problem = (
-                    f"backward must overwrite the whole gradient of {name}: it adds to it, or gives NaN"
+                    f"backward must overwrite the whole gradient of {name}: it adds to it or gives NaN"
                 )
         self.plan.backward(self.dy)
         for name, _, gradient in self.parameters:
             self._note(
-                f"the gradient of {name} changes where dx is None (nobody needs dx)",
+                f"the gradient of {name} changes if dx is None (nobody needs dx)",
                 gradients[name],
                 gradient,
             )
@@ -139,7 +139,7 @@ class Stack(Function):
 
 
 class LossValue(Function):
-    """A loss in y_pred: by itself, weighted, and as each of its fused kinds."""
+    """A loss as a function of y_pred: plain, weighted, and as each of its fused kinds."""
 
     def __init__(self, loss: Loss, backend: Backend, y: HostArray, p: HostArray, weights: HostArray) -> None:
         self.loss, self.backend = loss, backend
@@ -159,11 +159,11 @@ class LossValue(Function):
         return self.host(value), self.host(dy)
 
     def terms(self, tensor: str) -> HostArray:
-        """The loss."""
+        """Return the loss."""
         return self._evaluate(tensor)[0]
 
     def gradients(self) -> dict[str, HostArray]:
-        """As `fit` gets them; a call and `gradient` must say the same."""
+        """Return the gradients as `fit` computes them; a call and `gradient` must give the same."""
         for name, (kind, weights) in self.variants.items():
             if kind is None:
                 value, dy = self._evaluate(name)
