@@ -1,4 +1,4 @@
-"""What is printed where: results to standard output, progress and messages to standard error."""
+"""Print results to standard output, and progress and messages to standard error."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import click
 
 from nnx.errors import printable
 
-PLAIN_WIDTH = 110  # of a table in a file or a pipe
+PLAIN_WIDTH = 110  # width of a table in a file or a pipe
 _DECIMAL = re.compile(r"[-+]?\d[\d,]*(\.\d+)?")
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?( ?(%|s|ms|µs|MB|×|(/|of) \d+))?|nan|[-+]?inf|[-–]|")
 
 
 def say(message: str, quiet: bool = False) -> None:
-    """A line to standard error."""
+    """Print a line to standard error."""
     if not quiet:
         click.echo(printable(message), err=True)
 
 
 def open_page(path: Path) -> None:
-    """Open a page in the user's browser; where there is none, say so and leave it at that."""
+    """Open a page in the user's browser; if there is no browser, only say so."""
     import webbrowser
 
     try:
@@ -36,18 +36,18 @@ def open_page(path: Path) -> None:
     except webbrowser.Error:
         opened = False
     if not opened:
-        say(f"note: there is no browser to open {path} in")
+        say(f"note: found no browser to open {path}")
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Exactly one JSON object; a number that is not finite is null."""
+    """Print exactly one JSON object; a number that is not finite becomes null."""
     from nnx.experiments.result import finite
 
     click.echo(json.dumps(finite(value), indent=2, allow_nan=False))
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table to standard output; columns of numbers are aligned right, columns of text left."""
+    """Print a table to standard output; align columns of numbers right and columns of text left."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -59,7 +59,7 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(header))
     columns = [list(cells) for cells in zip(*rows, strict=True)] or [[] for _ in header]
     for position, (name, cells) in enumerate(zip(header, columns, strict=True)):
-        # without a header, the column after the names holds values, some of which may be words
+        # without a header, the second column holds values; some of them may be words
         numeric = _numeric(cells, most=position > 0 and not any(header))
         if numeric:
             name, *columns[position] = _aligned(name, cells)
@@ -71,13 +71,13 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
 
 
 def _numeric(cells: Sequence[str], most: bool = False) -> bool:
-    """Whether a column holds numbers (gaps apart) and nothing else, or for the most part."""
+    """Return whether a column holds only numbers and gaps, or with `most`, mainly numbers."""
     numbers = sum(bool(_NUMBER.fullmatch(cell)) for cell in cells)
     return any(cells) and (2 * numbers > len(cells) if most else numbers == len(cells))
 
 
 def _aligned(name: str, cells: Sequence[str]) -> list[str]:
-    """Pad a heading and its cells: the points of plain numbers below each other, the rest to the right."""
+    """Pad a heading and its cells: align plain numbers at the decimal point, and the rest to the right."""
     ends = [match[1] or "" if (match := _DECIMAL.fullmatch(cell)) else None for cell in cells]
     longest = max((len(end) for end in ends if end is not None), default=0)
     padded = [
@@ -89,20 +89,20 @@ def _aligned(name: str, cells: Sequence[str]) -> list[str]:
 
 
 class Messages(logging.Handler):
-    """What the library logs, as notes on standard error."""
+    """Print the library's log messages as notes on standard error."""
 
     def __init__(self) -> None:
         super().__init__()
         self.said: set[str] = set()
 
     def note(self, text: str) -> None:
-        """Say what a reader of the result must know, once."""
+        """Print a note that a reader of the result needs, once."""
         if text not in self.said:
             self.said.add(text)
             say(f"note: {text}")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print through `sys.stderr` as it is now: a progress bar puts itself in front of it."""
+        """Print through the current `sys.stderr`: a progress bar replaces it while it runs."""
         if record.levelno >= logging.WARNING:
             self.note(record.getMessage())
         else:
@@ -111,7 +111,7 @@ class Messages(logging.Handler):
 
 @contextmanager
 def messages(quiet: bool, verbose: bool) -> Iterator[Messages]:
-    """Show what the library logs: warnings always, what goes on unless quiet, choices where verbose."""
+    """Show the library's log: warnings always, progress unless `quiet`, choices if `verbose`."""
     library, experiments = logging.getLogger("nnx"), logging.getLogger("nnx.experiments")
     handler = Messages()
     library.addHandler(handler)

@@ -1,4 +1,4 @@
-"""``nnx data``: fetch, list, verify."""
+"""Define ``nnx data``: fetch, list, verify."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nnx.cli.console import print_json, print_table, say
 _directory = click.option(
     "--directory", type=options.Folder(), default=None,
     metavar="FOLDER",
-    help="Folder of the four files.  [default: NNX_DATA_DIR, else the user's cache]",
+    help="Folder of the four files.  [default: NNX_DATA_DIR, or the user's cache]",
 )  # fmt: skip
 
 
 @click.group(short_help="Fetch, list and verify data sets.")
 def data() -> None:
-    """Data sets on this machine.
+    """Fetch, list and verify data sets.
 
     \b
     Examples:
@@ -28,10 +28,10 @@ def data() -> None:
     """
 
 
-@data.command(short_help="Fetch MNIST from a mirror, check it, keep it.")
+@data.command(short_help="Download MNIST from a mirror and check it.")
 @_directory
 def fetch(directory: Path | None) -> None:
-    """Fetch MNIST from a mirror, check it, keep it; prints where the files are.
+    """Download MNIST from a mirror, check it, and print where the files are.
 
     \b
     Examples:
@@ -51,10 +51,10 @@ def fetch(directory: Path | None) -> None:
         click.echo(path)
 
 
-@data.command(name="list", short_help="What there is, and where.")
+@data.command(name="list", short_help="List data sets and where they are.")
 @options.json_flag
 def list_(as_json: bool) -> None:
-    """What there is, and where.
+    """List data sets and where they are.
 
     \b
     Example:
@@ -76,13 +76,13 @@ def list_(as_json: bool) -> None:
 @data.command(short_help="Check the MNIST files byte by byte.")
 @_directory
 def verify(directory: Path | None) -> int:
-    """Check the MNIST files byte by byte; exit status 1 unless all four are right.
+    """Check the MNIST files byte by byte. The exit status is 1 unless all four are right.
 
     \b
     missing     there is no such file
-    unreadable  the system refuses to open it
-    damaged     it is cut short or garbled
-    differs     it is whole, but holds other data than MNIST
+    unreadable  the system does not open it
+    damaged     it is cut short, or its content is broken
+    differs     it is intact, but not a file of MNIST
 
     \b
     Example:
@@ -91,7 +91,7 @@ def verify(directory: Path | None) -> int:
     from nnx import datasets
 
     if directory is not None and not directory.is_dir():
-        raise click.UsageError(f"--directory {directory} does not exist: name the folder of the four files")
+        raise click.UsageError(f"--directory {directory} is not a folder: name the folder of the four files")
     found = datasets.verify_mnist(directory)
     rows = [(s.file, s.state, s.problem or str(s.path)) for s in found]
     print_table("MNIST", ("file", "state", "where, or what is wrong"), rows)

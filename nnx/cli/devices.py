@@ -1,4 +1,4 @@
-"""``nnx devices`` and ``nnx gradcheck``."""
+"""Define ``nnx devices`` and ``nnx gradcheck``."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from nnx.experiments.device_check import DeviceCheck
 
 
-@click.command(short_help="What can run here, and why the rest cannot.")
-@click.option("--check", is_flag=True, help="Train XOR and check gradients on every device that is usable.")
+@click.command(short_help="List the devices that work here, and why others do not.")
+@click.option("--check", is_flag=True, help="Train XOR and check gradients on every usable device.")
 @options.json_flag
 def devices(check: bool, as_json: bool) -> int:
-    """What can run here, and why the rest cannot; the NVIDIA driver, and which CuPy to install for it.
+    """List the devices that work here, why others do not, the NVIDIA driver, and the CuPy to install for it.
 
-    Exit status 1 where --check finds a device that computes wrongly.
+    The exit status is 1 if --check finds a device that computes wrong results.
 
     \b
     Examples:
@@ -56,13 +56,13 @@ def _checks(usable: list[backends.DeviceStatus]) -> list[DeviceCheck]:
     return [check_device(one.name if one.device == "cpu" else one.device) for one in usable]
 
 
-@click.command(short_help="Check every backward pass against finite differences.")
+@click.command(short_help="Compare every backward pass with finite differences.")
 @options.device
 @options.json_flag
 def gradcheck(device: str | None, as_json: bool) -> int:
-    """Check every layer's and loss's backward pass against finite differences, in float64.
+    """Compare every backward pass of layers and losses with finite differences, in float64.
 
-    Exit status 1 where one of them is wrong.
+    The exit status is 1 if one of them is wrong.
 
     \b
     Examples:

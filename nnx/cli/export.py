@@ -1,4 +1,4 @@
-"""``nnx export``: a trained network as a file that other programs read."""
+"""Define ``nnx export``: write a trained network as a file for other programs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from nnx.cli.console import say
 from nnx.errors import ConfigurationError, NnxError, OutputError
 
 FORMATS = (".onnx", ".keras")
-TRIED = 256  # rows on which the file is compared with the network
-MAX_BYTES = 2**26  # of a file of data that is opened for it
-MOST = 1e-3  # of the spread of an output: two ways to round float32 differ by less
-ROUNDINGS = 16.0  # by so many times nnx's own rounding error they may differ as well
+TRIED = 256  # rows to compare the file with the network
+MAX_BYTES = 2**26  # largest data file that is opened to take rows from
+MOST = 1e-3  # allowed difference, as a share of an output's spread: float32 rounding is smaller
+ROUNDINGS = 16.0  # additional allowed difference, in units of nnx's own rounding error
 
 
 @click.command(short_help="Write a network for other programs.")
@@ -27,10 +27,10 @@ ROUNDINGS = 16.0  # by so many times nnx's own rounding error they may differ as
 def export(model: Path, out: Path) -> None:
     """Write MODEL, a run's folder or a .safetensors file, as an ONNX or Keras file.
 
-    The scaling of a model of nnx train goes into the file: it takes rows as they are in the user's own files.
-    A scaling that subtracts is computed in float64, and the file then takes float64 rows. The file is
-    compared with nnx predict before it appears, on rows of the training data if they are still there, and
-    the largest difference is printed.
+    If nnx train made the model, the file includes its scaling, and takes rows as they are in your data files.
+    A scaling that subtracts is computed in float64, and the file then takes float64 rows. Before the file is
+    saved, it is compared with nnx predict on rows of the training data, if they still exist, and the largest
+    difference is printed.
 
     \b
     Examples:
@@ -66,12 +66,12 @@ def export(model: Path, out: Path) -> None:
 
 
 def _compare(writer: Any, written: Path, network: Any, prepared: Any, metadata: dict[str, Any]) -> str:
-    """Compute some rows by the file and by nnx; the sentence that reports the largest difference.
+    """Compute some rows with the file and with nnx; return a sentence with the largest difference.
 
     Raises
     ------
     OutputError
-        If they are two models.
+        If the differences are larger than rounding: the file computes another model.
     """
     import numpy as np
 
@@ -85,29 +85,29 @@ def _compare(writer: Any, written: Path, network: Any, prepared: Any, metadata: 
     theirs, program = writer.compute(written, x.astype(np.float64 if subtracts else network.dtype))
     difference = np.abs(np.asarray(theirs, np.float64) - own).max(axis=0)
     spread = np.abs(own - np.mean(own, axis=0, dtype=np.float64)).max(axis=0)
-    # an output that hardly varies may vary by rounding alone
+    # an output that hardly varies may vary only by rounding
     rounding = np.abs(own - predict(_exact(network))).max(axis=0)
     rounding += np.finfo(network.dtype).eps * np.abs(own).max(axis=0)
     excess = difference - (MOST * spread + ROUNDINGS * rounding)
     if not (excess <= 0.0).all():
         worst = int(np.argmax(excess / np.maximum(spread, np.finfo(np.float64).tiny)))
         raise OutputError(
-            f"not written: {program} computes another model than nnx predict; on {origin} the largest "
-            f"difference of output {worst + 1} is {difference[worst]:.2g}, while it differs by "
-            f"{spread[worst]:.2g} from its mean"
+            f"not written: {program} does not compute the same as nnx predict; on {origin}, output "
+            f"{worst + 1} differs by up to {difference[worst]:.2g}, while it stays within "
+            f"{spread[worst]:.2g} of its mean"
         )
     return f"largest difference to nnx predict on {origin}: {difference.max():.2g} (computed by {program})"
 
 
 def _exact(network: Any) -> Any:
-    """The same network in float64."""
+    """Return the same network in float64."""
     twin = type(network).from_config(network.config() | {"dtype": "float64"}, network.backend, draw=False)
     twin.set_weights(network.weights())
     return twin
 
 
 def _rows(network: Any, prepared: Any, metadata: dict[str, Any]) -> tuple[Any, str]:
-    """Rows as the user has them, and what they are."""
+    """Return rows as they are in the user's data, and a description of them."""
     import numpy as np
 
     from nnx.experiments.train.labelled import load_inputs
@@ -119,7 +119,7 @@ def _rows(network: Any, prepared: Any, metadata: dict[str, Any]) -> tuple[Any, s
             x = x[:: max(1, len(x) // TRIED)][:TRIED]
             return np.asarray(x), f"{len(x)} rows of {data}"
         except NnxError:
-            pass  # the file is another one by now
+            pass  # the file has changed since the training
     z = np.random.default_rng(0).standard_normal((TRIED, network.inputs))
     x = z if prepared is None else z * prepared.inputs.scale + prepared.inputs.shift
     return x, f"{TRIED} rows drawn at random"

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, plain lines at growing intervals elsewhere."""
+"""Show the progress of a run: a bar on a terminal, plain lines at growing intervals elsewhere."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from typing import Any
 from nnx.callbacks import Callback, Run
 from nnx.cli.console import say
 
-PLAIN_LINES = 20  # lines at the ends of epochs, at most, where there is no terminal
-GAP, SHARE = 20.0, 0.1  # seconds without a line, at least this share of the time so far
-REFRESH = 8  # times a second that a bar is drawn
+PLAIN_LINES = 20  # most lines at the ends of epochs, without a terminal
+GAP, SHARE = 20.0, 0.1  # time without a line: 20 seconds, or a tenth of the time so far if that is more
+REFRESH = 8  # how often a bar is drawn in a second
 
 
 def clock(seconds: float) -> str:
-    """A time as 0:07, 12:34 or 1:02:03."""
+    """Format a time as 0:07, 12:34 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Work(ABC):
-    """What is under way; another thread asks how far it is."""
+    """Work in progress; another thread asks how far it is."""
 
-    measured = ""  # what it measured last
+    measured = ""  # the last measured values
     first = 10.0  # seconds before the first line in a log
 
     def __init__(self) -> None:
@@ -37,58 +37,58 @@ class Work(ABC):
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it began."""
+        """Return the seconds since it began."""
         return time.monotonic() - self.began
 
     @abstractmethod
     def label(self) -> str:
-        """What is done now."""
+        """Return what is done now."""
 
     @abstractmethod
     def remaining(self) -> float | None:
-        """Seconds that are left, as far as can be told."""
+        """Return the seconds that are left, or None if that is unknown."""
 
     @abstractmethod
     def share(self) -> float | None:
-        """How much is done, from 0 to 1; None where that is unknown."""
+        """Return how much is done, from 0 to 1, or None if that is unknown."""
 
     def times(self) -> tuple[str, str]:
-        """Elapsed and remaining time, labelled."""
+        """Return the elapsed and the remaining time, each with a label."""
         left = self.remaining()
         return f"elapsed {clock(self.elapsed)}", "" if left is None else f"remaining {clock(left)}"
 
     def line(self, *more: str) -> str:
-        """All of it in a line."""
+        """Return everything in one line."""
         return "  ".join(filter(None, (self.label(), *self.times(), *more)))
 
 
 class Training(Work):
-    """A run of `fit`."""
+    """The progress of a call of `fit`."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()
         self.run, self.total = run, run.epochs * run.batches
         self._first = run.step
-        self._since: tuple[float, int] | None = None  # when the first step had ended, which may compile
+        self._since: tuple[float, int] | None = None  # when the first step ended: it may compile code
 
     def label(self) -> str:
-        """The epoch under way; between two, the one that has ended."""
+        """Return the current epoch, or between two epochs the one that ended."""
         epoch = self.run.epoch + bool(self.run.batch)
         return f"epoch {max(1, epoch)}/{self.run.epochs}"
 
     def line(self, *more: str) -> str:
-        """Within an epoch, the step as well."""
+        """Return the line; within an epoch, it includes the step."""
         batch = self.run.batch
         return super().line(*([f"step {batch:,}/{self.run.batches:,}"] if batch else more))
 
     def share(self) -> float:
-        """The steps that are taken, of all."""
+        """Return the share of the steps that are done."""
         return self.run.step / self.total
 
     def remaining(self) -> float | None:
-        """As long as the steps that are left take, if they take as long as those before them."""
+        """Estimate the time for the remaining steps from the time of those before."""
         step, now = self.run.step, time.monotonic()
-        if step <= self._first:  # the first step has not ended, or training went back to a checkpoint
+        if step <= self._first:  # the first step has not ended, or training returned to a checkpoint
             self._first, self._since = step, None
             return None
         if self._since is None:
@@ -98,7 +98,7 @@ class Training(Work):
 
 
 class Stage(Work):
-    """A part of an experiment that does not say how far it is."""
+    """A part of an experiment that does not report how far it is."""
 
     first = 30.0
 
@@ -107,16 +107,16 @@ class Stage(Work):
         self.what, self.seconds = what, seconds
 
     def label(self) -> str:
-        """What is done."""
+        """Return what is done."""
         return self.what
 
     def remaining(self) -> float | None:
-        """What is left of the time expected; None once that is over."""
+        """Return what is left of the expected time; None after it has passed."""
         left = (self.seconds or 0.0) - self.elapsed
         return left if left > 0.0 else None
 
     def share(self) -> float | None:
-        """The time that is over, of the time expected; None once it takes longer."""
+        """Return the elapsed share of the expected time; None after it has passed."""
         return self.elapsed / self.seconds if self.seconds and self.elapsed < self.seconds else None
 
 
@@ -124,7 +124,7 @@ class Stage(Work):
 
 
 class Bar:
-    """A bar on a terminal, drawn by a thread of rich's."""
+    """A bar on a terminal, drawn by a thread of rich."""
 
     def __init__(self, work: Work, transient: bool) -> None:
         from rich.console import Console
@@ -153,15 +153,15 @@ class Bar:
         return Group(row, measured) if self.work.measured else row
 
     def say(self, *more: str) -> None:
-        """The bar shows what is new by itself."""
+        """Do nothing: the bar shows new values by itself."""
 
     def close(self) -> None:
-        """Draw it for the last time, before anything else is written."""
+        """Draw the bar for the last time, before anything else is printed."""
         self.live.stop()
 
 
 class Lines:
-    """Lines in a file or a pipe: when told to, and where nothing was said for a while."""
+    """Print lines to a file or a pipe: when asked, and after some time without a line."""
 
     def __init__(self, work: Work, transient: bool) -> None:
         self.work = work
@@ -176,7 +176,7 @@ class Lines:
                     self._say()
 
     def say(self, *more: str) -> None:
-        """Write a line now."""
+        """Print a line now."""
         with self._lock:
             self._say(*more)
 
@@ -185,7 +185,7 @@ class Lines:
         self._due = self.work.elapsed + max(GAP, SHARE * self.work.elapsed)
 
     def close(self) -> None:
-        """Write no more."""
+        """Print no more lines."""
         with self._lock:
             self._over.set()
 
@@ -198,7 +198,7 @@ def _view(work: Work, transient: bool = False) -> Bar | Lines:
 
 
 class Shown(Callback):
-    """Shows training as it goes."""
+    """Show the progress of a training."""
 
     every_rank = False
 
@@ -206,20 +206,20 @@ class Shown(Callback):
         self._view: Bar | Lines | None = None
 
     def on_train_begin(self, run: Run) -> None:
-        """Begin to show it."""
+        """Start to show it."""
         self._work = Training(run)
-        self._every = -(-run.epochs // PLAIN_LINES)  # of lines; a bar has the values of more epochs
+        self._every = -(-run.epochs // PLAIN_LINES)  # for lines; a bar shows more epochs
         self._view = _view(self._work)
         self.told_every = self._every if isinstance(self._view, Lines) else max(1, run.epochs // 1000)
         self._said = 0
 
     def on_epoch_end(self, run: Run) -> None:
-        """Show what the epoch measured."""
+        """Show the values of the epoch."""
         if run.epoch % self.told_every == 0 or run.over:
             self._tell(run)
 
     def on_train_end(self, run: Run) -> None:
-        """Show the last epoch, also where a callback made it the last after this one was told."""
+        """Show the last epoch, also if another callback ended training after this one ran."""
         if self._view is None:
             return
         if run.epoch != self._said and not run.failed and run.history.epochs:
@@ -235,7 +235,7 @@ class Shown(Callback):
 
 
 class Ended(Callback):
-    """Notes where a callback, such as early stopping, ended a training, and why."""
+    """Note when a callback, such as early stopping, ended a training, and why."""
 
     every_rank = False
 
@@ -244,7 +244,7 @@ class Ended(Callback):
         self.notes: list[str] = []
 
     def on_train_end(self, run: Run) -> None:
-        """Say so at once."""
+        """Report the end at once."""
         if run.stop and not run.failed:
             self.notes.append(f"training ended after epoch {run.epoch} of {run.epochs}: {run.stop}")
             self.note(self.notes[-1])
@@ -252,7 +252,7 @@ class Ended(Callback):
 
 @contextmanager
 def stage(what: str, seconds: float | None) -> Iterator[None]:
-    """Show a part of an experiment while it lasts."""
+    """Show a part of an experiment while it runs."""
     if _nested.get():
         yield
         return

@@ -1,4 +1,4 @@
-"""``nnx report``: the page of one run, or of several side by side."""
+"""Define ``nnx report``: write the page of one run, or of several next to each other."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from nnx.cli import options
 from nnx.cli.console import open_page
 
 
-@click.command(short_help="Write the page of one run, or of several side by side.")
+@click.command(short_help="Write a page about one run or several.")
 @click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=options.Existing())
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=None, metavar="FILE",
-    help="Default: report.html, in the run's folder; for several runs, in the current folder.",
+    help="Default: report.html in the run's folder; for several runs, in the current folder.",
 )  # fmt: skip
 @options.open_report
 def report(runs: tuple[Path, ...], out: Path | None, open_: bool) -> None:
-    """Write one HTML page of a run, or of several side by side; prints where it is.
+    """Write one HTML page about a run, or about several next to each other, and print its path.
 
-    RUN is the folder of a finished run. The page needs no network and no other file: it can be sent by mail.
+    RUN is the folder of a finished run. The page needs no network and no other file: you can send it by mail.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Results as tables on standard output."""
+"""Print results as tables on standard output."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from nnx.experiments.names import metric_name
 
 
 def result(outcome: Any, folder: Path) -> None:
-    """One experiment."""
+    """Print the result of one experiment."""
     tables = {"xor": _xor, "autoencoder": _autoencoder, "svm": _svm, "compare": _compare, "train": _train}
     tables[outcome.experiment](outcome)
     _footer(outcome, folder)
 
 
 def summary(outcomes: list[Any], folder: Path) -> None:
-    """Several experiments in one table."""
+    """Print several experiments in one table."""
     rows = []
     for outcome in outcomes:
         named = {name: value for name, value in outcome.metrics.items() if isinstance(value, float)}
@@ -86,7 +86,7 @@ _OF_CLASSES = ("accuracy", "majority_accuracy", "balanced_accuracy", "precision"
 _OF_VALUES = ("mse", "mae", "r2")
 _ERRORS = ("mse", "mae")
 _BY_CLASS = ("precision", "recall", "f1")
-MOST_CLASSES = 20  # in the terminal's table; result.json has all
+MOST_CLASSES = 20  # largest table of classes in the terminal; result.json has all classes
 
 
 def _train(outcome: Any) -> None:
@@ -139,7 +139,7 @@ def _footer(outcome: Any, folder: Path) -> None:
 
 
 def page(folder: Path) -> Path:
-    """The report of a run."""
+    """Return the path of a run's report."""
     from nnx.reports.page import FILE
 
     return folder / FILE
