@@ -25,12 +25,12 @@ LAYERS = {  # what lies between the first Dense and the last
     "relu6": ["ReLU", "BatchNorm", "ReLU", "BatchNorm"], "regressor": ["ReLU"],
 }  # fmt: skip
 REFUSED = {
-    "log-softmax": "nnx has no LogSoftmax: write the model with Softmax in its place",
+    "log-softmax": "nnx has no LogSoftmax",
     "mish": "Mish|goes to node",
-    "two-targets": "it makes (?, 1) of data of shape (rows, 2)",  # the exporter's own fault
+    "two-targets": "(rows, 2) to (?, 1)",  # the exporter's own fault
 }
 NOTED = {
-    "pictures": "its input of shape [2, 2] a row is flattened",
+    "pictures": "input, of shape [2, 2]",
     "two-classes": "'probabilities' is read; left out: 'label'",
     "three-classes": "'probabilities' is read; left out: 'label'",
     "text-classes": "'output_probability' is read; left out: 'output_label'",

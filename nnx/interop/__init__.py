@@ -1,4 +1,4 @@
-"""Networks to and from other libraries: `nnx.interop.keras` for Keras 3, `nnx.interop.onnx` for ONNX files.
+"""Exchange networks with other libraries: `nnx.interop.keras` for Keras 3, `nnx.interop.onnx` for ONNX files.
 
 Each needs the other library only when one of its functions is called.
 """

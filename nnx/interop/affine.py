@@ -1,7 +1,7 @@
-"""A row times a constant, plus a constant: as layers that nnx has.
+"""Express a multiplication by constants and an addition of constants as layers of nnx.
 
-It becomes a frozen `BatchNorm` with σ = 1, which computes (x - μ) γ + β in this order: it first subtracts
-what is subtracted first. Multiplied out, x γ + (β - μ γ) would lose digits where μ is large.
+They become a frozen `BatchNorm` with σ = 1, which computes (x - μ) γ + β in this order: it subtracts first.
+Multiplied out, x γ + (β - μ γ) would lose digits if μ is large.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from nnx.layers import BatchNorm, Dense, LayerNorm, ReLU
 
 HostArray = np.ndarray[Any, Any]
 MOMENTS = ("mean", "variance")
-FAR = 8.0  # deviations from zero: multiplied out, three bits are lost
-EPSILON = 0.5  # and a running variance of ½, so that σ = 1
+FAR = 8.0  # |μ| / σ: multiplied out, such a layer loses three bits
+EPSILON = 0.5  # with a running variance of ½, so that σ = 1
 
 
 class Scaling(Protocol):
-    """z = (x - shift) / scale, column by column: arrays of float64, of one number or one for each column."""
+    """z = (x - shift) / scale for each column; arrays of float64 with one number, or one for each column."""
 
     @property
     def shift(self) -> HostArray:
-        """What is subtracted."""
+        """Return what is subtracted."""
 
     @property
     def scale(self) -> HostArray:
-        """What is divided by."""
+        """Return what divides."""
 
 
 def changes(scaling: Scaling) -> bool:
-    """Whether a scaling changes any number."""
+    """Return whether a scaling changes any number."""
     return bool(scaling.shift.any() or (scaling.scale != 1.0).any())
 
 
 def exact_type(scaling: Scaling, dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The float type in which a scaling loses nothing: float64, or the network's if it only divides."""
+    """Return the float type in which a scaling is exact: float64, or the network's if it only divides."""
     return np.dtype(np.float64) if scaling.shift.any() else dtype
 
 
 def is_far(layer: BatchNorm, values: dict[str, Any]) -> bool:
-    """Whether |μ| is so much larger than σ that x γ + (β - μ γ) loses digits."""
+    """Return whether |μ| is so much larger than σ that x γ + (β - μ γ) loses digits."""
     mean, variance = (np.asarray(values[f"{layer.name}.running_{name}"], np.float64) for name in MOMENTS)
     return bool((np.abs(mean) > FAR * np.sqrt(variance + layer.epsilon)).any())
 
 
 def affine(mean: Any = 0.0, gamma: Any = 1.0, beta: Any = 0.0) -> Part:
-    """(x - μ) γ + β; a single number counts for every feature."""
+    """Return a layer that computes (x - μ) γ + β; a single number applies to every feature."""
     layer = BatchNorm(epsilon=EPSILON)
     layer.trainable = False
     values = {"gamma": gamma, "beta": beta, "running_mean": mean, "running_variance": 0.5}
@@ -57,7 +57,7 @@ def affine(mean: Any = 0.0, gamma: Any = 1.0, beta: Any = 0.0) -> Part:
 
 
 def is_affine(part: Part) -> bool:
-    """Whether a part is what `affine` makes."""
+    """Return whether a part was made by `affine`."""
     layer, values = part
     return (
         isinstance(layer, BatchNorm)
@@ -68,7 +68,7 @@ def is_affine(part: Part) -> bool:
 
 
 def shift_by(parts: list[Part], amount: Any) -> list[Part]:
-    """`amount` added to what the parts compute."""
+    """Return layers that add `amount` to the output of the parts."""
     amount = _row(amount)
     if parts and is_affine(parts[-1]) and bool((parts[-1].values["gamma"] == 1.0).all()):
         return _changed(parts, running_mean=parts[-1].values["running_mean"] - amount)
@@ -79,7 +79,7 @@ def shift_by(parts: list[Part], amount: Any) -> list[Part]:
 
 
 def scale_by(parts: list[Part], factor: Any) -> list[Part]:
-    """What the parts compute, times `factor`."""
+    """Return layers that multiply the output of the parts by `factor`."""
     factor = _row(factor)
     if parts and isinstance(parts[-1].layer, (BatchNorm, LayerNorm)):
         values = parts[-1].values
@@ -89,7 +89,7 @@ def scale_by(parts: list[Part], factor: Any) -> list[Part]:
 
 
 def clip(parts: list[Part], low: Any = None, high: Any = None) -> list[Part]:
-    """Bound what the parts compute: max(x, a) = a + ReLU(x - a), min(x, b) = b - ReLU(b - x)."""
+    """Return layers that limit the output: max(x, a) = a + ReLU(x - a), min(x, b) = b - ReLU(b - x)."""
     if low is not None:
         parts = _relu_from(parts, 1.0, low)
     return parts if high is None else _relu_from(parts, -1.0, high)
@@ -112,7 +112,7 @@ def _changed(parts: list[Part], **values: HostArray) -> list[Part]:
 
 def _finite(value: HostArray) -> HostArray:
     if not np.isfinite(value).all():
-        raise ConfigurationError("its constants lead to numbers that are not finite")
+        raise ConfigurationError("its constants give numbers that are not finite")
     return value
 
 

@@ -1,7 +1,7 @@
-"""Formulas as polynomials, so that two ways to write one formula compare as equal.
+"""Represent formulas as polynomials, so that two ways to write the same formula compare as equal.
 
-The unknown is x, one number of a row. A polynomial maps monomials to coefficients; a monomial is a product of
-powers of atoms; an atom is x itself, or a function (erf, the mean of the row, …) of another polynomial.
+The unknown x is one number of a row. A polynomial maps monomials to coefficients. A monomial is a product of
+powers of atoms. An atom is x itself, or a function (erf, the mean of the row, …) of another polynomial.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ Poly = dict[Monomial, Coefficient]
 
 ODD = ("Erf", "Tanh")  # f(-u) = -f(u)
 POSITIVE = "Positive"  # 1 where its argument is positive, else 0
-BASE = "Base"  # the base of a power that is no whole number
+BASE = "Base"  # the base of a power whose exponent is not a positive whole number
 MOST_TERMS = 64
 RTOL = 1e-6  # constants in files have the precision of float32
 
 
 class UnknownFormulaError(Exception):
-    """A formula that is not followed here."""
+    """A formula that this module cannot represent."""
 
 
 class Atom(NamedTuple):
-    """A function of a polynomial, and its constants."""
+    """A function of a polynomial, with its constants."""
 
     kind: str
     argument: Poly
@@ -34,7 +34,7 @@ class Atom(NamedTuple):
 
 
 class Algebra:
-    """Arithmetic on polynomials in x, and the atoms met so far."""
+    """Compute with polynomials in x, and remember the atoms found so far."""
 
     def __init__(self) -> None:
         self.atoms = [Atom("x", {})]
@@ -45,7 +45,7 @@ class Algebra:
         negative = bool(argument) and float(argument[min(argument)].flat[0]) < 0.0
         if kind in ODD and negative:
             return scaled(self.apply(kind, scaled(argument, -1.0), *constants), -1.0)
-        if kind == POSITIVE and len(argument) == 1:  # of c u it is that of u, or of -u
+        if kind == POSITIVE and len(argument) == 1:  # the sign of c u is the sign of u or of -u
             argument = {monomial: np.sign(value) for monomial, value in argument.items()}
         return {((self._number(Atom(kind, argument, constants)), 1.0),): np.ones(1)}
 
@@ -71,8 +71,8 @@ class Algebra:
         for atom, exponent in b:
             before = exponents.get(atom, 0.0)
             if before * exponent < 0.0:
-                raise UnknownFormulaError("u / u, which is not 1 everywhere")
-            # an indicator times itself is itself
+                raise UnknownFormulaError("u / u is not 1 everywhere")
+            # an indicator (0 or 1) times itself is itself
             exponents[atom] = 1.0 if self.atoms[atom].kind == POSITIVE else before + exponent
         return tuple(sorted(exponents.items()))
 
@@ -99,7 +99,7 @@ class Algebra:
 
 
 def constant(value: Any) -> Poly:
-    """A number, or one for each feature."""
+    """Return a number, or a number for each feature, as a polynomial."""
     array = np.atleast_1d(np.asarray(value, np.float64))
     return {(): array} if array.any() else {}
 
@@ -112,17 +112,17 @@ def plus(a: Poly, b: Poly) -> Poly:
         if total.any():
             result[monomial] = total
     if len(result) > MOST_TERMS:
-        raise UnknownFormulaError("a formula of many terms")
+        raise UnknownFormulaError("a formula with too many terms")
     return result
 
 
 def scaled(a: Poly, factor: Any) -> Poly:
-    """A constant times a."""
+    """factor · a."""
     return {monomial: value * factor for monomial, value in a.items() if (value * factor).any()}
 
 
 def same(a: Poly, b: Poly) -> bool:
-    """Whether two polynomials have the same terms, up to the precision of their constants."""
+    """Return whether two polynomials have the same terms, within the precision of their constants."""
     if a.keys() != b.keys():
         return False
     for monomial, value in a.items():

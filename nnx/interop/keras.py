@@ -1,6 +1,6 @@
-"""Networks to Keras 3 and back, in memory and as ``.keras`` files.
+"""Convert networks to Keras 3 and back, in memory and as ``.keras`` files.
 
-Values, options, float type and which layers are frozen are kept. What only training uses is left behind:
+The values, the options, the float type and which layers are frozen are kept. What only training uses is lost:
 regularizers, constraints, initializers, a compiled loss and optimizer.
 """
 
@@ -37,18 +37,18 @@ from nnx.layers import BatchNorm
 from nnx.network import Network
 
 FAR_IN_KERAS = (
-    "its means are far from zero next to its deviations, and Keras computes it as x a + b, which loses "
-    "digits; set trainable = False to have the means subtracted first"
+    "its means are large compared with its deviations, and Keras computes it as x a + b, which loses "
+    "digits; set trainable = False, and the means are subtracted first"
 )
 
 
 def to_keras(network: Network) -> Any:
-    """A ``keras.Sequential`` with the layers and values of a network.
+    """Return a ``keras.Sequential`` with the layers and values of a network.
 
     Parameters
     ----------
     network : Network
-        A slice will do.
+        The network, or a slice of it.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def to_keras(network: Network) -> Any:
     Raises
     ------
     ConfigurationError
-        If a layer is one that Keras does not have, or the network is not built.
+        If Keras has no such layer, or the network is not built.
     MissingLibraryError
         If Keras is not installed.
     """
@@ -74,7 +74,7 @@ def _to_keras(
     for position, layer in enumerate(network.layers):
         if type(layer) not in WRITERS:
             raise ConfigurationError(
-                f"layer {position}, {layer!r}: Keras has no such layer; these go over: {_names(WRITERS)}"
+                f"layer {position}, {layer!r}: Keras has no such layer; nnx can convert {_names(WRITERS)}"
             )
         common = {"name": layer.name, "dtype": network.dtype.name}
         if isinstance(layer, BatchNorm) and is_far(layer, weights):
@@ -99,25 +99,25 @@ def _to_keras(
 
 
 def from_keras(model: Any, device: str | Backend | None = None) -> Network:
-    """A network with the layers and values of a Keras model.
+    """Return a network with the layers and values of a Keras model.
 
     Parameters
     ----------
     model : keras.Sequential or functional keras.Model
-        A chain of layers over rows; models within it are taken apart. ``Dense(activation=…)`` becomes two
-        layers.
+        A chain of layers on rows. Models inside it are replaced by their layers. ``Dense(activation=…)``
+        becomes two layers.
     device : str, optional
         As for `Network`.
 
     Returns
     -------
     Network
-        Of the model's float type.
+        With the model's float type.
 
     Raises
     ------
     ConfigurationError
-        If the model is not a chain, or nnx lacks a layer or one of its options; the text names it.
+        If the model is not a chain, or nnx has no such layer or option; the text names it.
     MissingLibraryError
         If Keras is not installed.
     """
@@ -138,10 +138,10 @@ def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> tuple[N
         layer, place = _find(model, link), "/".join(link.place)
         kind = link.entry["class_name"]
         if layer.weights and place in read_before:
-            raise ConfigurationError(f"layer {place} is called twice: a layer of nnx has its own weights")
+            raise ConfigurationError(f"layer {place} is called twice: layers of nnx cannot share weights")
         read_before.add(place)
         if kind in NOTHING and type(layer) is getattr(keras.layers, kind):
-            notes.append(f"layer {place} ({kind}) changes data in training only, and is left out")
+            notes.append(f"layer {place} ({kind}) only changes data in training and is left out")
         elif kind in RESHAPES and type(layer) is getattr(keras.layers, kind):
             shape = _reshaped(layer, place, shape)
         else:
@@ -152,27 +152,27 @@ def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> tuple[N
             parts += new
     if len(shape) != 1:
         raise ConfigurationError(
-            f"{model.name} gives rows of shape {shape}: nnx's networks give rows of numbers"
+            f"{model.name} returns rows of shape {shape}: nnx's networks return rows of numbers"
         )
     if len(given) > 1:
-        notes.append(f"its input of shape {given} a row is flattened: give x.reshape(len(x), -1)")
+        notes.append(f"each row of its input, of shape {given}, is flattened: pass x.reshape(len(x), -1)")
     return assemble(parts, math.prod(given), _float_type(dtypes, model.name, notes), device), notes
 
 
 def _float_type(dtypes: dict[str, str], name: str, notes: list[str]) -> str:
-    """float32, or float64 if a layer computes in it."""
+    """Return float32, or float64 if a layer computes in it."""
     if not set(dtypes) <= {"float32", "float64"}:
         mixed = ", ".join(f"{dtype} at {place}" for dtype, place in dtypes.items())
-        raise ConfigurationError(f"a network is all float32 or all float64, the model {name} has {mixed}")
+        raise ConfigurationError(f"a network is all float32 or all float64, but the model {name} has {mixed}")
     if len(dtypes) == 2:
-        notes.append("it computes in float32 and in float64: the network computes all in float64")
+        notes.append("it computes in float32 and float64: the network computes everything in float64")
     return max(dtypes, default="float32")
 
 
 def _reshaped(layer: Any, place: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a row after Flatten or Reshape."""
+    """Return the shape of a row after Flatten or Reshape."""
     if len(shape) > 1 and getattr(layer, "data_format", None) == "channels_first":
-        raise ConfigurationError(f"layer {place} (Flatten): it puts the channels last before it flattens")
+        raise ConfigurationError(f"layer {place} (Flatten): nnx cannot move the channels to the end")
     size = math.prod(shape)
     to = [int(length) for length in getattr(layer, "target_shape", (size,))]
     known = math.prod(length for length in to if length != -1)
@@ -180,11 +180,11 @@ def _reshaped(layer: Any, place: str, shape: tuple[int, ...]) -> tuple[int, ...]
 
 
 def _check_rows(parts: list[Part], shape: tuple[int, ...], place: str, model: Any) -> None:
-    """See that a layer takes rows of numbers, or does the same to every number."""
+    """Check that a layer takes rows of numbers, or treats all numbers alike."""
     if len(shape) != 1 and not all(same_for_all_features(part) for part in parts):
         raise ConfigurationError(
-            f"{model.name} takes {model.input_shape}, and layer {place} rows of shape {shape}: nnx's "
-            "networks take rows of numbers; put Flatten before it"
+            f"{model.name} takes {model.input_shape}, and layer {place} takes rows of shape {shape}: nnx's "
+            "networks take rows of numbers; put Flatten before this layer"
         )
 
 
@@ -202,8 +202,8 @@ def export(
     network : Network
     path : path
     inputs, outputs : Scaling, optional
-        Put before and after the network, see `nnx.interop.onnx.export`: as layers ``Rescaling``, of float64
-        if they add.
+        Scalings before and after the network, see `nnx.interop.onnx.export`. They become ``Rescaling``
+        layers, in float64 if they add.
 
     Raises
     ------
@@ -216,25 +216,25 @@ def export(
     inputs, outputs = (one if one is not None and changes(one) else None for one in (inputs, outputs))
     with _library() as keras, tempfile.TemporaryDirectory() as folder, replacing(path) as file:
         model = _to_keras(keras, network, inputs, outputs)
-        model.save(Path(folder) / "model.keras")  # Keras insists on the name
+        model.save(Path(folder) / "model.keras")  # Keras requires this ending
         with (Path(folder) / "model.keras").open("rb") as made:
             shutil.copyfileobj(made, file)
 
 
 def compute(path: str | os.PathLike[str], x: Any) -> tuple[Any, str]:
-    """What a ``.keras`` file computes from rows x, and the program that computed it."""
+    """Return what a ``.keras`` file computes for rows x, and the name of the program that computed it."""
     with _library() as keras:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         return keras.ops.convert_to_numpy(model(x, training=False)), "Keras"
 
 
 def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
-    """Read a ``.keras`` file; what it describes is checked before Keras builds it, in its safe mode.
+    """Read a ``.keras`` file. Its description is checked before Keras builds it, in Keras's safe mode.
 
     Raises
     ------
     FileFormatError
-        If the file is damaged, or holds what `from_keras` does not take.
+        If the file is damaged, or holds a model that `from_keras` refuses.
     MissingLibraryError
         If Keras is not installed.
     """
@@ -248,18 +248,18 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
         raise
     except ConfigurationError as error:
         raise FileFormatError(f"{path}: {error}") from error
-    except Exception as error:  # Keras passes on what any of its parts raises
+    except Exception as error:  # Keras lets every kind of error through
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise FileFormatError(f"{path} is not a .keras file that can be read ({reason[:300]})") from error
+        raise FileFormatError(f"cannot read {path} as a .keras file ({reason[:300]})") from error
     tell(notes, str(path))
     return network
 
 
 def register() -> None:
-    """Make Keras know the function in a file with GELU's tanh form, for which Keras has no name.
+    """Register GELU's tanh form with Keras, which has no name for it.
 
-    `to_keras`, `from_keras`, `export` and `load` do so themselves. A program that reads such a file by
-    ``keras.saving.load_model`` calls this before; importing nnx alone does not import Keras.
+    `to_keras`, `from_keras`, `export` and `load` do this themselves. A program that reads such a file by
+    ``keras.saving.load_model`` must call this first. Importing nnx alone does not import Keras.
 
     Raises
     ------
@@ -272,7 +272,7 @@ def register() -> None:
 
 @contextmanager
 def _library() -> Iterator[Any]:
-    """Keras, without what its parts say to one another of things deprecated."""
+    """Yield Keras, and silence its warnings about deprecated functions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
@@ -280,13 +280,13 @@ def _library() -> Iterator[Any]:
 
 
 def _imported() -> Any:
-    """Keras, which from then on knows the one function it has no name for."""
+    """Import Keras, and register the one function that it has no name for."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import keras
     except ImportError as error:
         raise MissingLibraryError(
-            f"this needs Keras and a library for it to run on ({error}): pip install tensorflow"
+            f"this needs Keras and a library that Keras runs on ({error}): pip install tensorflow"
         ) from error
     if keras.saving.get_registered_object(f"nnx>{GELU_TANH}") is None:
 
@@ -298,13 +298,13 @@ def _imported() -> Any:
 
 
 def _check_models(keras: Any, model: Any, place: str) -> None:
-    """See that every model is Sequential or functional and every layer known, before Keras describes them."""
+    """Check that all models are Sequential or functional and all layers known, before Keras describes it."""
     kind = type(model)
     if not isinstance(model, keras.Model):
-        raise ConfigurationError(f"from_keras takes a Keras model, not {kind.__name__}")
+        raise ConfigurationError(f"from_keras converts a Keras model, not {kind.__name__}")
     if kind.__name__ not in MODELS or not kind.__module__.startswith("keras."):
         raise ConfigurationError(
-            f"{place} is a model of class {kind.__name__}: only Sequential and functional ones go over"
+            f"{place} is a model of class {kind.__name__}: nnx converts only Sequential and functional ones"
         )
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -316,7 +316,7 @@ def _row_shape(model: Any) -> tuple[int, ...]:
         shape = model.input_shape
     except (AttributeError, ValueError) as error:
         raise ConfigurationError(
-            f"{model.name} has no input shape yet: start it by keras.Input((n,))"
+            f"{model.name} has no input shape yet: start it with keras.Input((n,))"
         ) from error
     if len(shape) < 2 or not all(isinstance(length, int) for length in shape[1:]):
         raise ConfigurationError(f"{model.name} takes {shape}: nnx's networks take rows, (None, n)")

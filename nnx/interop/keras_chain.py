@@ -1,4 +1,4 @@
-"""The order of the layers in what Keras writes of a model, which must be a chain."""
+"""Find the order of the layers in Keras's description of a model, which must be a chain."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MODELS = ("Sequential", "Functional")
 
 
 class Link(NamedTuple):
-    """A layer of a chain: its place (the names of the models around it, then its own) and its description."""
+    """A layer of a chain. Its place is the names of the models around it, then its own name."""
 
     place: tuple[str, ...]
     entry: dict[str, Any]
 
 
 def chain(config: dict[str, Any], inside: tuple[str, ...] = ()) -> Iterator[Link]:
-    """The layers of a Sequential or Functional model, models within it included, from input to output.
+    """Yield the layers of a Sequential or Functional model, and of models inside it, from input to output.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def chain(config: dict[str, Any], inside: tuple[str, ...] = ()) -> Iterator[Link
 
 
 def _follow(config: dict[str, Any], inside: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The entries of a functional model in the order of their calls, found from its output back."""
+    """Return the entries of a functional model in the order of their calls, traced back from its output."""
     where = "/".join((*inside, config["name"]))
     first = _only(config["input_layers"], "input", where)
     name, call = _only(config["output_layers"], "output", where)
@@ -49,15 +49,15 @@ def _follow(config: dict[str, Any], inside: tuple[str, ...]) -> list[dict[str, A
         order.append(entry)
         name, call = _source(entry, call, where)
     if len(order) < calls:
-        raise ConfigurationError(f"{where} is not a chain of layers: some lie between no input and output")
+        raise ConfigurationError(f"{where} is not a chain of layers: some are not on the way to the output")
     return [entries[first[0]], *reversed(order)]
 
 
 def _source(entry: dict[str, Any], call: int, where: str) -> tuple[str, int]:
-    """The layer, and which of its calls, whose output a call of a layer takes."""
+    """Return the layer, and the number of its call, whose output a call of a layer takes."""
     name, node = entry["name"], entry["inbound_nodes"][call]
     if node.get("kwargs", {}).get("training"):
-        raise ConfigurationError(f"{where}/{name} is called with training=True, also when it predicts")
+        raise ConfigurationError(f"{where}/{name} is called with training=True: nnx predicts without")
     sources = _sources(node)
     if len(sources) != 1:
         raise ConfigurationError(f"{where} is not a chain of layers: {name} takes several inputs")
@@ -65,7 +65,7 @@ def _source(entry: dict[str, Any], call: int, where: str) -> tuple[str, int]:
 
 
 def _sources(value: Any) -> list[tuple[str, int]]:
-    """The layers, and which of their calls, whose outputs a call takes."""
+    """Return the layers, and the numbers of their calls, whose outputs a call takes."""
     if isinstance(value, dict):
         if value.get("class_name") == "__keras_tensor__":
             name, call, _ = value["config"]["keras_history"]
@@ -77,7 +77,7 @@ def _sources(value: Any) -> list[tuple[str, int]]:
 
 
 def _only(ends: Any, kind: str, where: str) -> tuple[str, int]:
-    """The layer and call of a model's one input or output: ``[name, 0, 0]``, or a list or dict of such."""
+    """Return layer and call of a model's one input or output: ``[name, 0, 0]``, or a list or dict of such."""
     if isinstance(ends, dict):
         ends = list(ends.values())
     if isinstance(ends[0], str):

@@ -1,4 +1,4 @@
-"""Each layer that nnx and Keras both have, in both directions: its options and its values."""
+"""Convert each layer that nnx and Keras both have, in both directions: its options and its values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from nnx.layers import (
     Tanh,
 )
 
-GELU_TANH = "gelu_tanh"  # registered with Keras as "nnx>gelu_tanh": Keras itself has no name for it
+GELU_TANH = "gelu_tanh"  # registered with Keras as "nnx>gelu_tanh", as Keras has no name for it
 
 
 # ------------------------------------------------------------------------------- nnx to Keras
@@ -47,7 +47,7 @@ def _batch_norm(keras: Any, layer: BatchNorm, common: dict[str, Any]) -> Any:
     return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, **common)
 
 
-# Keras keeps a layer's arrays in nnx's own order: trained ones, then running statistics.
+# Keras stores a layer's arrays in the same order as nnx: trained ones, then running statistics.
 WRITERS: dict[type[Layer], Callable[[Any, Any, dict[str, Any]], Any]] = {
     Dense: lambda keras, layer, common: keras.layers.Dense(layer.units, **common),
     ReLU: lambda keras, layer, common: keras.layers.ReLU(**common),
@@ -67,7 +67,7 @@ WRITERS: dict[type[Layer], Callable[[Any, Any, dict[str, Any]], Any]] = {
 
 
 def scaled(keras: Any, scaling: Scaling, dtype: np.dtype[Any]) -> list[Any]:
-    """(x - shift) / scale, subtracted first; in float64 if it subtracts."""
+    """Return layers for (x - shift) / scale, which subtract first; in float64 if they subtract."""
     kind, one = exact_type(scaling, dtype).name, np.ones(1)
     shift = [keras.layers.Rescaling(one, -scaling.shift, name="inputs_shift", dtype=kind)]
     scale = keras.layers.Rescaling(1.0 / scaling.scale, np.zeros(1), name="inputs_scale", dtype=kind)
@@ -75,13 +75,13 @@ def scaled(keras: Any, scaling: Scaling, dtype: np.dtype[Any]) -> list[Any]:
 
 
 def unscaled(keras: Any, scaling: Scaling, dtype: np.dtype[Any]) -> list[Any]:
-    """z scale + shift; in float64 if it adds."""
+    """Return a layer for z scale + shift; in float64 if it adds."""
     kind = exact_type(scaling, dtype).name
     return [keras.layers.Rescaling(scaling.scale, scaling.shift, name="outputs_scale", dtype=kind)]
 
 
 def far_batch_norm(keras: Any, layer: BatchNorm, common: Any, weights: dict[str, Any]) -> list[Any]:
-    """A frozen BatchNorm whose mean is far from zero, the mean subtracted first: Keras multiplies it out."""
+    """Return a frozen BatchNorm as layers that subtract its large mean first; Keras would multiply it out."""
     gamma, beta, mean, variance = (
         np.asarray(weights[f"{layer.name}.{name}"], np.float64)
         for name in ("gamma", "beta", "running_mean", "running_variance")
@@ -117,16 +117,16 @@ FUNCTIONS: dict[str, Callable[[], list[Part]]] = {
     "selu": lambda: scale_by([Part(ELU(SELU_ALPHA), {})], SELU_GAMMA),
     "log_sigmoid": lambda: [affine(gamma=-1.0), Part(Softplus(), {}), affine(gamma=-1.0)],
 }
-NO_LOG_SOFTMAX = "nnx has no log_softmax: give the model softmax in its place, or leave it out"
+NO_LOG_SOFTMAX = "nnx has no log_softmax: use softmax in its place, or remove it from the model"
 
 
 def read(keras: Any, layer: Any) -> list[Part]:
-    """The layers of nnx that do what a layer of Keras does; more than one for ``Dense(activation=…)``.
+    """Return the layers of nnx that compute a Keras layer; two or more for ``Dense(activation=…)``.
 
     Raises
     ------
     ConfigurationError
-        If nnx has no such layer, or not with these options.
+        If nnx has no such layer, or no such option.
     """
     for name, reader in READERS.items():
         if type(layer) is getattr(keras.layers, name, None):
@@ -170,7 +170,7 @@ def _read_relu(keras: Any, layer: Any) -> list[Part]:
 def _read_prelu(keras: Any, layer: Any) -> list[Part]:
     slopes = keras.ops.convert_to_numpy(layer.alpha)
     if not (slopes == slopes.flat[0]).all():
-        raise ConfigurationError("a slope for each feature: nnx's LeakyReLU has one")
+        raise ConfigurationError("it has a slope for each feature: nnx's LeakyReLU has one slope")
     slope = float(str(slopes.flat[0]))
     return [Part(LeakyReLU(slope) if slope else ReLU(), {})]
 
@@ -187,18 +187,18 @@ def _read_normalization(keras: Any, layer: Any) -> list[Part]:
 
 
 def _row(keras: Any, value: Any) -> Any:
-    """A constant that is the same for every row."""
+    """Return a constant that is the same for every row."""
     array = np.asarray(keras.ops.convert_to_numpy(value), np.float64)
     if array.size != (array.shape[-1] if array.ndim else 1):
         raise ConfigurationError(
-            f"its constants have the shape {array.shape}: nnx takes one for each feature"
+            f"its constants have the shape {array.shape}: nnx uses one number for each feature"
         )
     return array.reshape(-1)
 
 
 def _read_softmax(keras: Any, layer: Any) -> list[Part]:
     if layer.axis not in (-1, 1):
-        raise ConfigurationError(f"nnx's Softmax runs over each row, not over the axis {layer.axis}")
+        raise ConfigurationError(f"nnx's Softmax works on the last axis, not on axis {layer.axis}")
     return [Part(Softmax(), {})]
 
 
@@ -212,7 +212,7 @@ def _read_batch_norm(keras: Any, layer: Any) -> list[Part]:
     if getattr(layer, "renorm", False):
         raise ConfigurationError("nnx's BatchNorm does not renormalize")
     if layer.axis not in (-1, 1):
-        raise ConfigurationError(f"nnx's BatchNorm has features in each row, not on the axis {layer.axis}")
+        raise ConfigurationError(f"nnx's BatchNorm has features on the last axis, not on axis {layer.axis}")
     values = _values(
         keras,
         gamma=layer.gamma,
@@ -228,12 +228,12 @@ def _read_layer_norm(keras: Any, layer: Any) -> list[Part]:
         raise ConfigurationError("nnx's LayerNorm has no rms_scaling")
     axes = list(layer.axis) if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     if axes not in ([-1], [1]):
-        raise ConfigurationError(f"nnx's LayerNorm runs over each row, not over the axes {axes}")
+        raise ConfigurationError(f"nnx's LayerNorm works on the last axis, not on the axes {axes}")
     return [Part(LayerNorm(layer.epsilon), _values(keras, gamma=layer.gamma, beta=layer.beta))]
 
 
 def _values(keras: Any, **variables: Any) -> dict[str, Any]:
-    """Variables on the host. Those the layer was built without stay at nnx's start: γ = 1, β = 0, b = 0."""
+    """Return variables on the host. Missing ones keep nnx's initial values: γ = 1, β = 0, b = 0."""
     return {name: keras.ops.convert_to_numpy(v) for name, v in variables.items() if v is not None}
 
 
@@ -253,8 +253,8 @@ READERS: dict[str, Callable[[Any, Any], list[Part]]] = {
     "LayerNormalization": _read_layer_norm,
 }
 
-# They change data in training only.
+# These layers only change data in training.
 NOTHING = ("GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
-RESHAPES = ("Flatten", "Reshape")  # the order of the numbers in a row stays
+RESHAPES = ("Flatten", "Reshape")  # they keep the order of the numbers in a row
 KNOWN = (*READERS, *NOTHING, *RESHAPES)
-NO_SUCH_LAYER = f"nnx has no such layer; these go over: {', '.join(KNOWN)}"
+NO_SUCH_LAYER = f"nnx has no such layer; it can read {', '.join(KNOWN)}"

@@ -1,6 +1,6 @@
-"""Networks to ONNX files and back, in the standard's own operators.
+"""Write networks as ONNX files and read them back, with the standard operators only.
 
-A file holds what the network computes: `trainable` flags and the state of training stay behind.
+A file holds what the network computes. It does not hold `trainable` flags or the state of training.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nnx.interop.onnx_write import CODE, model_of
 from nnx.interop.parts import assemble, tell
 from nnx.network import Network
 
-LARGEST = 2**31 - 1  # bytes: a file is one protocol buffer, which takes no more
+LARGEST = 2**31 - 1  # bytes: a file is one protocol buffer, which can hold no more
 
 
 def export(
@@ -37,18 +37,18 @@ def export(
     Parameters
     ----------
     network : Network
-        A slice will do: ``export(network[:7], "encoder.onnx")``.
+        The network, or a slice: ``export(network[:7], "encoder.onnx")``.
     path : path
     inputs, outputs : Scaling, optional
-        Put before and after the network: the file then takes rows x that are not scaled, as
-        (x − shift) / scale, and gives y scale + shift. Anything with the float64 arrays ``shift`` and
-        ``scale``. A scaling with a shift is computed in float64, and the file's input (or output) is then
-        float64: 1,700,000,000.5 has no float32.
+        Scalings before and after the network, as objects with the float64 arrays ``shift`` and ``scale``.
+        The file then takes unscaled rows x, computes (x − shift) / scale before the network, and returns
+        y scale + shift. A scaling with a shift is computed in float64, and the file's input (or output) is
+        then float64, because float32 cannot hold a number like 1,700,000,000.5.
 
     Raises
     ------
     ConfigurationError
-        If a layer is one of your own, or the network is not built or takes more than 2 GiB.
+        If a layer is your own, the network is not built, or it takes more than 2 GiB.
     MissingLibraryError
         If the library onnx is not installed.
     OutputError
@@ -58,7 +58,7 @@ def export(
     weights = network.weights()
     size = sum(value.nbytes for value in weights.values())
     if size > LARGEST - 2**20:
-        raise ConfigurationError(f"an ONNX file holds at most {LARGEST:,} bytes, the weights are {size:,}")
+        raise ConfigurationError(f"an ONNX file holds at most {LARGEST:,} bytes, the weights take {size:,}")
     inputs, outputs = (one if one is not None and changes(one) else None for one in (inputs, outputs))
     model = model_of(onnx, network, weights, inputs, outputs)
     onnx.checker.check_model(model, full_check=True)
@@ -67,9 +67,10 @@ def export(
 
 
 def compute(path: str | os.PathLike[str], x: Any) -> tuple[Any, str]:
-    """What an exported file computes from rows x, and the program that computed it.
+    """Return what an exported file computes for rows x, and the name of the program that computed it.
 
-    ONNX Runtime if it is installed and runs the file, else the slower evaluator of the library onnx.
+    The program is ONNX Runtime if it is installed and can run the file, otherwise the slower evaluator of the
+    library onnx.
     """
     _library()
     program = "onnx.reference"
@@ -81,8 +82,8 @@ def compute(path: str | os.PathLike[str], x: Any) -> tuple[Any, str]:
         return y, "ONNX Runtime"
     except ImportError:
         pass
-    except Exception:  # its errors have no common class
-        program += "; ONNX Runtime does not run this file"
+    except Exception:  # ONNX Runtime's errors have no common class
+        program += "; ONNX Runtime cannot run this file"
     from onnx.reference import ReferenceEvaluator
 
     (y,) = ReferenceEvaluator(os.fspath(path)).run(None, {"x": x})
@@ -92,25 +93,25 @@ def compute(path: str | os.PathLike[str], x: Any) -> tuple[Any, str]:
 def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
     """Read an ONNX file whose operators form a chain that nnx's layers can compute.
 
-    Rows go along the input's last axis: a model whose input has more axes than two is one over its vectors,
-    ``x.reshape(-1, x.shape[-1])``. Operator sets from 7 on are read.
+    Rows lie along the input's last axis. A model whose input has more than two axes works on its vectors,
+    ``x.reshape(-1, x.shape[-1])``. Operator sets from 7 on can be read.
 
     Parameters
     ----------
     path : path
-        Weights that lie in files of their own are read from its folder, and from nowhere else.
+        Weights in separate files are read from the folder of this file, and from nowhere else.
     device : str, optional
         As for `Network`.
 
     Returns
     -------
     Network
-        Of the input's float type.
+        With the input's float type.
 
     Raises
     ------
     FileFormatError
-        If the file is damaged, or computes something else; the text names the node.
+        If the file is damaged, or nnx cannot compute it; the text names the node.
     MissingLibraryError
         If the library onnx is not installed.
     """
@@ -131,7 +132,7 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
         raise FileFormatError(f"{path}: {error}") from error
     except (DeviceError, MissingLibraryError):
         raise
-    except Exception as error:  # the library passes on what any of its parts raises
+    except Exception as error:  # the library lets every kind of error through
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise FileFormatError(f"{path} is not a valid ONNX file ({reason[:300]})") from error
     tell(found.notes, str(path))

@@ -1,4 +1,4 @@
-"""Operators computed on constants alone: what exporters leave between a stored array and its use."""
+"""Compute operators whose inputs are all constants: exporters leave them between an array and its use."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 HostArray = np.ndarray[Any, Any]
-ROWS = -(2**20)  # in the shape of data: the number of rows, which no file states
-UNKNOWN = 0  # in the shape of data: a length that is not known
+ROWS = -(2**20)  # stands in a shape for the number of rows, which no file states
+UNKNOWN = 0  # stands in a shape for an unknown length
 ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -23,7 +23,7 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
 
 
 def folded(onnx: Any, node: Any, inputs: list[HostArray | None]) -> HostArray | None:
-    """What a node makes of constants; None for an operator that is not followed here.
+    """Return what a node computes from constants, or None for an operator that is not computed here.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def _arithmetic(function: Callable[..., Any], inputs: list[HostArray | None]) ->
         return None
     if len(values) > 1 and np.broadcast_shapes(*(v.shape for v in values)) not in [v.shape for v in values]:
         return None
-    with np.errstate(all="ignore"):  # what is not finite is refused where it is used
+    with np.errstate(all="ignore"):  # values that are not finite are refused where they are used
         result: HostArray = np.asarray(function(*values))
     return result
 
@@ -63,7 +63,7 @@ def _arithmetic(function: Callable[..., Any], inputs: list[HostArray | None]) ->
 def _cast(onnx: Any, value: HostArray, to: int) -> HostArray | None:
     kind = onnx.helper.tensor_dtype_to_np_dtype(to)
     if kind.itemsize < 4 or (kind.kind == "f" and value.dtype.kind == "i" and bool((value == ROWS).any())):
-        return None  # the number of rows is not known, and is no number to compute with
+        return None  # the number of rows is unknown, so nothing can be computed from it
     with np.errstate(all="ignore"):
         return value.astype(kind) if kind.kind in "fiub" and value.dtype.kind in "fiub" else None
 

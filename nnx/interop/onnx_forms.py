@@ -1,4 +1,4 @@
-"""Layers written out in several operators: GELU by Erf, LayerNorm by ReduceMean, Softplus by Where."""
+"""Recognize layers written as several operators: GELU by Erf, LayerNorm by ReduceMean, Softplus by Where."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ Operand = Poly | HostArray  # what depends on the data, or a constant
 FUNCTIONS = ("Erf", "Tanh", "Sigmoid", "Softplus", "Exp", "Log")
 REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceMax")
 FLOATS = (1, 11)  # ONNX's numbers for float32 and float64
-FAR = 15.0  # from here on log(1 + eˣ) is x in float32
+FAR = 15.0  # for larger x, log(1 + eˣ) equals x in float32
 
 
 def formula(algebra: Algebra, node: Any, operands: Sequence[Operand], attributes: Any, rank: int) -> Poly:
-    """What a node computes from its operands.
+    """Return what a node computes from its operands.
 
     Raises
     ------
     UnknownFormulaError
-        If it is an operator that no form of a layer is written in.
+        If no known form of a layer uses this operator.
     """
     kind = node.op_type
     if kind in REDUCTIONS:
@@ -69,9 +69,9 @@ def _poly(operand: Operand, rank: int) -> Poly:
     if not isinstance(operand, np.ndarray):
         return operand
     if operand.size != (operand.shape[-1] if operand.ndim else 1) or operand.ndim > rank:
-        raise UnknownFormulaError("a constant that is no row")
+        raise UnknownFormulaError("a constant that is not a row")
     if not (operand.dtype.kind == "f" and np.isfinite(operand).all()):
-        raise UnknownFormulaError("a constant that is no finite number")
+        raise UnknownFormulaError("a constant that is not finite")
     return constant(operand.reshape(-1))
 
 
@@ -124,12 +124,12 @@ COMPARISONS: dict[str, Callable[[Algebra, Poly, Poly], Poly]] = {
 
 
 def recognized(algebra: Algebra, y: Poly) -> list[Part] | None:
-    """The layers that compute a formula; None for a formula that no layer computes.
+    """Return the layers that compute a formula, or None if no layer does.
 
     Raises
     ------
     ConfigurationError
-        If the formula is known and nnx has no layer for it; the text says what to do.
+        If the formula is known but nnx has no layer for it; the text says what to do.
     """
     for form in FORMS:
         parts = form(algebra, y)
@@ -139,7 +139,7 @@ def recognized(algebra: Algebra, y: Poly) -> list[Part] | None:
 
 
 def _without_constants(algebra: Algebra, y: Poly) -> list[Part] | None:
-    """The layers that have no constants of their own."""
+    """Recognize the layers without constants."""
     x, one, apply, times = algebra.x, constant(1.0), algebra.apply, algebra.times
     half = scaled(x, 0.5)
     cubic = plus(x, scaled(algebra.power(x, 3.0), 0.044715))
@@ -175,13 +175,11 @@ def _softmax(algebra: Algebra, y: Poly) -> list[Part] | None:
     return None
 
 
-NO_LOG_SOFTMAX = (
-    "nnx has no LogSoftmax: write the model with Softmax in its place, or without it, or with Exp after it"
-)
+NO_LOG_SOFTMAX = "nnx has no LogSoftmax: use Softmax in its place, remove it, or add Exp after it"
 
 
 def _sloped(algebra: Algebra, y: Poly) -> list[Part] | None:
-    """ReLU and LeakyReLU: α x where x is not positive."""
+    """Recognize ReLU and LeakyReLU: α x where x is not positive."""
     x = algebra.x
     if same(y, _relu(algebra, x)):
         return [Part(ReLU(), {})]
@@ -200,7 +198,7 @@ def _sloped(algebra: Algebra, y: Poly) -> list[Part] | None:
 
 
 def _elu(algebra: Algebra, y: Poly) -> list[Part] | None:
-    """Elu, whose negative side is scaled by another operator."""
+    """Recognize an ELU whose negative side is scaled by another operator."""
     x, positive = algebra.x, algebra.apply(POSITIVE, algebra.x)
     negative = algebra.apply(POSITIVE, scaled(x, -1.0))
     written_out = plus(algebra.apply("Exp", x), constant(-1.0))
@@ -217,7 +215,7 @@ def _elu(algebra: Algebra, y: Poly) -> list[Part] | None:
 
 
 def _softplus(algebra: Algebra, y: Poly) -> list[Part] | None:
-    """Softplus(β x) / β, and x where β x is far to the right."""
+    """Recognize Softplus(β x) / β, replaced by x where β x is large."""
     for atom in list(algebra.atoms):
         if atom.kind != "Softplus" or list(atom.argument) != [((0, 1.0),)]:
             continue
@@ -236,7 +234,7 @@ def _softplus(algebra: Algebra, y: Poly) -> list[Part] | None:
 
 
 def _layer_norm(algebra: Algebra, y: Poly) -> list[Part] | None:
-    """γ (x - μ) / √(σ² + ε) + β."""
+    """Recognize γ (x - μ) / √(σ² + ε) + β."""
     centred = _minus(algebra, algebra.x, algebra.apply("ReduceMean", algebra.x))
     variance = algebra.apply("ReduceMean", algebra.times(centred, centred))
     for atom in list(algebra.atoms):
@@ -252,17 +250,17 @@ def _layer_norm(algebra: Algebra, y: Poly) -> list[Part] | None:
 
 
 def _numbers(y: Poly) -> set[float]:
-    """The coefficients that are the same for every feature."""
+    """Return the coefficients that are the same for every feature."""
     return {number for number in map(_uniform, y.values()) if number is not None}
 
 
 def _uniform(value: HostArray) -> float | None:
-    """The one number that an array is made of."""
+    """Return the number that all elements of an array equal, or None."""
     return float(value.flat[0]) if bool((value == value.flat[0]).all()) else None
 
 
 def _written(value: float) -> float:
-    """A constant as it was written, before it was kept in 32 bits."""
+    """Return a constant as it was written, before it was stored in 32 bits."""
     return float(str(np.float32(value)))
 
 

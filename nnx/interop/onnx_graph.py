@@ -1,4 +1,4 @@
-"""An ONNX graph as a chain: its input, the output that is read, and the nodes between, link by link."""
+"""Split an ONNX graph into a chain: its input, the output to read, and the nodes between, link by link."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nnx.interop.onnx_tensors import Constants, named
 
 
 class Link(NamedTuple):
-    """The nodes between two values through which everything passes, and the second value."""
+    """Nodes between two values that the whole data flow passes through, and the second value."""
 
     nodes: list[Any]
     output: str
 
 
 def shapes_of(onnx: Any, model: Any) -> dict[str, list[int]]:
-    """The shape of each value, as far as it is known: `ROWS` for an unknown first length, else `UNKNOWN`."""
+    """Return the known shape of each value, with `ROWS` for an unknown first length, `UNKNOWN` for others."""
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {}
     for value in (*graph.input, *graph.value_info, *graph.output):
@@ -31,7 +31,7 @@ def shapes_of(onnx: Any, model: Any) -> dict[str, list[int]]:
 
 
 def input_of(graph: Any, constants: Constants) -> Any:
-    """The one input that is no constant."""
+    """Return the only input that is not a constant."""
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs)
@@ -40,7 +40,7 @@ def input_of(graph: Any, constants: Constants) -> Any:
 
 
 def output_of(onnx: Any, graph: Any, notes: list[str]) -> str:
-    """The output that is read: the only one, or the only one of floats (a classifier's probabilities)."""
+    """Return the output to read: the only one, or the only one of floats (a classifier's probabilities)."""
     outputs = list(graph.output)
     if len(outputs) == 1:
         return str(outputs[0].name)
@@ -51,12 +51,12 @@ def output_of(onnx: Any, graph: Any, notes: list[str]) -> str:
         names = ", ".join(output.name for output in outputs)
         raise FileFormatError(f"it has {len(outputs)} outputs ({names}): a network has one")
     others = ", ".join(repr(output.name) for output in outputs if output is not found[0])
-    notes.append(f"of its outputs {found[0].name!r} is read; left out: {others}")
+    notes.append(f"only its output {found[0].name!r} is read; left out: {others}")
     return str(zipped.get(found[0].name, found[0].name))
 
 
 def needed(nodes: list[Any], output: str) -> list[Any]:
-    """The nodes on which an output depends, in order."""
+    """Return the nodes that an output depends on, in order."""
     wanted = {output}
     kept = []
     for node in reversed(nodes):
@@ -67,12 +67,12 @@ def needed(nodes: list[Any], output: str) -> list[Any]:
 
 
 def links(nodes: list[Any], source: str, output: str, constants: Constants) -> Iterator[Link]:
-    """The chain from a value to an output.
+    """Yield the links of the chain from a value to an output.
 
     Raises
     ------
     FileFormatError
-        If a node takes what neither is constant nor comes from the source.
+        If a node takes a value that is neither constant nor comes from the source.
     """
     uses: dict[str, int] = {output: 1}
     for node in nodes:
@@ -85,18 +85,18 @@ def links(nodes: list[Any], source: str, output: str, constants: Constants) -> I
             if not name or name in constants:
                 continue
             if name not in waiting:
-                raise FileFormatError(f"{named(node)} takes {name!r}, which is no constant")
+                raise FileFormatError(f"{named(node)} takes {name!r}, which is not a constant")
             waiting[name] -= 1
             if waiting[name] == 0:
                 del waiting[name]
         if not any(name and name not in constants for name in node.input):
-            raise FileFormatError(f"{named(node)}: nnx does not compute this of constants")
+            raise FileFormatError(f"{named(node)}: nnx cannot compute this operator from constants")
         waiting |= {name: uses[name] for name in node.output if uses.get(name)}
         group.append(node)
         if list(waiting) == [node.output[0]]:
             yield Link(group, node.output[0])
             group = []
     if group:
-        raise FileFormatError(f"{named(group[0])}: nnx has no layer for what it gives after its first output")
+        raise FileFormatError(f"{named(group[0])}: nnx has no layer that computes more than its first output")
     if list(waiting) != [output]:
         raise FileFormatError(f"its output {output!r} does not come from its input alone")

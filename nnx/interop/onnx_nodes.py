@@ -1,4 +1,4 @@
-"""What each operator of ONNX is in nnx's layers."""
+"""Convert each ONNX operator to layers of nnx."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HostArray = np.ndarray[Any, Any]
 
 
 class Step(NamedTuple):
-    """A node: its inputs (None where the data goes in), attributes, outputs used, and what surrounds it."""
+    """A node: its inputs (None for the data), attributes, used outputs, the data's shape and operator set."""
 
     node: Any
     inputs: list[HostArray | None]
@@ -45,31 +45,29 @@ class Step(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """How many axes the data have."""
+        """Return the number of axes of the data."""
         return len(self.shape)
 
     def number(self, name: str, otherwise: float) -> float:
-        """A number as it was written: ONNX keeps them in 32 bits, and 0.3 would come back as 0.30000001."""
+        """Return a number as it was written: ONNX stores 32 bits, and 0.3 would come back as 0.30000001."""
         return float(str(np.float32(self.attributes.get(name, otherwise))))
 
     def constant(self, position: int) -> HostArray | None:
-        """The array at a position, None where it is left out."""
+        """Return the array at a position, or None if it is left out."""
         return self.inputs[position] if position < len(self.inputs) else None
 
     def needed(self, position: int) -> HostArray:
-        """The array at a position that must not be left out, nor be the data."""
+        """Return the array at a position, which must be there and must not be the data."""
         array = self.constant(position)
         if array is None:
-            raise ConfigurationError("its data must be the first input and its weights constants")
+            raise ConfigurationError("its first input must be the data, and its weights must be constants")
         return array
 
     def last_axis(self, name: str, otherwise: int) -> None:
         """Refuse an axis that is not the last."""
         axis = int(self.attributes.get(name, otherwise))
         if axis % self.rank != self.rank - 1:
-            raise ConfigurationError(
-                f"it runs over axis {axis} of {self.rank}: nnx's layers run over the last"
-            )
+            raise ConfigurationError(f"it works on axis {axis} of {self.rank}: nnx's layers work on the last")
 
 
 Reader = Callable[[list[Part], Step], list[Part]]
@@ -82,7 +80,7 @@ def _layer(make: Callable[[Step], Layer]) -> Reader:
 def _gemm(parts: list[Part], step: Step) -> list[Part]:
     W, c = step.needed(1), step.constant(2)
     if step.attributes.get("transA"):
-        raise ConfigurationError("transA: its data are columns, nnx takes rows")
+        raise ConfigurationError("transA: its data are columns, but nnx takes rows")
     W = step.number("alpha", 1.0) * (W.T if step.attributes.get("transB") else W)
     c = np.zeros(1, W.dtype) if c is None else step.number("beta", 1.0) * c
     b = np.broadcast_to(_row(c, W.shape[1], 2), (W.shape[1],))
@@ -92,18 +90,18 @@ def _gemm(parts: list[Part], step: Step) -> list[Part]:
 def _matmul(parts: list[Part], step: Step) -> list[Part]:
     W = step.needed(1)
     if W.ndim != 2:
-        raise ConfigurationError(f"its weights have {W.ndim} axes: nnx takes a matrix")
+        raise ConfigurationError(f"its weights have {W.ndim} axes: nnx needs a matrix")
     return [*parts, Part(Dense(*W.shape), {"W": W, "b": np.zeros(W.shape[1], W.dtype)})]
 
 
 def _operand(step: Step) -> tuple[HostArray, bool]:
-    """The constant row of an operator of two, and whether the data come first."""
+    """Return the constant row of an operator with two operands, and whether the data come first."""
     if len(step.inputs) != 2:
-        raise ConfigurationError(f"it takes {len(step.inputs)} operands: nnx reads those of two")
+        raise ConfigurationError(f"it has {len(step.inputs)} operands: nnx reads operators with two")
     first, second = step.inputs
     constant = second if first is None else first
     if constant is None or (first is not None and second is not None):
-        raise ConfigurationError("it takes the data twice")
+        raise ConfigurationError("both its operands are the data")
     return _row(constant, step.shape[-1], step.rank), first is None
 
 
@@ -128,9 +126,9 @@ def _div(parts: list[Part], step: Step) -> list[Part]:
 
 
 def _row(value: HostArray, width: int, rank: int) -> HostArray:
-    """An array that is the same for every row, as one row, in float64."""
+    """Return an array that is the same for every row as one row, in float64."""
     if value.size != (value.shape[-1] if value.ndim else 1):
-        raise ConfigurationError(f"its array of shape {value.shape} is another row for each row")
+        raise ConfigurationError(f"its array of shape {value.shape} differs from row to row")
     if value.ndim > rank or (width != UNKNOWN and value.size not in (1, width)):
         raise ConfigurationError(f"its array of shape {value.shape} does not fit rows of {width or '?'}")
     return np.asarray(value.reshape(-1), np.float64)
@@ -151,7 +149,7 @@ def _clip(parts: list[Part], step: Step) -> list[Part]:
         raise ConfigurationError("its bounds must be constants")
     low, high = _bounds(step)
     if low is not None and high is not None and low > high:
-        raise ConfigurationError(f"its lower bound {low:g} lies above the upper, {high:g}")
+        raise ConfigurationError(f"its lower bound {low:g} is above its upper bound {high:g}")
     return clip(parts, low, high)
 
 
@@ -159,7 +157,7 @@ def _prelu(parts: list[Part], step: Step) -> list[Part]:
     slopes = _row(step.needed(1), step.shape[-1], step.rank)
     slope = float(str(np.float32(slopes[0])))
     if not (slopes == slopes[0]).all():
-        raise ConfigurationError("a slope for each feature: nnx's LeakyReLU has one")
+        raise ConfigurationError("it has a slope for each feature: nnx's LeakyReLU has one slope")
     return [*parts, Part(LeakyReLU(slope), {})]
 
 
@@ -184,7 +182,7 @@ def _hard_sigmoid(parts: list[Part], step: Step) -> list[Part]:
 
 
 def _scaler(parts: list[Part], step: Step) -> list[Part]:
-    """(x - offset) scale, of scikit-learn's scalers."""
+    """(x - offset) scale, as in scikit-learn's scalers."""
     offset, scale = (
         _row(np.array(step.attributes.get(name, [other])), step.shape[-1], step.rank)
         for name, other in (("offset", 0.0), ("scale", 1.0))
@@ -197,12 +195,12 @@ class NotAChainError(Exception):
 
 
 def two_classes(parts: list[Part], steps: list[Step]) -> list[Part]:
-    """1 - σ(z) next to σ(z), as scikit-learn's classifiers of two classes give it: σ of -z and z.
+    """Read 1 - σ(z) next to σ(z), which scikit-learn's classifiers of two classes give, as σ of -z and z.
 
     Raises
     ------
     NotAChainError
-        If the nodes are others.
+        If the nodes compute something else.
     """
     kinds = [step.node.op_type for step in steps]
     layers = [type(part.layer) for part in parts[-2:]]
@@ -224,7 +222,7 @@ def _batch_norm(parts: list[Part], step: Step) -> list[Part]:
         raise ConfigurationError("it is in training mode")
     if step.rank != 2:
         raise ConfigurationError(
-            f"its data have {step.rank} axes and their features on the second: nnx takes rows"
+            f"its data have {step.rank} axes, with features on the second: nnx takes rows of features"
         )
     names = ("gamma", "beta", "running_mean", "running_variance")
     values = {name: step.needed(position) for position, name in enumerate(names, 1)}
@@ -262,7 +260,7 @@ def _gelu(step: Step) -> Layer:
 
 def _swish(step: Step) -> Layer:
     if step.number("alpha", 1.0) != 1.0:
-        raise ConfigurationError("alpha: nnx's SiLU is x σ(x)")
+        raise ConfigurationError("its alpha is not 1: nnx's SiLU is x σ(x)")
     return SiLU()
 
 
@@ -299,7 +297,7 @@ READERS: dict[str, Reader] = {
     "LayerNormalization": _layer_norm,
 }
 
-# what does the same to every number, and so reads data without an axis of features too
+# operators that treat all numbers alike, so they also work without an axis of features
 EVERYWHERE = (
     "Relu",
     "LeakyRelu",

@@ -1,4 +1,4 @@
-"""The layers of an ONNX model: its nodes followed from the input to the output, link by link."""
+"""Read the layers of an ONNX model: follow its nodes from the input to the output, link by link."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nnx.interop.onnx_shapes import FLOATS, RESHAPES, Reshaped, cast_to, reshape
 from nnx.interop.onnx_tensors import STANDARD, Constants, named
 from nnx.interop.parts import Part
 
-OLDEST = 7  # the operator set in which Gemm, Add and the rest took the form they have
-LONGEST = 30  # nodes in which one layer is written out
+OLDEST = 7  # the operator set that gave Gemm, Add and others their present form
+LONGEST = 30  # most nodes that one layer is written in
 
 
 class Model(NamedTuple):
-    """What a file holds: layers, the input's width, the float type, and what a reader should know."""
+    """The content of a file: layers, the width of the input, the float type, and notes for the user."""
 
     parts: list[Part]
     width: int
@@ -32,12 +32,12 @@ class Model(NamedTuple):
 
 
 def read(onnx: Any, model: Any, folder: Path) -> Model:
-    """The layers of a model.
+    """Return the layers of a model.
 
     Raises
     ------
     FileFormatError
-        If a node is none that nnx's layers can compute, or the nodes do not form a chain.
+        If nnx's layers cannot compute a node, or the nodes do not form a chain.
     """
     graph = model.graph
     constants = Constants(onnx, graph, folder)
@@ -50,19 +50,19 @@ def read(onnx: Any, model: Any, folder: Path) -> Model:
     nodes = needed(nodes, output)
     dtype = _type(onnx, source, nodes)
     if not shapes.get(source.name):
-        raise FileFormatError("its input has no axes: nnx takes rows")
+        raise FileFormatError("its input is a single number: nnx takes rows")
     follower = Follower(onnx, constants, shapes, opset, notes)
     follower.follow(list(links(nodes, source.name, output, constants)), source.name)
     width = follower.width or _width(shapes[source.name], follower.parts)
     _check_size(follower.parts, width, constants)
     types = (follower.types | {dtype}) - {""}
     if len(types) > 1:
-        notes.append("it computes in float32 and in float64: the network computes all in float64")
+        notes.append("it computes in float32 and float64: the network computes everything in float64")
     return Model(follower.parts, width, max(types), notes)
 
 
 class Follower:
-    """Turns links into layers, one after the other."""
+    """Turn links into layers, one after the other."""
 
     def __init__(
         self, onnx: Any, constants: Constants, shapes: dict[str, list[int]], opset: int, notes: list[str]
@@ -70,12 +70,12 @@ class Follower:
         self.onnx, self.constants, self.shapes, self.opset = onnx, constants, shapes, opset
         self.notes = notes
         self.parts: list[Part] = []
-        self.width = 0  # of the input, where its rows of several axes are flattened
+        self.width = 0  # width of the input, if its rows have several axes and are flattened
         self.squeezed = False  # whether (rows, 1) became (rows,)
         self.types: set[str] = set()  # the float types it casts to
 
     def follow(self, chain: list[Link], value: str) -> None:
-        """Read all links, from a value on."""
+        """Read all links, starting from a value."""
         at = 0
         while at < len(chain):
             taken = self._form(chain[at:], value)
@@ -84,12 +84,12 @@ class Follower:
                 taken = 1
             at += taken
             shape, value = self.shapes[value], chain[at - 1].output
-            if not self.shapes.get(value):  # of operators whose shapes the library does not infer
+            if not self.shapes.get(value):  # the library does not infer the shapes of some operators
                 last = self.parts[-1].values.get("W") if self.parts else None
                 self.shapes[value] = shape if last is None else [*shape[:-1], last.shape[1]]
 
     def _form(self, chain: list[Link], value: str) -> int:
-        """Read the layer that the first links write out together; how many they are, 0 if it is none."""
+        """Read the layer that the first links form together; return how many links, 0 if there is none."""
         algebra = Algebra()
         known: dict[str, Any] = {value: algebra.x}
         shape = self._shape(value, chain[0].nodes[0])
@@ -120,7 +120,7 @@ class Follower:
         return formula(algebra, node, operands, self._attributes(node), rank)
 
     def _link(self, link: Link, value: str) -> None:
-        """Read a layer that is one node, or a classifier's two."""
+        """Read a layer that is one node, or the two nodes of a classifier."""
         node = link.nodes[-1]
         try:
             if len(link.nodes) == 1:
@@ -132,7 +132,7 @@ class Follower:
             raise FileFormatError(f"{named(node)}: {error}") from error
         except NotAChainError as error:
             takers = " and ".join(named(one) for one in link.nodes if value in one.input)
-            raise FileFormatError(f"it is no chain of layers: {value!r} goes to {takers}") from error
+            raise FileFormatError(f"it is not a chain of layers: {value!r} goes to {takers}") from error
 
     def _node(self, node: Any, step: Step) -> None:
         kind = node.op_type if node.domain in STANDARD else f"{node.domain}.{node.op_type}"
@@ -142,9 +142,9 @@ class Follower:
             self.types.add(cast_to(self.onnx, step))
         elif kind not in READERS:
             known = ", ".join((*READERS, *RESHAPES, "Cast"))
-            raise ConfigurationError(f"nnx has no layer for {kind}; these are read: {known}")
+            raise ConfigurationError(f"nnx has no layer for {kind}; it can read {known}")
         elif self.squeezed and kind not in EVERYWHERE:
-            raise ConfigurationError("its data have the rows as their only axis: nnx's layers take (rows, 1)")
+            raise ConfigurationError("its data have the shape (rows,): nnx's layers take (rows, 1)")
         else:
             self.parts = READERS[kind](self.parts, step)
 
@@ -152,11 +152,11 @@ class Follower:
         if to is Reshaped.ROWS:
             self.width = math.prod(step.shape[1:])
             self.notes.append(
-                f"its input of shape {step.shape[1:]} a row is flattened: give x.reshape(len(x), -1)"
+                f"each row of its input, of shape {step.shape[1:]}, is flattened: pass x.reshape(len(x), -1)"
             )
         elif to is Reshaped.COLUMN:
             self.squeezed = True
-            self.notes.append("its output has the shape (rows,), the network's is (rows, 1)")
+            self.notes.append("its output has the shape (rows,), the network's output (rows, 1)")
 
     def _step(self, node: Any, value: str) -> Step:
         inputs = [self.constants.array(name) if name in self.constants else None for name in node.input]
@@ -166,7 +166,7 @@ class Follower:
     def _shape(self, value: str, node: Any) -> list[int]:
         shape = self.shapes.get(value, [])
         if not shape:
-            raise FileFormatError(f"{named(node)}: the shape of its data is not known")
+            raise FileFormatError(f"{named(node)}: the shape of its data is unknown")
         return shape
 
     def _attributes(self, node: Any) -> dict[str, Any]:
@@ -177,12 +177,12 @@ def _opset(model: Any) -> int:
     sets = {entry.domain: entry.version for entry in model.opset_import}
     version: int = sets.get("", sets.get("ai.onnx", 0))
     if version < OLDEST:
-        raise FileFormatError(f"its operator set is {version}: nnx reads those from {OLDEST} on")
+        raise FileFormatError(f"its operator set is {version}: nnx reads {OLDEST} and later")
     return version
 
 
 def _type(onnx: Any, source: Any, nodes: list[Any]) -> str:
-    """The float type of the input; that of whole numbers which are cast at once does not count."""
+    """Return the float type of the input; empty if the input holds integers that are cast at once."""
     types = onnx.TensorProto
     kind = types.DataType.Name(source.type.tensor_type.elem_type).lower()
     if kind in FLOATS:
@@ -190,31 +190,31 @@ def _type(onnx: Any, source: Any, nodes: list[Any]) -> str:
     whole = ("uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "uint64")
     if kind in whole and nodes and nodes[0].op_type == "Cast":
         return ""
-    raise FileFormatError(f"its input is of type {kind}: nnx computes in float32 and float64")
+    raise FileFormatError(f"its input has the type {kind}: nnx computes in float32 and float64")
 
 
 def _fits(parts: list[Part], width: int) -> bool:
-    """Whether the parts' values are for rows of a width, as far as it is known."""
+    """Return whether the parts' values fit rows of this width, if it is known."""
     return all(np.size(v) in (1, width) or width == UNKNOWN for part in parts for v in part.values.values())
 
 
 def _width(shape: list[int], parts: list[Part]) -> int:
-    """The input's width: stated, or that of the first arrays."""
+    """Return the width of the input: the stated one, or the one that the first arrays need."""
     if shape[-1] > 0:
         return shape[-1]
     for part in parts:
         for value in part.values.values():
             if np.ndim(value) == 2 or np.size(value) > 1:
                 return int(value.shape[0])
-    raise FileFormatError("the width of its input is not stated")
+    raise FileFormatError("it does not state the width of its input")
 
 
 def _check_size(parts: list[Part], width: int, constants: Constants) -> None:
-    """Refuse a file that makes a large network out of few numbers by using them again and again."""
+    """Refuse a file that makes a large network from few numbers by using them many times."""
     claimed = sum(np.size(value) for part in parts for value in part.values.values())
     repeated = 0
     for part in parts:
         width = part.values["W"].shape[1] if "W" in part.values else width
         repeated += width * len(part.values)
     if claimed > 2 * constants.size + 2**16 or repeated > 64 * (constants.size + 2**20):
-        raise FileFormatError(f"its layers take {claimed:,} numbers, but it holds {constants.size:,}")
+        raise FileFormatError(f"its layers need {claimed:,} numbers, but it holds {constants.size:,}")

@@ -1,4 +1,4 @@
-"""Operators that change the shape or the type of data and nothing else."""
+"""Read operators that only change the shape or the type of the data."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ RESHAPES = ("Flatten", "Reshape", "Squeeze")
 
 
 class Reshaped(Enum):
-    """What a reshaping does to rows."""
+    """The effect of a reshape on rows."""
 
     NOTHING = auto()
-    ROWS = auto()  # a picture becomes a row of features
+    ROWS = auto()  # rows of several axes become rows of features
     COLUMN = auto()  # (rows, 1) becomes (rows,)
 
 
 def cast_to(onnx: Any, step: Step) -> str:
-    """The float type that data are cast to."""
+    """Return the float type that the data are cast to."""
     kind = onnx.TensorProto.DataType.Name(step.attributes["to"]).lower()
     if kind not in FLOATS:
-        raise ConfigurationError(f"it rounds to {kind}: nnx computes in float32 and float64")
+        raise ConfigurationError(f"it casts to {kind}: nnx computes in float32 and float64")
     return FLOATS[kind]
 
 
 def reshaped(kind: str, step: Step, parts: list[Part]) -> Reshaped:
-    """What a reshaping does.
+    """Return the effect of a reshape on rows.
 
     Raises
     ------
     ConfigurationError
-        If it mixes rows, or splits them, or flattens what is no longer the input.
+        If it mixes rows, splits them, or flattens anything but the input.
     """
     shape, to = step.shape, _target(kind, step)
     width = UNKNOWN if UNKNOWN in shape[1:] else math.prod(shape[1:])
@@ -52,33 +52,33 @@ def reshaped(kind: str, step: Step, parts: list[Part]) -> Reshaped:
         return Reshaped.COLUMN
     if not (same_rows and len(to) == 2 and width != UNKNOWN and to[1] in (width, -1)):
         raise ConfigurationError(
-            f"it makes {_shown(to)} of data of shape {_shown(shape)}: nnx's networks take rows of features"
+            f"it reshapes data from {_shown(shape)} to {_shown(to)}: nnx's networks take rows of features"
         )
     if not all(same_for_all_features(part) for part in parts):
-        raise ConfigurationError("layers over vectors come before it: nnx's networks take rows of features")
+        raise ConfigurationError("layers on vectors come before it: nnx's networks take rows of features")
     return Reshaped.ROWS
 
 
 def _target(kind: str, step: Step) -> list[int]:
-    """The shape that data get: `ROWS` or the first length for the rows."""
+    """Return the new shape, with `ROWS` or the first length for the rows."""
     shape, rank = step.shape, len(step.shape)
     if kind == "Flatten":
         axis = int(step.attributes.get("axis", 1)) % (rank + 1)
         if axis != 1:
-            raise ConfigurationError(f"it flattens from axis {axis} on: nnx's rows are the first")
+            raise ConfigurationError(f"it flattens from axis {axis} on: nnx can only flatten from axis 1 on")
         return [shape[0], math.prod(shape[1:]) if UNKNOWN not in shape[1:] else -1]
     given = step.constant(1)
     if kind == "Squeeze":
         axes = step.attributes.get("axes") if given is None else given.tolist()
         axes = [axis % rank for axis in np.atleast_1d([] if axes is None else axes).tolist()]
         if not axes or any(shape[axis] != 1 for axis in axes):
-            raise ConfigurationError("it leaves out axes whose length is not stated")
+            raise ConfigurationError("it removes axes that are not known to have length 1")
         return [length for axis, length in enumerate(shape) if axis not in axes]
     if given is None:
         raise ConfigurationError("its shape depends on the data")
     to = [int(length) for length in given.reshape(-1)]
     if step.attributes.get("allowzero") and 0 in to:
-        raise ConfigurationError("it makes an axis of no length")
+        raise ConfigurationError("it makes an axis of length 0")
     return [shape[i] if length == 0 and i < rank else length for i, length in enumerate(to)]
 
 

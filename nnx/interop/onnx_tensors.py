@@ -1,4 +1,4 @@
-"""The constants of an ONNX graph: stored arrays, also in files next to it, and what is computed from them."""
+"""Read the constants of an ONNX graph: arrays in the file or in others, and values computed from them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ STANDARD = ("", "ai.onnx")
 
 
 class Constants:
-    """Arrays by name."""
+    """Constant arrays by name."""
 
     def __init__(self, onnx: Any, graph: Any, folder: Path) -> None:
         if graph.sparse_initializer:
-            raise FileFormatError("it has sparse initializers: nnx reads dense ones")
+            raise FileFormatError("it has sparse initializers: nnx can only read dense ones")
         self._onnx = onnx
         self._folder = folder.resolve()
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
@@ -33,9 +33,10 @@ class Constants:
         self._check_files()
 
     def fold(self, node: Any, shapes: dict[str, list[int]]) -> bool:
-        """Compute a node that takes constants only; False where it is none of those that are followed.
+        """Compute a node that takes only constants; return False for an operator that is not computed here.
 
-        The shape of what depends on the data counts as a constant if all but the number of rows is known.
+        The shape of a value that depends on the data also counts as a constant, if all but the number of rows
+        is known.
         """
         if node.output[0] in self:
             return True
@@ -46,7 +47,7 @@ class Constants:
         elif node.input and all(name in self or not name for name in node.input):
             result = self._computed(node)
         elif node.op_type == "CastLike" and node.input[0] in self:
-            result = self.array(node.input[0])  # of the data's float type
+            result = self.array(node.input[0])  # it already has the data's float type
         else:
             result = None
         if result is None:
@@ -54,14 +55,14 @@ class Constants:
         self._arrays[node.output[0]] = result
         self._made += result.size
         if self._made > 8 * self.size + 2**20:
-            raise FileFormatError(f"{named(node)}: many numbers are computed out of few")
+            raise FileFormatError(f"{named(node)}: it computes too many numbers from few constants")
         return True
 
     def _computed(self, node: Any) -> HostArray | None:
         try:
             return folded(self._onnx, node, [self.array(name) for name in node.input])
         except (ValueError, IndexError, TypeError, OverflowError) as error:
-            raise FileFormatError(f"{named(node)}: its constants do not fit ({error})") from error
+            raise FileFormatError(f"{named(node)}: its constants do not fit it ({error})") from error
 
     def _shape(self, node: Any, shape: list[int]) -> HostArray | None:
         attributes = {entry.name: entry.i for entry in node.attribute}
@@ -72,7 +73,7 @@ class Constants:
         return name in self._tensors or name in self._arrays
 
     def array(self, name: str) -> HostArray | None:
-        """The array of a name; None where an optional input is left out."""
+        """Return the array with a name, or None for an optional input that is left out."""
         if not name:
             return None
         if name not in self._arrays:
@@ -91,13 +92,13 @@ class Constants:
         if attribute.name in kinds:
             value = np.array(self._onnx.helper.get_attribute_value(attribute), kinds[attribute.name])
             return self._onnx.numpy_helper.from_array(value, node.output[0])
-        raise FileFormatError(f"{named(node)}: no array of numbers")
+        raise FileFormatError(f"{named(node)}: it is not an array of numbers")
 
     def _outside(self, tensor: Any) -> bool:
         return bool(tensor.data_location == self._onnx.TensorProto.EXTERNAL)
 
     def _check_files(self) -> None:
-        """See that weights outside the file lie in its folder, and that no file is used beyond its size."""
+        """Check that weights outside the model are in its folder, and that no file is read past its end."""
         used: dict[Path, int] = {}
         for name, tensor in self._tensors.items():
             if not self._outside(tensor):
@@ -105,9 +106,9 @@ class Constants:
             entries = {entry.key: entry.value for entry in tensor.external_data}
             file = (self._folder / entries.get("location", "")).resolve()
             if not file.is_relative_to(self._folder):
-                raise FileFormatError(f"the values of {name!r} lie outside its folder, at {file}")
+                raise FileFormatError(f"the values of {name!r} are outside its folder, in {file}")
             if not file.is_file():
-                raise FileFormatError(f"the file with the values of {name!r} is missing, {file}")
+                raise FileFormatError(f"the file with the values of {name!r} is missing: {file}")
             offset = int(entries.get("offset", 0))
             size = (
                 math.prod(tensor.dims) * self._onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
@@ -115,11 +116,11 @@ class Constants:
             used[file] = used.get(file, 0) + size
             available = file.stat().st_size
             if offset < 0 or offset + size > available or used[file] > available:
-                raise FileFormatError(f"{file} is too short for the values of {name!r}, {size:,} bytes")
+                raise FileFormatError(f"{file} is too short for the {size:,} bytes of the values of {name!r}")
             if int(entries.get("length", size)) != size:
-                raise FileFormatError(f"the values of {name!r} do not have the length that its shape says")
+                raise FileFormatError(f"the values of {name!r} do not have the length of its shape")
 
 
 def named(node: Any) -> str:
-    """A node as errors name it."""
+    """Return how an error names a node."""
     return f"node {node.name or node.output[0]!r} ({node.op_type})"

@@ -1,4 +1,4 @@
-"""The ONNX model of a network: a node for each layer, and its values as initializers."""
+"""Build the ONNX model of a network: a node for each layer, and its values as initializers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from nnx.layers import (
 )
 from nnx.network import Network
 
-OPERATORS, IR = 20, 9  # Gelu came with set 20, which came with IR version 9: older readers go on reading
+OPERATORS, IR = 20, 9  # set 20 added Gelu; IR version 9 is the oldest that has it
 CODE = "nnx.code"
 HostArray = np.ndarray[Any, Any]
 
 
 class Operator(NamedTuple):
-    """An operator, its attributes, and the layer's arrays that it takes after the data."""
+    """An operator, its attributes, and the layer's arrays that follow the data as inputs."""
 
     kind: str
     attributes: dict[str, Any]
@@ -61,7 +61,7 @@ WRITERS: dict[type[Layer], Callable[[Any], Operator]] = {
     LeakyReLU: lambda layer: Operator("LeakyRelu", {"alpha": layer.alpha}, ()),
     ELU: lambda layer: Operator("Elu", {"alpha": layer.alpha}, ()),
     GELU: lambda layer: Operator("Gelu", {"approximate": "tanh" if layer.approximate else "none"}, ()),
-    SiLU: _plain("Sigmoid"),  # and then a Mul: an operator of its own, Swish, came with set 24
+    SiLU: _plain("Sigmoid"),  # followed by a Mul: the operator Swish came only with set 24
     Sigmoid: _plain("Sigmoid"),
     Tanh: _plain("Tanh"),
     Softplus: _plain("Softplus"),
@@ -80,12 +80,12 @@ def model_of(
     inputs: Scaling | None = None,
     outputs: Scaling | None = None,
 ) -> Any:
-    """An ``onnx.ModelProto``; with scalings, one that takes and gives numbers as the user's files have them.
+    """Return an ``onnx.ModelProto``; with scalings, it takes and returns numbers as in the user's files.
 
     Raises
     ------
     ConfigurationError
-        If a layer is one that has no operator.
+        If a layer has no operator.
     """
     helper = onnx.helper
     graph = Graph(helper, network, dict(weights))
@@ -94,7 +94,7 @@ def model_of(
         if type(layer) not in WRITERS:
             known = ", ".join(kind.__name__ for kind in WRITERS)
             raise ConfigurationError(
-                f"layer {position}, {layer!r}: there is no operator of ONNX for it; these go over: {known}"
+                f"layer {position}, {layer!r}: ONNX has no operator for it; nnx can export {known}"
             )
         source = graph.layer(layer, source)
     given = graph.unscaled(outputs, source)
@@ -116,14 +116,14 @@ def model_of(
 
 
 class Graph:
-    """Nodes and arrays, one layer after the other."""
+    """The nodes and arrays of a model, added layer by layer."""
 
     def __init__(self, helper: Any, network: Network, values: dict[str, Any]) -> None:
         self.helper, self.dtype, self.values = helper, network.dtype, values
         self.nodes: list[Any] = []
 
     def node(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        """Add a node; the name of its output."""
+        """Add a node and return the name of its output."""
         self.nodes.append(self.helper.make_node(kind, inputs, [f"{name}.y"], name, **attributes))
         return f"{name}.y"
 
@@ -137,7 +137,7 @@ class Graph:
         return self.node("Cast", [source], name, to=self.helper.np_dtype_to_tensor_dtype(dtype))
 
     def scaled(self, scaling: Scaling | None) -> tuple[str, np.dtype[Any]]:
-        """(x - shift) / scale; in float64 if it subtracts, since float32 may not hold x precisely enough."""
+        """Add (x - shift) / scale; in float64 if it subtracts, as float32 may not hold x precisely enough."""
         if scaling is None:
             return "x", self.dtype
         dtype = exact_type(scaling, self.dtype)
@@ -148,7 +148,7 @@ class Graph:
         return (source if dtype == self.dtype else self.cast(source, self.dtype, "inputs.cast")), dtype
 
     def unscaled(self, scaling: Scaling | None, source: str) -> np.dtype[Any]:
-        """z scale + shift, as the output y; in float64 if it adds."""
+        """Add z scale + shift as the output y; in float64 if it adds."""
         dtype = self.dtype
         if scaling is not None:
             dtype = exact_type(scaling, self.dtype)
@@ -161,7 +161,7 @@ class Graph:
         return dtype
 
     def layer(self, layer: Layer, source: str) -> str:
-        """Add what a layer computes; the name of its output."""
+        """Add the nodes of a layer and return the name of its output."""
         if isinstance(layer, BatchNorm) and is_far(layer, self.values):
             return self.far_batch_norm(layer, source)
         if isinstance(layer, Dropout):
@@ -174,7 +174,7 @@ class Graph:
         return self.node("Mul", [source, gate], layer.name)
 
     def far_batch_norm(self, layer: BatchNorm, source: str) -> str:
-        """(x - μ) (γ / σ) + β in this order: ONNX Runtime multiplies BatchNormalization out."""
+        """Add (x - μ) (γ / σ) + β in this order: ONNX Runtime multiplies BatchNormalization out."""
         names = (f"{layer.name}.{array}" for array in ("gamma", "running_variance", "running_mean", "beta"))
         gamma, variance, mean, beta = (self.values.pop(name) for name in names)
         factor = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + layer.epsilon)

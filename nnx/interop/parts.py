@@ -1,4 +1,4 @@
-"""What a reader of another library's models gives: layers of nnx with the values they are to hold."""
+"""Build networks from what a reader of another library's models found: layers and their values."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nnx.network import Network
 
 
 class Part(NamedTuple):
-    """A layer and its values, by their names in the layer; those left out start as in any network."""
+    """A layer and its values by name; values that are left out keep their initial values."""
 
     layer: Layer
     values: dict[str, Any]
 
 
 def assemble(parts: Sequence[Part], width: int, dtype: str, device: str | Backend | None) -> Network:
-    """The network of these parts.
+    """Build the network of these parts.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def assemble(parts: Sequence[Part], width: int, dtype: str, device: str | Backen
     DataError
         If the values do not fit the layers.
     """
-    parts = parts or [Part(Identity(), {})]  # a network has a layer
+    parts = parts or [Part(Identity(), {})]  # a network needs a layer
     network = Network([part.layer for part in parts], device=device, dtype=dtype)
     network.build(width)
     weights = network.weights()
@@ -44,12 +44,12 @@ def assemble(parts: Sequence[Part], width: int, dtype: str, device: str | Backen
 
 
 def same_for_all_features(part: Part) -> bool:
-    """Whether a layer does the same to each number, whatever row and feature it is."""
+    """Return whether a layer treats all numbers alike, in every row and feature."""
     mixes = isinstance(part.layer, (Dense, LayerNorm, Softmax))
     return not mixes and all(np.size(value) == 1 for value in part.values.values())
 
 
 def tell(notes: Sequence[str], source: str, level: int = 3) -> None:
-    """Warn the caller of a reader or writer of what is left out or has another form."""
+    """Warn the caller of a reader or writer about what is left out or changed."""
     for note in notes:
         warnings.warn(f"{source}: {note}", UserWarning, stacklevel=level)
