@@ -283,9 +283,9 @@ def made(experiment, metrics, **other):
         ("svm", {"accuracy": 0.96, "pca_accuracy": 0.99}, "300% more errors than an SVM on PCA"),
         ("svm", {"accuracy": 0.96, "pca_accuracy": 1.0}, "More errors than an SVM on PCA"),
         ("svm", {"accuracy": 0.99, "pca_accuracy": 0.99}, "As accurate as an SVM on PCA"),
-        ("train", {"accuracy": 0.8, "majority_accuracy": 1 / 3}, "the commonest class alone gives 33.3%."),
-        ("train", {"r2": 0.372}, "37% less squared error than the mean of the targets"),
-        ("train", {"r2": -0.5}, "50% more squared error than the mean of the targets"),
+        ("train", {"accuracy": 0.8, "majority_accuracy": 1 / 3}, "most common class gives 33.3%."),
+        ("train", {"r2": 0.372}, "37% less squared error"),
+        ("train", {"r2": -0.5}, "50% more squared error"),
         ("xor", {"accuracy": 0.75}, "3 of the 4 cases are right."),
         ("compare", {"speedup": {"deep": {"keras": 1.9, "keras_xla": 1.5}}},
          "takes 1.5 times as long in Keras with XLA as in nnx."),
@@ -301,9 +301,9 @@ def test_a_sentence_says_what_a_run_reached(experiment, metrics, sentence):
 
 
 def test_runs_on_different_data_are_marked(run_folders, tmp_path, both):
-    assert "cannot be compared directly" in both.text
+    assert "Different data" in both.text
     page = read(reports.write_report([run_folders["xor"], run_folders["other"]], tmp_path / "same.html"))
-    assert "cannot be compared" not in page.text
+    assert "Different data" not in page.text
     rows = {"rows": 120, "validation_rows": 30}
     runs = [made("train", rows, config={"seed": seed}, dataset="iris.csv") for seed in (0, 1)]
     assert len(facts.different_data(runs)) == 2  # other rows were held out
@@ -427,7 +427,7 @@ def test_a_damaged_file_is_named_in_one_line(run_folders, tmp_path, name, text):
         ({"misread_index": None}, "belong together"),
         ({"classes": np.arange(3)}, "confusion_matrix"),
         ({"points": np.zeros((3, 3)), "point_labels": np.zeros(3)}, "plane"),
-        ({"misread": np.zeros((3, 8), np.uint8)}, "dimensions"),
+        ({"misread": np.zeros((3, 8), np.uint8)}, "misread, .* axes"),
         ({"surface": np.zeros((2, 2), np.uint8)}, "surface"),
         ({"deep_nnx": np.ones(3), "deep_epochs": np.ones(2)}, "deep_epochs"),
     ],

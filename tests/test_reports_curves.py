@@ -77,8 +77,8 @@ def test_log_scale_hides_no_value():
     ("history", "message"),
     [
         ({}, "no metric"),
-        ({"loss": []}, r"empty, of shape \(0,\)"),
-        ({"loss": [1.0, 2.0], "val_loss": [1.0]}, r"'val_loss': shape \(1,\) .* of shape \(2,\)"),
+        ({"loss": []}, r"empty, .*\(0,\)"),
+        ({"loss": [1.0, 2.0], "val_loss": [1.0]}, r"'val_loss' .*\(1,\) .*\(2,\)"),
         ({"loss": [[1.0], [2.0]]}, r"shape \(2, 1\)"),
         ({"loss": ["a"]}, "not a NumPy array of numbers"),
         ([1.0, 2.0], "list"),
@@ -115,7 +115,7 @@ def test_compare_curves_that_agree_stay_distinguishable():
 def test_compare_curves_at_given_positions():
     axes = drawn(reports.compare_curves({"a": [1, 2], "b": [2, 3]}, x=[0, 1000])).axes[0]
     assert all(line.get_xdata().tolist() == [0, 1000] for line in axes.get_lines())
-    with pytest.raises(DataError, match=r"'b': shape \(1,\) .* x of shape \(2,\)"):
+    with pytest.raises(DataError, match=r"'b' .*\(1,\), .* x .*\(2,\)"):
         reports.compare_curves({"a": [1, 2], "b": [2]}, x=[0, 1])
 
 
@@ -221,6 +221,6 @@ def test_a_folder_without_permission_is_one_clear_line(figure, tmp_path):
 
 
 def test_unknown_format_is_refused(figure, tmp_path):
-    with pytest.raises(ConfigurationError, match=r"\.xyz; use \.png"):
+    with pytest.raises(ConfigurationError, match=r"\.xyz: .*\.png"):
         reports.save_figure(figure, tmp_path / "a.xyz")
     assert list(tmp_path.iterdir()) == []

@@ -50,16 +50,16 @@ def test_errors_are_those_of_values_outside_the_drawn_range():
 @pytest.mark.parametrize(
     ("original", "reconstructed", "options", "message"),
     [
-        (np.zeros((3, 5)), np.zeros((3, 5)), {}, r"shape \(3, 5\) .* \(2, 2\)"),
-        (np.zeros((3, 4)), np.zeros((2, 4)), {}, r"\(2, 2, 2\) .* \(3, 2, 2\)"),
-        (np.zeros((0, 4)), np.zeros((0, 4)), {}, r"empty, of shape \(0, 4\)"),
+        (np.zeros((3, 5)), np.zeros((3, 5)), {}, r"\(3, 5\).*\(2, 2\)"),
+        (np.zeros((3, 4)), np.zeros((2, 4)), {}, r"\(2, 2, 2\).*\(3, 2, 2\)"),
+        (np.zeros((0, 4)), np.zeros((0, 4)), {}, r"empty, .*\(0, 4\)"),
         (np.zeros(4), np.zeros(4), {}, r"shape \(4,\)"),
-        (np.full((1, 4), 255, np.uint8), np.zeros((1, 4)), {}, "255, where 0..1"),
-        (np.full((1, 4), NAN), np.zeros((1, 4)), {}, "originals: some values are NaN"),
-        (np.zeros((1, 4)), np.full((1, 4), NAN), {}, "reconstructed: some values are NaN"),
+        (np.full((1, 4), 255, np.uint8), np.zeros((1, 4)), {}, "255, .*0..1"),
+        (np.full((1, 4), NAN), np.zeros((1, 4)), {}, "originals .*NaN"),
+        (np.zeros((1, 4)), np.full((1, 4), NAN), {}, "reconstructed .*NaN"),
         (np.full((1, 4), "a"), np.zeros((1, 4)), {}, "dtype"),
-        ([[1.0, 0.0, 0.0, 0.0], [1.0]], np.zeros((1, 4)), {}, "originals: not a NumPy array"),
-        (np.zeros((3, 4)), np.zeros((3, 4)), {"labels": [1, 2]}, r"\(2,\) .* \(3, 2, 2\)"),
+        ([[1.0, 0.0, 0.0, 0.0], [1.0]], np.zeros((1, 4)), {}, "originals .*NumPy array"),
+        (np.zeros((3, 4)), np.zeros((3, 4)), {"labels": [1, 2]}, r"\(2,\).*\(3, 2, 2\)"),
     ],
 )
 def test_reconstructions_refuse(original, reconstructed, options, message):
@@ -126,9 +126,9 @@ def test_gallery_is_deterministic_and_never_repeats_an_image():
 @pytest.mark.parametrize(
     ("truth", "guess", "message"),
     [
-        ([1, 2], [1, 2, 3], r"y_true: shape \(2,\) .* \(3, 2, 2\)"),
-        ([1, 2, 3], [[1], [2], [3]], r"y_pred: shape \(3, 1\)"),
-        ([1, 2, 3], ["1", "2", "3"], "cannot be compared"),
+        ([1, 2], [1, 2, 3], r"y_true .*\(2,\).*\(3, 2, 2\)"),
+        ([1, 2, 3], [[1], [2], [3]], r"y_pred .*\(3, 1\)"),
+        ([1, 2, 3], ["1", "2", "3"], "y_pred has dtype <U1.* int64"),
     ],
 )
 def test_gallery_refuses(truth, guess, message):

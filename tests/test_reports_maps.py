@@ -53,11 +53,11 @@ def test_code_map_of_unusual_codes_warns_of_nothing(codes, labels):
 @pytest.mark.parametrize(
     ("codes", "labels", "message"),
     [
-        (np.zeros((4, 3)), [1, 2], r"\(2,\) .* \(4, 3\)"),
+        (np.zeros((4, 3)), [1, 2], r"\(2,\).*\(4, 3\)"),
         (np.zeros((4, 1)), [1] * 4, r"\(4, 1\)"),
         (np.zeros(4), [1] * 4, r"\(4,\)"),
         (np.zeros((0, 3)), [], "empty"),
-        (np.full((4, 3), NAN), [1] * 4, "12 values are NaN"),
+        (np.full((4, 3), NAN), [1] * 4, "12 values"),
     ],
 )
 def test_code_map_refuses(codes, labels, message):
@@ -97,7 +97,7 @@ def test_confusion_matrix_of_unusual_kinds_warns_of_nothing(matrix, labels):
     ("matrix", "labels", "message"),
     [
         (np.zeros((2, 3)), "ab", r"\(2, 3\)"),
-        (np.zeros((2, 2)), "abc", r"\(3,\) .* \(2, 2\)"),
+        (np.zeros((2, 2)), "abc", r"length 3.*\(2, 2\)"),
         ([[-1]], "a", "minimum -1"),
         ([[NAN]], "a", "NaN"),
         (np.zeros((0, 0)), "", "empty"),
@@ -146,10 +146,10 @@ def test_decision_surface_of_a_single_point():
 @pytest.mark.parametrize(
     ("predict", "x", "y", "message"),
     [
-        (_xor, XOR, [0, 1], r"y: shape \(2,\), where \(4,\)"),
-        (_xor, XOR, [0, 1, 2, 3], "4 distinct"),
-        (_xor, XOR[:, :1], [0, 1, 1, 0], r"x: shape \(4, 1\)"),
-        (lambda p: p, XOR, [0, 1, 1, 0], r"predict\(grid\): shape \(25, 2\)"),
+        (_xor, XOR, [0, 1], r"y .*\(2,\).*\(4,\)"),
+        (_xor, XOR, [0, 1, 2, 3], "y has 4 "),
+        (_xor, XOR[:, :1], [0, 1, 1, 0], r"x .*\(4, 1\)"),
+        (lambda p: p, XOR, [0, 1, 1, 0], r"predict\(grid\) .*\(25, 2\)"),
         (lambda p: p[:, 0] * NAN, XOR, [0, 1, 1, 0], "NaN"),
         (_xor, np.zeros((0, 2)), [], "empty"),
     ],

@@ -1,4 +1,4 @@
-"""Figures and pages of runs: arrays, mappings and results in, matplotlib figures and HTML out."""
+"""Draw figures and write report pages of runs, with matplotlib and HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts as geometry: where lines, ticks and points lie, in thousandths of the plot; the page draws them."""
+"""Compute the places of a chart's lines, ticks and points in thousandths of the plot; the page draws them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-MOST_POSITIONS = 400  # of a curve: more than a screen has room for
-MOST_ROWS = 24  # of a chart's table
-LARGEST = 1e200  # beyond it no axis can be laid out, and no loss means anything
-SMALLEST = 1e-200  # and below it no logarithmic one
-LOG_FROM = 20.0  # largest by smallest value from which the axis is logarithmic
-STYLES = 6  # colours of curves
-LOWEST, HIGHEST = 400, 800  # a code map's height, thousandths of its width
+MOST_POSITIONS = 400  # most points of a curve: more than a screen can show
+MOST_ROWS = 24  # most rows of a chart's table
+LARGEST = 1e200  # larger values fit on no axis, and mean nothing as a loss
+SMALLEST = 1e-200  # smaller values fit on no logarithmic axis
+LOG_FROM = 20.0  # the axis is logarithmic if largest / smallest value is above this
+STYLES = 6  # number of colours for curves
+LOWEST, HIGHEST = 400, 800  # limits of a code map's height, in thousandths of its width
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A label on an axis, ``at`` thousandths from its beginning (left, or top)."""
+    """A label on an axis, ``at`` thousandths from its start (left or top)."""
 
     at: float
     text: str
@@ -36,14 +36,14 @@ class Line:
     ----------
     label : str
     style : int
-        Which of the page's colours.
+        Number of its colour on the page.
     dashed : bool
     path : str
         An SVG path in thousandths.
     heights : list of float or None
-        Of each position, thousandths from the top.
+        Height at each position, in thousandths from the top.
     values : list of float or None
-        None where nothing was recorded; NaN and infinity where that was.
+        The recorded values, also NaN and infinity; None where nothing was recorded.
     """
 
     label: str
@@ -56,7 +56,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves over epochs or steps, with axes and a table that says the same."""
+    """Curves over epochs or steps, with axes, and a table of the same values."""
 
     title: str
     step: str
@@ -69,7 +69,7 @@ class Chart:
     total: int
 
     def data(self) -> dict[str, Any]:
-        """What the page's script needs in order to say what lies under the pointer."""
+        """Return what the page's script needs to show the values at the pointer."""
         lines = [
             {
                 "label": line.label,
@@ -81,7 +81,7 @@ class Chart:
         return {"step": self.step, "positions": self.positions, "x": self.at, "lines": lines}
 
     def summary(self) -> str:
-        """The chart in words, for who cannot see it."""
+        """Describe the chart in words, for readers who cannot see it."""
         ends = []
         for line in self.lines:
             known = [value for value in line.values if _drawable(value)]
@@ -91,7 +91,7 @@ class Chart:
         return f"{self.title} over {self.total:,} {self.step}s: {'; '.join(ends)}"
 
     def rows(self) -> list[tuple[str, list[str]]]:
-        """Some positions, spread evenly, with the value of each line."""
+        """Return some positions, evenly spread, with the value of each line."""
         chosen = _evenly(len(self.positions), MOST_ROWS)
         return [(f"{self.positions[i]:,}", [number(line.values[i]) for line in self.lines]) for i in chosen]
 
@@ -108,16 +108,16 @@ class Curve:
 
 
 def chart(title: str, curves: Sequence[Curve], step: str = "epoch", log: bool = True) -> Chart | None:
-    """Lay out a chart; None where no value is finite.
+    """Lay out a chart; return None if no value is finite.
 
     Parameters
     ----------
     title : str
     curves : sequence of Curve
     step : str
-        What is counted along the horizontal axis.
+        What the horizontal axis counts.
     log : bool
-        Whether the vertical axis may be logarithmic: it is where values span more than a factor of 20.
+        Whether the vertical axis may be logarithmic. It is, if the values span more than a factor of 20.
     """
     union = sorted({int(position) for curve in curves for position in curve.positions})
     positions = [union[i] for i in _evenly(len(union), MOST_POSITIONS)]
@@ -147,7 +147,7 @@ def chart(title: str, curves: Sequence[Curve], step: str = "epoch", log: bool = 
 
 
 def number(value: float | None) -> str:
-    """A number of at most five digits; a dash where there is none."""
+    """Format a number with at most five digits, or a dash for None."""
     if value is None:
         return "–"
     if not math.isfinite(value):
@@ -156,7 +156,7 @@ def number(value: float | None) -> str:
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """Positions spread evenly, the first and the last among them."""
+    """Return evenly spread positions, with the first and the last."""
     return [int(i) for i in np.unique(np.linspace(0, count - 1, min(count, most)).round())] if count else []
 
 
@@ -194,13 +194,13 @@ def _x_ticks(first: int, last: int) -> list[Tick]:
         return [Tick(0.0, f"{first:,}")]
     values = MaxNLocator(nbins=5, integer=True, steps=[1, 2, 5, 10]).tick_values(first, last)
     inside = [int(value) for value in values if first < value <= last and value == int(value)]
-    # The first position has its label, and none comes so near that they would overlap.
+    # The first position has a label; labels that would overlap it are left out.
     apart = [value for value in inside if value - first > 0.12 * (last - first)]
     return [Tick(1000.0 * (value - first) / (last - first), f"{value:,}") for value in (first, *apart)]
 
 
 def _labels(values: Sequence[float]) -> list[str]:
-    """Numbers with as few digits as tell them apart, four at least."""
+    """Format numbers with at least four digits, and as many more as make them differ."""
     for digits in range(4, 17):
         labels = [f"{value:.{digits}g}" for value in values]
         if len(set(labels)) == len(labels):
@@ -209,7 +209,7 @@ def _labels(values: Sequence[float]) -> list[str]:
 
 
 def _path(at: Sequence[float], heights: Sequence[float | None]) -> str:
-    """Lines between neighbours; a point between gaps is a line of no length, seen by its round ends."""
+    """Draw lines between neighbours; a single point is a line of length 0, visible by its round ends."""
     words, drawing = [], False
     for x, y in zip(at, heights, strict=True):
         if y is None:
@@ -222,7 +222,7 @@ def _path(at: Sequence[float], heights: Sequence[float | None]) -> str:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Predicted values over true ones; the diagonal is where they would be equal."""
+    """Predicted values over true ones; on the diagonal they are equal."""
 
     title: str
     path: str
@@ -232,12 +232,12 @@ class Scatter:
     count: int
 
     def summary(self) -> str:
-        """The chart in words."""
+        """Describe the chart in words."""
         return f"{self.title}: predicted over true values of {self.count:,} rows, with the diagonal"
 
 
 def scatter(title: str, true: NDArray[Any], predicted: NDArray[Any]) -> Scatter | None:
-    """Lay out points (n,), both axes to one scale; None where no pair is finite."""
+    """Lay out points (n,) with the same scale on both axes; return None if no pair is finite."""
     pairs = np.stack([true, predicted], axis=1).astype(np.float64)
     pairs = pairs[(np.isfinite(pairs) & (np.abs(pairs) < LARGEST)).all(axis=1)]
     if not len(pairs):
@@ -251,7 +251,7 @@ def scatter(title: str, true: NDArray[Any], predicted: NDArray[Any]) -> Scatter 
 
 @dataclass(frozen=True)
 class Group:
-    """The points of one class: a path of dots, its middle, and how many they are."""
+    """The points of one class: a path of dots, its middle, and the number of points."""
 
     label: str
     path: str
@@ -261,20 +261,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Map:
-    """Points in the plane, by class, on a sheet 1,000 wide; `height` follows the points."""
+    """Points in the plane, by class, on a sheet 1,000 wide; the points decide its `height`."""
 
     shares: tuple[float, float]
     height: int
     groups: list[Group] = field(default_factory=list)
 
     def summary(self) -> str:
-        """The map in words."""
+        """Describe the map in words."""
         total = sum(group.count for group in self.groups)
         return f"{total:,} codes in the plane of their first two principal components, by class"
 
 
 def code_map(points: NDArray[Any], labels: NDArray[Any], shares: NDArray[Any]) -> Map:
-    """Lay out points (n, 2) of labels (n,) over the width of the page, both axes to one scale."""
+    """Lay out points (n, 2) with labels (n,) on the width of the page, with the same scale on both axes."""
     known = np.isfinite(points).all(axis=1)
     points, labels = points[known].astype(np.float64), labels[known]
     if not len(points):

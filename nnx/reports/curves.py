@@ -1,4 +1,4 @@
-"""Curves over epochs or steps: one run's history, or several runs in one picture."""
+"""Draw curves over epochs or steps: the history of one run, or several runs in one figure."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _ROLES = {"": ("training", PALETTE[0], "-", "o"), "val_": ("validation", PALETTE
 
 
 class HasMetrics(Protocol):
-    """What a training history offers: ``metrics``, and ``epochs`` where they are not simply 1, 2, 3."""
+    """A training history: it has ``metrics``, and ``epochs`` if they are not simply 1, 2, 3."""
 
     @property
     def metrics(self) -> Mapping[str, Sequence[float]]:
-        """One sequence of values a metric; those on validation data are named ``val_…``."""
+        """Return the values of each metric; those on validation data are named ``val_…``."""
 
 
 @drawing_style()
@@ -38,24 +38,24 @@ def learning_curve(
     Parameters
     ----------
     history : mapping or object with ``metrics``
-        Name -> values, shape (epochs,); ``loss`` and ``val_loss`` share axes, and so on. An object may carry
-        ``epochs``, the number of the epoch of each value; without it they are 1, 2, 3 … Values that are
-        None, NaN or infinite leave gaps, and the legend counts them.
+        Names and their values, of shape (epochs,). ``loss`` and ``val_loss`` share axes, and so on. An object
+        may have ``epochs``, the epoch of each value; without it they are 1, 2, 3 … Values that are None, NaN
+        or infinite leave gaps, and the legend counts them.
     title : str, optional
-        Heading of the figure, taken literally.
+        Title of the figure, shown as written.
     log_scale : bool
-        Logarithmic vertical axes. Those of accuracies, and of metrics with values of zero or below, stay
-        linear: no value is hidden.
+        Use logarithmic vertical axes. Axes of accuracies, and of metrics with values of zero or below, stay
+        linear, so no value is hidden.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One axes a metric, in the order of the history.
+        One axes for each metric, in the order of the history.
 
     Raises
     ------
     DataError
-        No metric, no value, or lengths that differ.
+        If there is no metric or no value, or lengths differ.
     """
     metrics, epochs = _read_history(history)
     names = list(dict.fromkeys(name.removeprefix("val_") for name in metrics))
@@ -70,7 +70,7 @@ def learning_curve(
         for prefix, (role, colour, line, marker) in _ROLES.items():
             if prefix + name in metrics:
                 values = metrics[prefix + name]
-                # What has no counterpart on validation data (a learning rate) is not "training" either.
+                # A metric without values on validation data (a learning rate) is not labelled "training".
                 label = role if "val_" + name in metrics else name
                 _draw(axes, epochs, values, _summary(label, values), colour, line, marker, 1.8)
                 drawn.append(values)
@@ -88,33 +88,34 @@ def compare_curves(
     title: str | None = None,
     log_scale: bool = False,
 ) -> Figure:
-    """Draw one curve a run in one axes, so that even curves that agree to the last digit are all seen.
+    """Draw one curve for each run in the same axes, so that even curves that agree exactly can all be seen.
 
     Parameters
     ----------
     curves : mapping
-        Name of the run -> values, shape (n,). The first is drawn broad, later ones narrower and dashed over
-        it. Values that are None, NaN or infinite leave gaps, and the legend counts them.
+        Names of the runs and their values, of shape (n,). The first curve is wide, later ones are narrower
+        and dashed and lie over it. Values that are None, NaN or infinite leave gaps, and the legend counts
+        them.
     x : array_like, optional
-        Shape (n,): where the values of every curve lie. Without it they lie at 1, 2, 3 …, and curves may
+        Shape (n,): the positions of the values of every curve. Without it they are 1, 2, 3 …, and curves may
         differ in length.
     xlabel, ylabel, title : str
-        Texts, taken literally.
+        Texts, shown as written.
     log_scale : bool
-        A logarithmic vertical axis, unless there are values of zero or below.
+        Use a logarithmic vertical axis, unless there are values of zero or below.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One axes with one line a curve.
+        One axes with a line for each curve.
 
     Raises
     ------
     DataError
-        No curve, an empty one, or one that does not fit ``x``.
+        If there is no curve, or one is empty or does not fit ``x``.
     """
     if not curves:
-        raise DataError("compare_curves: no curve was given; give a mapping of names to values")
+        raise DataError("compare_curves got no curve: give a mapping of names to values")
     shared = None if x is None else _positions(x, "x")
     figure = new_figure(6.4, 4.0, title)
     axes = figure.add_subplot()
@@ -125,7 +126,7 @@ def compare_curves(
         values = series(given, f"curve {name!r}")
         positions = np.arange(1.0, len(values) + 1) if shared is None else shared
         if positions.shape != values.shape:
-            raise DataError(f"curve {name!r}: shape {values.shape} does not fit x of shape {positions.shape}")
+            raise DataError(f"curve {name!r} has shape {values.shape}, but x has shape {positions.shape}")
         width = max(4.0 - 1.4 * index, 1.4)
         style, colour = dashes[index % len(dashes)], colours[index % len(colours)]
         _draw(axes, positions, values, _summary(name, values), colour, style, "o", width)
@@ -139,9 +140,9 @@ def _read_history(
 ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
     given = history if isinstance(history, Mapping) else getattr(history, "metrics", None)
     if not isinstance(given, Mapping):
-        raise DataError(f"history: {type(history).__name__} is neither a mapping nor has a mapping `metrics`")
+        raise DataError(f"history must be a mapping or have one as `metrics`, not {type(history).__name__}")
     if not given:
-        raise DataError("history: no metric; train at least one epoch first")
+        raise DataError("history has no metric: train for at least one epoch first")
     metrics = {str(name): series(values, f"history {name!r}") for name, values in given.items()}
     first = next(iter(metrics))
     known = None if isinstance(history, Mapping) else getattr(history, "epochs", None)
@@ -150,7 +151,7 @@ def _read_history(
     for name, values in metrics.items():
         if values.shape != epochs.shape:
             raise DataError(
-                f"history {name!r}: shape {values.shape} does not fit {against} of shape {epochs.shape}"
+                f"history {name!r} of shape {values.shape} does not fit {against} of shape {epochs.shape}"
             )
     return metrics, epochs
 
@@ -158,12 +159,12 @@ def _read_history(
 def _positions(values: ArrayLike, what: str) -> NDArray[np.float64]:
     positions = series(values, what)
     if np.isnan(positions).any():
-        raise DataError(f"{what}: some values are NaN or infinite")
+        raise DataError(f"{what} has values that are NaN or infinite")
     return positions
 
 
 def _summary(name: str, values: NDArray[np.float64]) -> str:
-    """Legend text: the name, the last value, and how many values are missing from the curve."""
+    """Return the text for the legend: the name, the last value, and how many values are missing."""
     missing = int(np.isnan(values).sum())
     last = "" if np.isnan(values[-1]) else f", last {values[-1]:.4g}"
     return plain(name) + last + (f" ({missing} of {len(values)} not finite)" if missing else "")
@@ -179,7 +180,7 @@ def _draw(
     marker: str,
     width: float,
 ) -> None:
-    """Draw a line; mark every point of a short one, and points between gaps, which no line would show."""
+    """Draw a line; mark every point of a short line, and points between gaps, which a line would not show."""
     known = np.isfinite(values)
     padded = np.concatenate([[False], known, [False]])
     alone = known & ~padded[:-2] & ~padded[2:]

@@ -1,4 +1,4 @@
-"""The figures of a run, from its result."""
+"""Draw the figures of a run from its result."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FIGURES = "figures"
 
 
 def draw(result: Result, folder: Path) -> dict[str, str]:
-    """Draw what the experiment has to show into ``folder/figures`` and note it in the result's artifacts.
+    """Draw an experiment's figures in ``folder/figures`` and add their paths to the result's artifacts.
 
     Returns
     -------
     dict of str to str
-        Paths relative to the folder, by purpose.
+        Paths in the folder, by name.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def draw(result: Result, folder: Path) -> dict[str, str]:
 
 
 def figures(result: Result) -> dict[str, Figure]:
-    """The figures of a result, by name."""
+    """Return the figures of a result, by name."""
     drawn: dict[str, Figure] = {}
     if result.history is not None and result.history.epochs:
         title = f"{result.experiment} {result.preset} on {result.dataset}"
@@ -91,9 +91,10 @@ def _svm(result: Result) -> dict[str, Figure]:
 
 
 def _compare(result: Result) -> dict[str, Figure]:
-    """One figure for each ``<what>_nnx`` among the arrays, with Keras's ways that stand beside it.
+    """Draw one figure for each array ``<what>_nnx``, together with Keras's arrays of the same name.
 
-    An agreement's losses are of steps, all others of the epochs ``<what>_epochs``, or of each.
+    The losses of an agreement are for steps. All others are for the epochs ``<what>_epochs``, or for every
+    epoch.
     """
     drawn: dict[str, Figure] = {}
     for name in [key.removesuffix("_nnx") for key in result.arrays if key.endswith("_nnx")]:
@@ -112,7 +113,7 @@ def _compare(result: Result) -> dict[str, Figure]:
 
 
 def _train(result: Result) -> dict[str, Figure]:
-    """What there is to see of one's own data, by what the result holds."""
+    """Draw what the result holds about the user's own data."""
     arrays = result.arrays
     if "confusion_matrix" in result.metrics:
         matrix = np.asarray(result.metrics["confusion_matrix"])
@@ -127,7 +128,7 @@ def _train(result: Result) -> dict[str, Figure]:
 
 
 def first_of_each(labels: np.ndarray) -> list[int]:
-    """Indices of the first sample of each label, in the labels' order."""
+    """Return the index of the first sample of each label, in the order of the labels."""
     values, first = np.unique(labels, return_index=True)
     return [int(index) for _, index in sorted(zip(values, first, strict=True))]
 

@@ -1,4 +1,4 @@
-"""What a report shows beside numbers, kept in the run's folder: the page can be made again from it."""
+"""Store what a report shows in addition to numbers, so that the page can be made again from the folder."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nnx.readers.npy import NUMBERS, TEXTS, open_npz
 from nnx.reports.maps import plane
 
 FILE = "report.npz"
-EACH = 2  # images of each label that are shown with their reconstructions
-MOST = 40  # of such images
-A_CELL = 24  # misread images kept for a cell of the confusion matrix
-GRID, MARGIN = 64, 0.3  # of XOR's surface: points a side, and how far beyond the unit square
+EACH = 2  # images of each label shown with their reconstructions
+MOST = 40  # most of these images
+A_CELL = 24  # most misread images stored for a cell of the confusion matrix
+GRID, MARGIN = 64, 0.3  # XOR's surface: points on a side, and the margin around the unit square
 MAX_BYTES = 2**26
 
 Evidence = dict[str, NDArray[Any]]
 
-# Arrays that belong together, with the number of dimensions of each; all share their first length.
+# Arrays that belong together, and the number of axes of each; their first axes have the same length.
 _GROUPS: tuple[dict[str, int], ...] = (
     {"originals": 3, "reconstructions": 3, "image_labels": 1, "image_errors": 1},
     {"points": 2, "point_labels": 1},
@@ -35,7 +35,7 @@ _IMAGES = {"originals", "reconstructions", "misread", "surface"}
 
 
 def gather(result: Result) -> Evidence:
-    """What the arrays of a result have to show, images as bytes."""
+    """Return what the arrays of a result can show, with images as bytes."""
     arrays = result.arrays
     kept: Evidence = {}
     if {"originals", "reconstructions", "image_shape"} <= arrays.keys():
@@ -55,7 +55,7 @@ def gather(result: Result) -> Evidence:
 
 
 def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values in 0..1 as bytes; beyond, they are cut."""
+    """Return values in 0..1 as bytes; values outside are cut off."""
     scaled: NDArray[np.uint8] = np.rint(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
     return scaled
 
@@ -107,12 +107,12 @@ def write(kept: Evidence, path: Path) -> None:
 
 
 def read(path: Path) -> Evidence:
-    """Read evidence; a run without any, or of an older nnx, has none.
+    """Read the evidence of a run; it is empty if the run has none or an older nnx wrote it.
 
     Raises
     ------
     FileFormatError
-        If the file is damaged, or its arrays do not fit each other.
+        If the file is damaged, or its arrays do not fit together.
     """
     if not path.is_file():
         return {}
@@ -130,23 +130,23 @@ def read(path: Path) -> Evidence:
 
 
 def _misfit(kept: Evidence) -> str:
-    """What is wrong with arrays that nnx did not write, or nothing."""
+    """Return what is wrong with the arrays, which nnx may not have written; empty if nothing is."""
     for name in _IMAGES & kept.keys():
         if kept[name].dtype != np.uint8:
-            return f"{name} holds {kept[name].dtype} values, expected bytes"
+            return f"{name} has {kept[name].dtype} values, but must have bytes"
     for group in _GROUPS:
         there = {name: kept[name] for name in group if name in kept}
         if there and len(there) != len(group):
-            return f"{', '.join(group)} belong together, found {', '.join(there)} only"
+            return f"{', '.join(group)} belong together, but it has only {', '.join(there)}"
         if any(array.ndim != group[name] for name, array in there.items()):
-            return f"{', '.join(group)} have other dimensions than {tuple(group.values())}"
+            return f"{', '.join(group)} must have {tuple(group.values())} axes"
         if len({len(array) for array in there.values()}) > 1:
             return f"{', '.join(group)} differ in length"
     if "values_true" in kept and kept["values_true"].shape != kept["values_predicted"].shape:
         return "values_true and values_predicted differ in shape"
     for name, wanted in (("surface", (GRID, GRID)), ("shares", (2,))):
         if name in kept and kept[name].shape != wanted:
-            return f"{name} has shape {kept[name].shape}, expected {wanted}"
+            return f"{name} has shape {kept[name].shape}, but must have {wanted}"
     if "points" in kept and (kept["points"].shape[1] != 2 or "shares" not in kept):
-        return "points are no points of a plane"
+        return "points are not points in a plane"
     return ""

@@ -1,4 +1,4 @@
-"""What a report says in words and numbers: names for people, numbers with units, the command to run again."""
+"""Write what a report says in words and numbers: readable names, units, the command to run again."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TIMING = {
 }
 ENVIRONMENT = {"cores": "cores this process may use", "gpu": "GPU"}
 _SECONDS = "_seconds"
-# What stands in a configuration and is no option of a run that was given a model.
+# Entries of a configuration that are not options of a run that was given a model.
 _OF_TRAINING = {"preset", "seed", "epochs", "batch_size", "dtype", "on_nonfinite"}
 
 
 def metrics(result: Result) -> dict[str, str]:
-    """The figures of merit that are one number or word, by name."""
+    """Return the metrics that are one number or word, by name."""
     flat: dict[str, Any] = {}
     for name, value in result.metrics.items():
         if isinstance(value, dict) and all(isinstance(inner, int | float) for inner in value.values()):
@@ -45,7 +45,7 @@ def metrics(result: Result) -> dict[str, str]:
 
 
 def verdict(result: Result) -> str:
-    """What the run reached, in one sentence; empty where there is nothing to hold it against."""
+    """Say in one sentence what the run reached; empty if there is nothing to compare it with."""
     figures = result.metrics
     if {"test_mse", "pca_test_mse"} <= figures.keys():
         return _against_pca(figures["test_mse"], figures["pca_test_mse"])
@@ -53,12 +53,12 @@ def verdict(result: Result) -> str:
         return _codes_against_pca(figures)
     if {"accuracy", "majority_accuracy"} <= figures.keys():
         return (
-            f"{figures['accuracy']:.1%} of the rows held out are predicted right; "
-            f"the commonest class alone gives {figures['majority_accuracy']:.1%}."
+            f"{figures['accuracy']:.1%} of the held-out rows are predicted right; "
+            f"always predicting the most common class gives {figures['majority_accuracy']:.1%}."
         )
     if "r2" in figures:
         better = "less" if figures["r2"] >= 0 else "more"
-        return f"{abs(figures['r2']):.0%} {better} squared error than the mean of the targets gives (R²)."
+        return f"{abs(figures['r2']):.0%} {better} squared error than predicting the targets' mean (R²)."
     if "speedup" in figures:
         return _speed(figures["speedup"])
     if result.experiment == "xor" and "accuracy" in figures:
@@ -90,7 +90,7 @@ def _codes_against_pca(figures: dict[str, Any]) -> str:
 
 
 def _speed(speedup: dict[str, dict[str, float]]) -> str:
-    """How a step of the deep autoencoder compares with the faster of Keras's two forms."""
+    """Compare a step of the deep autoencoder with the faster of Keras's two forms."""
     sides = speedup.get("deep")
     if not sides:
         return ""
@@ -105,7 +105,7 @@ def _speed(speedup: dict[str, dict[str, float]]) -> str:
 
 
 def different_data(results: list[Result]) -> list[str]:
-    """The data of each run where runs used different data, or held out other rows; else nothing."""
+    """Return the data of each run if the runs used different data or held-out rows; else nothing."""
     told = [_data(result) for result in results]
     return told if len(set(told)) > 1 else []
 
@@ -124,7 +124,7 @@ def _data(result: Result) -> str:
 
 
 def timing(result: Result) -> dict[str, str]:
-    """The entries of the timing that took any time, with units."""
+    """Return the entries of the timing that are not zero, with units."""
     return {
         TIMING.get(name, words(name.removesuffix(_SECONDS))): _duration(name, value)
         for name, value in result.timing.items()
@@ -133,7 +133,7 @@ def timing(result: Result) -> dict[str, str]:
 
 
 def machine(result: Result) -> dict[str, str]:
-    """The device that computed, the machine, and the versions of the libraries."""
+    """Return the device that computed, the machine, and the versions of the libraries."""
     device = f"{result.device} ({result.backend}, {result.dtype})"
     found = {ENVIRONMENT.get(name, words(name)): str(value) for name, value in result.environment.items()}
     libraries = {name: str(value) for name, value in result.versions.items() if name != "python"}
@@ -141,7 +141,7 @@ def machine(result: Result) -> dict[str, str]:
 
 
 def config(result: Result) -> dict[str, str]:
-    """The configuration, as it stands in the result."""
+    """Return the configuration, as the result stores it."""
     return {
         str(name): "–" if value is None else value if isinstance(value, str) else json.dumps(value)
         for name, value in result.config.items()
@@ -149,7 +149,7 @@ def config(result: Result) -> dict[str, str]:
 
 
 def command(result: Result) -> str:
-    """The command that gives this result again, on the device that computed it."""
+    """Return the command that gives this result again, on the device that computed it."""
     skipped = {"device", "data"} | (_OF_TRAINING if result.config.get("model") else set())
     words = ["nnx", "train", str(result.config.get("data"))]
     if result.experiment != "train":
@@ -162,14 +162,14 @@ def command(result: Result) -> str:
 
 
 def _option(name: str, value: Any) -> str:
-    """A value as the command line takes it."""
+    """Return a value as an option of the command line."""
     if isinstance(value, list | tuple):
         return ("x" if name == "image_size" else ",").join(map(str, value))
     return str(value)
 
 
 def names(folders: list[str]) -> list[str]:
-    """What runs are called: the last part of each folder's path, or as many parts as tell them apart."""
+    """Return names of runs: the last part of each folder's path, or more parts if names would be equal."""
     parts = [folder.replace("\\", "/").rstrip("/").split("/") for folder in folders]
     for length in range(1, max(map(len, parts)) + 1):
         short = ["/".join(part[-length:]) for part in parts]
@@ -179,7 +179,7 @@ def names(folders: list[str]) -> list[str]:
 
 
 def table(columns: list[dict[str, str]], last: str = "") -> list[tuple[str, list[str], bool]]:
-    """Rows of (name, the value of each run, whether they differ), for every name that any run has."""
+    """Return rows of (name, value of each run, whether the values differ), for every name that a run has."""
     rows = dict.fromkeys(name for column in columns for name in column)
     found = []
     for name in sorted(rows, key=lambda name: name == last):

@@ -1,4 +1,4 @@
-"""Pictures of digits: originals above reconstructions, predictions with their mistakes."""
+"""Draw pictures of digits: originals above reconstructions, and predictions with their mistakes."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ def reconstructions(
     count: int = 10,
     labels: ArrayLike | None = None,
 ) -> Figure:
-    """Draw the first images above their reconstructions, with each one's mean squared error below.
+    """Draw the first images above their reconstructions, with the mean squared error of each below.
 
-    The error of an image is Σ (x − x̂)² / (height · width), of the values as given, before they are cut
-    to 0..1 for drawing.
+    The error of an image is Σ (x − x̂)² / (height · width), computed before values outside 0..1 are cut off
+    for drawing.
 
     Parameters
     ----------
     originals : array_like
         Shape (n, height · width) or (n, height, width), values in 0..1.
     reconstructed : array_like
-        As many images, finite; values outside 0..1 are drawn as 0 or 1.
+        The same number of images, finite; values outside 0..1 are drawn as 0 or 1.
     image_shape : (int, int)
         Height and width.
     count : int
-        How many images at most, from the first; ten a row.
+        The largest number of images, starting at the first; ten in a row.
     labels : array_like, optional
-        Shape (n,): the class of each image, written above it.
+        Shape (n,): the class of each image, shown above it.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Two axes an image: the originals' row, then the reconstructions', for every ten images.
+        Two axes for each image: for every ten images, a row of originals, then a row of reconstructions.
 
     Raises
     ------
     DataError
-        Empty arrays, shapes that differ or do not fit ``image_shape``, values out of range.
+        If an array is empty, shapes differ or do not fit ``image_shape``, or values are out of range.
     ConfigurationError
-        ``count`` or ``image_shape`` make no sense.
+        If ``count`` or ``image_shape`` is not valid.
     """
     above = image_stack(originals, image_shape, "originals")
     below = image_stack(reconstructed, image_shape, "reconstructed", in_range=False)
     if above.shape != below.shape:
-        raise DataError(f"reconstructed: shape {below.shape} does not fit originals of shape {above.shape}")
+        raise DataError(f"reconstructed has shape {below.shape}, but originals have shape {above.shape}")
     known = None if labels is None else same_length(labels, "labels", above, "originals")
     shown = min(positive(count, "count"), len(above))
     differences = above[:shown].astype(np.float64) - below[:shown].astype(np.float64)
@@ -82,40 +82,40 @@ def reconstructions(
 def prediction_gallery(
     images: ArrayLike, y_true: ArrayLike, y_pred: ArrayLike, image_shape: tuple[int, int], *, count: int = 40
 ) -> Figure:
-    """Draw test images with their predicted classes; mistakes come first, framed, as "true→predicted".
+    """Draw test images with their predicted classes. Mistakes come first, in a frame, as "true→predicted".
 
-    Which images are shown depends on the data alone: a quarter of the places (rounded up) go to mistakes,
-    the rest to right predictions, and places that one kind cannot fill go to the other. Within a kind the
-    images are taken at equal steps through the data, so they come from all of it.
+    The data alone decide which images are shown. A quarter of the places (rounded up) is for mistakes, the
+    rest for right predictions; places that one kind cannot fill go to the other. The images of a kind are
+    taken at equal steps through the data.
 
     Parameters
     ----------
     images : array_like
         Shape (n, height · width) or (n, height, width), values in 0..1.
     y_true, y_pred : array_like
-        Shape (n,): the true and the predicted classes, both numbers or both texts.
+        Shape (n,): the true and the predicted classes, both as numbers or both as text.
     image_shape : (int, int)
         Height and width.
     count : int
-        How many images at most; ten a row.
+        The largest number of images; ten in a row.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One axes an image; its horizontal label is the prediction.
+        One axes for each image; its horizontal label is the prediction.
 
     Raises
     ------
     DataError
-        Empty arrays, lengths that differ, images that do not fit ``image_shape``, values out of range.
+        If an array is empty, lengths differ, images do not fit ``image_shape``, or values are out of range.
     ConfigurationError
-        ``count`` or ``image_shape`` make no sense.
+        If ``count`` or ``image_shape`` is not valid.
     """
     stack = image_stack(images, image_shape, "images")
     truth = same_length(y_true, "y_true", stack, "images")
     guess = same_length(y_pred, "y_pred", stack, "images")
     if (truth.dtype.kind in "US") != (guess.dtype.kind in "US"):
-        raise DataError(f"y_pred: dtype {guess.dtype} cannot be compared with y_true of dtype {truth.dtype}")
+        raise DataError(f"y_pred has dtype {guess.dtype}, but y_true has dtype {truth.dtype}")
     wrong = truth != guess
     mistakes, right = _choose(wrong, positive(count, "count"))
     chosen = np.concatenate([mistakes, right])

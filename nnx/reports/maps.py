@@ -1,4 +1,4 @@
-"""Figures of what a model has learnt: codes in the plane, confusions, the surface of a decision."""
+"""Draw what a model has learned: codes in the plane, confusion matrices, decision surfaces."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ _MOST_VALUES = 8
 def code_map(codes: ArrayLike, labels: ArrayLike, *, title: str | None = None) -> Figure:
     """Draw codes in the plane of their first two principal components, coloured by class.
 
-    The components are those of the covariance of ``codes``, by a full singular value decomposition with
-    fixed signs, so the same codes always give the same picture. Points are drawn in a fixed shuffled order,
-    so no class hides another by coming last; each class's label stands at its median, so classes can be told
-    without their colours.
+    The components are those of the covariance of ``codes``, from a full singular value decomposition with
+    fixed signs, so the same codes always give the same figure. The points are drawn in a fixed random order,
+    so no class covers another. Each class's label is at its median, so classes can be recognized without
+    colours.
 
     Parameters
     ----------
     codes : array_like
-        Shape (n, features), finite, n and features at least 2.
+        Shape (n, features), finite; n and features are at least 2.
     labels : array_like
         Shape (n,): the class of each code.
     title : str, optional
-        Heading of the figure, taken literally.
+        Title of the figure, shown as written.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One axes; its labels give each component's share of the variance.
+        One axes; its labels show each component's share of the variance.
 
     Raises
     ------
     DataError
-        Codes that are empty, not finite or too few, or labels that do not fit them.
+        If the codes are empty, not finite or too few, or the labels do not fit them.
     """
     array = finite_matrix(codes, "codes")
     known = same_length(labels, "labels", array, "codes")
@@ -59,7 +59,7 @@ def code_map(codes: ArrayLike, labels: ArrayLike, *, title: str | None = None) -
     axes = figure.add_subplot()
     order = np.random.default_rng(0).permutation(len(points))
     size = float(np.clip(20_000 / len(points), 4, 30))
-    # Thousands of points as vectors would make a PDF or SVG that no viewer opens with pleasure.
+    # Rasterized: thousands of points as vectors would make a PDF or SVG slow to open.
     axes.scatter(
         points[order, 0],
         points[order, 1],
@@ -78,60 +78,60 @@ def code_map(codes: ArrayLike, labels: ArrayLike, *, title: str | None = None) -
 
 
 def plane(codes: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The first two principal components of codes, (n, 2), and the share of the variance of each, (2,).
+    """Return the first two principal components of codes, (n, 2), and each one's share of the variance, (2,).
 
     Raises
     ------
     DataError
-        Codes that are empty, not finite or too few.
+        If the codes are empty, not finite or too few.
     """
     from sklearn.decomposition import PCA
 
     array = finite_matrix(codes, "codes")
     if min(array.shape) < 2:
-        raise DataError(f"codes: shape {array.shape}, where two components need at least (2, 2)")
+        raise DataError(f"codes have shape {array.shape}, but two components need at least (2, 2)")
     pca = PCA(n_components=2, svd_solver="full")
-    with np.errstate(invalid="ignore"):  # codes that are all equal have no variance to share out
+    with np.errstate(invalid="ignore"):  # equal codes have no variance, so their shares would be 0 / 0
         points = pca.fit_transform(array)
     return points, np.nan_to_num(pca.explained_variance_ratio_)
 
 
 @drawing_style()
 def confusion_matrix(matrix: ArrayLike, labels: Sequence[object], *, title: str | None = None) -> Figure:
-    """Draw a confusion matrix in which single mistakes stay visible beside thousands of right answers.
+    """Draw a confusion matrix in which single mistakes stay visible next to thousands of right answers.
 
-    The colour of a cell is (count / largest count)^0.35: one mistake among a thousand still gets a ninth of
-    the scale. Cells of zero have the palest colour and a grey 0.
+    The colour of a cell is (count / largest count)^0.35: one mistake, next to a count of 1,000, still gets a
+    ninth of the scale. Cells of zero have the palest colour and a grey 0.
 
     Parameters
     ----------
     matrix : array_like
-        Shape (classes, classes), rows the true and columns the predicted classes; counts or shares.
+        Shape (classes, classes): rows are true classes, columns are predicted ones; counts or shares.
     labels : sequence
-        The classes' names in that order, taken literally.
+        The names of the classes in this order, shown as written.
     title : str, optional
-        Heading of the figure; without it the number and share of right answers (of a matrix of counts).
+        Title of the figure; without it, a matrix of counts shows the number and share of right answers.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One axes with the numbers in the cells; above 25 classes a colour bar instead.
+        One axes with the numbers in the cells; for more than 25 classes, a colour bar instead.
 
     Raises
     ------
     DataError
-        A matrix that is empty, not square, negative or not finite, or labels that do not fit it.
+        If the matrix is empty, not square, negative or not finite, or the labels do not fit it.
     """
     from sklearn.metrics import ConfusionMatrixDisplay
 
     array = finite_matrix(matrix, "matrix", "n")
     if array.shape[0] != array.shape[1] or array.min() < 0:
         raise DataError(
-            f"matrix: shape {array.shape}, minimum {array.min():g}; a square one, >= 0, is needed"
+            f"matrix has shape {array.shape} and minimum {array.min():g}, but must be square and >= 0"
         )
     names = [label_text(label) for label in labels]
     if len(names) != len(array):
-        raise DataError(f"labels: shape ({len(names)},) does not fit a matrix of shape {array.shape}")
+        raise DataError(f"labels has length {len(names)}, which does not fit a matrix of shape {array.shape}")
     whole = bool((array == np.round(array)).all())
     cells = array.astype(np.int64) if whole else array
     if title is None and whole and cells.sum():
@@ -165,41 +165,43 @@ def decision_surface(
 ) -> Figure:
     """Draw what a model predicts over the plane, with the points it was trained on.
 
-    The line, where there is one, is the decision: half-way between the two targets. Up to eight points carry
-    the value predicted for them.
+    A line shows the decision, half-way between the two targets, if the surface crosses it. Up to eight points
+    show the value predicted for them.
 
     Parameters
     ----------
     predict : callable
-        (m, 2) -> (m,) or (m, 1), finite; called once with the grid and once with ``x``, float64 each.
+        Maps float64 points (m, 2) to finite values (m,) or (m, 1). It is called once with the grid, and once
+        with ``x`` if that has up to eight points.
     x : array_like
         Shape (n, 2), finite.
     y : array_like
-        Shape (n,) or (n, 1): targets of one or two distinct values.
+        Shape (n,) or (n, 1): targets with one or two different values.
     title : str, optional
-        Heading of the figure, taken literally.
+        Title of the figure, shown as written.
     resolution : int
-        Points of the grid along each side.
+        Number of grid points on each side.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The surface's axes, then the colour bar's.
+        The axes of the surface, then of the colour bar.
 
     Raises
     ------
     DataError
-        Points, targets or predictions of another shape, not finite, or targets of three values or more.
+        If points, targets or predictions have another shape or are not finite, or targets have more than two
+        values.
     ConfigurationError
-        ``resolution`` is no whole number of at least 1.
+        If ``resolution`` is not a positive integer.
     """
     points = finite_matrix(x, "x", "2")
     if points.shape[1] != 2:
-        raise DataError(f"x: shape {points.shape}, where (n, 2) is needed")
+        raise DataError(f"x has shape {points.shape}, but needs shape (n, 2)")
     targets = _one_column(y, "y", len(points))
     classes = np.unique(targets)
     if len(classes) > 2:
-        raise DataError(f"y: {len(classes)} distinct values, where one or two are needed")
+        raise DataError(f"y has {len(classes)} different values, but must have one or two")
     low, high = (0.0, 1.0) if targets.min() >= 0 and targets.max() <= 1 else (classes[0], classes[-1])
     if low == high:
         low, high = low - 1.0, high + 1.0
@@ -252,7 +254,7 @@ def _mark_classes(
 
 
 def _colour_numbers(display: Any, array: NDArray[np.float64]) -> None:
-    """Choose dark or light figures by the cell's own colour: scikit-learn assumes a linear scale."""
+    """Choose dark or light numbers by the colour of the cell: scikit-learn assumes a linear scale."""
     scaled = display.im_.norm(array)
     for row, column in np.ndindex(array.shape):
         level = scaled[row, column]
@@ -263,9 +265,9 @@ def _colour_numbers(display: Any, array: NDArray[np.float64]) -> None:
 def _one_column(values: ArrayLike, what: str, length: int) -> NDArray[np.float64]:
     array = numbers(values, what)
     if array.shape not in ((length,), (length, 1)):
-        raise DataError(f"{what}: shape {array.shape}, where ({length},) or ({length}, 1) is needed")
+        raise DataError(f"{what} has shape {array.shape}, but needs ({length},) or ({length}, 1)")
     if not np.isfinite(array).all():
-        raise DataError(f"{what}: some values are NaN or infinite")
+        raise DataError(f"{what} has values that are NaN or infinite")
     return array.reshape(-1)
 
 

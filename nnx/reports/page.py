@@ -1,4 +1,4 @@
-"""The report of one or several runs as one HTML file that needs no network and no other file."""
+"""Write the report of one or several runs as one HTML file that needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FILE = "report.html"
 
 
 def report(result: Result, folder: Path) -> dict[str, str]:
-    """Write ``report.npz`` and ``report.html`` into a run's folder and note them in the result's artifacts.
+    """Write ``report.npz`` and ``report.html`` in a run's folder and add them to the result's artifacts.
 
     Returns
     -------
     dict of str to str
-        Paths relative to the folder, by purpose.
+        Paths in the folder, by name.
 
     Raises
     ------
@@ -46,14 +46,14 @@ def report(result: Result, folder: Path) -> dict[str, str]:
 
 
 def write_report(runs: list[str | os.PathLike[str]], path: str | os.PathLike[str] | None = None) -> Path:
-    """Write the page of finished runs, side by side where there are several.
+    """Write the page of finished runs; several runs are next to each other.
 
     Parameters
     ----------
     runs : list of path-like
         Their folders.
     path : path-like, optional
-        The file; without it ``report.html`` in the folder of the only run, or here where there are several.
+        The file. Without it, ``report.html`` in the run's folder, or in the current folder for several runs.
 
     Returns
     -------
@@ -63,18 +63,18 @@ def write_report(runs: list[str | os.PathLike[str]], path: str | os.PathLike[str
     Raises
     ------
     ConfigurationError
-        No run, or a file whose name does not end in .html.
+        If there is no run, or the name of the file does not end in .html.
     FileFormatError
-        If a folder holds no finished run, or a damaged one.
+        If a folder has no finished run, or a damaged one.
     OutputError
         If the file cannot be written.
     """
     folders = [Path(run) for run in runs]
     if not folders:
-        raise ConfigurationError("no run was given: name at least one folder of a run")
+        raise ConfigurationError("no run was given: name the folder of at least one run")
     target = Path(path) if path is not None else (folders[0] / FILE if len(folders) == 1 else Path(FILE))
     if target.suffix.lower() not in (".html", ".htm"):
-        raise ConfigurationError(f"{target}: a report is a web page: let its name end in .html")
+        raise ConfigurationError(f"{target}: a report is a web page, so its name must end in .html")
     called = facts.names([str(folder.resolve()) for folder in folders])
     found = [
         Run(name, read_run(folder), evidence.read(folder / evidence.FILE))
@@ -87,12 +87,12 @@ def write_report(runs: list[str | os.PathLike[str]], path: str | os.PathLike[str
 def _write(runs: list[Run], target: Path) -> Path:
     text = html(runs)
     with replacing(target) as file:
-        file.write(text.encode("utf-8", "backslashreplace"))  # a file's name may hold what is no text
+        file.write(text.encode("utf-8", "backslashreplace"))  # a file name may hold bytes that are not text
     return target
 
 
 def html(runs: list[Run]) -> str:
-    """The page's text."""
+    """Return the text of the page."""
     templates = _templates()
     script = templates.get_template("script.js").render()
     results = [run.result for run in runs]
@@ -110,7 +110,7 @@ def html(runs: list[Run]) -> str:
         compared=facts.table([facts.metrics(result) for result in results]),
         style=templates.get_template("style.css").render(),
         script=script,
-        # Only this script runs, whatever else should get into the page.
+        # The browser runs this script only, even if another one gets into the page.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 

@@ -1,4 +1,4 @@
-"""Small pictures as data URIs: a page that holds them needs no other file."""
+"""Encode small pictures as data URIs, so that a page needs no other file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 
 def digit(image: NDArray[np.uint8]) -> str:
-    """An image of bytes, (height, width), as ink on white: 0 is white, as figures have it."""
+    """Return an image of bytes, (height, width), as ink on white: 0 is white, as in the figures."""
     return _png(255 - image)
 
 
 def surface(values: NDArray[np.uint8]) -> str:
-    """A plane of bytes in the colours of `decision_surface`; its first row, of the smallest y, lies below."""
+    """Return a plane of bytes in the colours of `decision_surface`. The first row, smallest y, is lowest."""
     colours = mpl.colormaps["PuOr_r"](values[::-1], bytes=True)
     return _png(colours[..., :3])
 

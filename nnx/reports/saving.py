@@ -1,4 +1,4 @@
-"""Figures to files: whole or not at all, and the same bytes for the same figure."""
+"""Save figures to files: whole or not at all, and with the same bytes for the same figure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nnx.errors import ConfigurationError
 from nnx.files import make_folder, replacing
 from nnx.reports.style import drawing_style
 
-# What each format would otherwise stamp with the time or the drawing program's version.
+# Fields that would otherwise hold the time or the version of the drawing program.
 _METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
@@ -22,17 +22,17 @@ _METADATA: dict[str, dict[str, None]] = {
 
 @drawing_style()
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure to a file, whole or not at all; missing folders are made.
+    """Write a figure to a file, whole or not at all; create missing folders.
 
-    The file is written under another name in the same folder and then moved to its place, so a reader never
-    sees half a picture and a failure leaves an older one as it was. It has no time stamp.
+    The file is written under another name in the same folder and then renamed. So a reader never sees half a
+    picture, and a failure leaves an older file unchanged. The file has no time stamp.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
         What to draw.
     path : path-like
-        Where to; ``.png``, ``.pdf`` or ``.svg`` names the format, no suffix means PNG.
+        The file. Its suffix, ``.png``, ``.pdf`` or ``.svg``, chooses the format; no suffix means PNG.
 
     Returns
     -------
@@ -42,16 +42,16 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ConfigurationError
-        A suffix of another format.
+        If the suffix is another one.
     OutputError
-        A place that cannot be written.
+        If the file cannot be written.
     """
     target = Path(path)
     kind = target.suffix.lower().removeprefix(".") or "png"
     if kind not in _METADATA:
-        raise ConfigurationError(f"{target}: unknown picture format .{kind}; use .png, .pdf or .svg")
+        raise ConfigurationError(f"{target}: unknown picture format .{kind}: use .png, .pdf or .svg")
     make_folder(target.parent)
     with replacing(target) as file, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script that the font lacks: boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # missing letters are drawn as boxes
         figure.savefig(file, format=kind, metadata=_METADATA[kind])
     return target

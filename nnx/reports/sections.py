@@ -1,4 +1,4 @@
-"""One run as the page shows it: charts, pictures and tables, each where the run has what it needs."""
+"""Prepare one run for the page: the charts, pictures and tables that the run has data for."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from nnx.reports import charts, pictures
 from nnx.reports.evidence import MARGIN, Evidence
 from nnx.reports.facts import command
 
-MOST_TARGETS = 6  # of a regression that are drawn
-COINCIDE = 0.02  # curves that differ by less look like one
+MOST_TARGETS = 6  # most targets of a regression that are drawn
+COINCIDE = 0.02  # curves with a smaller relative difference look like one
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is reported.
+    """A run in a report.
 
     Attributes
     ----------
     name : str
-        As the page calls it.
+        Its name on the page.
     result : Result
     evidence : dict of str to array
         See `nnx.reports.evidence`.
@@ -39,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page shows of one run beside others; a part that the run has nothing for is None or empty."""
+    """What the page shows of one run; a part without data is None or empty."""
 
     run: Run
     command: str
@@ -53,12 +53,12 @@ class Shown:
 
 
 def shown(run: Run) -> Shown:
-    """Lay a run out.
+    """Prepare a run for the page.
 
     Raises
     ------
     FileFormatError
-        If its result holds something else than such results do.
+        If the content of its result is not valid.
     """
     kept, result = run.evidence, run.result
     try:
@@ -79,7 +79,7 @@ def shown(run: Run) -> Shown:
 
 
 def curves(runs: list[Run]) -> list[charts.Chart]:
-    """A chart for each metric of any run, all runs in it; training is drawn solid, validation dashed."""
+    """Return a chart for each metric, with all runs in it; training is solid, validation is dashed."""
     recorded: dict[str, list[charts.Curve]] = {}
     for place, run in enumerate(runs):
         history = run.result.history
@@ -104,7 +104,7 @@ def curves(runs: list[Run]) -> list[charts.Chart]:
 
 
 def _compared(run: Run, prefix: str) -> list[charts.Chart | None]:
-    """The losses of nnx and Keras, where a comparison has kept them."""
+    """Return charts of the losses of nnx and Keras, if a comparison stored them."""
     kept, drawn = run.evidence, []
     for name in [key.removesuffix("_nnx") for key in kept if key.endswith("_nnx")]:
         lines = []
@@ -124,9 +124,9 @@ def _compared(run: Run, prefix: str) -> list[charts.Chart | None]:
 
 
 def _apart(lines: list[charts.Curve]) -> list[charts.Curve]:
-    """The differences of the other curves to the first, where the eye could not tell the curves apart.
+    """Return the differences of the other curves from the first, if the curves look like one.
 
-    A difference of exactly 0 is left out: the axis is logarithmic.
+    A difference of exactly 0 is left out, because the axis is logarithmic.
     """
     first = np.asarray(lines[0].values, np.float64)
     found: list[charts.Curve] = []
@@ -152,14 +152,14 @@ def _images(kept: Evidence) -> dict[str, Any]:
 
 
 def _columns(count: int, most: int) -> int:
-    """The number of columns, up to `most`, that leaves the fewest places of the last row empty."""
+    """Return the number of columns, up to `most`, that leaves the fewest empty places in the last row."""
     return max(range(max(1, most // 2), most + 1), key=lambda columns: (-(-count % columns), columns))
 
 
 def _confusion(run: Run) -> dict[str, Any]:
-    """Cells with their counts, and behind each the digits that were misread so."""
+    """Return the cells with their counts, each with the digits that were misread that way."""
     matrix, kept = run.result.metrics["confusion_matrix"], run.evidence
-    counts = np.asarray(matrix, dtype=np.float64)  # sums of weights, where rows have weights
+    counts = np.asarray(matrix, dtype=np.float64)  # sums of weights, if rows have weights
     if np.array_equal(counts, np.round(counts)):
         counts = counts.astype(np.int64)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.min(initial=0) < 0:
@@ -214,7 +214,7 @@ def _surface(run: Run) -> dict[str, Any]:
 
 
 def _values(run: Run) -> dict[str, Any]:
-    """Predicted over true values of each target, and its errors."""
+    """Return predicted over true values of each target, and its errors."""
     true, predicted = run.evidence["values_true"], run.evidence["values_predicted"]
     errors = run.result.metrics["by_target"]
     drawn = [

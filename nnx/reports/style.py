@@ -1,4 +1,4 @@
-"""The common look of every figure: one light style, one palette, user text taken literally."""
+"""Define the look of every figure: one light style, one palette, user text shown as written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAINT = "#c8c8c8"
 MISTAKE = "#bd1f01"
 
 # M. A. Petroff, "Accessible Color Sequences for Data Visualization", 2021, arXiv:2107.02270, table 1:
-# ten colours chosen to stay apart under the common forms of colour blindness.
+# ten colours that differ under the common forms of colour blindness.
 PALETTE = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
@@ -54,13 +54,13 @@ STYLE = {
 
 @contextmanager
 def drawing_style() -> Iterator[None]:
-    """Apply the style within a block or a decorated function and restore the caller's settings after it."""
+    """Apply the style in a block or a decorated function, and restore the caller's settings after it."""
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         yield
 
 
 def new_figure(width: float, height: float, title: str | None) -> Figure:
-    """Make a figure of ``width`` by ``height`` inches at 100 dpi that pyplot knows nothing of."""
+    """Make a figure of ``width`` by ``height`` inches at 100 dpi, which pyplot does not manage."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     if title is not None:
         figure.suptitle(plain(title))
@@ -68,30 +68,30 @@ def new_figure(width: float, height: float, title: str | None) -> Figure:
 
 
 def plain(text: object) -> str:
-    r"""Text as matplotlib must be given it to show it literally.
+    r"""Return text that matplotlib shows as written.
 
-    ``$`` would start a formula; a leading ``_`` would hide a curve from the legend; control characters are
-    written out.
+    ``$`` would start a formula, and a leading ``_`` would hide a curve from the legend. Control characters
+    are replaced by their codes.
     """
     escaped = "\n".join(map(printable, str(text).split("\n"))).replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
 
 
 def label_text(label: object) -> str:
-    """Text of a class label: 7, 7.0 and np.int64(7) all read "7"."""
+    """Return the text of a class label: 7, 7.0 and np.int64(7) all give "7"."""
     value = label.item() if hasattr(label, "item") else label
     return plain(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def dress(axes: Axes, *, grid: bool = False) -> None:
-    """Fix what matplotlib would otherwise look up when it draws, after the style has been left."""
+    """Set what matplotlib would otherwise look up when it draws, after the style has ended."""
     axes.tick_params(which="both", labelsize=9, color=FAINT, labelcolor=INK)
     if grid:
         axes.grid(True, color=FAINT, linewidth=0.6, alpha=0.6)
 
 
 def frame(axes: Axes, colour: str = FAINT, width: float = 0.8) -> None:
-    """Draw a frame of one colour round an image and take its ticks away."""
+    """Draw a frame of one colour around an image and remove its ticks."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -1,4 +1,4 @@
-"""Figures of predicted values beside the true ones."""
+"""Draw predicted values over the true ones."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _MOST_TARGETS = 6
 
 @drawing_style()
 def predicted_values(true: ArrayLike, predicted: ArrayLike, names: Sequence[object]) -> Figure:
-    """Draw predicted values over the true ones, in one axes a target; right predictions lie on the diagonal.
+    """Draw predicted values over the true ones, in one axes for each target; on the diagonal they are equal.
 
     Parameters
     ----------
     true, predicted : array_like
         Shape (n, targets), finite.
     names : sequence
-        The targets' names, taken literally; the first six are drawn.
+        The names of the targets, shown as written; the first six targets are drawn.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One axes a target.
+        One axes for each target.
 
     Raises
     ------
     DataError
-        Arrays that are empty, not finite, or do not fit each other or the names.
+        If the arrays are empty, not finite, or do not fit each other or the names.
     """
     x, y = finite_matrix(true, "true"), finite_matrix(predicted, "predicted")
     if x.shape != y.shape or len(names) != x.shape[1]:
         raise DataError(
-            f"predicted: shape {y.shape} does not fit true of shape {x.shape} with {len(names)} names"
+            f"predicted of shape {y.shape} does not fit true of shape {x.shape} with {len(names)} names"
         )
     count = min(len(names), _MOST_TARGETS)
     columns, rows = min(count, 3), -(-count // 3)

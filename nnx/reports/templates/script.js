@@ -3,7 +3,7 @@
 (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-  // Charts: the pointer over the plot, or the slider below it, chooses an epoch; its values are read out.
+  // Charts: the pointer over the plot, or the slider below it, chooses an epoch and shows its values.
   for (const chart of all(".chart")) {
     const data = JSON.parse(chart.dataset.chart);
     const area = chart.querySelector(".area");
@@ -46,7 +46,7 @@
     show(data.positions.length - 1);
   }
 
-  // The code map: classes that are chosen stay, the others fade.
+  // The code map: chosen classes stay visible, the others fade.
   for (const map of all(".map")) {
     const buttons = all("button", map);
     map.querySelector(".classes").hidden = false;
@@ -103,7 +103,7 @@
     }
   }
 
-  // On paper everything is open.
+  // Print everything open.
   let closed = [], unseen = [];
   addEventListener("beforeprint", () => {
     closed = all("details:not([open])");
