@@ -1,9 +1,9 @@
-"""An autoencoder: an image of 784 numbers through a code of 64 and back, without any label.
+"""An autoencoder: encode an image of 784 numbers in a code of 64, and decode it again, without labels.
 
-Run it:  python examples/autoencoder.py [EPOCHS]
+Run it: python examples/autoencoder.py [EPOCHS]
 
-Saves the network to ``autoencoder.safetensors`` (examples/svm.py takes it from there) and draws the loss,
-the reconstructions and the codes into ``figures/``. Without MNIST, scikit-learn's 8×8 digits stand in.
+It saves the network to ``autoencoder.safetensors``, which examples/svm.py loads, and draws the loss, the
+reconstructions and the codes in ``figures/``. Without MNIST, it uses scikit-learn's 8×8 digits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nnx import datasets, reports
 
 
 def build(features: int, hidden: int, code: int) -> nnx.Network:
-    """Encoder and decoder as one network; its first three layers encode."""
+    """Return encoder and decoder as one network; the first three layers are the encoder."""
     network = nnx.Network(
         [
             nnx.Dense(features, hidden, initializer="he_normal"), nnx.ReLU(),
@@ -25,7 +25,7 @@ def build(features: int, hidden: int, code: int) -> nnx.Network:
         ],
         seed=0,
     )  # fmt: skip
-    network.code = 3  # saved with the network, so that others know where the code is
+    network.code = 3  # saved with the network, so that others know which layers encode
     return network
 
 

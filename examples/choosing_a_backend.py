@@ -1,6 +1,6 @@
-"""Choosing where a network runs: the CPU, a GPU, or whichever there is.
+"""Choose where a network runs: on the CPU, on a GPU, or on a GPU if there is one.
 
-Run it:  python examples/choosing_a_backend.py
+Run it: python examples/choosing_a_backend.py
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ def build(device: str | None = None) -> nnx.Network:
 
 
 def main() -> None:
-    # What can run here, and why the rest cannot.
+    # Which devices work here, and why others do not.
     for status in nnx.available():
         usable = "usable" if status.usable else "not usable"
         print(f"{status.name:6s} {status.device:6s} {usable}: {status.detail}")
 
-    # Stated for one network. The same seed gives the same initial weights on every device.
+    # A device for one network. The same seed gives the same initial weights on every device.
     x = np.random.default_rng(0).normal(size=(5, 8))
     expected = build("cpu").predict(x)
 
-    # "auto" takes the GPU where one works; a network says which device it really got.
+    # "auto" uses a GPU if one works; the network says which device it got.
     network = build("auto")
     print(f"auto became {network.device} ({network.backend.name})")
     assert np.allclose(network.predict(x), expected, atol=1e-5)
 
-    # The default of networks built within the block; NNX_DEVICE in the environment sets it for all others.
+    # The default device for networks built in the block; the variable NNX_DEVICE sets it everywhere else.
     with nnx.use("numpy"):
         print(f"within the block: {build().backend.name}")
 
-    # "gpu" never falls back in silence: where there is none, the error says what is missing.
+    # "gpu" never falls back to the CPU silently: without a GPU, the error says what is missing.
     try:
         network.to("gpu")
     except nnx.DeviceError as error:
         print(f"no GPU: {error}")
     else:
-        # Parameters, running statistics and optimizer state have moved; predict takes and gives NumPy arrays.
+        # Parameters, running statistics and optimizer state have moved; predict still uses NumPy arrays.
         assert np.allclose(network.predict(x), expected, atol=1e-5)
         print(f"moved to {network.device}, and back to {network.to('cpu').device}")
 

@@ -1,9 +1,9 @@
-"""nnx beside Keras: the same autoencoder, initial weights and batches, and so the same losses.
+"""Compare nnx with Keras: the same autoencoder, initial weights and batches, so the same losses.
 
-Run it:  python examples/compare.py [STEPS]      (needs TensorFlow: pip install 'nnx-arrays[compare]')
+Run it: python examples/compare.py [STEPS] (needs TensorFlow: pip install 'nnx-arrays[compare]')
 
-Both run here in one process, so the times printed are a first impression only; ``nnx run compare`` measures
-each in a process of its own and repeats it.
+Both run in one process here, so the printed times are only a first impression. ``nnx run compare`` measures
+each in a separate process, several times.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HIDDEN, CODE, BATCH = 128, 64, 256
 
 
 def keras_model(features: int, weights: list[np.ndarray]):
-    """The same network; its kernels are (inputs, units) as in nnx, so weights copy straight in."""
+    """Return the same network in Keras, with nnx's weights: its kernels are also of shape (inputs, units)."""
     import keras
 
     def dense(units: int, activation: str) -> keras.layers.Layer:
@@ -56,12 +56,12 @@ def main(steps: int = 50) -> None:
         return history["loss"][0]
 
     def keras_step(batch: np.ndarray) -> float:
-        model.reset_metrics()  # train_on_batch would give the mean over all batches so far
+        model.reset_metrics()  # otherwise train_on_batch returns the mean over all batches so far
         return float(model.train_on_batch(batch, batch))
 
     losses = {}
     for name, step in (("nnx", nnx_step), ("Keras", keras_step)):
-        step_losses = [step(x[order[0]])]  # the first step allocates, or compiles: outside the timing
+        step_losses = [step(x[order[0]])]  # the first step allocates or compiles, so it is not timed
         began = time.perf_counter()
         step_losses += [step(x[rows]) for rows in order[1:]]
         milliseconds = (time.perf_counter() - began) / max(steps - 1, 1) * 1e3

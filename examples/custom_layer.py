@@ -1,10 +1,10 @@
-"""A layer of one's own, checked against finite differences, trained, saved and loaded.
+"""Write your own layers, check them against finite differences, train, save and load them.
 
-Run it:  python examples/custom_layer.py [EPOCHS]
+Run it: python examples/custom_layer.py [EPOCHS]
 
-`Maxout` (Goodfellow et al., 2013) takes the largest of each group of neighbouring inputs. `Scale` multiplies
-every input by a trained factor. Both run on every backend, because they use the backend's own array
-functions (``cache.backend.xp``) and write where they are told.
+`Maxout` (Goodfellow et al., 2013) returns the largest of each group of neighbouring inputs. `Scale`
+multiplies every input by a trained factor. Both run on every backend, because they use the backend's array
+functions (``cache.backend.xp``) and write their results into the arrays they are given.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ class Scale(nnx.Layer):
     """y = x ∘ s; ds = Σ_rows dy ∘ x, dx = dy ∘ s."""
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """One factor for each input: becomes ``self.factor`` and its gradient ``self.dfactor``."""
+        """Return one factor for each input: it becomes ``self.factor``, its gradient ``self.dfactor``."""
         assert self.inputs is not None
         return {"factor": (self.inputs,)}
 
     def initial_values(self, generator: Any) -> dict[str, Any]:
-        """Drawn on the host, so that every device starts from the same numbers."""
+        """Draw the factors on the host, so that every device starts from the same numbers."""
         return {"factor": generator.uniform(0.5, 1.5, self.inputs)}
 
     def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
-        """Write y; what backward needs again (``cache.x``, ``cache.y``) is kept by the network's plan."""
+        """Write y. The network's plan stores what backward needs: ``cache.x`` and ``cache.y``."""
         y[...] = x * self.factor
 
     def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
-        """Overwrite the gradient; dx is None where nobody needs it (the first layer)."""
+        """Overwrite the gradient; dx is None if nobody needs it (in the first layer)."""
         self.dfactor[...] = cache.backend.xp.sum(dy * cache.x, axis=0)
         if dx is not None:
             dx[...] = dy * self.factor
 
 
 class Maxout(nnx.Layer):
-    """y_j = max of the j-th group of `pieces` inputs; its gradient goes to the largest."""
+    """y_j = max of group j of `pieces` inputs; the gradient goes to the largest input."""
 
     def __init__(self, pieces: int = 2) -> None:
         super().__init__()
         self.pieces = pieces
 
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments, by which a saved network is built again."""
+        """Return the constructor's arguments; a saved network is built from them."""
         return {"pieces": self.pieces}
 
     def width(self, inputs: int) -> int:
-        """The number of outputs: one for each group."""
+        """Return the number of outputs: one for each group."""
         if inputs % self.pieces:
-            raise nnx.ConfigurationError(f"Maxout: {inputs} inputs cannot be grouped by {self.pieces}")
+            raise nnx.ConfigurationError(f"Maxout: {inputs} inputs do not split into groups of {self.pieces}")
         return inputs // self.pieces
 
     def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
@@ -64,17 +64,17 @@ class Maxout(nnx.Layer):
         y[...] = cache.backend.xp.max(x.reshape(*y.shape, self.pieces), axis=2)
 
     def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
-        """Where two pieces are equally large, both get the gradient: a kink, which the check leaves out."""
+        """If two inputs are equally large, both get the gradient. The check excludes such a kink."""
         if dx is not None:
             groups = cache.x.reshape(*dy.shape, self.pieces)
             dx[...] = ((groups == cache.y[:, :, None]) * dy[:, :, None]).reshape(dx.shape)
 
 
 class Forgetful(Scale):
-    """`Scale` with a mistake in it: the factor is missing from dx."""
+    """`Scale` with a mistake: the factor is missing from dx."""
 
     def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
-        """Wrong on purpose."""
+        """Write a wrong dx, on purpose."""
         super().backward_into(dy, None, cache)
         if dx is not None:
             dx[...] = dy
@@ -100,7 +100,7 @@ def main(epochs: int = 20) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "custom_layer.safetensors"
         network.save(path)
-        again = nnx.load(path)  # layers are found by their class's name
+        again = nnx.load(path)  # layers are found by the name of their class
     assert (again.predict(data.x_test) == network.predict(data.x_test)).all()
     print(again.summary())
 

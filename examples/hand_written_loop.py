@@ -1,9 +1,9 @@
-"""Training without `fit`: the loop of forward, loss, backward and step, written by hand.
+"""Train without `fit`: write the loop of forward, loss, backward and step by hand.
 
-Run it:  python examples/hand_written_loop.py [EPOCHS]
+Run it: python examples/hand_written_loop.py [EPOCHS]
 
-Two such loops: one on the full batch, one that shuffles and cuts batches itself. Everything that `fit` does
-beyond them (validation, callbacks, checks of the data, the fused loss) is convenience.
+There are two loops: one uses the full batch, the other shuffles the rows and cuts batches. What `fit` adds
+(validation, callbacks, checks of the data, the fused loss) is convenience.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nnx import datasets, initializers
 
 
 def full_batch(epochs: int) -> None:
-    """XOR with standard-normal initial weights, mean squared error and plain gradient descent."""
+    """Train XOR with standard normal initial weights, mean squared error and gradient descent."""
     network = nnx.Network(
         [
             nnx.Dense(2, 4, initializer=initializers.Normal(1.0)), nnx.Tanh(),
@@ -42,7 +42,7 @@ def full_batch(epochs: int) -> None:
 
 
 def mini_batches(epochs: int) -> None:
-    """A small autoencoder, its squared error summed over an image's pixels, gradient descent by batches."""
+    """Train a small autoencoder in batches, with the squared error summed over the pixels of an image."""
     images = datasets.load_digits().x_train
     encoder = [nnx.Dense(64, 32), nnx.ReLU(), nnx.Dense(16)]
     decoder = [nnx.Dense(32), nnx.ReLU(), nnx.Dense(64), nnx.Sigmoid()]

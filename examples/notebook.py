@@ -14,11 +14,11 @@
 # %% [markdown]
 # # From digits to codes to classes
 #
-# An autoencoder learns to squeeze an image of a digit into a few numbers and to draw it again from them. It
-# never sees a label. A support-vector machine then classifies the digits by those numbers alone.
+# An autoencoder learns to encode an image of a digit in a few numbers and to draw the image again from them.
+# It never sees a label. A support-vector machine then classifies the digits by these numbers alone.
 #
-# This notebook is kept as a script. Open it with Jupyter and the jupytext extension, or turn it into a
-# notebook: `jupytext --to ipynb examples/notebook.py`. It also runs as it is: `python examples/notebook.py`.
+# This notebook is saved as a script. Open it with Jupyter and the jupytext extension, or convert it to a
+# notebook: `jupytext --to ipynb examples/notebook.py`. You can also run it: `python examples/notebook.py`.
 
 # %% [markdown]
 # ## Imports
@@ -37,12 +37,12 @@ import nnx
 from nnx import datasets, metrics, reports
 
 EPOCHS = int(os.environ.get("EPOCHS", "20"))
-SVM_ROWS = int(os.environ.get("SVM_ROWS", "10000"))  # of the training set; more takes longer and errs less
+SVM_ROWS = int(os.environ.get("SVM_ROWS", "10000"))  # of the training set; more take longer
 
 # %% [markdown]
 # ## Data
 #
-# MNIST where it can be had, otherwise scikit-learn's 8×8 digits. Pixels lie in [0, 1], one image is a row.
+# MNIST if it is available, otherwise scikit-learn's 8×8 digits. Pixels lie in [0, 1]; each image is a row.
 
 # %%
 data = datasets.load("auto", on_fallback=print)
@@ -58,8 +58,8 @@ for axis, image, label in zip(axes, data.x_train, data.y_train, strict=False):
 # %% [markdown]
 # ## Model
 #
-# The encoder halves the image step by step down to a linear code; the decoder mirrors it. `network.code` says
-# how many layers encode.
+# The encoder makes the image smaller, step by step, down to a linear code; the decoder mirrors it.
+# `network.code` says how many layers encode.
 
 # %%
 hidden, code = ((512, 256, 128), 64) if data.name == "mnist" else ((64, 32), 16)
@@ -109,7 +109,7 @@ reports.reconstructions(data.x_test[:10], reconstructed[:10], data.image_shape, 
 # %% [markdown]
 # ## Codes
 #
-# A slice of the network is a network that shares its parameters: `network[:network.code]` is the encoder.
+# A slice of a network is a network with the same parameters: `network[:network.code]` is the encoder.
 
 # %%
 encoder = network[: network.code]

@@ -1,9 +1,9 @@
-"""MNIST end to end in scikit-learn's way: an autoencoder, its codes standardized, a support-vector machine.
+"""MNIST as a scikit-learn pipeline: an autoencoder, its codes standardized, a support-vector machine.
 
-Run it:  python examples/sklearn_pipeline.py [EPOCHS] [ROWS]
+Run it: python examples/sklearn_pipeline.py [EPOCHS] [ROWS]
 
-The autoencoder sees pixels only. ROWS training images are used (all by default; fewer is faster), all test
-images are classified. Without MNIST, scikit-learn's 8×8 digits stand in.
+The autoencoder sees only pixels. It uses the first ROWS training images (all by default; fewer is faster) and
+all test images. Without MNIST, it uses scikit-learn's 8×8 digits.
 """
 
 from __future__ import annotations

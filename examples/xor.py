@@ -1,9 +1,9 @@
-"""XOR: four points, four hidden units, and the loss on its way down.
+"""XOR: four points, four hidden units, and the curve of the loss.
 
-Run it:  python examples/xor.py [EPOCHS]
+Run it: python examples/xor.py [EPOCHS]
 
-Prints the loss every 500 epochs and the four predictions; draws the loss curve and the output between the
-four points into ``figures/``.
+It prints the loss every 500 epochs and the four predictions. It draws the loss curve, and the output between
+the four points, in ``figures/``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(epochs: int = 5000) -> None:
         loss=nnx.MeanSquaredError(),
         optimizer=nnx.SGD(0.5),
         epochs=epochs,
-        batch_size=len(x),  # the full batch, every time
+        batch_size=len(x),  # the full batch in every step
         callbacks=[nnx.Progress(every=500)],
     )
 
