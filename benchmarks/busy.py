@@ -1,9 +1,9 @@
-"""A training step next to other programs: the deep autoencoder while some processes keep the cores busy.
+"""Time a training step next to other programs: the deep autoencoder while other processes use the cores.
 
 Run by hand:  python benchmarks/busy.py [--busy 2]
 
-Each way trains in a process of its own, in turns; medians over the rounds are printed, with the ratio to the
-same way without the busy processes. Unset ``OPENBLAS_CORETYPE`` before.
+Each way trains in a separate process, in turns. The benchmark prints medians over the rounds, with the ratio
+to the same way without the busy processes. Unset ``OPENBLAS_CORETYPE`` first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nnx.backends.threads import VARIABLES, cores
 from nnx.experiments.environment import processor
 
 ROWS = 256
-STEPS_OF_AN_EPOCH = 235  # of MNIST's 60,000 images
+STEPS_OF_AN_EPOCH = 235  # 60,000 images of MNIST in batches of 256
 
 DEVICES = ("numpy", "numba")
 
@@ -48,7 +48,7 @@ print((time.perf_counter() - began) / steps)
 
 @contextmanager
 def others(count: int) -> Iterator[None]:
-    """Processes that do nothing but take processor time."""
+    """Run processes that only use processor time."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -59,7 +59,7 @@ def others(count: int) -> Iterator[None]:
 
 
 def seconds(device: str, threads: int | None, steps: int) -> float:
-    """Of a step, in a new process."""
+    """Return the seconds of a step, measured in a new process."""
     variables = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     variables |= {"NNX_DEVICE": device} | ({} if threads is None else dict.fromkeys(VARIABLES, str(threads)))
     done = subprocess.run(
@@ -74,7 +74,7 @@ def seconds(device: str, threads: int | None, steps: int) -> float:
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--threads", default=1, show_default=True, help="Tried next to nnx's own choice.")
 def main(busy: int, steps: int, rounds: int, threads: int) -> None:
-    """Print seconds of two epochs, alone and next to other work."""
+    """Print the seconds of two epochs, alone and next to busy processes."""
     ways = [(device, count) for device in DEVICES for count in (None, threads)]
     click.echo(f"{processor()}, {cores()} cores, load average before {os.getloadavg()[0]:.1f}")
     found: dict[tuple[str, int | None, int], list[float]] = {}

@@ -1,9 +1,9 @@
-"""How the preset `best` was chosen: variants trained on 50,000 training images, judged on the other 10,000.
+"""Show how the preset `best` was chosen: variants trained on 50,000 images, judged on the other 10,000.
 
-Run by hand:  NNX_DATA_DIR=… python benchmarks/choose_best.py        (about 25 minutes on two cores)
+Run by hand:  NNX_DATA_DIR=… python benchmarks/choose_best.py (about 25 minutes on two cores)
 
-The test set is never read. Each variant leaves one part of the preset out; its codes go to the SVM of
-``nnx run svm``.
+The test set is never read. Each variant leaves out one part of the preset; its codes go to the SVM of ``nnx
+run svm``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VARIANTS = {
 
 
 def held_out(data: datasets.Dataset) -> datasets.Dataset:
-    """50,000 training images to train on, the other 10,000 in the place of the test set."""
+    """Return 50,000 training images for training, and the other 10,000 in place of the test set."""
     order = np.random.default_rng(12345).permutation(len(data.x_train))
     kept, judged = order[:50_000], order[50_000:]
     return replace(

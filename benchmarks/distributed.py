@@ -1,17 +1,16 @@
-"""Weak and strong scaling of the deep autoencoder over ranks of one thread each, and what the exchange takes.
+"""Measure weak and strong scaling of the deep autoencoder over ranks of one thread each, and the exchange.
 
     python benchmarks/distributed.py --ranks 2 --out scaling.json
 
-starts one job by mpiexec. In every round each way of working takes its turn within that job, while ranks
-that have no part in it sleep: so what else the machine does falls on all alike, and ratios are taken within
-a round.
+starts one job with mpiexec. In every round, each way of working takes a turn in this job, while ranks that do
+not take part sleep. So other work on the machine affects all ways alike, and ratios are taken within a round.
 
-alone     rank 0 by itself, 256 rows a step
-beside    every rank by itself, at once: what sharing caches and memory costs, without any exchange
-weak      all ranks together, 256 rows each
-strong    all ranks together, 256 rows in all
-N parts   as weak by a loop of this file's own, the exchange in parts, each begun as soon as its layers'
-          gradients are there; "one part" begins behind the backward pass
+alone     rank 0 by itself, 256 rows for each step
+beside    every rank by itself, at the same time: the cost of shared caches and memory, without any exchange
+weak      all ranks together, 256 rows for each rank
+strong    all ranks together, 256 rows in total
+N parts   like weak, in a loop of this file: the exchange has N parts, and each starts as soon as the
+          gradients of its layers are ready; "one part" starts after the backward pass
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ PARTS = (2, 4, 8)
 
 
 def trained(network: nnx.Network, x: np.ndarray, rows: int, communicator: Communicator) -> float:
-    """Seconds a step."""
+    """Return the seconds of a step."""
     history = network.fit(
         x, x, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(1e-3), batch_size=rows, shuffle=False,
         communicator=communicator,
@@ -46,7 +45,7 @@ def trained(network: nnx.Network, x: np.ndarray, rows: int, communicator: Commun
 
 
 def overlapped(network: nnx.Network, x: np.ndarray, world: Any, parts: int) -> float:
-    """Seconds a step by hand, the exchange begun in so many parts during the backward pass."""
+    """Return the seconds of a step by hand, with the exchange in `parts` parts during the backward pass."""
     from mpi4py import MPI
 
     plan, kind = network.training_plan(loss := nnx.BinaryCrossEntropy())
@@ -64,7 +63,7 @@ def overlapped(network: nnx.Network, x: np.ndarray, world: Any, parts: int) -> f
             layer.backward_into(gradient, dx, cache)
             gradient = dx
             first = arena._offsets[layer.index]
-            while high < parts and ends[high + 1] >= first:  # that part's gradients are all there
+            while high < parts and ends[high + 1] >= first:  # all gradients of this part are ready
                 part = arena.gradients[ends[high + 1] : ends[high]]
                 waiting.append(world.Iallreduce(MPI.IN_PLACE, part))
                 high += 1
@@ -83,7 +82,7 @@ def overlapped(network: nnx.Network, x: np.ndarray, world: Any, parts: int) -> f
 
 
 def exchanges(communicator: Communicator, size: int) -> float:
-    """Seconds of one sum of so many float32."""
+    """Return the seconds of one sum of `size` float32 numbers."""
     buffer = np.ones(size, np.float32)
     count = max(3, min(200, 2**22 // size))
     communicator.gather("")
@@ -95,7 +94,7 @@ def exchanges(communicator: Communicator, size: int) -> float:
 
 
 def job(rounds: int, out: str) -> None:
-    """What every rank runs."""
+    """Run the job of every rank."""
     with nnx.distributed.connect("mpi", 300.0) as communicator:
         from mpi4py import MPI
 
@@ -140,9 +139,9 @@ def job(rounds: int, out: str) -> None:
         found: dict[str, list[float]] = {name: [] for name in [*ways, "exchange"]}
         sums: dict[int, list[float]] = {count: [] for count in SIZES}
         start = network.weights()
-        for number in range(rounds + 1):  # the first warms up
+        for number in range(rounds + 1):  # the first round warms up
             for name in [*list(ways)[number % len(ways) :], *list(ways)[: number % len(ways)]]:
-                network.set_weights(start)  # ranks that trained alone have weights of their own
+                network.set_weights(start)  # ranks that trained alone have different weights
                 network.arena.step = 0
                 communicator.gather("")
                 seconds = ways[name]()

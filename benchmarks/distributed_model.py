@@ -1,11 +1,11 @@
-"""A model of a step's time in compute, bandwidth and latency, fitted to what ``distributed.py`` measured.
+"""Fit a model of a step's time to what ``distributed.py`` measured: compute, bandwidth and latency.
 
     python benchmarks/distributed_model.py scaling.json --figure docs/images/scaling.png
 
 T(N, m) = a + b m + 2 (N − 1)/N · G/β + 2 ⌈log₂ N⌉ · α
 
-for N ranks with m rows each and gradients of G bytes: a + b m is a rank's own work, fitted to four sizes of
-batch; the rest is an all-reduce that halves and doubles (Thakur, Rabenseifner and Gropp, 2005). β and α are
+for N ranks with m rows each and gradients of G bytes. a + b m is the work of a rank, fitted to four batch
+sizes. The rest is an all-reduce by halving and doubling (Thakur, Rabenseifner and Gropp, 2005). β and α are
 fitted for this machine's shared memory, and assumed for the networks below.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import click
 import numpy as np
 
-# bytes a second of one rank's link, seconds of a message: what a tuned MPI or NCCL is reported to reach
+# bytes per second on one rank's link, seconds per message: reported values of a tuned MPI or NCCL
 NETWORKS = {
     "10 Gb/s Ethernet": (10e9 / 8 * 0.9, 30e-6),
     "100 Gb/s": (100e9 / 8 * 0.9, 3e-6),
@@ -26,11 +26,11 @@ NETWORKS = {
     "NVLink": (300e9, 5e-6),
 }
 RANKS = (8, 16, 32, 64, 128, 256, 512, 1024)
-GPU_SPEEDUP = 50.0  # assumed, of a rank's own work on a GPU over one thread: NVLink joins no others
+GPU_SPEEDUP = 50.0  # assumed speed-up of a rank's work on a GPU over one thread; NVLink connects only GPUs
 
 
 def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """(intercept, slope) that fit best in relative terms, neither below 0."""
+    """Return (intercept, slope) with the smallest relative error, neither below 0."""
     from scipy.optimize import nnls
 
     found, _ = nnls(np.stack([1.0 / y, x / y], axis=1), np.ones(len(y)))
@@ -38,12 +38,12 @@ def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def exchange(ranks: int, size: float, bandwidth: float, latency: float) -> float:
-    """Seconds of an all-reduce of `size` bytes."""
+    """Return the seconds of an all-reduce of `size` bytes."""
     return 2 * (ranks - 1) / ranks * size / bandwidth + 2 * np.ceil(np.log2(ranks)) * latency
 
 
 def fitted(result: dict[str, Any]) -> dict[str, float]:
-    """a, b, α and β of the machine, and what the model leaves out."""
+    """Return a, b, α and β of the machine, and the time that the model does not explain."""
     seconds = {name: float(np.median(values)) for name, values in result["seconds"].items()}
     rows = np.array([32.0, 64.0, 128.0, 256.0])
     a, b = line(
@@ -61,7 +61,7 @@ def fitted(result: dict[str, Any]) -> dict[str, float]:
 
 
 def efficiency(own: float, network: tuple[float, float], ranks: int, size: float) -> float:
-    """Weak-scaling efficiency."""
+    """Return the weak-scaling efficiency."""
     return own / (own + exchange(ranks, size, *network))
 
 

@@ -1,10 +1,10 @@
-"""From the start of a process to a saved model: the deep autoencoder, five epochs of MNIST.
+"""Time whole programs, from the start to a saved model: the deep autoencoder, five epochs of MNIST.
 
 Run by hand:  NNX_DATA_DIR=… python benchmarks/end_to_end.py [--json PATH]
 
 The programs in ``programs/`` are written as users of each framework write them: read the files, train, print
-the test error, save. Wall time, CPU time of all cores, and the most memory held, of the whole process; the
-test error stands beside them, for the initial weights and the order are each framework's own.
+the test error, save. Of the whole process, the benchmark measures wall time, CPU time of all cores, and peak
+memory. It also prints the test error, because each framework uses its own initial weights and order.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RUNS = {
 
 
 def run(program: str, variant: str, epochs: int, threads: int) -> dict[str, float]:
-    """One process: its seconds, CPU seconds, megabytes and test error."""
+    """Run one process; return its seconds, CPU seconds, megabytes and test error."""
     with tempfile.TemporaryDirectory() as folder:
         script = str(PROGRAMS / f"{program}_program.py")
         command = [sys.executable, script, f"{folder}/model", str(epochs), variant]
@@ -57,7 +57,7 @@ def run(program: str, variant: str, epochs: int, threads: int) -> dict[str, floa
 
 
 @click.command()
-@click.option("--row", default="", help="Only rows whose name holds this.")
+@click.option("--row", default="", help="Only rows with this text in their name.")
 @click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
 @common.options(rounds=3)
 def main(row: str, epochs: int, rounds: int, threads: int, json_path: Path | None) -> None:

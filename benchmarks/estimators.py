@@ -1,10 +1,11 @@
-"""nnx's estimators beside scikit-learn's: the same architecture, optimizer, batch and epochs; time and score.
+"""Compare nnx's estimators with scikit-learn's: same network, optimizer, batch and epochs; time and score.
 
 Run by hand:  NNX_DATA_DIR=… python benchmarks/estimators.py [--only NAME] [--json PATH]
 
-Each fits in a process of its own, in interleaved rounds, from another seed each, the data in the type that is
-named. The time is that of `fit` and of the score on the test set. Adam everywhere; scikit-learn's penalty and
-its stopping are off. Initial weights are each library's own, so scores are those of the median seed.
+Each estimator fits in a separate process, in interleaved rounds, each round with another seed, on data of the
+named type. The time is that of `fit` and of the score on the test set. All use Adam; scikit-learn's penalty
+and early stopping are off. Each library draws its own initial weights, so the score is that of the median
+seed.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ JOBS = {
 
 
 def arrays(name: str) -> dict[str, np.ndarray]:
-    """Training and test rows of a job."""
+    """Return the training and test rows of a job."""
     if name == "mnist":
         from nnx import datasets
 
@@ -80,7 +81,7 @@ def main(only: tuple[str, ...], rounds: int, threads: int, json_path: Path | Non
 
 
 def compare(name: str, rounds: int, threads: int) -> dict[str, dict[str, list[float]]]:
-    """Every row's seconds and scores."""
+    """Return the seconds and scores of every row."""
     job = JOBS[name]
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = Path(place)

@@ -1,10 +1,10 @@
-"""Megabytes on the disk of a fresh virtual environment with nnx, and with each other framework.
+"""Measure the megabytes of a fresh virtual environment with nnx, and with each other framework.
 
 Run by hand:  python benchmarks/footprint.py [--only NAME] [--torch SPEC] [--json PATH]
 
-Made in a temporary folder, filled by pip from wherever pip is told to look, measured, and removed. ``pip
-install torch`` brings CUDA on Linux; give ``--torch`` the CPU build that you mean, or PIP_INDEX_URL one that
-holds it. What the bare environment takes (Python's links, pip) is measured, too, and taken off.
+Each environment is created in a temporary folder, filled by pip from its configured index, measured, and
+removed. ``pip install torch`` brings CUDA on Linux; to get a CPU build, name it with ``--torch``, or set
+PIP_INDEX_URL to an index that has it. The size of an empty environment (Python's links, pip) is subtracted.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ PACKAGES = {
 
 
 def megabytes(folder: Path) -> float:
-    """What the files of a folder take on the disk, in units of 10⁶ bytes."""
+    """Return what the files of a folder take on disk, in units of 10⁶ bytes."""
     files = (path.lstat() for path in folder.rglob("*"))
     return sum(getattr(file, "st_blocks", -(-file.st_size // 512)) * 512 for file in files) / 1e6
 
 
 def measured(package: str | None) -> tuple[float, str]:
-    """The size of an environment with a package, and pip's warnings of extras that are not there."""
+    """Return the size of an environment with a package, and pip's warnings about missing extras."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "venv"
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
@@ -68,7 +68,7 @@ def main(only: tuple[str, ...], torch_spec: str, json_path: Path | None) -> None
             continue
         found[name] = size - bare
     lines = [[name, f"{size:,.0f}"] for name, size in found.items()]
-    click.echo(tables.table(["", "MB"], [["(a bare environment, taken off below)", f"{bare:,.0f}"], *lines]))
+    click.echo(tables.table(["", "MB"], [["(an empty environment, subtracted)", f"{bare:,.0f}"], *lines]))
     common.write_json(json_path, "footprint", common.cores(), {"bare": bare} | found)
 
 

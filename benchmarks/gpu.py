@@ -1,11 +1,11 @@
-"""Everything that a GPU can show: whether nnx is right on it, and how fast, beside PyTorch, JAX and Keras.
+"""Measure what a GPU can show: whether nnx is right on it, and its speed next to PyTorch, JAX and Keras.
 
-Run by hand, where there is a GPU:  NNX_DATA_DIR=… benchmarks/gpu.sh [--json PATH]
+Run by hand, on a machine with a GPU: NNX_DATA_DIR=… benchmarks/gpu.sh [--json PATH]
 
-First nnx is checked: XOR and all gradients, then the tests marked `gpu`, which hold it against the CPU.
-Then a training step of the deep autoencoder, in interleaved turns as in `step.py`. What is not installed is
-left out, and said. TF32 is off for all. All are timed from the start of a turn until the device has nothing
-left to do; nnx and PyTorch by CUDA events too. The queues of JAX and Keras are not at hand for that.
+First nnx is checked: XOR and all gradients, then the tests marked `gpu`, which compare it with the CPU. Then
+come training steps of the deep autoencoder, in interleaved turns as in `step.py`. A framework that is not
+installed is named and left out. TF32 is off for all. Each turn is timed until the device has finished all its
+work; nnx and PyTorch are also timed by CUDA events, which JAX and Keras do not offer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VARIABLES = {
     "NNX_BENCHMARK_DEVICE": "cuda",
     "JAX_PLATFORMS": "cuda",
     "NVIDIA_TF32_OVERRIDE": "0",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # as TensorFlow, JAX would take most of the memory
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # otherwise JAX, like TensorFlow, takes most of the memory
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
 ROWS = [
@@ -53,7 +53,7 @@ CHECKS = {
 
 
 def check(name: str, command: list[str]) -> dict[str, Any]:
-    """Run one, and show what it says if it fails."""
+    """Run a check, and show its output if it fails."""
     click.echo(f"{name} …", err=True)
     began = time.perf_counter()
     variables = os.environ | {"NNX_REQUIRE_GPU": "1", "NNX_OFFLINE": "1"}
@@ -68,7 +68,7 @@ def check(name: str, command: list[str]) -> dict[str, Any]:
 
 
 def show(about: str, checks: list[dict[str, Any]], results: list[common.Result]) -> None:
-    """The one table."""
+    """Print the table."""
     lines = [
         [one["check"], "passed" if one["passed"] else "FAILED", f"{one['seconds']:.0f} s", one["said"]]
         for one in checks
@@ -82,18 +82,18 @@ def show(about: str, checks: list[dict[str, Any]], results: list[common.Result])
 
 
 @click.command()
-@click.option("--row", default="", help="Only rows whose name holds this.")
-@click.option("--steps", type=click.IntRange(1), default=None, help="Steps of a turn; default: the job's.")
-@click.option("--check/--no-check", "checked", default=True, help="Whether nnx is checked before.")
+@click.option("--row", default="", help="Only rows with this text in their name.")
+@click.option("--steps", type=click.IntRange(1), default=None, help="Steps in a turn; default: the job's.")
+@click.option("--check/--no-check", "checked", default=True, help="Check nnx first.")
 @common.options(rounds=15)
 def main(
     row: str, steps: int | None, checked: bool, rounds: int, threads: int, json_path: Path | None
 ) -> None:
-    """Check nnx on the GPU, time a step, print one table; status 1 without a GPU, or where a check fails."""
+    """Check nnx on the GPU, time a step and print a table; status 1 without a GPU, or if a check fails."""
     try:
         backend = nnx.resolve("gpu")
     except nnx.DeviceError as error:
-        raise click.ClickException(f"there is no GPU to measure: {error}") from None
+        raise click.ClickException(f"no GPU to measure: {error}") from None
     checks = [check(name, command) for name, command in CHECKS.items()] if checked else []
     job = jobs.DEEP.sized(steps)
     data, whose = jobs.arrays(job)

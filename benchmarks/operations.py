@@ -1,9 +1,9 @@
-"""What each override of the NumPy and Numba backends saves over the plain form in ``nnx/backends/base.py``.
+"""Measure what each override of the NumPy and Numba backends saves over the plain form.
 
 Run by hand:  python benchmarks/operations.py
 
-The arrays are those of the deep autoencoder's widest layer (256 × 512) and of its 1.15 million parameters;
-medians are printed.
+The arrays are those of the deep autoencoder's widest layer (256 × 512) and of its 1.15 million parameters.
+The benchmark prints medians.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROWS, INPUTS, UNITS, PARAMETERS = 256, 784, 512, 1_150_000
 
 
 def cases() -> dict[str, Callable[[Backend], Any]]:
-    """One call of each overridden operation, by name."""
+    """Return one call of each overridden operation, by name."""
     generator = np.random.default_rng(0)
 
     def draw(*shape: int) -> np.ndarray[Any, Any]:
@@ -64,15 +64,15 @@ def cases() -> dict[str, Callable[[Backend], Any]]:
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """Wall time of one call."""
+    """Return the wall time of one call."""
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
 
 
 def median(call: Callable[[Backend], Any], backend: Backend, rounds: int) -> float:
-    """Milliseconds of a call on a backend, compiled or warmed up before, alone on the machine."""
-    time.sleep(0.15)  # the threads of NumPy's BLAS spin for 0.1 s after a product of the backend before
+    """Return the milliseconds of a call on a backend, after warming up or compiling, without other work."""
+    time.sleep(0.15)  # the threads of NumPy's BLAS spin for 0.1 s after the last product
     call(backend)
     return statistics.median(seconds(lambda: call(backend)) for _ in range(rounds)) * 1e3
 

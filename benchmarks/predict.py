@@ -1,9 +1,9 @@
-"""Encode 60,000 images with the deep autoencoder's encoder, 784-512-256-128-64, in batches of 1,024.
+"""Time the encoder of the deep autoencoder, 784-512-256-128-64, on 60,000 images in batches of 1,024.
 
 Run by hand:  NNX_DATA_DIR=… python benchmarks/predict.py [--json PATH]
 
-From a NumPy array, or the framework's own array of it made beforehand, to a NumPy array of all codes. The
-mean of their absolute values stands beside each time: all have computed the same.
+The input is a NumPy array, or an array of the framework made before; the output is a NumPy array of all
+codes. The mean of their absolute values, next to each time, shows that all computed the same.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ROWS = [
 
 
 @click.command()
-@click.option("--row", default="", help="Only rows whose name holds this.")
-@click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Rows at a time.")
+@click.option("--row", default="", help="Only rows with this text in their name.")
+@click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Rows in a batch.")
 @common.options(rounds=10)
 def main(row: str, batch: int, rounds: int, threads: int, json_path: Path | None) -> None:
     """Print a table."""

@@ -1,13 +1,14 @@
-"""nnx's time a step against batch size, width, depth and data size, on the numpy and numba backends.
+"""Measure nnx's time for a step against batch size, width, depth and data size, on numpy and numba.
 
 Run by hand:  python benchmarks/scaling.py [--plot scaling.png] [--json PATH]
 
-An autoencoder-like network, ReLU, squared error, Adam; one quantity varies while the others stay. "linear"
-is the time that the line's largest point would give in proportion to the work (operations of the products):
-far above it, at the left, lies what does not shrink with the work. GFLOP/s say how well the products run:
-thin ones cannot fill the vector units, large ones leave the caches, and Adam (28 bytes moved a parameter, for
-any batch) weighs on wide networks with small batches. More data
-costs a step nothing: gathering rows from memory instead of a cache is lost in the rest.
+The network is like an autoencoder, with ReLU, squared error and Adam. One quantity varies while the others
+stay. "linear" is the time in proportion to the work (operations of the products), from the largest point of
+the line. Where the time is far above it, at the left, most of it does not depend on the work. GFLOP/s show
+how well the products run: thin matrices cannot fill the vector units, large ones do not fit the caches, and
+Adam (28 bytes moved for each parameter, at any batch size) is a large share of wide networks with small
+batches. More data does not make a step slower: reading rows from memory instead of a cache is a small share
+of it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ AXES = ("batch", "width", "depth", "data")
 
 
 def network(batch: int = 256, width: int = 512, depth: int = 4, rows: int | None = None) -> Job:
-    """A job: `depth` dense layers of `width`, on `rows` rows in an order that `fit` shuffles."""
+    """Return a job: `depth` dense layers of `width`, on `rows` rows in an order that `fit` shuffles."""
     steps = max(2, min(64, 2**14 // batch)) if rows is None else rows // batch
     return replace(
         jobs.WIDE, widths=(width,) * (depth + 1), activations=("relu",) * (depth - 1) + ("linear",),
@@ -38,7 +39,7 @@ def network(batch: int = 256, width: int = 512, depth: int = 4, rows: int | None
 
 
 def points(axis: str) -> Iterable[tuple[int, Job]]:
-    """The values of an axis, and the job of each."""
+    """Return the values of an axis, and the job of each."""
     if axis == "batch":
         return [(n, network(batch=n)) for n in (1, 4, 16, 64, 256, 1024, 4096)]
     if axis == "width":
@@ -49,7 +50,7 @@ def points(axis: str) -> Iterable[tuple[int, Job]]:
 
 
 def measured(axis: str, devices: list[str], rounds: int, threads: int) -> list[dict[str, Any]]:
-    """The points of an axis, in the order of their values."""
+    """Return the points of an axis, in the order of their values."""
     found = []
     for value, job in points(axis):
         job = job.sized(None)
@@ -65,7 +66,7 @@ def measured(axis: str, devices: list[str], rounds: int, threads: int) -> list[d
 
 
 def plot(found: list[dict[str, Any]], path: Path) -> None:
-    """A panel for each axis: milliseconds a step, dashed what would be linear; GFLOP/s below."""
+    """Draw a panel for each axis: milliseconds for each step (dashed: linear), and GFLOP/s below."""
     import matplotlib as mpl
 
     mpl.use("agg")

@@ -1,10 +1,10 @@
-"""Microseconds a step where there is nothing to multiply: XOR, 2-4-1, 5,000 steps of SGD on all four rows.
+"""Measure microseconds for each step of a tiny network: XOR, 2-4-1, 5,000 steps of SGD on all four rows.
 
 Run by hand:  python benchmarks/small.py [--row TEXT] [--json PATH]
 
-Every turn is the whole training from the same initial weights; its time holds all that a user waits for but
-the warm-up. `Network.fit` also checks the data and every step's loss and keeps a History of 5,000 losses;
-nobody else does, and Keras's `train_on_batch` alone reads the loss of each step.
+Every turn is the whole training from the same initial weights. Its time is all that a user waits for, except
+the warm-up. `Network.fit` also checks the data and the loss of every step, and stores a history of 5,000
+losses. No other framework does this; only Keras's `train_on_batch` reads the loss of each step.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROWS = [
 
 
 @click.command()
-@click.option("--row", default="", help="Only rows whose name holds this.")
+@click.option("--row", default="", help="Only rows with this text in their name.")
 @click.option("--steps", type=click.IntRange(1), default=None, help="Default: 5,000.")
 @common.options(rounds=5)
 def main(row: str, steps: int | None, rounds: int, threads: int, json_path: Path | None) -> None:

@@ -1,9 +1,10 @@
-"""What starting costs: imports, ``nnx --help``, and the deep autoencoder's first step, in fresh processes.
+"""Measure the cost of starting: imports, ``nnx --help``, and the deep autoencoder's first step.
 
 Run by hand:  python benchmarks/startup.py [--json PATH]
 
-Interleaved, medians. A first step is counted from before the first import (NumPy's included) to after the
-step. Numba compiles at its first use and keeps the result: once into an empty folder, then from it.
+Each is timed in fresh processes, interleaved; the benchmark prints medians. A first step is timed from before
+the first import (also NumPy's) to after the step. Numba compiles at its first use and stores the result, so
+there are two cases: with an empty cache, and with a full one.
 """
 
 from __future__ import annotations
@@ -46,25 +47,25 @@ print(time.perf_counter() - began)
 
 
 def inside(threads: int, code: str, **variables: str) -> float:
-    """The seconds that a fresh process prints last."""
+    """Return the seconds that a fresh process prints last."""
     return float(common.output(code, common.environment(threads, variables)).split()[-1])
 
 
 def wall(*arguments: str) -> float:
-    """Seconds of a process from start to end."""
+    """Return the seconds of a process from start to end."""
     began = time.perf_counter()
     subprocess.run([sys.executable, *arguments], capture_output=True, check=True, env=common.ENVIRONMENT)
     return time.perf_counter() - began
 
 
 def compiling(threads: int) -> float:
-    """The first step on an empty cache."""
+    """Return the seconds of the first step with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
         return inside(threads, FIRST_STEP.format("numba"), NUMBA_CACHE_DIR=folder)
 
 
 def cases(kept: str, threads: int) -> dict[str, Callable[[], float]]:
-    """What is timed, by name; Numba's compiled code is kept in a folder."""
+    """Return what is timed, by name; Numba's compiled code is stored in a folder."""
     found: dict[str, Callable[[], float]] = {
         "python -c pass": lambda: wall("-c", "pass"),
         "nnx --help": lambda: wall("-m", "nnx", "--help"),
@@ -86,14 +87,14 @@ def cases(kept: str, threads: int) -> dict[str, Callable[[], float]]:
 
 
 @click.command()
-@click.option("--only", default="", help="Only what holds this in its name.")
+@click.option("--only", default="", help="Only cases with this text in their name.")
 @common.options(rounds=15)
 def main(only: str, rounds: int, threads: int, json_path: Path | None) -> None:
     """Print a table of medians, in seconds."""
     common.headline(threads)
     with tempfile.TemporaryDirectory() as kept:
         chosen = {name: call for name, call in cases(kept, threads).items() if only in name}
-        for name, call in chosen.items():  # bytecode is compiled once, files come into the page cache
+        for name, call in chosen.items():  # first call: bytecode is compiled, files enter the page cache
             if name != "first step, numba, compiling":
                 call()
         samples: dict[str, list[float]] = {name: [] for name in chosen}

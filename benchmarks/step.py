@@ -1,14 +1,14 @@
-"""A training step of nnx beside those of other frameworks, and beside its bare matrix products.
+"""Compare a training step of nnx with other frameworks, and with its bare matrix products.
 
 Run by hand:  NNX_DATA_DIR=… python benchmarks/step.py [--only NAME] [--row TEXT] [--json PATH]
 
-Each framework trains in a process of its own: same initial weights, batches, order, float32, threads. All but
-scikit-learn (which slices) gather each batch's rows by number, as shuffled training must. nnx trains through
-`Network.fit`, with all that it does beside; the others have the shortest loop that their users write. What
-needs gradients of a cross-entropy takes the fused form that starts from logits, as nnx's `fit` does.
+Each framework trains in a separate process, with the same initial weights, batches, order, float32 and
+threads. All but scikit-learn (which slices) gather the rows of each batch by number, as shuffled training
+must. nnx trains with `Network.fit` and everything it does; the others have the shortest loop that their users
+write. For cross-entropies, all use the fused form that starts from logits, as nnx's `fit` does.
 
-The mean loss of the first ten steps must agree closely, that of the last turn roughly: float32 runs that
-differ only in rounding drift apart.
+The mean loss of the first ten steps must agree closely, and the loss of the last turn roughly: float32 runs
+that differ only in rounding drift apart.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SKLEARN = Row("scikit-learn", "sklearn")
 
 
 def rows_of(name: str) -> list[Row]:
-    """The rows of a job; scikit-learn has no sigmoid before its losses but for binary targets."""
+    """Return the rows of a job; scikit-learn has no sigmoid before its losses, except for binary targets."""
     avx512 = common.avx512_products()
     products = [Row("bare products", "products", kind="products"), *([avx512] if avx512 else [])]
     return [*products, *ROWS, *([SKLEARN] if name in ("classifier", "wide") else [])]
@@ -44,8 +44,8 @@ def rows_of(name: str) -> list[Row]:
 
 @click.command()
 @click.option("--only", type=click.Choice(list(JOBS)), multiple=True, help="One job, or several.")
-@click.option("--row", default="", help="Only rows whose name holds this, and the products.")
-@click.option("--steps", type=click.IntRange(1), default=None, help="Steps of a turn; default: the job's.")
+@click.option("--row", default="", help="Only rows with this text in their name, and the products.")
+@click.option("--steps", type=click.IntRange(1), default=None, help="Steps in a turn; default: the job's.")
 @common.options(rounds=15)
 def main(
     only: tuple[str, ...], row: str, steps: int | None, rounds: int, threads: int, json_path: Path | None

@@ -1,9 +1,9 @@
-"""One training step of the deep autoencoder, part by part, beside its matrix products alone.
+"""Time one training step of the deep autoencoder part by part, and its matrix products alone.
 
 Run by hand:  python benchmarks/step_parts.py [--device numba]
 
-Batch 256, float32, all of this machine's threads. The parts and the bare products (23 calls of ``matmul``
-with ``out=``) are measured one after the other; medians are printed.
+The batch has 256 rows in float32; all threads of the machine work. The parts and the bare products (23 calls
+of ``matmul`` with ``out=``) are measured one after the other. The benchmark prints medians.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROWS = 256
 
 
 def bare_products(network: nnx.Network) -> Callable[[], None]:
-    """The products of a step on arrays of its shapes: forward, dW, and dx but for the first layer."""
+    """Return a function that computes a step's bare products: forward, dW, and dx (not for the first layer)."""
     generator = np.random.default_rng(0)
 
     def draw(*shape: int) -> np.ndarray[Any, Any]:
@@ -46,7 +46,7 @@ def bare_products(network: nnx.Network) -> Callable[[], None]:
 
 
 def parts(network: nnx.Network) -> dict[str, Callable[[], Any]]:
-    """What `fit` does for a batch, in its order."""
+    """Return what `fit` does for a batch, in the same order."""
     loss, optimizer = nnx.BinaryCrossEntropy(), nnx.Adam(1e-3)
     data = np.random.default_rng(1).random((40 * ROWS, 784), dtype=np.float32)
     rows = np.random.default_rng(2).permutation(len(data))[:ROWS]
@@ -69,7 +69,7 @@ def parts(network: nnx.Network) -> dict[str, Callable[[], Any]]:
 
 
 def measured(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Medians in milliseconds of calls that take turns."""
+    """Return medians in milliseconds of calls that take turns."""
     samples: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -80,13 +80,13 @@ def measured(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, floa
 
 
 @click.command()
-@click.option("--device", default="cpu", show_default=True, help="Of the CPU: cpu, numpy or numba.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, numpy or numba.")
 @click.option("--rounds", default=100, show_default=True)
 def main(device: str, rounds: int) -> None:
     """Print medians in milliseconds as JSON."""
     network = autoencoder.build(autoencoder.Config(device=device))
-    # One after the other, not in turn: the threads of NumPy's BLAS spin for a while after each product, on
-    # the cores that the compiled kernels work on.
+    # One after the other, not in turns: after each product, the threads of NumPy's BLAS spin for a while on
+    # the cores that the compiled kernels use.
     medians = measured(parts(network), rounds)
     time.sleep(1.0)
     medians |= measured({"bare products": bare_products(network)}, rounds)

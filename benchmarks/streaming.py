@@ -1,11 +1,11 @@
-"""Training on files with less memory than they take, against training on the same data in memory.
+"""Compare training on files, with less memory than they take, with training on the same data in memory.
 
 Run by hand:  python benchmarks/streaming.py [--network NAME] [--rows N] [--rounds N]
 
-Two processes take turns of an epoch each: one holds the data, the other maps the shards and may ask for less
-memory (RLIMIT_DATA) than they take. Both visit the rows in the same order, so their losses are the same to
-the last bit. The files are read from the system's cache where that has room for them, as on a machine whose
-memory is larger than what a process may use; what a disk adds depends on the disk.
+Two processes take turns of an epoch each. One has the data in memory. The other maps the files and has a
+memory limit (RLIMIT_DATA) below their size. Both visit the rows in the same order, so their losses are
+bit-identical. The system caches the files if it has memory for them, as on a machine with more memory than a
+process may use; the additional cost of a disk depends on the disk.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LIMIT = 256 * 2**20
 
 
 def shards(folder: Path, rows: int) -> int:
-    """Files of random numbers; their bytes."""
+    """Write files of random numbers; return their bytes."""
     folder.mkdir()
     generator = np.random.default_rng(0)
     for number in range(SHARDS):
@@ -36,7 +36,7 @@ def shards(folder: Path, rows: int) -> int:
 
 
 def compare(folder: Path, name: str, rounds: int, threads: int) -> None:
-    """Print the ratio of the speeds, round by round; losses that differ are an error."""
+    """Print the ratio of the speeds, median and quartiles; raise an error if the losses differ."""
     job = {"hidden": NETWORKS[name], "limit": LIMIT, "batch": 256, "device": "numpy"}
     (folder / "job.json").write_text(json.dumps(job))
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Tables of results, and warnings where losses differ."""
+"""Print tables of results, and warn if losses differ."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import click
 from common import Result
 from jobs import Job
 
-# How far losses may lie apart: the mean of the first few steps', and the last turn's, as a share of what they
-# were in the first; where every turn starts again, as a share of the last loss itself.
-# The first is the check; the second only finds who has not trained, and where a loss ends near 0, as the
-# classifier's does, it finds little.
+# Allowed differences of losses: of the mean of the first few steps, and of the last turn, as a share of the
+# first loss; if every turn starts again, as a share of the last loss itself.
+# The first is the real check. The second only finds a framework that has not trained; if a loss ends near 0,
+# like the classifier's, it finds little.
 EARLY, FINAL = 1e-3, 5e-2
 
 
 def report(job: Job, results: list[Result], unit: str = "ms") -> None:
-    """A table of a job's results, warnings where losses differ, and what each process ran."""
+    """Print the results of a job as a table, warnings if losses differ, and what each process ran."""
     scale = {"ms": 1e3, "µs": 1e6}[unit]
     bases = {"products": "products", "AVX-512 products": "AVX-512 kernel"}
     columns = {
@@ -51,12 +51,12 @@ def report(job: Job, results: list[Result], unit: str = "ms") -> None:
 
 
 def decimals(value: float | None) -> str:
-    """A loss."""
+    """Format a loss."""
     return "-" if value is None else f"{value:.5f}"
 
 
 def compare(results: Iterable[Result], restart: bool) -> None:
-    """A warning for each row whose loss lies apart from the median of all."""
+    """Print a warning for each row whose loss differs from the median."""
     trained = [one for one in results if one.final is not None and one.early is not None]
     if not trained:
         return
@@ -70,7 +70,7 @@ def compare(results: Iterable[Result], restart: bool) -> None:
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Columns, the first to the left, the others to the right."""
+    """Format columns, the first one aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
     rows = [
         "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(cells))

@@ -1,8 +1,8 @@
-"""XOR over many seeds: how low the loss gets, and how often training succeeds.
+"""Train XOR with many seeds: how low the loss gets, and how often training succeeds.
 
 Run by hand:  python benchmarks/xor_seeds.py
 
-1. System A's training (standard-normal weights, MSE, SGD 0.1, 5,000 epochs): the median loss of 50 seeds.
+1. System A's training (standard normal weights, MSE, SGD 0.1, 5,000 epochs): the median loss of 50 seeds.
 2. 2-4-1 tanh, Glorot weights, binary cross-entropy, SGD 0.5, 5,000 epochs: the share of 200 seeds with every
    prediction within 0.1 of its target.
 """

@@ -1,6 +1,6 @@
 """An autoencoder: encode an image of 784 numbers in a code of 64, and decode it again, without labels.
 
-Run it: python examples/autoencoder.py [EPOCHS]
+Run it:  python examples/autoencoder.py [EPOCHS]
 
 It saves the network to ``autoencoder.safetensors``, which examples/svm.py loads, and draws the loss, the
 reconstructions and the codes in ``figures/``. Without MNIST, it uses scikit-learn's 8×8 digits.

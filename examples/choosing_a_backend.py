@@ -1,6 +1,6 @@
 """Choose where a network runs: on the CPU, on a GPU, or on a GPU if there is one.
 
-Run it: python examples/choosing_a_backend.py
+Run it:  python examples/choosing_a_backend.py
 """
 
 from __future__ import annotations

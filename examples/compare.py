@@ -1,6 +1,6 @@
 """Compare nnx with Keras: the same autoencoder, initial weights and batches, so the same losses.
 
-Run it: python examples/compare.py [STEPS] (needs TensorFlow: pip install 'nnx-arrays[compare]')
+Run it:  python examples/compare.py [STEPS] (needs TensorFlow: pip install 'nnx-arrays[compare]')
 
 Both run in one process here, so the printed times are only a first impression. ``nnx run compare`` measures
 each in a separate process, several times.

@@ -1,6 +1,6 @@
 """Write your own layers, check them against finite differences, train, save and load them.
 
-Run it: python examples/custom_layer.py [EPOCHS]
+Run it:  python examples/custom_layer.py [EPOCHS]
 
 `Maxout` (Goodfellow et al., 2013) returns the largest of each group of neighbouring inputs. `Scale`
 multiplies every input by a trained factor. Both run on every backend, because they use the backend's array

@@ -1,6 +1,6 @@
 """Run the fits of a grid search on a Dask cluster, with scikit-learn's own tools.
 
-Run it: pip install 'dask[distributed]' && python examples/grid_search_dask.py [WORKERS]
+Run it:  pip install 'dask[distributed]' && python examples/grid_search_dask.py [WORKERS]
 
 The cluster here is local. With the address of another cluster, ``Client("tcp://scheduler:8786")``, the same
 lines run on many machines. Each fit uses one process: this is not distributed training.

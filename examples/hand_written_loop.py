@@ -1,6 +1,6 @@
 """Train without `fit`: write the loop of forward, loss, backward and step by hand.
 
-Run it: python examples/hand_written_loop.py [EPOCHS]
+Run it:  python examples/hand_written_loop.py [EPOCHS]
 
 There are two loops: one uses the full batch, the other shuffles the rows and cuts batches. What `fit` adds
 (validation, callbacks, checks of the data, the fused loss) is convenience.

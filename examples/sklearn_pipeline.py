@@ -1,6 +1,6 @@
 """MNIST as a scikit-learn pipeline: an autoencoder, its codes standardized, a support-vector machine.
 
-Run it: python examples/sklearn_pipeline.py [EPOCHS] [ROWS]
+Run it:  python examples/sklearn_pipeline.py [EPOCHS] [ROWS]
 
 The autoencoder sees only pixels. It uses the first ROWS training images (all by default; fewer is faster) and
 all test images. Without MNIST, it uses scikit-learn's 8×8 digits.

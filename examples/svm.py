@@ -1,6 +1,6 @@
 """Train a support-vector machine on the codes of an autoencoder that never saw a label.
 
-Run it: python examples/autoencoder.py && python examples/svm.py [ROWS]
+Run it:  python examples/autoencoder.py && python examples/svm.py [ROWS]
 
 It fits the codes of the first ROWS training images (all by default; fewer is faster) and classifies all test
 images. It draws the confusion matrix, and a gallery with mistakes in a frame, in ``figures/``.

@@ -1,6 +1,6 @@
 """XOR: four points, four hidden units, and the curve of the loss.
 
-Run it: python examples/xor.py [EPOCHS]
+Run it:  python examples/xor.py [EPOCHS]
 
 It prints the loss every 500 epochs and the four predictions. It draws the loss curve, and the output between
 the four points, in ``figures/``.

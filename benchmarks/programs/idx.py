@@ -1,4 +1,4 @@
-"""MNIST as a script reads it: four gzipped IDX files, headers skipped."""
+"""Read MNIST as a script does: four gzipped IDX files, without their headers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def images(kind: str) -> np.ndarray:
-    """``train`` or ``t10k`` images, in rows of 784 numbers between 0 and 1."""
+    """Return the ``train`` or ``t10k`` images, as rows of 784 numbers between 0 and 1."""
     folder = Path(os.environ["NNX_DATA_DIR"])
     name = f"{kind}-images-idx3-ubyte.gz"
     path = folder / name if (folder / name).exists() else folder / "mnist" / name

@@ -1,4 +1,4 @@
-"""The deep autoencoder with Keras: ``keras_program.py MODEL EPOCHS graph|xla``."""
+"""Train the deep autoencoder with Keras: ``keras_program.py MODEL EPOCHS graph|xla``."""
 
 import sys
 

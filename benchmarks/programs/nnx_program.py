@@ -1,4 +1,4 @@
-"""The deep autoencoder with nnx: ``nnx_program.py MODEL EPOCHS DEVICE``."""
+"""Train the deep autoencoder with nnx: ``nnx_program.py MODEL EPOCHS DEVICE``."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""The deep autoencoder with PyTorch: ``torch_program.py MODEL EPOCHS loader|index``.
+"""Train the deep autoencoder with PyTorch: ``torch_program.py MODEL EPOCHS loader|index``.
 
-``loader`` feeds batches by a DataLoader, as the tutorials do, ``index`` by indexing the tensor.
+``loader`` takes batches from a DataLoader, as the tutorials do; ``index`` indexes the tensor.
 """
 
 import sys
@@ -28,7 +28,7 @@ optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 
 
 def batches():
-    """An epoch, shuffled."""
+    """Yield the batches of an epoch, shuffled."""
     if way == "loader":
         for (batch,) in DataLoader(TensorDataset(x_train), batch_size=256, shuffle=True):
             yield batch
