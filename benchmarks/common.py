@@ -1,10 +1,10 @@
-"""What the benchmarks share: workers that take turns, their environment, tables, and JSON.
+"""Share what all benchmarks need: workers that take turns, their environment, tables, and JSON.
 
-Every framework runs in a process of its own (``workers/``), with the same number of threads and otherwise
-its own defaults. Nothing keeps idle threads from spinning: ``OMP_WAIT_POLICY=passive`` costs PyTorch a third
-(12.8 ms for 9.6 a step of the deep autoencoder). Instead, a pause before each turn lets the threads of the
-turn before fall asleep. In every round each worker takes one turn, in an order that rotates, while the others
-wait on their pipes.
+Every framework runs in a separate process (``workers/``), with the same number of threads and otherwise with
+its defaults. Idle threads may spin: ``OMP_WAIT_POLICY=passive`` would make PyTorch a third slower (12.8 ms
+instead of 9.6 for a step of the deep autoencoder). Instead, a pause before each turn lets the threads of the
+last turn fall asleep. In every round, each worker takes one turn, in a rotating order, while the others wait
+on their pipes.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
 )  # fmt: skip
-SETTLE = 0.25  # seconds: OpenBLAS's threads spin for 0.1 s after their last product, the others' for less
+SETTLE = 0.25  # seconds: OpenBLAS's threads spin for 0.1 s after a product, others for less
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: a worker, and how it is started.
+    """A line of a table: a worker, and how to start it.
 
     Attributes
     ----------
     kind : {"nnx", "peer", "products"}
     other_loss : str
-        Why its loss is not the others', where it is not.
+        Why its loss differs from the others; empty if it does not.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass
 class Result:
-    """What a row measured, seconds a step."""
+    """What a row measured, in seconds per step."""
 
     name: str
     kind: str
@@ -70,16 +70,16 @@ class Result:
     final: float | None
     about: dict[str, Any]
     rounds: int
-    device: float | None = None  # the median by the GPU's own events
+    device: float | None = None  # the median measured by events on the GPU
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment(threads: int, extra: dict[str, str] | None = None) -> dict[str, str]:
-    """What a worker runs in: as many threads as the others, on the CPU, nothing printed by TensorFlow."""
+    """Return the environment of a worker: its threads, no GPU, and no messages from TensorFlow."""
     values = ENVIRONMENT | dict.fromkeys(THREADS, str(threads))
     values |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
     values |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
@@ -87,7 +87,7 @@ def environment(threads: int, extra: dict[str, str] | None = None) -> dict[str, 
 
 
 def confine(threads: int) -> Callable[[], None] | None:
-    """For a child to run first: JAX knows no number of threads, but does keep to the cores it is given."""
+    """Return a function for a child to call first: JAX has no setting for threads, but respects affinity."""
     if threads >= cores() or not hasattr(os, "sched_setaffinity"):
         return None
     chosen = sorted(os.sched_getaffinity(0))[:threads]
@@ -95,11 +95,11 @@ def confine(threads: int) -> Callable[[], None] | None:
 
 
 class MissingError(Exception):
-    """A worker that cannot run here; the text says why."""
+    """A worker cannot run here; the text says why."""
 
 
 class Worker:
-    """A process that takes turns; `start` is the seconds it took to build, compile and warm up."""
+    """A process that takes turns; `start` is the seconds that building, compiling and warming up took."""
 
     def __init__(self, row: Row, folder: Path, threads: int) -> None:
         self.row = row
@@ -127,11 +127,11 @@ class Worker:
             return answer
         self.process.wait()
         self._errors.seek(0)
-        last = (self._errors.read().strip().splitlines() or ["it ended without a word"])[-1]
+        last = (self._errors.read().strip().splitlines() or ["it ended without a message"])[-1]
         raise MissingError(last.split(": ", 1)[-1])
 
     def turn(self) -> None:
-        """One turn, alone on the machine."""
+        """Run one turn, without other work."""
         assert self.process.stdin is not None
         time.sleep(SETTLE)
         self.process.stdin.write("\n")
@@ -143,7 +143,7 @@ class Worker:
         self.final = answer["loss"]
 
     def close(self) -> None:
-        """Let it end; one that does not is killed."""
+        """End the process; kill it if it does not end."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
@@ -157,7 +157,7 @@ class Worker:
 
 
 def measure(job: Job, data: Arrays, rows: Sequence[Row], rounds: int, threads: int) -> list[Result]:
-    """Every row's seconds a step, in interleaved rounds; a row that cannot run is told of and left out."""
+    """Return the seconds per step of every row, in interleaved rounds; leave out rows that cannot run."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps(asdict(job)))
@@ -179,7 +179,7 @@ def measure(job: Job, data: Arrays, rows: Sequence[Row], rounds: int, threads: i
 
 
 def result(worker: Worker, steps: int) -> Result:
-    """A worker's times in figures."""
+    """Return statistics of a worker's times."""
     row, times = worker.row, [seconds / steps for seconds in worker.seconds]
     lower, median, upper = np.quantile(times, (0.25, 0.5, 0.75)).tolist()
     early = None if row.other_loss else worker.early
@@ -191,9 +191,9 @@ def result(worker: Worker, steps: int) -> Result:
 
 
 def avx512_products() -> Row | None:
-    """The bare products with OpenBLAS's AVX-512 kernel, where this CPU has AVX-512 and it chose another.
+    """Return a row of bare products with OpenBLAS's AVX-512 kernel, if OpenBLAS would not choose it itself.
 
-    OPENBLAS_CORETYPE in the environment brings that about, or an OpenBLAS older than the CPU.
+    This happens on a CPU with AVX-512 if OPENBLAS_CORETYPE is set, or if OpenBLAS is older than the CPU.
     """
     cpuinfo = Path("/proc/cpuinfo")
     chosen = kernel()
@@ -206,7 +206,7 @@ def avx512_products() -> Row | None:
 
 
 def output(code: str, variables: dict[str, str] | None = None, check: bool = True) -> str:
-    """What a line of Python prints in a fresh process."""
+    """Return what a line of Python prints in a new process."""
     command = [sys.executable, "-c", code]
     variables = ENVIRONMENT if variables is None else variables
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=check)
@@ -214,12 +214,12 @@ def output(code: str, variables: dict[str, str] | None = None, check: bool = Tru
 
 
 def installed(module: str) -> bool:
-    """Whether a module can be found."""
+    """Return whether a module can be found."""
     return find_spec(module) is not None
 
 
 def usable(device: str) -> bool:
-    """Whether nnx can compute on a device; it is told of where it cannot."""
+    """Return whether nnx can compute on a device; print why if it cannot."""
     code = f"import nnx\ntry: nnx.resolve({device!r})\nexcept Exception as error: print(error)"
     problem = output(code)
     if problem:
@@ -228,7 +228,7 @@ def usable(device: str) -> bool:
 
 
 def kernel() -> str | None:
-    """The kernel that NumPy's OpenBLAS chooses in a fresh process; None where it is another library."""
+    """Return the kernel that NumPy's OpenBLAS chooses in a new process; None for another library."""
     code = (
         "import numpy, threadpoolctl as t; "
         "print([i['architecture'] for i in t.threadpool_info() if i['internal_api'] == 'openblas'][0])"
@@ -240,7 +240,7 @@ def kernel() -> str | None:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What a result is worth nothing without."""
+    """Return the facts about the machine that a result needs."""
     cpuinfo = Path("/proc/cpuinfo")
     names = [
         line.split(":", 1)[1].strip()
@@ -259,24 +259,24 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def headline(threads: int) -> None:
-    """The machine, and what was set for its libraries before: workers inherit it, and it may cost time."""
+    """Print the machine, and the libraries' settings in the environment: they may make workers slow."""
     about = machine(threads)
     parts = (about["cpu"], f"{threads} of {about['cores']} cores", f"Python {about['python']}")
     click.echo(", ".join([*parts, about["date"]]))
     if about["variables"]:
         found = ", ".join(f"{name}={value}" for name, value in about["variables"].items())
-        click.echo(f"WARNING: set in this environment, and left so: {found}")
+        click.echo(f"WARNING: the benchmark keeps these settings of the environment: {found}")
 
 
 def write_json(path: Path | None, benchmark: str, threads: int, results: Any) -> None:
-    """The results as JSON, where a path is given."""
+    """Write the results as JSON if a path is given."""
     if path:
         content = {"benchmark": benchmark, "machine": machine(threads), "results": results}
         path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def options(rounds: int) -> Callable[[Any], Any]:
-    """The options that all benchmarks have."""
+    """Return a decorator that adds the options of all benchmarks."""
 
     def add(command: Any) -> Any:
         for option in (

@@ -1,4 +1,4 @@
-"""The jobs that every framework does: networks, losses, initial weights, and data in batch order."""
+"""Define the jobs that every framework does: networks, losses, initial weights, and data in batch order."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Job:
-    """One job.
+    """A job.
 
     Attributes
     ----------
     widths, activations : tuple
-        Of the dense layers.
+        The widths and activations of the dense layers.
     loss, optimizer, rate
-        As the workers name them.
+        Their names, as the workers know them.
     batch, steps : int
-        Rows of a batch; steps of a turn.
+        Rows in a batch; steps in a turn.
     target : {"x", "y", "labels"}
-        "x": an autoencoder.
+        "x" means an autoencoder.
     restart : bool
-        Every turn begins at the initial weights; else it goes on where the last one ended.
+        Whether every turn starts from the initial weights; otherwise it continues from the last turn.
     check : int
-        Steps of the first turn of warming up, whose mean loss must agree closely: later, float32 runs that
-        differ only in rounding drift apart.
+        Steps of the first warm-up turn; their mean loss must agree closely. Later, float32 runs that differ
+        only in rounding drift apart.
     shuffle : bool
-        nnx's `fit` draws an order of its own; no other framework can follow it.
+        Whether nnx's `fit` shuffles; no other framework can use the same order.
     rows : int or None
-        Of the data; None takes as many as a turn needs.
+        Rows of the data; None means as many as a turn needs.
     """
 
     name: str
@@ -46,26 +46,26 @@ class Job:
     initial: str = "he_normal"
     target: str = "x"
     task: str = "train"
-    epsilon: float = 1e-12  # for PyTorch adds it elsewhere: at 1e-7 its losses are others
+    epsilon: float = 1e-12  # PyTorch adds it elsewhere, so at 1e-7 its losses would differ
     restart: bool = False
     check: int = 0
     shuffle: bool = False
     rows: int | None = None
 
     def sized(self, steps: int | None, **changes: Any) -> Job:
-        """With so many steps a turn, the warm-up that goes with them, and other changes."""
+        """Return a job with this number of steps in a turn, a warm-up that fits, and other changes."""
         steps = steps or self.steps
         check = min(steps, 200 if self.restart else 10)
         return replace(self, steps=steps, check=check, **changes)
 
     def operations(self) -> int:
-        """Floating-point operations of a step's matrix products."""
+        """Return the floating-point operations of a step's matrix products."""
         products = [a * b for a, b in zip(self.widths, self.widths[1:], strict=False)]
         return 2 * self.batch * (3 * sum(products) - products[0])
 
 
 def mirrored(*widths: int) -> tuple[int, ...]:
-    """An autoencoder's widths from those of its encoder."""
+    """Return an autoencoder's widths from those of its encoder."""
     return (*widths, *reversed(widths[:-1]))
 
 
@@ -108,7 +108,7 @@ ENCODE = Job(
 
 
 def images(rows: int) -> tuple[np.ndarray, np.ndarray, str]:
-    """So many images and labels, and whose: MNIST's where it lies on this machine, else noise."""
+    """Return images and labels, and their source: MNIST if it is on this machine, otherwise noise."""
     from nnx import datasets
     from nnx.errors import NnxError
 
@@ -118,13 +118,13 @@ def images(rows: int) -> tuple[np.ndarray, np.ndarray, str]:
     except NnxError:
         generator = np.random.default_rng(1)
         x = generator.random((min(rows, 60_000), 784), dtype=np.float32)
-        y, whose = generator.integers(0, 10, len(x), dtype=np.int32), "noise, for there is no MNIST here"
+        y, whose = generator.integers(0, 10, len(x), dtype=np.int32), "noise, as there is no MNIST here"
     order = np.resize(np.arange(len(x)), rows)
     return x[order], y[order], whose
 
 
 def arrays(job: Job, seed: int = 1) -> tuple[Arrays, str]:
-    """Data and initial weights of a job, and whose data it is."""
+    """Return the data and initial weights of a job, and the source of the data."""
     generator = np.random.default_rng(seed)
     found: Arrays = {}
     if job.name == "xor":

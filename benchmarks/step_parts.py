@@ -24,7 +24,7 @@ ROWS = 256
 
 
 def bare_products(network: nnx.Network) -> Callable[[], None]:
-    """Return a function that computes a step's bare products: forward, dW, and dx (not for the first layer)."""
+    """Return a function that computes the products of a step: forward, dW, dx (not for the first layer)."""
     generator = np.random.default_rng(0)
 
     def draw(*shape: int) -> np.ndarray[Any, Any]:

@@ -1,4 +1,4 @@
-"""Turns of whole fits: nnx's estimators on a device, or scikit-learn's, which the variant "sklearn" means."""
+"""Run whole fits in turns: nnx's estimators on a device, or scikit-learn's if VARIANT is "sklearn"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nnx.estimators import NetworkClassifier, NetworkRegressor
 
 
 def build(job: dict[str, Any], variant: str, seed: int) -> Any:
-    """The estimator of a job; scikit-learn's with penalty and stopping, which the job has not, turned off."""
+    """Return the estimator of a job; scikit-learn's penalty and early stopping are off."""
     shared = {"hidden_layer_sizes": job["hidden"], "batch_size": job["batch"], "random_state": seed}
     if variant != "sklearn":
         kind = NetworkClassifier if job["classifies"] else NetworkRegressor
@@ -26,10 +26,10 @@ def build(job: dict[str, Any], variant: str, seed: int) -> Any:
 
 
 def main() -> None:
-    """Fit once for what is compiled and loaded, then once a turn, from another seed each."""
+    """Fit once to compile and load everything, then once for each turn, with another seed each time."""
     gate = Gate()
     arrays = gate.arrays()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # scikit-learn's, at the last epoch
+    warnings.simplefilter("ignore", ConvergenceWarning)  # scikit-learn warns at the last epoch
     build(gate.job | {"epochs": 1}, gate.variant, 0).fit(arrays["x"], arrays["y"])
     gate.ready(None, version=sklearn.__version__)
     seed = 0

@@ -1,4 +1,4 @@
-"""JAX's turns: VARIANT is ``step`` (one jitted step, donated buffers) or ``loop`` (all in one program)."""
+"""Run JAX in turns: VARIANT is ``step`` (a jitted step, donated buffers) or ``loop`` (one program)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ State = tuple[Any, Any, Any, Any]
 
 
 def forward(activations: list[str], parameters: Any, x: jax.Array) -> jax.Array:
-    """The network's output; a softmax is left to the loss."""
+    """Return the network's output; a softmax is part of the loss."""
     for (W, b), activation in zip(parameters, activations, strict=True):
         x = x @ W + b
         x = ACTIVATIONS[activation](x) if activation in ACTIVATIONS else x
@@ -23,7 +23,7 @@ def forward(activations: list[str], parameters: Any, x: jax.Array) -> jax.Array:
 
 
 def objective(job: dict[str, Any], parameters: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-    """The loss; a cross-entropy takes what goes into the last activation, as nnx's `fit` does."""
+    """Return the loss; a cross-entropy takes the input of the last activation, as in nnx's `fit`."""
     kind, last = job["loss"], job["activations"][-1]
     cross_entropy = kind in ("binary_cross_entropy", "categorical_cross_entropy")
     p = forward([*job["activations"][:-1], "linear" if cross_entropy else last], parameters, x)
@@ -35,7 +35,7 @@ def objective(job: dict[str, Any], parameters: Any, x: jax.Array, y: jax.Array) 
 
 
 def update(job: dict[str, Any], state: State, x: jax.Array, y: jax.Array) -> tuple[State, jax.Array]:
-    """One step of Adam or SGD."""
+    """Return the state after one step of Adam or SGD, and the loss."""
     parameters, m, v, t = state
     loss, g = jax.value_and_grad(partial(objective, job))(parameters, x, y)
     tree, rate = jax.tree.map, job["rate"]

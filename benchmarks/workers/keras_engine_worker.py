@@ -1,4 +1,4 @@
-"""Keras's turns on a GPU: VARIANT is its engine. Batches come from the host, as any engine takes them."""
+"""Run Keras in turns on a GPU: VARIANT is its engine. Batches come from the host, as for any engine."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from protocol import Gate, weights
 
 
 class Batches(keras.utils.PyDataset):
-    """The rows in order, again and again: an epoch that does not end, as its beginning costs time."""
+    """The rows in order, repeated without end in one epoch, as starting an epoch costs time."""
 
     def __init__(self, x: Any, y: Any, batch: int, length: int) -> None:
         super().__init__()
         self.x, self.y, self.batch, self.length = x, y, batch, length
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of batches."""
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """One of them."""
+        """Return one batch."""
         first = index * self.batch % len(self.x)
         rows = slice(first, first + self.batch)
         return self.x[rows], self.y[rows]
 
 
 class Turns(keras.callbacks.Callback):
-    """Ends a turn after so many steps of one running `fit`."""
+    """End a turn after some steps of one running `fit`."""
 
     def __init__(self, gate: Gate, early: float) -> None:
         super().__init__()
         self.gate, self.early = gate, early
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Tell the time and the mean loss since the last turn, whose reading waits for the device."""
+        """Report the time and the mean loss since the last turn; reading the loss waits for the device."""
         turn, rest = divmod(batch + 1, self.gate.job["steps"])
         if rest:
             return
@@ -52,7 +52,7 @@ class Turns(keras.callbacks.Callback):
 
 
 def sees_a_gpu() -> bool:
-    """Whether the engine would compute on one; it would take the CPU in silence."""
+    """Return whether the engine would compute on a GPU; without one it silently uses the CPU."""
     if ENGINE == "tensorflow":
         import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""A job's network as a Keras model, on whichever engine Keras has."""
+"""Build a job's network as a Keras model, on any engine of Keras."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from protocol import Gate
 
 
 def build(gate: Gate, values: list[tuple[np.ndarray, np.ndarray]]) -> keras.Sequential:
-    """The compiled model with the job's weights."""
+    """Return the compiled model with the job's weights."""
     job = gate.job
     activations = list(job["activations"])
     if job["loss"] in ("binary_cross_entropy", "categorical_cross_entropy"):
-        activations[-1] = "linear"  # from_logits: the fused form that nnx's `fit` uses as well
+        activations[-1] = "linear"  # from_logits: the fused form that nnx's `fit` also uses
     dense = [
         keras.layers.Dense(W.shape[1], activation=kind)
         for (W, _), kind in zip(values, activations, strict=True)
@@ -35,5 +35,5 @@ def build(gate: Gate, values: list[tuple[np.ndarray, np.ndarray]]) -> keras.Sequ
 
 
 def restore(model: keras.Sequential, values: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """The initial weights."""
+    """Set the initial weights."""
     model.set_weights([part for pair in values for part in pair])

@@ -1,7 +1,7 @@
-"""Keras's turns, on TensorFlow: VARIANT is ``graph`` (its default) or ``xla`` (``jit_compile=True``).
+"""Run Keras in turns on TensorFlow: VARIANT is ``graph`` (the default) or ``xla`` (``jit_compile=True``).
 
-Many batches go through `Model.fit` on a tf.data pipeline that gathers and prefetches; the whole of a small
-set goes through `train_on_batch`, as `fit` takes milliseconds for an epoch of any size.
+Many batches go through `Model.fit`, on a tf.data pipeline that gathers and prefetches. A small data set in
+one batch goes through `train_on_batch`, since `fit` needs milliseconds for each epoch.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from protocol import Gate, take_turns, weights
 
 
 class Turns(keras.callbacks.Callback):
-    """Ends a turn after so many steps of one running `fit`."""
+    """End a turn after some steps of one running `fit`."""
 
     def __init__(self, gate: Gate, early: float, about: dict[str, str]) -> None:
         super().__init__()
         self.gate, self.early, self.about = gate, early, about
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Tell the time and the mean loss since the last turn."""
+        """Report the time and the mean loss since the last turn."""
         turn, rest = divmod(batch + 1, self.gate.job["steps"])
         if rest:
             return
@@ -36,7 +36,7 @@ class Turns(keras.callbacks.Callback):
 
 
 def pipeline(x: np.ndarray, y: np.ndarray, batch: int) -> tf.data.Dataset:
-    """Row numbers in order, for ever, gathered and prefetched."""
+    """Return a pipeline of row numbers in order, repeated for ever, with rows gathered and prefetched."""
     inputs = tf.constant(x)
     targets = inputs if y is x else tf.constant(y)
 

@@ -1,4 +1,4 @@
-"""nnx's turns: VARIANT is a device (`Network.fit`), or ``numpy-loop``, ``numba-loop``."""
+"""Run nnx in turns: VARIANT is a device (`Network.fit`), ``numpy-loop`` or ``numba-loop``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LOSSES = {
 
 
 class Turns(nnx.Callback):
-    """Ends a turn after each epoch of one running `fit`."""
+    """End a turn after each epoch of one running `fit`."""
 
     def __init__(self, gate: Gate, early: float) -> None:
         self.gate, self.early = gate, early
 
     def on_epoch_end(self, run: nnx.callbacks.Run) -> None:
-        """Tell the time and the epoch's mean loss."""
+        """Report the time and the mean loss of the epoch."""
         run.network.backend.synchronize()
         if run.epoch == 1:
             self.gate.ready(self.early, **about(run.network))
@@ -32,17 +32,17 @@ class Turns(nnx.Callback):
 
 
 class Events:
-    """Time on the GPU, between two marks in its queue."""
+    """Measure time on the GPU between two marks in its queue."""
 
     def start(self) -> None:
-        """Mark the beginning."""
+        """Put a mark in the queue."""
         import cupy
 
         self.first = cupy.cuda.Event()
         self.first.record()
 
     def seconds(self) -> float:
-        """From there to what is queued last."""
+        """Return the seconds from that mark to the last work in the queue."""
         import cupy
 
         last = cupy.cuda.Event()
@@ -52,12 +52,12 @@ class Events:
 
 
 def about(network: nnx.Network) -> dict[str, str]:
-    """What really ran."""
+    """Return what ran."""
     return {"version": nnx.__version__, "backend": network.backend.name, "numpy": np.__version__}
 
 
 def build(gate: Gate, values: list[tuple[np.ndarray, np.ndarray]], device: str) -> nnx.Network:
-    """The network with the job's weights."""
+    """Return the network with the job's weights."""
     layers: list[nnx.Layer] = []
     for (W, _), activation in zip(values, gate.job["activations"], strict=True):
         layers.append(nnx.Dense(*W.shape))
@@ -69,7 +69,7 @@ def build(gate: Gate, values: list[tuple[np.ndarray, np.ndarray]], device: str) 
 
 
 def restore(network: nnx.Network, values: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """The initial weights."""
+    """Set the initial weights."""
     parts = [(f"dense_{i}", pair) for i, pair in enumerate(values, 1)]
     named = {f"{name}.{kind}": part for name, pair in parts for kind, part in zip("Wb", pair, strict=True)}
     network.set_weights(named)
@@ -102,7 +102,7 @@ def main() -> None:
         return network.fit(x, y, epochs=steps, **how)["loss"][-1]
 
     def loop(steps: int) -> float:
-        """As the README writes it; the loss is read at the end, as the other frameworks' is."""
+        """Train with the loop of the README; the loss is read at the end, as for the other frameworks."""
         restore(network, values)
         inputs, targets = network.asarray(x), network.asarray(y)
         for _ in range(steps):

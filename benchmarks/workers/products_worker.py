@@ -1,4 +1,4 @@
-"""A step's bare matrix products, ``matmul`` with ``out=``: forward, dW, and dx but for the first layer."""
+"""Compute the matrix products of a step, ``matmul`` with ``out=``: forward, dW, dx (but for layer 1)."""
 
 from __future__ import annotations
 

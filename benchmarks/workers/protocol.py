@@ -1,10 +1,10 @@
-"""The worker's side of a benchmark: one process, one framework, turns taken over a pipe.
+"""The worker's side of a benchmark: one process, one framework, turns started over a pipe.
 
-``python workers/NAME_worker.py FOLDER VARIANT`` reads ``job.json`` and ``arrays.npz`` of the folder, builds
-and warms up, says so, and waits. Each line that the parent sends is one turn; the answer is one line of JSON
-with the seconds it took and the loss. A worker that waits sleeps in ``readline``.
+``python workers/NAME_worker.py FOLDER VARIANT`` reads ``job.json`` and ``arrays.npz`` in the folder, builds
+and warms up, reports that it is ready, and waits. Each line from the parent starts one turn; the answer is
+one line of JSON with the seconds and the loss. A waiting worker sleeps in ``readline``.
 
-Imports no NumPy, so that a worker chooses what it imports first.
+This module does not import NumPy, so that a worker chooses what it imports first.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 
 
 class Gate:
-    """Where a worker waits between turns; the clock runs only from the parent's wave to `stop`.
+    """Wait between turns; the clock runs only from the parent's signal to `stop`.
 
-    `events`, where a worker sets it, measures the same on a GPU: `start()`, and `seconds()` since then.
+    A worker may set `events` to measure the same on a GPU: `start()`, and then `seconds()` since the start.
     """
 
     events: Any = None
@@ -30,11 +30,11 @@ class Gate:
         self.job: dict[str, Any] = json.loads((self.folder / "job.json").read_text())
         self.threads = int(os.environ["OMP_NUM_THREADS"])
         self._out = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # what a framework prints does not disturb the answers
+        os.dup2(2, 1)  # so that a framework's output does not mix with the answers
         self._began = self._since = time.perf_counter()
 
     def arrays(self) -> dict[str, Any]:
-        """The job's arrays: x, y (x itself where there is none), and W0, b0, W1 and so on."""
+        """Return the job's arrays: x, y (x itself if there is no y), and W0, b0, W1 and so on."""
         import numpy as np
 
         with np.load(self.folder / "arrays.npz") as archive:
@@ -42,14 +42,14 @@ class Gate:
         return {"y": found["x"]} | found
 
     def ready(self, loss: float | None, **about: Any) -> None:
-        """Built and warmed up: tell how long that took and the first losses' mean, and wait for a turn."""
+        """Report that the worker is ready, with its seconds and its first mean loss; wait for a turn."""
         seconds = time.perf_counter() - self._began
         self._tell(
             event="ready", seconds=seconds, loss=loss, about={"kernel": about.get("kernel") or blas()} | about
         )
 
     def stop(self, loss: float | None) -> None:
-        """A turn is done, the device has nothing left to do: tell, and wait for the next."""
+        """Report a turn, after the device has finished all its work; wait for the next."""
         device = self.events.seconds() if self.events else None  # waits for the device
         seconds = time.perf_counter() - self._since
         self._tell(event="turn", seconds=seconds, device_seconds=device, loss=loss)
@@ -65,15 +65,15 @@ class Gate:
 
 
 def weights(arrays: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """(W, b) of each layer."""
+    """Return (W, b) of each layer."""
     count = sum(name.startswith("W") for name in arrays)
     return [(arrays[f"W{i}"], arrays[f"b{i}"]) for i in range(count)]
 
 
 def take_turns(gate: Gate, turn: Any, **about: Any) -> None:
-    """The whole of a worker whose turn is a function: `turn(steps)` works and returns their mean loss.
+    """Run a worker whose turn is a function: `turn(steps)` works and returns the mean loss.
 
-    It warms up by the few steps whose loss is compared, and by a turn.
+    It warms up with the few steps whose loss is compared, and with one turn.
     """
     early = turn(gate.job["check"])
     turn(gate.job["check" if gate.job["restart"] else "steps"])
@@ -83,11 +83,11 @@ def take_turns(gate: Gate, turn: Any, **about: Any) -> None:
 
 
 def blas() -> str:
-    """The BLAS libraries that this process has loaded: which, its version, its kernel and threads."""
+    """Return the BLAS libraries in this process: name, version, kernel and threads."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
-        return "unknown, for there is no threadpoolctl"
+        return "unknown, as threadpoolctl is not installed"
     found = sorted(
         f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')} x{lib['num_threads']}"
         for lib in threadpool_info()

@@ -1,4 +1,4 @@
-"""scikit-learn's turns: `MLPClassifier` for cross-entropies, `MLPRegressor` for the squared error."""
+"""Run scikit-learn in turns: `MLPClassifier` for cross-entropies, `MLPRegressor` for the squared error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> None:
     values = weights(arrays)
     x, y = arrays["x"], arrays["y"]
     classifies = job["activations"][-1] in ("softmax", "sigmoid")
-    # It follows the gradient of ½ Σ over the features, so Adam's ε grows by as much; it tells half our loss.
+    # It uses the gradient of ½ Σ over the features, so Adam's ε is scaled too; its loss is half of ours.
     scale = 1.0 if classifies else y.shape[1] / 2
     model = (MLPClassifier if classifies else MLPRegressor)(
         hidden_layer_sizes=[W.shape[1] for W, _ in values[:-1]],
@@ -34,12 +34,12 @@ def main() -> None:
         n_iter_no_change=10**9,
     )
     target = y.ravel() if classifies else y
-    warnings.simplefilter("ignore")  # a batch as large as the data
+    warnings.simplefilter("ignore")  # it warns of a batch as large as the data
     model.partial_fit(x, target, **({"classes": np.unique(target)} if classifies else {}))
     steps_a_pass = len(x) // job["batch"]
 
     def restore() -> None:
-        """The initial weights and a fresh optimizer, in place: the model has no public way to set either."""
+        """Set the initial weights and a new optimizer in place: the model has no public way to do so."""
         for i, (W, b) in enumerate(values):
             model.coefs_[i][...], model.intercepts_[i][...] = W, b
         for slot in getattr(model._optimizer, "ms", []) + getattr(model._optimizer, "vs", []):

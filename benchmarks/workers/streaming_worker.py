@@ -1,4 +1,4 @@
-"""Epochs on the shards of FOLDER: VARIANT is ``streamed``, under the job's limit of memory, or ``loaded``."""
+"""Train epochs on the files in FOLDER: VARIANT is ``streamed``, with a memory limit, or ``loaded``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import nnx
 
 
 class Turns(nnx.Callback):
-    """Ends a turn after each epoch of one running `fit`."""
+    """End a turn after each epoch of one running `fit`."""
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
 
     def on_epoch_end(self, run: nnx.callbacks.Run) -> None:
-        """Tell the time and the epoch's mean loss."""
+        """Report the time and the mean loss of the epoch."""
         tell = self.gate.ready if run.epoch == 1 else self.gate.stop
         tell(run.history["loss"][-1])
 

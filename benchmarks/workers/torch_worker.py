@@ -1,4 +1,4 @@
-"""PyTorch's turns: VARIANT is ``eager``, or ``compiled`` by `torch.compile`."""
+"""Run PyTorch in turns: VARIANT is ``eager``, or ``compiled`` for `torch.compile`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-LOSSES = {  # a cross-entropy takes what goes into the last activation, the fused form that nnx's `fit` uses
+LOSSES = {  # cross-entropies take the input of the last activation: the fused form, as in nnx's `fit`
     "binary_cross_entropy": functional.binary_cross_entropy_with_logits,
     "categorical_cross_entropy": functional.cross_entropy,
     "squared_error": functional.mse_loss,
@@ -20,7 +20,7 @@ LOSSES = {  # a cross-entropy takes what goes into the last activation, the fuse
 
 
 def build(gate: Gate, values: list[tuple[np.ndarray, np.ndarray]]) -> nn.Sequential:
-    """The model with room for the job's weights."""
+    """Return a model for the job's weights."""
     layers: list[nn.Module] = []
     for (W, _), activation in zip(values, gate.job["activations"], strict=True):
         layers.append(nn.Linear(*W.shape))
@@ -32,7 +32,7 @@ def build(gate: Gate, values: list[tuple[np.ndarray, np.ndarray]]) -> nn.Sequent
 
 
 def restore(model: nn.Sequential, values: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """The initial weights."""
+    """Set the initial weights."""
     with torch.no_grad():
         for layer, (W, b) in zip((m for m in model if isinstance(m, nn.Linear)), values, strict=True):
             layer.weight.copy_(torch.from_numpy(W.T.copy()))
@@ -40,15 +40,15 @@ def restore(model: nn.Sequential, values: list[tuple[np.ndarray, np.ndarray]]) -
 
 
 class Events:
-    """Time on the GPU, between two marks in its queue."""
+    """Measure time on the GPU between two marks in its queue."""
 
     def start(self) -> None:
-        """Mark the beginning."""
+        """Put a mark in the queue."""
         self.first = torch.cuda.Event(enable_timing=True)
         self.first.record()
 
     def seconds(self) -> float:
-        """From there to what is queued last."""
+        """Return the seconds from that mark to the last work in the queue."""
         last = torch.cuda.Event(enable_timing=True)
         last.record()
         last.synchronize()

@@ -106,7 +106,7 @@ class Constants:
             entries = {entry.key: entry.value for entry in tensor.external_data}
             file = (self._folder / entries.get("location", "")).resolve()
             if not file.is_relative_to(self._folder):
-                raise FileFormatError(f"the values of {name!r} are outside its folder, in {file}")
+                raise FileFormatError(f"the values of {name!r} are in {file}, outside the model's folder")
             if not file.is_file():
                 raise FileFormatError(f"the file with the values of {name!r} is missing: {file}")
             offset = int(entries.get("offset", 0))

@@ -182,7 +182,7 @@ def _mean(
     p: HostArray,
     weights: HostArray | None,
 ) -> float:
-    """Return the mean of a formula for single numbers, in float64: over the columns, then over the rows."""
+    """Return the mean of `formula` over all elements, in float64: over the columns, then over the rows."""
     each = np.empty(len(y))
     for part in _parts(y):
         values = formula(y[part].astype(np.float64), p[part].astype(np.float64))

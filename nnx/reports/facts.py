@@ -179,7 +179,7 @@ def names(folders: list[str]) -> list[str]:
 
 
 def table(columns: list[dict[str, str]], last: str = "") -> list[tuple[str, list[str], bool]]:
-    """Return rows of (name, value of each run, whether the values differ), for every name that a run has."""
+    """Return a row for every name: the name, the value of each run, and whether the values differ."""
     rows = dict.fromkeys(name for column in columns for name in column)
     found = []
     for name in sorted(rows, key=lambda name: name == last):
