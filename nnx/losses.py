@@ -8,8 +8,19 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from nnx import named
 from nnx.backends import Array, Backend, host, resolve
 from nnx.errors import ConfigurationError, DataError, flag, number
+from nnx.records import Case, Counterpart, LossRecord, by_name
+
+__all__ = [
+    "BinaryCrossEntropy",
+    "CategoricalCrossEntropy",
+    "Huber",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+]
 
 ROUNDING = 1e-6  # eight units in the last place of a float32 near 1: as far as rounding gets out of [0, 1]
 
@@ -24,15 +35,23 @@ class Loss:
     kind : str
     fused : dict of str to str
         For a final activation of that kind: the loss's kind that takes what goes into the activation.
+    activation : str
+        The final activation that makes this loss's predictions; empty where they are any numbers.
+    estimates : bool
+        Whether predictions estimate the targets themselves: 1.2 is then as far from a target of 1 as 0.8 is.
+        Metrics of classes read outputs accordingly.
     bounded : bool
         Whether targets must lie in [0, 1]. What rounding puts outside, up to `ROUNDING`, counts as 0 or 1.
     parameter : float
         Huber's δ, a cross-entropy's ε.
     """
 
+    record: ClassVar[LossRecord]  # of a loss of nnx, see `nnx.records`
     kind: ClassVar[str] = ""
     fused: ClassVar[dict[str, str]] = {}
     registry: ClassVar[dict[str, type[Loss]]] = {}
+    activation: ClassVar[str] = ""
+    estimates: ClassVar[bool] = False
     bounded: ClassVar[bool] = False
     sums_features: bool = False
     parameter: float = 0.0
@@ -178,7 +197,16 @@ class MeanSquaredError(Loss):
         The second sums over features and averages over rows: L = (1/m) Σ_i ‖p_i − y_i‖².
     """
 
+    record = LossRecord(
+        names=("mean_squared_error", "mse"),
+        estimators="squared_error",
+        command="mse",
+        tasks=("regression", "autoencoding"),
+        cases=(Case(), Case({"reduction": "sum_over_features"})),
+        keras=Counterpart("MeanSquaredError"),
+    )
     kind = "squared_error"
+    estimates = True
 
     def __init__(self, reduction: str = "mean") -> None:
         if reduction not in ("mean", "sum_over_features"):
@@ -196,7 +224,15 @@ class MeanSquaredError(Loss):
 class MeanAbsoluteError(Loss):
     """L = mean over all elements of |p − y|; gradient sign(p − y) / size."""
 
+    record = LossRecord(
+        names=("mean_absolute_error", "mae"),
+        estimators="absolute_error",
+        command="mae",
+        tasks=("regression", "autoencoding"),
+        keras=Counterpart("MeanAbsoluteError"),
+    )
     kind = "absolute_error"
+    estimates = True
 
 
 class Huber(Loss):
@@ -211,7 +247,16 @@ class Huber(Loss):
     Huber (1964), Robust estimation of a location parameter.
     """
 
+    record = LossRecord(
+        names=("huber",),
+        estimators="huber",
+        command="huber",
+        tasks=("regression", "autoencoding"),
+        cases=(Case(note="in its parabola"), Case({"delta": 0.1}, "in its straight parts")),
+        keras=Counterpart("Huber", {"delta": "delta"}),
+    )
     kind = "huber"
+    estimates = True
 
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = self.parameter = number("Huber: delta", delta, "(0, inf)")
@@ -222,7 +267,6 @@ class Huber(Loss):
 
 
 class _CrossEntropy(Loss):
-    activation: ClassVar[str] = ""  # what makes logits the probabilities of this loss
     kind = ""
     bounded = True
 
@@ -277,6 +321,13 @@ class BinaryCrossEntropy(_CrossEntropy):
         Metrics are then taken on σ(z); `predict` gives z.
     """
 
+    record = LossRecord(
+        names=("binary_cross_entropy",),
+        estimators="binary_cross_entropy",
+        command="binary_cross_entropy",
+        tasks=("autoencoding",),
+        keras=Counterpart("BinaryCrossentropy", {"from_logits": "from_logits"}),
+    )
     kind = "binary_cross_entropy"
     activation = "sigmoid"
     fused: ClassVar[dict[str, str]] = {"sigmoid": "binary_cross_entropy_from_logits"}
@@ -304,6 +355,13 @@ class CategoricalCrossEntropy(_CrossEntropy):
         Metrics are then taken on softmax(z); `predict` gives z.
     """
 
+    record = LossRecord(
+        names=("categorical_cross_entropy", "cross_entropy"),
+        command="cross_entropy",
+        tasks=("classification",),
+        cases=(Case(), Case(note="on labels", options={"y_true": [2, 0, 3, 1, 2]})),
+        keras=Counterpart("CategoricalCrossentropy", {"from_logits": "from_logits"}),
+    )
     kind = "categorical_cross_entropy"
     activation = "softmax"
     fused: ClassVar[dict[str, str]] = {"softmax": "categorical_cross_entropy_from_logits"}
@@ -322,6 +380,27 @@ class CategoricalCrossEntropy(_CrossEntropy):
             return
         super().check_targets(y, features)
         _check_bounds(y, "CategoricalCrossEntropy: dense targets")
+
+
+KINDS: tuple[type[Loss], ...] = (
+    MeanSquaredError, MeanAbsoluteError, Huber, BinaryCrossEntropy, CategoricalCrossEntropy,
+)  # fmt: skip
+NAMES = by_name(KINDS)
+
+
+def get(loss: str | dict[str, Any] | Loss, **arguments: Any) -> Loss:
+    """Make a loss from its name (a key of `NAMES`) and its arguments.
+
+    ``get("huber", delta=0.5)`` and ``get({"name": "huber", "delta": 0.5})`` are the same. A loss that is
+    already made is returned as it is.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is unknown (the text names the nearest), or an argument does not fit.
+    """
+    made: Loss = named.make("loss", NAMES, loss, arguments, Loss)
+    return made
 
 
 def _check_bounds(y: Any, what: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from nnx.errors import ConfigurationError, nearest
 
 
-def make(what: str, known: Mapping[str, type], given: Any, arguments: Mapping[str, Any]) -> Any:
+def make(
+    what: str, known: Mapping[str, type], given: Any, arguments: Mapping[str, Any], base: type | None = None
+) -> Any:
     """Make the thing that `given` describes.
 
     Parameters
@@ -17,7 +20,8 @@ def make(what: str, known: Mapping[str, type], given: Any, arguments: Mapping[st
         Its kind, for messages: ``"loss"``.
     known : mapping of names to classes
     given : str or dict
-        A name, or ``{"name": …}`` with arguments of the constructor.
+        A name, or ``{"name": …}`` with arguments of the constructor. An object of class `base` is returned as
+        it is.
     arguments : mapping
         More arguments of the constructor.
 
@@ -26,27 +30,23 @@ def make(what: str, known: Mapping[str, type], given: Any, arguments: Mapping[st
     ConfigurationError
         If the name is unknown (the text names the nearest), or an argument does not fit.
     """
+    if base is not None and isinstance(given, base):
+        if arguments:
+            late = next(iter(arguments))
+            raise ConfigurationError(f"{given!r} is already made: give {late} with the name of the {what}")
+        return given
     found = dict(given) if isinstance(given, Mapping) else {"name": given}
     name = found.pop("name", None)
     if not isinstance(name, str) or name not in known:
         raise ConfigurationError(f"unknown {what} {name!r}{nearest(str(name), known)}")
-    twice = sorted(set(found) & set(arguments))
-    if twice:
-        raise ConfigurationError(f"{what} {name!r}: {twice[0]} is given twice")
+    takes = inspect.signature(known[name]).parameters
+    for argument in (*found, *arguments):
+        if argument in found and argument in arguments:
+            raise ConfigurationError(f"{what} {name!r}: {argument} is given twice")
+        if argument not in takes and not any(one.kind is one.VAR_KEYWORD for one in takes.values()):
+            hint = nearest(str(argument), takes) if takes else ""
+            raise ConfigurationError(f"{what} {name!r} has no argument {argument!r}{hint}")
     try:
         return known[name](**found, **arguments)
     except TypeError as error:
         raise ConfigurationError(f"{what} {name!r}: {error}") from error
-
-
-def unchanged(what: str, given: Any, arguments: Mapping[str, Any]) -> Any:
-    """Return an object that is already made.
-
-    Raises
-    ------
-    ConfigurationError
-        If there are arguments, which it cannot take any more.
-    """
-    if arguments:
-        raise ConfigurationError(f"{what} {given!r} is already made: {next(iter(arguments))} comes too late")
-    return given

@@ -148,12 +148,11 @@ def get(schedule: float | str | dict[str, Any] | Schedule, **arguments: Any) -> 
     ConfigurationError
         If the name is unknown (the text suggests the nearest), or an argument does not fit.
     """
-    if isinstance(schedule, str | Mapping):
-        own = {name: kind for name, kind in Schedule.registry.items() if kind not in NAMES.values()}
-        made: Schedule = named.make("schedule", NAMES | own, schedule, arguments)
-        return made
-    found: Schedule = named.unchanged("schedule", as_schedule(schedule), arguments)
-    return found
+    own = {name: kind for name, kind in Schedule.registry.items() if kind not in NAMES.values()}
+    if not isinstance(schedule, str | Mapping):
+        schedule = as_schedule(schedule)
+    made: Schedule = named.make("schedule", NAMES | own, schedule, arguments, Schedule)
+    return made
 
 
 def as_schedule(learning_rate: Any, what: str = "Constant") -> Schedule:

@@ -13,7 +13,7 @@ ROOT = Path(nnx.__file__).parent
 # From the bottom up; a room may import itself and every room of a line above its own.
 ORDER = [
     {"errors"},
-    {"files", "libraries", "named"},
+    {"files", "libraries", "named", "records"},
     {"ops"},
     {"backends"},
     {"distributed"},

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import nnx
+from nnx import losses, optimizers
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError
 from nnx.estimators.checks import check_parameters, held_out, on_host, sizes, unknown
@@ -23,15 +24,7 @@ from nnx.training.checks import check_callbacks
 LARGEST_BATCH = 200  # what batch_size="auto" means for more rows than that: scikit-learn's
 SPARSE_ROWS = 1024  # made dense at a time where nothing is trained
 
-LOSSES: dict[str, type[nnx.Loss]] = {
-    "squared_error": nnx.MeanSquaredError,
-    "absolute_error": nnx.MeanAbsoluteError,
-    "huber": nnx.Huber,
-    "binary_cross_entropy": nnx.BinaryCrossEntropy,
-}
-OPTIMIZERS: dict[str, type[nnx.Optimizer]] = {
-    kind.__name__.lower(): kind for kind in (nnx.SGD, nnx.Adam, nnx.AdamW, nnx.RMSprop, nnx.Adagrad)
-}
+LOSSES = {kind.record.estimators: kind for kind in losses.KINDS if kind.record.estimators}
 
 
 class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
@@ -89,6 +82,11 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     def _loss(self, *others: str) -> nnx.Loss:
         """The loss; a refusal names `others` too, which a subclass knows."""
         if isinstance(self.loss, nnx.Loss):
+            if getattr(self.loss, "from_logits", False):
+                raise ConfigurationError(
+                    f"loss={self.loss!r}: the estimators end the network in the loss's activation: "
+                    "leave from_logits out"
+                )
             return self.loss
         if not isinstance(self.loss, str) or self.loss not in LOSSES:
             raise unknown("loss", self.loss, [*others, *LOSSES])
@@ -102,10 +100,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
                     "leave learning_rate None"
                 )
             return self.optimizer
-        if not isinstance(self.optimizer, str) or self.optimizer not in OPTIMIZERS:
-            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
-        kind = OPTIMIZERS[self.optimizer]
-        return kind() if self.learning_rate is None else kind(self.learning_rate)  # type: ignore[call-arg]
+        if not isinstance(self.optimizer, str) or self.optimizer not in optimizers.NAMES:
+            raise unknown("optimizer", self.optimizer, optimizers.NAMES)
+        given = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        return optimizers.get(self.optimizer, **given)
 
     def _rows_of_a_batch(self, rows: int) -> int:
         if self.batch_size == "auto":
@@ -235,9 +233,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
 def output_layers(units: int, loss: nnx.Loss) -> list[nnx.Layer]:
     """The last layers of a network that predicts numbers: probabilities where the loss takes those."""
-    kinds = {nnx.BinaryCrossEntropy: nnx.Sigmoid, nnx.CategoricalCrossEntropy: nnx.Softmax}
-    last = [activation() for kind, activation in kinds.items() if isinstance(loss, kind)]
-    return [nnx.Dense(units), *last]
+    return [nnx.Dense(units), *([make(loss.activation)] if loss.activation else [])]
 
 
 def _part(x: HostArray, y: HostArray | None, weights: HostArray | None, rows: Any) -> tuple[Any, Any, Any]:

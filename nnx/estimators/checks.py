@@ -10,12 +10,15 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight
 
 import nnx
+from nnx import losses
 from nnx.backends import foreign
 from nnx.data.rows import HostArray
 from nnx.data.samples import host_array
 from nnx.errors import ConfigurationError, DataError, flag, nearest, number, whole
 
-SYNONYMS = {"log_loss": "cross_entropy", "mse": "squared_error", "mae": "absolute_error"}
+SYNONYMS = {"log_loss": "cross_entropy"} | {
+    name: kind.record.estimators for name, kind in losses.NAMES.items() if kind.record.estimators
+}
 
 
 def check_parameters(estimator: Any) -> None:

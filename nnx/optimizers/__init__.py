@@ -14,13 +14,22 @@ networks, and several may take turns on one. All take
 
 from __future__ import annotations
 
+from typing import Any
+
+from nnx import named
 from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError, flag
 from nnx.optimizers.base import POSITIVE, SHARE, Groups, Optimizer
 from nnx.parameters import Optimized
+from nnx.records import Counterpart, OptimizerRecord, by_name
 from nnx.schedules import Schedule
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+
+_KERAS = {
+    "learning_rate": "learning_rate", "weight_decay": "weight_decay",
+    "global_clipnorm": "clip_norm", "clipvalue": "clip_value",
+}  # fmt: skip
 
 
 class SGD(Optimizer):
@@ -44,6 +53,11 @@ class SGD(Optimizer):
     ----------
     Sutskever et al. (2013), On the importance of initialization and momentum in deep learning, eq. 1 to 4.
     """
+
+    record = OptimizerRecord(
+        names=("sgd",),
+        keras=Counterpart("SGD", {**_KERAS, "momentum": "momentum", "nesterov": "nesterov"}),
+    )
 
     def __init__(
         self,
@@ -99,6 +113,11 @@ class Adam(Optimizer):
     Kingma and Ba (2015), Adam: a method for stochastic optimization, section 2.
     """
 
+    record = OptimizerRecord(
+        names=("adam",),
+        keras=Counterpart("Adam", {**_KERAS, "beta_1": "beta1", "beta_2": "beta2", "epsilon": "epsilon"}),
+    )
+
     slots = (("m", 0.0), ("v", 0.0))
 
     def __init__(
@@ -139,6 +158,11 @@ class AdamW(Adam):
     ----------
     Loshchilov and Hutter (2019), Decoupled weight decay regularization, algorithm 2.
     """
+
+    record = OptimizerRecord(
+        names=("adamw",),
+        keras=Counterpart("AdamW", {**_KERAS, "beta_1": "beta1", "beta_2": "beta2", "epsilon": "epsilon"}),
+    )
 
     def __init__(
         self,
@@ -181,6 +205,11 @@ class RMSprop(Optimizer):
     ----------
     Hinton (2012), Neural networks for machine learning, lecture 6e.
     """
+
+    record = OptimizerRecord(
+        names=("rmsprop",),
+        keras=Counterpart("RMSprop", {**_KERAS, "rho": "rho", "momentum": "momentum", "epsilon": "epsilon"}),
+    )
 
     def __init__(
         self,
@@ -236,6 +265,13 @@ class Adagrad(Optimizer):
     Duchi, Hazan and Singer (2011), Adaptive subgradient methods, figure 1.
     """
 
+    record = OptimizerRecord(
+        names=("adagrad",),
+        keras=Counterpart(
+            "Adagrad", {**_KERAS, "initial_accumulator_value": "initial_accumulator", "epsilon": "epsilon"}
+        ),
+    )
+
     def __init__(
         self,
         learning_rate: float | Schedule = 1e-3,
@@ -261,3 +297,22 @@ class Adagrad(Optimizer):
             part.values, part.gradients, part.slots[0], fault, learning_rate,
             self.epsilon, self.weight_decay, self.l2,
         )  # fmt: skip
+
+
+KINDS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, RMSprop, Adagrad)
+NAMES = by_name(KINDS)
+
+
+def get(optimizer: str | dict[str, Any] | Optimizer, **arguments: Any) -> Optimizer:
+    """Make an optimizer from its name (a key of `NAMES`) and its arguments.
+
+    ``get("adam", learning_rate=1e-4)`` and ``get({"name": "adam", "learning_rate": 1e-4})`` are the same. An
+    optimizer that is already made is returned as it is.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is unknown (the text names the nearest), or an argument does not fit.
+    """
+    made: Optimizer = named.make("optimizer", NAMES, optimizer, arguments, Optimizer)
+    return made

@@ -7,13 +7,14 @@ import inspect
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from nnx import schedules
 from nnx.backends import Array, Backend
 from nnx.errors import number
 from nnx.optimizers import groups as grouping
 from nnx.parameters import Arena, Optimized, OptimizerState
+from nnx.records import OptimizerRecord
 from nnx.schedules import Schedule, as_schedule
 
 Slot = tuple[str, float] | None
@@ -48,6 +49,7 @@ class Optimizer:
         The learning rate; ``learning_rate`` reads and sets it as a number where it is a constant.
     """
 
+    record: ClassVar[OptimizerRecord]  # of an optimizer of nnx, see `nnx.records`
     slots: tuple[Slot, ...] = ()
     _groups: grouping.Groups = ()
 

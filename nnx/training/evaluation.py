@@ -8,7 +8,7 @@ import numpy as np
 
 from nnx.data.samples import Samples, check_samples
 from nnx.distributed import ALONE, Communicator
-from nnx.losses import Huber, Loss, MeanAbsoluteError, MeanSquaredError
+from nnx.losses import Loss
 from nnx.metrics.choice import Metrics, choose, taken
 from nnx.metrics.formulas import Metric
 
@@ -50,10 +50,5 @@ def measure(
         communicator.sum(y_pred, "the validation")
     y_true: Any = np.asarray(samples.y) if metrics else None
     for name, metric in metrics:
-        results[name] = taken(name, metric, y_true, y_pred, samples.weights, _estimates(loss))
+        results[name] = taken(name, metric, y_true, y_pred, samples.weights, loss.estimates)
     return results
-
-
-def _estimates(loss: Loss) -> bool:
-    """Whether outputs estimate the targets themselves, so that one of 1.2 is as good as sure of a 1."""
-    return isinstance(loss, (MeanSquaredError, MeanAbsoluteError, Huber))

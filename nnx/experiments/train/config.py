@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from nnx import losses, optimizers
 from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.train.labelled import TASKS
 from nnx.experiments.train.scaling import SCALES
@@ -20,8 +21,7 @@ from nnx.readers.opening import reading
 from nnx.training.nonfinite import POLICIES
 
 MAX_FILE = 2**13  # bytes of a TOML file: dotted names take time and memory by the square of their number
-LOSSES = ("auto", "cross_entropy", "binary_cross_entropy", "mse", "mae", "huber")
-OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad")
+LOSSES = {kind.record.command: kind for kind in losses.KINDS if kind.record.command}
 SCHEDULES = ("constant", "cosine")
 
 
@@ -151,8 +151,8 @@ RULES = {
                    "RATE, batch_norm, layer_norm; of an autoencoder the encoder, which ends in the code.",
                    metavar="'64 relu,dropout 0.2'"),
     "loss": Rule("name", "Auto: cross_entropy for classes, mse for values, binary_cross_entropy for images.",
-                 LOSSES),
-    "optimizer": Rule("name", "", OPTIMIZERS),
+                 ("auto", *LOSSES)),
+    "optimizer": Rule("name", "", tuple(kind.record.names[0] for kind in optimizers.KINDS)),
     "learning_rate": Rule("number", "Default: the optimizer's.", above=True, metavar="X"),
     "schedule": Rule("name", "Of the learning rate.", SCHEDULES),
     "momentum": Rule("number", "Of sgd and rmsprop.", high=1.0, metavar="X"),

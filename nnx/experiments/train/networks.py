@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nnx import optimizers
 from nnx.errors import ConfigurationError, nearest
-from nnx.experiments.train.config import Config
+from nnx.experiments.train.config import LOSSES, Config
 from nnx.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, Sigmoid, Softmax
 from nnx.layers.activations import NAMES as ACTIVATIONS
 from nnx.layers.activations import make as activation
-from nnx.losses import (
-    BinaryCrossEntropy,
-    CategoricalCrossEntropy,
-    Huber,
-    Loss,
-    MeanAbsoluteError,
-    MeanSquaredError,
-)
+from nnx.losses import Loss
 from nnx.network import Network
-from nnx.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nnx.optimizers import Optimizer
 from nnx.schedules import Cosine
 
 MAX_WIDTH = 2**16
 DEFAULT_ACTIVATION = "relu"
 _SATURATING = ("tanh", "sigmoid", "softmax", "linear", "identity", "softplus")  # those want Glorot's weights
 _PLAIN: dict[str, Callable[[], Layer]] = {"batch_norm": BatchNorm, "layer_norm": LayerNorm}
-_LOSSES: dict[str, tuple[Callable[[], Loss], tuple[str, ...]]] = {
-    "cross_entropy": (CategoricalCrossEntropy, ("classification",)),
-    "binary_cross_entropy": (BinaryCrossEntropy, ("autoencoding",)),
-    "mse": (MeanSquaredError, ("regression", "autoencoding")),
-    "mae": (MeanAbsoluteError, ("regression", "autoencoding")),
-    "huber": (Huber, ("regression", "autoencoding")),
-}
-_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad,
-}  # fmt: skip
-_WITH_MOMENTUM = ("sgd", "rmsprop")
 
 
 @dataclass(frozen=True)
@@ -170,7 +154,7 @@ def chosen_loss(config: Config, task: str, images: bool) -> str:
     if config.loss == "auto":
         usual = {"classification": "cross_entropy", "regression": "mse"}
         return usual.get(task, "binary_cross_entropy" if images else "mse")
-    fitting = [name for name, (_, tasks) in _LOSSES.items() if task in tasks]
+    fitting = [name for name, kind in LOSSES.items() if task in kind.record.tasks]
     if config.loss not in fitting:
         raise ConfigurationError(f"loss {config.loss} is not for {task}: choose {', '.join(fitting)}")
     return config.loss
@@ -178,7 +162,7 @@ def chosen_loss(config: Config, task: str, images: bool) -> str:
 
 def make_loss(name: str) -> Loss:
     """The loss of a name."""
-    return _LOSSES[name][0]()
+    return LOSSES[name]()
 
 
 def make_optimizer(config: Config, steps: int) -> Optimizer:
@@ -193,11 +177,17 @@ def make_optimizer(config: Config, steps: int) -> Optimizer:
     for name in ("learning_rate", "weight_decay", "clip_norm", "momentum"):
         if getattr(config, name) is not None:
             options[name] = getattr(config, name)
-    if "momentum" in options and config.optimizer not in _WITH_MOMENTUM:
+    kind = optimizers.NAMES[config.optimizer]
+    if "momentum" in options and not _has_momentum(kind):
+        those = [name for name, other in optimizers.NAMES.items() if _has_momentum(other)]
         raise ConfigurationError(
-            f"{config.optimizer} has no momentum: leave it out, or choose {' or '.join(_WITH_MOMENTUM)}"
+            f"{config.optimizer} has no momentum: leave it out, or choose {' or '.join(those)}"
         )
-    make = _OPTIMIZERS[config.optimizer]
     if config.schedule == "cosine":
-        options["learning_rate"] = Cosine(make(**options).schedule(0), steps)
-    return make(**options)
+        options["learning_rate"] = Cosine(kind(**options).schedule(0), steps)
+    made: Optimizer = kind(**options)
+    return made
+
+
+def _has_momentum(kind: type) -> bool:
+    return "momentum" in inspect.signature(kind).parameters
