@@ -383,7 +383,7 @@ class CategoricalCrossEntropy(_CrossEntropy):
 
 
 KINDS: tuple[type[Loss], ...] = (
-    MeanSquaredError, MeanAbsoluteError, Huber, BinaryCrossEntropy, CategoricalCrossEntropy,
+    CategoricalCrossEntropy, BinaryCrossEntropy, MeanSquaredError, MeanAbsoluteError, Huber,
 )  # fmt: skip
 NAMES = by_name(KINDS)
 

@@ -90,7 +90,7 @@ def test_the_learning_rate_of_an_optimizer_is_read_and_set():
     ("make", "says"),
     [
         (lambda: losses.get("hubber"), "unknown loss 'hubber': did you mean 'huber'"),
-        (lambda: losses.get(None), "unknown loss None: choose from mean_squared_error, mse"),
+        (lambda: losses.get(None), "unknown loss None: choose from categorical"),
         (lambda: losses.get("mae", delta=1), "loss 'mae' has no argument 'delta'"),
         (lambda: losses.get("huber", delta=-1), r"Huber: delta must lie in \(0, inf\)"),
         (lambda: losses.get({"delta": 1}), "unknown loss None"),

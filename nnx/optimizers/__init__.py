@@ -299,7 +299,7 @@ class Adagrad(Optimizer):
         )  # fmt: skip
 
 
-KINDS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, RMSprop, Adagrad)
+KINDS: tuple[type[Optimizer], ...] = (Adam, AdamW, SGD, RMSprop, Adagrad)
 NAMES = by_name(KINDS)
 
 
