@@ -134,7 +134,7 @@ def test_presets_offered_are_those_of_the_experiments():
 
     for words, known in (("xor", xor.PRESETS), ("autoencoder", autoencoder.PRESETS),
                          ("svm", autoencoder.PRESETS), ("all", autoencoder.PRESETS)):  # fmt: skip
-        options = {option.name: option for option in cli.commands["run"].commands[words].params}
+        options = {option.name: option for option in cli.commands["run"].get_command(None, words).params}
         assert set(options["preset"].type.choices) == set(known)
         if "dataset" in options:
             assert tuple(options["dataset"].type.choices) == autoencoder.DATASETS

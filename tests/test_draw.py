@@ -9,8 +9,8 @@ from matplotlib.image import imread
 from nnx import datasets
 from nnx.errors import OutputError
 from nnx.experiments import Result, autoencoder, svm, xor
+from nnx.experiments.autoencoder import first_of_each
 from nnx.reports import draw, figures
-from nnx.reports.draw import first_of_each
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import nnx
 from nnx import datasets, metrics
 from nnx.backends import resolve
 from nnx.errors import ConfigurationError, DataError, FileFormatError, OutputError
-from nnx.experiments import Result, RunFolder, autoencoder, svm, xor
+from nnx.experiments import Result, RunFolder, autoencoder, codes, svm, xor
 from nnx.experiments.result import Stopwatch, model_path
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -181,13 +181,13 @@ def test_mcnemar_against_a_value_by_hand():
 
 
 def test_encoder_of_gives_the_encoder_or_says_why_not(shallow, digits):
-    encoder = svm.encoder_of(shallow.network, 64)
+    encoder = codes.encoder_of(shallow.network, 64)
     assert encoder.outputs == 16
     np.testing.assert_array_equal(encoder.predict(digits.x_test), shallow.arrays["codes"])
     with pytest.raises(DataError, match="rows of 64 numbers, but the data has 784 in each"):
-        svm.encoder_of(shallow.network, 784)
+        codes.encoder_of(shallow.network, 784)
     with pytest.raises(ConfigurationError, match="it has no code"):
-        svm.encoder_of(nnx.Network([nnx.Dense(64, 16)]), 64)
+        codes.encoder_of(nnx.Network([nnx.Dense(64, 16)]), 64)
 
 
 # ------------------------------------------------------------------- results and folders

@@ -21,7 +21,7 @@ from nnx.callbacks import History
 from nnx.cli import show
 from nnx.cli.main import cli
 from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError
-from nnx.experiments import Result, environment
+from nnx.experiments import Result, environment, svm
 from nnx.experiments.reading import read_run
 from nnx.experiments.train.config import RULES, Config
 from nnx.reports import charts, evidence, facts
@@ -189,13 +189,12 @@ def test_the_command_to_run_again_is_one_that_nnx_takes(run_folders, name):
     result = read_run(run_folders[name])
     words = shlex.split(facts.command(result))
     assert words[0] == "nnx"
-    given = cli.commands["run"].commands[result.experiment].make_context(name, words[3:])
+    given = cli.commands["run"].get_command(None, result.experiment).make_context(name, words[3:])
     asked = {key: value for key, value in result.config.items() if value is not None and key != "device"}
     if name == "svm":
         del asked["dtype"]  # the model's own
-        from nnx.cli.run import _refuse_training_options
-
-        _refuse_training_options(given)
+        by_user = {key for key in given.params if given.get_parameter_source(key).name == "COMMANDLINE"}
+        assert svm.check(svm.Config(given.params["model"]), by_user) == ""
     assert asked.items() <= given.params.items()
     assert given.params["device"] == result.backend
 

@@ -114,7 +114,8 @@ class TestTheNumberOfThreads:
 
 def runs():
     """Every command that trains."""
-    found = {f"run {name}": command for name, command in cli.commands["run"].commands.items()}
+    group = cli.commands["run"]
+    found = {f"run {name}": group.get_command(None, name) for name in group.list_commands(None)}
     return found | {"train": cli.commands["train"]}
 
 

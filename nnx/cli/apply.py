@@ -72,7 +72,7 @@ def _command(name: str, what: str) -> Callable[[Any], click.Command]:
 @_command("encode", "Write the codes that an autoencoder gives")
 def encode(model: Path, **given: Any) -> None:
     """The encoder alone."""
-    from nnx.experiments.svm import encoder_of
+    from nnx.experiments.codes import encoder_of
 
     _apply(model, partial(encoder_of, name=str(model)), **given)
 
@@ -80,7 +80,7 @@ def encode(model: Path, **given: Any) -> None:
 @_command("reconstruct", "Write what an autoencoder makes of")
 def reconstruct(model: Path, **given: Any) -> None:
     """The whole autoencoder."""
-    from nnx.experiments.svm import encoder_of
+    from nnx.experiments.codes import encoder_of
 
     def whole(network: Any, features: int) -> Any:
         encoder_of(network, features, str(model))  # refuses what is no autoencoder

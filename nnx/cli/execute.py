@@ -15,13 +15,17 @@ from typing import Any
 
 import click
 
-from nnx import backends
+from nnx import backends, experiments
 from nnx.callbacks import Callback
 from nnx.cli import backend_change, progress
 from nnx.cli.console import messages, say
 from nnx.cli.given import given, named, refuse_others
 from nnx.distributed import Communicator, joined
 from nnx.errors import ConfigurationError, NnxError, OutputError
+from nnx.experiments import RunFolder
+from nnx.experiments.reading import read_run
+from nnx.experiments.result import MODEL_FILE
+from nnx.experiments.stages import shown_by, stage
 from nnx.files import locked, make_folder, new_folder, recorded
 from nnx.libraries import EXPERIMENTS, require
 
@@ -34,24 +38,6 @@ LIVE = {"jsonl": "history.jsonl", "tensorboard": "tensorboard"}  # likewise: who
 
 # The processor time used so far is what starting Python and loading NumPy and nnx took: part of every run.
 _LOADING = time.process_time()
-
-# What an experiment needs later, loaded in one place so that it is timed as import and as nothing else.
-_LIBRARIES = {
-    "xor": ("nnx.reports",),
-    "autoencoder": ("nnx.reports", "sklearn.decomposition"),
-    "svm": (
-        "nnx.reports",
-        "sklearn.decomposition",
-        "sklearn.metrics",
-        "sklearn.pipeline",
-        "sklearn.preprocessing",
-        "sklearn.svm",
-        "scipy.stats",
-        "joblib",
-    ),
-    "compare": ("nnx.reports", "sklearn.svm"),
-    "train": ("nnx.reports",),
-}
 
 # The entries of a result's timing where an experiment says nothing of them: it trained nothing itself.
 _UNTRAINED = {
@@ -173,10 +159,6 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     Result
     """
     began = time.perf_counter()
-    from nnx.experiments import RunFolder
-    from nnx.experiments.reading import read_run
-    from nnx.experiments.stages import shown_by, stage
-
     require(EXPERIMENTS, "experiments", "an experiment")
     if options.resume and RunFolder.finished(folder):
         found = read_run(folder)
@@ -184,13 +166,8 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
         say(f"note: the run in {folder} is finished", options.quiet)
         return found
     RunFolder.refuse_finished(folder)
-    with messages(options.quiet, options.verbose):
-        backend = backends.resolve(options.device)
-    if options.tf32:
-        _refuse_without_tf32(backend, options.dtype)
+    backend = _backend(options)
     live = options.live(folder)
-    if options.verbose:
-        say(f"device: {backend.device} ({backend.name})")
     with (
         messages(options.quiet, verbose=False) as shown,
         shown_by(progress.silent if options.quiet else progress.stage),
@@ -201,34 +178,61 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
             shown.note(change)
         checkpoints = options.checkpoints(folder)
         kept = RunFolder.create(folder)
-        loading = time.perf_counter()
-        with stage("loading libraries"):
-            for library in _LIBRARIES[name]:
-                importlib.import_module(library)
-        import_seconds = _LOADING + time.perf_counter() - loading
+        import_seconds = _load_libraries(name)
         ended = progress.Ended(shown.note)
         watching = [] if options.quiet else [progress.Shown()]
         result = job([*watching, ended, *live, *checkpoints])
-        result.notes += ended.notes
+        result.notes += [*ended.notes, *_faults_survived(result)]
         result.config["tf32"] = backend.tf32
-        result.notes += _faults_survived(result)
         for note in result.notes:
             shown.note(note)
         kept.write_training(result)
         result.artifacts |= {log: place for log, place in LIVE.items() if log in options.logs}
-        with stage("drawing figures"):
-            _draw(result, folder)
+        _draw(result, folder)
         result.timing = {
             **_UNTRAINED,
             "import_seconds": import_seconds,
             **result.timing,
             "total_seconds": _LOADING + time.perf_counter() - began,
         }
-        with stage("writing the report"):
-            _report(result, folder)
+        _report(result, folder)
         kept.write(result)
         _remove_unfinished(folder)
     return result
+
+
+def _backend(options: Options) -> backends.Backend:
+    """The backend that computes.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot be used.
+    ConfigurationError
+        If TF32 is asked for where it would not be used.
+    """
+    with messages(options.quiet, options.verbose):
+        backend = backends.resolve(options.device)
+    if options.tf32:
+        _refuse_without_tf32(backend, options.dtype)
+    if options.verbose:
+        say(f"device: {backend.device} ({backend.name})")
+    return backend
+
+
+def _load_libraries(name: str) -> float:
+    """Load what an experiment needs later, so that it is timed as import and as nothing else.
+
+    Returns
+    -------
+    float
+        The seconds that it took, with those of starting Python and nnx.
+    """
+    began = time.perf_counter()
+    with stage("loading libraries"):
+        for library in ("nnx.reports", *experiments.get(name).libraries):
+            importlib.import_module(library)
+    return _LOADING + time.perf_counter() - began
 
 
 def _remove_unfinished(folder: Path) -> None:
@@ -266,13 +270,15 @@ def _faults_survived(result: Any) -> list[str]:
 def _draw(result: Any, folder: Path) -> None:
     from nnx import reports
 
-    reports.draw(result, folder)
+    with stage("drawing figures"):
+        reports.draw(result, folder)
 
 
 def _report(result: Any, folder: Path) -> None:
     from nnx import reports
 
-    reports.report(result, folder)
+    with stage("writing the report"):
+        reports.report(result, folder)
 
 
 def refuse_finished(folders: Iterable[Path]) -> None:
@@ -283,8 +289,6 @@ def refuse_finished(folders: Iterable[Path]) -> None:
     OutputError
         If a folder holds a result already.
     """
-    from nnx.experiments import RunFolder
-
     for folder in folders:
         RunFolder.refuse_finished(folder)
 
@@ -294,8 +298,6 @@ def already_finished(ranks: Communicator, out: Path | None, resume: bool) -> boo
 
     All ranks must ask: only the first may see the folder.
     """
-    from nnx.experiments import RunFolder
-
     if not resume or ranks.size == 1:
         return False
     found = ranks.rank == 0 and out is not None and RunFolder.finished(out)
@@ -331,8 +333,6 @@ def _nothing_half_written(folder: Path, options: Options) -> Iterator[None]:
 
     An interrupted run says what is kept, and how to resume it.
     """
-    from nnx.experiments.result import MODEL_FILE
-
     with recorded() as made:
         try:
             yield

@@ -13,6 +13,7 @@ import click
 from nnx.backends import DEVICES, threads
 from nnx.distributed import KINDS, TIMEOUT
 from nnx.errors import nearest
+from nnx.experiments.options import DATASET, Rule
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -126,22 +127,6 @@ device = click.option(
     help=f"{', '.join(DEVICES)} or gpu:N.  [default: NNX_DEVICE, else auto]",
 )
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-dataset = click.option(
-    "--dataset",
-    type=Name(["auto", "mnist", "digits"]),
-    default="auto",
-    show_default=True,
-    help="auto takes MNIST where it can be had, else the embedded digits.",
-)
-epochs = click.option(
-    "--epochs",
-    type=Whole(min=1),
-    metavar="N",
-    help="How often to go through the training data.  [default: the preset's]",
-)
-batch_size = click.option(
-    "--batch-size", type=Whole(min=1), metavar="N", help="Rows of a step.  [default: the preset's]"
-)
 _distributed = click.option(
     "--distributed",
     type=Name(KINDS),
@@ -183,16 +168,6 @@ def checkpoints(function: Function) -> Function:
     return _checkpoint_every(resume(function))
 
 
-on_nonfinite = click.option(
-    "--on-nonfinite",
-    type=Name(("stop", "skip", "rollback")),
-    default="stop",
-    show_default=True,
-    help="What to do when a loss or gradient is NaN or infinite: stop, skip that batch, or roll back to a "
-    "checkpoint and train from there with half the learning rate.",
-)
-
-
 def _tf32(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     if value:
         os.environ["CUPY_TF32"] = "1"  # CuPy reads it at its first product, also in processes of a comparison
@@ -211,20 +186,31 @@ live = click.option(
     multiple=True,
     help="Record each epoch as soon as it ends, in a file, TensorBoard or MLflow; may be repeated.",
 )
-svm_engine = click.option(
-    "--svm-engine",
-    type=Name(["auto", "sklearn", "sklearnex", "cuml"]),
-    default="auto",
-    show_default=True,
-    help="The library that fits; auto picks the fastest that is installed and labels as scikit-learn does.",
-)
 
 
-def preset(*names: str, text: str) -> Callable[[Function], Function]:
-    """``--preset``, one of `names`; the first is the default."""
-    return click.option("--preset", type=Name(names), default=names[0], show_default=True, help=text)
+def of_rule(name: str, rule: Rule, default: Any = None) -> Callable[[Function], Function]:
+    """The option that a rule of an experiment describes."""
+    kind: Any = str
+    if rule.known:
+        kind = Name(rule.known)
+    elif rule.kind == "whole":
+        kind = Whole(min=int(rule.low))
+    elif rule.kind == "number":
+        kind = click.FloatRange(min=rule.low)
+    elif rule.kind == "path":
+        kind = Existing(str)
+    return click.option(
+        "--" + name.replace("_", "-"),
+        name,
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        metavar=rule.metavar or None,
+        help=rule.help,
+    )
 
 
+dataset = of_rule("dataset", DATASET, "auto")
 open_report = click.option("--open", "open_", is_flag=True, help="Open the report in a browser at the end.")
 
 

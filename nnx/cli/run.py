@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from nnx import experiments
 from nnx.backends import threads
 from nnx.cli import options, show
 from nnx.cli.console import open_page, print_json, say
-from nnx.cli.execute import Options, already_finished, execute, refuse_finished, run_folder
+from nnx.cli.declared import run_and_show, run_declared
+from nnx.cli.execute import Options, execute, refuse_finished, run_folder
 from nnx.cli.given import given
-from nnx.distributed import ALONE, connect
+from nnx.experiments import Experiment
+from nnx.experiments.autoencoder_presets import PRESETS
+from nnx.experiments.options import Rule
+from nnx.experiments.svm_engines import OPTION
 
 
-@click.group(short_help="Run an experiment: train, measure, draw.")
+class Experiments(click.Group):
+    """Commands of experiments; each is made from its declaration when it is first asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return sorted({*experiments.NAMES, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context | None, cmd_name: str) -> click.Command | None:
+        """The command of a name; for an unknown one all are made, from which click names the nearest."""
+        wanted = (cmd_name,) if cmd_name in {*experiments.NAMES, *self.commands} else experiments.NAMES
+        for name in wanted:
+            if name not in self.commands:
+                made = _command(experiments.get(name))
+                options.everywhere(made, options.DEBUG)
+                self.add_command(made)
+        return self.commands.get(cmd_name)
+
+
+@click.group(cls=Experiments, short_help="Run an experiment: train, measure, draw.")
 def run() -> None:
     """Run an experiment: train, measure, draw, keep everything in a folder.
 
@@ -32,124 +54,22 @@ def run() -> None:
     """
 
 
-@run.command(short_help="Learn XOR with four hidden units.")
-@options.preset("deep", "shallow", text="The reference system whose training this is.")
-@options.epochs
-@options.checkpoints
-@options.on_nonfinite
-@options.live
-@options.of_every_run
-def xor(preset: str, epochs: int | None, device: str | None, dtype: str, seed: int, on_nonfinite: str,
-        **common: Any) -> None:  # fmt: skip
-    """Learn XOR with four hidden units, 2 → 4 tanh → 1 sigmoid.
+def _command(experiment: Experiment) -> click.Command:
+    """The command of a declared experiment."""
 
-    \b
-    deep     standard normal weights, SGD 0.1, 5,000 epochs
-    shallow  Glorot's weights, SGD 0.5, 20,000 epochs
+    def call(**values: Any) -> None:
+        own = {entry.name: values.pop(entry.name) for entry in fields(experiment.config)}
+        run_declared(experiment, experiment.config(**own), **values)
 
-    \b
-    Examples:
-      nnx run xor
-      nnx run xor --preset shallow --json
-    """
-    from nnx.experiments import xor as experiment
-
-    config = experiment.Config(preset, epochs, seed, device, dtype, on_nonfinite)
-    _run("xor", lambda callbacks: experiment.run(config, callbacks), device, config, **common)
-
-
-@run.command(short_help="Train an autoencoder on MNIST.")
-@options.preset("deep", "shallow", "best", text="Its shape and training.")
-@options.dataset
-@options.epochs
-@options.batch_size
-@options.distributed
-@options.checkpoints
-@options.on_nonfinite
-@options.live
-@options.of_every_run
-def autoencoder(preset: str, dataset: str, epochs: int | None, batch_size: int | None, device: str | None,
-                dtype: str, seed: int, on_nonfinite: str, distributed: str | None, rank_timeout: float,
-                **common: Any) -> None:  # fmt: skip
-    """Train an autoencoder with a code of 64 on MNIST (of 16 on the embedded digits).
-
-    \b
-    deep     784-512-256-128-64 and back, cross-entropy, Adam, 20 epochs
-    shallow  784-128-64 and back, squared error, SGD, 50 epochs
-    best     the smallest error in a few minutes
-
-    \b
-    Examples:
-      nnx run autoencoder
-      nnx run autoencoder --preset best --device gpu --out runs/best
-      nnx run autoencoder --log tensorboard --log jsonl
-      mpiexec -n 4 nnx run autoencoder --distributed mpi
-    """
-    from nnx.experiments import autoencoder as experiment
-
-    ranks = connect(distributed, rank_timeout) if distributed else ALONE
-    device = ranks.place(device)
-    config = experiment.Config(preset, dataset, epochs, batch_size, seed, device, dtype, on_nonfinite)
-    finished = already_finished(ranks, common["out"], common["resume"])
-    if ranks.rank:  # the first rank prints and writes
-        if finished:
-            return
-        logging.disable()
-        options_ = Options.of(device, config, **common)
-        kept = options_.checkpoints(common["out"] or Path())  # of the first: the others heed signals
-        experiment.run(config, kept, communicator=ranks)
-        return
-    _run("autoencoder", lambda callbacks: experiment.run(config, callbacks, communicator=ranks), device,
-         config, **common)  # fmt: skip
-
-
-@run.command(short_help="Classify digits by an SVM on an autoencoder's codes.")
-@click.option("--model", type=options.Existing(str), default=None,
-              help="A run's folder or a model file; without it an autoencoder is trained.")  # fmt: skip
-@options.preset("deep", "shallow", "best", text="The autoencoder to train without --model.")
-@options.dataset
-@options.epochs
-@options.batch_size
-@options.svm_engine
-@options.checkpoints
-@options.on_nonfinite
-@options.live
-@options.of_every_run
-def svm(model: str | None, preset: str, dataset: str, epochs: int | None, batch_size: int | None,
-        svm_engine: str, device: str | None, dtype: str, seed: int, on_nonfinite: str,
-        **common: Any) -> None:  # fmt: skip
-    """Classify digits by a support-vector machine on an autoencoder's codes, and on PCA's scores to compare.
-
-    \b
-    Examples:
-      nnx run svm
-      nnx run svm --model runs/best
-      nnx run svm --model runs/best --svm-engine sklearnex
-    """
-    from nnx.experiments import svm as experiment
-    from nnx.experiments import svm_engines
-
-    if model is not None:
-        _refuse_training_options(click.get_current_context())
-        common["resume"] = None  # nothing is trained that could be resumed
-    else:
-        svm_engines.refuse_missing(svm_engine)
-        say(
-            f"note: no --model is given, so an autoencoder (preset {preset}) is trained first",
-            common["quiet"],
-        )
-    config = experiment.Config(
-        model, preset, dataset, epochs, batch_size, seed, device, dtype, svm_engine, on_nonfinite
-    )
-    _run("svm", lambda callbacks: experiment.run(config, callbacks), device, config, **common)
-
-
-def _refuse_training_options(ctx: click.Context) -> None:
-    for name in ("preset", "epochs", "batch_size", "seed", "dtype", "checkpoint_every", "resume",
-                 "on_nonfinite", "logs"):  # fmt: skip
-        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            option = "--log" if name == "logs" else "--" + name.replace("_", "-")
-            raise click.UsageError(f"{option} is for training, but --model is trained: leave one out.", ctx)
+    usual = {entry.name: entry.default for entry in fields(experiment.config)}
+    made: Any = options.of_every_run(call)
+    if experiment.trains:
+        made = options.checkpoints(options.live(made))
+    if experiment.distributed:
+        made = options.distributed(made)
+    for name, rule in reversed(list(experiment.options.items())):
+        made = options.of_rule(name, rule, usual[name])(made)
+    return click.command(experiment.name, short_help=experiment.summary, help=experiment.text)(made)
 
 
 @run.command(short_help="Compare with Keras: same weights, same batches.")
@@ -186,9 +106,9 @@ def compare(minutes: float, dataset: str, device: str | None, dtype: str, seed: 
 
 
 @run.command(name="all", short_help="XOR, the autoencoder and the SVM, then a summary.")
-@options.preset("deep", "shallow", "best", text="The autoencoder.")
+@options.of_rule("preset", Rule("name", "The autoencoder.", tuple(PRESETS)), "deep")
 @options.dataset
-@options.svm_engine
+@options.of_rule("svm_engine", OPTION, "auto")
 @options.resume
 @options.live
 @options.of_every_run
@@ -241,12 +161,4 @@ def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str |
 def _run(name: str, job: Callable[[list[Any]], Any], device: str | None, config: Any, out: Path | None,
          as_json: bool, open_: bool, **common: Any) -> Any:  # fmt: skip
     """Run one experiment and print its result."""
-    folder = run_folder(name, out, bool(common.get("resume")))
-    result = execute(name, job, folder, Options.of(device, config, **common))
-    if as_json:
-        print_json(result.to_json())
-    else:
-        show.result(result, folder)
-    if open_:
-        open_page(show.page(folder))
-    return result
+    return run_and_show(name, job, Options.of(device, config, **common), out, as_json, open_)

@@ -1,5 +1,33 @@
-"""The four experiments: each takes a frozen configuration and returns a `Result`; nothing is drawn here."""
+"""The experiments: each takes a frozen configuration and returns a `Result`; nothing is drawn here."""
 
+from __future__ import annotations
+
+from importlib import import_module
+
+from nnx.errors import ConfigurationError, nearest
+from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.result import Result, RunFolder
 
-__all__ = ["Result", "RunFolder"]
+__all__ = ["NAMES", "Experiment", "Result", "RunFolder", "Table", "get"]
+
+NAMES = (
+    "xor",
+    "autoencoder",
+    "svm",
+    "compare",
+)  # commands of ``nnx run``, and modules of this folder
+
+
+def get(name: str) -> Experiment:
+    """The declaration of an experiment; its module is loaded when it is first asked for.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such experiment; the text names the nearest.
+    """
+    known = (*NAMES, "train")
+    if name not in known:
+        raise ConfigurationError(f"there is no experiment {name!r}{nearest(name, known)}")
+    found: Experiment = import_module(f"nnx.experiments.{name}").EXPERIMENT
+    return found

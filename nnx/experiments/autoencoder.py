@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,100 +15,25 @@ from nnx.callbacks import Callback, History
 from nnx.data.samples import Augmentation
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, nearest
+from nnx.experiments.autoencoder_presets import PRESETS, Preset
+from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.distortion import Affine
-from nnx.experiments.pretraining import Pretraining, pretrain
+from nnx.experiments.options import BATCH_SIZE, DATASET, EPOCHS, ON_NONFINITE, Rule
+from nnx.experiments.pretraining import pretrain
 from nnx.experiments.result import HostArray, Result, Stopwatch, logger
 from nnx.experiments.stages import stage
 from nnx.experiments.train.ranges import Range
 from nnx.layers import Dense, Sigmoid
 from nnx.layers.activations import make as activation
 from nnx.libraries import EXPERIMENTS, require
-from nnx.losses import BinaryCrossEntropy, Loss, MeanSquaredError
 from nnx.metrics import binary_cross_entropy, mean_squared_error
 from nnx.network import Network
-from nnx.optimizers import SGD, Adam, Optimizer
-from nnx.schedules import Cosine, Schedule, Warmup
+from nnx.optimizers import Optimizer
 
 CODE = 64
 DIGITS_CODE = 16  # of 64 pixels: at 64 the code would hold the image itself
-DATASETS = ("auto", "mnist", "digits")
+DATASETS = DATASET.known
 DRAWN = 2000  # test codes kept for the map
-
-
-@dataclass(frozen=True)
-class Preset:
-    """An architecture and how it is trained.
-
-    Attributes
-    ----------
-    hidden : tuple of int
-        Widths between the image and the code; the decoder mirrors them.
-    initializer : str
-    loss : callable
-        Makes the loss.
-    optimizer : callable
-        Makes the optimizer for a number of steps.
-    batch_size, epochs : int
-    activation : str
-        Of the hidden layers; the code is linear, the output a sigmoid.
-    rows : int or None
-        How many training images are used; None for all.
-    distortion : Affine or None
-        Applied to training images, which are then reconstructed as distorted.
-    pretraining : Pretraining or None
-        What goes before.
-    """
-
-    hidden: tuple[int, ...]
-    initializer: str
-    loss: Callable[[], Loss]
-    optimizer: Callable[[int], Optimizer]
-    batch_size: int
-    epochs: int
-    activation: str = "relu"
-    rows: int | None = None
-    distortion: Affine | None = None
-    pretraining: Pretraining | None = None
-
-
-def warm_cosine(learning_rate: float, steps: int) -> Schedule:
-    """A linear rise over the first twentieth of the steps, then half a cosine down to zero."""
-    rising = max(1, steps // 20)
-    return Warmup(Cosine(learning_rate, max(1, steps - rising)), rising)
-
-
-PRESETS = {
-    "deep": Preset(
-        hidden=(512, 256, 128),
-        initializer="he_normal",
-        loss=BinaryCrossEntropy,
-        optimizer=lambda steps: Adam(Cosine(1e-3, steps)),
-        batch_size=256,
-        epochs=20,
-    ),
-    "shallow": Preset(
-        hidden=(128,),
-        initializer="glorot_uniform",
-        loss=lambda: MeanSquaredError(reduction="sum_over_features"),
-        optimizer=lambda steps: SGD(0.05),
-        batch_size=256,
-        epochs=50,
-        rows=56_000,
-    ),
-    "best": Preset(
-        hidden=(1024,),
-        activation="silu",
-        initializer="he_normal",
-        loss=BinaryCrossEntropy,
-        optimizer=lambda steps: Adam(warm_cosine(2e-3, steps)),
-        batch_size=128,
-        epochs=40,
-        distortion=Affine(rotation=10, scale=0.1, shear=0.1, shift=1, share=0.5),
-        pretraining=Pretraining(
-            epochs=20, batch_size=256, distortion=Affine(rotation=15, scale=0.15, shear=0.2, shift=2)
-        ),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -356,3 +282,89 @@ def pca_error(x_train: HostArray, x_test: HostArray, components: int) -> float:
     with stage(f"fitting PCA of {components} components"):
         pca = PCA(components, svd_solver="covariance_eigh").fit(x_train)
         return mean_squared_error(x_test, pca.inverse_transform(pca.transform(x_test)))
+
+
+# ---------------------------------------------------------------------------------------- how it is shown
+
+METRICS = {
+    "test_mse": "test MSE per pixel",
+    "test_mse_per_image": "test MSE per image",
+    "test_bce": "test binary cross-entropy",
+    "pca_test_mse": "PCA of the same size, test MSE per pixel",
+}
+
+
+def tables(result: Result) -> Iterable[Table | str]:
+    """The errors on the test images."""
+    forms = {"test_mse": ".6f", "test_mse_per_image": ".4f", "test_bce": ".5f", "pca_test_mse": ".6f"}
+    rows = [(METRICS[name], f"{result.metrics[name]:{form}}") for name, form in forms.items()]
+    yield Table(f"Autoencoder {result.preset} on {result.dataset}", ("", ""), rows)
+
+
+def figures(result: Result, reports: Any) -> dict[str, Any]:
+    """A reconstruction of each digit, and the codes in the plane."""
+    arrays = result.arrays
+    shown = first_of_each(arrays["labels"])
+    title = f"Test codes in the plane, {result.dataset}"
+    return {
+        "reconstructions": reports.reconstructions(
+            arrays["originals"][shown],
+            arrays["reconstructions"][shown],
+            tuple(arrays["image_shape"].tolist()),
+            count=len(shown),
+            labels=arrays["labels"][shown],
+        ),
+        "codes": reports.code_map(arrays["codes"], arrays["labels"], title=title),
+    }
+
+
+def first_of_each(labels: HostArray) -> list[int]:
+    """Return the index of the first sample of each label, in the order of the labels."""
+    values, first = np.unique(labels, return_index=True)
+    return [int(index) for _, index in sorted(zip(values, first, strict=True))]
+
+
+def verdict(result: Result) -> str:
+    """The test error next to that of PCA."""
+    error, linear = (result.metrics.get(name) for name in ("test_mse", "pca_test_mse"))
+    if error is None or linear is None or not (math.isfinite(error) and linear > 0):
+        return ""
+    change = error / linear - 1.0
+    compared = f"{abs(change):.0%} {'less' if change < 0 else 'more'} error than PCA of the same size"
+    advice = "" if change < 0 else " More epochs may help."
+    return f"{compared}: {error:.4g} against {linear:.4g} per pixel.{advice}"
+
+
+EXPERIMENT = Experiment(
+    name="autoencoder",
+    summary="Train an autoencoder on MNIST.",
+    text="""Train an autoencoder with a code of 64 on MNIST (of 16 on the embedded digits).
+
+    \b
+    deep     784-512-256-128-64 and back, cross-entropy, Adam, 20 epochs
+    shallow  784-128-64 and back, squared error, SGD, 50 epochs
+    best     the smallest error in a few minutes
+
+    \b
+    Examples:
+      nnx run autoencoder
+      nnx run autoencoder --preset best --device gpu --out runs/best
+      nnx run autoencoder --log tensorboard --log jsonl
+      mpiexec -n 4 nnx run autoencoder --distributed mpi
+    """,
+    config=Config,
+    run=run,
+    tables=tables,
+    options={
+        "preset": Rule("name", "Its shape and training.", tuple(PRESETS)),
+        "dataset": DATASET,
+        "epochs": EPOCHS,
+        "batch_size": BATCH_SIZE,
+        "on_nonfinite": ON_NONFINITE,
+    },
+    figures=figures,
+    libraries=("sklearn.decomposition",),
+    metrics=METRICS,
+    verdict=verdict,
+    distributed=True,
+)

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nnx import checkpoints, datasets
+from nnx import datasets
 from nnx.callbacks import Callback
-from nnx.errors import ConfigurationError, DataError
-from nnx.experiments import autoencoder, svm_engines
-from nnx.experiments.result import HostArray, Result, logger, model_path
+from nnx.errors import ConfigurationError
+from nnx.experiments import autoencoder, codes, svm_engines
+from nnx.experiments.autoencoder_presets import PRESETS
+from nnx.experiments.declaration import Experiment, Table
+from nnx.experiments.options import BATCH_SIZE, DATASET, EPOCHS, ON_NONFINITE, Rule
+from nnx.experiments.result import HostArray, Result, logger
 from nnx.experiments.stages import stage
 from nnx.experiments.svm_engines import Engine, Sample
-from nnx.experiments.train.applying import Model
-from nnx.layers import Softmax
 from nnx.libraries import EXPERIMENTS, require
 from nnx.network import Network
 
 CODES_C, CODES_WIDTH = 10.0, 1.5  # C and γ · features on standardized codes; chosen without the test set
 PCA_C = 5.0
 GROWTH = 1.5  # measured exponent of the time of fit and prediction in the rows, 4,000 to 60,000
+TRAINING = (
+    "preset",
+    "epochs",
+    "batch_size",
+    "seed",
+    "dtype",
+    "on_nonfinite",
+)  # options of no use with a model
 OF_TRAINING = ("preset", "seed")  # what a configuration says of the network that is trained, not of a model
 
 
@@ -61,7 +69,7 @@ class Config:
 
 
 def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Dataset | None = None) -> Result:
-    """Encode, standardize, classify; beside the same on PCA's scores.
+    """Encode, standardize, classify; next to the same on PCA's scores.
 
     Metrics: ``accuracy``, ``confusion_matrix`` (rows true, columns predicted), ``pca_accuracy``,
     ``mcnemar`` (the exact test on the digits that only one of the two gets right) and ``svm_engine``, the
@@ -70,41 +78,28 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     require(EXPERIMENTS, "experiments", "the SVM experiment")
     svm_engines.refuse_missing(config.svm_engine)
     notes: list[str] = []
-    timing: dict[str, float] = {}
     data_seconds = 0.0
-    trained: Result | None = None
-    network: Network | None = None
-    model: Model | None = None
+    model = None
     if config.model is not None:  # before the data: it may be none, and it says what it was trained on
-        path = model_path(Path(config.model))
-        model = Model.load(path, device=config.device)
-        network = model.network
-        encoder_of(network, name=config.model)
-        about = checkpoints.read_metadata(path)
-        preset = str(about.get("preset", ""))
-        if config.dataset == "auto" and about.get("dataset") in autoencoder.DATASETS:
-            config = replace(config, dataset=str(about["dataset"]))
+        model, preset, dataset = codes.given(config.model, config.device)
+        if config.dataset == "auto" and dataset in autoencoder.DATASETS:
+            config = replace(config, dataset=dataset)
     if data is None:
         data, data_seconds = autoencoder.load_data(config.autoencoder(), notes)
-    if network is None:
-        trained = autoencoder.run(config.autoencoder(), callbacks, data)
-        assert trained.network is not None
-        network, preset, timing = trained.network, config.preset, trained.timing
-    encoder = encoder_of(network, data.features)
-    began = time.perf_counter()
-    with stage(f"encoding {len(data.x_train) + len(data.x_test):,} images"):
-        if model is None:
-            train, test = encoder.predict(data.x_train), encoder.predict(data.x_test)
-        else:  # which may want its inputs scaled
-            train, test = (model.predict(model.of_pixels(x), encoder) for x in (data.x_train, data.x_test))
-            notes += model.notes
-    encode_seconds = time.perf_counter() - began
-    engine, on_codes, on_scores, seconds = compute(config.svm_engine, network, data, train, test, notes)
+    if model is None:
+        encoded = codes.of_new(config.autoencoder(), callbacks, data)
+    else:
+        encoded = codes.of_given(model, preset, data, notes)
+    network = encoded.network
+    engine, on_codes, on_scores, seconds = compute(
+        config.svm_engine, network, data, encoded.train, encoded.test, notes
+    )
     predicted = on_codes.predicted
     right, pca_right = predicted == data.y_test, on_scores.predicted == data.y_test
+    trained = encoded.trained
     return Result(
         experiment="svm",
-        preset=preset,
+        preset=encoded.preset,
         dataset=data.name,
         device=network.device,
         backend=network.backend.name,
@@ -117,7 +112,9 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
             "mcnemar": mcnemar(right, pca_right),
             "svm_engine": engine.name,
         },
-        timing=timing | {"data_seconds": data_seconds, "encode_seconds": encode_seconds} | seconds,
+        timing=({} if trained is None else trained.timing)
+        | {"data_seconds": data_seconds, "encode_seconds": encoded.seconds}
+        | seconds,
         config=asdict(config)
         | {"dataset": data.name, "svm_engine": engine.name}
         | ({} if trained else dict.fromkeys(OF_TRAINING)),
@@ -132,30 +129,6 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
             "image_shape": np.asarray(data.image_shape),
         },
     )
-
-
-def encoder_of(network: Network, features: int | None = None, name: str = "this model") -> Network:
-    """The encoder, if the network is an autoencoder (for images of that size).
-
-    Raises
-    ------
-    ConfigurationError
-        If it does not say which layer is the code.
-    DataError
-        If it was trained on images of another size.
-    """
-    if network.code is None:
-        kind = "a classifier" if isinstance(network.layers[-1], Softmax) else "not an autoencoder"
-        raise ConfigurationError(
-            f"{name} is {kind}, it has no code: use nnx predict; codes come from an autoencoder (nnx run "
-            "autoencoder, or nnx train without --target)"
-        )
-    if features is not None and network.inputs != features:
-        raise DataError(
-            f"this model encodes rows of {network.inputs} numbers, but the data has {features} in each: "
-            "give it what it was trained on"
-        )
-    return network[: network.code]
 
 
 @dataclass(frozen=True)
@@ -280,3 +253,131 @@ def mcnemar(right: HostArray, other: HostArray) -> dict[str, float]:
     only, others = int((right & ~other).sum()), int((~right & other).sum())
     p = float(binomtest(only, only + others).pvalue) if only + others else 1.0
     return {"only_codes": only, "only_pca": others, "p_value": p}
+
+
+# ---------------------------------------------------------------------------------------- how it is shown
+
+METRICS = {
+    "accuracy": "SVM on the codes, test accuracy",
+    "pca_accuracy": "SVM on PCA, test accuracy",
+    "svm_engine": "SVM engine",
+    "mcnemar.only_codes": "right on the codes only",
+    "mcnemar.only_pca": "right on PCA only",
+    "mcnemar.p_value": "McNemar's exact test, p",
+}
+
+
+def tables(result: Result) -> Iterable[Table | str]:
+    """The confusion matrix, and both machines next to each other."""
+    metrics, timing = result.metrics, result.timing
+    matrix = metrics["confusion_matrix"]
+    yield Table(
+        "Confusion matrix (rows true, columns predicted)",
+        ("", *(str(label) for label in range(len(matrix)))),
+        [(str(label), *(str(count) for count in row)) for label, row in enumerate(matrix)],
+    )
+    test = metrics["mcnemar"]
+    rows = [
+        (METRICS["accuracy"], f"{metrics['accuracy']:.4f}"),
+        (METRICS["pca_accuracy"], f"{metrics['pca_accuracy']:.4f}"),
+        (METRICS["mcnemar.only_codes"], f"{test['only_codes']}"),
+        (METRICS["mcnemar.only_pca"], f"{test['only_pca']}"),
+        (METRICS["mcnemar.p_value"], f"{test['p_value']:.3g}"),
+        (METRICS["svm_engine"], metrics["svm_engine"]),
+    ]
+    for what, name in (("the codes", "svm"), ("PCA", "pca_svm")):
+        fit, predict = timing[f"{name}_fit_seconds"], timing[f"{name}_predict_seconds"]
+        rows.append((f"fit / prediction on {what}", f"{fit:.2f} s / {predict:.2f} s"))
+    yield Table(f"SVM on {result.dataset}", ("", ""), rows)
+
+
+def figures(result: Result, reports: Any) -> dict[str, Any]:
+    """The confusion matrix, and digits with their labels."""
+    arrays, matrix = result.arrays, np.asarray(result.metrics["confusion_matrix"])
+    shape = tuple(arrays["image_shape"].tolist())
+    return {
+        "confusion_matrix": reports.confusion_matrix(matrix, range(len(matrix))),
+        "predictions": reports.prediction_gallery(
+            arrays["images"], arrays["y_true"], arrays["y_pred"], shape
+        ),
+    }
+
+
+def verdict(result: Result) -> str:
+    """The accuracy on codes next to that on PCA's scores."""
+    found = result.metrics
+    if not {"accuracy", "pca_accuracy"} <= found.keys():
+        return ""
+    ours, linear = found["accuracy"], found["pca_accuracy"]
+    p = found.get("mcnemar", {}).get("p_value")
+    chance = "" if p is None else f" (McNemar's test: p = {p:.2g})"
+    if ours == linear:
+        return f"As accurate as an SVM on PCA of the same size: {ours:.2%}{chance}."
+    compared = "fewer" if ours > linear else "more"
+    share = f"{abs(linear - ours) / (1.0 - linear):.0%} {compared}" if linear < 1.0 else "More"
+    return (
+        f"{share} errors than an SVM on PCA of the same size: "
+        f"accuracy {ours:.2%} against {linear:.2%}{chance}."
+    )
+
+
+def check(config: Config, given: Collection[str]) -> str:
+    """Refuse options of training next to a model; say that without one an autoencoder is trained."""
+    if config.model is None:
+        svm_engines.refuse_missing(config.svm_engine)
+        return f"no --model is given, so an autoencoder (preset {config.preset}) is trained first"
+    for name in (*TRAINING, "checkpoint_every", "resume", "logs"):
+        if name in given:
+            option = "--log" if name == "logs" else "--" + name.replace("_", "-")
+            raise ConfigurationError(f"{option} is for training, but --model is trained: leave one out")
+    return ""
+
+
+def unused(stored: Mapping[str, Any]) -> Collection[str]:
+    """The options of training, of a run that was given a model."""
+    return TRAINING if stored.get("model") else ()
+
+
+EXPERIMENT = Experiment(
+    name="svm",
+    summary="Classify digits by an SVM on an autoencoder's codes.",
+    text="""Classify digits by an SVM on an autoencoder's codes, and on PCA's scores to compare.
+
+    \b
+    Examples:
+      nnx run svm
+      nnx run svm --model runs/best
+      nnx run svm --model runs/best --svm-engine sklearnex
+    """,
+    config=Config,
+    run=run,
+    tables=tables,
+    options={
+        "model": Rule("path", "A run's folder or a model file; without it an autoencoder is trained."),
+        "preset": Rule("name", "The autoencoder to train without --model.", tuple(PRESETS)),
+        "dataset": DATASET,
+        "epochs": EPOCHS,
+        "batch_size": BATCH_SIZE,
+        "svm_engine": svm_engines.OPTION,
+        "on_nonfinite": ON_NONFINITE,
+    },
+    figures=figures,
+    libraries=(
+        "sklearn.decomposition", "sklearn.metrics", "sklearn.pipeline", "sklearn.preprocessing",
+        "sklearn.svm", "scipy.stats", "joblib",
+    ),
+    metrics=METRICS,
+    timing={
+        "encode_seconds": "encoding all images",
+        "svm_seconds": "both SVMs and PCA",
+        "svm_engine_seconds": "choosing the SVM engine",
+        "svm_fit_seconds": "SVM on the codes: fit",
+        "svm_predict_seconds": "SVM on the codes: prediction",
+        "pca_svm_fit_seconds": "SVM on PCA: fit",
+        "pca_svm_predict_seconds": "SVM on PCA: prediction",
+    },
+    verdict=verdict,
+    check=check,
+    trains=lambda config: config.model is None,
+    unused=unused,
+)  # fmt: skip

@@ -14,10 +14,16 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import ConfigurationError, DeviceError, MissingLibraryError, NnxError, nearest
+from nnx.experiments.options import Rule
 from nnx.experiments.result import HostArray
 
 AUTO = "auto"
 NAMES = (AUTO, "sklearn", "sklearnex", "cuml")
+OPTION = Rule(
+    "name",
+    "The library that fits; auto picks the fastest that is installed and labels as scikit-learn does.",
+    NAMES,
+)
 PACKAGES = {
     "cuml": "cuml-cu13 (NVIDIA driver 580 or newer) or cuml-cu12, on Linux with an NVIDIA GPU",
     "sklearnex": "scikit-learn-intelex, on x86-64 with Linux or Windows",

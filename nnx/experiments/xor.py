@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from nnx import datasets
 from nnx.callbacks import Callback
 from nnx.errors import ConfigurationError, nearest
-from nnx.experiments.result import Result, Stopwatch
+from nnx.experiments.declaration import Experiment, Table
+from nnx.experiments.options import EPOCHS, ON_NONFINITE, Rule
+from nnx.experiments.result import HostArray, Result, Stopwatch
 from nnx.experiments.train.ranges import Range
 from nnx.initializers import GlorotUniform, Initializer, Normal
 from nnx.layers import Dense, Sigmoid, Tanh
@@ -35,6 +39,7 @@ PRESETS = {
 }
 
 
+GRID, MARGIN = 64, 0.3  # the surface: points on a side, and the margin around the unit square
 CASES = (("0 0", 0), ("0 1", 1), ("1 0", 1), ("1 1", 0))
 # What people wrote down of the two reference systems (docs/results.md): predictions of the cases, and losses
 # by epoch.
@@ -133,5 +138,75 @@ def run(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
         history=history,
         network=network,
         description={"range": Range.of(data.x_train).to_metadata()},
-        arrays={"x": data.x_test, "y": data.y_test},
+        arrays={"x": data.x_test, "y": data.y_test, "surface": surface(network)},
     )
+
+
+def surface(network: Network) -> HostArray:
+    """The network's output on a grid around the four points, shape (GRID, GRID)."""
+    sides = np.linspace(-MARGIN, 1 + MARGIN, GRID, dtype=network.dtype)
+    grid = np.stack(np.meshgrid(sides, sides), axis=-1).reshape(-1, 2)
+    return network.predict(grid).reshape(GRID, GRID)
+
+
+# ---------------------------------------------------------------------------------------- how it is shown
+
+
+def tables(result: Result) -> Iterable[Table | str]:
+    """The losses, and the predictions next to those of the reference system."""
+    metrics = result.metrics
+    yield Table("Loss", ("epoch", "loss"), [(str(e), f"{v:.6f}") for e, v in metrics["loss_log"]])
+    reported = next(iter(REPORTED_PREDICTIONS[result.preset].values()))
+    rows = [
+        (point, str(target), f"{ours:.4f}", f"{theirs:.3f}")
+        for (point, target), ours, theirs in zip(CASES, metrics["predictions"], reported, strict=True)
+    ]
+    yield Table("Predictions", ("input", "target", "nnx", "reference system"), rows)
+    yield f"loss {metrics['loss']:.6f}, accuracy {metrics['accuracy']:.0%}"
+
+
+def figures(result: Result, reports: Any) -> dict[str, Any]:
+    """The output between the four points."""
+    network = result.network
+    assert network is not None
+    drawn = reports.decision_surface(
+        lambda points: network.predict(points.astype(network.dtype)),
+        result.arrays["x"],
+        result.arrays["y"],
+        title="XOR: output between the four points",
+    )
+    return {"decision_surface": drawn}
+
+
+def verdict(result: Result) -> str:
+    """How many cases are right."""
+    accurate = result.metrics.get("accuracy")
+    return "" if accurate is None else f"{round(4 * accurate)} of the 4 cases are right."
+
+
+EXPERIMENT = Experiment(
+    name="xor",
+    summary="Learn XOR with four hidden units.",
+    text="""Learn XOR with four hidden units, 2 → 4 tanh → 1 sigmoid.
+
+    \b
+    deep     standard normal weights, SGD 0.1, 5,000 epochs
+    shallow  Glorot's weights, SGD 0.5, 20,000 epochs
+
+    \b
+    Examples:
+      nnx run xor
+      nnx run xor --preset shallow --json
+    """,
+    config=Config,
+    run=run,
+    tables=tables,
+    options={
+        "preset": Rule("name", "The reference system whose training this is.", tuple(PRESETS)),
+        "epochs": EPOCHS,
+        "on_nonfinite": ON_NONFINITE,
+    },
+    figures=figures,
+    verdict=verdict,
+    log_scale=True,
+)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nnx.errors import DataError, FileFormatError
 from nnx.experiments import Result
+from nnx.experiments.xor import GRID
 from nnx.files import replacing
 from nnx.readers.npy import NUMBERS, TEXTS, open_npz
 from nnx.reports.maps import plane
@@ -18,7 +19,6 @@ FILE = "report.npz"
 EACH = 2  # images of each label shown with their reconstructions
 MOST = 40  # most of these images
 A_CELL = 24  # most misread images stored for a cell of the confusion matrix
-GRID, MARGIN = 64, 0.3  # XOR's surface: points on a side, and the margin around the unit square
 MAX_BYTES = 2**26
 
 Evidence = dict[str, NDArray[Any]]
@@ -47,10 +47,8 @@ def gather(result: Result) -> Evidence:
         kept |= _misread(result)
     if {"true", "predicted"} <= arrays.keys():
         kept |= {"values_true": arrays["true"], "values_predicted": arrays["predicted"]}
-    if result.experiment == "xor" and result.network is not None:
-        sides = np.linspace(-MARGIN, 1 + MARGIN, GRID, dtype=result.network.dtype)
-        grid = np.stack(np.meshgrid(sides, sides), axis=-1).reshape(-1, 2)
-        kept["surface"] = as_bytes(result.network.predict(grid).reshape(GRID, GRID))
+    if "surface" in arrays:
+        kept["surface"] = as_bytes(arrays["surface"])
     return kept | {name: values for name, values in arrays.items() if name.endswith(_OF_A_COMPARISON)}
 
 

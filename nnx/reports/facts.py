@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from typing import Any
 
-from nnx.experiments import Result
-from nnx.experiments.names import metric_name, words
+from nnx import experiments
+from nnx.errors import ConfigurationError
+from nnx.experiments import Experiment, Result
+from nnx.experiments.declaration import words
 from nnx.reports.charts import number
 
 TIMING = {
@@ -18,19 +19,10 @@ TIMING = {
     "train_seconds": "training",
     "steps": "training steps",
     "microseconds_per_step": "each step after the first",
-    "encode_seconds": "encoding all images",
-    "svm_seconds": "both SVMs and PCA",
-    "svm_engine_seconds": "choosing the SVM engine",
-    "svm_fit_seconds": "SVM on the codes: fit",
-    "svm_predict_seconds": "SVM on the codes: prediction",
-    "pca_svm_fit_seconds": "SVM on PCA: fit",
-    "pca_svm_predict_seconds": "SVM on PCA: prediction",
     "total_seconds": "everything",
 }
 ENVIRONMENT = {"cores": "cores this process may use", "gpu": "GPU"}
 _SECONDS = "_seconds"
-# Entries of a configuration that are not options of a run that was given a model.
-_OF_TRAINING = {"preset", "seed", "epochs", "batch_size", "dtype", "on_nonfinite"}
 
 
 def metrics(result: Result) -> dict[str, str]:
@@ -41,67 +33,21 @@ def metrics(result: Result) -> dict[str, str]:
             flat |= {f"{name}.{inner}": one for inner, one in value.items()}
         elif isinstance(value, str | int | float) or value is None:
             flat[name] = value
-    return {metric_name(name, result.experiment): _figure(name, value) for name, value in flat.items()}
+    named = declared(result).named
+    return {named(name): _figure(name, value) for name, value in flat.items()}
+
+
+def declared(result: Result) -> Experiment:
+    """The declaration of a result's experiment; a bare one for a result of another nnx."""
+    try:
+        return experiments.get(result.experiment)
+    except ConfigurationError:
+        return Experiment(result.experiment, "", "", dict, lambda: result, lambda result: ())
 
 
 def verdict(result: Result) -> str:
     """Say in one sentence what the run reached; empty if there is nothing to compare it with."""
-    figures = result.metrics
-    if {"test_mse", "pca_test_mse"} <= figures.keys():
-        return _against_pca(figures["test_mse"], figures["pca_test_mse"])
-    if {"accuracy", "pca_accuracy"} <= figures.keys():
-        return _codes_against_pca(figures)
-    if {"accuracy", "majority_accuracy"} <= figures.keys():
-        return (
-            f"{figures['accuracy']:.1%} of the held-out rows are predicted right; "
-            f"always predicting the most common class gives {figures['majority_accuracy']:.1%}."
-        )
-    if "r2" in figures:
-        better = "less" if figures["r2"] >= 0 else "more"
-        return f"{abs(figures['r2']):.0%} {better} squared error than predicting the targets' mean (R²)."
-    if "speedup" in figures:
-        return _speed(figures["speedup"])
-    if result.experiment == "xor" and "accuracy" in figures:
-        return f"{round(4 * figures['accuracy'])} of the 4 cases are right."
-    return ""
-
-
-def _against_pca(error: float, linear: float) -> str:
-    if not (math.isfinite(error) and linear > 0):
-        return ""
-    change = error / linear - 1.0
-    compared = f"{abs(change):.0%} {'less' if change < 0 else 'more'} error than PCA of the same size"
-    advice = "" if change < 0 else " More epochs may help."
-    return f"{compared}: {error:.4g} against {linear:.4g} per pixel.{advice}"
-
-
-def _codes_against_pca(figures: dict[str, Any]) -> str:
-    ours, linear = figures["accuracy"], figures["pca_accuracy"]
-    p = figures.get("mcnemar", {}).get("p_value")
-    chance = "" if p is None else f" (McNemar's test: p = {p:.2g})"
-    if ours == linear:
-        return f"As accurate as an SVM on PCA of the same size: {ours:.2%}{chance}."
-    compared = "fewer" if ours > linear else "more"
-    share = f"{abs(linear - ours) / (1.0 - linear):.0%} {compared}" if linear < 1.0 else "More"
-    return (
-        f"{share} errors than an SVM on PCA of the same size: "
-        f"accuracy {ours:.2%} against {linear:.2%}{chance}."
-    )
-
-
-def _speed(speedup: dict[str, dict[str, float]]) -> str:
-    """Compare a step of the deep autoencoder with the faster of Keras's two forms."""
-    sides = speedup.get("deep")
-    if not sides:
-        return ""
-    side, ratio = min(sides.items(), key=lambda item: item[1])
-    slower, faster = {"keras": "Keras", "keras_xla": "Keras with XLA"}.get(side, side), "nnx"
-    if ratio < 1.0:
-        slower, faster, ratio = faster, slower, 1.0 / ratio
-    return (
-        f"With equal losses, a step of the deep autoencoder takes {ratio:.2g} times as long "
-        f"in {slower} as in {faster}."
-    )
+    return declared(result).verdict(result)
 
 
 def different_data(results: list[Result]) -> list[str]:
@@ -125,8 +71,9 @@ def _data(result: Result) -> str:
 
 def timing(result: Result) -> dict[str, str]:
     """Return the entries of the timing that are not zero, with units."""
+    names = {**declared(result).timing, **TIMING}
     return {
-        TIMING.get(name, words(name.removesuffix(_SECONDS))): _duration(name, value)
+        names.get(name, words(name.removesuffix(_SECONDS))): _duration(name, value)
         for name, value in result.timing.items()
         if value
     }
@@ -150,10 +97,11 @@ def config(result: Result) -> dict[str, str]:
 
 def command(result: Result) -> str:
     """Return the command that gives this result again, on the device that computed it."""
-    skipped = {"device", "data"} | (_OF_TRAINING if result.config.get("model") else set())
-    words = ["nnx", "train", str(result.config.get("data"))]
-    if result.experiment != "train":
-        words[1:] = ["run", result.experiment]
+    experiment = declared(result)
+    skipped = {"device", experiment.argument, *experiment.unused(result.config)}
+    words = ["nnx", *(experiment.command or f"run {experiment.name}").split()]
+    if experiment.argument:
+        words.append(str(result.config.get(experiment.argument)))
     for name, value in result.config.items():
         if name not in skipped and not (value is None or value is False or value in ([], ())):
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [_option(name, value)])]

@@ -11,8 +11,9 @@ import numpy as np
 from nnx.errors import FileFormatError
 from nnx.experiments import Result
 from nnx.experiments.compare.processes import NAMES
+from nnx.experiments.xor import CASES, MARGIN
 from nnx.reports import charts, pictures
-from nnx.reports.evidence import MARGIN, Evidence
+from nnx.reports.evidence import Evidence
 from nnx.reports.facts import command
 
 MOST_TARGETS = 6  # most targets of a regression that are drawn
@@ -201,8 +202,6 @@ def _misread(kept: Evidence) -> dict[tuple[str, str], list[dict[str, str]]]:
 
 
 def _surface(run: Run) -> dict[str, Any]:
-    from nnx.experiments.xor import CASES
-
     predictions = run.result.metrics["predictions"]
     rows = []
     for (point, target), value in zip(CASES, predictions, strict=True):

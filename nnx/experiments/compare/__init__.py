@@ -16,9 +16,11 @@ from nnx.errors import ConfigurationError
 from nnx.experiments import autoencoder
 from nnx.experiments.compare import processes
 from nnx.experiments.compare.agreement import Agreement, examine
+from nnx.experiments.compare.declared import declared
 from nnx.experiments.compare.jobs import problems
 from nnx.experiments.compare.measure import Budget, Measured, first_steps, measure
-from nnx.experiments.compare.tables import Table, comparison, tables
+from nnx.experiments.compare.tables import comparison, tables
+from nnx.experiments.declaration import Table
 from nnx.experiments.result import Result, versions
 
 __all__ = ["Config", "Table", "run", "tables"]
@@ -151,3 +153,6 @@ def _result(
         config=asdict(config) | {"dataset": data.name},
         arrays=arrays,
     )
+
+
+EXPERIMENT = declared(Config, run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from nnx.experiments.compare.agreement import text
 from nnx.experiments.compare.measure import FIT_EPOCHS, XOR, Measured, xor_accuracy
 from nnx.experiments.compare.processes import NAMES, SIDES
+from nnx.experiments.declaration import Table
 from nnx.experiments.result import Result, step_time
 from nnx.experiments.xor import CASES, REPORTED_LOSSES, REPORTED_PREDICTIONS
 
@@ -42,22 +42,6 @@ model.fit(x, x, epochs=20, batch_size=256)
 codes = encoder.predict(x)
 """,
 }
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text.
-
-    Attributes
-    ----------
-    title : str
-    header : tuple of str
-    rows : list of tuple of str
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
 
 
 def comparison(measured: Measured, timing: dict[str, float]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from nnx.experiments.train.applying import Model
 from nnx.experiments.train.config import Config
+from nnx.experiments.train.declared import EXPERIMENT
 from nnx.experiments.train.experiment import run
 
-__all__ = ["Config", "Model", "run"]
+__all__ = ["EXPERIMENT", "Config", "Model", "run"]

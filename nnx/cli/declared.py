@@ -1,0 +1,78 @@
+"""From the declaration of an experiment to a finished run on the screen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nnx.cli import show
+from nnx.cli.console import open_page, print_json, say
+from nnx.cli.execute import Options, already_finished, execute, run_folder
+from nnx.distributed import ALONE, TIMEOUT, connect
+from nnx.experiments import Experiment
+
+
+def run_declared(
+    experiment: Experiment,
+    config: Any,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    open_: bool,
+    tf32: bool,
+    checkpoint_every: str | None = None,
+    resume: bool | None = None,
+    logs: tuple[str, ...] = (),
+    distributed: str | None = None,
+    rank_timeout: float = TIMEOUT,
+) -> None:
+    """Run a declared experiment as the options of its command say, and print its result."""
+    if note := experiment.check(config, by_user()):
+        say(f"note: {note}", quiet)
+    if experiment.trains is None or not experiment.trains(config):
+        resume = None  # nothing is trained that could be resumed
+    ranks = connect(distributed, rank_timeout) if distributed else ALONE
+    config = replace(config, device=ranks.place(config.device))
+    how = Options.of(config.device, config, quiet, verbose, tf32, checkpoint_every, resume, logs)
+    together = {"communicator": ranks} if experiment.distributed else {}
+    finished = already_finished(ranks, out, bool(resume))
+    if ranks.rank:  # the first rank prints and writes
+        if finished:
+            return
+        logging.disable()
+        # checkpoints are the first rank's: the others only heed signals
+        experiment.run(config, how.checkpoints(out or Path()), **together)
+        return
+
+    def job(callbacks: list[Any]) -> Any:
+        return experiment.run(config, callbacks, **together)
+
+    run_and_show(experiment.name, job, how, out, as_json, open_)
+
+
+def run_and_show(
+    name: str, job: Callable[[list[Any]], Any], how: Options, out: Path | None, as_json: bool, open_: bool
+) -> Any:
+    """Run one experiment and print its result."""
+    folder = run_folder(name, out, bool(how.resume))
+    result = execute(name, job, folder, how)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        show.result(result, folder)
+    if open_:
+        open_page(show.page(folder))
+    return result
+
+
+def by_user() -> set[str]:
+    """The options that the command line gives: a default is not one of them."""
+    ctx = click.get_current_context()
+    source = click.core.ParameterSource.COMMANDLINE
+    return {name for name in ctx.params if ctx.get_parameter_source(name) is source}

@@ -1,0 +1,88 @@
+"""The autoencoder's presets: what each is made of, and how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nnx.experiments.distortion import Affine
+from nnx.experiments.pretraining import Pretraining
+from nnx.losses import BinaryCrossEntropy, Loss, MeanSquaredError
+from nnx.optimizers import SGD, Adam, Optimizer
+from nnx.schedules import Cosine, Schedule, Warmup
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An architecture and how it is trained.
+
+    Attributes
+    ----------
+    hidden : tuple of int
+        Widths between the image and the code; the decoder mirrors them.
+    initializer : str
+    loss : callable
+        Makes the loss.
+    optimizer : callable
+        Makes the optimizer for a number of steps.
+    batch_size, epochs : int
+    activation : str
+        Of the hidden layers; the code is linear, the output a sigmoid.
+    rows : int or None
+        How many training images are used; None for all.
+    distortion : Affine or None
+        Applied to training images, which are then reconstructed as distorted.
+    pretraining : Pretraining or None
+        What goes before.
+    """
+
+    hidden: tuple[int, ...]
+    initializer: str
+    loss: Callable[[], Loss]
+    optimizer: Callable[[int], Optimizer]
+    batch_size: int
+    epochs: int
+    activation: str = "relu"
+    rows: int | None = None
+    distortion: Affine | None = None
+    pretraining: Pretraining | None = None
+
+
+def warm_cosine(learning_rate: float, steps: int) -> Schedule:
+    """A linear rise over the first twentieth of the steps, then half a cosine down to zero."""
+    rising = max(1, steps // 20)
+    return Warmup(Cosine(learning_rate, max(1, steps - rising)), rising)
+
+
+PRESETS = {
+    "deep": Preset(
+        hidden=(512, 256, 128),
+        initializer="he_normal",
+        loss=BinaryCrossEntropy,
+        optimizer=lambda steps: Adam(Cosine(1e-3, steps)),
+        batch_size=256,
+        epochs=20,
+    ),
+    "shallow": Preset(
+        hidden=(128,),
+        initializer="glorot_uniform",
+        loss=lambda: MeanSquaredError(reduction="sum_over_features"),
+        optimizer=lambda steps: SGD(0.05),
+        batch_size=256,
+        epochs=50,
+        rows=56_000,
+    ),
+    "best": Preset(
+        hidden=(1024,),
+        activation="silu",
+        initializer="he_normal",
+        loss=BinaryCrossEntropy,
+        optimizer=lambda steps: Adam(warm_cosine(2e-3, steps)),
+        batch_size=128,
+        epochs=40,
+        distortion=Affine(rotation=10, scale=0.1, shear=0.1, shift=1, share=0.5),
+        pretraining=Pretraining(
+            epochs=20, batch_size=256, distortion=Affine(rotation=15, scale=0.15, shear=0.2, shift=2)
+        ),
+    ),
+}

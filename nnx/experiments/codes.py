@@ -1,0 +1,110 @@
+"""The codes of images: from an autoencoder that the user gives, or from one that is trained for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnx import checkpoints, datasets
+from nnx.callbacks import Callback
+from nnx.errors import ConfigurationError, DataError
+from nnx.experiments import autoencoder
+from nnx.experiments.result import HostArray, Result, model_path
+from nnx.experiments.stages import stage
+from nnx.experiments.train.applying import Model
+from nnx.layers import Softmax
+from nnx.network import Network
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The codes of all images, and where they come from.
+
+    Attributes
+    ----------
+    network : Network
+        The autoencoder.
+    preset : str
+    train, test : array
+        Codes of the training and of the test images.
+    seconds : float
+        How long encoding took.
+    trained : Result or None
+        Of the autoencoder, where it was trained for this.
+    """
+
+    network: Network
+    preset: str
+    train: HostArray
+    test: HostArray
+    seconds: float
+    trained: Result | None = None
+
+
+def given(place: str, device: str | None) -> tuple[Model, str, str]:
+    """The autoencoder that a user gives, its preset, and the name of the data it was trained on.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no model, or it is damaged.
+    ConfigurationError
+        If it is no autoencoder.
+    """
+    path = model_path(Path(place))
+    model = Model.load(path, device=device)
+    encoder_of(model.network, name=place)
+    about = checkpoints.read_metadata(path)
+    return model, str(about.get("preset", "")), str(about.get("dataset", ""))
+
+
+def of_given(model: Model, preset: str, data: datasets.Dataset, notes: list[str]) -> Encoded:
+    """The codes of an autoencoder that the user gives, which may want its inputs scaled."""
+    encoder = encoder_of(model.network, data.features)
+    train, test, seconds = _codes(lambda x: model.predict(model.of_pixels(x), encoder), data)
+    notes += model.notes
+    return Encoded(model.network, preset, train, test, seconds)
+
+
+def of_new(config: autoencoder.Config, callbacks: Sequence[Callback], data: datasets.Dataset) -> Encoded:
+    """The codes of an autoencoder that is trained for this."""
+    trained = autoencoder.run(config, callbacks, data)
+    assert trained.network is not None
+    train, test, seconds = _codes(encoder_of(trained.network, data.features).predict, data)
+    return Encoded(trained.network, config.preset, train, test, seconds, trained)
+
+
+def _codes(
+    encode: Callable[[HostArray], HostArray], data: datasets.Dataset
+) -> tuple[HostArray, HostArray, float]:
+    """The codes of training and test images, and how long they took."""
+    began = time.perf_counter()
+    with stage(f"encoding {len(data.x_train) + len(data.x_test):,} images"):
+        train, test = encode(data.x_train), encode(data.x_test)
+    return train, test, time.perf_counter() - began
+
+
+def encoder_of(network: Network, features: int | None = None, name: str = "this model") -> Network:
+    """The encoder, if the network is an autoencoder (for images of that size).
+
+    Raises
+    ------
+    ConfigurationError
+        If it does not say which layer is the code.
+    DataError
+        If it was trained on images of another size.
+    """
+    if network.code is None:
+        kind = "a classifier" if isinstance(network.layers[-1], Softmax) else "not an autoencoder"
+        raise ConfigurationError(
+            f"{name} is {kind}, it has no code: use nnx predict; codes come from an autoencoder (nnx run "
+            "autoencoder, or nnx train without --target)"
+        )
+    if features is not None and network.inputs != features:
+        raise DataError(
+            f"this model encodes rows of {network.inputs} numbers, but the data has {features} in each: "
+            "give it what it was trained on"
+        )
+    return network[: network.code]

@@ -1,0 +1,65 @@
+"""How the result of a comparison is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nnx.experiments.compare.processes import NAMES
+from nnx.experiments.compare.tables import tables
+from nnx.experiments.declaration import Experiment
+from nnx.experiments.result import Result
+
+
+def figures(result: Result, reports: Any) -> dict[str, Any]:
+    """Draw one figure for each array ``<what>_nnx``, together with Keras's arrays of the same name.
+
+    The losses of an agreement are for steps. All others are for the epochs ``<what>_epochs``, or for every
+    epoch.
+    """
+    drawn = {}
+    for name in [key.removesuffix("_nnx") for key in result.arrays if key.endswith("_nnx")]:
+        drawn[f"{name}_losses"] = reports.compare_curves(
+            {
+                label: result.arrays[f"{name}_{side}"]
+                for side, label in NAMES.items()
+                if f"{name}_{side}" in result.arrays
+            },
+            x=result.arrays.get(f"{name}_epochs"),
+            xlabel="step" if name.startswith("agreement_") else "epoch",
+            title=f"{name}: nnx and Keras from the same weights",
+            log_scale=True,
+        )
+    return drawn
+
+
+def verdict(result: Result) -> str:
+    """Compare a step of the deep autoencoder with the faster of Keras's two forms."""
+    sides = result.metrics.get("speedup", {}).get("deep")
+    if not sides:
+        return ""
+    side, ratio = min(sides.items(), key=lambda item: item[1])
+    slower, faster = {"keras": "Keras", "keras_xla": "Keras with XLA"}.get(side, side), "nnx"
+    if ratio < 1.0:
+        slower, faster, ratio = faster, slower, 1.0 / ratio
+    return (
+        f"With equal losses, a step of the deep autoencoder takes {ratio:.2g} times as long "
+        f"in {slower} as in {faster}."
+    )
+
+
+def declared(config: type[Any], run: Callable[..., Result]) -> Experiment:
+    """The declaration; its command is written in `nnx.cli.run`."""
+    return Experiment(
+        name="compare",
+        summary="Compare with Keras: same weights, same batches.",
+        text="",
+        config=config,
+        run=run,
+        tables=tables,
+        figures=figures,
+        libraries=("sklearn.svm",),
+        metrics={"agree": "losses agree with Keras"},
+        verdict=verdict,
+        trains=None,
+    )

@@ -1,0 +1,126 @@
+"""Options of experiments: what a value must be, whether the command line, a file or Python gives it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from nnx.errors import ConfigurationError, nearest
+from nnx.training.nonfinite import POLICIES
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be.
+
+    Attributes
+    ----------
+    kind : {"name", "names", "columns", "whole", "number", "size", "path"}
+        A name is one of `known`, where there are any; names are a list, or a text with commas; columns are
+        a list, or a text that is divided where the columns are known; a size is (height, width), or a text
+        "HxW"; a path is that of a file or folder that exists.
+    low, high : float
+        The range of numbers; `low` itself is left out where `above`.
+    help : str
+    """
+
+    kind: str
+    help: str
+    known: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = math.inf
+    above: bool = False
+    metavar: str = ""
+
+    def expected(self) -> str:
+        """In words."""
+        if self.known:
+            return f"one of {', '.join(self.known)}"
+        if self.kind in ("whole", "number"):
+            what = "a whole number" if self.kind == "whole" else "a number"
+            least = f"{'above' if self.above else 'of at least'} {self.low:g}"
+            return f"{what} {least}" + ("" if self.high == math.inf else f" and below {self.high:g}")
+        return {
+            "names": "a list of texts",
+            "columns": "a list of texts",
+            "size": "a height and a width, as 28x28",
+        }.get(self.kind, "a text")
+
+    def parsed(self, text: Any) -> Any:
+        """What a text of the command line stands for, as a TOML file would give it; itself where it is none.
+
+        What is not understood here is refused by `checked`.
+        """
+        if not isinstance(text, str):
+            return text
+        try:
+            return {"whole": int, "number": float}.get(self.kind, str)(text)
+        except ValueError:
+            return text
+
+    def checked(self, value: Any, where: str) -> Any:
+        """The value as `Config` holds it.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is none; the text says `where`, and what is expected.
+        """
+        if self.known and isinstance(value, str) and value not in self.known:
+            raise ConfigurationError(f"{where}: {value[:40]!r} is unknown{nearest(value, self.known)}")
+        found = getattr(self, f"_{self.kind}")(value)
+        if found is None:
+            said = f"{value:g}" if type(value) is float else f"{value!r:.60}"
+            raise ConfigurationError(f"{where}: must be {self.expected()}, not {said}")
+        return found
+
+    def _name(self, value: Any) -> str | None:
+        return value if isinstance(value, str) and value else None
+
+    _path = _name
+
+    def _names(self, value: Any) -> tuple[str, ...] | None:
+        given = value.split(",") if isinstance(value, str) else value
+        if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+            return None
+        names = tuple(name.strip() for name in given)
+        return names if names and all(names) else None
+
+    def _columns(self, value: Any) -> tuple[str, ...] | None:
+        return self._names([value] if isinstance(value, str) else value)
+
+    def _whole(self, value: Any) -> int | None:
+        return value if type(value) is int and self._within(value) else None
+
+    def _number(self, value: Any) -> float | None:
+        return float(value) if type(value) in (int, float) and self._within(value) else None
+
+    def _within(self, value: float) -> bool:
+        return (value > self.low if self.above else value >= self.low) and value < self.high
+
+    def _size(self, value: Any) -> tuple[int, int] | None:
+        given = value.lower().split("x") if isinstance(value, str) else value
+        if not isinstance(given, list | tuple) or len(given) != 2:
+            return None
+        try:
+            height, width = (int(side) if isinstance(side, str) else side for side in given)
+        except ValueError:
+            return None
+        sides = (height, width)
+        return sides if all(type(side) is int and 1 <= side < 2**12 for side in sides) else None
+
+
+EPOCHS = Rule(
+    "whole", "How often to go through the training data.  [default: the preset's]", low=1, metavar="N"
+)
+BATCH_SIZE = Rule("whole", "Rows of a step.  [default: the preset's]", low=1, metavar="N")
+DATASET = Rule(
+    "name", "auto takes MNIST where it can be had, else the embedded digits.", ("auto", "mnist", "digits")
+)
+ON_NONFINITE = Rule(
+    "name",
+    "What to do when a loss or gradient is NaN or infinite: stop, skip that batch, or roll back to a "
+    "checkpoint and train from there with half the learning rate.",
+    POLICIES,
+)

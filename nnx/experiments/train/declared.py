@@ -1,0 +1,132 @@
+"""How the result of ``nnx train`` is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from nnx.experiments.declaration import Experiment, Table
+from nnx.experiments.result import Result
+from nnx.experiments.train.config import RULES, Config
+from nnx.experiments.train.experiment import run
+
+METRICS = {
+    "rows": "rows trained on",
+    "validation_rows": "rows held out",
+    "validation_loss": "loss on what was held out",
+    "majority_accuracy": "accuracy of the commonest class",
+    "balanced_accuracy": "balanced accuracy (mean recall)",
+    "precision": "precision, mean of the classes",
+    "f1": "F1, mean of the classes",
+    "roc_auc": "ROC AUC",
+    "mse": "mean squared error",
+    "mae": "mean absolute error",
+    "r2": "R²",
+}
+MOST_CLASSES = 20  # largest table of classes in the terminal; result.json has all classes
+_OF_CLASSES = ("accuracy", "majority_accuracy", "balanced_accuracy", "precision", "f1", "roc_auc")
+_OF_VALUES = ("mse", "mae", "r2")
+_ERRORS = ("mse", "mae")
+_BY_CLASS = ("precision", "recall", "f1")
+
+
+def tables(result: Result) -> Iterable[Table | str]:
+    """The figures of the rows held out, and of a classification those of each class."""
+    metrics, named = result.metrics, EXPERIMENT.named
+    rows = [(named(name), f"{metrics[name]:,}") for name in ("rows", "validation_rows", "features")]
+    unit = " (of scaled data)" if "scaled" in metrics else ""
+    rows.append((f"{named('validation_loss')}{unit}", f"{metrics['validation_loss']:.6g}"))
+    for name in _OF_CLASSES if "accuracy" in metrics else _OF_VALUES:
+        if name in metrics:
+            value = metrics[name]
+            rows.append((named(name), f"{value:.6g}" if name in _ERRORS else _share(value)))
+        if name in metrics.get("scaled", {}):
+            rows.append((named(f"scaled.{name}"), f"{metrics['scaled'][name]:.6g}"))
+    targets = metrics.get("by_target", {})
+    rows += [(f"R² of {name}", f"{each['r2']:.4f}") for name, each in targets.items() if len(targets) > 1]
+    yield Table(f"{result.preset.capitalize()} on {result.dataset}", ("", ""), rows)
+    by_class = metrics.get("by_class", {})
+    if 0 < len(by_class) <= MOST_CLASSES:
+        values = [
+            (name, *(_share(each[what]) for what in _BY_CLASS), _count(each["rows"]))
+            for name, each in by_class.items()
+        ]
+        heading = "rows" if all(isinstance(each["rows"], int) for each in by_class.values()) else "weight"
+        yield Table("Each class, held out", ("class", *_BY_CLASS, heading), values)
+
+
+def _count(value: int | float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def figures(result: Result, reports: Any) -> dict[str, Any]:
+    """What there is to see, by what the result holds."""
+    arrays = result.arrays
+    if "confusion_matrix" in result.metrics:
+        matrix = np.asarray(result.metrics["confusion_matrix"])
+        return {"confusion_matrix": reports.confusion_matrix(matrix, result.metrics["classes"])}
+    if "predicted" in arrays:
+        names = list(result.metrics["by_target"])
+        return {"predictions": reports.predicted_values(arrays["true"], arrays["predicted"], names)}
+    if "originals" in arrays:
+        shape = tuple(arrays["image_shape"].tolist())
+        drawn = reports.reconstructions(arrays["originals"], arrays["reconstructions"], shape)
+        return {"reconstructions": drawn}
+    return {}
+
+
+def verdict(result: Result) -> str:
+    """Compare the figures with those of the simplest guess."""
+    found = result.metrics
+    if {"accuracy", "majority_accuracy"} <= found.keys():
+        return (
+            f"{found['accuracy']:.1%} of the held-out rows are predicted right; "
+            f"always predicting the most common class gives {found['majority_accuracy']:.1%}."
+        )
+    if "r2" in found:
+        better = "less" if found["r2"] >= 0 else "more"
+        return f"{abs(found['r2']):.0%} {better} squared error than predicting the targets' mean (R²)."
+    return ""
+
+
+EXPERIMENT = Experiment(
+    name="train",
+    summary="Train a network on your own data.",
+    text="""Train a network on DATA: classification, regression or an autoencoder.
+
+    DATA is a table (.csv, .tsv, .txt), an .npz, .npy or IDX file, or a folder of images. A table holds a
+    sample in each line; --target names the columns to learn. Delimiter, decimal mark and encoding are
+    detected. An .npz holds x and y. A .npy holds samples, and --target is a file of its targets. The images
+    of a folder lie in a subfolder for each class, or all in it for an autoencoder; train/ and test/ may come
+    before.
+
+    The run's folder is that of nnx run; nnx predict applies the model, and scales its input in the same way.
+    Losses are of scaled data; metrics are of the rows held out, and in the data's own units.
+
+    \b
+    Examples:
+      nnx train flowers.csv --target species
+      nnx train houses.csv --target price,rent --task regression
+      nnx train survey.csv --target price --missing median --categories onehot
+      nnx train photos --image-size 32x32 --layers '256 relu,64 relu'
+      nnx train data.npz --config run.toml --epochs 100
+      nnx train patients.csv --target ill --class-weight balanced
+      nnx predict runs/NAME new.csv --out predicted.csv
+    """,
+    config=Config,
+    run=run,
+    tables=tables,
+    options=RULES,
+    figures=figures,
+    metrics=METRICS,
+    verdict=verdict,
+    distributed=True,
+    command="train",
+    argument="data",
+)
