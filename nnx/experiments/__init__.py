@@ -10,12 +10,8 @@ from nnx.experiments.result import Result, RunFolder
 
 __all__ = ["NAMES", "Experiment", "Result", "RunFolder", "Table", "get"]
 
-NAMES = (
-    "xor",
-    "autoencoder",
-    "svm",
-    "compare",
-)  # commands of ``nnx run``, and modules of this folder
+# The commands of ``nnx run``; each is a module or a folder here that holds `EXPERIMENT`.
+NAMES = ("xor", "autoencoder", "svm", "compare")
 
 
 def get(name: str) -> Experiment:
