@@ -7,23 +7,24 @@ breaks it.
 from __future__ import annotations
 
 import ast
-import importlib.util
+import inspect
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from device_code import NNX, OPS, for_devices, for_gpu
 
+from nnx.backends import Backend
 from nnx.ops.activations import ACTIVATIONS
+from nnx.ops.cuda import Elementwise, Raw
 from nnx.ops.losses import LOSSES
 
-NNX = Path(__file__).resolve().parents[1] / "nnx"
 UPPER = [*sorted((NNX / "layers").glob("*.py")), NNX / "losses.py", NNX / "optimizers.py"]
-PLAIN = [NNX / "backends" / "base.py", *sorted((NNX / "ops").glob("*.py"))]
+PLAIN = [NNX / "backends" / "base.py", *OPS]
 CUPY = [NNX / "backends" / "cupy_backend.py"]
+GPU = [*CUPY, *OPS]
 REDUCTIONS = {
     "sum",
     "mean",
@@ -133,38 +134,19 @@ RULES = [
     (fused, UPPER + PLAIN + CUPY, "cupy.fuse(f)"),
     (method_reductions, UPPER + PLAIN + CUPY, "y = (x * x).sum(axis=1)"),
     (numpy_on_arrays, UPPER + PLAIN + CUPY, "y = numpy.exp(x)"),
-    (host_reads, CUPY, "y = float(x[0])"),
+    (host_reads, GPU, "y = float(x[0])"),
 ]
 
 
 @pytest.mark.parametrize(("rule", "paths", "offence"), RULES, ids=lambda part: getattr(part, "__name__", ""))
 def test_the_code_keeps_the_rule(rule: Any, paths: list[Path], offence: str) -> None:
     assert rule(ast.parse(offence)), "the rule does not see what it is for"
-    found = {str(path.relative_to(NNX)): rule(ast.parse(path.read_text(encoding="utf-8"))) for path in paths}
+    read = for_gpu if paths is GPU else for_devices
+    found = {str(path.relative_to(NNX)): rule(read(path.read_text(encoding="utf-8"))) for path in paths}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
 # ------------------------------------------------------------------- kernels
-
-
-@pytest.fixture(scope="module")
-def kernels() -> Iterator[Any]:
-    """The module of kernel sources, which asks CuPy for nothing until a kernel is used."""
-    path = NNX / "backends" / "cupy_kernels.py"
-    spec = importlib.util.spec_from_file_location("kernel_sources", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get("cupy")
-    sys.modules["cupy"] = ModuleType("cupy")
-    try:
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        if before is None:
-            del sys.modules["cupy"]
-        else:
-            sys.modules["cupy"] = before
 
 
 def parameters(text: str) -> list[tuple[str, str]]:
@@ -172,88 +154,91 @@ def parameters(text: str) -> list[tuple[str, str]]:
     return [(part.split()[-2], part.split()[-1]) for part in text.split(",")]
 
 
-def test_no_kernel_has_a_parameter_that_cupy_uses_itself(kernels: Any) -> None:
-    for name, (inputs, outputs, _, _) in kernels.elementwise_sources().items():
-        names = [parameter for _, parameter in parameters(f"{inputs}, {outputs}")]
+def test_no_kernel_has_a_parameter_that_cupy_uses_itself() -> None:
+    for name, kernel in Elementwise.known.items():
+        names = [parameter for _, parameter in parameters(f"{kernel.inputs}, {kernel.outputs}")]
         assert not {"i", "n", "_ind"} & set(names), name
         assert not any(parameter.startswith("_") for parameter in names), name
         assert len(set(names)) == len(names), name
 
 
-def test_kernels_have_known_types_and_write_every_output(kernels: Any) -> None:
-    for name, (inputs, outputs, body, _) in kernels.elementwise_sources().items():
-        for kind, _ in parameters(f"{inputs}, {outputs}"):
+def test_kernels_have_known_types_and_write_every_output() -> None:
+    for name, kernel in Elementwise.known.items():
+        for kind, _ in parameters(f"{kernel.inputs}, {kernel.outputs}"):
             assert kind in ("T", "int64", "uint32", "uint8", "bool"), name
-        for _, parameter in parameters(outputs):
-            assert re.search(rf"\b{parameter}\b", body), f"{name} leaves {parameter} as it was"
+        for _, parameter in parameters(kernel.outputs):
+            assert re.search(rf"\b{parameter}\b", kernel.body), f"{name} leaves {parameter} as it was"
 
 
-def test_no_kernel_holds_a_double_literal(kernels: Any) -> None:
+def test_no_kernel_holds_a_double_literal() -> None:
     assert bare_floats("T(0.5) * x * T(-1e-7) + T(2)") == []
     assert bare_floats("x * 0.5 + 1e-7 + 2.f") == ["0.5", "1e-7", "2.f"]
-    for name, (_, _, body, preamble) in kernels.elementwise_sources().items():
-        assert bare_floats(preamble + body) == [], name
-    for name, (_, source) in kernels.raw_sources().items():
-        assert bare_floats(source) == [], name
+    for name, kernel in Elementwise.known.items():
+        assert bare_floats(kernel.preamble + kernel.body) == [], name
+    for name, raw in Raw.known.items():
+        assert bare_floats(raw.source) == [], name
 
 
-def test_raw_kernels_stride_by_the_launch_and_use_no_atomics(kernels: Any) -> None:
-    for name, (function, source) in kernels.raw_sources().items():
-        body = source[source.index(f"void {function}(") :]
+def test_raw_kernels_stride_by_the_launch_and_use_no_atomics() -> None:
+    for name, raw in Raw.known.items():
+        body = raw.source[raw.source.index(f"void {raw.function}(") :]
         assert "blockDim" in body, name
         assert "gridDim" in body or "blockIdx.x == 0" in body, name
-        assert "atomic" not in source, name
-        assert "__restrict__" not in source, name  # outputs may be inputs
+        assert "atomic" not in raw.source, name
+        assert "__restrict__" not in raw.source, name  # outputs may be inputs
 
 
-def test_every_activation_and_loss_has_its_kernels(kernels: Any) -> None:
-    assert set(kernels.ACTIVATIONS) == set(ACTIVATIONS) - {"softmax"}
-    assert set(kernels.LOSSES) == set(LOSSES) - {"categorical_cross_entropy_from_logits"}
-    elementwise, raw = kernels.elementwise_sources(), kernels.raw_sources()
+def test_every_activation_and_loss_has_its_kernels() -> None:
+    """The plain form over CuPy computes where there is no CUDA text; of nnx's own, all have one."""
     for kind, activation in ACTIVATIONS.items():
-        if kind == "softmax":
+        if activation.cuda_rows is not None:
+            assert {kind, f"{kind}_backward"} <= set(Raw.known)
             continue
-        assert {f"{kind}_forward", f"{kind}_backward", f"{kind}_bias"} <= set(elementwise)
-        assert (f"{kind}_bias_gradient" in raw) is activation.from_output
+        assert {f"{kind}_forward", f"{kind}_backward", f"{kind}_bias"} <= set(Elementwise.known)
+        assert (f"{kind}_bias_gradient" in Raw.known) is activation.from_output
         if activation.from_output:
-            assert not re.search(r"\bx\b", kernels.ACTIVATIONS[kind][1]), f"{kind}: the gradient needs x"
-    assert {f"{kind}_loss" for kind in LOSSES} <= set(raw)
-
-
-def test_the_kernels_asked_for_exist(kernels: Any) -> None:
-    tree = ast.parse(CUPY[0].read_text(encoding="utf-8"))
-    known = {"elementwise": kernels.elementwise_sources(), "raw": kernels.raw_sources()}
-    asked = [
-        (call.func.attr, call.args[0].value)
-        for call in calls(tree)
-        if isinstance(call.func, ast.Attribute)
-        and call.func.attr in known
-        and isinstance(call.args[0], ast.Constant)
-    ]
-    assert len(asked) >= 10
-    for table, name in asked:
-        assert name in known[table]
+            assert not re.search(r"\bx\b", activation.cuda_backward), f"{kind}: the gradient needs x"
+    assert {f"{kind}_loss" for kind in LOSSES} <= set(Raw.known)
 
 
 # ---------------------------------------------------------------- signatures
 
 
-def methods(paths: list[Path]) -> dict[str, ast.FunctionDef]:
-    """The methods of all classes in these files."""
-    classes = [
-        node
+WITHOUT_DEVICE = {"hold", "holds", "quiet", "owns", "room", "small_loop", "blas_threads"}
+
+
+def classes(paths: list[Path]) -> dict[str, ast.ClassDef]:
+    """The classes of these files, by name."""
+    return {
+        node.name: node
         for path in paths
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef)
-    ]
-    return {node.name: node for one in classes for node in one.body if isinstance(node, ast.FunctionDef)}
+    }
+
+
+def methods(found: list[ast.ClassDef]) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for one in found for node in one.body if isinstance(node, ast.FunctionDef)}
 
 
 def test_the_gpu_takes_what_the_plain_backend_takes() -> None:
-    plain, gpu = methods(PLAIN), methods(CUPY)
+    of_backend = {base.__name__ for base in Backend.__mro__}
+    plain = methods([node for name, node in classes(PLAIN).items() if name in of_backend])
+    gpu = methods([node for name, node in classes(GPU).items() if name.endswith(("CuPy", "CupyBackend"))])
     shared = set(plain) & set(gpu)
     assert {"dense_forward", "dense_backward", "loss", "adam_step", "dropout", "asarray"} <= shared
     for name in shared:
         assert ast.unparse(gpu[name].args) == ast.unparse(plain[name].args), name
     own = set(gpu) - set(plain) - {"__init__", "hardware", "versions", "describe"}
     assert all(name.startswith("_") for name in own)
+
+
+def test_every_operation_makes_its_device_current() -> None:
+    """An operation that is inherited would run on whichever device is current."""
+    gpu = methods([node for name, node in classes(GPU).items() if name.endswith(("CuPy", "CupyBackend"))])
+    for name, _ in inspect.getmembers(Backend, callable):
+        if name.startswith("_") or name in WITHOUT_DEVICE:
+            continue
+        assert name in gpu, f"{name} has no form on CuPy that makes the device current"
+        held = [node for node in ast.walk(gpu[name]) if isinstance(node, ast.With)]
+        assert any("self._hold" in ast.unparse(node.items[0]) for node in held), name

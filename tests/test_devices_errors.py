@@ -210,7 +210,7 @@ def test_a_cupy_that_cannot_be_imported_is_explained(monkeypatch: pytest.MonkeyP
         name for name in sys.modules if name.startswith("nnx.backends.cupy_") and name != cupy_errors.__name__
     ]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("cupy_backend", "cupy_devices", "cupy_kernels"):
+    for name in ("cupy_backend", "cupy_devices"):
         monkeypatch.delattr(backends, name, raising=False)
     monkeypatch.setitem(sys.modules, "cupy", None)  # import cupy raises ModuleNotFoundError
     with pytest.raises(DeviceError) as caught:

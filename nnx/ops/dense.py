@@ -1,10 +1,17 @@
-"""The fully connected layer: y = f(x W + b), and the gradients of W, b and x."""
+"""The fully connected layer: y = f(x W + b), and the gradients of W, b and x.
+
+The activation f is one whose derivative is written in its output (`Activation.from_output`), so that its
+input needs no array of its own.
+"""
 
 from __future__ import annotations
 
-from nnx.ops.activations import Activations
+import numpy as np
+
+from nnx.ops.activations import ACTIVATIONS, CUDA_FUNCTIONS, Activations, ActivationsCuPy, ActivationsNumPy
 from nnx.ops.base import Array
-from nnx.ops.sums import Sums
+from nnx.ops.cuda import Elementwise, Raw, power_of_two
+from nnx.ops.sums import Sums, SumsNumPy
 
 
 class Dense(Activations, Sums):
@@ -18,18 +25,9 @@ class Dense(Activations, Sums):
         return self.activation_forward(kind, y, y, alpha)
 
     def dense_backward(
-        self,
-        dy: Array,
-        x: Array,
-        W: Array,
-        dW: Array,
-        db: Array,
-        dx: Array | None,
-        kind: str = "identity",
-        alpha: float = 0.0,
-        y: Array | None = None,
-        dz: Array | None = None,
-    ) -> Array:
+        self, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array | None,
+        kind: str = "identity", alpha: float = 0.0, y: Array | None = None, dz: Array | None = None,
+    ) -> Array:  # fmt: skip
         """dz = dy ∘ f'; dW = xᵀ dz, db = Σ_rows dz, dx = dz Wᵀ.
 
         `dz` is room for the activation's gradient and may be `dy` itself; neither it nor `y` is needed for
@@ -41,4 +39,137 @@ class Dense(Activations, Sums):
         db[...] = self._column_sums(dy)
         if dx is not None:
             dx[...] = self.xp.matmul(dy, W.T)
+        return dW
+
+
+class DenseNumPy(ActivationsNumPy, SumsNumPy, Dense):
+    """A dense layer in place."""
+
+    def dense_forward(
+        self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
+    ) -> Array:
+        """The product goes straight into y; bias and activation follow in place."""
+        np.matmul(x, W, out=y)
+        np.add(y, b, out=y)
+        if kind != "identity":
+            self.activation_forward(kind, y, y, alpha)
+        return y
+
+    def dense_backward(
+        self, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array | None,
+        kind: str = "identity", alpha: float = 0.0, y: Array | None = None, dz: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """Both products go straight into their outputs."""
+        if kind != "identity":
+            dy = self.activation_backward(kind, dy, None, y, dz, alpha)
+        db[...] = self._column_sums(dy)
+        return self._products(x, W, dy, dW, dx)
+
+    def _products(self, x: Array, W: Array, dz: Array, dW: Array, dx: Array | None) -> Array:
+        np.matmul(x.T, dz, out=dW)
+        if dx is not None:
+            np.matmul(dz, W.T, out=dx)
+        return dW
+
+
+# y = f(product + b)
+BIAS = {
+    kind: Elementwise(
+        f"{kind}_bias",
+        inputs="T product, T b, T alpha",
+        outputs="T y",
+        body=f"const T x = product + b; y = {activation.cuda_forward};",
+        preamble=CUDA_FUNCTIONS,
+    )
+    for kind, activation in ACTIVATIONS.items()
+    if activation.cuda_forward
+}
+
+# dz = dy ∘ f' in passing, db = Σ_rows dz: a block takes blockDim.x neighbouring columns, blockDim.y rows at a
+# time. With the identity nothing is written but db ({store} is empty). dz may be dy.
+BIAS_GRADIENT_SOURCE = """
+extern "C" __global__ void nnx_bias_gradient(
+        const T* dys, const T* ys, T* dzs, T* db, long long rows, long long columns, T alpha) {{
+    __shared__ T shared[512];
+    const long long step = (long long)gridDim.x * blockDim.x;
+    for (long long first = (long long)blockIdx.x * blockDim.x; first < columns; first += step) {{
+        const long long column = first + threadIdx.x;
+        T sum = T(0), some = T(0);  // of all rows, and of up to 128 of them: rounding grows as slowly
+        if (column < columns) {{
+            int count = 0;
+            for (long long row = threadIdx.y; row < rows; row += blockDim.y) {{
+                const long long at = row * columns + column;
+                const T dy = dys[at];
+                const T y = ys[at];
+                const T dz = {gradient};
+                {store}
+                some += dz;
+                if (++count % 128 == 0) {{ sum += some; some = T(0); }}
+            }}
+        }}
+        sum += some;
+        shared[threadIdx.y * blockDim.x + threadIdx.x] = sum;
+        __syncthreads();
+        if (threadIdx.y == 0 && column < columns) {{
+            for (unsigned int lane = 1; lane < blockDim.y; ++lane)
+                sum += shared[lane * blockDim.x + threadIdx.x];
+            db[column] = sum;
+        }}
+        __syncthreads();
+    }}
+}}
+"""
+
+BIAS_GRADIENT = {
+    kind: Raw(
+        f"{kind}_bias_gradient",
+        "nnx_bias_gradient",
+        CUDA_FUNCTIONS
+        + BIAS_GRADIENT_SOURCE.format(
+            gradient=activation.cuda_backward, store="" if kind == "identity" else "dzs[at] = dz;"
+        ),
+    )
+    for kind, activation in ACTIVATIONS.items()
+    if activation.cuda_backward and activation.from_output
+}
+
+
+class DenseCuPy(ActivationsCuPy, Dense):
+    """A dense layer on the GPU: cuBLAS for the products, one kernel for what surrounds them."""
+
+    def dense_forward(
+        self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
+    ) -> Array:
+        """Two launches: the product goes straight into y; one kernel adds the bias and applies f."""
+        with self._hold:
+            self.xp.dot(x, W, out=y)  # dot, not matmul: less work on the host for the same cuBLAS call
+            if kind in BIAS:
+                BIAS[kind].kernel(y, b, alpha, y)
+                return y
+            BIAS["identity"].kernel(y, b, 0.0, y)
+            return self.activation_forward(kind, y, y, alpha)
+
+    def dense_backward(
+        self, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array | None,
+        kind: str = "identity", alpha: float = 0.0, y: Array | None = None, dz: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """Three launches: a kernel for dz and db, two products; cuBLAS transposes x and W as it reads."""
+        xp = self.xp
+        with self._hold:
+            if kind not in BIAS_GRADIENT:
+                dy = self.activation_backward(kind, dy, None, y, dz, alpha)
+                kind = "identity"
+            dy = xp.ascontiguousarray(dy)
+            rows, columns = dy.shape
+            width = min(32, power_of_two(columns))
+            blocks = min(-(-columns // width), 65535)
+            ys, dzs = (dy, dy) if kind == "identity" else (xp.ascontiguousarray(y), dz)
+            BIAS_GRADIENT[kind].of(dy.dtype)(
+                (blocks,),
+                (width, min(512 // width, power_of_two(rows))),
+                (dy, ys, dzs, db, rows, columns, dy.dtype.type(alpha)),
+            )
+            xp.dot(x.T, dzs, out=dW)
+            if dx is not None:
+                xp.dot(dzs, W.T, out=dx)
         return dW

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nnx.ops.base import Array, Operations
+from nnx.ops.base import Array, OnGpu, Operations
+from nnx.ops.cuda import Elementwise
 
 
 class Dropout(Operations):
@@ -31,3 +32,34 @@ def _mix(h: Array) -> Array:
     h = h ^ (h >> 15)
     h = h * 0x846CA68B
     return h ^ (h >> 16)
+
+
+DROPOUT = Elementwise(
+    "dropout",
+    inputs="T x, uint32 columns, uint32 row, uint32 low, uint32 high, uint32 threshold, T scale",
+    outputs="T y",
+    body="unsigned int r = row + (unsigned int)(i / columns), c = (unsigned int)(i % columns);"
+    " y = nnx_mix((nnx_mix(r ^ low) ^ high) + c * 0x9E3779B1u) >= threshold ? x * scale : T(0);",
+    preamble="""
+__device__ inline unsigned int nnx_mix(unsigned int h) {
+    h ^= h >> 16;
+    h *= 0x7FEB352Du;
+    h ^= h >> 15;
+    h *= 0x846CA68Bu;
+    return h ^ (h >> 16);
+}
+""",
+)
+
+
+class DropoutCuPy(OnGpu, Dropout):
+    """Dropout on the GPU."""
+
+    def dropout(self, x: Array, y: Array, rate: float, key: int, row: int = 0) -> Array:
+        """One launch, in 32-bit integers: the mask of the plain form, bit for bit."""
+        with self._hold:
+            DROPOUT.kernel(
+                x, x.shape[1], row & 0xFFFFFFFF, key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF,
+                min(int(rate * 2**32), 0xFFFFFFFF), 1.0 / (1.0 - rate), y,
+            )  # fmt: skip
+        return y

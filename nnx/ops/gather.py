@@ -1,8 +1,11 @@
-"""Rows of a data set, taken by their numbers."""
+"""Rows of a data set, taken by their numbers: out[i] = source[indices[i]]."""
 
 from __future__ import annotations
 
-from nnx.ops.base import Array, Operations
+import numpy as np
+
+from nnx.ops.base import Array, InPlace, OnGpu, Operations
+from nnx.ops.cuda import Elementwise
 
 
 class Gather(Operations):
@@ -15,4 +18,36 @@ class Gather(Operations):
         """
         rows = self.xp.take(source, indices, axis=0)
         out[...] = rows if source.dtype == out.dtype else rows.astype(out.dtype) / divisor
+        return out
+
+
+class GatherNumPy(InPlace, Gather):
+    """Rows written straight into place."""
+
+    def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
+        """One pass, two for bytes; ``mode="clip"`` because ``"raise"`` buffers the whole output first."""
+        if source.dtype == out.dtype:
+            return np.take(source, indices, axis=0, out=out, mode="clip")
+        rows = np.take(source, indices, axis=0, out=self._scratch(out.shape, source.dtype), mode="clip")
+        return np.divide(rows, divisor, out=out, dtype=out.dtype)
+
+
+GATHER_BYTES = Elementwise(
+    "gather_bytes",
+    inputs="raw uint8 source, int64 row, int64 columns, T divisor",
+    outputs="T x",
+    body="x = T(source[row * columns + i % columns]) / divisor;",
+)
+
+
+class GatherCuPy(OnGpu, Gather):
+    """Rows on the GPU."""
+
+    def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
+        """One launch."""
+        with self._hold:
+            if source.dtype == out.dtype:
+                self.xp.take(source, indices, axis=0, out=out)
+            else:
+                GATHER_BYTES.kernel(source, indices[:, None], source.shape[1], divisor, out)
         return out

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from nnx.ops.base import Array, Operations
+import numpy as np
+
+from nnx.ops.base import Array, OnGpu, Operations
+from nnx.ops.cuda import Elementwise
+from nnx.ops.sums import sum_of_squares
 
 
 class Gradients(Operations):
@@ -34,4 +39,63 @@ class Gradients(Operations):
         xp = self.xp
         finite = xp.all(xp.isfinite(value)) & xp.all(xp.isfinite(gradients))
         fault[...] = xp.where(finite | (fault != 0), fault, step)
+        return fault
+
+
+class GradientsNumPy(Gradients):
+    """Clipping and the search for faults in place."""
+
+    def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
+        """The squares are summed in one pass; nothing is written where nothing is clipped."""
+        norm = math.sqrt(sum(self._sum_of_squares(g) for g in gradients))
+        if not math.isfinite(norm):
+            super().clip_by_norm(gradients, limit)
+        elif norm > limit:
+            for g in gradients:
+                g *= limit / norm
+
+    def clip_by_value(self, gradients: Array, limit: float) -> Array:
+        """In place."""
+        return np.clip(gradients, -limit, limit, out=gradients)
+
+    def raise_fault(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
+        """The sum of squares meets every gradient once; only if it is not finite is each looked at."""
+        if fault[0] == 0 and not (
+            math.isfinite(value[0])
+            and (math.isfinite(self._sum_of_squares(gradients)) or np.isfinite(gradients).all())
+        ):
+            fault[0] = step
+        return fault
+
+    def _sum_of_squares(self, flat: Array) -> float:
+        return sum_of_squares(flat)
+
+
+# many threads may write, all of them the same step
+FAULT = Elementwise(
+    "fault",
+    inputs="T gradient, raw T value, int64 step",
+    outputs="raw int64 fault",
+    body="if (!(isfinite(gradient) && isfinite(value[0])) && fault[0] == 0) fault[0] = step;",
+)
+
+
+class GradientsCuPy(OnGpu, Gradients):
+    """Clipping and the search for faults on the GPU."""
+
+    def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
+        """The plain form."""
+        with self._hold:
+            super().clip_by_norm(gradients, limit)
+
+    def clip_by_value(self, gradients: Array, limit: float) -> Array:
+        """In place."""
+        with self._hold:
+            self.xp.clip(gradients, -limit, limit, out=gradients)
+        return gradients
+
+    def raise_fault(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
+        """One launch; the host is told at the end of the epoch, when it reads `fault`."""
+        with self._hold:
+            FAULT.kernel(gradients if gradients.size else value, value, step, fault)
         return fault

@@ -1,76 +1,177 @@
-"""The losses, written plainly: each row's loss and its gradient in y_pred.
+"""The losses: each is one record that says all there is to it.
 
-An entry of `LOSSES` takes ``(backend, y, p, parameter)``, y and p of shape (rows, features), and returns
-``(Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij)`` of shapes (rows,) and (rows, features). Averaging over features, rows and
-sample weights is done once, in `Losses.loss`. The kinds ending in ``_from_logits`` take what goes *into*
-a final sigmoid or softmax and give the combined gradient, which neither overflows nor loses digits.
+A record's plain form takes ``(ops, y, p, parameter)``, y and p of shape (rows, features), and returns
+``(Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij)`` of shapes (rows,) and (rows, features). Averaging over features, rows and sample
+weights is done once, in `Losses.average`. Where a record has no form in place or no CUDA text, the plain form
+computes. `LOSSES` has the records by kind; a loss in `nnx.losses` names its kind. The kinds that end in
+``_from_logits`` take what goes *into* a final sigmoid or softmax and give the combined gradient, which
+neither overflows nor loses digits.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from nnx.ops.activations import sigmoid
-from nnx.ops.base import Array, Operations
+import numpy as np
 
-RowLoss = Callable[[Operations, Array, Array, float], tuple[Array, Array]]
+from nnx.ops.activations import sigmoid, sigmoid_in_place
+from nnx.ops.base import Array, InPlace, OnGpu, Operations
+from nnx.ops.cuda import BLOCK_SUMS, FUNCTIONS, THREADS, Raw
+from nnx.ops.sums import sum_of_squares
 
 
-def squared_error(backend: Operations, y: Array, p: Array, parameter: float) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class RowLoss:
+    """Each row's loss and its gradient in the predictions.
+
+    Attributes
+    ----------
+    plain : callable
+        ``plain(ops, y, p, parameter)`` returns each row's loss and the gradient.
+    in_place : callable or None
+        ``in_place(ops, y, p, dy, factor)`` returns Σ ℓ and writes dy = factor ∂ℓ/∂p, on NumPy.
+    cuda_value, cuda_gradient : str
+        One element of the loss and of its gradient, in the target ``y``, the prediction ``p`` and the
+        constant ``a``.
+    cuda_rows : str
+        Source of a kernel ``nnx_row_loss``, for a loss that is no sum of independent elements.
+    """
+
+    plain: Callable[[Operations, Array, Array, float], tuple[Array, Array]]
+    in_place: Callable[[InPlace, Array, Array, Array, float], float] | None = None
+    cuda_value: str = ""
+    cuda_gradient: str = ""
+    cuda_rows: str = ""
+
+
+def _squared_error(ops: Operations, y: Array, p: Array, parameter: float) -> tuple[Array, Array]:
     """ℓ = (p − y)², gradient 2 (p − y)."""
     e = p - y
-    return backend.xp.sum(e * e, axis=1), 2.0 * e
+    return ops.xp.sum(e * e, axis=1), 2.0 * e
 
 
-def absolute_error(backend: Operations, y: Array, p: Array, parameter: float) -> tuple[Array, Array]:
+def _squared_error_in_place(ops: InPlace, y: Array, p: Array, dy: Array, factor: float) -> float:
+    np.subtract(p, y, out=dy)
+    total = sum_of_squares(dy.reshape(-1))
+    dy *= 2.0 * factor
+    return total
+
+
+SQUARED_ERROR = RowLoss(
+    _squared_error,
+    _squared_error_in_place,
+    cuda_value="(p - y) * (p - y)",
+    cuda_gradient="T(2) * (p - y)",
+)
+
+
+def _absolute_error(ops: Operations, y: Array, p: Array, parameter: float) -> tuple[Array, Array]:
     """ℓ = |p − y|, gradient sign(p − y), zero where they are equal."""
-    xp = backend.xp
+    xp = ops.xp
     e = p - y
     return xp.sum(xp.abs(e), axis=1), xp.sign(e)
 
 
-def huber(backend: Operations, y: Array, p: Array, delta: float) -> tuple[Array, Array]:
+ABSOLUTE_ERROR = RowLoss(_absolute_error, cuda_value="fabs(p - y)", cuda_gradient="nnx_sign(p - y)")
+
+
+def _huber(ops: Operations, y: Array, p: Array, delta: float) -> tuple[Array, Array]:
     """ℓ = e²/2 where |e| ≤ δ, else δ (|e| − δ/2); the gradient is e clipped to ±δ."""
-    xp = backend.xp
+    xp = ops.xp
     e = p - y
     clipped = xp.clip(e, -delta, delta)
     return xp.sum(clipped * (e - 0.5 * clipped), axis=1), clipped
 
 
-def binary_cross_entropy(backend: Operations, y: Array, p: Array, epsilon: float) -> tuple[Array, Array]:
+HUBER = RowLoss(
+    _huber,
+    cuda_value="nnx_clip(p - y, -a, a) * (p - y - T(0.5) * nnx_clip(p - y, -a, a))",
+    cuda_gradient="nnx_clip(p - y, -a, a)",
+)
+
+
+def _binary_cross_entropy(ops: Operations, y: Array, p: Array, epsilon: float) -> tuple[Array, Array]:
     """ℓ = −y log p − (1 − y) log(1 − p), gradient (p − y) / (p (1 − p)), p clipped to [ε, 1 − ε]."""
-    xp = backend.xp
+    xp = ops.xp
     p = xp.clip(p, epsilon, 1.0 - epsilon)
     values = -(y * xp.log(p) + (1.0 - y) * xp.log1p(-p))
     return xp.sum(values, axis=1), (p - y) / (p * (1.0 - p))
 
 
-def binary_cross_entropy_from_logits(
-    backend: Operations, y: Array, z: Array, parameter: float
+BINARY_CROSS_ENTROPY = RowLoss(
+    _binary_cross_entropy,
+    cuda_value="-(y * log(nnx_clip(p, a, T(1) - a)) + (T(1) - y) * log1p(-nnx_clip(p, a, T(1) - a)))",
+    cuda_gradient="(nnx_clip(p, a, T(1) - a) - y)"
+    " / (nnx_clip(p, a, T(1) - a) * (T(1) - nnx_clip(p, a, T(1) - a)))",
+)
+
+
+def _binary_cross_entropy_from_logits(
+    ops: Operations, y: Array, z: Array, parameter: float
 ) -> tuple[Array, Array]:
     """ℓ = softplus(z) − y z = (max(z, 0) − y z) + log(1 + e^−|z|), gradient σ(z) − y.
 
     In this order no large numbers cancel where y is 0 or 1: each bracket is small where ℓ is.
     """
-    xp = backend.xp
+    xp = ops.xp
     values = (xp.maximum(z, 0.0) - y * z) + xp.log1p(xp.exp(-xp.abs(z)))
-    return xp.sum(values, axis=1), sigmoid(backend, z) - y
+    return xp.sum(values, axis=1), sigmoid(ops, z) - y
 
 
-def categorical_cross_entropy(backend: Operations, y: Array, p: Array, epsilon: float) -> tuple[Array, Array]:
+def _binary_cross_entropy_from_logits_in_place(
+    ops: InPlace, y: Array, z: Array, dy: Array, factor: float
+) -> float:
+    """Σ (max(z, 0) − y z) + log(1 + e^−|z|), summed once: sums of large terms would cancel."""
+    e = np.abs(z, out=ops._scratch(z.shape, z.dtype))
+    np.log1p(np.exp(np.negative(e, out=e), out=e), out=e)
+    np.maximum(z, 0.0, out=dy)
+    dy -= np.multiply(y, z, out=ops._scratch(z.shape, z.dtype, 1))
+    dy += e
+    total = _sum(dy)
+    sigmoid_in_place(z, dy)
+    dy -= y
+    dy *= factor
+    return total
+
+
+BINARY_CROSS_ENTROPY_FROM_LOGITS = RowLoss(
+    _binary_cross_entropy_from_logits,
+    _binary_cross_entropy_from_logits_in_place,
+    cuda_value="(p < T(0) ? T(0) : p) - y * p + log1p(exp(-fabs(p)))",
+    cuda_gradient="nnx_sigmoid(p) - y",
+)
+
+
+def one_hot(ops: Operations, y: Array, like: Array) -> Array:
+    """Integer labels (rows,) as rows of zeros with a one; dense targets pass unchanged."""
+    if y.ndim == like.ndim:
+        return y
+    return (y[:, None] == ops.xp.arange(like.shape[1])).astype(like.dtype)
+
+
+def _categorical_cross_entropy(ops: Operations, y: Array, p: Array, epsilon: float) -> tuple[Array, Array]:
     """ℓ = −Σ_j y_j log p_j, gradient −y / p, p clipped to [ε, 1]."""
-    xp = backend.xp
-    y = one_hot(backend, y, p)
+    xp = ops.xp
+    y = one_hot(ops, y, p)
     p = xp.clip(p, epsilon, 1.0)
     return -xp.sum(y * xp.log(p), axis=1), -y / p
 
 
-def categorical_cross_entropy_from_logits(
-    backend: Operations, y: Array, z: Array, parameter: float
+CATEGORICAL_CROSS_ENTROPY = RowLoss(
+    _categorical_cross_entropy,
+    cuda_value="-y * log(nnx_clip(p, a, T(1)))",
+    cuda_gradient="-y / nnx_clip(p, a, T(1))",
+)
+
+
+def _categorical_cross_entropy_from_logits(
+    ops: Operations, y: Array, z: Array, parameter: float
 ) -> tuple[Array, Array]:
     """ℓ = Σ_j y_j (log Σ_k e^z_k − z_j), gradient softmax(z) Σ_j y_j − y."""
-    xp = backend.xp
-    y = one_hot(backend, y, z)
+    xp = ops.xp
+    y = one_hot(ops, y, z)
     z = z - xp.max(z, axis=1, keepdims=True)
     e = xp.exp(z)
     total = xp.sum(e, axis=1, keepdims=True)
@@ -79,21 +180,71 @@ def categorical_cross_entropy_from_logits(
     return xp.sum(values, axis=1), e / total * mass - y
 
 
-def one_hot(backend: Operations, y: Array, like: Array) -> Array:
-    """Integer labels (rows,) as rows of zeros with a one; dense targets pass unchanged."""
-    if y.ndim == like.ndim:
-        return y
-    return (y[:, None] == backend.xp.arange(like.shape[1])).astype(like.dtype)
+def _categorical_cross_entropy_from_logits_in_place(
+    ops: InPlace, y: Array, z: Array, dy: Array, factor: float
+) -> float:
+    np.subtract(z, np.max(z, axis=1, keepdims=True), out=dy)
+    scratch = np.multiply(y, dy, out=ops._scratch(z.shape, z.dtype))
+    picked = _sum(scratch)
+    if not math.isfinite(picked):  # a difference that overflowed counts for nothing where y_j = 0
+        picked = _sum(np.where(y != 0.0, scratch, 0.0))
+    np.exp(dy, out=dy)
+    total, mass = np.sum(dy, axis=1, keepdims=True), np.sum(y, axis=1, keepdims=True)
+    value = _sum(mass * np.log(total)) - picked
+    dy *= mass / total
+    dy -= y
+    dy *= factor
+    return value
 
 
-LOSSES: dict[str, RowLoss] = {
-    "squared_error": squared_error,
-    "absolute_error": absolute_error,
-    "huber": huber,
-    "binary_cross_entropy": binary_cross_entropy,
-    "binary_cross_entropy_from_logits": binary_cross_entropy_from_logits,
-    "categorical_cross_entropy": categorical_cross_entropy,
-    "categorical_cross_entropy_from_logits": categorical_cross_entropy_from_logits,
+CATEGORICAL_CROSS_ENTROPY_FROM_LOGITS = RowLoss(
+    _categorical_cross_entropy_from_logits,
+    _categorical_cross_entropy_from_logits_in_place,
+    cuda_rows="""
+extern "C" __global__ void nnx_row_loss(
+        const T* target, const T* prediction, T* row_losses, T* dy, long long rows, long long columns,
+        T a, T factor, long long wanted) {
+    __shared__ T shared[NNX_THREADS];
+    for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
+        const T* y = target + row * columns;
+        const T* z = prediction + row * columns;
+        T top = z[0];
+        for (long long j = threadIdx.x; j < columns; j += blockDim.x) top = z[j] > top ? z[j] : top;
+        top = nnx_block_max(top, shared);
+        T total = T(0), mass = T(0);
+        for (long long j = threadIdx.x; j < columns; j += blockDim.x) {
+            total += exp(z[j] - top);
+            mass += y[j];
+        }
+        total = nnx_block_sum(total, shared);
+        mass = nnx_block_sum(mass, shared);
+        T sum = T(0);
+        for (long long j = threadIdx.x; j < columns; j += blockDim.x) {
+            const T shifted = z[j] - top;
+            if (y[j] != T(0)) sum += y[j] * (log(total) - shifted);  // 0 times an infinite shift is NaN
+            if (wanted) dy[row * columns + j] = factor * (exp(shifted) / total * mass - y[j]);
+        }
+        sum = nnx_block_sum(sum, shared);
+        if (threadIdx.x == 0) row_losses[row] = sum;
+    }
+}
+""",
+)
+
+
+def _sum(x: Array) -> float:
+    """Σ x in x's own type, where NumPy adds pairwise; another type would be cast through a buffer."""
+    return float(np.add.reduce(x, axis=None))
+
+
+LOSSES = {
+    "squared_error": SQUARED_ERROR,
+    "absolute_error": ABSOLUTE_ERROR,
+    "huber": HUBER,
+    "binary_cross_entropy": BINARY_CROSS_ENTROPY,
+    "binary_cross_entropy_from_logits": BINARY_CROSS_ENTROPY_FROM_LOGITS,
+    "categorical_cross_entropy": CATEGORICAL_CROSS_ENTROPY,
+    "categorical_cross_entropy_from_logits": CATEGORICAL_CROSS_ENTROPY_FROM_LOGITS,
 }
 
 
@@ -101,16 +252,9 @@ class Losses(Operations):
     """The losses in the plain form."""
 
     def loss(
-        self,
-        kind: str,
-        y_true: Array,
-        y_pred: Array,
-        value: Array | None,
-        dy: Array | None,
-        scale: float = 1.0,
-        parameter: float = 0.0,
-        weights: Array | None = None,
-    ) -> None:
+        self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
+        scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
+    ) -> None:  # fmt: skip
         """value = scale Σ_i w_i Σ_j ℓ_ij / Σ_i w_i and dy = its gradient in y_pred, in one call.
 
         Parameters
@@ -125,18 +269,13 @@ class Losses(Operations):
             The loss's own constant: Huber's δ, a cross-entropy's clipping ε.
         weights : array of shape (rows,), or None for equal weights
         """
-        row_losses, gradient = LOSSES[kind](self, y_true, y_pred, parameter)
+        row_losses, gradient = LOSSES[kind].plain(self, y_true, y_pred, parameter)
         self.average(row_losses, gradient, value, dy, scale, weights)
 
     def average(
-        self,
-        row_losses: Array,
-        gradient: Array,
-        value: Array | None,
-        dy: Array | None,
-        scale: float,
-        weights: Array | None,
-    ) -> None:
+        self, row_losses: Array, gradient: Array, value: Array | None, dy: Array | None,
+        scale: float, weights: Array | None,
+    ) -> None:  # fmt: skip
         """The second half of `loss`: from each row's loss and gradient to the weighted mean's."""
         xp = self.xp
         if weights is None:
@@ -152,3 +291,105 @@ class Losses(Operations):
             value[...] = xp.sum(row_losses * row_weights)
         if dy is not None:
             dy[...] = gradient * column
+
+
+class LossesNumPy(InPlace, Losses):
+    """The losses in place, where a record has such a form."""
+
+    def loss(
+        self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
+        scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
+    ) -> None:  # fmt: skip
+        """In place where rows weigh the same and the gradient is wanted; else plainly."""
+        in_place = LOSSES[kind].in_place if dy is not None and weights is None and dy is not y_pred else None
+        if in_place is None or y_true.ndim != y_pred.ndim:
+            super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
+            return
+        factor = scale / y_pred.shape[0]
+        total = in_place(self, y_true, y_pred, dy, factor)
+        if value is not None:
+            value[0] = total * factor
+
+
+# Each row's loss, and its gradient times `factor` where `wanted`; {value} and {gradient} are a record's.
+ROW_LOSS_SOURCE = """
+extern "C" __global__ void nnx_row_loss(
+        const T* target, const T* prediction, T* row_losses, T* dy, long long rows, long long columns,
+        T a, T factor, long long wanted) {{
+    __shared__ T shared[NNX_THREADS];
+    for (long long row = blockIdx.x; row < rows; row += gridDim.x) {{
+        const long long start = row * columns;
+        T sum = T(0);
+        for (long long j = threadIdx.x; j < columns; j += blockDim.x) {{
+            const T y = target[start + j], p = prediction[start + j];
+            sum += {value};
+            if (wanted) dy[start + j] = factor * ({gradient});
+        }}
+        sum = nnx_block_sum(sum, shared);
+        if (threadIdx.x == 0) row_losses[row] = sum;
+    }}
+}}
+"""
+
+ROW_LOSS = {
+    kind: Raw(
+        f"{kind}_loss",
+        "nnx_row_loss",
+        FUNCTIONS
+        + BLOCK_SUMS
+        + (loss.cuda_rows or ROW_LOSS_SOURCE.format(value=loss.cuda_value, gradient=loss.cuda_gradient)),
+    )
+    for kind, loss in LOSSES.items()
+    if loss.cuda_rows or loss.cuda_value
+}
+
+# value = Σ row_losses · factor, by one block
+SUM_LOSS = Raw(
+    "sum_loss",
+    "nnx_sum_loss",
+    BLOCK_SUMS
+    + """
+extern "C" __global__ void nnx_sum_loss(const T* row_losses, T* value, long long rows, T factor) {
+    __shared__ T shared[NNX_THREADS];
+    if (blockIdx.x == 0) {
+        T sum = T(0);
+        for (long long row = threadIdx.x; row < rows; row += blockDim.x) sum += row_losses[row] * factor;
+        sum = nnx_block_sum(sum, shared);
+        if (threadIdx.x == 0) value[0] = sum;
+    }
+}
+""",
+)
+
+
+class LossesCuPy(OnGpu, Losses):
+    """The losses on the GPU."""
+
+    def loss(
+        self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
+        scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
+    ) -> None:  # fmt: skip
+        """Two launches where rows weigh the same: the gradient with each row's loss, then their sum."""
+        xp = self.xp
+        plain = kind not in ROW_LOSS or weights is not None
+        with self._hold:
+            if plain or y_true.ndim != y_pred.ndim or y_true.dtype != y_pred.dtype:
+                super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
+                return
+            rows = y_pred.shape[0]
+            number = y_pred.dtype.type
+            row_losses = self._buffer("row_losses", rows, y_pred.dtype)
+            target = row_losses if dy is None else dy  # not written where no gradient is wanted
+            arrays = (xp.ascontiguousarray(y_true), xp.ascontiguousarray(y_pred), row_losses, target)
+            factor = number(scale / rows)
+            ROW_LOSS[kind].over_rows(y_pred, arrays, number(parameter), factor, int(dy is not None))
+            if value is not None:
+                SUM_LOSS.of(y_pred.dtype)((1,), (THREADS,), (row_losses, value, rows, factor))
+
+    def average(
+        self, row_losses: Array, gradient: Array, value: Array | None, dy: Array | None,
+        scale: float, weights: Array | None,
+    ) -> None:  # fmt: skip
+        """The plain form."""
+        with self._hold:
+            super().average(row_losses, gradient, value, dy, scale, weights)

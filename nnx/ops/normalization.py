@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from nnx.ops.base import Array
-from nnx.ops.sums import Sums
+import numpy as np
+
+from nnx.ops.base import Array, OnGpu
+from nnx.ops.sums import Sums, SumsNumPy
 
 
 class Normalization(Sums):
@@ -32,18 +34,9 @@ class Normalization(Sums):
         return y
 
     def batch_norm_backward(
-        self,
-        dy: Array,
-        x: Array,
-        mean: Array,
-        variance: Array,
-        gamma: Array,
-        dgamma: Array,
-        dbeta: Array,
-        dx: Array | None,
-        epsilon: float,
-        constant: bool = False,
-    ) -> Array:
+        self, dy: Array, x: Array, mean: Array, variance: Array, gamma: Array, dgamma: Array, dbeta: Array,
+        dx: Array | None, epsilon: float, constant: bool = False,
+    ) -> Array:  # fmt: skip
         """dβ = Σ dy, dγ = Σ dy x̂, dx = γ/σ (dy − dβ/n − x̂ dγ/n).
 
         With ``constant`` the moments are running statistics that x does not move: dx = γ/σ dy.
@@ -83,3 +76,75 @@ class Normalization(Sums):
         centred -= xp.mean(centred, axis=1, keepdims=True)  # what rounding left of the first mean
         sigma = xp.sqrt(xp.mean(centred * centred, axis=1, keepdims=True) + epsilon)
         return centred / sigma, sigma
+
+
+class NormalizationNumPy(SumsNumPy, Normalization):
+    """Moments and layer normalization in place; the rest stays plain."""
+
+    def batch_moments(self, x: Array, mean: Array, variance: Array) -> Array:
+        """In place, with the sums of `_column_sums`."""
+        rows = x.shape[0]
+        np.divide(self._column_sums(x), rows, out=mean)
+        centred = np.subtract(x, mean, out=self._scratch(x.shape, x.dtype))
+        shift = self._column_sums(centred) / rows
+        mean += shift
+        np.multiply(centred, centred, out=centred)
+        np.divide(self._column_sums(centred), rows, out=variance)
+        variance -= shift * shift
+        np.maximum(variance, 0.0, out=variance)
+        return mean
+
+    def layer_norm_forward(self, x: Array, gamma: Array, beta: Array, y: Array, epsilon: float) -> Array:
+        """In place."""
+        np.multiply(self._normalized_rows(x, epsilon)[0], gamma, out=y)
+        return np.add(y, beta, out=y)
+
+    def _normalized_rows(self, x: Array, epsilon: float) -> tuple[Array, Array]:
+        """In place; both means by BLAS as products with ones, the second of what the first leaves."""
+        columns, centred = x.shape[1], self._scratch(x.shape, x.dtype)
+        ones = self._ones(columns, x.dtype)
+        np.subtract(x, (np.matmul(x, ones) / columns)[:, None], out=centred)
+        # the second mean is small: added to the first, it would be rounded away
+        centred -= (np.matmul(centred, ones) / columns)[:, None]
+        squares = np.multiply(centred, centred, out=self._scratch(x.shape, x.dtype, 1))
+        sigma = np.sqrt(np.mean(squares, axis=1, keepdims=True) + epsilon)
+        centred /= sigma
+        return centred, sigma
+
+
+class NormalizationCuPy(OnGpu, Normalization):
+    """The plain forms on the GPU."""
+
+    def batch_moments(self, x: Array, mean: Array, variance: Array) -> Array:
+        """The plain form."""
+        with self._hold:
+            return super().batch_moments(x, mean, variance)
+
+    def batch_norm_forward(
+        self, x: Array, mean: Array, variance: Array, gamma: Array, beta: Array, y: Array, epsilon: float
+    ) -> Array:
+        """The plain form."""
+        with self._hold:
+            return super().batch_norm_forward(x, mean, variance, gamma, beta, y, epsilon)
+
+    def batch_norm_backward(
+        self, dy: Array, x: Array, mean: Array, variance: Array, gamma: Array, dgamma: Array, dbeta: Array,
+        dx: Array | None, epsilon: float, constant: bool = False,
+    ) -> Array:  # fmt: skip
+        """The plain form."""
+        with self._hold:
+            return super().batch_norm_backward(
+                dy, x, mean, variance, gamma, dgamma, dbeta, dx, epsilon, constant
+            )
+
+    def layer_norm_forward(self, x: Array, gamma: Array, beta: Array, y: Array, epsilon: float) -> Array:
+        """The plain form."""
+        with self._hold:
+            return super().layer_norm_forward(x, gamma, beta, y, epsilon)
+
+    def layer_norm_backward(
+        self, dy: Array, x: Array, gamma: Array, dgamma: Array, dbeta: Array, dx: Array | None, epsilon: float
+    ) -> Array:
+        """The plain form."""
+        with self._hold:
+            return super().layer_norm_backward(dy, x, gamma, dgamma, dbeta, dx, epsilon)

@@ -1,30 +1,44 @@
-"""The optimizers' rules.
+"""The optimizers' rules, one class for each.
 
-Each updates flat buffers in place. `fault` is an integer array of shape (1,): while it is not zero, nothing
+A rule updates flat buffers in place. `fault` is an integer array of shape (1,): while it is not zero, nothing
 may change (see `nnx.ops.gradients.Gradients.raise_fault`). `l2` adds l2·w to the gradient; `weight_decay` is
 decoupled: w shrinks by learning_rate·weight_decay·w before the update.
+
+On NumPy a rule takes a part of the buffers at a time, so that its temporary arrays stay in the caches. In the
+CUDA kernels `rate` is the learning rate with its corrections, and `shrink` is 1 − learning_rate·weight_decay.
 """
 
 from __future__ import annotations
 
-from nnx.ops.base import Array, Operations
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from nnx.ops.base import Array, InPlace, OnGpu, Operations
+from nnx.ops.cuda import Elementwise
+
+CHUNK = 32768  # elements a rule treats at a time on NumPy
 
 
-class Updates(Operations):
-    """The rules in the plain form."""
+class Rule(Operations):
+    """What the plain forms share."""
+
+    def _commit(self, target: Array, new: Array, fault: Array) -> Array:
+        target[...] = self.xp.where(fault == 0, new, target)
+        return target
+
+
+# ------------------------------------------------------------- stochastic gradient descent
+
+
+class SGDStep(Rule):
+    """Stochastic gradient descent in the plain form."""
 
     def sgd_step(
-        self,
-        values: Array,
-        gradients: Array,
-        velocity: Array | None,
-        fault: Array,
-        learning_rate: float,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-        l2: float = 0.0,
-    ) -> Array:
+        self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: float,
+        momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
         """u = μ u − η g; w = w + u, or with Nesterov w = w + μ u − η g. Without momentum w = w − η g."""
         g = gradients + l2 * values
         w = values * (1.0 - learning_rate * weight_decay)
@@ -36,21 +50,87 @@ class Updates(Operations):
             self._commit(velocity, u, fault)
         return self._commit(values, w, fault)
 
+
+class SGDStepNumPy(InPlace, SGDStep):
+    """Stochastic gradient descent in place."""
+
+    def sgd_step(
+        self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: float,
+        momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """Part by part, in place."""
+        if fault[0]:
+            return values
+        for w, g, u in _chunks(values, gradients, velocity):
+            update = self._scratch(w.shape, w.dtype)
+            if l2:
+                np.multiply(w, l2, out=update)
+                update += g
+                update *= learning_rate
+            else:
+                np.multiply(g, learning_rate, out=update)
+            if weight_decay:
+                w *= 1.0 - learning_rate * weight_decay
+            if u is None:
+                w -= update
+                continue
+            u *= momentum
+            u -= update
+            if nesterov:
+                w -= update
+                w += np.multiply(u, momentum, out=update)
+            else:
+                w += u
+        return values
+
+
+SGD = Elementwise(
+    "sgd",
+    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2",
+    outputs="T w",
+    body="if (fault[0] == 0) w = w * shrink - rate * (gradient + l2 * w);",
+)
+SGD_MOMENTUM = Elementwise(
+    "sgd_momentum",
+    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2, T momentum, bool nesterov",
+    outputs="T w, T u",
+    body="if (fault[0] == 0) {"
+    " const T d = rate * (gradient + l2 * w);"
+    " u = momentum * u - d;"
+    " w = w * shrink + (nesterov ? momentum * u - d : u); }",
+)
+
+
+class SGDStepCuPy(OnGpu, SGDStep):
+    """Stochastic gradient descent on the GPU."""
+
+    def sgd_step(
+        self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: float,
+        momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """One launch."""
+        shrink = 1.0 - learning_rate * weight_decay
+        with self._hold:
+            if velocity is None:
+                SGD.kernel(gradients, fault, learning_rate, shrink, l2, values)
+            else:
+                SGD_MOMENTUM.kernel(
+                    gradients, fault, learning_rate, shrink, l2, momentum, nesterov, values, velocity
+                )
+        return values
+
+
+# ------------------------------------------------------------------------------------ Adam
+
+
+class AdamStep(Rule):
+    """Adam in the plain form."""
+
     def adam_step(
-        self,
-        values: Array,
-        gradients: Array,
-        m: Array,
-        v: Array,
-        fault: Array,
-        learning_rate: float,
-        step: int,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-7,
-        weight_decay: float = 0.0,
-        l2: float = 0.0,
-    ) -> Array:
+        self, values: Array, gradients: Array, m: Array, v: Array, fault: Array, learning_rate: float,
+        step: int, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7,
+        weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
         """m = β₁ m + (1−β₁) g; v = β₂ v + (1−β₂) g²; w = w − η √(1−β₂ᵗ)/(1−β₁ᵗ) m / (√v + ε).
 
         `step` is t, counted from 1. ε stands outside the corrected root, as in section 2 of Kingma and Ba
@@ -65,20 +145,82 @@ class Updates(Operations):
         self._commit(v, new_v, fault)
         return self._commit(values, w, fault)
 
+
+class AdamStepNumPy(InPlace, AdamStep):
+    """Adam in place."""
+
+    def adam_step(
+        self, values: Array, gradients: Array, m: Array, v: Array, fault: Array, learning_rate: float,
+        step: int, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7,
+        weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """Part by part, in place."""
+        if fault[0]:
+            return values
+        rate = learning_rate * math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
+        for w, g, m_, v_ in _chunks(values, gradients, m, v):
+            a, b = self._scratch(w.shape, w.dtype), self._scratch(w.shape, w.dtype, 1)
+            if l2:
+                np.multiply(w, l2, out=b)
+                g = np.add(b, g, out=b)
+            np.multiply(g, g, out=a)
+            a -= v_
+            a *= 1.0 - beta2
+            v_ += a
+            np.subtract(g, m_, out=a)
+            a *= 1.0 - beta1
+            m_ += a
+            np.sqrt(v_, out=a)
+            a += epsilon
+            np.divide(m_, a, out=a)
+            a *= rate
+            if weight_decay:
+                w *= 1.0 - learning_rate * weight_decay
+            w -= a
+        return values
+
+
+ADAM = Elementwise(
+    "adam",
+    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2, T beta1_rest, T beta2_rest, T epsilon",
+    outputs="T w, T m, T v",
+    body="if (fault[0] == 0) {"
+    " const T g = gradient + l2 * w;"
+    " m += beta1_rest * (g - m);"
+    " v += beta2_rest * (g * g - v);"
+    " w = w * shrink - rate * m / (sqrt(v) + epsilon); }",
+)
+
+
+class AdamStepCuPy(OnGpu, AdamStep):
+    """Adam on the GPU."""
+
+    def adam_step(
+        self, values: Array, gradients: Array, m: Array, v: Array, fault: Array, learning_rate: float,
+        step: int, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7,
+        weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """One launch."""
+        rate = learning_rate * (1.0 - beta2**step) ** 0.5 / (1.0 - beta1**step)
+        shrink = 1.0 - learning_rate * weight_decay
+        with self._hold:
+            ADAM.kernel(
+                gradients, fault, rate, shrink, l2, 1.0 - beta1, 1.0 - beta2, epsilon, values, m, v
+            )  # fmt: skip
+        return values
+
+
+# --------------------------------------------------------------------------------- RMSprop
+
+
+class RMSpropStep(Rule):
+    """RMSprop in the plain form."""
+
     def rmsprop_step(
-        self,
-        values: Array,
-        gradients: Array,
-        v: Array,
-        velocity: Array | None,
-        fault: Array,
-        learning_rate: float,
-        rho: float = 0.9,
-        momentum: float = 0.0,
-        epsilon: float = 1e-7,
-        weight_decay: float = 0.0,
-        l2: float = 0.0,
-    ) -> Array:
+        self, values: Array, gradients: Array, v: Array, velocity: Array | None, fault: Array,
+        learning_rate: float, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
+        weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
         """v = ρ v + (1−ρ) g²; d = η g / √(v + ε); with momentum u = μ u + d, w = w − u; else w = w − d."""
         g = gradients + l2 * values
         new_v = v + (1.0 - rho) * (g * g - v)
@@ -89,17 +231,56 @@ class Updates(Operations):
         self._commit(v, new_v, fault)
         return self._commit(values, values * (1.0 - learning_rate * weight_decay) - update, fault)
 
+
+RMSPROP = Elementwise(
+    "rmsprop",
+    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2, T rho_rest, T epsilon",
+    outputs="T w, T v",
+    body="if (fault[0] == 0) {"
+    " const T g = gradient + l2 * w;"
+    " v += rho_rest * (g * g - v);"
+    " w = w * shrink - rate * g / sqrt(v + epsilon); }",
+)
+RMSPROP_MOMENTUM = Elementwise(
+    "rmsprop_momentum",
+    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2, T rho_rest, T epsilon, T momentum",
+    outputs="T w, T v, T u",
+    body="if (fault[0] == 0) {"
+    " const T g = gradient + l2 * w;"
+    " v += rho_rest * (g * g - v);"
+    " u = momentum * u + rate * g / sqrt(v + epsilon);"
+    " w = w * shrink - u; }",
+)
+
+
+class RMSpropStepCuPy(OnGpu, RMSpropStep):
+    """RMSprop on the GPU."""
+
+    def rmsprop_step(
+        self, values: Array, gradients: Array, v: Array, velocity: Array | None, fault: Array,
+        learning_rate: float, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
+        weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """One launch."""
+        common = (gradients, fault, learning_rate, 1.0 - learning_rate * weight_decay, l2, 1.0 - rho, epsilon)
+        with self._hold:
+            if velocity is None:
+                RMSPROP.kernel(*common, values, v)
+            else:
+                RMSPROP_MOMENTUM.kernel(*common, momentum, values, v, velocity)
+        return values
+
+
+# --------------------------------------------------------------------------------- Adagrad
+
+
+class AdagradStep(Rule):
+    """Adagrad in the plain form."""
+
     def adagrad_step(
-        self,
-        values: Array,
-        gradients: Array,
-        accumulator: Array,
-        fault: Array,
-        learning_rate: float,
-        epsilon: float = 1e-7,
-        weight_decay: float = 0.0,
-        l2: float = 0.0,
-    ) -> Array:
+        self, values: Array, gradients: Array, accumulator: Array, fault: Array, learning_rate: float,
+        epsilon: float = 1e-7, weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
         """a = a + g²; w = w − η g / √(a + ε)."""
         g = gradients + l2 * values
         total = accumulator + g * g
@@ -107,6 +288,51 @@ class Updates(Operations):
         self._commit(accumulator, total, fault)
         return self._commit(values, w, fault)
 
-    def _commit(self, target: Array, new: Array, fault: Array) -> Array:
-        target[...] = self.xp.where(fault == 0, new, target)
-        return target
+
+ADAGRAD = Elementwise(
+    "adagrad",
+    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2, T epsilon",
+    outputs="T w, T total",
+    body="if (fault[0] == 0) {"
+    " const T g = gradient + l2 * w;"
+    " total += g * g;"
+    " w = w * shrink - rate * g / sqrt(total + epsilon); }",
+)
+
+
+class AdagradStepCuPy(OnGpu, AdagradStep):
+    """Adagrad on the GPU."""
+
+    def adagrad_step(
+        self, values: Array, gradients: Array, accumulator: Array, fault: Array, learning_rate: float,
+        epsilon: float = 1e-7, weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """One launch."""
+        shrink = 1.0 - learning_rate * weight_decay
+        with self._hold:
+            ADAGRAD.kernel(gradients, fault, learning_rate, shrink, l2, epsilon, values, accumulator)
+        return values
+
+
+# --------------------------------------------------------------------------- all of them
+
+
+class Updates(SGDStep, AdamStep, RMSpropStep, AdagradStep):
+    """The rules in the plain form."""
+
+
+class UpdatesNumPy(SGDStepNumPy, AdamStepNumPy, Updates):
+    """The rules on NumPy: in place where that is faster."""
+
+
+class UpdatesCuPy(SGDStepCuPy, AdamStepCuPy, RMSpropStepCuPy, AdagradStepCuPy, Updates):
+    """The rules on the GPU."""
+
+
+def _chunks(*buffers: Array | None) -> Iterable[tuple[Array, ...]]:
+    """Flat buffers of one size (or None), in parts that stay in the caches."""
+    size = buffers[0].size  # type: ignore[union-attr]
+    if size <= CHUNK:
+        return (buffers,)
+    starts = range(0, size, CHUNK)
+    return (tuple(None if b is None else b[start : start + CHUNK] for b in buffers) for start in starts)

@@ -1,4 +1,4 @@
-"""The CUDA kernels of `nnx.backends.cupy_kernels`, compiled by g++ and run on NumPy arrays.
+"""The CUDA kernels of `nnx.ops`, compiled by g++ and run on NumPy arrays.
 
 ``compile("adam", "float32")`` gives a callable. An elementwise kernel takes its inputs, then its outputs, as
 arrays of any strides that broadcast together, or Python numbers. A raw kernel takes a grid, a block and a
@@ -292,9 +292,10 @@ def _function(kernel: Elementwise | Raw) -> Any:
 @functools.cache
 def _nnx() -> tuple[frozenset[str], str]:
     """The symbols of all of nnx's kernels in both float types, and their source together."""
-    from nnx.backends import cupy_kernels
+    import nnx.backends  # noqa: F401 - it imports every kernel
+    from nnx.ops import cuda
 
-    names = [*cupy_kernels.elementwise_sources(), *cupy_kernels.raw_sources()]
+    names = [*cuda.Elementwise.known, *cuda.Raw.known]
     made = [compile(name, dtype) for name in names for dtype in ("float32", "float64")]
     sources = {one.symbol: one.source for one in made}
     return frozenset(sources), "\n".join(sources.values())
@@ -302,12 +303,12 @@ def _nnx() -> tuple[frozenset[str], str]:
 
 @functools.cache
 def compile(name: str, dtype: str) -> Elementwise | Raw:
-    """One of nnx's kernels for ``"float32"`` or ``"float64"``, by its name in `cupy_kernels`."""
-    from nnx.backends import cupy_kernels
+    """One of nnx's kernels for ``"float32"`` or ``"float64"``, by its name."""
+    import nnx.backends  # noqa: F401 - it imports every kernel
+    from nnx.ops import cuda
 
-    elementwise = cupy_kernels.elementwise_sources()
-    if name in elementwise:
-        inputs, outputs, body, preamble = elementwise[name]
-        return Elementwise(inputs, outputs, body, preamble, {"T": dtype})
-    function, source = cupy_kernels.raw_sources()[name]
-    return Raw(f"typedef {C_NAMES[dtype]} T;\n{source}", function)
+    known = cuda.Elementwise.known.get(name)
+    if known is not None:
+        return Elementwise(known.inputs, known.outputs, known.body, known.preamble, {"T": dtype})
+    raw = cuda.Raw.known[name]
+    return Raw(f"typedef {C_NAMES[dtype]} T;\n{raw.source}", raw.function)

@@ -12,17 +12,16 @@ import ast
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from device_code import NNX, for_devices
 
-NNX = Path(__file__).resolve().parents[2] / "nnx"
 ARRAY = "cupy.ndarray"
-HOST_ONLY = ("numpy_backend", "numba_backend", "numba_kernels", "numba_loop", "blas", "compiled_loop",
+HOST_ONLY = ("numpy_backend", "numba_backend", "blas", "compiled_loop",
              "agreement", "supervisor", "roll_call", "rows")  # fmt: skip
 HOST_ROOMS = ("cli", "reports", "datasets", "interop")
 # modules in which arrays of a device are handled, beside everything in these rooms
-ROOMS = ("backends", "layers", "gradcheck")
+ROOMS = ("backends", "ops", "layers", "gradcheck")
 MODULES = ("losses", "optimizers", "parameters", "samples", "feeding", "training", "network", "distributed")
 
 BINARY = {
@@ -62,7 +61,7 @@ def gathered() -> list[Use]:
     found: list[Use] = []
     for path in sorted(NNX.rglob("*.py")):
         parts = path.relative_to(NNX).with_suffix("").parts
-        if parts[0] in HOST_ROOMS or parts[-1] in HOST_ONLY:
+        if parts[0] in HOST_ROOMS or parts[-1] in HOST_ONLY or "numba" in parts[-1]:
             continue
         on_arrays = parts[0] in ROOMS or parts[0] in MODULES
         found += uses(path.read_text(encoding="utf-8"), "/".join(("nnx", *parts)) + ".py", on_arrays)
@@ -71,7 +70,7 @@ def gathered() -> list[Use]:
 
 def uses(source: str, where: str, on_arrays: bool) -> list[Use]:
     """The uses in one module."""
-    tree = ast.parse(source)
+    tree = for_devices(source)
     return list(dict.fromkeys(_Reader(tree, where, on_arrays).read()))
 
 

@@ -17,7 +17,8 @@ from cupy import ndarray
 from cupy._core import _carray, _kernel, _scalar, core
 from cupy.cuda import compiler
 
-from nnx.backends import cupy_kernels
+import nnx.backends  # noqa: F401 - it imports every kernel
+from nnx.ops.cuda import Elementwise, Raw
 
 DTYPES = ("float32", "float64")
 LAYOUTS = ("contiguous", "strided")
@@ -59,14 +60,14 @@ def sources() -> list[Source]:
     found = []
     with recording():
         for dtype in DTYPES:
-            for name in cupy_kernels.elementwise_sources():
+            for name in Elementwise.known:
                 for layout in LAYOUTS:
                     text, options = recorded(elementwise(name, dtype, layout), headers=True)
                     found.append(Source(name, dtype, layout, f"nnx_{name}", text, options, 128))
-            for name, (function, _) in cupy_kernels.raw_sources().items():
-                text, options = recorded(cupy_kernels.raw(name, dtype).code, headers=False)
+            for name, raw in Raw.known.items():
+                text, options = recorded(raw.of(np.dtype(dtype)).code, headers=False)
                 threads = 512 if name.endswith("_bias_gradient") else 256
-                found.append(Source(name, dtype, "raw", function, text, options, threads))
+                found.append(Source(name, dtype, "raw", raw.function, text, options, threads))
     return found
 
 
@@ -76,7 +77,7 @@ def elementwise(name: str, dtype: str, layout: str) -> str:
     Contiguous arrays, which CuPy flattens, unless a row b or a column of row numbers is spread over a matrix;
     or matrices of any strides and more than 2³¹ bytes.
     """
-    kernel = cupy_kernels.elementwise(name)
+    kernel = Elementwise.known[name].kernel
     number = np.dtype(dtype)
     strided = layout == "strided"
     spread = "row" if name == "gather_bytes" else "b" if name.endswith("_bias") else ""

@@ -15,7 +15,7 @@ pytest.importorskip("cupy_backends", reason="needs CuPy's real wheel: nox -s lad
 from compiled import ARCHITECTURES, compiled, float64_lines
 from sources import DTYPES, LAYOUTS, Source, sources
 
-from nnx.backends import cupy_kernels
+from nnx.ops.cuda import Elementwise, Raw
 
 REGISTERS_OF_A_BLOCK = 65536  # on every architecture here
 
@@ -26,9 +26,7 @@ def kernels() -> list[Source]:
 
 
 def test_the_sources_are_cupys_own(kernels: list[Source]) -> None:
-    assert len(kernels) == len(DTYPES) * (
-        len(LAYOUTS) * len(cupy_kernels.elementwise_sources()) + len(cupy_kernels.raw_sources())
-    )
+    assert len(kernels) == len(DTYPES) * (len(LAYOUTS) * len(Elementwise.known) + len(Raw.known))
     text = {str(source): source.text for source in kernels}
     assert "#include <cupy/carray.cuh>" in text["adam float32 contiguous"]
     assert "CArray<float, 1, 1, 1> _raw_w" in text["adam float32 contiguous"]

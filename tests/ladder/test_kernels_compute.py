@@ -1,6 +1,6 @@
 """Every kernel's source, compiled by g++, computes what the plain backend does.
 
-The plain backend (`nnx.backends.base`) computes in float64 on the same numbers where they are finite, and in
+The plain forms of `nnx.ops` compute in float64 on the same numbers where they are finite, and in
 the kernel's own type where they are not: which overflow to infinity, and what becomes NaN, is a matter of it.
 Raw kernels run thread by thread, from the first thread and from the last, and on one thread.
 """
@@ -20,7 +20,7 @@ from nnx.ops.activations import ACTIVATIONS
 from nnx.ops.losses import LOSSES
 
 pytest.importorskip("cupy", reason="needs CuPy's real wheel: nox -s ladder")
-from nnx.backends import cupy_kernels
+from nnx.ops.cuda import Elementwise, Raw
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -29,7 +29,7 @@ SPECIAL = (0.0, -0.0, np.inf, -np.inf, np.nan, 1e30, -1e30, 1e-30, 20.0, -20.0, 
 LAYOUTS = ("contiguous", "strided", "reversed", "broadcast", "empty", "one")
 SHAPES = {"empty": (0, 6), "one": (1, 1)}
 KINDS = [kind for kind in ACTIVATIONS if kind != "softmax"]
-FUSED = [kind for kind in KINDS if f"{kind}_bias_gradient" in cupy_kernels.raw_sources()]
+FUSED = [kind for kind in KINDS if f"{kind}_bias_gradient" in Raw.known]
 ALPHA = 0.3
 THREADS = ({"threads": False}, {}, {"backwards": True})
 OPTIMIZERS: dict[str, tuple[str, tuple[float, ...], dict[str, Any], tuple[str, ...]]] = {
@@ -238,7 +238,7 @@ def test_a_prediction_that_is_not_finite_stays_visible(kind: str, wrong: float, 
     target, prediction = np.full((3, 4), 0.25, number), np.full((3, 4), 0.5, number)
     prediction[1, 2] = wrong
     with np.errstate(all="ignore"):
-        expected, gradient = LOSSES[kind](PLAIN, target, prediction, 1e-7)
+        expected, gradient = LOSSES[kind].plain(PLAIN, target, prediction, 1e-7)
     row_losses, dy = np.empty(3, number), np.empty_like(target)
     numbers = (number.type(1e-7), number.type(1.0))
     compile(f"{kind}_loss", number.name)((3,), (32,), (target, prediction, row_losses, dy, 3, 4, *numbers, 1))
@@ -266,9 +266,7 @@ def test_bias_gradients(
 
 def test_every_kernel_was_computed() -> None:
     elementwise = {f"{kind}_{what}" for kind in KINDS for what in ("forward", "backward", "bias")}
-    assert elementwise | {*OPTIMIZERS, "dropout", "fault", "gather_bytes"} == set(
-        cupy_kernels.elementwise_sources()
-    )
+    assert elementwise | {*OPTIMIZERS, "dropout", "fault", "gather_bytes"} == set(Elementwise.known)
     fused = {f"{kind}_bias_gradient" for kind in FUSED}
     losses = {f"{kind}_loss" for kind in LOSSES}
-    assert fused | losses | {"softmax", "softmax_backward", "sum_loss"} == set(cupy_kernels.raw_sources())
+    assert fused | losses | {"softmax", "softmax_backward", "sum_loss"} == set(Raw.known)

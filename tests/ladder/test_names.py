@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import names
+import numpy as np
 import pytest
 import wheel
 
@@ -115,12 +116,12 @@ def test_every_error_told_apart_by_its_class_is_one_of_cupys() -> None:
 
 def test_every_elementwise_kernel_is_taken_by_cupys_own_parser() -> None:
     """Its parameters, their types and names: CuPy reads them when the kernel is made, before any device."""
-    from nnx.backends import cupy_kernels
+    from nnx.ops.cuda import Elementwise, Raw
 
-    for name, (inputs, outputs, _, _) in cupy_kernels.elementwise_sources().items():
-        kernel = cupy_kernels.elementwise(name)
-        for parameters, text in ((kernel.in_params, inputs), (kernel.out_params, outputs)):
+    for name, own in Elementwise.known.items():
+        kernel = own.kernel
+        for parameters, text in ((kernel.in_params, own.inputs), (kernel.out_params, own.outputs)):
             assert [one.name for one in parameters] == [one.split()[-1] for one in text.split(",")], name
-    for name in cupy_kernels.raw_sources():
+    for raw in Raw.known.values():
         for dtype in ("float32", "float64"):
-            assert cupy_kernels.raw(name, dtype).name.startswith("nnx_")
+            assert raw.of(np.dtype(dtype)).name.startswith("nnx_")

@@ -1,0 +1,145 @@
+"""CUDA kernels: an operation's file holds their text, and this module hands it to CuPy at the first call.
+
+``T`` is the arrays' type. Every constant is written ``T(…)``, so a float32 kernel holds no double.
+Comparisons let NaN pass, as the plain forms do: a fault must stay visible.
+
+Elementwise kernels take any strides and broadcast; an array named among the outputs may be read too. Raw
+kernels take C-contiguous arrays, run grid-stride loops and are right with any launch of a power of two of
+threads a block, one included. Nothing uses atomics: the same inputs give the same bits.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from nnx.ops.base import Array
+
+THREADS = 256  # of a block of the row kernels, which hold as many numbers in shared memory
+
+FUNCTIONS = """
+template <typename T> __device__ inline T nnx_sigmoid(T x) {
+    T e = exp(-fabs(x));
+    return (x >= T(0) ? T(1) : e) / (T(1) + e);
+}
+template <typename T> __device__ inline T nnx_softplus(T x) {
+    return (x < T(0) ? T(0) : x) + log1p(exp(-fabs(x)));
+}
+template <typename T> __device__ inline T nnx_clip(T x, T low, T high) {
+    return x < low ? low : (x > high ? high : x);
+}
+template <typename T> __device__ inline T nnx_sign(T x) {
+    return x > T(0) ? T(1) : (x < T(0) ? T(-1) : x);
+}
+"""
+
+BLOCK_SUMS = (
+    f"\n#define NNX_THREADS {THREADS}"
+    + """
+__device__ T nnx_block_sum(T value, T* shared) {
+    shared[threadIdx.x] = value;
+    __syncthreads();
+    for (unsigned int half = blockDim.x / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+        __syncthreads();
+    }
+    T total = shared[0];
+    __syncthreads();
+    return total;
+}
+__device__ T nnx_block_max(T value, T* shared) {
+    shared[threadIdx.x] = value;
+    __syncthreads();
+    for (unsigned int half = blockDim.x / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half && shared[threadIdx.x + half] > shared[threadIdx.x])
+            shared[threadIdx.x] = shared[threadIdx.x + half];
+        __syncthreads();
+    }
+    T top = shared[0];
+    __syncthreads();
+    return top;
+}
+"""
+)
+
+
+class Elementwise:
+    """A kernel that computes each element on its own.
+
+    Parameters
+    ----------
+    name : str
+        The function is called ``nnx_{name}``.
+    inputs, outputs : str
+        Types and names, as `cupy.ElementwiseKernel` takes them.
+    body : str
+        What computes one element.
+    preamble : str
+        Functions that the body calls.
+    """
+
+    known: dict[str, Elementwise] = {}  # noqa: RUF012 - every kernel of the package, for the tests
+
+    def __init__(self, name: str, inputs: str, outputs: str, body: str, preamble: str = "") -> None:
+        self.name, self.inputs, self.outputs = name, inputs, outputs
+        self.body, self.preamble = body, preamble
+        Elementwise.known[name] = self
+
+    @functools.cached_property
+    def kernel(self) -> Any:
+        """CuPy's kernel, which compiles itself for each type and device at its first call."""
+        import cupy
+
+        return cupy.ElementwiseKernel(
+            self.inputs, self.outputs, self.body, f"nnx_{self.name}", preamble=self.preamble
+        )
+
+
+class Raw:
+    """A kernel that computes many elements together.
+
+    Parameters
+    ----------
+    name : str
+        By which the tests ask for it.
+    function : str
+        The ``__global__`` function.
+    source : str
+        Without its first line, ``typedef float T;``.
+    """
+
+    known: dict[str, Raw] = {}  # noqa: RUF012 - every kernel of the package, for the tests
+
+    def __init__(self, name: str, function: str, source: str) -> None:
+        self.name, self.function, self.source = name, function, source
+        Raw.known[name] = self
+
+    @functools.cached_property
+    def float32(self) -> Any:
+        """CuPy's kernel for float32, compiled at its first call."""
+        return self._made("float")
+
+    @functools.cached_property
+    def float64(self) -> Any:
+        """CuPy's kernel for float64, compiled at its first call."""
+        return self._made("double")
+
+    def of(self, dtype: Any) -> Any:
+        """CuPy's kernel for a type."""
+        return self.float32 if dtype.itemsize == 4 else self.float64
+
+    def over_rows(self, like: Array, arrays: tuple[Array, ...], *more: Any) -> None:
+        """Launch it with a block for each row of `like`, of as many threads as the row has use for."""
+        rows, columns = like.shape
+        threads = min(THREADS, max(32, power_of_two(columns)))
+        self.of(like.dtype)((min(rows, 65535),), (threads,), (*arrays, rows, columns, *more))
+
+    def _made(self, number: str) -> Any:
+        import cupy
+
+        return cupy.RawKernel(f"typedef {number} T;\n{self.source}", self.function)
+
+
+def power_of_two(number: int) -> int:
+    """The least power of two that is not less than `number`, which is positive."""
+    return 1 << (number - 1).bit_length()
