@@ -21,7 +21,11 @@ from nnx.ops.activations import ACTIVATIONS
 from nnx.ops.cuda import Elementwise, Raw
 from nnx.ops.losses import LOSSES
 
-UPPER = [*sorted((NNX / "layers").glob("*.py")), NNX / "losses.py", NNX / "optimizers.py"]
+UPPER = [
+    *sorted((NNX / "layers").glob("*.py")),
+    NNX / "losses.py",
+    *sorted((NNX / "optimizers").glob("*.py")),
+]
 PLAIN = [NNX / "backends" / "base.py", *OPS]
 CUPY = [NNX / "backends" / "cupy_backend.py"]
 GPU = [*CUPY, *OPS]
