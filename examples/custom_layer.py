@@ -4,7 +4,7 @@ Run it:  python examples/custom_layer.py [EPOCHS]
 
 `Maxout` (Goodfellow et al., 2013) returns the largest of each group of neighbouring inputs. `Scale`
 multiplies every input by a trained factor. Both run on every backend, because they use the backend's array
-functions (``cache.backend.xp``) and write their results into the arrays they are given.
+functions (``workspace.backend.xp``) and write their results into the arrays they are given.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import nnx
 from nnx import datasets
-from nnx.layers import Cache
+from nnx.layers import Workspace
 
 
 class Scale(nnx.Layer):
@@ -31,13 +31,13 @@ class Scale(nnx.Layer):
         """Draw the factors on the host, so that every device starts from the same numbers."""
         return {"factor": generator.uniform(0.5, 1.5, self.inputs)}
 
-    def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
-        """Write y. The network's plan stores what backward needs: ``cache.x`` and ``cache.y``."""
+    def forward_into(self, x: Any, y: Any, workspace: Workspace) -> None:
+        """Write y. The network's plan stores what backward needs: ``workspace.x`` and ``workspace.y``."""
         y[...] = x * self.factor
 
-    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+    def backward_into(self, dy: Any, dx: Any, workspace: Workspace) -> None:
         """Overwrite the gradient; dx is None if nobody needs it (in the first layer)."""
-        self.dfactor[...] = cache.backend.xp.sum(dy * cache.x, axis=0)
+        self.dfactor[...] = workspace.backend.xp.sum(dy * workspace.x, axis=0)
         if dx is not None:
             dx[...] = dy * self.factor
 
@@ -59,23 +59,23 @@ class Maxout(nnx.Layer):
             raise nnx.ConfigurationError(f"Maxout: {inputs} inputs do not split into groups of {self.pieces}")
         return inputs // self.pieces
 
-    def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
+    def forward_into(self, x: Any, y: Any, workspace: Workspace) -> None:
         """Write y, of shape (rows, groups)."""
-        y[...] = cache.backend.xp.max(x.reshape(*y.shape, self.pieces), axis=2)
+        y[...] = workspace.backend.xp.max(x.reshape(*y.shape, self.pieces), axis=2)
 
-    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+    def backward_into(self, dy: Any, dx: Any, workspace: Workspace) -> None:
         """If two inputs are equally large, both get the gradient. The check excludes such a kink."""
         if dx is not None:
-            groups = cache.x.reshape(*dy.shape, self.pieces)
-            dx[...] = ((groups == cache.y[:, :, None]) * dy[:, :, None]).reshape(dx.shape)
+            groups = workspace.x.reshape(*dy.shape, self.pieces)
+            dx[...] = ((groups == workspace.y[:, :, None]) * dy[:, :, None]).reshape(dx.shape)
 
 
 class Forgetful(Scale):
     """`Scale` with a mistake: the factor is missing from dx."""
 
-    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+    def backward_into(self, dy: Any, dx: Any, workspace: Workspace) -> None:
         """Write a wrong dx, on purpose."""
-        super().backward_into(dy, None, cache)
+        super().backward_into(dy, None, workspace)
         if dx is not None:
             dx[...] = dy
 

@@ -2,10 +2,14 @@
 
 A loss is called as ``loss(y_true, y_pred)`` and gives a scalar on the device; ``loss.gradient`` gives
 ∂L/∂y_pred. With sample weights it is Σ_i w_i ℓ_i / Σ_i w_i. Shapes must agree exactly: nothing broadcasts.
+
+Rows may have any shape. A loss averages (or sums) over all their elements. `CategoricalCrossEntropy` sums
+over the last axis, the classes, and averages over all positions. A weight counts for its whole row.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from nnx import named
@@ -40,6 +44,9 @@ class Loss:
     estimates : bool
         Whether predictions estimate the targets themselves: 1.2 is then as far from a target of 1 as 0.8 is.
         Metrics of classes read outputs accordingly.
+    by_position : bool
+        Whether each position of a row counts as a row for itself, with its features on the last axis; else
+        all numbers of a row are its features.
     bounded : bool
         Whether targets must lie in [0, 1]. What rounding puts outside, up to `ROUNDING`, counts as 0 or 1.
     parameter : float
@@ -49,6 +56,7 @@ class Loss:
     record: ClassVar[LossRecord]  # of a loss of nnx, see `nnx.records`
     kind: ClassVar[str] = ""
     fused: ClassVar[dict[str, str]] = {}
+    by_position: ClassVar[bool] = False
     registry: ClassVar[dict[str, type[Loss]]] = {}
     activation: ClassVar[str] = ""
     estimates: ClassVar[bool] = False
@@ -65,7 +73,7 @@ class Loss:
 
         Parameters
         ----------
-        y_true, y_pred : array of shape (rows, features)
+        y_true, y_pred : array of shape (rows, …)
             Of one device and dtype (NumPy arrays stay on the CPU).
         sample_weight : array of shape (rows,), optional
             Not negative and not all zero, which `fit` checks and this call does not.
@@ -107,12 +115,39 @@ class Loss:
         kind: str | None = None,
     ) -> None:
         """Value and gradient in one call, into arrays of the caller's; shapes are not checked again."""
+        if y_pred.ndim > 2:
+            self._evaluate_flat(backend, y_true, y_pred, value, dy, weights, kind)
+            return
         scale = 1.0 if self.sums_features else 1.0 / y_pred.shape[1]
         kind = kind or self.kind
         if type(self).formula is Loss.formula:
             backend.loss(kind, y_true, y_pred, value, dy, scale, self.parameter, weights)
         else:
             backend.average(*self.formula(backend, y_true, y_pred), value, dy, scale, weights)
+
+    def _evaluate_flat(
+        self,
+        backend: Backend,
+        y_true: Array,
+        y_pred: Array,
+        value: Array | None,
+        dy: Array | None,
+        weights: Array | None,
+        kind: str | None,
+    ) -> None:
+        """`evaluate` with the rows, or all their positions, seen as rows of features."""
+        features = y_pred.shape[-1] if self.by_position else math.prod(y_pred.shape[1:])
+        labels = y_true.ndim < y_pred.ndim
+        flat = y_pred.reshape(-1, features)
+        if weights is not None and self.by_position:
+            weights = backend.xp.repeat(weights, flat.shape[0] // y_pred.shape[0])
+        target = dy if dy is None or dy.flags.c_contiguous else backend.empty(dy.shape, dy.dtype)
+        self.evaluate(
+            backend, y_true.reshape(-1) if labels else y_true.reshape(-1, features), flat, value,
+            None if target is None else target.reshape(-1, features), weights, kind,
+        )  # fmt: skip
+        if dy is not None and dy is not target:
+            dy[...] = target
 
     def fused_kind(self, activation: str) -> str | None:
         """The kind that takes what goes into a final activation of that kind; None where there is none."""
@@ -139,17 +174,27 @@ class Loss:
         """What metrics are taken on: the network's output, or probabilities where that is logits."""
         return y_pred
 
-    def check_targets(self, y: Any, features: int) -> None:
-        """Refuse targets (host arrays) that do not fit `features` outputs.
+    def check_targets(self, y: Any, features: int | tuple[int, ...]) -> None:
+        """Refuse targets (host arrays) that do not fit the network's output.
+
+        Parameters
+        ----------
+        y : array
+        features : int or tuple of int
+            The number of outputs of a row, or the shape of a row's output where that has several axes.
 
         Raises
         ------
         DataError
             If a shape does not fit; subclasses: if a value is out of range.
         """
-        if y.ndim != 2 or y.shape[1] != features:
+        shape = features if isinstance(features, tuple) else (features,)
+        if y.shape[1:] != shape:
+            expected = (y.shape[0], *shape)
+            flat = len(shape) > 1 and y.ndim <= 2
+            advice = ": put nnx.Flatten() before the last layers, for one answer a row" if flat else ""
             raise DataError(
-                f"targets of shape {tuple(y.shape)} do not fit an output of shape ({y.shape[0]}, {features})"
+                f"targets of shape {tuple(y.shape)} do not fit an output of shape {expected}{advice}"
             )
 
     def config(self) -> dict[str, Any]:
@@ -159,20 +204,20 @@ class Loss:
     def _checked(
         self, backend: Backend, y_true: Array, y_pred: Array, weights: Array | None
     ) -> tuple[Array, Array, Array | None]:
-        if y_pred.ndim != 2 or y_pred.dtype.kind != "f":
+        if y_pred.ndim < 2 or y_pred.dtype.kind != "f":
             raise DataError(
                 "y_pred must be floats of shape (rows, features), "
                 f"not {y_pred.dtype} of {tuple(y_pred.shape)}"
             )
         self.check_predictions(backend, y_pred)
         y_true = backend.asarray(y_true)
-        labels = y_true.ndim == 1 and isinstance(self, CategoricalCrossEntropy)
-        if not (labels and y_true.shape[0] == y_pred.shape[0]) and y_true.shape != y_pred.shape:
+        labels = y_true.ndim == y_pred.ndim - 1 and isinstance(self, CategoricalCrossEntropy)
+        if not (labels and y_true.shape == y_pred.shape[:-1]) and y_true.shape != y_pred.shape:
             raise DataError(
                 f"y_true of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)} must agree"
             )
         if labels:
-            self.check_targets(backend.to_numpy(y_true), y_pred.shape[1])
+            self.check_targets(backend.to_numpy(y_true), row_features(y_pred.shape[1:]))
         elif y_true.dtype != y_pred.dtype:
             y_true = y_true.astype(y_pred.dtype)
         if weights is not None:
@@ -297,7 +342,7 @@ class _CrossEntropy(Loss):
         """Probabilities, from logits where it takes those."""
         if not self.from_logits:
             return y_pred
-        return backend.activation_forward(self.activation, y_pred, backend.empty(y_pred.shape, y_pred.dtype))
+        return activated(backend, self.activation, y_pred)
 
     def config(self) -> dict[str, Any]:
         """The clipping constant ε, and whether predictions are logits."""
@@ -332,7 +377,7 @@ class BinaryCrossEntropy(_CrossEntropy):
     activation = "sigmoid"
     fused: ClassVar[dict[str, str]] = {"sigmoid": "binary_cross_entropy_from_logits"}
 
-    def check_targets(self, y: Any, features: int) -> None:
+    def check_targets(self, y: Any, features: int | tuple[int, ...]) -> None:
         """Targets are probabilities: in [0, 1]."""
         super().check_targets(y, features)
         _check_bounds(y, "BinaryCrossEntropy: targets")
@@ -341,8 +386,11 @@ class BinaryCrossEntropy(_CrossEntropy):
 class CategoricalCrossEntropy(_CrossEntropy):
     """L = mean over rows of −Σ_j y_j log p_j; gradient −y / p / rows.
 
-    Targets are dense, of shape (rows, classes), or integer labels of shape (rows,). In `fit` and `evaluate`,
-    after a final softmax, both become one operation on the softmax's input, gradient
+    Targets are dense, of shape (rows, classes), or integer labels of shape (rows,). On an output of shape
+    (rows, …, classes) the sum is over the classes and the mean over all positions of all rows, as in PyTorch
+    and Keras; labels then have the shape (rows, …).
+
+    In `fit` and `evaluate`, after a final softmax, both become one operation on the softmax's input, gradient
     (softmax(z) Σ_j y_j − y) / rows, exact where p rounds to 0. Called on probabilities, ``loss(y, p)`` clips
     them, and is at most −log ε = 16.1.
 
@@ -366,20 +414,36 @@ class CategoricalCrossEntropy(_CrossEntropy):
     activation = "softmax"
     fused: ClassVar[dict[str, str]] = {"softmax": "categorical_cross_entropy_from_logits"}
     sums_features = True
+    by_position = True
 
-    def check_targets(self, y: Any, features: int) -> None:
+    def check_targets(self, y: Any, features: int | tuple[int, ...]) -> None:
         """Labels are integers in [0, classes); dense targets lie in [0, 1]."""
-        if y.ndim == 1:
+        *positions, classes = features if isinstance(features, tuple) else (features,)
+        if y.shape[1:] == tuple(positions) or y.ndim == 1:
+            if y.shape[1:] != tuple(positions):
+                super().check_targets(y, features)
             if y.dtype.kind not in "iu":
                 raise DataError(f"CategoricalCrossEntropy: labels must be integers, not {y.dtype}")
-            if y.size and (y.min() < 0 or y.max() >= features):
+            if y.size and (y.min() < 0 or y.max() >= classes):
                 raise DataError(
-                    f"CategoricalCrossEntropy: labels must lie in [0, {features - 1}] for {features} "
+                    f"CategoricalCrossEntropy: labels must lie in [0, {classes - 1}] for {classes} "
                     f"classes, found [{int(y.min())}, {int(y.max())}]"
                 )
             return
         super().check_targets(y, features)
         _check_bounds(y, "CategoricalCrossEntropy: dense targets")
+
+
+def activated(backend: Backend, kind: str, x: Array) -> Array:
+    """A new array: an activation on rows of any shape, a softmax on their last axis."""
+    y = backend.empty(x.shape, x.dtype)
+    backend.activation_forward(kind, x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1]))
+    return y
+
+
+def row_features(shape: tuple[int, ...]) -> int | tuple[int, ...]:
+    """What `Loss.check_targets` takes for a row's output: the number of its features, or its shape."""
+    return shape[0] if len(shape) == 1 else tuple(shape)
 
 
 KINDS: tuple[type[Loss], ...] = (

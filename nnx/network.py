@@ -18,7 +18,9 @@ from nnx.data.samples import Augmentation, host_array
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, whole, whole_config
 from nnx.layers import Layer, Plan, from_config, kind_of, stack
-from nnx.losses import Loss
+from nnx.layers.base import as_shape, check_integers
+from nnx.layers.plan import shape_of
+from nnx.losses import Loss, activated
 from nnx.metrics import Metrics
 from nnx.optimizers import Optimizer
 from nnx.parameters import Arena
@@ -73,8 +75,10 @@ class Network:
         fuse: bool = True,
     ) -> None:
         self._assemble(layers, device, dtype, seed, fuse)
-        if self.layers[0].inputs is not None:
-            self.build(self.layers[0].inputs)
+        first = self.layers[0]
+        known = first.input_shape or first.inputs
+        if known is not None:
+            self.build(known)
         self._adopt()
 
     def _assemble(
@@ -105,26 +109,33 @@ class Network:
 
     # ------------------------------------------------------------------ build
 
-    def build(self, inputs: int) -> Network:
-        """Fix the input width and draw the initial weights; does nothing on a network that has them.
+    def build(self, inputs: int | tuple[int, ...]) -> Network:
+        """Fix the shape of the input and draw the initial weights; does nothing on a network that has them.
+
+        Parameters
+        ----------
+        inputs : int or tuple of int
+            The shape of a row, without the batch axis; a number n of features is the shape (n,).
 
         Raises
         ------
         DataError
-            If the network is built for another width.
+            If the network is built for another shape.
         ConfigurationError
             If a layer states a width that does not fit the layer before it.
         """
+        if (isinstance(inputs, tuple | list) and 0 in inputs) or inputs == 0:
+            raise DataError(f"a network takes at least one feature, not {_shown(inputs)}")
+        shape = as_shape(inputs)
         if self._arena is not None:
-            if inputs != self.inputs:
+            if shape != self.input_shape:
                 raise DataError(
-                    f"x has {inputs} features, but {self.layers[0]!r} of this network takes {self.inputs}"
+                    f"x has {_shown(shape)} features, but {self.layers[0]!r} of this network takes "
+                    f"{_shown(self.input_shape)}"
                 )
             return self
-        if inputs < 1:
-            raise DataError(f"a network takes at least one feature, not {inputs}")
         kept = [stack.values(layer) for layer in self.layers]
-        self._allocate(inputs)
+        self._allocate(shape)
         generator = initializers.generator(self.seed, "weights")
         for layer, values in zip(self.layers, kept, strict=True):
             if values is None:
@@ -136,8 +147,8 @@ class Network:
                         getattr(layer, name)[...] = self._backend.asarray(value, self.dtype)
         return self
 
-    def _allocate(self, inputs: int) -> None:
-        """Fix all widths and make the arena; its values are zero."""
+    def _allocate(self, inputs: int | tuple[int, ...]) -> None:
+        """Fix all shapes and make the arena; its values are zero."""
         stack.connect(self.layers, inputs)
         self._arena = Arena(self.layers, self._backend, self.dtype, self.seed)
 
@@ -178,13 +189,29 @@ class Network:
         self._code = code
 
     @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape of a row, without the batch axis; None while it is not known."""
+        return self.layers[0].input_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of a row's output."""
+        _ = self.arena
+        return shape_of(self.layers[-1].output_shape)
+
+    @property
+    def takes_integers(self) -> bool:
+        """Whether x holds integers, which reach the first layer unchanged; else x holds floats."""
+        return stack.takes_integers(self.layers)
+
+    @property
     def inputs(self) -> int | None:
-        """The number of features of a row."""
+        """The size of the last axis of a row: its number of features."""
         return self.layers[0].inputs
 
     @property
     def outputs(self) -> int:
-        """The number of outputs of a row."""
+        """The size of the last axis of a row's output."""
         _ = self.arena
         assert self.layers[-1].outputs is not None
         return self.layers[-1].outputs
@@ -219,8 +246,8 @@ class Network:
         return self
 
     def asarray(self, x: Any) -> Array:
-        """Host data as an array of the network's device and dtype."""
-        return self.backend.asarray(x, self.dtype)
+        """Host data as an array of the network's device and dtype; integers stay, where it takes those."""
+        return self.backend.asarray(x, None if self.takes_integers else self.dtype)
 
     # ----------------------------------------------------------------- passes
 
@@ -244,7 +271,7 @@ class Network:
 
         Parameters
         ----------
-        x : array of shape (rows, inputs)
+        x : array of shape (rows, *input_shape)
             An array of the network's device, see `asarray`.
         training : bool
             True keeps what `backward` needs, lets dropout drop, and batch normalization use the batch's own
@@ -252,7 +279,7 @@ class Network:
 
         Returns
         -------
-        array of shape (rows, outputs)
+        array of shape (rows, *output_shape)
             Valid until the network's next pass, `predict` and `evaluate` included; copy it to keep it.
 
         Raises
@@ -264,10 +291,10 @@ class Network:
             raise DataError(
                 f"forward takes arrays of {self.device}, not {type(x).__name__}: x = network.asarray(x)"
             )
-        if x.ndim != 2:
-            raise DataError(f"forward takes x of shape (rows, inputs), not {tuple(x.shape)}")
-        self.build(x.shape[1])
-        if x.dtype != self.dtype:
+        self._fit("forward", x)
+        if self.takes_integers:
+            check_integers(self.layers[0], x)
+        elif x.dtype != self.dtype:
             raise DataError(
                 f"forward takes {self.dtype.name} in this network, not {x.dtype}: x = network.asarray(x)"
             )
@@ -292,31 +319,43 @@ class Network:
 
         Parameters
         ----------
-        x : array_like, or Rows, of shape (rows, inputs)
+        x : array_like, or Rows, of shape (rows, *input_shape)
         batch_size : int
             Rows at a time.
 
         Raises
         ------
         DataError
-            If x does not have two dimensions, is empty, or does not fit the first layer.
+            If x has no axis besides the rows, is empty, or does not fit the first layer.
         """
+        integers = self.takes_integers
         if isinstance(x, Rows):
-            x = x.astype(self.dtype)
+            x = x if integers else x.astype(self.dtype)
         elif not self.backend.owns(x):
             x = host_array(x, "x")
-        if x.ndim != 2 or x.shape[0] == 0:
-            raise DataError(f"predict takes x of shape (rows, inputs) with at least a row, not {x.shape}")
+        if integers:
+            check_integers(self.layers[0], x)
         batch_size = whole("batch_size", batch_size)
         with self._lock:
-            self.build(x.shape[1])
-            result = np.empty((x.shape[0], self.outputs), self.dtype)
+            self._fit("predict", x)
+            result = np.empty((x.shape[0], *self.output_shape), self.dtype)
             plan = self.plan("inference")
             for start in range(0, x.shape[0], batch_size):
                 part = x[start : start + batch_size]
                 part = self.asarray(np.asarray(part) if isinstance(part, Rows) else part)
                 result[start : start + batch_size] = self.backend.to_numpy(plan.forward(part, False))
         return result
+
+    def _fit(self, what: str, x: Any) -> None:
+        """See that rows fit the network, which is built by the first."""
+        rank = 1 if self.input_shape is None else len(self.input_shape)
+        few = x.ndim < 2 or x.shape[0] == 0
+        if few or (self._arena is not None and x.ndim != 1 + rank):
+            expected = "inputs" if rank == 1 else ", ".join(map(str, self.input_shape or ()))
+            raise DataError(
+                f"{what} takes x of shape (rows, {expected}) with at least a row, not {tuple(x.shape)}"
+            )
+        self.build(tuple(x.shape[1:]))
 
     def score(
         self, x: HostArray, y: HostArray, loss: Loss, weights: Any = None, output: bool = True
@@ -349,8 +388,7 @@ class Network:
             if kind is None:
                 result = loss.predictions(backend, result)
             else:
-                into = backend.empty(result.shape, self.dtype)
-                result = backend.activation_forward(last.fused_kind, result, into)
+                result = activated(backend, last.fused_kind, result)
             return float(value[0]), backend.to_numpy(result).copy()
 
     def _fused_kind(self, loss: Loss) -> str | None:
@@ -381,10 +419,11 @@ class Network:
 
         Parameters
         ----------
-        x : array_like, or Rows, of shape (rows, inputs)
+        x : array_like, or Rows, of shape (rows, *input_shape)
             Bytes (uint8) stay bytes on the device, and are the numbers 0 to 255: ``nnx.Rows(x, divisor=255)``
             has them divided.
-        y : array_like, or Rows, of shape (rows, outputs), (rows,) for one output, or integer labels (rows,)
+        y : array_like, or Rows, of shape (rows, *output_shape)
+            Or (rows,) for one output, or integer labels, of the output's shape without its last axis.
             ``y is x`` (an autoencoder) stores the data only once.
         loss : Loss
         optimizer : Optimizer
@@ -521,7 +560,7 @@ class Network:
         for name, value in persistent.items():
             if np.shape(weights[name]) != value.shape:
                 raise DataError(f"{name} has shape {value.shape}, not {np.shape(weights[name])}")
-            ready[name] = self.asarray(weights[name])
+            ready[name] = self.backend.asarray(weights[name], self.dtype)
         with self.backend.hold():
             for name, value in persistent.items():
                 value[...] = ready[name]
@@ -534,14 +573,15 @@ class Network:
                 yield f"{layer.name}.{name}", getattr(layer, name)
 
     def summary(self) -> str:
-        """A table of the layers, their widths and parameters."""
+        """A table of the layers, the shapes of their outputs, and their parameters."""
         width = max(len(layer.name) for layer in self.layers)
-        lines = [f"{'layer':{width}}  {'outputs':>8}  {'parameters':>12}"]
-        for layer in self.layers:
-            outputs = "?" if layer.outputs is None else str(layer.outputs)
+        shapes = ["?" if layer.output_shape is None else _shown(layer.output_shape) for layer in self.layers]
+        wide = max(8, *map(len, shapes))
+        lines = [f"{'layer':{width}}  {'outputs':>{wide}}  {'parameters':>12}"]
+        for layer, outputs in zip(self.layers, shapes, strict=True):
             count = f"{layer.parameter_count():,}" if layer.arena is not None else "?"
             frozen = "" if layer.trainable else "  frozen"
-            lines.append(f"{layer.name:{width}}  {outputs:>8}  {count:>12}{frozen}")
+            lines.append(f"{layer.name:{width}}  {outputs:>{wide}}  {count:>12}{frozen}")
         total = f"{self.parameter_count():,} parameters" if self._arena is not None else "not built"
         return "\n".join([*lines, f"{total}, {self.dtype.name}, {self.device} ({self.backend.name})"])
 
@@ -572,7 +612,7 @@ class Network:
                 {"kind": kind_of(layer), "config": whole_config(layer), "trainable": layer.trainable}
                 for layer in self.layers
             ],
-            "inputs": self.inputs,
+            "inputs": _described(self.input_shape),
             "dtype": self.dtype.name,
             "seed": self.seed,
             "fuse": self.fuse,
@@ -591,7 +631,9 @@ class Network:
         network = cls.__new__(cls)
         network._assemble(layers, device, config["dtype"], config["seed"], config["fuse"])
         if config["inputs"] is not None:
-            (network.build if draw else network._allocate)(config["inputs"])
+            inputs = config["inputs"]
+            shape = tuple(inputs) if isinstance(inputs, list) else inputs
+            (network.build if draw else network._allocate)(shape)
         network._adopt()
         for layer, entry in zip(network.layers, config["layers"], strict=True):
             layer.trainable = entry["trainable"]
@@ -669,12 +711,25 @@ def _check_claim(config: dict[str, Any], weights: dict[str, HostArray]) -> None:
     layers = stack.expand([from_config(entry["kind"], entry["config"]) for entry in config["layers"]])
     claimed = 0
     if config["inputs"] is not None:
-        stack.connect(layers, config["inputs"])
+        inputs = config["inputs"]
+        stack.connect(layers, tuple(inputs) if isinstance(inputs, list) else inputs)
         shapes = [s for layer in layers for s in (layer.parameter_shapes(), layer.state_shapes())]
         claimed = sum(math.prod(shape) for named in shapes for shape in named.values())
     held = sum(value.size for value in weights.values())
     if claimed > 2 * held + 2**16:  # which of the arrays does not fit is said where the weights are set
         raise FileFormatError(f"its layers take {claimed:,} numbers, but it holds {held:,}")
+
+
+def _shown(shape: Any) -> str:
+    """A shape in words: the number of features, or all axes."""
+    return str(shape[0]) if isinstance(shape, tuple) and len(shape) == 1 else str(shape)
+
+
+def _described(shape: tuple[int, ...] | None) -> int | list[int] | None:
+    """A shape as files have it: the number of features, as in version 0.1, or a list of all axes."""
+    if shape is None:
+        return None
+    return shape[0] if len(shape) == 1 else list(shape)
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:

@@ -17,7 +17,10 @@ from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
-RESERVED = ("inputs", "outputs", "arena", "name", "index", "owned", "seed", "trainable")  # a layer's own
+RESERVED = (  # a layer's attributes
+    *("inputs", "outputs", "input_shape", "output_shape", "layout", "is_view", "input_dtype"),
+    *("arena", "name", "index", "owned", "seed", "trainable"),
+)
 
 Shapes = dict[str, tuple[int, ...]]
 

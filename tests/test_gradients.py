@@ -12,7 +12,7 @@ import nnx
 from nnx.backends import Backend
 from nnx.errors import ConfigurationError, DataError, GradientError
 from nnx.gradcheck import CASES, Case, check, check_layer, check_loss, check_network, registered, run_all
-from nnx.layers import Cache
+from nnx.layers import Workspace
 from nnx.layers.activations import Activation
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
@@ -117,73 +117,73 @@ class Scale(nnx.Layer):
     def initial_values(self, generator: Any) -> dict[str, Any]:
         return {"factor": np.ones(self.inputs)}
 
-    def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
+    def forward_into(self, x: Any, y: Any, cache: Workspace) -> None:
         y[...] = x * self.factor**self.power
 
-    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+    def backward_into(self, dy: Any, dx: Any, cache: Workspace) -> None:
         self.dfactor[...] = (dy * cache.x * self.power * self.factor ** (self.power - 1)).sum(axis=0)
         if dx is not None:
             dx[...] = dy * self.factor**self.power
 
 
 class WithoutFactor(Scale):
-    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+    def backward_into(self, dy: Any, dx: Any, cache: Workspace) -> None:
         super().backward_into(dy, dx, cache)
         if dx is not None:
             dx[...] = dy  # right only where the factor is one, as it is at first
 
 
 class Averaged(Scale):
-    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+    def backward_into(self, dy: Any, dx: Any, cache: Workspace) -> None:
         super().backward_into(dy, dx, cache)
         self.dfactor[...] /= cache.rows
 
 
 class Adding(Scale):
-    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+    def backward_into(self, dy: Any, dx: Any, cache: Workspace) -> None:
         self.dfactor += (dy * cache.x).sum(axis=0)
         if dx is not None:
             dx[...] = dy * self.factor
 
 
 class Silent(Scale):
-    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+    def backward_into(self, dy: Any, dx: Any, cache: Workspace) -> None:
         self.dfactor[...] = 0.0
         if dx is not None:
             dx[...] = dy * self.factor
 
 
 class Partial(Scale):
-    def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
+    def forward_into(self, x: Any, y: Any, cache: Workspace) -> None:
         y[1:] = x[1:] * self.factor
 
 
 class Destructive(Scale):
-    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+    def backward_into(self, dy: Any, dx: Any, cache: Workspace) -> None:
         dy *= self.factor
         super().backward_into(dy, dx, cache)
 
 
 class Meddling(Scale):
-    def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
+    def forward_into(self, x: Any, y: Any, cache: Workspace) -> None:
         x *= 1.1
         super().forward_into(x, y, cache)
 
 
 class Noisy(Scale):
-    def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
+    def forward_into(self, x: Any, y: Any, cache: Workspace) -> None:
         y[...] = x * self.factor + np.random.default_rng().standard_normal(x.shape)
 
 
 class NeedsInputGradient(Scale):
-    def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+    def backward_into(self, dy: Any, dx: Any, cache: Workspace) -> None:
         super().backward_into(dy, dx, cache)
         if dx is None:
             self.dfactor[...] = 0.0
 
 
 class Broken(Scale):
-    def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
+    def forward_into(self, x: Any, y: Any, cache: Workspace) -> None:
         y[...] = np.nan
 
 
@@ -285,10 +285,10 @@ def test_a_kink_is_found_wherever_in_the_step_it_lies(distance: float) -> None:
 
 def test_a_curved_function_is_not_taken_for_a_kink() -> None:
     class Wave(nnx.Layer):
-        def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
+        def forward_into(self, x: Any, y: Any, cache: Workspace) -> None:
             y[...] = np.sin(30.0 * x)
 
-        def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+        def backward_into(self, dy: Any, dx: Any, cache: Workspace) -> None:
             if dx is not None:
                 dx[...] = 30.0 * np.cos(30.0 * cache.x) * dy
 
@@ -302,12 +302,12 @@ def test_points_drawn_at_a_kink_are_drawn_again() -> None:
 
         kinks: list[Any] = []  # noqa: RUF012 - shared by the copies that the check makes
 
-        def forward_into(self, x: Any, y: Any, cache: Cache) -> None:
+        def forward_into(self, x: Any, y: Any, cache: Workspace) -> None:
             if not self.kinks:
                 self.kinks.append(x.copy())
             y[...] = np.abs(x - self.kinks[0])
 
-        def backward_into(self, dy: Any, dx: Any, cache: Cache) -> None:
+        def backward_into(self, dy: Any, dx: Any, cache: Workspace) -> None:
             if dx is not None:
                 dx[...] = dy * np.sign(cache.x - self.kinks[0])
 

@@ -21,7 +21,7 @@ class Rows:
 
     Parameters
     ----------
-    x : array of shape (rows, features), or a list of such arrays
+    x : array of shape (rows, …), or a list of such arrays
         Of numbers. A list holds shards: one after another, and shuffled shard by shard (see `blocks`).
         Arrays from ``np.load(path, mmap_mode="r")`` stay in their files, of which a batch's rows are read.
     divisor : float > 0
@@ -78,7 +78,7 @@ class Rows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(rows, features), or (rows,) of labels."""
+        """(rows, …), or (rows,) of labels."""
         return (len(self), *self.parts[0].shape[1:])
 
     @property

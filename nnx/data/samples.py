@@ -14,7 +14,7 @@ from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.errors import ConfigurationError, DataError
 from nnx.layers import Dropout, Identity
 from nnx.layers.activations import Activation
-from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
+from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss, row_features
 
 REAL = (bool, int, float, np.bool_, np.integer, np.floating)
 Augmentation = Callable[[np.random.Generator, HostArray, HostArray], tuple[HostArray, HostArray]]
@@ -90,7 +90,9 @@ def host_array(x: Any, name: str) -> HostArray:
 
 
 def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows:
-    """`x` on the host as finite numbers of shape (rows, features), in `dtype`; bytes and large files stay so.
+    """`x` on the host as finite numbers of shape (rows, …), in `dtype`; bytes and large files stay so.
+
+    With `dtype` None integers stay as they are, and nothing else is taken.
 
     Raises
     ------
@@ -101,8 +103,10 @@ def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows:
         x = _kept(x) or host_array(x, name)
     if x.ndim == 1:
         raise DataError(f"{name} of shape {x.shape} must have two dimensions: {name}.reshape(-1, 1)?")
-    if x.ndim != 2 or 0 in x.shape:
+    if x.ndim == 0 or 0 in x.shape:
         raise DataError(f"{name} must have shape (rows, features), neither of them 0, not {x.shape}")
+    if dtype is None:
+        return _integers(x, name)
     if isinstance(x, Rows):
         return _settled(x.astype(dtype), name)
     nbytes = 0 if x.dtype == dtype and x.flags.c_contiguous else x.size * np.dtype(dtype).itemsize
@@ -116,9 +120,16 @@ def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows:
     return rows
 
 
+def _integers(x: HostArray | Rows, name: str) -> HostArray | Rows:
+    """Rows of integers, in the type in which they are given."""
+    if x.dtype.kind not in "iu":
+        raise DataError(f"{name} must hold integers for this network, not {x.dtype}: {name}.astype(int)?")
+    return x if isinstance(x, Rows) else np.ascontiguousarray(x, x.dtype.newbyteorder("="))
+
+
 def _kept(x: Any) -> Rows | None:
     """An array that stays as it is stored: bytes, or what is mapped from a large file."""
-    if not isinstance(x, np.ndarray) or x.ndim != 2 or not x.flags.c_contiguous:
+    if not isinstance(x, np.ndarray) or x.ndim < 2 or not x.flags.c_contiguous:
         return None
     large = isinstance(x, np.memmap) and x.nbytes > READ_WHOLE and x.dtype.kind in "fiu"
     return Rows(x) if large or x.dtype == np.uint8 else None
@@ -174,8 +185,9 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
         If they do not; the text names the shapes, the row or the range.
     """
     same = y is x
-    rows = check_rows(x, "x", network.dtype)
-    network.build(rows.shape[1])
+    rows = check_rows(x, "x", None if network.takes_integers else network.dtype)
+    network.build(rows.shape[1:])
+    outputs: tuple[int, ...] = network.output_shape
     if same:
         y = rows
     else:
@@ -183,12 +195,13 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
             y = _kept(y) or host_array(y, "y")
         if len(y.shape) == 0 or len(y) != len(rows):
             raise DataError(f"x of shape {rows.shape} and y of shape {y.shape} must have as many rows")
-        if y.ndim == 1 and isinstance(loss, CategoricalCrossEntropy):
+        if y.ndim in (1, len(outputs)) and isinstance(loss, CategoricalCrossEntropy):
+            y = np.asarray(y)  # labels
             if y.dtype.kind in "iu":
                 y = y.astype(np.int64)
         else:
             y = check_rows(y.reshape(-1, 1) if y.ndim == 1 else y, "y", network.dtype)
-    y = _checked_targets(loss, y, network.outputs)
+    y = _checked_targets(loss, y, row_features(outputs))
     _check_output(network, loss, rows)
     if weights is not None:
         weights = host_array(weights, "sample_weight")
@@ -249,7 +262,7 @@ def _check_output(network: Any, loss: Loss, x: HostArray | Rows) -> None:
     loss.check_predictions(network.backend, network.backend.asarray(first))
 
 
-def _checked_targets(loss: Loss, y: HostArray | Rows, features: int) -> HostArray | Rows:
+def _checked_targets(loss: Loss, y: HostArray | Rows, features: int | tuple[int, ...]) -> HostArray | Rows:
     """Targets that fit the loss; what rounding put outside of [0, 1] is put back.
 
     All of them are checked; of what lies in files the first rows, for their shape.
@@ -259,5 +272,5 @@ def _checked_targets(loss: Loss, y: HostArray | Rows, features: int) -> HostArra
             loss.check_targets(np.asarray(y[start : start + (1 if y.mapped else CHECKED)]), features)
         return y
     loss.check_targets(y, features)
-    outside = loss.bounded and y.ndim == 2 and (y.min() < 0.0 or y.max() > 1.0)
+    outside = loss.bounded and y.dtype.kind == "f" and (y.min() < 0.0 or y.max() > 1.0)
     return np.clip(y, 0.0, 1.0) if outside else y

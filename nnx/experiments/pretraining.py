@@ -23,7 +23,7 @@ from nnx.data.rows import HostArray
 from nnx.distributed import ALONE, Communicator, Part
 from nnx.errors import ConfigurationError
 from nnx.experiments.distortion import Affine
-from nnx.layers import Cache, Layer
+from nnx.layers import Layer, Workspace
 from nnx.losses import Loss
 from nnx.network import Network
 from nnx.optimizers import Optimizer
@@ -69,38 +69,38 @@ class SwapHalves(Layer):
             raise ConfigurationError(f"SwapHalves: shared must be positive, not {shared!r}")
         self.shared = int(shared)
 
-    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Exchange in training."""
-        self._exchange(x, y, cache)
+        self._exchange(x, y, workspace)
 
-    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Exchange back."""
         if dx is not None:
-            self._exchange(dy, dx, cache)
+            self._exchange(dy, dx, workspace)
 
-    def _exchange(self, source: Array, target: Array, cache: Cache) -> None:
+    def _exchange(self, source: Array, target: Array, workspace: Workspace) -> None:
         target[...] = source
-        if not cache.training:
+        if not workspace.training:
             return
-        if cache.part is not None:
-            self._exchange_with_others(source, target, cache, cache.part)
+        if workspace.part is not None:
+            self._exchange_with_others(source, target, workspace, workspace.part)
             return
         half = source.shape[0] // 2
         if half:
             target[:half, : self.shared] = source[half : 2 * half, : self.shared]
             target[half : 2 * half, : self.shared] = source[:half, : self.shared]
 
-    def _exchange_with_others(self, source: Array, target: Array, cache: Cache, part: Part) -> None:
+    def _exchange_with_others(self, source: Array, target: Array, workspace: Workspace, part: Part) -> None:
         """The same with the rows of the global batch, of which each rank lays down its own."""
         own = slice(part.start, part.start + part.rows)
-        shared = cache.room("all ranks' rows", (part.total, self.shared))
+        shared = workspace.buffer("all ranks' rows", (part.total, self.shared))
         shared[...] = 0.0
         shared[own] = source[: part.rows, : self.shared]
         part.communicator.sum(shared, f"the exchange of {self.name}")
         numbers = np.arange(part.total)
         half = part.total // 2
         numbers[: 2 * half] = np.roll(numbers[: 2 * half], half)
-        rows = cache.backend.asarray(numbers[own])
+        rows = workspace.backend.asarray(numbers[own])
         target[: part.rows, : self.shared] = shared[rows]
 
     def config(self) -> dict[str, Any]:

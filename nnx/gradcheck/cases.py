@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +39,11 @@ from nnx.losses import (
 from nnx.network import Network
 
 LABELS = np.array([2, 0, 3, 1, 2])
+POSITIONS = (LABELS[:, None] + np.arange(3)) % 4
+EVERY_LOSS = (
+    MeanSquaredError(), MeanSquaredError("sum_over_features"), MeanAbsoluteError(), Huber(0.1),
+    BinaryCrossEntropy(), CategoricalCrossEntropy(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,13 @@ def _layer(make: Callable[[], Layer], note: str = "", **options: Any) -> Case:
     return Case(name, type(layer), lambda backend: check_layer(make(), device=backend, **options))
 
 
+def _shapes(make: Callable[[], Layer], note: str = "") -> Iterator[Case]:
+    """A layer on rows of features, and on rows of two and of three axes."""
+    yield _layer(make, note)
+    for shape in ((3, 4), (2, 3, 4)):
+        yield _layer(make, f"{note} on rows of shape {shape}".strip(), inputs=shape)
+
+
 def _loss(loss: Loss, note: str = "", **options: Any) -> Case:
     name = f"{loss!r} {note}".strip()
     return Case(name, type(loss), lambda backend: check_loss(loss, device=backend, **options))
@@ -97,27 +109,28 @@ def _deep(last: Layer) -> list[Layer]:
 
 
 CASES: tuple[Case, ...] = (
-    _layer(lambda: Dense(3)),
+    *_shapes(lambda: Dense(3)),
     _layer(lambda: Dense(1), "on one row", rows=1),
-    _layer(lambda: Dense(3, activation="tanh"), "with tanh"),
+    *_shapes(lambda: Dense(3, activation="tanh"), "with tanh"),
     _layer(lambda: Dense(3, activation="gelu"), "with gelu"),
-    _layer(Identity),
-    _layer(ReLU),
-    _layer(LeakyReLU),
-    _layer(ELU),
+    *_shapes(Identity),
+    *_shapes(ReLU),
+    *_shapes(LeakyReLU),
+    *_shapes(ELU),
     _layer(lambda: ELU(0.5)),
-    _layer(GELU),
+    *_shapes(GELU),
     _layer(lambda: GELU(approximate=True)),
-    _layer(SiLU),
-    _layer(Sigmoid),
-    _layer(Tanh),
-    _layer(Softplus),
-    _layer(Softmax),
-    _layer(lambda: Dropout(0.4)),
+    *_shapes(SiLU),
+    *_shapes(Sigmoid),
+    *_shapes(Tanh),
+    *_shapes(Softplus),
+    *_shapes(Softmax),
+    *_shapes(lambda: Dropout(0.4)),
     _layer(lambda: Dropout(0.4), "in inference", training=False),
-    _layer(BatchNorm),
+    *_shapes(BatchNorm),
     _layer(BatchNorm, "in inference", training=False),
-    _layer(LayerNorm),
+    *_shapes(LayerNorm),
+    *(_loss(loss, "on rows of shape (2, 3, 4)", features=(2, 3, 4)) for loss in EVERY_LOSS),
     _loss(MeanSquaredError()),
     _loss(MeanSquaredError("sum_over_features")),
     _loss(MeanAbsoluteError()),
@@ -126,6 +139,7 @@ CASES: tuple[Case, ...] = (
     _loss(BinaryCrossEntropy()),
     _loss(CategoricalCrossEntropy()),
     _loss(CategoricalCrossEntropy(), "on labels", y_true=LABELS),
+    _loss(CategoricalCrossEntropy(), "on labels of positions", features=(3, 4), y_true=POSITIONS),
     _network("deep network, mean squared error", lambda: _deep(Identity()), MeanSquaredError()),
     _network(
         "deep network, sigmoid and binary cross-entropy", lambda: _deep(Sigmoid()), BinaryCrossEntropy()

@@ -18,7 +18,9 @@ from nnx.errors import ConfigurationError
 from nnx.gradcheck.comparison import GradientReport, run
 from nnx.gradcheck.functions import LossValue, Stack, Target, upload
 from nnx.layers import Layer, Plan
-from nnx.losses import Loss
+from nnx.layers.base import as_shape
+from nnx.layers.plan import shape_of
+from nnx.losses import Loss, row_features
 from nnx.network import Network
 
 
@@ -47,7 +49,7 @@ def check(subject: Layer | Loss | Network, *arguments: Any, **options: Any) -> G
 
 def check_layer(
     layer: Layer,
-    inputs: int | None = None,
+    inputs: int | tuple[int, ...] | None = None,
     rows: int = 5,
     *,
     x: Any = None,
@@ -65,11 +67,12 @@ def check_layer(
     layer : Layer
         A built layer is checked at its own values. A layer that is not built yet is built, and its initial
         values are changed a little: a scale of one or a bias of zero would hide a missing factor or term.
-    inputs : int, optional
-        The width of the input, if the layer does not state it; 4 by default.
+    inputs : int or tuple of int, optional
+        The shape of a row, or its number of features, if the layer does not state it; 4 by default.
     rows : int
-    x : array_like of shape (rows, inputs), optional
-        The point to check at; by default drawn from a standard normal distribution.
+    x : array_like of shape (rows, …), optional
+        The point to check at; by default drawn from a standard normal distribution. A layer that takes
+        integers needs some that it takes; the gradient in x is then left out.
     device : str or Backend, optional
         Where to compute; None means the layer's device, or the default device.
     seed : int
@@ -80,10 +83,13 @@ def check_layer(
     Raises
     ------
     ConfigurationError
-        If the layer cannot be copied, or `inputs` does not fit it.
+        If the layer cannot be copied, `inputs` does not fit it, or it takes integers and none are given.
     """
-    given = None if x is None else np.array(x, dtype=np.float64, ndmin=2)
-    width = given.shape[1] if given is not None else inputs or layer.inputs or 4
+    integers = layer.input_dtype != "float"
+    if integers and x is None:
+        raise ConfigurationError(f"{layer!r} takes integers: give the gradient check x, some that it takes")
+    given = None if x is None else np.array(x, dtype=None if integers else np.float64, ndmin=2)
+    shape = as_shape(inputs or layer.input_shape or layer.inputs or 4) if given is None else given.shape[1:]
     if device is None and layer.arena is not None:
         device = layer.arena.backend
     backend = resolve(device)
@@ -91,14 +97,14 @@ def check_layer(
     def at_point(generator: np.random.Generator) -> Stack:
         twin = _twin(layer)
         twin.seed = seed
-        twin.build(width, device=backend, dtype="float64")
+        twin.build(shape, device=backend, dtype="float64")
         _fill(twin, layer, generator)
         stack = twin.expand()
         for part in stack[1:]:
-            part.connect(stack[0].outputs or 0)
+            part.connect(shape_of(stack[0].output_shape))
         assert twin.arena is not None
         plan = Plan(stack, twin.arena, keep=True)
-        point = generator.standard_normal((rows, width)) if given is None else given
+        point = generator.standard_normal((rows, *shape)) if given is None else given
         return Stack(plan, backend, point, training, list(twin.named_parameters()), generator)
 
     return run(repr(layer), backend, at_point, seed, redraw=given is None)
@@ -106,7 +112,7 @@ def check_layer(
 
 def check_loss(
     loss: Loss,
-    features: int = 4,
+    features: int | tuple[int, ...] = 4,
     rows: int = 5,
     *,
     y_true: Any = None,
@@ -120,10 +126,12 @@ def check_loss(
     Parameters
     ----------
     loss : Loss
-    features, rows : int
+    features : int or tuple of int
+        The number of outputs of a row, or the shape of a row's output.
+    rows : int
     y_true : array_like, optional
         Dense targets or integer labels; by default drawn from (0.05, 0.95), which suits all losses of nnx.
-    y_pred : array_like of shape (rows, features), optional
+    y_pred : array_like of shape (rows, …), optional
         By default also drawn from (0.05, 0.95). Fused kinds read it as the values before the activation.
     sample_weight : array_like of shape (rows,), optional
         By default drawn from (0.5, 1.5).
@@ -134,13 +142,14 @@ def check_loss(
     targets = None if y_true is None else np.asarray(y_true)
     point = None if y_pred is None else np.array(y_pred, dtype=np.float64, ndmin=2)
     given = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    shape = (rows if targets is None else len(targets), features) if point is None else point.shape
+    count = rows if targets is None else len(targets)
+    shape = (count, *as_shape(features)) if point is None else point.shape
 
     def at_point(generator: np.random.Generator) -> LossValue:
         y = generator.uniform(0.05, 0.95, shape) if targets is None else targets
         if y.dtype.kind not in "iu":
             y = y.astype(np.float64)
-        loss.check_targets(y, shape[1])
+        loss.check_targets(y, row_features(shape[1:]))
         p = generator.uniform(0.05, 0.95, shape) if point is None else point
         weights = generator.uniform(0.5, 1.5, (shape[0],)) if given is None else given
         return LossValue(loss, backend, y, p, weights)

@@ -74,7 +74,10 @@ class Stack(Function):
         self.plan, self.backend, self.training, self.target = plan, backend, training, target
         self.parameters = parameters
         self.x = upload(backend, x)
-        self.tensors = {"x": self.x} | {name: value for name, value, _ in parameters}
+        self.differentiable = self.x.dtype.kind == "f"  # in integers there is no gradient
+        self.tensors = {name: value for name, value, _ in parameters}
+        if self.differentiable:
+            self.tensors = {"x": self.x} | self.tensors
         y = self._forward()
         self.weights = generator.standard_normal(y.shape)
         self.value, self.dy = backend.empty(1, np.float64), backend.empty(y.shape, np.float64)
@@ -98,7 +101,7 @@ class Stack(Function):
         """Run two passes, and fill every output with NaN before the second."""
         y = self._forward()
         first = self.host(y)
-        if y is not self.x:  # they are the same if the loss replaces the only layer
+        if self.plan.groups:  # else y is x itself, or a view of it
             y[...] = math.nan
         x, y = self.host(self.x), self._forward()
         self._note("forward changed x: write to y only", x, self.x)
@@ -108,16 +111,18 @@ class Stack(Function):
         else:
             self._loss(y)
         dy = self.host(self.dy)
-        dx = self.plan.backward(self.dy, input_gradient=True)
-        first = self.host(dx)
+        dx = self.plan.backward(self.dy, input_gradient=self.differentiable)
+        first_dx = None if dx is None else self.host(dx)
         self._note("backward changed dy: write to dx and the gradients only", dy, self.dy)
-        if dx is not self.dy:
-            dx[...] = math.nan  # type: ignore[index]
+        if dx is not None and self.plan.groups:
+            dx[...] = math.nan
         for _, _, gradient in self.parameters:
             gradient[...] = math.nan
-        dx = self.plan.backward(self.dy, input_gradient=True)
-        self._note("backward did not write all of dx, or added to it", first, dx)
-        gradients = {"x": self.host(dx)} | {name: self.host(g) for name, _, g in self.parameters}
+        dx = self.plan.backward(self.dy, input_gradient=self.differentiable)
+        gradients = {name: self.host(g) for name, _, g in self.parameters}
+        if dx is not None and first_dx is not None:
+            self._note("backward did not write all of dx, or added to it", first_dx, dx)
+            gradients = {"x": self.host(dx)} | gradients
         for name, gradient in gradients.items():
             if np.isnan(gradient).any() and not self.problem:
                 self.problem = (

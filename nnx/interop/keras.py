@@ -32,7 +32,7 @@ from nnx.interop.keras_layers import (
     scaled,
     unscaled,
 )
-from nnx.interop.parts import Part, assemble, same_for_all_features, tell
+from nnx.interop.parts import Part, assemble, check_features, same_for_all_features, tell
 from nnx.layers import BatchNorm
 from nnx.network import Network
 
@@ -69,6 +69,7 @@ def to_keras(network: Network) -> Any:
 def _to_keras(
     keras: Any, network: Network, inputs: Scaling | None = None, outputs: Scaling | None = None
 ) -> Any:
+    check_features(network, "Keras")
     weights = network.weights()
     layers: list[Any] = []
     for position, layer in enumerate(network.layers):

@@ -10,6 +10,7 @@ import numpy as np
 import nnx
 from nnx.errors import ConfigurationError
 from nnx.interop.affine import Scaling, exact_type, is_far
+from nnx.interop.parts import check_features
 from nnx.layers import (
     ELU,
     GELU,
@@ -87,6 +88,7 @@ def model_of(
     ConfigurationError
         If a layer has no operator.
     """
+    check_features(network, "ONNX")
     helper = onnx.helper
     graph = Graph(helper, network, dict(weights))
     source, taken = graph.scaled(inputs)

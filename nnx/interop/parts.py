@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx.backends import Backend
+from nnx.errors import ConfigurationError
 from nnx.layers import Dense, Identity, Layer, LayerNorm, Softmax
 from nnx.network import Network
 
@@ -53,3 +54,20 @@ def tell(notes: Sequence[str], source: str, level: int = 3) -> None:
     """Warn the caller of a reader or writer about what is left out or changed."""
     for note in notes:
         warnings.warn(f"{source}: {note}", UserWarning, stacklevel=level)
+
+
+def check_features(network: Network, target: str) -> None:
+    """Refuse a network of which the other format would not take the rows: they have several axes.
+
+    Raises
+    ------
+    ConfigurationError
+        If a layer's input or output has more than one axis.
+    """
+    for layer in network.layers:
+        for shape in (layer.input_shape, layer.output_shape):
+            if shape is not None and len(shape) > 1:
+                raise ConfigurationError(
+                    f"{layer!r} works on rows of shape {shape}: nnx exports to {target} only networks "
+                    "that work on rows of features, of one axis, throughout"
+                )

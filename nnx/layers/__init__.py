@@ -1,5 +1,8 @@
 """Layers: each a forward and a backward pass over rows."""
 
+import warnings
+from typing import Any
+
 from nnx.layers.activations import (
     ELU,
     GELU,
@@ -16,13 +19,13 @@ from nnx.layers.base import Layer, from_config, kind_of
 from nnx.layers.dense import Dense
 from nnx.layers.dropout import Dropout
 from nnx.layers.normalization import BatchNorm, LayerNorm
-from nnx.layers.plan import Cache, Plan
+from nnx.layers.plan import Plan
+from nnx.layers.workspace import Workspace
 
 __all__ = [
     "ELU",
     "GELU",
     "BatchNorm",
-    "Cache",
     "Dense",
     "Dropout",
     "Identity",
@@ -36,6 +39,15 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "Workspace",
     "from_config",
     "kind_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Cache` is the name of `Workspace` in version 0.1."""
+    if name == "Cache":
+        warnings.warn("nnx.layers.Cache is now nnx.layers.Workspace", DeprecationWarning, stacklevel=2)
+        return Workspace
+    raise AttributeError(f"module 'nnx.layers' has no attribute {name!r}")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from nnx.backends import Array
 from nnx.errors import ConfigurationError, flag, nearest, number
 from nnx.layers.base import Layer
-from nnx.layers.plan import Cache
+from nnx.layers.workspace import Workspace
 
 
 class Activation(Layer):
@@ -23,14 +23,14 @@ class Activation(Layer):
         plain = (Activation.forward_into, Activation.backward_into)
         return self.kind if (own.forward_into, own.backward_into) == plain else ""
 
-    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """y = f(x)."""
-        cache.backend.activation_forward(self.kind, x, y, self.alpha)
+        workspace.backend.activation_forward(self.kind, x, y, self.alpha)
 
-    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """dx = dy ∘ f'(x)."""
         if dx is not None:
-            cache.backend.activation_backward(self.kind, dy, cache.x, cache.y, dx, self.alpha)
+            workspace.backend.activation_backward(self.kind, dy, workspace.x, workspace.y, dx, self.alpha)
 
 
 class Identity(Activation):
@@ -155,7 +155,7 @@ class Softplus(Activation):
 
 
 class Softmax(Activation):
-    """y_j = e^x_j / Σ_k e^x_k over each row; dx = y ∘ (dy − Σ_k dy_k y_k)."""
+    """y_j = e^x_j / Σ_k e^x_k over the last axis; dx = y ∘ (dy − Σ_k dy_k y_k)."""
 
     kind = "softmax"
 

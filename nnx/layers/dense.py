@@ -11,14 +11,15 @@ from nnx.errors import ConfigurationError, whole
 from nnx.initializers import Initializer
 from nnx.layers.activations import make
 from nnx.layers.base import Layer
-from nnx.layers.plan import Cache
+from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena, Shapes
 
 
 class Dense(Layer):
-    """A fully connected layer: y = x W + b.
+    """A fully connected layer: y = x W + b, on the last axis of its input.
 
-    Forward: ``y = x @ W + b``. Backward: ``dW = xᵀ dy``, ``db = Σ_rows dy``, ``dx = dy Wᵀ``.
+    Forward: ``y = x @ W + b``. Backward: ``dW = xᵀ dy``, ``db = Σ_rows dy``, ``dx = dy Wᵀ``. An input of
+    shape (rows, …, inputs) gives an output of shape (rows, …, units).
 
     Parameters
     ----------
@@ -109,14 +110,23 @@ class Dense(Layer):
         self.W, self.b = self.block[:-1], self.block[-1]
         self.dW, self.db = self.dblock[:-1], self.dblock[-1]
 
-    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """y = x W + b, and the fused activation where the plan put one."""
-        cache.backend.dense_forward(x, self.W, self.b, y, cache.kind, cache.alpha)
+        workspace.backend.dense_forward(x, self.W, self.b, y, workspace.kind, workspace.alpha)
 
-    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """The gradients dW and db, and dx = dy Wᵀ."""
-        cache.backend.dense_backward(
-            dy, cache.x, self.W, self.dW, self.db, dx, cache.kind, cache.alpha, cache.y, cache.dz
+        workspace.backend.dense_backward(
+            dy,
+            workspace.x,
+            self.W,
+            self.dW,
+            self.db,
+            dx,
+            workspace.kind,
+            workspace.alpha,
+            workspace.y,
+            workspace.dz,
         )
 
     def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:

@@ -7,7 +7,7 @@ from typing import Any
 from nnx.backends import Array
 from nnx.errors import number
 from nnx.layers.base import Layer
-from nnx.layers.plan import Cache
+from nnx.layers.workspace import Workspace
 
 MASK64 = 0xFFFFFFFFFFFFFFFF
 
@@ -19,7 +19,8 @@ class Dropout(Layer):
     global row, column), computed where the data is: it is never stored or uploaded, it is the same on every
     device, and resuming a run does not change it. Each forward pass in training draws a new mask: further
     passes before the optimizer's next step are numbered, and their number is part of the hash. So many passes
-    of ``forward(x, training=True)`` give the mean and the variance of Monte Carlo dropout.
+    of ``forward(x, training=True)`` give the mean and the variance of Monte Carlo dropout. Inputs
+    may have any shape: all numbers of a row are its columns.
 
     Parameters
     ----------
@@ -35,23 +36,25 @@ class Dropout(Layer):
     Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting, section 4.
     """
 
+    layout = "rows"
+
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = number("Dropout: rate", rate, "[0, 1)")
 
-    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """The masked x in training, x itself otherwise."""
-        self._mask(x, y, cache)
+        self._mask(x, y, workspace)
 
-    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """The same mask on dy."""
         if dx is not None:
-            self._mask(dy, dx, cache)
+            self._mask(dy, dx, workspace)
 
-    def _mask(self, source: Array, target: Array, cache: Cache) -> None:
-        if cache.training and self.rate > 0.0:
-            key = _key(cache.seed, cache.step, self.index, cache.draw)
-            cache.backend.dropout(source, target, self.rate, key, cache.row)
+    def _mask(self, source: Array, target: Array, workspace: Workspace) -> None:
+        if workspace.training and self.rate > 0.0:
+            key = _key(workspace.seed, workspace.step, self.index, workspace.draw)
+            workspace.backend.dropout(source, target, self.rate, key, workspace.row)
         else:
             target[...] = source
 

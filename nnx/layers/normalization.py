@@ -9,7 +9,7 @@ from nnx.backends import Array
 from nnx.distributed import Part
 from nnx.errors import number
 from nnx.layers.base import Layer
-from nnx.layers.plan import Cache
+from nnx.layers.workspace import Workspace
 from nnx.parameters import Shapes
 
 
@@ -37,6 +37,7 @@ class _Normalization(Layer):
 class BatchNorm(_Normalization):
     """y = γ (x − μ) / √(σ² + ε) + β, μ and σ² of each feature over the batch, in training.
 
+    Features are on the last axis; the batch is all other axes: rows, and the positions in each of them.
     Otherwise μ and σ² are running statistics, updated by every forward pass in training as
     r = momentum · r + (1 − momentum) · batch (σ² without Bessel's correction, as in Keras). A frozen layer
     (``trainable=False``) always uses them and leaves them as they are, as in Keras.
@@ -75,45 +76,45 @@ class BatchNorm(_Normalization):
         values = super().initial_values(generator)
         return values | {"running_variance": values["gamma"]}
 
-    def _follows(self, cache: Cache) -> bool:
-        return cache.training and self.trainable
+    def _follows(self, workspace: Workspace) -> bool:
+        return workspace.training and self.trainable
 
-    def _moments(self, cache: Cache) -> tuple[Array, Array]:
-        if not self._follows(cache):
+    def _moments(self, workspace: Workspace) -> tuple[Array, Array]:
+        if not self._follows(workspace):
             return self.running_mean, self.running_variance
         assert self.inputs is not None
-        return cache.room("mean", (self.inputs,)), cache.room("variance", (self.inputs,))
+        return workspace.buffer("mean", (self.inputs,)), workspace.buffer("variance", (self.inputs,))
 
-    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Normalize by the batch's statistics (and follow them), or by the running ones."""
-        mean, variance = self._moments(cache)
-        if self._follows(cache):
-            cache.backend.batch_moments(x, mean, variance)
-            if cache.part is not None:
-                self._global_moments(cache, cache.part, mean, variance)
+        mean, variance = self._moments(workspace)
+        if self._follows(workspace):
+            workspace.backend.batch_moments(x, mean, variance)
+            if workspace.part is not None:
+                self._global_moments(workspace, workspace.part, mean, variance)
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
-        cache.backend.batch_norm_forward(x, mean, variance, self.gamma, self.beta, y, self.epsilon)
+        workspace.backend.batch_norm_forward(x, mean, variance, self.gamma, self.beta, y, self.epsilon)
 
-    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Through the batch's statistics in training; past the running ones otherwise."""
-        mean, variance = self._moments(cache)
-        if cache.part is not None and dx is not None and self._follows(cache):
-            self._global_backward(dy, dx, cache, cache.part)
+        mean, variance = self._moments(workspace)
+        if workspace.part is not None and dx is not None and self._follows(workspace):
+            self._global_backward(dy, dx, workspace, workspace.part)
             return
-        cache.backend.batch_norm_backward(
-            dy, cache.x, mean, variance, self.gamma, self.dgamma, self.dbeta, dx, self.epsilon,
-            constant=not self._follows(cache),
+        workspace.backend.batch_norm_backward(
+            dy, workspace.x, mean, variance, self.gamma, self.dgamma, self.dbeta, dx, self.epsilon,
+            constant=not self._follows(workspace),
         )  # fmt: skip
 
-    def _global_moments(self, cache: Cache, part: Part, mean: Array, variance: Array) -> None:
+    def _global_moments(self, workspace: Workspace, part: Part, mean: Array, variance: Array) -> None:
         """From this rank's moments to the global batch's: μ = Σ s μᵣ, σ² = Σ s (σᵣ² + (μᵣ − μ)²).
 
         s is the rank's share of the rows. No squares are subtracted: Chan, Golub and LeVeque (1983).
         """
         assert self.inputs is not None
-        own = cache.room("own mean", (self.inputs,))
+        own = workspace.buffer("own mean", (self.inputs,))
         own[...] = mean
         mean *= part.share
         part.communicator.sum(mean, f"the statistics of {self.name}")
@@ -122,22 +123,23 @@ class BatchNorm(_Normalization):
         variance *= part.share
         part.communicator.sum(variance, f"the statistics of {self.name}")
 
-    def _global_backward(self, dy: Array, dx: Array, cache: Cache, part: Part) -> None:
+    def _global_backward(self, dy: Array, dx: Array, workspace: Workspace, part: Part) -> None:
         """With the global batch's dβ and dγ in dx; the gradients stay this rank's until all are summed."""
         assert self.inputs is not None
-        mean, variance = self._moments(cache)
-        cache.backend.batch_norm_backward(
-            dy, cache.x, mean, variance, self.gamma, self.dgamma, self.dbeta, None, self.epsilon
+        mean, variance = self._moments(workspace)
+        workspace.backend.batch_norm_backward(
+            dy, workspace.x, mean, variance, self.gamma, self.dgamma, self.dbeta, None, self.epsilon
         )
-        sums = cache.room("sums", (2, self.inputs))
+        sums = workspace.buffer("sums", (2, self.inputs))
         sums[0], sums[1] = self.dbeta, self.dgamma
         part.communicator.sum(sums, f"the gradients of {self.name}")
         if part.rows == 0:  # what it computes with does not count, and moves nothing
             dx[...] = 0.0
             return
-        sigma = cache.backend.xp.sqrt(variance + self.epsilon)
-        normalized = (cache.x - mean) / sigma
-        dx[...] = self.gamma / sigma * (dy - (sums[0] + normalized * sums[1]) / part.total)
+        positions = workspace.rows // (part.stop - part.start)  # in each row
+        sigma = workspace.backend.xp.sqrt(variance + self.epsilon)
+        normalized = (workspace.x - mean) / sigma
+        dx[...] = self.gamma / sigma * (dy - (sums[0] + normalized * sums[1]) / (part.total * positions))
 
     def config(self) -> dict[str, Any]:
         """Momentum and ε."""
@@ -145,7 +147,7 @@ class BatchNorm(_Normalization):
 
 
 class LayerNorm(_Normalization):
-    """y = γ (x − μ) / √(σ² + ε) + β, μ and σ² of each row over its features.
+    """y = γ (x − μ) / √(σ² + ε) + β, μ and σ² of each row over its features, which are on the last axis.
 
     Backward, with g = γ dy: dx = (g − mean(g) − x̂ mean(g x̂)) / σ, dβ = Σ dy, dγ = Σ dy x̂.
 
@@ -165,13 +167,15 @@ class LayerNorm(_Normalization):
     def __init__(self, epsilon: float = 1e-3) -> None:
         super().__init__(epsilon)
 
-    def forward_into(self, x: Array, y: Array, cache: Cache) -> None:
+    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Normalize each row."""
-        cache.backend.layer_norm_forward(x, self.gamma, self.beta, y, self.epsilon)
+        workspace.backend.layer_norm_forward(x, self.gamma, self.beta, y, self.epsilon)
 
-    def backward_into(self, dy: Array, dx: Array | None, cache: Cache) -> None:
+    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Through each row's statistics."""
-        cache.backend.layer_norm_backward(dy, cache.x, self.gamma, self.dgamma, self.dbeta, dx, self.epsilon)
+        workspace.backend.layer_norm_backward(
+            dy, workspace.x, self.gamma, self.dgamma, self.dbeta, dx, self.epsilon
+        )
 
     def config(self) -> dict[str, Any]:
         """The constant ε."""

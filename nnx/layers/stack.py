@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.errors import ConfigurationError
-from nnx.layers.base import Layer
+from nnx.layers.base import Layer, as_shape
 
 
 def expand(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -48,19 +48,35 @@ def values(layer: Layer) -> dict[str, Any] | None:
     }
 
 
-def connect(layers: Sequence[Layer], inputs: int) -> None:
-    """Fix all widths from the first layer's; where they do not fit, all stay as they were.
+def connect(layers: Sequence[Layer], inputs: int | tuple[int, ...]) -> None:
+    """Fix all shapes from the first layer's; where they do not fit, all stay as they were.
 
     Raises
     ------
     ConfigurationError
-        If a layer states a width that the layer before it does not give.
+        If a layer states a width that the layer before it does not give, takes no input of that shape, or
+        takes integers where it is not the first.
     """
-    before = [(layer.inputs, layer.outputs) for layer in layers]
+    names = ("input_shape", "inputs", "output_shape", "outputs")
+    before = [[getattr(layer, name) for name in names] for layer in layers]
+    shape = as_shape(inputs)
+    computed = False  # whether a layer before has made the input into floats
     try:
         for layer in layers:
-            inputs = layer.connect(inputs)
+            if computed and layer.input_dtype != "float":
+                raise ConfigurationError(
+                    f"{layer!r} takes integers, but what comes before it gives floats: put it first"
+                )
+            shape = layer.connect(shape)
+            computed = computed or not layer.is_view
     except ConfigurationError:
-        for layer, widths in zip(layers, before, strict=True):
-            layer.inputs, layer.outputs = widths
+        for layer, kept in zip(layers, before, strict=True):
+            for name, value in zip(names, kept, strict=True):
+                setattr(layer, name, value)
         raise
+
+
+def takes_integers(layers: Sequence[Layer]) -> bool:
+    """Whether the first layer that computes anything takes integers."""
+    first = next((layer for layer in layers if not layer.is_view), None)
+    return first is not None and first.input_dtype != "float"

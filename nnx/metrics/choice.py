@@ -18,6 +18,7 @@ from nnx.metrics.formulas import (
     Metric,
     accuracy,
     by_largest,
+    by_position,
     decided,
 )
 
@@ -134,10 +135,16 @@ def taken(
             y_true, y_pred, weights = y_true[counted], y_pred[counted], weights[counted]
         if (weights != weights[0]).any():
             check_weights(name, metric)
-            options = {"sample_weight": weights.astype(np.float64)}
+        else:
+            weights = None
     labels = of_labels(metric)
+    if labels:
+        y_true, y_pred, weights = by_position(y_true, y_pred, weights)
+    if weights is not None:
+        options = {"sample_weight": weights.astype(np.float64)}
     if estimates and (labels or _function(metric) in OF_PROBABILITIES):
-        chosen = (labels or _function(metric) is accuracy) and by_largest(y_true, y_pred)
+        by_class = labels or _function(metric) is accuracy
+        chosen = by_class and by_largest(*by_position(y_true, y_pred, None)[:2])
         y_pred = y_pred if chosen else np.clip(y_pred, 0.0, 1.0)
     if labels:
         y_true, y_pred = decided(name, y_true, y_pred)

@@ -31,6 +31,9 @@ def accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | No
       labels are right. `binary_accuracy` counts every label.
     - Labels of shape (rows,) and predicted labels of shape (rows,), not floats: they are equal or not.
 
+    Predictions of shape (rows, …, classes) are compared in the same ways, each position for itself, and the
+    share is that of all positions; labels then have the shape (rows, …).
+
     Parameters
     ----------
     y_true, y_pred : array
@@ -42,7 +45,7 @@ def accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | No
         If the targets are none of these (for numbers, use `r2` or `mean_absolute_error`), or if predictions
         that are compared with 0.5 are not probabilities, as they lie outside [0, 1].
     """
-    y, p, weights = _checked("accuracy", y_true, y_pred, sample_weight)
+    y, p, weights = by_position(*_checked("accuracy", y_true, y_pred, sample_weight))
     if p.dtype.kind == "f" and np.isnan(p).any():
         return math.nan
     labels, predicted = decided("accuracy", y, p)
@@ -157,7 +160,7 @@ def _checked(
 ) -> tuple[HostArray, HostArray, HostArray | None]:
     """Return the targets, predictions and weights of the rows that count."""
     y, p = np.asarray(y_true), np.asarray(y_pred)
-    if y.ndim not in (1, 2) or p.ndim not in (1, 2) or len(y) != len(p) or (same and y.shape != p.shape):
+    if y.ndim == 0 or p.ndim == 0 or len(y) != len(p) or (same and y.shape != p.shape):
         raise DataError(f"{what}: y_true of shape {y.shape} and y_pred of shape {p.shape} must agree")
     weights = None
     if sample_weight is not None:
@@ -211,6 +214,20 @@ def decided(what: str, y: HostArray, p: HostArray) -> tuple[HostArray, HostArray
     y = _like(y, p)
     ones, predicted = _ones(what, y), _predicted(what, p)
     return (ones, predicted) if p.shape[1] > 1 else (ones.reshape(-1), predicted.reshape(-1))
+
+
+def by_position(
+    y: HostArray, p: HostArray, weights: HostArray | None
+) -> tuple[HostArray, HostArray, HostArray | None]:
+    """Targets, predictions and weights with a row for each position of predictions (rows, …, classes)."""
+    if p.ndim <= 2:
+        return y, p, weights
+    columns = y.shape[-1:] if y.ndim == p.ndim else ()
+    if y.shape != (*p.shape[:-1], *columns):
+        raise DataError(f"y_true of shape {y.shape} and y_pred of shape {p.shape} must agree")
+    flat = p.reshape(-1, p.shape[-1])
+    weights = None if weights is None else np.repeat(weights, len(flat) // len(p))
+    return y.reshape(-1, *columns), flat, weights
 
 
 def by_largest(y: HostArray, p: HostArray) -> bool:

@@ -80,7 +80,7 @@ def fit(
     if chosen and held_out is None:
         raise ConfigurationError("metrics are taken on validation data: give validation=0.1 or (x, y)")
     if held_out is not None:
-        check_metrics(chosen, held_out, network.outputs)
+        check_metrics(chosen, held_out, network.output_shape)
     given = [c for c in callbacks if isinstance(c, Checkpoint)]
     if len(given) > 1:
         raise ConfigurationError(

@@ -52,7 +52,7 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
     return found
 
 
-def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, outputs: int) -> None:
+def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, output_shape: tuple[int, ...]) -> None:
     """Refuse metrics that do not fit the targets, or cannot take the weights of their rows.
 
     nnx's own are tried on predictions of 0, scikit-learn's on the targets themselves; other functions are
@@ -66,12 +66,13 @@ def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, outputs: 
     weights = samples.weights
     counted = None if weights is None else weights[weights > 0.0]
     y_true: Any = np.asarray(samples.y) if metrics else None
-    zeros = np.broadcast_to(np.float32(0.0), (len(samples), outputs))
+    zeros = np.broadcast_to(np.float32(0.0), (len(samples), *output_shape))
     for name, metric in metrics:
         if counted is not None and (counted != counted[0]).any():
             check_weights(name, metric)
         if metric in NAMES.values():
             taken(name, metric, y_true, zeros, weights)
         elif tried_on_targets(metric):
-            exact = y_true if y_true.ndim == 2 else np.eye(outputs, dtype=np.float32)[y_true]
+            labels = y_true.ndim == len(output_shape)  # one of the classes for each position
+            exact = np.eye(output_shape[-1], dtype=np.float32)[y_true] if labels else y_true
             taken(name, metric, y_true, exact, weights)

@@ -32,7 +32,7 @@ def measure(
 ) -> dict[str, float]:
     """As `evaluate`, on samples that are checked; with other ranks, each its rows."""
     own = communicator.part(len(samples))
-    y_pred = np.zeros((len(samples) if metrics else 0, network.outputs), network.dtype)
+    y_pred = np.zeros((len(samples) if metrics else 0, *network.output_shape), network.dtype)
     total, weight = 0.0, 0.0
     for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
         part = slice(start, min(start + EVALUATION_ROWS, own.start + own.rows))

@@ -17,7 +17,7 @@ from nnx.data.samples import Augmentation, Samples
 from nnx.distributed import ALONE, Communicator, Part
 from nnx.errors import TrainingError
 from nnx.layers.plan import Plan
-from nnx.losses import Loss
+from nnx.losses import Loss, row_features
 from nnx.optimizers import Optimizer
 from nnx.training import nonfinite
 from nnx.training.callbacks import Callback, Run
@@ -54,7 +54,7 @@ class Loop:
         self.contention = Contention(self.backend)
         self.rows, self.blocks = len(samples), samples.blocks
         self.shuffle = shuffle
-        check_targets = partial(loss.check_targets, features=network.outputs)
+        check_targets = partial(loss.check_targets, features=row_features(network.output_shape))
         self.plan: Plan
         self.plan, self.kind = network.training_plan(loss)
         starts = list(range(0, self.rows, batch_size))
@@ -67,9 +67,8 @@ class Loop:
         self.slots = [self.losses[i : i + 1] for i in range(len(starts))]
         self.weights = samples.weights
         self.shares, self.own_shares = self._shares(np.arange(self.rows))
-        width = network.outputs
         self._dy = {
-            rows: self.backend.empty((rows, width), self.arena.dtype)
+            rows: self.backend.empty((rows, *network.output_shape), self.arena.dtype)
             for rows in {part.stop - part.start for part in self.parts}
         }
 

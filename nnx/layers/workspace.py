@@ -1,0 +1,114 @@
+"""The arrays of a plan: buffers that grow with the batch, and what each layer finds in them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from nnx.backends import Array, Backend
+from nnx.distributed import Part
+
+if TYPE_CHECKING:
+    from nnx.layers.base import Layer
+    from nnx.layers.plan import Plan
+
+
+class Buffers:
+    """The buffers of a plan: each is a view on an array that is replaced when it is too small."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._kept: dict[Any, Array] = {}
+        self._owned: set[int] = set()  # the buffers in _kept, by identity
+
+    def buffer(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+        """A view of `shape` on the buffer kept under `key`."""
+        size = math.prod(shape)
+        exact = (key, shape, dtype)
+        view = self._kept.get(exact)
+        if view is None:
+            whole = self._kept.get(key)
+            if whole is None or whole.size < size or whole.dtype != dtype:
+                whole = self._kept[key] = self._backend.empty(size, dtype)
+                self._owned.add(id(whole))
+            view = self._kept[exact] = whole[:size].reshape(shape)
+        return view
+
+    def own(self, x: Array) -> bool:
+        """Whether `x` is a view on one of them."""
+        return x.base is not None and id(x.base) in self._owned
+
+    def clear(self) -> None:
+        """Give all of them back."""
+        self._kept.clear()
+        self._owned.clear()
+
+
+class Workspace:
+    """What one layer keeps between its forward and backward pass, for one batch size.
+
+    Attributes
+    ----------
+    backend : Backend
+    x, y : array
+        The layer's input and output of the last forward pass, as its passes see them (`Layer.layout`).
+    rows : int
+        The first axis of x: the rows of the batch, times the positions of each where `Layer.layout` is
+        ``"features"``.
+    training : bool
+    step, row : int
+        Optimizer steps taken, and the position of the batch's first row in the step's global batch:
+        with the seed they determine a dropout mask.
+    draw : int
+        Training passes of this layer before this one since the last optimizer step: with the above it
+        determines a dropout mask. 0 throughout `fit`.
+    part : Part or None
+        Where several ranks share the global batch: which of its rows these are.
+    seed : int
+    kind, alpha
+        The activation fused into a `Dense`; ``"identity"`` where there is none.
+    dz : array or None
+        Room for the gradient before that activation.
+    arriving, view : tuple of int
+        The shape in which the input arrives, and the one in which the layer sees it; None where it is the
+        same.
+    """
+
+    __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "arriving", "backend", "draw",
+                 "dx", "dz", "kind", "part", "row", "rows", "seed", "step", "training", "view", "x",
+                 "y")  # fmt: skip
+
+    def __init__(self, plan: Plan, position: int, rows: int) -> None:
+        # not the plan itself, which holds this workspace: without a cycle both are freed at once
+        self._buffers, self._dtype = plan.buffers, plan.arena.dtype
+        self._position = position
+        self.backend = plan.arena.backend
+        self.rows = rows
+        self.training = False
+        self.seed = plan.arena.seed
+        self.step = 0
+        self.row = 0
+        self.draw = 0
+        self.part: Part | None = None
+        self.kind = "identity"
+        self.alpha = 0.0
+        self.activation: Layer | None = None  # the fused one: its slope may change between two steps
+        self.arriving: tuple[int, ...] = ()
+        self.view: tuple[int, ...] | None = None
+        self.x: Array = None
+        self.y: Array = None
+        self.dx: Array = None
+        self.dz: Array = None
+
+    def buffer(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """An array for this layer alone that lives as long as the plan; ask for it at every pass.
+
+        Its contents from the forward pass are still there in the backward pass.
+        """
+        return self._buffers.buffer((self._position, name), shape, dtype or self._dtype)
+
+    def room(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """The name of `buffer` in version 0.1."""
+        warnings.warn("cache.room is now workspace.buffer", DeprecationWarning, stacklevel=2)
+        return self.buffer(name, shape, dtype)
