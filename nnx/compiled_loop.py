@@ -40,7 +40,8 @@ class CompiledLoop:
         rates = [self.optimizer.rate(first + step) * kept.scale for step in range(losses.size)]
         slots = tuple(slot for slot in self.part.slots if slot is not None)
         self.loop.run(
-            self.program, self.part.values, self.part.gradients, slots, x, y, orders, int(batch),
+            self.program, self.part.values, self.part.gradients, slots, x.reshape(len(x), -1), y, orders,
+            int(batch),
             np.array(rates, float), first, losses, done,
         )  # fmt: skip
 
@@ -90,7 +91,7 @@ def prepare(
 def _groups(plan: Plan, known: tuple[str, ...]) -> Iterator[tuple[Dense, int, float]]:
     for layer, activation in plan.groups:
         kind = activation.fused_kind if activation is not None else "identity"
-        if type(layer) is Dense and kind in known:
+        if type(layer) is Dense and kind in known and len(layer.input_shape or ()) == 1:
             yield layer, known.index(kind), float(getattr(activation, "alpha", 0.0))
 
 

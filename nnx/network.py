@@ -124,15 +124,13 @@ class Network:
         ConfigurationError
             If a layer states a width that does not fit the layer before it.
         """
-        if (isinstance(inputs, tuple | list) and 0 in inputs) or inputs == 0:
-            raise DataError(f"a network takes at least one feature, not {_shown(inputs)}")
+        if inputs == 0:
+            raise DataError("a network takes at least one feature, not 0")
         shape = as_shape(inputs)
         if self._arena is not None:
             if shape != self.input_shape:
-                raise DataError(
-                    f"x has {_shown(shape)} features, but {self.layers[0]!r} of this network takes "
-                    f"{_shown(self.input_shape)}"
-                )
+                found, takes = _in_words(shape), _in_words(shape_of(self.input_shape))
+                raise DataError(f"x has {found}, but {self.layers[0]!r} of this network takes {takes}")
             return self
         kept = [stack.values(layer) for layer in self.layers]
         self._allocate(shape)
@@ -291,7 +289,7 @@ class Network:
             raise DataError(
                 f"forward takes arrays of {self.device}, not {type(x).__name__}: x = network.asarray(x)"
             )
-        self._fit("forward", x)
+        self._receive("forward", x)
         if self.takes_integers:
             check_integers(self.layers[0], x)
         elif x.dtype != self.dtype:
@@ -336,8 +334,10 @@ class Network:
         if integers:
             check_integers(self.layers[0], x)
         batch_size = whole("batch_size", batch_size)
+        if x.ndim < 2 or x.shape[0] == 0:
+            raise DataError(f"predict takes x of shape (rows, inputs) with at least a row, not {x.shape}")
         with self._lock:
-            self._fit("predict", x)
+            self._receive("predict", x)
             result = np.empty((x.shape[0], *self.output_shape), self.dtype)
             plan = self.plan("inference")
             for start in range(0, x.shape[0], batch_size):
@@ -346,15 +346,13 @@ class Network:
                 result[start : start + batch_size] = self.backend.to_numpy(plan.forward(part, False))
         return result
 
-    def _fit(self, what: str, x: Any) -> None:
-        """See that rows fit the network, which is built by the first."""
-        rank = 1 if self.input_shape is None else len(self.input_shape)
-        few = x.ndim < 2 or x.shape[0] == 0
-        if few or (self._arena is not None and x.ndim != 1 + rank):
-            expected = "inputs" if rank == 1 else ", ".join(map(str, self.input_shape or ()))
-            raise DataError(
-                f"{what} takes x of shape (rows, {expected}) with at least a row, not {tuple(x.shape)}"
-            )
+    def _receive(self, what: str, x: Any) -> None:
+        """See that rows have the shape that the network takes; the first it meets decide that."""
+        shape = self.input_shape if self._arena is not None else None
+        if x.ndim < 2 or (shape is not None and x.ndim != 1 + len(shape)):
+            axes = ("inputs",) if shape is None or len(shape) == 1 else shape
+            expected = ", ".join(map(str, ("rows", *axes)))
+            raise DataError(f"{what} takes x of shape ({expected}), not {tuple(x.shape)}")
         self.build(tuple(x.shape[1:]))
 
     def score(
@@ -575,7 +573,10 @@ class Network:
     def summary(self) -> str:
         """A table of the layers, the shapes of their outputs, and their parameters."""
         width = max(len(layer.name) for layer in self.layers)
-        shapes = ["?" if layer.output_shape is None else _shown(layer.output_shape) for layer in self.layers]
+        shapes = [
+            "?" if layer.output_shape is None else str(_described(layer.output_shape))
+            for layer in self.layers
+        ]
         wide = max(8, *map(len, shapes))
         lines = [f"{'layer':{width}}  {'outputs':>{wide}}  {'parameters':>12}"]
         for layer, outputs in zip(self.layers, shapes, strict=True):
@@ -720,9 +721,8 @@ def _check_claim(config: dict[str, Any], weights: dict[str, HostArray]) -> None:
         raise FileFormatError(f"its layers take {claimed:,} numbers, but it holds {held:,}")
 
 
-def _shown(shape: Any) -> str:
-    """A shape in words: the number of features, or all axes."""
-    return str(shape[0]) if isinstance(shape, tuple) and len(shape) == 1 else str(shape)
+def _in_words(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} features" if len(shape) == 1 else f"rows of shape {shape}"
 
 
 def _described(shape: tuple[int, ...] | None) -> int | list[int] | None:

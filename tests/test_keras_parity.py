@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import nnx
+from nnx.layers.activations import NAMES
 
 pytestmark = [pytest.mark.keras, pytest.mark.usefixtures("on_cpu")]
 
@@ -53,19 +54,25 @@ def with_tape(function: Callable[[Any], Any], x: np.ndarray, dy: np.ndarray | fl
     return [np.asarray(tf.convert_to_tensor(value)) for value in (y, *gradients)]
 
 
+SHAPES = pytest.mark.parametrize("shape", [(7, 5), (7, 3, 5), (7, 2, 3, 5)], ids=lambda s: f"rank {len(s)}")
+
+
 # ------------------------------------------------------------------------------------ layers
 
 
+@SHAPES
 @pytest.mark.parametrize(
     "name",
     ["linear", "relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus", "softmax"],
 )
-def test_dense_with_its_activation(keras: Any, rng: np.random.Generator, name: str) -> None:
-    x, dy = rng.standard_normal((7, 5)), rng.standard_normal((7, 4))
-    ours = nnx.Dense(5, 4, activation=name, seed=1).build(dtype="float64")
+def test_dense_with_its_activation(
+    keras: Any, rng: np.random.Generator, name: str, shape: tuple[int, ...]
+) -> None:
+    x, dy = rng.standard_normal(shape), rng.standard_normal((*shape[:-1], 4))
+    ours = nnx.Dense(5, 4, activation=name, seed=1).build(shape[1:], dtype="float64")
     ours.b[...] = rng.standard_normal(4)
     theirs = keras.layers.Dense(4, dtype="float64")
-    theirs.build((None, 5))
+    theirs.build((None, *shape[1:]))
     theirs.set_weights([ours.W, ours.b])
     activation: Callable[[Any], Any] = {
         "leaky_relu": lambda z: keras.activations.leaky_relu(z, negative_slope=0.01),
@@ -87,18 +94,34 @@ def test_gelu_by_tanh(keras: Any, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(ours.backward(dy), expected[1], **FLOAT32)
 
 
+@SHAPES
+@pytest.mark.parametrize(
+    "name", ["relu", "leaky_relu", "elu", "silu", "sigmoid", "tanh", "softplus", "softmax"]
+)
+def test_activation_as_a_layer(
+    keras: Any, rng: np.random.Generator, name: str, shape: tuple[int, ...]
+) -> None:
+    x, dy = 2.0 * rng.standard_normal((2, *shape))
+    slope = {"negative_slope": 0.25} if name == "leaky_relu" else {}
+    expected = with_tape(lambda v: getattr(keras.activations, name)(v, **slope), x, dy)
+    ours = nnx.LeakyReLU(0.25) if slope else NAMES[name]()
+    np.testing.assert_allclose(ours.forward(x), expected[0], **CLOSE)
+    np.testing.assert_allclose(ours.backward(dy), expected[1], **CLOSE)
+
+
+@SHAPES
 @pytest.mark.parametrize("training", [True, False])
-def test_batch_norm(keras: Any, rng: np.random.Generator, training: bool) -> None:
+def test_batch_norm(keras: Any, rng: np.random.Generator, training: bool, shape: tuple[int, ...]) -> None:
     gamma, beta, mean, variance = rng.uniform(0.5, 2.0, (4, 5))
-    ours = nnx.BatchNorm(momentum=0.9, epsilon=1e-3).build(5, dtype="float64")
+    ours = nnx.BatchNorm(momentum=0.9, epsilon=1e-3).build(shape[1:], dtype="float64")
     theirs = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-3, dtype="float64")
-    theirs.build((None, 5))
+    theirs.build((None, *shape[1:]))
     theirs.set_weights([gamma, beta, mean, variance])
     names = ("gamma", "beta", "running_mean", "running_variance")
     for name, value in zip(names, (gamma, beta, mean, variance), strict=True):
         getattr(ours, name)[...] = value
     for _ in range(3):  # running statistics gather over several batches
-        x, dy = rng.standard_normal((7, 5)) * 2.0 + 1.0, rng.standard_normal((7, 5))
+        x, dy = rng.standard_normal(shape) * 2.0 + 1.0, rng.standard_normal(shape)
         expected = with_tape(
             lambda v: theirs(v, training=training), x, dy, theirs.gamma.value, theirs.beta.value
         )
@@ -110,13 +133,14 @@ def test_batch_norm(keras: Any, rng: np.random.Generator, training: bool) -> Non
             np.testing.assert_allclose(getattr(ours, name), reference, err_msg=name, **CLOSE)
 
 
-def test_layer_norm(keras: Any, rng: np.random.Generator) -> None:
-    x, dy = rng.standard_normal((7, 5)) * 2.0 + 1.0, rng.standard_normal((7, 5))
+@SHAPES
+def test_layer_norm(keras: Any, rng: np.random.Generator, shape: tuple[int, ...]) -> None:
+    x, dy = rng.standard_normal(shape) * 2.0 + 1.0, rng.standard_normal(shape)
     gamma, beta = rng.uniform(0.5, 2.0, (2, 5))
-    ours = nnx.LayerNorm().build(5, dtype="float64")
+    ours = nnx.LayerNorm().build(shape[1:], dtype="float64")
     ours.gamma[...], ours.beta[...] = gamma, beta
     theirs = keras.layers.LayerNormalization(epsilon=1e-3, dtype="float64")
-    theirs.build((None, 5))
+    theirs.build((None, *shape[1:]))
     theirs.set_weights([gamma, beta])
     expected = with_tape(theirs, x, dy, theirs.gamma.value, theirs.beta.value)
     y = ours.forward(x).copy()
@@ -128,6 +152,7 @@ def test_layer_norm(keras: Any, rng: np.random.Generator) -> None:
 # ------------------------------------------------------------------------------------ losses
 
 
+@SHAPES
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     ("ours", "theirs"),
@@ -139,18 +164,33 @@ def test_layer_norm(keras: Any, rng: np.random.Generator) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_losses(keras: Any, rng: np.random.Generator, ours: nnx.Loss, theirs: str, weighted: bool) -> None:
-    y, p = rng.uniform(0.01, 0.99, (2, 9, 4))
-    weights = rng.uniform(0.1, 2.0, 9) if weighted else None
+def test_losses(
+    keras: Any,
+    rng: np.random.Generator,
+    ours: nnx.Loss,
+    theirs: str,
+    weighted: bool,
+    shape: tuple[int, ...],
+) -> None:
+    y, p = rng.uniform(0.01, 0.99, (2, *shape))
+    weights = rng.uniform(0.1, 2.0, len(y)) if weighted else None
     options = {"delta": 0.3} if theirs == "Huber" else {}
     reference = getattr(keras.losses, theirs)(
         reduction="mean_with_sample_weight" if weighted else "sum_over_batch_size", dtype="float64", **options
     )
-    value, dp = with_tape(lambda v: reference(y, v, sample_weight=weights), p, 1.0)
+    value, dp = with_tape(lambda v: reference(y, v, sample_weight=for_keras(weights, shape)), p, 1.0)
     np.testing.assert_allclose(ours(y, p, weights), value, **CLOSE)
     np.testing.assert_allclose(ours.gradient(y, p, weights), dp, **CLOSE)
 
 
+def for_keras(weights: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The weight of each position: Keras divides by the sum of the weights as they are given."""
+    if weights is None:
+        return None
+    return np.broadcast_to(weights.reshape(-1, *[1] * (len(shape) - 2)), shape[:-1]).copy()
+
+
+@SHAPES
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     ("ours", "activation", "theirs", "labels"),
@@ -169,17 +209,19 @@ def test_cross_entropies_behind_their_activation(
     theirs: str,
     labels: bool,
     weighted: bool,
+    shape: tuple[int, ...],
 ) -> None:
-    """Fused and not, both against Keras's form that takes logits."""
-    z = 2.0 * rng.standard_normal((9, 4))
-    y: np.ndarray = rng.integers(0, 4, 9) if labels else rng.dirichlet(np.ones(4), 9)
-    weights = rng.uniform(0.1, 2.0, 9) if weighted else None
+    """Fused and not, both against Keras's form that takes logits; classes are on the last axis."""
+    z = 2.0 * rng.standard_normal(shape)
+    places = shape[:-1]
+    y: np.ndarray = rng.integers(0, 5, places) if labels else rng.dirichlet(np.ones(5), places)
+    weights = rng.uniform(0.1, 2.0, len(y)) if weighted else None
     reference = getattr(keras.losses, theirs)(
         from_logits=True,
         reduction="mean_with_sample_weight" if weighted else "sum_over_batch_size",
         dtype="float64",
     )
-    value, dz = with_tape(lambda v: reference(y, v, sample_weight=weights), z, 1.0)
+    value, dz = with_tape(lambda v: reference(y, v, sample_weight=for_keras(weights, shape)), z, 1.0)
 
     backend = nnx.resolve("cpu")
     mine, gradient = np.empty(1), np.empty_like(z)
