@@ -73,7 +73,7 @@ def main(chosen: tuple[str, ...], rows: int, rounds: int, threads: int) -> None:
         size = shards(folder / "shards", rows)
         click.echo(f"an epoch of {rows:,} rows, {size / 2**20:.0f} MiB; limit {LIMIT / 2**20:.0f} MiB")
         if size <= LIMIT:
-            raise click.UsageError("the data fit under the limit: give more --rows")
+            raise click.UsageError("the data fit in the memory limit: use more --rows")
         for network in chosen:
             compare(folder, network, rounds, threads)
 

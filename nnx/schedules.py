@@ -1,4 +1,4 @@
-"""Learning rates that change with the step. Pass one as an optimizer's learning rate."""
+"""Define learning rates that change with the step. Pass one to an optimizer as its learning rate."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ def export(
 ) -> None:
     """Write a network as an ONNX file, checked by ``onnx.checker``, whole or not at all.
 
-    Its input ``x`` has the shape (batch, inputs) and its output ``y`` (batch, outputs), both of the network's
-    float type; any number of rows goes in. The operators are of set 20, the file of IR version 9 (ONNX 1.15).
-    The producer is nnx and its version; `network.code` is kept under ``nnx.code``.
+    The file has an input ``x`` of shape (batch, inputs) and an output ``y`` of shape (batch, outputs), both
+    with the network's float type and any number of rows. It uses operator set 20 and IR version 9 (ONNX
+    1.15). It names nnx and its version as the producer, and stores `network.code` as ``nnx.code``.
 
     Parameters
     ----------

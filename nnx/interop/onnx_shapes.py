@@ -60,7 +60,7 @@ def reshaped(kind: str, step: Step, parts: list[Part]) -> Reshaped:
 
 
 def _target(kind: str, step: Step) -> list[int]:
-    """Return the new shape, with `ROWS` or the first length for the rows."""
+    """Return the shape after the operator; a length may be `ROWS`, `UNKNOWN` or -1."""
     shape, rank = step.shape, len(step.shape)
     if kind == "Flatten":
         axis = int(step.attributes.get("axis", 1)) % (rank + 1)
@@ -75,7 +75,7 @@ def _target(kind: str, step: Step) -> list[int]:
             raise ConfigurationError("it removes axes that are not known to have length 1")
         return [length for axis, length in enumerate(shape) if axis not in axes]
     if given is None:
-        raise ConfigurationError("its shape depends on the data")
+        raise ConfigurationError("its new shape depends on the data")
     to = [int(length) for length in given.reshape(-1)]
     if step.attributes.get("allowzero") and 0 in to:
         raise ConfigurationError("it makes an axis of length 0")
