@@ -175,11 +175,11 @@ def _came() -> dict[int, int]:
 
 
 def _launcher(pid: int, parents: dict[int, int]) -> int | None:
-    """Return the nearest process above `pid` without a rank; a shell in between has the rank's variables.
+    """Return the launcher of a process: its nearest ancestor without a rank in its environment.
 
-    A process whose variables cannot be read belongs to another user, so it is the launcher (Slurm runs as
-    root). Process 1 is never the launcher: it is above a rank whose launcher has ended, and above all other
-    jobs.
+    A shell between the two inherits the rank's variables. A process whose variables cannot be read belongs to
+    another user, so it is the launcher (Slurm runs as root). Process 1 is never the launcher: it is above a
+    rank whose launcher has ended, and above all other jobs.
     """
     for above in _ancestors(pid, parents):
         try:

@@ -46,12 +46,12 @@ def report(result: Result, folder: Path) -> dict[str, str]:
 
 
 def write_report(runs: list[str | os.PathLike[str]], path: str | os.PathLike[str] | None = None) -> Path:
-    """Write the page of finished runs; several runs are next to each other.
+    """Write one page about finished runs; it shows several runs next to each other.
 
     Parameters
     ----------
     runs : list of path-like
-        Their folders.
+        The folders of the runs.
     path : path-like, optional
         The file. Without it, ``report.html`` in the run's folder, or in the current folder for several runs.
 

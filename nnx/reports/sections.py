@@ -168,7 +168,7 @@ def _confusion(run: Run) -> dict[str, Any]:
     known = kept.get("classes", run.result.metrics.get("classes", range(len(counts))))
     classes = [str(label) for label in known]
     if len(classes) != len(counts):
-        raise ValueError("confusion_matrix does not fit its classes")
+        raise ValueError("confusion_matrix and classes differ in size")
     wrong = counts - np.diag(np.diag(counts))
     digits = _misread(kept)
     rows: list[dict[str, Any]] = []

@@ -65,7 +65,7 @@ def of_callbacks(run: Run) -> tuple[Arrays, dict[str, dict[str, Any]]]:
 
 
 def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -> None:
-    """Put a run into a state that `capture` returned for a run with the same facts.
+    """Put a run into a state that `capture` returned for a run with the same network, data and options.
 
     Raises
     ------
