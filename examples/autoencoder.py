@@ -1,4 +1,4 @@
-"""An autoencoder: encode an image of 784 numbers in a code of 64, and decode it again, without labels.
+"""An autoencoder: encode an image of 784 numbers as a code of 64, and decode it again, without labels.
 
 Run it:  python examples/autoencoder.py [EPOCHS]
 

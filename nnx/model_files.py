@@ -178,7 +178,9 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
     path = Path(path)
     try:
         if not path.is_file():
-            raise FileFormatError(f"no model file {path}: give a .safetensors file or a run's folder")
+            raise FileFormatError(
+                f"there is no model file {path}: name a .safetensors file or the folder of a run"
+            )
         nbytes = path.stat().st_size
         _check_header(path)
         # without memory the library would end the process, so reserve it first

@@ -1,4 +1,4 @@
-"""Write what a gradient check differentiates as scalar functions: layers or a network, and a loss."""
+"""Define the scalar functions that a gradient check differentiates: layers or a network, and a loss."""
 
 from __future__ import annotations
 

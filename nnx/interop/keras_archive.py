@@ -36,7 +36,7 @@ def check_name(path: str | os.PathLike[str], error: type[Exception]) -> None:
 def check_archive(path: Path) -> None:
     """Refuse an archive that cannot be a chain of known layers, before Keras allocates memory for it."""
     if not path.is_file():
-        raise FileFormatError(f"no model file {path}")
+        raise FileFormatError(f"there is no model file {path}")
     with path.open("rb") as file:
         if file.read(len(HDF5_START)) == HDF5_START:
             raise FileFormatError(f"{path} {OLD_FORMAT}")

@@ -118,7 +118,7 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
     onnx = _library()
     path = Path(path)
     if not path.is_file():
-        raise FileFormatError(f"no model file {path}")
+        raise FileFormatError(f"there is no model file {path}")
     if path.stat().st_size > LARGEST:
         raise FileFormatError(f"{path} is larger than the {LARGEST:,} bytes of an ONNX file")
     try:
