@@ -2,8 +2,8 @@
 
 Run by hand:  python benchmarks/busy.py [--busy 2]
 
-Each way trains in a separate process, in turns. The benchmark prints medians over the rounds, with the ratio
-to the same way without the busy processes. Unset ``OPENBLAS_CORETYPE`` first.
+Each backend and number of threads trains in a separate process, in turns, alone and next to the busy
+processes. The benchmark prints medians over the rounds, and their ratio. Unset ``OPENBLAS_CORETYPE`` first.
 """
 
 from __future__ import annotations

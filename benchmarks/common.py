@@ -131,7 +131,7 @@ class Worker:
         raise MissingError(last.split(": ", 1)[-1])
 
     def turn(self) -> None:
-        """Run one turn, without other work."""
+        """Run one turn while the other workers wait."""
         assert self.process.stdin is not None
         time.sleep(SETTLE)
         self.process.stdin.write("\n")

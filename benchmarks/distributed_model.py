@@ -2,11 +2,13 @@
 
     python benchmarks/distributed_model.py scaling.json --figure docs/images/scaling.png
 
+A step of N ranks with m rows each and gradients of G bytes takes
+
 T(N, m) = a + b m + 2 (N − 1)/N · G/β + 2 ⌈log₂ N⌉ · α
 
-for N ranks with m rows each and gradients of G bytes. a + b m is the work of a rank, fitted to four batch
-sizes. The rest is an all-reduce by halving and doubling (Thakur, Rabenseifner and Gropp, 2005). β and α are
-fitted for this machine's shared memory, and assumed for the networks below.
+a + b m is the work of a rank, fitted to four batch sizes. The rest is an all-reduce by halving and doubling
+(Thakur, Rabenseifner and Gropp, 2005). β and α are fitted for this machine's shared memory, and assumed for
+the networks below.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
     if not path.is_file():
         raise FileFormatError(f"there is no model file {path}")
     if path.stat().st_size > LARGEST:
-        raise FileFormatError(f"{path} is larger than the {LARGEST:,} bytes of an ONNX file")
+        raise FileFormatError(f"{path} is too large: an ONNX file holds at most {LARGEST:,} bytes")
     try:
         onnx.checker.check_model(os.fspath(path), full_check=True)
         model = onnx.load(path, load_external_data=False)
