@@ -12,7 +12,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Job:
-    """A job.
+    """What a worker does: a network, its data, and how to train it.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Job:
     batch, steps : int
         Rows in a batch; steps in a turn.
     target : {"x", "y", "labels"}
-        "x" means an autoencoder.
+        What the network learns; "x" means its own input, as in an autoencoder.
     restart : bool
         Whether every turn starts from the initial weights; otherwise it continues from the last turn.
     check : int

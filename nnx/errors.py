@@ -31,7 +31,7 @@ class ConfigurationError(NnxError, ValueError):
 
 
 class TrainingError(NnxError, ArithmeticError):
-    """A value in training is not finite; the text names the epoch, the batch and the first bad layer."""
+    """A value in training is not finite; the text names the epoch, the batch and the layer."""
 
 
 class FileFormatError(NnxError, ValueError):

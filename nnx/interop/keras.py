@@ -299,7 +299,7 @@ def _imported() -> Any:
 
 
 def _check_models(keras: Any, model: Any, place: str) -> None:
-    """Check that a model, and all models inside it, are Sequential or functional before Keras describes them."""
+    """Check that a model and all models inside it are Sequential or functional, before Keras describes it."""
     kind = type(model)
     if not isinstance(model, keras.Model):
         raise ConfigurationError(f"from_keras converts a Keras model, not {kind.__name__}")

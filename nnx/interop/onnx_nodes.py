@@ -126,7 +126,7 @@ def _div(parts: list[Part], step: Step) -> list[Part]:
 
 
 def _row(value: HostArray, width: int, rank: int) -> HostArray:
-    """Return an array that is the same for every row as one row, in float64."""
+    """Return an array that is equal for all rows as a single row, in float64."""
     if value.size != (value.shape[-1] if value.ndim else 1):
         raise ConfigurationError(f"its array of shape {value.shape} differs from row to row")
     if value.ndim > rank or (width != UNKNOWN and value.size not in (1, width)):

@@ -55,7 +55,7 @@ def reshaped(kind: str, step: Step, parts: list[Part]) -> Reshaped:
             f"it reshapes data from {_shown(shape)} to {_shown(to)}: nnx's networks take rows of features"
         )
     if not all(same_for_all_features(part) for part in parts):
-        raise ConfigurationError("layers on vectors come before it: nnx's networks take rows of features")
+        raise ConfigurationError("nnx can only flatten the input, before any layer on vectors")
     return Reshaped.ROWS
 
 
