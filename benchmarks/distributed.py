@@ -1,9 +1,10 @@
-"""Measure weak and strong scaling of the deep autoencoder over ranks of one thread each, and the exchange.
+"""Measure weak and strong scaling of the deep autoencoder with ranks of one thread, and the exchange's cost.
 
     python benchmarks/distributed.py --ranks 2 --out scaling.json
 
-starts one job with mpiexec. In every round, each way of working takes a turn in this job, while ranks that do
-not take part sleep. So other work on the machine affects all ways alike, and ratios are taken within a round.
+This starts one job with mpiexec. In every round, each way of working takes a turn in this job, while ranks
+that do not take part sleep. So other work on the machine affects all ways alike, and ratios are taken within
+a round.
 
 alone     rank 0 by itself, 256 rows for each step
 beside    every rank by itself, at the same time: the cost of shared caches and memory, without any exchange

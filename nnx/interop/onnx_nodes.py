@@ -219,7 +219,7 @@ def two_classes(parts: list[Part], steps: list[Step]) -> list[Part]:
 
 def _batch_norm(parts: list[Part], step: Step) -> list[Part]:
     if step.attributes.get("training_mode") or step.outputs > 1:
-        raise ConfigurationError("it is in training mode")
+        raise ConfigurationError("it is in training mode: export the model for inference")
     if step.rank != 2:
         raise ConfigurationError(
             f"its data have {step.rank} axes, with features on the second: nnx takes rows of features"
@@ -248,7 +248,7 @@ def _log_softmax(parts: list[Part], step: Step) -> list[Part]:
 def _dropout(step: Step) -> Layer:
     training = step.constant(2)
     if training is not None and bool(training.all()):
-        raise ConfigurationError("it is in training mode")
+        raise ConfigurationError("it is in training mode: export the model for inference")
     ratio = step.constant(1)
     written = step.number("ratio", 0.5) if ratio is None else float(str(np.float32(ratio.item())))
     return Dropout(written)

@@ -278,7 +278,7 @@ class MLflowLog(_Live):
 
     def _refused(self, error: Exception) -> OutputError:
         reason = " ".join(str(error).split())
-        return OutputError(f"MLflow at {self._library.get_tracking_uri()} refused: {reason}")
+        return OutputError(f"MLflow at {self._library.get_tracking_uri()} reports an error: {reason}")
 
 
 def _library(name: str, callback: str, packages: str) -> Any:

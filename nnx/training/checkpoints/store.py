@@ -40,7 +40,9 @@ def _names(folder: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise FileFormatError(f"cannot read the folder {folder} ({error.strerror or error})") from error
+        raise FileFormatError(
+            f"cannot read the folder {folder} ({error.strerror or error}): check its permissions"
+        ) from error
 
 
 class Store:
