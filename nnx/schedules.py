@@ -31,7 +31,7 @@ class Schedule:
         raise NotImplementedError
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; a schedule among them in the form of `describe`."""
+        """Return the constructor's arguments by name; `describe` converts the schedules among them."""
         return {
             name: describe(value) if isinstance(value, Schedule) else value
             for name, value in vars(self).items()

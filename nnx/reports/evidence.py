@@ -53,7 +53,7 @@ def gather(result: Result) -> Evidence:
 
 
 def as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return values in 0..1 as bytes; values outside are cut off."""
+    """Return values in 0..1 as bytes; smaller values become 0, larger ones 255."""
     scaled: NDArray[np.uint8] = np.rint(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
     return scaled
 
