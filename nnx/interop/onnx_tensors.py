@@ -118,7 +118,7 @@ class Constants:
             if offset < 0 or offset + size > available or used[file] > available:
                 raise FileFormatError(f"{file} is too short for the {size:,} bytes of the values of {name!r}")
             if int(entries.get("length", size)) != size:
-                raise FileFormatError(f"the values of {name!r} do not have the length of its shape")
+                raise FileFormatError(f"the length of the values of {name!r} does not fit its shape")
 
 
 def named(node: Any) -> str:

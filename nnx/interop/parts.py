@@ -1,4 +1,4 @@
-"""Build networks from what a reader of another library's models found: layers and their values."""
+"""Build networks from the layers and values that a reader of Keras or ONNX models found."""
 
 from __future__ import annotations
 
