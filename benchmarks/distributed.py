@@ -191,7 +191,7 @@ def told(result: dict[str, Any]) -> None:
     ratio("strong-scaling efficiency", "alone", "strong", 1 / ranks)
     ratio("exchange / weak step", "exchange", "weak")
     for parts in PARTS:
-        ratio(f"{parts} parts during backward / one behind it", f"{parts} parts", "one part")
+        ratio(f"{parts} parts during backward / one after it", f"{parts} parts", "one part")
 
 
 @click.command(help=__doc__)

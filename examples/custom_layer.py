@@ -64,7 +64,7 @@ class Maxout(nnx.Layer):
         y[...] = workspace.backend.xp.max(x.reshape(*y.shape, self.pieces), axis=2)
 
     def backward_into(self, dy: Any, dx: Any, workspace: Workspace) -> None:
-        """If two inputs are equally large, both get the gradient. The check excludes such a kink."""
+        """Write dx. Two equal inputs both get the gradient; the check excludes such a kink."""
         if dx is not None:
             groups = workspace.x.reshape(*dy.shape, self.pieces)
             dx[...] = ((groups == workspace.y[:, :, None]) * dy[:, :, None]).reshape(dx.shape)

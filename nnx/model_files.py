@@ -234,7 +234,7 @@ def _check_header(path: Path) -> None:
 
 
 def checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:
-    """Return the CRC-32 of the descriptions and every array; safetensors has no checksum of its own."""
+    """Return the CRC-32 of the descriptions and every array; safetensors itself has no checksum."""
     crc = _checksum_of_descriptions(header)
     for name in sorted(weights):
         crc = zlib.crc32(_identity(name, weights[name]), crc)

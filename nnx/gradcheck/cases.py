@@ -76,7 +76,7 @@ def _layer(make: Callable[[], Layer], note: str = "", **options: Any) -> Case:
 
 
 def _shapes(make: Callable[[], Layer], note: str = "") -> Iterator[Case]:
-    """A layer on rows of features, and on rows of two and of three axes."""
+    """Yield cases of a layer on rows of features, and on rows with two and three axes."""
     yield _layer(make, note)
     for shape in ((3, 4), (2, 3, 4)):
         yield _layer(make, f"{note} on rows of shape {shape}".strip(), inputs=shape)

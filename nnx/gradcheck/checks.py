@@ -214,7 +214,7 @@ def _twin(layer: Layer) -> Layer:
     except TypeError as error:
         raise ConfigurationError(
             f"{layer!r} cannot be copied for the check ({error}): store only attributes that can be "
-            "deep-copied, and store what depends on a batch in the layer's cache"
+            "deep-copied, and store what depends on a batch in the layer's workspace"
         ) from error
 
 

@@ -219,7 +219,7 @@ def decided(what: str, y: HostArray, p: HostArray) -> tuple[HostArray, HostArray
 def by_position(
     y: HostArray, p: HostArray, weights: HostArray | None
 ) -> tuple[HostArray, HostArray, HostArray | None]:
-    """Targets, predictions and weights with a row for each position of predictions (rows, …, classes)."""
+    """Return targets, predictions and weights with a row for each position of (rows, …, classes)."""
     if p.ndim <= 2:
         return y, p, weights
     columns = y.shape[-1:] if y.ndim == p.ndim else ()

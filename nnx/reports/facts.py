@@ -38,7 +38,7 @@ def metrics(result: Result) -> dict[str, str]:
 
 
 def declared(result: Result) -> Experiment:
-    """The declaration of a result's experiment; a bare one for a result of another nnx."""
+    """Return the declaration of a result's experiment; an empty one if another nnx wrote the result."""
     try:
         return experiments.get(result.experiment)
     except ConfigurationError:
