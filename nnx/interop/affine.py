@@ -1,7 +1,6 @@
 """Express a multiplication by constants and an addition of constants as layers of nnx.
 
-They become a frozen `BatchNorm` with σ = 1, which computes (x - μ) γ + β in this order: it subtracts first.
-Multiplied out, x γ + (β - μ γ) would lose digits if μ is large.
+They become a `Rescale`, or change the bias of the `Dense` or the γ and β of the normalization before them.
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ import numpy as np
 
 from nnx.errors import ConfigurationError
 from nnx.interop.parts import Part
-from nnx.layers import BatchNorm, Dense, LayerNorm, ReLU
+from nnx.layers import BatchNorm, Dense, LayerNorm, ReLU, Rescale
 
 HostArray = np.ndarray[Any, Any]
 MOMENTS = ("mean", "variance")
 FAR = 8.0  # |μ| / σ: multiplied out, such a layer loses three bits
-EPSILON = 0.5  # with a running variance of ½, so that σ = 1
 
 
 class Scaling(Protocol):
@@ -48,44 +46,40 @@ def is_far(layer: BatchNorm, values: dict[str, Any]) -> bool:
     return bool((np.abs(mean) > FAR * np.sqrt(variance + layer.epsilon)).any())
 
 
-def affine(mean: Any = 0.0, gamma: Any = 1.0, beta: Any = 0.0) -> Part:
-    """Return a layer that computes (x - μ) γ + β; a single number applies to every feature."""
-    layer = BatchNorm(epsilon=EPSILON)
-    layer.trainable = False
-    values = {"gamma": gamma, "beta": beta, "running_mean": mean, "running_variance": 0.5}
-    return Part(layer, {name: _row(value) for name, value in values.items()})
+def far_offset(layer: Rescale) -> bool:
+    """Return whether the offset is so large that x · scale + offset in float32 may lose three bits."""
+    return bool((np.abs(layer.offset) > FAR).any())
 
 
-def is_affine(part: Part) -> bool:
-    """Return whether a part was made by `affine`."""
-    layer, values = part
-    return (
-        isinstance(layer, BatchNorm)
-        and layer.epsilon == EPSILON
-        and not layer.trainable
-        and bool((values["running_variance"] == 0.5).all())
-    )
+def rescale(scale: Any = 1.0, offset: Any = 0.0) -> Part:
+    """Return a layer that computes x · scale + offset; a single number applies to every feature."""
+    values = {"scale": _finite(_row(scale)), "offset": _finite(_row(offset))}
+    constants = (value[0] if value.size == 1 else value for value in values.values())
+    return Part(Rescale(*constants), values)
 
 
 def shift_by(parts: list[Part], amount: Any) -> list[Part]:
     """Return layers that add `amount` to the output of the parts."""
     amount = _row(amount)
-    if parts and is_affine(parts[-1]) and bool((parts[-1].values["gamma"] == 1.0).all()):
-        return _changed(parts, running_mean=parts[-1].values["running_mean"] - amount)
+    if parts and isinstance(parts[-1].layer, Rescale):
+        *before, (_, values) = parts
+        return [*before, rescale(values["scale"], values["offset"] + amount)]
     for kind, name in ((Dense, "b"), (BatchNorm, "beta"), (LayerNorm, "beta")):
         if parts and isinstance(parts[-1].layer, kind):
             return _changed(parts, **{name: parts[-1].values[name] + amount})
-    return [*parts, affine(mean=-amount)]
+    return [*parts, rescale(offset=amount)]
 
 
 def scale_by(parts: list[Part], factor: Any) -> list[Part]:
     """Return layers that multiply the output of the parts by `factor`."""
     factor = _row(factor)
+    if parts and isinstance(parts[-1].layer, Rescale):
+        *before, (_, values) = parts
+        return [*before, rescale(values["scale"] * factor, values["offset"] * factor)]
     if parts and isinstance(parts[-1].layer, (BatchNorm, LayerNorm)):
         values = parts[-1].values
         return _changed(parts, gamma=values["gamma"] * factor, beta=values["beta"] * factor)
-    _finite(factor)
-    return [*parts, affine(gamma=factor)]
+    return [*parts, rescale(factor)]
 
 
 def clip(parts: list[Part], low: Any = None, high: Any = None) -> list[Part]:
@@ -99,8 +93,8 @@ def _relu_from(parts: list[Part], sign: float, bound: Any) -> list[Part]:
     bound = _finite(_row(bound))
     if sign > 0.0 and not bound.any():
         return [*parts, Part(ReLU(), {})]
-    to = [*parts, affine(mean=bound, gamma=sign), Part(ReLU(), {})]
-    return [*to, affine(gamma=sign, beta=bound)]
+    to = [*parts, rescale(sign, -sign * bound), Part(ReLU(), {})]
+    return [*to, rescale(sign, bound)]
 
 
 def _changed(parts: list[Part], **values: HostArray) -> list[Part]:

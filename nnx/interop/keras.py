@@ -135,7 +135,9 @@ def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> tuple[N
     notes: list[str] = []
     dtypes: dict[str, str] = {}
     read_before: set[str] = set()
-    for link in chain(model.get_config()):
+    links = list(chain(model.get_config()))
+    arriving = model.inputs[0].dtype
+    for link in links:
         layer, place = _find(model, link), "/".join(link.place)
         kind = link.entry["class_name"]
         if layer.weights and place in read_before:
@@ -146,7 +148,10 @@ def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> tuple[N
         elif kind in RESHAPES and type(layer) is getattr(keras.layers, kind):
             shape = _reshaped(layer, place, shape)
         else:
-            dtypes[layer.dtype_policy.name] = place
+            inner = kind == "Rescaling" and arriving == "float32" and link is not links[-1]
+            if not (inner and layer.compute_dtype == "float64"):  # nnx's Rescale computes in float64 anyway
+                dtypes[layer.dtype_policy.name] = place
+            arriving = layer.compute_dtype
             new = _read(keras, layer, place)
             _check_rows(new, shape, place, model)
             shape = new[0].values["W"].shape[1:] if "W" in new[0].values else shape

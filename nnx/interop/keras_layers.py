@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import ConfigurationError
-from nnx.interop.affine import Scaling, affine, clip, exact_type, is_affine, scale_by, shift_by
+from nnx.interop.affine import Scaling, clip, exact_type, far_offset, rescale, scale_by
 from nnx.interop.parts import Part
 from nnx.layers import (
     ELU,
@@ -21,6 +21,7 @@ from nnx.layers import (
     LayerNorm,
     LeakyReLU,
     ReLU,
+    Rescale,
     Sigmoid,
     SiLU,
     Softmax,
@@ -47,6 +48,12 @@ def _batch_norm(keras: Any, layer: BatchNorm, common: dict[str, Any]) -> Any:
     return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, **common)
 
 
+def _rescale(keras: Any, layer: Rescale, common: dict[str, Any]) -> Any:
+    scale, offset = (np.atleast_1d(np.asarray(value)) for value in (layer.scale, layer.offset))
+    kind = np.dtype(np.float64).name if far_offset(layer) else common["dtype"]
+    return keras.layers.Rescaling(scale, offset, **common | {"dtype": kind})
+
+
 # Keras stores a layer's arrays in the same order as nnx: trained ones, then running statistics.
 WRITERS: dict[type[Layer], Callable[[Any, Any, dict[str, Any]], Any]] = {
     Dense: lambda keras, layer, common: keras.layers.Dense(layer.units, **common),
@@ -62,6 +69,7 @@ WRITERS: dict[type[Layer], Callable[[Any, Any, dict[str, Any]], Any]] = {
     Identity: lambda keras, layer, common: keras.layers.Identity(**common),
     Dropout: lambda keras, layer, common: keras.layers.Dropout(layer.rate, **common),
     BatchNorm: _batch_norm,
+    Rescale: _rescale,
     LayerNorm: lambda keras, layer, common: keras.layers.LayerNormalization(epsilon=layer.epsilon, **common),
 }
 
@@ -113,9 +121,9 @@ FUNCTIONS: dict[str, Callable[[], list[Part]]] = {
     "softmax": _one(Softmax),
     "relu6": lambda: clip([], 0.0, 6.0),
     "hard_tanh": lambda: clip([], -1.0, 1.0),
-    "hard_sigmoid": lambda: clip([affine(gamma=1.0 / 6.0, beta=0.5)], 0.0, 1.0),
+    "hard_sigmoid": lambda: clip([rescale(1.0 / 6.0, 0.5)], 0.0, 1.0),
     "selu": lambda: scale_by([Part(ELU(SELU_ALPHA), {})], SELU_GAMMA),
-    "log_sigmoid": lambda: [affine(gamma=-1.0), Part(Softplus(), {}), affine(gamma=-1.0)],
+    "log_sigmoid": lambda: [rescale(-1.0), Part(Softplus(), {}), rescale(-1.0)],
 }
 NO_LOG_SOFTMAX = "nnx has no log_softmax: use softmax in its place, or remove it from the model"
 
@@ -132,7 +140,7 @@ def read(keras: Any, layer: Any) -> list[Part]:
         if type(layer) is getattr(keras.layers, name, None):
             parts = reader(keras, layer)
             for part in parts:
-                part.layer.trainable = layer.trainable and not is_affine(part)
+                part.layer.trainable = layer.trainable
             return parts
     raise ConfigurationError(NO_SUCH_LAYER)
 
@@ -176,14 +184,13 @@ def _read_prelu(keras: Any, layer: Any) -> list[Part]:
 
 
 def _read_rescaling(keras: Any, layer: Any) -> list[Part]:
-    scale, offset = (_row(keras, value) for value in (layer.scale, layer.offset))
-    return shift_by(scale_by([], scale), offset) if (scale != 1.0).any() else [affine(mean=-offset)]
+    return [rescale(_row(keras, layer.scale), _row(keras, layer.offset))]
 
 
 def _read_normalization(keras: Any, layer: Any) -> list[Part]:
     mean, variance = (_row(keras, value) for value in (layer.mean, layer.variance))
     sigma = np.maximum(np.sqrt(variance), keras.backend.epsilon())
-    return [affine(gamma=sigma, beta=mean) if layer.invert else affine(mean=mean, gamma=1.0 / sigma)]
+    return [rescale(sigma, mean) if layer.invert else rescale(1.0 / sigma, -mean / sigma)]
 
 
 def _row(keras: Any, value: Any) -> Any:

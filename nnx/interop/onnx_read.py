@@ -17,6 +17,7 @@ from nnx.interop.onnx_nodes import EVERYWHERE, READERS, NotAChainError, Step, tw
 from nnx.interop.onnx_shapes import FLOATS, RESHAPES, Reshaped, cast_to, reshaped
 from nnx.interop.onnx_tensors import STANDARD, Constants, named
 from nnx.interop.parts import Part
+from nnx.layers import Rescale
 
 OLDEST = 7  # the operator set that gave Gemm, Add and others their present form
 LONGEST = 30  # most nodes that one layer is written in
@@ -73,6 +74,7 @@ class Follower:
         self.width = 0  # width of the input, if its rows have several axes and are flattened
         self.squeezed = False  # whether (rows, 1) became (rows,)
         self.types: set[str] = set()  # the float types it casts to
+        self.widened: int | None = None  # how many parts there were at a cast to float64
 
     def follow(self, chain: list[Link], value: str) -> None:
         """Read all links, starting from a value."""
@@ -139,7 +141,7 @@ class Follower:
         if kind in RESHAPES:
             self._reshape(step, reshaped(kind, step, self.parts))
         elif kind == "Cast":
-            self.types.add(cast_to(self.onnx, step))
+            self._cast(cast_to(self.onnx, step))
         elif kind not in READERS:
             known = ", ".join((*READERS, *RESHAPES, "Cast"))
             raise ConfigurationError(f"nnx has no layer for {kind}; it can read {known}")
@@ -147,6 +149,17 @@ class Follower:
             raise ConfigurationError("its data have the shape (rows,): nnx's layers take (rows, 1)")
         else:
             self.parts = READERS[kind](self.parts, step)
+
+    def _cast(self, to: str) -> None:
+        """Note a change of the float type; one to float64 and back around a `Rescale` changes nothing."""
+        if to == "float64" and to not in self.types:
+            self.widened = len(self.parts)
+        elif self.widened is not None and to == "float32":
+            new = [*self.parts[-1:], *self.parts[self.widened :]]
+            if new and all(isinstance(part.layer, Rescale) for part in new):
+                self.types.discard("float64")
+            self.widened = None
+        self.types.add(to)
 
     def _reshape(self, step: Step, to: Reshaped) -> None:
         if to is Reshaped.ROWS:

@@ -9,7 +9,7 @@ import numpy as np
 
 import nnx
 from nnx.errors import ConfigurationError
-from nnx.interop.affine import Scaling, exact_type, is_far
+from nnx.interop.affine import Scaling, exact_type, far_offset, is_far
 from nnx.interop.parts import check_features
 from nnx.layers import (
     ELU,
@@ -22,6 +22,7 @@ from nnx.layers import (
     LayerNorm,
     LeakyReLU,
     ReLU,
+    Rescale,
     Sigmoid,
     SiLU,
     Softmax,
@@ -71,6 +72,7 @@ WRITERS: dict[type[Layer], Callable[[Any], Operator]] = {
     Dropout: lambda layer: Operator("Dropout", {}, ("ratio",)),
     BatchNorm: _batch_norm,
     LayerNorm: _layer_norm,
+    Rescale: _plain("Mul"),  # and an Add
 }
 
 
@@ -166,6 +168,8 @@ class Graph:
         """Add the nodes of a layer and return the name of its output."""
         if isinstance(layer, BatchNorm) and is_far(layer, self.values):
             return self.far_batch_norm(layer, source)
+        if isinstance(layer, Rescale):
+            return self.rescale(layer, source)
         if isinstance(layer, Dropout):
             self.values[f"{layer.name}.ratio"] = np.array(layer.rate, np.float32)
         operator = WRITERS[type(layer)](layer)
@@ -174,6 +178,16 @@ class Graph:
             return self.node(operator.kind, inputs, layer.name, **operator.attributes)
         gate = self.node(operator.kind, inputs, f"{layer.name}.sigmoid")
         return self.node("Mul", [source, gate], layer.name)
+
+    def rescale(self, layer: Rescale, source: str) -> str:
+        """Add x · scale + offset; in float64 if float32 would lose digits of the sum."""
+        wide = np.dtype(np.float64) if far_offset(layer) else self.dtype
+        if wide != self.dtype:
+            source = self.cast(source, wide, f"{layer.name}.wide")
+        for kind, name in (("Mul", "scale"), ("Add", "offset")):
+            value = np.atleast_1d(np.asarray(getattr(layer, name), wide))
+            source = self.constant(kind, source, f"{layer.name}.{name}", value)
+        return source if wide == self.dtype else self.cast(source, self.dtype, f"{layer.name}.narrow")
 
     def far_batch_norm(self, layer: BatchNorm, source: str) -> str:
         """Add (x - μ) (γ / σ) + β in this order: ONNX Runtime multiplies BatchNormalization out."""

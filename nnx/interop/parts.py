@@ -10,7 +10,7 @@ import numpy as np
 
 from nnx.backends import Backend
 from nnx.errors import ConfigurationError
-from nnx.layers import Dense, Identity, Layer, LayerNorm, Softmax
+from nnx.layers import Dense, Identity, Layer, LayerNorm, Rescale, Softmax
 from nnx.network import Network
 
 
@@ -36,6 +36,8 @@ def assemble(parts: Sequence[Part], width: int, dtype: str, device: str | Backen
     network.build(width)
     weights = network.weights()
     for part in parts:
+        if isinstance(part.layer, Rescale):
+            continue  # its constants are in its configuration
         for key, value in part.values.items():
             name = f"{part.layer.name}.{key}"
             single = np.size(value) == 1 and np.ndim(value) == 1  # the same for all features

@@ -20,6 +20,7 @@ from nnx.layers.dense import Dense
 from nnx.layers.dropout import Dropout
 from nnx.layers.normalization import BatchNorm, LayerNorm
 from nnx.layers.plan import Plan
+from nnx.layers.rescale import Rescale
 from nnx.layers.workspace import Workspace
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "LeakyReLU",
     "Plan",
     "ReLU",
+    "Rescale",
     "SiLU",
     "Sigmoid",
     "Softmax",
