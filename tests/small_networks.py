@@ -114,6 +114,7 @@ LAYERS: list[nnx.Layer] = [
     nnx.Dropout(0.3),
     nnx.BatchNorm(momentum=0.9, epsilon=0.01),
     nnx.LayerNorm(epsilon=0.01),
+    nnx.Rescale(-0.5, 0.25),
 ]
 
 

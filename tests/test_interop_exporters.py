@@ -19,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("on_cpu")
 FILES = sorted((Path(__file__).parent / "exported").glob("*.onnx"))
 LAYERS = {  # what lies between the first Dense and the last
     "gelu": ["GELU"], "gelu-tanh": ["GELU"], "silu": ["SiLU"], "softplus": ["Softplus"], "elu": ["ELU"],
-    "softplus-beta": ["BatchNorm", "Softplus", "BatchNorm"], "layer-norm": ["LayerNorm"],
-    "threshold": ["ReLU"], "prelu": ["LeakyReLU"], "scaled": ["BatchNorm"], "batch-norm": ["BatchNorm"],
-    "log-sigmoid": ["BatchNorm", "Softplus", "BatchNorm"], "selu": ["ELU", "BatchNorm"], "reshape": [],
-    "relu6": ["ReLU", "BatchNorm", "ReLU", "BatchNorm"], "regressor": ["ReLU"],
+    "softplus-beta": ["Rescale", "Softplus", "Rescale"], "layer-norm": ["LayerNorm"],
+    "threshold": ["ReLU"], "prelu": ["LeakyReLU"], "scaled": ["Rescale"], "batch-norm": ["Rescale"],
+    "log-sigmoid": ["Rescale", "Softplus", "Rescale"], "selu": ["ELU", "Rescale"], "reshape": [],
+    "relu6": ["ReLU", "Rescale", "ReLU", "Rescale"], "regressor": ["ReLU"],
 }  # fmt: skip
 REFUSED = {
     "log-softmax": "nnx has no LogSoftmax",

@@ -49,8 +49,8 @@ class Rescale(Layer):
         for name, given in (("scale", self.scale), ("offset", self.offset)):
             if isinstance(given, list) and len(given) != inputs:
                 raise ConfigurationError(
-                    f"Rescale: {name} has {len(given):,} numbers, but there are {inputs:,} features: give one "
-                    "number, or one for each feature"
+                    f"Rescale: {name} has {len(given):,} numbers, but there are {inputs:,} features: give "
+                    "one number, or one for each feature"
                 )
         return inputs
 
