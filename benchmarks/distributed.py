@@ -163,7 +163,7 @@ def job(rounds: int, out: str) -> None:
             Path(out).write_text(json.dumps(result))
 
 
-def told(result: dict[str, Any]) -> None:
+def print_result(result: dict[str, Any]) -> None:
     """Print medians, and ratios within rounds."""
     seconds = result["seconds"]
 
@@ -204,7 +204,7 @@ def main(ranks: int, rounds: int, out: str) -> None:
     environment = os.environ | dict.fromkeys(THREADS, "1")
     command = [launcher, "-n", str(ranks), sys.executable, __file__, "job", str(rounds), out]
     subprocess.run(command, env=environment, check=True)
-    told(json.loads(Path(out).read_text()))
+    print_result(json.loads(Path(out).read_text()))
 
 
 if __name__ == "__main__":

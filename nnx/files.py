@@ -17,7 +17,7 @@ from typing import BinaryIO, TextIO
 from nnx.errors import OutputError
 
 _POSIX = os.name == "posix"
-_SAFE = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_SAFE_FLAGS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _TEMPORARY = re.compile(r"\.nnx-[0-9a-f]{16}\.tmp")  # short, so that it fits wherever a long name fits
 _LOCK, _MARK = ".lock", b"nnx\n"  # the lock file of a run, and its content: without it, the file is not nnx's
 
@@ -37,7 +37,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         If the file cannot be written, `path` is not a regular file, or it is a link in a folder that other
         users can write to.
     """
-    with _explained(path):
+    with _as_output_error(path):
         target, older = _target(Path(path))
         with _temporary(target.parent, older) as (file, temporary):
             yield file
@@ -51,7 +51,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
+def _as_output_error(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OutputError:
@@ -111,14 +111,14 @@ def _refuse_special(path: Path, there: os.stat_result) -> None:
 @contextmanager
 def _temporary(folder: Path, like: os.stat_result | None = None) -> Iterator[tuple[BinaryIO, Path]]:
     """Create a file with a random name and the permissions of `like`; remove it at the end of the block."""
-    number, path = _created(folder, 0o666 if like is None else 0o600)
+    descriptor, path = _created(folder, 0o666 if like is None else 0o600)
     try:
-        with os.fdopen(number, "w+b") as file:
+        with os.fdopen(descriptor, "w+b") as file:
             if like is not None and _POSIX:
                 with suppress(OSError):  # only root can keep another user as the owner
-                    os.fchown(number, like.st_uid, like.st_gid)
+                    os.fchown(descriptor, like.st_uid, like.st_gid)
                 with suppress(OSError):  # some file systems have no permissions
-                    os.fchmod(number, stat.S_IMODE(like.st_mode))
+                    os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
             yield file, path
     finally:
         with suppress(OSError):  # if the folder is gone, so is the file
@@ -129,20 +129,20 @@ def _created(folder: Path, mode: int) -> tuple[int, Path]:
     """Create a new file that only this call opens; it is locked while it is open, see `clear`."""
     while True:
         path = folder / f".nnx-{secrets.token_hex(8)}.tmp"
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, mode)
-        if _locks(number) is not False and os.fstat(number).st_nlink:
-            return number, path
-        os.close(number)  # `clear` in another process took it for a leftover file and removed it
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE_FLAGS, mode)
+        if _try_lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
+            return descriptor, path
+        os.close(descriptor)  # `clear` in another process took it for a leftover file and removed it
 
 
-def _locks(number: int) -> bool | None:
+def _try_lock(descriptor: int) -> bool | None:
     """Lock an open file: True if it worked, False if another process has it, None without locks."""
     if not _POSIX:
         return None
     import fcntl
 
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
@@ -155,12 +155,12 @@ def clear(folder: Path) -> None:
     with suppress(OSError):
         for path in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
             with suppress(OSError):
-                number = os.open(path, os.O_RDWR | _SAFE)
+                descriptor = os.open(path, os.O_RDWR | _SAFE_FLAGS)
                 try:
-                    if stat.S_ISREG(os.fstat(number).st_mode) and _locks(number):
+                    if stat.S_ISREG(os.fstat(descriptor).st_mode) and _try_lock(descriptor):
                         path.unlink()
                 finally:
-                    os.close(number)
+                    os.close(descriptor)
 
 
 def probe(folder: Path) -> None:
@@ -188,33 +188,33 @@ def opened_log(path: Path, *, anew: bool) -> TextIO:
     OutputError
         If it cannot be opened, or is not a regular file.
     """
-    with _explained(path):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFE
+    with _as_output_error(path):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFE_FLAGS
         _refuse_link(path, "a log")
         try:
-            number = os.open(path, flags | os.O_EXCL, 0o666)
+            descriptor = os.open(path, flags | os.O_EXCL, 0o666)
             record(path, grows=True)
         except FileExistsError:
-            number = os.open(path, flags, 0o666)
+            descriptor = os.open(path, flags, 0o666)
         try:
-            _refuse_special(path, os.fstat(number))
+            _refuse_special(path, os.fstat(descriptor))
             if anew:
-                os.ftruncate(number, 0)
+                os.ftruncate(descriptor, 0)
         except BaseException:
-            os.close(number)
+            os.close(descriptor)
             raise
-        return os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
+        return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def flush_folder(folder: Path) -> None:
     """Flush a folder to disk, so that new and removed names survive a power failure."""
     if not _POSIX:
         return  # Windows cannot open a folder, and does not need this
-    number = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(number)
+        os.fsync(descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
 # -------------------------------------------------------------------- folders
@@ -232,29 +232,29 @@ def locked(folder: Path) -> Iterator[None]:
     OutputError
         If another run, in this process or another one, has locked the folder.
     """
-    number = _lock(folder / _LOCK) if _POSIX else None
+    descriptor = _lock(folder / _LOCK) if _POSIX else None
     try:
         yield
     finally:
-        if number is not None:
+        if descriptor is not None:
             with suppress(OSError):
-                if os.pread(number, 99, 0) == _MARK and _still(folder / _LOCK, number):
+                if os.pread(descriptor, 99, 0) == _MARK and _names_open_file(folder / _LOCK, descriptor):
                     (folder / _LOCK).unlink()
-            os.close(number)
+            os.close(descriptor)
 
 
 def _lock(path: Path) -> int:
     try:
         while True:
-            number = _opened_lock(path)
-            if _locks(number) is False:
-                os.close(number)
+            descriptor = _open_lock(path)
+            if _try_lock(descriptor) is False:
+                os.close(descriptor)
                 raise OutputError(
                     f"another run is using {path.parent}: wait until it ends, or choose another folder"
                 )
-            if _still(path, number):
-                return number
-            os.close(number)  # the previous owner has just removed the file
+            if _names_open_file(path, descriptor):
+                return descriptor
+            os.close(descriptor)  # the previous owner has just removed the file
     except FileNotFoundError as error:
         raise OutputError(f"the folder {path.parent} was removed: is another run using it?") from error
     except PermissionError as error:
@@ -263,28 +263,28 @@ def _lock(path: Path) -> int:
         ) from error
 
 
-def _opened_lock(path: Path) -> int:
+def _open_lock(path: Path) -> int:
     _refuse_link(path, "a lock")
     try:
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, 0o644)
-        os.write(number, _MARK)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE_FLAGS, 0o644)
+        os.write(descriptor, _MARK)
     except FileExistsError:
         try:
-            number = os.open(path, os.O_RDWR | _SAFE)
+            descriptor = os.open(path, os.O_RDWR | _SAFE_FLAGS)
         except PermissionError:  # another user's
-            number = os.open(path, os.O_RDONLY | _SAFE)
+            descriptor = os.open(path, os.O_RDONLY | _SAFE_FLAGS)
         except IsADirectoryError:
             raise OutputError(f"{path} must be a lock file, but is a folder: choose another folder") from None
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise OutputError(f"{path} is a device, a pipe or a special file: remove it or choose another folder")
-    return number
+    return descriptor
 
 
-def _still(path: Path, number: int) -> bool:
+def _names_open_file(path: Path, descriptor: int) -> bool:
     """Return whether a path still names the open file."""
     try:
-        return os.path.samestat(os.fstat(number), path.lstat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
 
@@ -374,7 +374,7 @@ class Made:
 
 
 def _identity(there: os.stat_result) -> tuple[int, ...]:
-    """Return a file's device, number and last change: a new file may reuse the number of a removed one."""
+    """Return a file's device, inode and last change: a new file may reuse the inode of a removed one."""
     return there.st_dev, there.st_ino, 0 if stat.S_ISDIR(there.st_mode) else there.st_mtime_ns
 
 

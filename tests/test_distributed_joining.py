@@ -172,7 +172,7 @@ else:
     if sys.argv[2] == "hidden":
         Path.read_bytes = guarded
     end = time.monotonic() + 20
-    while len(came := supervisor._came()) < 2 and time.monotonic() < end:
+    while len(came := supervisor._joined_ranks()) < 2 and time.monotonic() < end:
         time.sleep(0.05)
     print(sorted(came))
 """

@@ -40,11 +40,11 @@ def fetch(directory: Path | None) -> None:
     """
     from nnx import datasets
 
-    told: set[str] = set()
+    announced: set[str] = set()
 
     def announce(file: str, received: int, size: int | None) -> None:
-        if file not in told:
-            told.add(file)
+        if file not in announced:
+            announced.add(file)
             say(f"fetching {file}" + (f" ({size / 1e6:.1f} MB)" if size else ""))
 
     for path in datasets.fetch_mnist(directory, progress=announce):

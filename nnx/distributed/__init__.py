@@ -129,9 +129,9 @@ class Communicator:
             import sys
             import traceback as printer
 
-            told = "".join(printer.format_exception(error))
+            text = "".join(printer.format_exception(error))
             self.take_turn()
-            sys.stderr.write(f"nnx: rank {self.rank} of {self.size} failed, which ends the job:\n{told}")
+            sys.stderr.write(f"nnx: rank {self.rank} of {self.size} failed, which ends the job:\n{text}")
             self.abort(1)
 
 

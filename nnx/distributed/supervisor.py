@@ -131,14 +131,14 @@ def _give_up(rank: str, child: int, timeout: float) -> NoReturn:
     """End a rank that waits for others that did not join, and end the job."""
     for name in FORWARDED:
         signal.signal(getattr(signal, name), signal.SIG_DFL)
-    came = _came()
+    present = _joined_ranks()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     time.sleep(TURN * min(int(rank), 8))  # one report is enough: the first rank to report ends the others
-    text = f"nnx: {_missing(came)} the job within {timeout:g} s after rank {rank}: ended early or busy; "
+    text = f"nnx: {_missing(present)} the job within {timeout:g} s after rank {rank}: ended early or busy; "
     os.write(2, f"{text}this ends the job\n".encode())
     until_read(sys.stderr)
-    for pid in came.values():
+    for pid in present.values():
         if pid != os.getpid():
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
@@ -146,17 +146,17 @@ def _give_up(rank: str, child: int, timeout: float) -> NoReturn:
     os._exit(1)
 
 
-def _missing(came: dict[int, int]) -> str:
+def _missing(present: dict[int, int]) -> str:
     """Return which ranks did not join, as the start of a sentence; ranks on other machines are not seen."""
     size, local = int(_first(SIZES) or 0), int(_first(LOCAL_SIZES) or 0)
-    absent = sorted(set(range(size)) - set(came))
-    if not came or not absent or local not in (size, 0):
+    absent = sorted(set(range(size)) - set(present))
+    if not present or not absent or local not in (size, 0):
         return "not all ranks joined"
     more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
     return f"{'rank' if len(absent) == 1 else 'ranks'} {', '.join(map(str, absent[:8]))}{more} did not join"
 
 
-def _came() -> dict[int, int]:
+def _joined_ranks() -> dict[int, int]:
     """Return the ranks of this job on this machine that entered `joining`, with their parent processes.
 
     The parent processes are found by their name, and have the same launcher as this one. If the launcher is

@@ -52,8 +52,8 @@ def verdict(result: Result) -> str:
 
 def different_data(results: list[Result]) -> list[str]:
     """Return the data of each run if the runs used different data or held-out rows; else nothing."""
-    told = [_data(result) for result in results]
-    return told if len(set(told)) > 1 else []
+    data = [_data(result) for result in results]
+    return data if len(set(data)) > 1 else []
 
 
 def _data(result: Result) -> str:

@@ -196,8 +196,8 @@ def _misread(kept: Evidence) -> dict[tuple[str, str], list[dict[str, str]]]:
     found: dict[tuple[str, str], list[dict[str, str]]] = {}
     names = ("misread", "misread_true", "misread_predicted", "misread_index")
     for image, true, other, index in zip(*(kept.get(name, ()) for name in names), strict=True):
-        told = {"uri": pictures.digit(image), "index": f"{int(index):,}"}
-        found.setdefault((str(true), str(other)), []).append(told)
+        digit = {"uri": pictures.digit(image), "index": f"{int(index):,}"}
+        found.setdefault((str(true), str(other)), []).append(digit)
     return found
 
 

@@ -33,7 +33,7 @@ class _Live(Callback):
 
     def __init__(self) -> None:
         self.training = 0
-        self._told: list[float] = []
+        self._written: list[float] = []
         self._rollbacks = 0
 
     def begin(self, run: Run) -> None:
@@ -49,7 +49,7 @@ class _Live(Callback):
     def on_train_begin(self, run: Run) -> None:
         """Count the training."""
         self.training += 1
-        self._told, self._rollbacks = [], 0
+        self._written, self._rollbacks = [], 0
         self.told_every = max(1, run.epochs // self.most)
         self.begin(run)
 
@@ -71,13 +71,13 @@ class _Live(Callback):
         losses = metrics.get("loss", [])
         if run.history.rollbacks != self._rollbacks:  # the epochs after the rollback are trained again
             self._rollbacks = run.history.rollbacks
-            same = zip(self._told, losses, strict=False)
-            del self._told[sum(takewhile(bool, (told == loss for told, loss in same))) :]
+            same = zip(self._written, losses, strict=False)
+            del self._written[sum(takewhile(bool, (before == loss for before, loss in same))) :]
         rows = [
             (epochs[place], {name: values[place] for name, values in metrics.items()})
-            for place in range(len(self._told), len(epochs))
+            for place in range(len(self._written), len(epochs))
         ]
-        self._told += losses[len(self._told) :]
+        self._written += losses[len(self._written) :]
         if rows:
             self.write(rows)
 
@@ -236,7 +236,7 @@ class MLflowLog(_Live):
                     f"MLflow does not accept a metric called {name!r}: name it with letters, digits, "
                     'spaces and _-.:/, metrics={"name": …}'
                 )
-        told = {
+        values = {
             "optimizer": type(run.optimizer).__name__,
             "epochs": run.epochs,
             "network_parameters": run.network.parameter_count(),
@@ -247,7 +247,7 @@ class MLflowLog(_Live):
             owner = known.experiment_id if known else self._client.create_experiment(self.experiment)
             self._run = self._client.create_run(owner, run_name=self.name).info.run_id
             entities = self._library.entities
-            parameters = [entities.Param(name, str(value)) for name, value in told.items()]
+            parameters = [entities.Param(name, str(value)) for name, value in values.items()]
             self._client.log_batch(self._run, params=parameters)
         except Exception as error:  # MLflow's own, its database's or the connection's
             raise self._refused(error) from error
