@@ -35,7 +35,7 @@ class CompiledLoop:
     def run(
         self, x: Array, y: Array, orders: Array, batch: int, kept: OptimizerState, losses: Array, done: Array
     ) -> None:
-        """Take as many steps as `losses` has room for; see `nnx.backends.numba_loop.run`."""
+        """Take as many steps as `losses` has room for; see `nnx.ops.small_network_numba.run`."""
         first = kept.step
         rates = [self.optimizer.rate(first + step) * kept.scale for step in range(losses.size)]
         slots = tuple(slot for slot in self.part.slots if slot is not None)

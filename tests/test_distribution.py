@@ -33,7 +33,7 @@ BROUGHT = {
     "datasets": ("pooch, requests, PIL, sklearn", "nnx.datasets"),
     "experiments": (", ".join(libraries.EXPERIMENTS), "nnx.experiments.svm"),
     "all": (", ".join((*libraries.EXPERIMENTS, "numba", "onnx")), "nnx.reports"),
-    "fast": ("numba", "nnx.backends.numba_kernels"),
+    "fast": ("numba", "nnx.backends.numba_backend"),
     "compare": ("keras", "nnx.experiments.compare.keras_worker"),
     "onnx": ("onnx", "nnx.interop.onnx"),
     "mpi": ("mpi4py", "nnx.distributed.mpi"),

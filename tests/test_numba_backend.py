@@ -21,8 +21,10 @@ from nnx.errors import DeviceError
 
 numba = pytest.importorskip("numba", reason="Numba is not installed: pip install 'nnx-arrays[fast]'")
 
-from nnx.backends import numba_kernels as kernels  # noqa: E402
-from nnx.backends.numba_backend import SMALL_ARRAY, SMALL_PRODUCT, NumbaBackend  # noqa: E402
+from nnx.backends.numba_backend import NumbaBackend  # noqa: E402
+from nnx.ops import activations_numba, base_numba  # noqa: E402
+from nnx.ops.base_numba import SMALL_ARRAY  # noqa: E402
+from nnx.ops.dense_numba import SMALL_PRODUCT  # noqa: E402
 
 INPUTS, UNITS = 100, 90
 SHARED = [31, 131, 257]  # rows: one part, two that differ by a row, and more
@@ -194,7 +196,7 @@ def test_faults_and_norms_of_large_buffers(
 
 
 def test_the_exponential_is_right_to_two_units_in_the_last_place() -> None:
-    exp = numba.vectorize(lambda x: kernels._exp(x))
+    exp = numba.vectorize(lambda x: activations_numba.exp_float32(x))
     x = np.linspace(-87.0, 0.0, 2_000_001, dtype=np.float32)
     exact = np.exp(x.astype(np.float64))
     assert np.max(np.abs(exp(x) / exact - 1.0)) < 2 * np.finfo(np.float32).eps
@@ -287,7 +289,9 @@ def test_a_threading_layer_that_is_not_tbb_means_one_thread() -> None:
 @pytest.fixture
 def without_numba(monkeypatch: pytest.MonkeyPatch):
     """A Python in which Numba cannot be imported."""
-    for name in [n for n in sys.modules if n.partition(".")[0] == "numba" or "backends.numba" in n]:
+    for name in [
+        n for n in sys.modules if n.partition(".")[0] == "numba" or (n.startswith("nnx.") and "numba" in n)
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.setattr(backends, "_numba", backends._numba.__wrapped__)
@@ -380,5 +384,5 @@ def test_without_a_folder_to_cache_in_kernels_are_compiled_all_the_same(
         return genuine(**options)
 
     monkeypatch.setattr(numba, "njit", njit)
-    double = kernels.compiled()(lambda x: 2 * x)
+    double = base_numba.compiled()(lambda x: 2 * x)
     assert double(21) == 42

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from test_checkpoint_faults import small_disk
+
+import nnx
 
 pytest.importorskip("numba", reason="Numba is not installed")
 
@@ -28,7 +35,7 @@ def kernel(tmp_path):
 
 def kernel_in(folder):
     """A function that makes the kernel as a new process would, and says whether it came from the cache."""
-    from nnx.backends.numba_kernels import compiled
+    from nnx.ops.base_numba import compiled
 
     path = folder / "kernels_to_damage.py"
     path.write_text(KERNEL)
@@ -66,6 +73,41 @@ def test_a_file_cut_or_with_a_flipped_bit_anywhere_is_compiled_again(kernel, tmp
             path.write_bytes(damaged)
             assert not kernel(), (place, len(damaged))
             assert kernel()  # it was mended
+
+
+CALLER = """
+import numpy as np
+from nnx.ops.losses_numba import binary_cross_entropy_from_logits
+y = np.ones((2, 3), np.float32)
+dy = np.empty_like(y)
+binary_cross_entropy_from_logits(y, y, dy, np.float32(1.0))
+print(dy[0, 0], sum(binary_cross_entropy_from_logits.stats.cache_hits.values()))
+"""
+
+
+def test_a_kernel_is_compiled_again_where_a_kernel_that_it_calls_has_changed(tmp_path):
+    """It is in another file, which Numba does not look at."""
+    package = tmp_path / "nnx"
+    shutil.copytree(Path(nnx.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run():
+        done = subprocess.run([sys.executable, "-c", CALLER], capture_output=True, text=True, check=False,
+                              cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path),
+                                                 "NUMBA_CACHE_DIR": str(tmp_path / "cache")})  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        gradient, kept = done.stdout.split()
+        return float(gradient), kept
+
+    right = 1.0 / (1.0 + np.exp(-1.0)) - 1.0
+    assert run() == (pytest.approx(right, rel=1e-5), "0")
+    assert run() == (pytest.approx(right, rel=1e-5), "1")
+    called = package / "ops" / "activations_numba.py"
+    text = called.read_text(encoding="utf-8")
+    assert text.count("f(5.0000001201e-1)") == 1
+    called.write_text(text.replace("f(5.0000001201e-1)", "f(4.0000001201e-1)"), encoding="utf-8")
+    gradient, kept = run()
+    assert kept == "0"
+    assert gradient != pytest.approx(right, rel=1e-5)
 
 
 def test_files_of_an_nnx_that_wrote_no_checksums_are_written_anew(kernel, tmp_path):

@@ -206,9 +206,9 @@ def _numba() -> NumbaBackend:
     DeviceError
         If Numba is not installed, or not for this Python or NumPy; the text says which and what to do.
     """
-    from nnx.backends.numba_backend import NumbaBackend
-
     try:
+        from nnx.backends.numba_backend import NumbaBackend
+
         return NumbaBackend()
     except Exception as error:  # Numba refuses a NumPy that is newer than it, and an unknown threading layer
         if isinstance(error, ModuleNotFoundError) and error.name == "numba":

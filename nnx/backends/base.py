@@ -111,7 +111,7 @@ class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Update
         """Wait until everything queued on the device is done."""
 
     def small_loop(self) -> Any:
-        """The module of a compiled training loop for small networks (`numba_loop`), or None."""
+        """The module of a compiled training loop for small networks (`small_network_numba`), or None."""
         return None
 
     def room(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:

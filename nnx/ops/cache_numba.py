@@ -1,8 +1,13 @@
-"""Numba's cache of compiled code, with checksums: damaged code would give wrong numbers, or crash."""
+"""Numba's cache of compiled code, with checksums: damaged or old code would give wrong numbers, or crash.
+
+Numba compares the date of the file that a kernel is in. Kernels here call kernels of other files, so the
+code of all ``_numba`` files counts as well: where one of them changes, all kernels are compiled again.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 from collections.abc import Iterator
@@ -11,6 +16,7 @@ from typing import Any
 
 from numba.core.caching import IndexDataCacheFile
 
+KERNELS = Path(__file__).parent
 SIZE = hashlib.sha256().digest_size
 
 
@@ -19,7 +25,7 @@ class CheckedCache:
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
-        stamp = cache._impl.locator.get_source_stamp()
+        stamp = (cache._impl.locator.get_source_stamp(), fingerprint(KERNELS))
         cache._cache_file = _CheckedFiles(cache.cache_path, cache._impl.filename_base, stamp)
 
     def __getattr__(self, name: str) -> Any:
@@ -36,6 +42,15 @@ class CheckedCache:
         """Keep the code where that can be done."""
         with contextlib.suppress(Exception):
             self._cache.save_overload(*arguments)
+
+
+@functools.cache
+def fingerprint(folder: Path) -> str:
+    """A checksum of the code of all compiled kernels."""
+    code = hashlib.sha256()
+    for path in sorted(folder.glob("*_numba.py")):
+        code.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return code.hexdigest()
 
 
 class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]

@@ -1,0 +1,239 @@
+"""Compiled twin of dense.py.
+
+Each part of the rows runs its own matrix product on one thread, and what surrounds it while its rows are
+still in that core's cache. The functions that begin with ``small_`` are for the loop of
+`small_network_numba`, whose layers are a few numbers wide.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import prange
+
+from nnx.ops.activations_numba import (
+    IDENTITY,
+    LEAKY_RELU,
+    RELU,
+    SIGMOID,
+    TANH,
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    sigmoid_float32,
+    tanh_backward,
+)  # fmt: skip
+from nnx.ops.base import Array
+from nnx.ops.base_numba import Compiled, inner, part, team, usual
+from nnx.ops.dense import DenseNumPy
+from nnx.ops.products_numba import product
+
+ROWS = 128  # that are summed one by one
+SMALL_PRODUCT = 2**18  # multiplications: up to here NumPy's OpenBLAS takes one thread too
+# The activations that these kernels compute, by the item's size; for the others there is a pass of its own.
+FORWARD = {4: {"relu": RELU, "sigmoid": SIGMOID}, 8: {"relu": RELU}}
+BACKWARD = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
+
+
+@part
+def add_bias(y: Array, b: Array, kind: int) -> None:
+    """y = f(y + b); the sigmoid in float32 only, and tanh not at all."""
+    for row in range(y.shape[0]):
+        if kind == RELU:
+            for j in range(y.shape[1]):
+                y[row, j] = relu(y[row, j] + b[j])
+        elif kind == SIGMOID:
+            for j in range(y.shape[1]):
+                y[row, j] = sigmoid_float32(y[row, j] + b[j])
+        else:
+            for j in range(y.shape[1]):
+                y[row, j] += b[j]
+
+
+@part
+def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, block: Array, kind: int) -> None:
+    """dz = dy ∘ f', f' written in y (the identity's dz is dy, and only read); db = Σ_rows dz.
+
+    Many rows are summed in blocks of about √rows, in `block` of db's shape: rounding grows as slowly.
+    """
+    zero = dz.dtype.type(0)
+    rows = max(ROWS, int(math.sqrt(dz.shape[0])))
+    for j in range(db.size):
+        db[j] = zero
+        block[j] = zero
+    for row in range(dz.shape[0]):
+        if row % rows == 0 and row:
+            for j in range(db.size):
+                db[j] += block[j]
+                block[j] = zero
+        if kind == RELU:
+            for j in range(dz.shape[1]):
+                dz[row, j] = relu_backward(dy[row, j], y[row, j])
+        elif kind == SIGMOID:
+            for j in range(dz.shape[1]):
+                dz[row, j] = sigmoid_backward(dy[row, j], y[row, j])
+        elif kind == TANH:
+            for j in range(dz.shape[1]):
+                dz[row, j] = tanh_backward(dy[row, j], y[row, j])
+        for j in range(dz.shape[1]):
+            block[j] += dz[row, j]
+    for j in range(db.size):
+        db[j] += block[j]
+
+
+@inner
+def sum_rows(partial: Array, db: Array) -> None:
+    """db = Σ_rows of what the parts found, in their order."""
+    for j in range(db.size):
+        db[j] = partial[0, 0, j]
+    for row in range(1, partial.shape[0]):
+        for j in range(db.size):
+            db[j] += partial[row, 0, j]
+
+
+@team
+def team_dense_forward(gemm: int, x: Array, W: Array, b: Array, y: Array, kind: int, parts: int) -> None:
+    """Each part's rows of y = f(x W + b)."""
+    for index in prange(parts):
+        low, high = index * len(x) // parts, (index + 1) * len(x) // parts
+        product(gemm, x[low:high], W, y[low:high], False, False)
+        add_bias(y[low:high], b, kind)
+
+
+@team
+def team_dense_backward(
+    gemm: int, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array, y: Array, dz: Array,
+    partial: Array, kind: int, wants_dx: bool, parts: int,
+) -> None:  # fmt: skip
+    """Each part's rows of dz and dx; then, when all are there, its rows of dW = xᵀ dz."""
+    for index in prange(parts):
+        low, high = index * len(x) // parts, (index + 1) * len(x) // parts
+        bias_gradient(dy[low:high], y[low:high], dz[low:high], partial[index, 0], partial[index, 1], kind)
+        if wants_dx:
+            product(gemm, dz[low:high], W, dx[low:high], False, True)
+    for index in prange(parts):
+        low, high = index * len(W) // parts, (index + 1) * len(W) // parts
+        product(gemm, x[:, low:high], dz, dW[low:high], True, False)
+        if index == 0:
+            sum_rows(partial, db)
+
+
+class DenseNumba(Compiled, DenseNumPy):
+    """Product, bias and activation of a part's rows on one core."""
+
+    def dense_forward(
+        self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
+    ) -> Array:
+        """Product, bias and activation of a part's rows on one core; benchmarks/operations.py."""
+        if not usual(W, x, y):
+            return super().dense_forward(x, W, b, y, kind, alpha)
+        fused = FORWARD[y.itemsize].get(kind, IDENTITY)
+        if self.blas is not None and len(x) * W.size > SMALL_PRODUCT:
+            team_dense_forward(self.blas.gemm[y.itemsize], x, W, b, y, fused, self._parts(len(x)))
+        else:
+            np.matmul(x, W, out=y)
+            add_bias(y, b, fused)
+        if not fused and kind != "identity":
+            self.activation_forward(kind, y, y, alpha)
+        return y
+
+    def dense_backward(
+        self, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array | None,
+        kind: str = "identity", alpha: float = 0.0, y: Array | None = None, dz: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """The activation's gradient, db and dx of a part's rows on one core; benchmarks/operations.py."""
+        if not usual(W, dy, x, dW, dx, y, dz):
+            return super().dense_backward(dy, x, W, dW, db, dx, kind, alpha, y, dz)
+        fused = BACKWARD.get(kind, IDENTITY)
+        if not fused:  # then dz is all there is to read
+            if kind != "identity":
+                dy = self.activation_backward(kind, dy, None, y, dz, alpha)
+            y = dz = dy
+        assert dz is not None
+        if self.blas is None or len(x) * W.size <= SMALL_PRODUCT:
+            bias_gradient(dy, y, dz, db, self._scratch(db.shape, db.dtype), fused)
+            return self._products(x, W, dz, dW, dx)
+        parts = self._parts(len(x))
+        team_dense_backward(
+            self.blas.gemm[dW.itemsize], dy, x, W, dW, db, dz if dx is None else dx, y, dz,
+            self._scratch((parts, 2, len(db)), db.dtype), fused, dx is not None, parts,
+        )  # fmt: skip
+        return dW
+
+
+@inner
+def small_forward(x: Array, block: Array, y: Array, rows: int, kind: int, alpha: float) -> None:
+    """y = f(x W + b), x and y flat, W and b the rows of `block`."""
+    inputs, units = block.shape[0] - 1, block.shape[1]
+    for row in range(rows):
+        out = y[row * units : (row + 1) * units]
+        for j in range(units):
+            out[j] = block[inputs, j]
+        for k in range(inputs):
+            factor = x[row * inputs + k]
+            for j in range(units):
+                out[j] += factor * block[k, j]
+        for j in range(units):
+            z = out[j]
+            if kind == RELU:
+                out[j] = relu(z)
+            elif kind == LEAKY_RELU:
+                out[j] = leaky_relu(z, alpha)
+            elif kind == TANH:
+                out[j] = math.tanh(z)
+            elif kind == SIGMOID:
+                out[j] = sigmoid(z)
+
+
+@inner
+def small_backward(
+    dy: Array, x: Array, block: Array, dblock: Array, dx: Array, y: Array, rows: int, kind: int, alpha: float,
+    wants_dx: bool,
+) -> None:  # fmt: skip
+    """dz = dy ∘ f' (into dy); dW = xᵀ dz, db = Σ_rows dz, dx = dz Wᵀ."""
+    units = block.shape[1]
+    zero = x.dtype.type(0)
+    for index in range(rows * units):
+        value = y[index]
+        if kind == RELU:
+            dy[index] = relu_backward(dy[index], value)
+        elif kind == LEAKY_RELU:
+            dy[index] = leaky_relu_backward(dy[index], value, alpha)
+        elif kind == TANH:
+            dy[index] = tanh_backward(dy[index], value)
+        elif kind == SIGMOID:
+            dy[index] = sigmoid_backward(dy[index], value)
+    if rows <= ROWS:
+        small_products(dy, x, block, dblock, dx, 0, rows, wants_dx)
+        return
+    dblock[:, :] = zero  # many rows in blocks, or rounding would grow with their number
+    some = np.empty_like(dblock)
+    for low in range(0, rows, ROWS):
+        small_products(dy, x, block, some, dx, low, min(low + ROWS, rows), wants_dx)
+        dblock += some
+
+
+@inner
+def small_products(
+    dz: Array, x: Array, block: Array, dblock: Array, dx: Array, low: int, high: int, wants_dx: bool
+) -> None:
+    """dW and db of rows `low` to `high`, and their dx."""
+    inputs, units = block.shape[0] - 1, block.shape[1]
+    zero = x.dtype.type(0)
+    dblock[:, :] = zero
+    for row in range(low, high):
+        own = dz[row * units : (row + 1) * units]
+        for k in range(inputs):
+            factor = x[row * inputs + k]
+            total = zero
+            for j in range(units):
+                dblock[k, j] += factor * own[j]
+                total += own[j] * block[k, j]
+            if wants_dx:
+                dx[row * inputs + k] = total
+        for j in range(units):
+            dblock[inputs, j] += own[j]

@@ -1,0 +1,60 @@
+"""Compiled twin of gather.py."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from nnx.ops.base import Array
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, team, usual
+from nnx.ops.gather import GatherNumPy
+
+
+@inner
+def copy_rows(source: Array, indices: Array, out: Array) -> None:
+    """out[i] = source[indices[i]]."""
+    for row in range(indices.size):
+        origin, target = source[indices[row]], out[row]
+        for j in range(target.size):
+            target[j] = origin[j]
+
+
+@team
+def team_gather(source: Array, indices: Array, out: Array, parts: int) -> None:
+    """Each part's rows."""
+    for index in prange(parts):
+        low, high = index * len(out) // parts, (index + 1) * len(out) // parts
+        copy_rows(source, indices[low:high], out[low:high])
+
+
+@inner
+def divide_rows(source: Array, indices: Array, out: Array, divisor: Scalar) -> None:
+    """out[i] = source[indices[i]] / divisor, in out's type."""
+    for row in range(indices.size):
+        origin, target = source[indices[row]], out[row]
+        for j in range(target.size):
+            target[j] = out.dtype.type(origin[j]) / divisor
+
+
+@team
+def team_gather_bytes(source: Array, indices: Array, out: Array, divisor: Scalar, parts: int) -> None:
+    """Each part's rows."""
+    for index in prange(parts):
+        low, high = index * len(out) // parts, (index + 1) * len(out) // parts
+        divide_rows(source, indices[low:high], out[low:high], divisor)
+
+
+class GatherNumba(Compiled, GatherNumPy):
+    """Rows copied by all threads."""
+
+    def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
+        """Rows copied by all threads; bytes in one pass; benchmarks/operations.py, gather."""
+        scaled = source.dtype == np.uint8 and out.dtype.kind == "f"
+        parts = self._parts(len(out)) if out.size >= SMALL_ARRAY else 1
+        if out.ndim != 2 or (parts == 1 and not scaled) or not usual(out, *([] if scaled else [source])):
+            return super().gather(source, indices, out, divisor)
+        if scaled:
+            team_gather_bytes(source, indices, out, out.dtype.type(divisor), parts)
+        else:
+            team_gather(source, indices, out, parts)
+        return out

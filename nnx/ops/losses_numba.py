@@ -1,0 +1,207 @@
+"""Compiled twins of losses.py: squared error, and the two cross-entropies that start from logits.
+
+The others are computed by their forms in place or their plain forms.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from nnx.ops.activations_numba import exp_float32, relu
+from nnx.ops.base import Array
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, part_sum, team, usual
+from nnx.ops.losses import LossesNumPy
+
+COLUMNS = 512  # of factors 1 + e^-|z| ≤ 2, whose product then fits into a float64
+
+
+@part_sum
+def squared_error(y: Array, p: Array, dy: Array, factor: Scalar) -> Scalar:
+    """Σ (p − y)²; dy = 2 factor (p − y)."""
+    twice = p.dtype.type(2) * factor
+    total = 0.0
+    for row in range(p.shape[0]):
+        squares = p.dtype.type(0)
+        for j in range(p.shape[1]):
+            e = p[row, j] - y[row, j]
+            squares += e * e
+            dy[row, j] = e * twice
+        total += squares
+    return total
+
+
+@team
+def team_squared_error(y: Array, p: Array, dy: Array, factor: Scalar, totals: Array, parts: int) -> None:
+    """Each part's rows, and in `totals` each part's sum."""
+    for index in prange(parts):
+        low, high = index * len(p) // parts, (index + 1) * len(p) // parts
+        totals[index] = squared_error(y[low:high], p[low:high], dy[low:high], factor)
+
+
+@part_sum
+def binary_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor: Scalar) -> Scalar:
+    """Σ max(z, 0) − y z + log(1 + e^−|z|) in float32; dy = factor (σ(z) − y).
+
+    The logarithms of up to 512 numbers are one logarithm of their product, which float64 holds.
+    """
+    f = np.float32
+    total = 0.0
+    for row in range(z.shape[0]):
+        for start in range(0, z.shape[1], COLUMNS):
+            some, targets = z[row, start : start + COLUMNS], y[row, start : start + COLUMNS]
+            gradient = dy[row, start : start + COLUMNS]
+            linear: Scalar = f(0.0)
+            factors = 1.0
+            for j in range(some.size):
+                a = some[j]
+                e = exp_float32(-abs(a))
+                linear += (a if not a <= f(0.0) else f(0.0)) - targets[j] * a
+                factors *= 1.0 + e  # in float64: in float32 a small e would be lost
+                gradient[j] = ((f(1.0) if a >= f(0.0) else e) / (f(1.0) + e) - targets[j]) * factor
+            total += linear + math.log(factors)
+    return total
+
+
+@team
+def team_binary_cross_entropy_from_logits(
+    y: Array, z: Array, dy: Array, factor: Scalar, totals: Array, parts: int
+) -> None:
+    """As `team_squared_error`."""
+    for index in prange(parts):
+        low, high = index * len(z) // parts, (index + 1) * len(z) // parts
+        totals[index] = binary_cross_entropy_from_logits(y[low:high], z[low:high], dy[low:high], factor)
+
+
+@part_sum
+def categorical_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor: Scalar) -> Scalar:
+    """Σ_rows Σ_j y_j (log Σ_k e^z_k − z_j) in float32; dy = factor (softmax(z) Σ_j y_j − y)."""
+    f = np.float32
+    total = 0.0
+    for row in range(z.shape[0]):
+        top = z[row, 0]
+        for j in range(1, z.shape[1]):
+            top = top if top >= z[row, j] else z[row, j]
+        sums: Scalar = f(0.0)
+        mass: Scalar = f(0.0)
+        picked: Scalar = f(0.0)
+        for j in range(z.shape[1]):
+            shifted = z[row, j] - top
+            e = exp_float32(shifted)
+            dy[row, j] = e
+            sums += e
+            mass += y[row, j]
+            picked += y[row, j] * shifted
+        if not math.isfinite(picked):  # a difference that overflowed counts for nothing where y_j = 0
+            picked = f(0.0)
+            for j in range(z.shape[1]):
+                picked += y[row, j] * (z[row, j] - top) if y[row, j] != f(0.0) else f(0.0)
+        share = mass / sums
+        for j in range(z.shape[1]):
+            dy[row, j] = (dy[row, j] * share - y[row, j]) * factor
+        total += mass * math.log(sums) - picked
+    return total
+
+
+@dataclass(frozen=True)
+class CompiledLoss:
+    """The kernels of a loss.
+
+    Attributes
+    ----------
+    kernel : function
+        ``kernel(y, p, dy, factor)`` returns Σ ℓ and writes dy = factor ∂ℓ/∂p.
+    team_kernel : function or None
+        The same for many rows: ``team_kernel(y, p, dy, factor, totals, parts)``.
+    float64 : bool
+        Whether they compute in float64 too.
+    """
+
+    kernel: Any
+    team_kernel: Any = None
+    float64: bool = False
+
+
+KERNELS = {
+    "squared_error": CompiledLoss(squared_error, team_squared_error, float64=True),
+    "binary_cross_entropy_from_logits": CompiledLoss(
+        binary_cross_entropy_from_logits, team_binary_cross_entropy_from_logits
+    ),
+    "categorical_cross_entropy_from_logits": CompiledLoss(categorical_cross_entropy_from_logits),
+}
+
+
+class LossesNumba(Compiled, LossesNumPy):
+    """Value and gradient in one pass."""
+
+    def loss(
+        self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
+        scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
+    ) -> None:  # fmt: skip
+        """One pass where rows weigh the same and the gradient is wanted; benchmarks/operations.py, loss."""
+        known = KERNELS.get(kind)
+        if (
+            known is None
+            or not (known.float64 or y_pred.itemsize == 4)
+            or dy is None
+            or weights is not None
+            or y_true.shape != y_pred.shape
+            or not usual(y_pred, y_true, dy)
+        ):
+            super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
+            return
+        factor = scale / len(y_pred)
+        arguments = (y_true, y_pred, dy, dy.dtype.type(factor))
+        parts = self._parts(len(y_pred)) if y_pred.size >= SMALL_ARRAY else 1
+        if parts > 1 and known.team_kernel is not None:
+            total = self._total(known.team_kernel, arguments, parts)
+        else:
+            total = known.kernel(*arguments)
+        if value is not None:
+            value[0] = total * factor
+
+
+# What the loop of `small_network_numba` knows, by its place.
+SMALL_LOSSES = (
+    "squared_error", "binary_cross_entropy_from_logits", "categorical_cross_entropy_from_logits",
+)  # fmt: skip
+SQUARED_ERROR, BINARY_CROSS_ENTROPY = range(2)
+
+
+@inner
+def small_loss(kind: int, y: Array, order: Array, p: Array, dy: Array, width: int, scale: float) -> Scalar:
+    """The loss of a batch; dy = its gradient in p, both flat."""
+    zero, one = p.dtype.type(0), p.dtype.type(1)
+    factor = p.dtype.type(scale / order.size)
+    total = 0.0
+    for row in range(order.size):
+        targets = y[order[row]]
+        some, gradient = p[row * width : (row + 1) * width], dy[row * width : (row + 1) * width]
+        if kind == SQUARED_ERROR:
+            for j in range(width):
+                e = some[j] - targets[j]
+                total += e * e
+                gradient[j] = (e + e) * factor
+        elif kind == BINARY_CROSS_ENTROPY:
+            for j in range(width):
+                z = some[j]
+                e = math.exp(-abs(z))
+                total += relu(z) - targets[j] * z + math.log1p(e)
+                gradient[j] = ((one if z >= zero else e) / (one + e) - targets[j]) * factor
+        else:
+            top = some.max()
+            sums, mass = zero, zero
+            for j in range(width):
+                gradient[j] = math.exp(some[j] - top)
+                sums += gradient[j]
+                mass += targets[j]
+            total += mass * math.log(sums)
+            for j in range(width):
+                if targets[j] != zero:
+                    total += targets[j] * (top - some[j])  # shifted first: log Σ would lose its digits
+                gradient[j] = (gradient[j] / sums * mass - targets[j]) * factor
+    return total * scale / order.size

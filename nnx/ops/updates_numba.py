@@ -1,0 +1,107 @@
+"""Compiled twins of updates.py: stochastic gradient descent without momentum, and Adam."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import prange
+
+from nnx.ops.base import Array
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, part, team
+from nnx.ops.updates import AdamStepNumPy, SGDStepNumPy
+
+
+class FlatBuffers(Compiled):
+    """What the rules share."""
+
+    def _flat(
+        self, kernel: Any, team_kernel: Any, buffers: tuple[Array, ...], constants: tuple[float, ...]
+    ) -> None:
+        """Run a kernel over flat buffers, by one thread or by all."""
+        number = buffers[0].dtype.type
+        arguments = (*buffers, *map(number, constants))
+        if self.threads > 1 and buffers[0].size >= SMALL_ARRAY:
+            team_kernel(*arguments, self.threads)
+        else:
+            kernel(*arguments)
+
+
+@part
+def sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar) -> None:
+    """w = shrink w − rate (g + l2 w)."""
+    for i in range(w.size):
+        w[i] = w[i] * shrink - rate * (g[i] + l2 * w[i])
+
+
+@team
+def team_sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar, parts: int) -> None:
+    """Each part of the flat buffers."""
+    for index in prange(parts):
+        low, high = index * w.size // parts, (index + 1) * w.size // parts
+        sgd(w[low:high], g[low:high], rate, shrink, l2)
+
+
+class SGDStepNumba(FlatBuffers, SGDStepNumPy):
+    """Stochastic gradient descent in one pass."""
+
+    def sgd_step(
+        self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: float,
+        momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """One pass without momentum; benchmarks/operations.py, sgd_step."""
+        if velocity is not None:
+            return super().sgd_step(
+                values, gradients, velocity, fault, learning_rate, momentum, nesterov, weight_decay, l2
+            )
+        if not fault[0]:
+            shrink = 1.0 - learning_rate * weight_decay
+            self._flat(sgd, team_sgd, (values, gradients), (learning_rate, shrink, l2))
+        return values
+
+
+@part
+def adam(
+    w: Array, g: Array, m: Array, v: Array, rate: Scalar, c1: Scalar, c2: Scalar, epsilon: Scalar,
+    shrink: Scalar, l2: Scalar,
+) -> None:  # fmt: skip
+    """As `AdamStep.adam_step`: c1 = 1 − β₁, c2 = 1 − β₂, `rate` with both corrections."""
+    for i in range(w.size):
+        gradient = g[i] + l2 * w[i]
+        mean = m[i] + c1 * (gradient - m[i])
+        square = v[i] + c2 * (gradient * gradient - v[i])
+        m[i] = mean
+        v[i] = square
+        w[i] = w[i] * shrink - rate * mean / (math.sqrt(square) + epsilon)
+
+
+@team
+def team_adam(
+    w: Array, g: Array, m: Array, v: Array, rate: Scalar, c1: Scalar, c2: Scalar, epsilon: Scalar,
+    shrink: Scalar, l2: Scalar, parts: int,
+) -> None:  # fmt: skip
+    """Each part of the flat buffers."""
+    for index in prange(parts):
+        low, high = index * w.size // parts, (index + 1) * w.size // parts
+        adam(w[low:high], g[low:high], m[low:high], v[low:high], rate, c1, c2, epsilon, shrink, l2)
+
+
+class AdamStepNumba(FlatBuffers, AdamStepNumPy):
+    """Adam in one pass."""
+
+    def adam_step(
+        self, values: Array, gradients: Array, m: Array, v: Array, fault: Array, learning_rate: float,
+        step: int, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7,
+        weight_decay: float = 0.0, l2: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """One pass; benchmarks/operations.py, adam_step."""
+        if not fault[0]:
+            rate = learning_rate * math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
+            shrink = 1.0 - learning_rate * weight_decay
+            constants = (rate, 1.0 - beta1, 1.0 - beta2, epsilon, shrink, l2)
+            self._flat(adam, team_adam, (values, gradients, m, v), constants)
+        return values
+
+
+class UpdatesNumba(SGDStepNumba, AdamStepNumba):
+    """The rules that have compiled forms."""
