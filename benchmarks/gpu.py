@@ -105,7 +105,7 @@ def main(
              "checks": checks, "steps": [asdict(one) for one in results]}  # fmt: skip
     common.write_json(json_path, "gpu", threads, found)
     if not all(one["passed"] for one in checks):
-        raise click.ClickException("a check failed: its output stands above")
+        raise click.ClickException("a check failed: see its output above")
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def probe(folder: Path) -> None:
     Raises
     ------
     OutputError
-        If they cannot.
+        If they cannot be created.
     """
     try:
         with _temporary(folder):

@@ -23,11 +23,11 @@ class Scaling(Protocol):
 
     @property
     def shift(self) -> HostArray:
-        """Return what is subtracted."""
+        """Return the numbers to subtract."""
 
     @property
     def scale(self) -> HostArray:
-        """Return what divides."""
+        """Return the divisors."""
 
 
 def changes(scaling: Scaling) -> bool:

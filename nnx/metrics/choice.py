@@ -220,7 +220,7 @@ def check_mode(what: str, mode: Any) -> None:
 
 
 def sign(what: str, monitor: str, mode: str, directions: Mapping[str, str | None]) -> float:
-    """Return 1 if a smaller value is better, −1 if a larger one is, so that value · sign is smallest at best.
+    """Return 1 if a smaller value is better, −1 if a larger one is: the best has the smallest value · sign.
 
     Parameters
     ----------

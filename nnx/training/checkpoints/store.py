@@ -125,4 +125,6 @@ class Store:
             if gone:
                 flush_folder(self.folder)
         except OSError as error:
-            raise OutputError(f"cannot remove an older checkpoint ({error.strerror or error})") from error
+            raise OutputError(
+                f"cannot remove an older checkpoint ({error.strerror or error}): check its permissions"
+            ) from error
