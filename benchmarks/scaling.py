@@ -4,7 +4,8 @@ Run by hand:  python benchmarks/scaling.py [--plot scaling.png] [--json PATH]
 
 The network is like an autoencoder, with ReLU, squared error and Adam. One quantity varies while the others
 stay. "linear" is the time in proportion to the work (operations of the products), from the largest point of
-the line. Where the time is far above it, at the left, most of it does not depend on the work. GFLOP/s show
+the line. At the left, where the measured time is far above it, most of the time does not depend on the work.
+GFLOP/s show
 how well the products run: thin matrices cannot fill the vector units, large ones do not fit the caches, and
 Adam (28 bytes moved for each parameter, at any batch size) is a large share of wide networks with small
 batches. More data does not make a step slower: reading rows from memory instead of a cache is a small share
