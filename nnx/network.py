@@ -16,9 +16,9 @@ from nnx.backends import Array, Backend, resolve
 from nnx.data.rows import Rows
 from nnx.data.samples import Augmentation, host_array
 from nnx.distributed import ALONE, Communicator
-from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, whole, whole_config
-from nnx.layers import Layer, Plan, from_config, kind_of, stack
-from nnx.layers.base import as_shape, check_integers
+from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, whole
+from nnx.layers import Layer, Plan, stack
+from nnx.layers.base import as_shape, check_integers, entry_of, from_entry, walk
 from nnx.layers.plan import shape_of
 from nnx.losses import Loss, activated
 from nnx.metrics import Metrics
@@ -91,7 +91,7 @@ class Network:
         self.seed = initializers.fresh_seed() if seed is None else whole("seed", seed, least=0)
         self.fuse = flag("fuse", fuse)
         self._code: int | None = None
-        self.span = (0, len(self.layers))
+        self.span = (0, len(list(walk(self.layers))))  # in the arena, which counts layers in containers too
         self._arena: Arena | None = None
         self._parent: Network | None = None
         self._prepare_plans()
@@ -132,10 +132,11 @@ class Network:
                 found, takes = _in_words(shape), _in_words(shape_of(self.input_shape))
                 raise DataError(f"x has {found}, but {self.layers[0]!r} of this network takes {takes}")
             return self
-        kept = [stack.values(layer) for layer in self.layers]
+        layers = list(walk(self.layers))
+        kept = [stack.values(layer) for layer in layers]
         self._allocate(shape)
         generator = initializers.generator(self.seed, "weights")
-        for layer, values in zip(self.layers, kept, strict=True):
+        for layer, values in zip(layers, kept, strict=True):
             if values is None:
                 own = None if layer.seed is None else initializers.generator(layer.seed, "weights")
                 layer.initialize(own or generator)
@@ -148,7 +149,7 @@ class Network:
     def _allocate(self, inputs: int | tuple[int, ...]) -> None:
         """Fix all shapes and make the arena; its values are zero."""
         stack.connect(self.layers, inputs)
-        self._arena = Arena(self.layers, self._backend, self.dtype, self.seed)
+        self._arena = Arena(list(walk(self.layers)), self._backend, self.dtype, self.seed)
 
     @property
     def arena(self) -> Arena:
@@ -509,7 +510,8 @@ class Network:
         part = Network.__new__(Network)
         part.__dict__.update(self.__dict__)
         part.layers = self.layers[start:stop]
-        part.span = (self.span[0] + start, self.span[0] + stop)
+        before, held = (len(list(walk(some))) for some in (self.layers[:start], part.layers))
+        part.span = (self.span[0] + before, self.span[0] + before + held)
         part._code = None
         part._parent = self._parent or self
         part._prepare_plans()
@@ -567,22 +569,21 @@ class Network:
         for name, value, _ in self.parameters():
             yield name, value
         for layer in self.layers:
-            for name in layer.state_shapes():
-                yield f"{layer.name}.{name}", getattr(layer, name)
+            for name, value in layer.named_state():
+                yield f"{layer.name}.{name}", value
 
     def summary(self) -> str:
         """A table of the layers, the shapes of their outputs, and their parameters."""
-        width = max(len(layer.name) for layer in self.layers)
-        shapes = [
-            "?" if layer.output_shape is None else str(_described(layer.output_shape))
-            for layer in self.layers
-        ]
+        layers = list(walk(self.layers))
+        names = [f"{'  ' * layer.name.count('.')}{layer.name.rpartition('.')[2]}" for layer in layers]
+        width = max(map(len, names))
+        shapes = [str(_described(layer.output_shape) or "?") for layer in layers]
         wide = max(8, *map(len, shapes))
         lines = [f"{'layer':{width}}  {'outputs':>{wide}}  {'parameters':>12}"]
-        for layer, outputs in zip(self.layers, shapes, strict=True):
+        for layer, name, outputs in zip(layers, names, shapes, strict=True):
             count = f"{layer.parameter_count():,}" if layer.arena is not None else "?"
             frozen = "" if layer.trainable else "  frozen"
-            lines.append(f"{layer.name:{width}}  {outputs:>{wide}}  {count:>12}{frozen}")
+            lines.append(f"{name:{width}}  {outputs:>{wide}}  {count:>12}{frozen}")
         total = f"{self.parameter_count():,} parameters" if self._arena is not None else "not built"
         return "\n".join([*lines, f"{total}, {self.dtype.name}, {self.device} ({self.backend.name})"])
 
@@ -609,10 +610,7 @@ class Network:
             pickles and checkpoints raise it too.
         """
         return {
-            "layers": [
-                {"kind": kind_of(layer), "config": whole_config(layer), "trainable": layer.trainable}
-                for layer in self.layers
-            ],
+            "layers": list(map(entry_of, self.layers)),
             "inputs": _described(self.input_shape),
             "dtype": self.dtype.name,
             "seed": self.seed,
@@ -628,7 +626,7 @@ class Network:
 
         With ``draw=False`` all values are zero, for a caller who sets them next: that saves memory and time.
         """
-        layers = [from_config(entry["kind"], entry["config"]) for entry in config["layers"]]
+        layers = list(map(from_entry, config["layers"]))
         network = cls.__new__(cls)
         network._assemble(layers, device, config["dtype"], config["seed"], config["fuse"])
         if config["inputs"] is not None:
@@ -636,8 +634,6 @@ class Network:
             shape = tuple(inputs) if isinstance(inputs, list) else inputs
             (network.build if draw else network._allocate)(shape)
         network._adopt()
-        for layer, entry in zip(network.layers, config["layers"], strict=True):
-            layer.trainable = entry["trainable"]
         network.code = config["code"]
         return network
 
@@ -709,12 +705,12 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
 
 def _check_claim(config: dict[str, Any], weights: dict[str, HostArray]) -> None:
     """See that the layers of a file take about as many numbers as it holds, before room is made for them."""
-    layers = stack.expand([from_config(entry["kind"], entry["config"]) for entry in config["layers"]])
+    layers = stack.expand(list(map(from_entry, config["layers"])))
     claimed = 0
     if config["inputs"] is not None:
         inputs = config["inputs"]
         stack.connect(layers, tuple(inputs) if isinstance(inputs, list) else inputs)
-        shapes = [s for layer in layers for s in (layer.parameter_shapes(), layer.state_shapes())]
+        shapes = [s for layer in walk(layers) for s in (layer.parameter_shapes(), layer.state_shapes())]
         claimed = sum(math.prod(shape) for named in shapes for shape in named.values())
     held = sum(value.size for value in weights.values())
     if claimed > 2 * held + 2**16:  # which of the arrays does not fit is said where the weights are set

@@ -18,7 +18,7 @@ from nnx.errors import ConfigurationError
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 RESERVED = (  # a layer's attributes
-    *("inputs", "outputs", "input_shape", "output_shape", "layout", "is_view", "input_dtype"),
+    *("inputs", "outputs", "input_shape", "output_shape", "layout", "is_view", "input_dtype", "branches"),
     *("arena", "name", "index", "owned", "seed", "trainable"),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from nnx.backends import foreign
 from nnx.backends.host_memory import room
 from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.errors import ConfigurationError, DataError
-from nnx.layers import Dropout, Identity
+from nnx.layers import Dropout, Flatten, Identity, Layer, Reshape, Sequential
 from nnx.layers.activations import Activation
 from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss, row_features
 
@@ -232,8 +232,7 @@ def _check_output(network: Any, loss: Loss, x: HostArray | Rows) -> None:
     if not isinstance(loss, BinaryCrossEntropy | CategoricalCrossEntropy):
         return
     name, needed = type(loss).__name__, loss.activation.title()
-    layers = [layer for layer in network.layers if not isinstance(layer, Identity | Dropout)]
-    last = (layers or network.layers)[-1]
+    last = _last(network.layers, (Identity, Dropout, *([Flatten, Reshape] if name.startswith("Bin") else [])))
     kind = last.kind if isinstance(last, Activation) else ""
     final = kind if kind in ("sigmoid", "softmax") else ""
     if loss.from_logits and final:
@@ -262,6 +261,12 @@ def _check_output(network: Any, loss: Loss, x: HostArray | Rows) -> None:
         )
     first = network.predict(x[:FIRST])
     loss.check_predictions(network.backend, network.backend.asarray(first))
+
+
+def _last(layers: Sequence[Layer], left_out: tuple[type, ...]) -> Layer:
+    """The last layer that changes values, in a `Sequential` too."""
+    last = next((one for one in reversed(layers) if not isinstance(one, left_out)), layers[-1])
+    return _last(last.branches[0], left_out) if isinstance(last, Sequential) else last
 
 
 def _checked_targets(loss: Loss, y: HostArray | Rows, features: int | tuple[int, ...]) -> HostArray | Rows:

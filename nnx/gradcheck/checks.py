@@ -17,8 +17,8 @@ from nnx.data.samples import check_samples
 from nnx.errors import ConfigurationError
 from nnx.gradcheck.comparison import GradientReport, run
 from nnx.gradcheck.functions import LossValue, Stack, Target, upload
-from nnx.layers import Layer, Plan
-from nnx.layers.base import as_shape
+from nnx.layers import Layer, Plan, stack
+from nnx.layers.base import as_shape, walk
 from nnx.layers.plan import shape_of
 from nnx.losses import Loss, row_features
 from nnx.network import Network
@@ -98,12 +98,13 @@ def check_layer(
         twin = _twin(layer)
         twin.seed = seed
         twin.build(shape, device=backend, dtype="float64")
-        _fill(twin, layer, generator)
-        stack = twin.expand()
-        for part in stack[1:]:
-            part.connect(shape_of(stack[0].output_shape))
+        for copied, original in zip(walk([twin]), walk([layer]), strict=True):
+            _fill(copied, original, generator)
+        layers = twin.expand()
+        for activation in layers[1:]:
+            activation.connect(shape_of(twin.output_shape))
         assert twin.arena is not None
-        plan = Plan(stack, twin.arena, keep=True)
+        plan = Plan(layers, twin.arena, keep=True)
         point = generator.standard_normal((rows, *shape)) if given is None else given
         return Stack(plan, backend, point, training, list(twin.named_parameters()), generator)
 
@@ -187,7 +188,7 @@ def check_network(
             [_twin(layer) for layer in network.layers], network.backend, "float64", network_seed, network.fuse
         )
         samples = check_samples(twin, loss, x, y, sample_weight)
-        for copied, layer in zip(twin.layers, network.layers, strict=True):
+        for copied, layer in zip(walk(twin.layers), walk(network.layers), strict=True):
             _fill(copied, layer, generator)
             copied.index = layer.index
         plan, kind = twin.training_plan(loss)
@@ -209,6 +210,9 @@ def _twin(layer: Layer) -> Layer:
     shallow = copy.copy(layer)
     shallow.arena, shallow._plan = None, None
     shallow.name, shallow.owned = "", False
+    if layer.branches:
+        shallow.branches = tuple(tuple(map(_twin, branch)) for branch in layer.branches)
+    stack.name_branches(shallow)
     try:
         return copy.deepcopy(shallow)
     except TypeError as error:

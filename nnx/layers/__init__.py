@@ -16,19 +16,23 @@ from nnx.layers.activations import (
     Tanh,
 )
 from nnx.layers.base import Layer, from_config, kind_of
+from nnx.layers.containers import Concatenate, Residual, Sequential
 from nnx.layers.dense import Dense
 from nnx.layers.dropout import Dropout
 from nnx.layers.normalization import BatchNorm, LayerNorm
 from nnx.layers.plan import Plan
 from nnx.layers.rescale import Rescale
+from nnx.layers.shapes import Flatten, Reshape
 from nnx.layers.workspace import Workspace
 
 __all__ = [
     "ELU",
     "GELU",
     "BatchNorm",
+    "Concatenate",
     "Dense",
     "Dropout",
+    "Flatten",
     "Identity",
     "Layer",
     "LayerNorm",
@@ -36,6 +40,9 @@ __all__ = [
     "Plan",
     "ReLU",
     "Rescale",
+    "Reshape",
+    "Residual",
+    "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from nnx import initializers
 from nnx.backends import Array, resolve
-from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, nearest, whole
+from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, nearest, whole, whole_config
 from nnx.layers.plan import Plan, shape_of
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena, Shapes
@@ -71,6 +71,7 @@ class Layer:
     layout: ClassVar[str] = "features"
     is_view: ClassVar[bool] = False  # a layer that only changes the shape: nothing is computed
     input_dtype: str = "float"
+    branches: tuple[tuple[Layer, ...], ...] = ()  # the layers that a container holds
 
     input_shape: tuple[int, ...] | None = None
     output_shape: tuple[int, ...] | None = None
@@ -130,6 +131,11 @@ class Layer:
     def takes_activation(self) -> bool:
         """Whether its `forward_into` also computes an activation that a plan fuses into it."""
         return False
+
+    @property
+    def reads_output(self) -> bool:
+        """Whether `backward_into` reads ``workspace.y``: nobody may then change it after the forward pass."""
+        return True
 
     @property
     def fused_kind(self) -> str:
@@ -239,8 +245,11 @@ class Layer:
         self.connect(shape)
         backend = resolve(device)
         seed = initializers.fresh_seed() if self.seed is None else self.seed
-        Arena([self], backend, backend.xp.dtype(dtype), seed)
-        self.initialize(initializers.generator(seed, "weights"))
+        layers = list(walk([self]))
+        Arena(layers, backend, backend.xp.dtype(dtype), seed)
+        generator = initializers.generator(seed, "weights")
+        for layer in layers:
+            layer.initialize(generator)
         return self
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -304,13 +313,47 @@ class Layer:
         for name in self.parameter_shapes():
             yield name, getattr(self, name), getattr(self, "d" + name)
 
+    def named_state(self) -> Iterator[tuple[str, Array]]:
+        """(name, value) of what is kept but not trained, as views."""
+        for name in self.state_shapes():
+            yield name, getattr(self, name)
+
+    def connections(self) -> dict[str, Any]:
+        """The shapes that `connect` fixes, by attribute."""
+        return {name: getattr(self, name) for name in ("input_shape", "inputs", "output_shape", "outputs")}
+
     def parameter_count(self) -> int:
         """How many numbers are trained (0 while the input width is unknown)."""
         return sum(value.size for _, value, _ in self.named_parameters()) if self.arena is not None else 0
 
+    @classmethod
+    def _from_config(cls, config: dict[str, Any]) -> Layer:
+        return cls(**config)
+
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items() if value is not None)
         return f"{self.name or type(self).__name__}({arguments})"
+
+
+def walk(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """The layers in order, each container before the layers that it holds."""
+    for layer in layers:
+        yield layer
+        for branch in layer.branches:
+            yield from walk(branch)
+
+
+def entry_of(layer: Layer) -> dict[str, Any]:
+    """A layer as files describe it."""
+    return {"kind": kind_of(layer), "config": whole_config(layer), "trainable": layer.trainable}
+
+
+def from_entry(entry: dict[str, Any]) -> Layer:
+    """A layer from its description; errors as for `from_config`."""
+    layer = from_config(entry["kind"], entry["config"])
+    if not layer.branches:  # the layers of a container say it for themselves
+        layer.trainable = entry["trainable"]
+    return layer
 
 
 def as_shape(inputs: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -385,6 +428,6 @@ def from_config(kind: str, config: dict[str, Any]) -> Layer:
         )
     made = found[0]
     try:
-        return made(**config)
+        return made._from_config(config)
     except (TypeError, ConfigurationError) as error:
         raise FileFormatError(f"layer {kind} cannot be built from {config!r}: {error}") from error

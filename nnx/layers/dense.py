@@ -78,6 +78,11 @@ class Dense(Layer):
         own = type(self)
         return own.forward_into is Dense.forward_into and own.backward_into is Dense.backward_into
 
+    @property
+    def reads_output(self) -> bool:
+        """Only for an activation fused into it, or if a subclass has passes of its own."""
+        return not self.takes_activation
+
     def width(self, inputs: int) -> int:
         """The number of units."""
         return self.units

@@ -42,6 +42,11 @@ class Dropout(Layer):
         super().__init__()
         self.rate = number("Dropout: rate", rate, "[0, 1)")
 
+    @property
+    def reads_output(self) -> bool:
+        """Only if a subclass has a backward pass of its own."""
+        return type(self).backward_into is not Dropout.backward_into
+
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """The masked x in training, x itself otherwise."""
         self._mask(x, y, workspace)

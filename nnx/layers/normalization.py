@@ -85,6 +85,11 @@ class BatchNorm(_Normalization):
         assert self.inputs is not None
         return workspace.buffer("mean", (self.inputs,)), workspace.buffer("variance", (self.inputs,))
 
+    @property
+    def reads_output(self) -> bool:
+        """Only if a subclass has a backward pass of its own."""
+        return type(self).backward_into is not BatchNorm.backward_into
+
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Normalize by the batch's statistics (and follow them), or by the running ones."""
         mean, variance = self._moments(workspace)
@@ -166,6 +171,11 @@ class LayerNorm(_Normalization):
 
     def __init__(self, epsilon: float = 1e-3) -> None:
         super().__init__(epsilon)
+
+    @property
+    def reads_output(self) -> bool:
+        """Only if a subclass has a backward pass of its own."""
+        return type(self).backward_into is not LayerNorm.backward_into
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Normalize each row."""

@@ -15,7 +15,7 @@ Where all rows are plain features, there is nothing to view, and no time is spen
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nnx.backends import Array
@@ -43,6 +43,9 @@ class Plan:
         False runs every layer as an operation of its own.
     without_last : bool
         Leave out the last layer: its work is part of a fused loss, which takes what would go into it.
+    inside : (Plan, int, int, tuple of int), optional
+        For the branch of a container: the plan that runs the container, the container's position there, the
+        branch's number, and the shape of its input.
 
     Attributes
     ----------
@@ -50,6 +53,8 @@ class Plan:
         What runs, in order: a layer, and the activation fused into it.
     input_shape, output_shape : tuple of int
         Of a row.
+    branches : dict of int to list of Plan
+        What runs the branches of the containers, by their positions in `groups`.
     """
 
     def __init__(
@@ -60,18 +65,31 @@ class Plan:
         keep: bool,
         fuse: bool = True,
         without_last: bool = False,
+        inside: tuple[Plan, int, int, tuple[int, ...] | None] | None = None,
     ) -> None:
         self.arena = arena
         self.backend = arena.backend
         self._hold = arena.backend.hold()
         self.keep = keep
         self.groups = _group(layers[:-1] if without_last else layers, fuse)
-        self.input_shape = shape_of(layers[0].input_shape)
-        self.output_shape = shape_of(layers[-1].input_shape if without_last else layers[-1].output_shape)
+        self.input_shape = shape_of(inside[3] if inside else layers[0].input_shape)
+        self.output_shape = self.input_shape
+        if layers:
+            self.output_shape = shape_of(layers[-1].input_shape if without_last else layers[-1].output_shape)
         shapes = [shape for layer in layers for shape in (layer.input_shape, layer.output_shape)]
         self._plain = all(len(shape_of(shape)) == 1 for shape in shapes)  # rows of features throughout
         self._capacity = 0
-        self.buffers = Buffers(arena.backend)
+        # branches share the buffers of the outermost plan
+        self.buffers: Buffers = inside[0].buffers if inside else Buffers(arena.backend)
+        self.path: tuple[int, ...] = (*inside[0].path, *inside[1:3]) if inside else ()
+        self.branches: dict[int, list[Plan]] = {
+            position: [
+                Plan(branch, arena, keep=keep, fuse=fuse, inside=(self, position, number, layer.input_shape))
+                for number, branch in enumerate(layer.branches)
+            ]
+            for position, (layer, _) in enumerate(self.groups)
+            if layer.branches
+        }
         self._bound: dict[int, list[tuple[Layer, Workspace]]] = {}
         self._current: list[tuple[Layer, Workspace]] | None = None
 
@@ -79,16 +97,30 @@ class Plan:
 
     def _bind(self, rows: int) -> list[tuple[Layer, Workspace]]:
         if rows <= self._capacity:
-            return self._lay_out(rows)
+            return self.lay_out(rows)
         # everything is laid out again for the larger batch
         self.buffers.clear()
-        self._bound.clear()
+        self._forget()
         self._capacity = 0
         with self.backend.room(self.nbytes(rows), f"a batch of {rows:,} rows", "lower batch_size"):
             self._reserve(rows)
-            steps = self._lay_out(rows)
+            steps = self.lay_out(rows)
         self._capacity = rows
         return steps
+
+    def _forget(self) -> None:
+        self._bound.clear()
+        for plan in self._inner():
+            plan._forget()
+
+    def _inner(self) -> Iterator[Plan]:
+        return (plan for plans in self.branches.values() for plan in plans)
+
+    @property
+    def reads_output(self) -> bool:
+        """Whether the backward pass reads the output, so that nobody may change it after the forward pass."""
+        layer, activation = self.groups[-1]
+        return self.keep and (activation is not None or layer.reads_output)
 
     def nbytes(self, rows: int) -> int:
         """About what a batch takes, its inputs and targets included."""
@@ -100,15 +132,16 @@ class Plan:
             width = sum(outputs) + 2 * max(inputs) + inputs[0] + 2 * outputs[-1]
         else:
             width = 2 * max(outputs) + inputs[0]
-        return int(rows * width * self.arena.dtype.itemsize)
+        inner = sum(plan.nbytes(rows) for plan in self._inner())
+        return int(rows * width * self.arena.dtype.itemsize) + inner
 
     def prepare(self, rows: int) -> None:
         """Make room for a batch before the first one comes."""
         if rows not in self._bound:
             self._bind(rows)
 
-    def _lay_out(self, rows: int) -> list[tuple[Layer, Workspace]]:
-        dtype = self.arena.dtype
+    def lay_out(self, rows: int, y: Array = None, dx: Array = None) -> list[tuple[Layer, Workspace]]:
+        """Give each layer its arrays for so many rows; a container says where its branch's y and dx go."""
         steps: list[tuple[Layer, Workspace]] = []
         arriving = (rows, *self.input_shape)
         for position, (layer, activation) in enumerate(self.groups):
@@ -116,28 +149,38 @@ class Plan:
             given = _seen(layer, rows, layer.output_shape)
             workspace = Workspace(self, position, seen[0])
             workspace.arriving, workspace.view = arriving, None if seen == arriving else seen
-            output = ("y", position if self.keep else position % 2)
-            workspace.y = self.buffers.buffer(output, given, dtype)
+            last = position == len(self.groups) - 1
+            if last and y is not None:
+                workspace.y = y.reshape(given)
+            else:
+                workspace.y = self._buffer("y", position if self.keep else position % 2, given)
             if self.keep and layer.input_dtype == "float":
-                workspace.dx = self.buffers.buffer(("dx", position % 2), seen, dtype)
+                first = position == 0 and dx is not None
+                workspace.dx = dx.reshape(seen) if first else self._buffer("dx", position % 2, seen)
             if activation is not None:
                 workspace.kind, workspace.activation = activation.kind, activation  # type: ignore[attr-defined]
                 # the last layer's dy is the caller's; further down it is the plan's, free to be reused
-                last = position == len(self.groups) - 1
-                key = ("dz",) if last else ("dx", (position + 1) % 2)
-                workspace.dz = self.buffers.buffer(key, given, dtype) if self.keep else None
+                name, number = ("dz", 0) if last else ("dx", (position + 1) % 2)
+                workspace.dz = self._buffer(name, number, given) if self.keep else None
+            if layer.branches:
+                layer.place(workspace, rows)  # type: ignore[attr-defined]
             steps.append((layer, workspace))
             arriving = given
         self._bound[rows] = steps
         return steps
 
+    def _buffer(self, name: str, number: int, shape: tuple[int, ...]) -> Array:
+        return self.buffers.buffer((self.path, name, number), shape, self.arena.dtype)
+
     def _reserve(self, rows: int) -> None:
         """Size the shared buffers for the layer that needs most, before any view is taken."""
-        kind = "dx" if self.keep else "y"
+        name = "dx" if self.keep else "y"
         shapes = [layer.input_shape if self.keep else layer.output_shape for layer, _ in self.groups]
         sizes = [rows * math.prod(shape_of(shape)) for shape in shapes]
         for parity in (0, 1) if sizes else ():
-            self.buffers.buffer((kind, parity), (max(sizes[parity::2], default=rows),), self.arena.dtype)
+            self._buffer(name, parity, (max(sizes[parity::2], default=rows),))
+        for plan in self._inner():
+            plan._reserve(rows)
 
     # ----------------------------------------------------------------- passes
 
@@ -172,7 +215,23 @@ class Plan:
             first = self.groups[0][0] if self.groups else None
             expected = ", ".join(map(str, ("rows", *self.input_shape)))
             raise DataError(f"x of shape {tuple(x.shape)} does not fit {first!s}, which takes ({expected})")
-        step, seed = self.arena.step, self.arena.seed
+        return self._pass(steps, x, training, row, part, draw)
+
+    def run(self, x: Array, workspace: Workspace) -> Array:
+        """`forward` for the branch of a container, whose workspace is given."""
+        steps = self._bound[x.shape[0]]
+        return self._pass(steps, x, workspace.training, workspace.row, workspace.part, workspace.draw)
+
+    def _pass(
+        self,
+        steps: list[tuple[Layer, Workspace]],
+        x: Array,
+        training: bool,
+        row: int,
+        part: Part | None,
+        draw: int | None,
+    ) -> Array:
+        step, seed, self._rows = self.arena.step, self.arena.seed, x.shape[0]
         with self._hold:
             for layer, workspace in steps:
                 if workspace.view is not None:
@@ -188,8 +247,8 @@ class Plan:
                 workspace.part = part
                 layer.forward_into(x, workspace.y, workspace)
                 x = workspace.y
-        self._current, self._rows = steps, rows
-        return x if self._plain else x.reshape((rows, *self.output_shape))
+        self._current = steps
+        return x if self._plain else x.reshape((self._rows, *self.output_shape))
 
     def backward(self, dy: Array, input_gradient: bool = False) -> Array | None:
         """Overwrite all parameters' gradients from dy = ∂L/∂y of the last forward pass.
@@ -213,6 +272,11 @@ class Plan:
             raise DataError(f"dy of shape {tuple(dy.shape)} does not fit the output of {last!s}, {expected}")
         if input_gradient and steps and steps[0][0].input_dtype != "float":
             raise ConfigurationError(f"{steps[0][0]!s} takes integers, in which there is no gradient")
+        return self.run_back(dy, input_gradient)
+
+    def run_back(self, dy: Array, input_gradient: bool) -> Array | None:
+        """`backward` without its checks, also for the branch of a container."""
+        steps = self._current or []
         if not self._plain:
             dy = dy.reshape(steps[-1][1].y.shape if steps else (self._rows, *self.input_shape))
         if not steps:
@@ -225,9 +289,15 @@ class Plan:
                 dy = dx if dx is None or workspace.view is None else dx.reshape(workspace.arriving)
         return dy if dy is None or self._plain else dy.reshape((self._rows, *self.input_shape))
 
-    def outputs(self) -> list[tuple[Layer, Array]]:
-        """(layer, output) of the last forward pass, in order; a fused pair counts as its `Dense`."""
-        return [(layer, workspace.y) for layer, workspace in self._current or []]
+    def outputs(self) -> Iterator[tuple[Layer, Array]]:
+        """(layer, output) of the last forward pass, in order; a fused pair counts as its `Dense`.
+
+        The layers of a container come before it.
+        """
+        for layer, workspace in self._current or []:
+            for plan in workspace.plans:
+                yield from plan.outputs()
+            yield layer, workspace.y
 
 
 def shape_of(shape: tuple[int, ...] | None) -> tuple[int, ...]:

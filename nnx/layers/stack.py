@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.errors import ConfigurationError
-from nnx.layers.base import Layer, as_shape
+from nnx.layers.base import Layer, as_shape, walk
 
 
-def expand(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+def expand(layers: Sequence[Layer], whose: str = "Network") -> tuple[Layer, ...]:
     """Shorthands split into their layers; each checked to be a layer that is free."""
     if isinstance(layers, Layer):
-        raise ConfigurationError("put the layers in one list: nnx.Network([nnx.Dense(…), …])")
+        raise ConfigurationError(f"put the layers in one list: nnx.{whose}([nnx.Dense(…), …])")
     if not isinstance(layers, Sequence) or not layers:
-        raise ConfigurationError("a network takes a list of at least one layer")
+        raise ConfigurationError(f"a {whose.lower()} takes a list of at least one layer")
     expanded: list[Layer] = []
     for position, layer in enumerate(layers):
         if not isinstance(layer, Layer):
@@ -29,12 +29,28 @@ def expand(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 def name(layers: Sequence[Layer]) -> None:
-    """Number the layers, and name each after its class and its place among those of that class."""
+    """Number the layers, and name each after its class and its place among those of that class.
+
+    Layers in a container are numbered after it, and named by their path (``residual_1.dense_2``).
+    """
+    for index, layer in enumerate(walk(layers)):
+        layer.index = index
+    _name(layers, "")
+
+
+def name_branches(container: Layer) -> None:
+    """Name the layers that a container holds."""
+    held = [layer for branch in container.branches for layer in branch]
+    _name(held, f"{container.name}." if container.name else "")
+
+
+def _name(layers: Sequence[Layer], before: str) -> None:
     counts: dict[str, int] = {}
-    for index, layer in enumerate(layers):
+    for layer in layers:
         kind = type(layer).__name__.lower()
         counts[kind] = counts.get(kind, 0) + 1
-        layer.name, layer.index = f"{kind}_{counts[kind]}", index
+        layer.name = f"{before}{kind}_{counts[kind]}"
+        name_branches(layer)
 
 
 def values(layer: Layer) -> dict[str, Any] | None:
@@ -48,8 +64,10 @@ def values(layer: Layer) -> dict[str, Any] | None:
     }
 
 
-def connect(layers: Sequence[Layer], inputs: int | tuple[int, ...]) -> None:
-    """Fix all shapes from the first layer's; where they do not fit, all stay as they were.
+def connect(layers: Sequence[Layer], inputs: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Fix all shapes from the first layer's, and return the last one's.
+
+    If they do not fit, all stay as they were.
 
     Raises
     ------
@@ -57,8 +75,7 @@ def connect(layers: Sequence[Layer], inputs: int | tuple[int, ...]) -> None:
         If a layer states a width that the layer before it does not give, takes no input of that shape, or
         takes integers where it is not the first.
     """
-    names = ("input_shape", "inputs", "output_shape", "outputs")
-    before = [[getattr(layer, name) for name in names] for layer in layers]
+    before = [(layer, layer.connections()) for layer in walk(layers)]
     shape = as_shape(inputs)
     computed = False  # whether a layer before has made the input into floats
     try:
@@ -70,10 +87,10 @@ def connect(layers: Sequence[Layer], inputs: int | tuple[int, ...]) -> None:
             shape = layer.connect(shape)
             computed = computed or not layer.is_view
     except ConfigurationError:
-        for layer, kept in zip(layers, before, strict=True):
-            for name, value in zip(names, kept, strict=True):
-                setattr(layer, name, value)
+        for layer, kept in before:
+            vars(layer).update(kept)
         raise
+    return shape
 
 
 def takes_integers(layers: Sequence[Layer]) -> bool:

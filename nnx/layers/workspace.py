@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnx.backends import Array, Backend
@@ -70,19 +71,25 @@ class Workspace:
         The activation fused into a `Dense`; ``"identity"`` where there is none.
     dz : array or None
         Room for the gradient before that activation.
+    plans : sequence of Plan
+        What runs the branches of a container.
+    direct : bool
+        Whether a container's branch writes into y.
     arriving, view : tuple of int
         The shape in which the input arrives, and the one in which the layer sees it; None where it is the
         same.
     """
 
-    __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "arriving", "backend", "draw",
-                 "dx", "dz", "kind", "part", "row", "rows", "seed", "step", "training", "view", "x",
-                 "y")  # fmt: skip
+    __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "arriving", "backend",
+                 "direct", "draw", "dx", "dz", "kind", "part", "plans", "row", "rows", "seed", "step",
+                 "training", "view", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
         # not the plan itself, which holds this workspace: without a cycle both are freed at once
         self._buffers, self._dtype = plan.buffers, plan.arena.dtype
-        self._position = position
+        self._position = plan.path, position
+        self.plans: Sequence[Plan] = plan.branches.get(position, ())
+        self.direct = False
         self.backend = plan.arena.backend
         self.rows = rows
         self.training = False

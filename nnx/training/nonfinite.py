@@ -75,10 +75,10 @@ def _faults(network: Any, plan: Plan) -> Iterator[str]:
 
     for layer, output in plan.outputs():
         yield "" if finite(output) else f"the output of {layer.name}"
-    for layer, _ in reversed(plan.outputs()):
+    for layer, _ in reversed(list(plan.outputs())):
         for name, _, gradient in layer.named_parameters():
             yield "" if finite(gradient) else f"the gradient of {layer.name}.{name}"
     for layer in network.layers:
-        for name in layer.state_shapes():
-            yield "" if finite(getattr(layer, name)) else f"{layer.name}.{name}"
+        for name, value in layer.named_state():
+            yield "" if finite(value) else f"{layer.name}.{name}"
     yield "the loss"

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import ConfigurationError, nearest
+from nnx.layers.base import walk
 from nnx.schedules import Schedule
 from nnx.training.callbacks import Callback, Run
 
@@ -81,7 +82,7 @@ def _owners(run: Run) -> Iterator[tuple[str, Any]]:
     yield "run", run
     yield "network", network
     yield "the seed in use", network.arena
-    for number, layer in enumerate(network.layers):
+    for number, layer in enumerate(walk(network.layers)):
         yield f"layer {number + 1}", layer
     yield "optimizer", run.optimizer
     yield "loss", run.loss
@@ -106,7 +107,10 @@ _NAMES = {
     "network": ("seed", "fuse", "code"),
     "the seed in use": ("seed",),
 }
-_OF_A_LAYER = {"arena", "owned", "inputs", "outputs", "index", "name", "_trainable", "_plan"}
+_OF_A_LAYER = {
+    *("arena", "owned", "inputs", "outputs", "input_shape", "output_shape", "input_dtype", "branches"),
+    *("index", "name", "_trainable", "_plan"),
+}
 
 
 def _attributes(called: str, owner: Any) -> dict[str, Any]:

@@ -1,0 +1,334 @@
+"""Containers: layers that hold layers.
+
+A container's branches are lists of layers, each run by a plan of its own inside the network's plan. The inner
+layers are planned, fused, trained, frozen, checked and saved like any others, and named by their path
+(``residual_1.dense_2``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from nnx.backends import Array
+from nnx.errors import ConfigurationError
+from nnx.layers import stack
+from nnx.layers.base import Layer, entry_of, from_entry, walk
+from nnx.layers.workspace import Workspace
+
+Layers = Sequence[Layer]
+
+
+class Container(Layer):
+    """Base of the containers.
+
+    Attributes
+    ----------
+    branches : tuple of tuples of Layer
+        What it holds. An empty branch hands its input on.
+    """
+
+    layout = "shape"
+
+    def __init__(self, branches: Sequence[Layers]) -> None:
+        super().__init__()
+        held = [stack.expand(branch, type(self).__name__) if branch else () for branch in branches]
+        inner = [layer for branch in held for layer in branch]
+        if len(set(map(id, inner))) < len(inner):
+            raise ConfigurationError(f"{type(self).__name__}: a layer stands in it twice: build a second one")
+        self.branches = tuple(held)
+        kinds = {stack.takes_integers(branch) for branch in held}
+        if len(kinds) > 1:
+            raise ConfigurationError(
+                f"{type(self).__name__}: one branch takes integers, another floats, but all have one input"
+            )
+        self.input_dtype = "integer" if kinds == {True} else "float"
+        for branch in held:
+            if branch and self.inputs is None and not branch[0].is_view:
+                self.inputs = branch[0].inputs
+        for layer in inner:
+            layer.owned = True
+            layer.absorb()
+        stack.name([self])
+        self.name = ""
+        stack.name_branches(self)
+
+    # ------------------------------------------------------------------ what it holds
+
+    @property
+    def trainable(self) -> bool:
+        """Whether optimizers may change any of its layers; setting it sets it for all of them."""
+        return any(layer.trainable for branch in self.branches for layer in branch)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for branch in self.branches:
+            for layer in branch:
+                layer.trainable = value
+
+    def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
+        """(path within the container, value, gradient) of each parameter of its layers."""
+        for layer in self._inner():
+            for name, value, gradient in layer.named_parameters():
+                yield f"{layer.name.removeprefix(f'{self.name}.')}.{name}", value, gradient
+
+    def named_state(self) -> Iterator[tuple[str, Array]]:
+        """(path within the container, value) of what its layers keep but do not train."""
+        for layer in self._inner():
+            for name, value in layer.named_state():
+                yield f"{layer.name.removeprefix(f'{self.name}.')}.{name}", value
+
+    def _inner(self) -> Iterator[Layer]:
+        return (layer for branch in self.branches for layer in branch)
+
+    def connect(self, inputs: int | tuple[int, ...]) -> tuple[int, ...]:
+        """See `Layer.connect`; each branch is connected to the same input."""
+        before = [(layer, layer.connections()) for layer in walk([self])]
+        try:
+            return super().connect(inputs)
+        except ConfigurationError as error:
+            for layer, kept in before:
+                vars(layer).update(kept)
+            raise ConfigurationError(f"in {self.name or type(self).__name__}: {error}") from error
+
+    def refuse_inner_layers(self) -> None:
+        """A container may hold layers."""
+
+    def _shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The shape that each branch gives."""
+        return [stack.connect(branch, input_shape) for branch in self.branches]
+
+    # ---------------------------------------------------------------------- passes
+
+    def place(self, workspace: Workspace, rows: int) -> None:
+        """Tell the branches' plans in which arrays their outputs and dx go; None is their own."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        branches = [f"[{', '.join(map(repr, branch))}]" for branch in self.branches]
+        return f"{self.name or type(self).__name__}({self._arguments(branches)})"
+
+    def _arguments(self, branches: list[str]) -> str:
+        return ", ".join(branches)
+
+    @classmethod
+    def _from_config(cls, config: dict[str, Any]) -> Layer:
+        return cls(**{name: _built(value) for name, value in config.items()})
+
+
+class Sequential(Container):
+    """Layers one after the other, as one layer.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no layer, one belongs to a network already, or shapes do not fit.
+
+    Examples
+    --------
+    >>> import nnx
+    >>> block = nnx.Sequential([nnx.Dense(8), nnx.ReLU(), nnx.Dense(4)])
+    >>> nnx.Network([block, nnx.Softmax()]).build(3).output_shape
+    (4,)
+    """
+
+    def __init__(self, layers: Layers) -> None:
+        super().__init__([_some("Sequential", layers)])
+
+    def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The last layer's."""
+        return self._shapes(input_shape)[0]
+
+    def place(self, workspace: Workspace, rows: int) -> None:
+        """The last layer writes y, the first dx."""
+        workspace.plans[0].lay_out(rows, workspace.y, workspace.dx)
+
+    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
+        """Run the layers."""
+        plan = workspace.plans[0]
+        result = plan.run(x, workspace)
+        if not plan.groups:
+            y[...] = result
+
+    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
+        """Run them backward."""
+        plan = workspace.plans[0]
+        result = plan.run_back(dy, dx is not None)
+        if dx is not None and not plan.groups:
+            dx[...] = result
+
+    def config(self) -> dict[str, Any]:
+        """The layers."""
+        return {"layers": list(map(entry_of, self.branches[0]))}
+
+
+class Residual(Container):
+    """y = f(x) + x, f being layers one after the other; y = f(x) + p(x) with a projection p.
+
+    Backward: dx = ∂f/∂x dy + dy, or ∂f/∂x dy + ∂p/∂x dy.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        f. Its output has the shape of its input, or of the projection's output.
+    projection : Layer or sequence of Layer, optional
+        p, where the shapes differ: ``projection=nnx.Dense(16)``.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no layer, one belongs to a network already, or shapes do not fit.
+
+    Notes
+    -----
+    f writes into y, to which x is added in place, where its last layer does not need its own output for the
+    backward pass (`Dense` without an activation fused into it, a normalization, `Dropout`).
+
+    References
+    ----------
+    He, Zhang, Ren and Sun (2016), Deep residual learning for image recognition, eq. 1 and 2.
+
+    Examples
+    --------
+    >>> import nnx
+    >>> block = nnx.Residual([nnx.LayerNorm(), nnx.Dense(32), nnx.GELU(), nnx.Dense(8)])
+    >>> network = nnx.Network([nnx.Dense(3, 8), block, nnx.Dense(1)], seed=0)
+    >>> [name for name, _, _ in network.parameters()][2:5]
+    ['residual_1.layernorm_1.gamma', 'residual_1.layernorm_1.beta', 'residual_1.dense_1.W']
+    """
+
+    reads_output = False
+
+    def __init__(self, layers: Layers, projection: Layer | Layers | None = None) -> None:
+        way = [projection] if isinstance(projection, Layer) else (projection or [])
+        super().__init__([_some("Residual", layers), way])
+
+    def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape that both terms have."""
+        result, added = self._shapes(input_shape)
+        if result != added:
+            has = f"its projection gives {added}" if self.branches[1] else f"its input has {added}"
+            advice = "" if self.branches[1] else f": give a projection to {result}, projection=nnx.Dense(…)"
+            raise ConfigurationError(f"its layers give rows of shape {result}, but {has}{advice}")
+        return result
+
+    def place(self, workspace: Workspace, rows: int) -> None:
+        """f writes y, where it can, and dx."""
+        plan, projection = workspace.plans
+        workspace.direct = bool(plan.groups) and not plan.reads_output
+        plan.lay_out(rows, workspace.y if workspace.direct else None, workspace.dx)
+        projection.lay_out(rows)
+
+    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
+        """y = f(x), and then the other term added."""
+        plan, projection = workspace.plans
+        result, added = plan.run(x, workspace), projection.run(x, workspace)
+        workspace.backend.xp.add(result, added, out=y)  # result is y itself, where f wrote there
+
+    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
+        """dx of f, and then of the other term."""
+        plan, projection = workspace.plans
+        result = plan.run_back(dy, dx is not None)
+        added = projection.run_back(dy, dx is not None)
+        if dx is not None:
+            workspace.backend.xp.add(result, added, out=dx)
+
+    def _arguments(self, branches: list[str]) -> str:
+        return ", projection=".join(branches if self.branches[1] else branches[:1])
+
+    def config(self) -> dict[str, Any]:
+        """The layers and the projection."""
+        layers, projection = (list(map(entry_of, branch)) for branch in self.branches)
+        return {"layers": layers, "projection": projection or None}
+
+
+class Concatenate(Container):
+    """The outputs of several branches next to each other, on the last axis; all take the same input.
+
+    Backward: each branch is given its part of dy; dx is the sum of the branches'.
+
+    Parameters
+    ----------
+    branches : sequence of sequences of Layer
+        At least one. Their outputs agree in all axes but the last. An empty branch gives its input:
+        ``Concatenate([[], [nnx.Dense(8), nnx.ReLU()]])``.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no branch, a layer belongs to a network already, or shapes do not fit.
+
+    Notes
+    -----
+    A part of y is not contiguous, which kernels need: each branch writes into a buffer of its own, which is
+    copied to its place.
+
+    References
+    ----------
+    Szegedy et al. (2015), Going deeper with convolutions, section 4.
+    """
+
+    reads_output = False
+
+    def __init__(self, branches: Sequence[Layers]) -> None:
+        if not isinstance(branches, Sequence) or not branches or any(isinstance(b, Layer) for b in branches):
+            raise ConfigurationError(
+                "Concatenate takes a list of lists of layers: Concatenate([[nnx.Dense(8)], [nnx.Dense(4)]])"
+            )
+        super().__init__(branches)
+
+    def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The last axes added up."""
+        shapes = self._shapes(input_shape)
+        if len({shape[:-1] for shape in shapes}) > 1:
+            raise ConfigurationError(
+                f"its branches give rows of shapes {', '.join(map(str, shapes))}: all axes but the last must "
+                "agree"
+            )
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    def place(self, workspace: Workspace, rows: int) -> None:
+        """The first branch writes dx."""
+        for number, plan in enumerate(workspace.plans):
+            plan.lay_out(rows, None, workspace.dx if number == 0 else None)
+
+    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
+        """Run the branches one after the other."""
+        end = 0
+        for plan in workspace.plans:
+            begin, end = end, end + plan.output_shape[-1]
+            y[..., begin:end] = plan.run(x, workspace)
+
+    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
+        """Run the branches backward, and add up what they give."""
+        end = 0
+        for number, plan in enumerate(workspace.plans):
+            begin, end = end, end + plan.output_shape[-1]
+            own = workspace.buffer(f"dy {number}", (*dy.shape[:-1], end - begin))
+            own[...] = dy[..., begin:end]
+            result = plan.run_back(own, dx is not None)
+            if dx is not None and number:
+                dx += result
+            elif dx is not None and not plan.groups:
+                dx[...] = result
+
+    def config(self) -> dict[str, Any]:
+        """The branches."""
+        return {"branches": [list(map(entry_of, branch)) for branch in self.branches]}
+
+
+def _some(name: str, layers: Layers) -> Layers:
+    if isinstance(layers, Layer) or not isinstance(layers, Sequence) or not layers:
+        raise ConfigurationError(f"{name} takes a list of at least one layer: nnx.{name}([nnx.Dense(8), …])")
+    return layers
+
+
+def _built(value: Any) -> Any:
+    """Layers from their descriptions, in lists as they stand there."""
+    if isinstance(value, list):
+        return [_built(one) for one in value]
+    return from_entry(value) if isinstance(value, dict) else value
