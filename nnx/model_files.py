@@ -167,7 +167,7 @@ def fitted(path: str | os.PathLike[str], build: Callable[[], Any], weights: dict
         raise FileFormatError(f"{path}: {error}") from error
     except MemoryError as error:  # the file itself is intact: its checksum was compared
         raise OutOfMemoryError(f"cannot load {path}: {error or 'too little memory'}") from error
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise FileFormatError(f"{path}: its arrays do not fit the network it describes: {error}") from error
     return network
 

@@ -36,6 +36,14 @@ LAYERS = {
     "BatchNorm": lambda: [nnx.BatchNorm(momentum=0.8, epsilon=1e-4)],
     "LayerNorm": lambda: [nnx.LayerNorm(epsilon=1e-2)],
     "Rescale": lambda: [nnx.Rescale(1 / 3, -1e9), nnx.Rescale([0.1, 2.0, -3.0, 4.0, 5.0, 6.0], 0.3)],
+    "Flatten": lambda: [nnx.Flatten()],
+    "Reshape": lambda: [nnx.Reshape((2, -1)), nnx.Dense(4), nnx.Flatten()],
+    "Sequential": lambda: [nnx.Sequential([nnx.Dense(5, activation="relu"), nnx.BatchNorm()])],
+    "Residual": lambda: [
+        nnx.Residual([nnx.BatchNorm(), nnx.Dense(6)]),
+        nnx.Residual([nnx.Dense(4)], nnx.Dense(4)),
+    ],
+    "Concatenate": lambda: [nnx.Concatenate([[], [nnx.Dense(3), nnx.LeakyReLU(0.3)], [nnx.Dropout(0.5)]])],
 }
 
 
@@ -81,7 +89,7 @@ def described(path):
 
 def test_every_layer_has_a_round_trip_here():
     public = {name for name, cls in Layer.registry.items() if cls.__module__.startswith("nnx.layers.")}
-    assert {name for name in public if not name.startswith("_")} - {"Activation"} == set(LAYERS)
+    assert {name for name in public if not name.startswith("_")} - {"Activation", "Container"} == set(LAYERS)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -19,7 +19,7 @@ import nnx
 from nnx.distributed import ALONE, Communicator, agreement
 from nnx.distributed.supervisor import RANKS, until_read
 
-CASES = ("plain", "norm+dropout", "labels+weights", "thin+norm", "whole+augment", "stopping")
+CASES = ("plain", "norm+dropout", "labels+weights", "thin+norm", "whole+augment", "stopping", "positions")
 
 
 def curves(ranks: int, dtype: str, steps: int) -> dict:

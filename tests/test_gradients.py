@@ -14,6 +14,7 @@ from nnx.errors import ConfigurationError, DataError, GradientError
 from nnx.gradcheck import CASES, Case, check, check_layer, check_loss, check_network, registered, run_all
 from nnx.layers import Workspace
 from nnx.layers.activations import Activation
+from nnx.layers.containers import Container
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -34,7 +35,7 @@ def subclasses(base: type) -> Iterator[type]:
 
 @pytest.mark.parametrize("base", [nnx.Layer, nnx.Loss])
 def test_every_layer_and_loss_has_a_case(base: type) -> None:
-    abstract = {Activation}
+    abstract = {Activation, Container}
     elsewhere = {
         "SwapHalves"
     }  # an experiment's own layer, above gradcheck: tests/test_pretraining.py checks it

@@ -149,6 +149,52 @@ def test_layer_norm(keras: Any, rng: np.random.Generator, shape: tuple[int, ...]
         np.testing.assert_allclose(mine, reference, **CLOSE)
 
 
+# -------------------------------------------------------------------------------- containers
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    "name", ["sequential", "residual", "projection", "concatenate", "flatten", "reshape"]
+)
+def test_containers_and_views(
+    keras: Any, rng: np.random.Generator, name: str, shape: tuple[int, ...]
+) -> None:
+    """Against the same computation written out in Keras, with its gradients."""
+    first, second, third = (keras.layers.Dense(units, dtype="float64") for units in (4, 5, 5))
+    first.build((None, *shape[1:]))
+    second.build((None, *shape[1:-1], 4))
+    third.build((None, *shape[1:]))
+
+    def inner(v: Any) -> Any:
+        return second(keras.ops.tanh(first(v)))
+
+    size = int(np.prod(shape[1:]))
+    ours, theirs, held = {
+        "sequential": (nnx.Sequential([nnx.Dense(4), nnx.Tanh(), nnx.Dense(5)]), inner, [first, second]),
+        "residual": (nnx.Residual([nnx.Dense(4), nnx.Tanh(), nnx.Dense(5)]),
+                     lambda v: keras.layers.Add()([v, inner(v)]), [first, second]),
+        "projection": (nnx.Residual([nnx.Dense(4), nnx.Tanh(), nnx.Dense(5)], projection=nnx.Dense(5)),
+                       lambda v: keras.layers.Add()([third(v), inner(v)]), [first, second, third]),
+        "concatenate": (nnx.Concatenate([[nnx.Dense(4), nnx.Tanh()], [], [nnx.Dense(5)]]),
+                        lambda v: keras.layers.Concatenate()([keras.ops.tanh(first(v)), v, third(v)]),
+                        [first, third]),
+        "flatten": (nnx.Flatten(), keras.layers.Flatten(), []),
+        "reshape": (nnx.Reshape((5, -1)), keras.layers.Reshape((5, size // 5)), []),
+    }[name]  # fmt: skip
+    ours.build(shape[1:], dtype="float64")
+    weights = [value for layer in held for value in (layer.kernel.value, layer.bias.value)]
+    for (_, value, _), given in zip(ours.named_parameters(), weights, strict=True):
+        value[...] = rng.standard_normal(value.shape)
+        given.assign(value)
+    x = rng.standard_normal(shape)
+    dy = rng.standard_normal((len(x), *ours.output_shape))
+    expected = with_tape(theirs, x, dy, *weights)
+    y = ours.forward(x, training=True).copy()
+    found = [y, ours.backward(dy), *(gradient for _, _, gradient in ours.named_parameters())]
+    for mine, reference in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, reference, **CLOSE)
+
+
 # ------------------------------------------------------------------------------------ losses
 
 

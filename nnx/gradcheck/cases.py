@@ -15,14 +15,19 @@ from nnx.layers import (
     ELU,
     GELU,
     BatchNorm,
+    Concatenate,
     Dense,
     Dropout,
+    Flatten,
     Identity,
     Layer,
     LayerNorm,
     LeakyReLU,
     ReLU,
     Rescale,
+    Reshape,
+    Residual,
+    Sequential,
     Sigmoid,
     SiLU,
     Softmax,
@@ -109,6 +114,15 @@ def _deep(last: Layer) -> list[Layer]:
     ]  # fmt: skip
 
 
+def _nested() -> list[Layer]:
+    """Return containers next to each other and in each other, with changes of shape between them."""
+    inner = Concatenate([[], [Dense(3), ReLU()], [Reshape((2, 3)), Residual([Dense(3)]), Flatten()]])
+    return [
+        Residual([Residual([Dense(6), Tanh()]), Dropout(0.3), Dense(6)]), inner,
+        Sequential([Dense(6), BatchNorm(), SiLU()]), Residual([Dense(4), Sigmoid()], Dense(4)),
+    ]  # fmt: skip
+
+
 CASES: tuple[Case, ...] = (
     *_shapes(lambda: Dense(3)),
     _layer(lambda: Dense(1), "on one row", rows=1),
@@ -133,6 +147,12 @@ CASES: tuple[Case, ...] = (
     *_shapes(LayerNorm),
     *_shapes(lambda: Rescale(-2.5, 0.5)),
     _layer(lambda: Rescale([0.5, -3.0, 0.0, 2.0], [1e3, -1.0, 0.25, 0.0]), "for each feature"),
+    *_shapes(Flatten),
+    _layer(lambda: Reshape((2, -1)), "on rows of shape (3, 4)", inputs=(3, 4)),
+    *_shapes(lambda: Sequential([Dense(5), Tanh(), Dense(3)])),
+    *_shapes(lambda: Residual([LayerNorm(), Dense(5), GELU(), Dense(4)])),
+    *_shapes(lambda: Residual([Dense(5), Tanh()], projection=Dense(5))),
+    *_shapes(lambda: Concatenate([[Dense(3), Tanh()], [], [BatchNorm(), Dropout(0.3), Dense(2)]])),
     *(_loss(loss, "on rows of shape (2, 3, 4)", features=(2, 3, 4)) for loss in EVERY_LOSS),
     _loss(MeanSquaredError()),
     _loss(MeanSquaredError("sum_over_features")),
@@ -144,6 +164,7 @@ CASES: tuple[Case, ...] = (
     _loss(CategoricalCrossEntropy(), "on labels", y_true=LABELS),
     _loss(CategoricalCrossEntropy(), "on labels of positions", features=(3, 4), y_true=POSITIONS),
     _network("deep network, mean squared error", lambda: _deep(Identity()), MeanSquaredError()),
+    _network("containers in containers", _nested, MeanSquaredError()),
     _network(
         "deep network, sigmoid and binary cross-entropy", lambda: _deep(Sigmoid()), BinaryCrossEntropy()
     ),

@@ -11,6 +11,9 @@ import nnx
 def data(case, dtype):
     rng = np.random.default_rng(1)
     x = rng.normal(size=(333, 12)).astype(dtype)
+    if "positions" in case:
+        x = x.reshape(333, 3, 4)
+        return x, np.tanh(x @ rng.normal(size=(4, 4))).astype(dtype)
     if "labels" in case:
         return x, rng.integers(0, 4, 333)
     return x, np.tanh(x @ rng.normal(size=(12, 4))).astype(dtype)
@@ -20,6 +23,9 @@ def build(case, dtype):
     middle = [nnx.BatchNorm()] if "norm" in case else []
     drop = [nnx.Dropout(0.2)] if "dropout" in case else []
     last = [nnx.Softmax()] if "labels" in case else []
+    if "positions" in case:
+        block = nnx.Residual([nnx.BatchNorm(), nnx.Dense(16), nnx.Tanh(), nnx.Dropout(0.2), nnx.Dense(16)])
+        return nnx.Network([nnx.Dense(16), block, nnx.Dense(4)], dtype=dtype, seed=3)
     layers = [nnx.Dense(12, 32), *middle, nnx.Tanh(), *drop, nnx.Dense(32, 16), nnx.LayerNorm(), nnx.ReLU()]
     return nnx.Network([*layers, nnx.Dense(16, 4), *last], dtype=dtype, seed=3)
 
