@@ -126,6 +126,19 @@ def test_images_are_flattened_into_the_compiled_loop():
     assert history["loss"][-1] < history["loss"][0]
 
 
+def test_a_container_may_end_in_the_loss_activation():
+    plain = nnx.Network([nnx.Dense(5), nnx.Tanh(), nnx.Dense(4), nnx.Softmax()], seed=1, dtype="float64")
+    last = nnx.Sequential([nnx.Dense(4), nnx.Softmax()])
+    held = nnx.Network([nnx.Dense(5), nnx.Tanh(), last], seed=1, dtype="float64")
+    for made in (plain, held):
+        fit(made)
+    np.testing.assert_allclose(held.predict(X), plain.predict(X), rtol=1e-6)  # not fused: p is clipped
+    with pytest.raises(nnx.ConfigurationError, match=r"Softmax\(\)"):
+        fit(nnx.Network([nnx.Dense(5), nnx.Sequential([nnx.Dense(4)])], seed=1))
+    with pytest.raises(nnx.ConfigurationError, match=r"Softmax\(\)"):
+        fit(nnx.Network([nnx.Dense(4), nnx.Residual([nnx.Softmax()])], seed=1))
+
+
 # -------------------------------------------------------------------------- memory
 
 
