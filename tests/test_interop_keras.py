@@ -49,7 +49,14 @@ def outputs(model: Any, x: np.ndarray) -> np.ndarray:
 def test_every_layer_is_tried():
     public = {getattr(nnx, name) for name in nnx.__all__}
     public = {one for one in public if isinstance(one, type) and issubclass(one, nnx.Layer)} - {nnx.Layer}
-    assert {type(layer) for layer in LAYERS} == public
+    refused = {
+        nnx.Flatten,
+        nnx.Reshape,
+        nnx.Sequential,
+        nnx.Residual,
+        nnx.Concatenate,
+    }  # tests/test_containers.py
+    assert {type(layer) for layer in LAYERS} == public - refused
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=repr)

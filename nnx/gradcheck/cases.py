@@ -146,7 +146,7 @@ CASES: tuple[Case, ...] = (
     _layer(BatchNorm, "in inference", training=False),
     *_shapes(LayerNorm),
     *_shapes(lambda: Rescale(-2.5, 0.5)),
-    _layer(lambda: Rescale([0.5, -3.0, 0.0, 2.0], [1e3, -1.0, 0.25, 0.0]), "for each feature"),
+    *_shapes(lambda: Rescale([0.5, -3.0, 0.0, 2.0], [1e3, -1.0, 0.25, 0.0]), "for each feature"),
     *_shapes(Flatten),
     _layer(lambda: Reshape((2, -1)), "on rows of shape (3, 4)", inputs=(3, 4)),
     *_shapes(lambda: Sequential([Dense(5), Tanh(), Dense(3)])),
