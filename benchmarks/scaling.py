@@ -5,11 +5,11 @@ Run by hand:  python benchmarks/scaling.py [--plot scaling.png] [--json PATH]
 The network is like an autoencoder, with ReLU, squared error and Adam. One quantity varies while the others
 stay. "linear" is the time in proportion to the work (operations of the products), from the largest point of
 the line. At the left, where the measured time is far above it, most of the time does not depend on the work.
-GFLOP/s show
-how well the products run: thin matrices cannot fill the vector units, large ones do not fit the caches, and
-Adam (28 bytes moved for each parameter, at any batch size) is a large share of wide networks with small
-batches. More data does not make a step slower: reading rows from memory instead of a cache is a small share
-of it.
+
+GFLOP/s show how well the products run. Thin matrices cannot fill the vector units, and large ones do not fit
+the caches. Adam moves 28 bytes for each parameter, at any batch size, which is a large share of the time for
+wide networks with small batches. More data does not make a step slower: reading rows from memory instead of a
+cache is a small share of it.
 """
 
 from __future__ import annotations

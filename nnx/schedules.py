@@ -139,9 +139,12 @@ def describe(schedule: Schedule) -> float | dict[str, Any]:
 def get(schedule: float | str | dict[str, Any] | Schedule, **arguments: Any) -> Schedule:
     """Return the schedule for a name and its arguments; a number becomes a `Constant`.
 
-    ``get("cosine", learning_rate=0.1, steps=500)`` and ``get({"name": "cosine", "learning_rate": 0.1,
-    "steps": 500})`` give the same. A schedule is returned unchanged. The name of your own class is its
-    ``Schedule.kind``.
+    These two give the same:
+
+        get("cosine", learning_rate=0.1, steps=500)
+        get({"name": "cosine", "learning_rate": 0.1, "steps": 500})
+
+    A schedule is returned unchanged. The name of your own class is its ``Schedule.kind``.
 
     Raises
     ------

@@ -71,8 +71,8 @@ def check_layer(
         The shape of a row, or its number of features, if the layer does not state it; 4 by default.
     rows : int
     x : array_like of shape (rows, …), optional
-        The point to check at; by default drawn from a standard normal distribution. A layer that takes
-        integers needs some that it takes; the gradient in x is then left out.
+        The point to check at; by default drawn from a standard normal distribution. A layer whose input is
+        integers needs valid integers here; its gradient with respect to x is not checked.
     device : str or Backend, optional
         Where to compute; None means the layer's device, or the default device.
     seed : int
@@ -83,7 +83,7 @@ def check_layer(
     Raises
     ------
     ConfigurationError
-        If the layer cannot be copied, `inputs` does not fit it, or it takes integers and none are given.
+        If the layer cannot be copied, `inputs` does not fit it, or its input is integers and `x` is missing.
     """
     integers = layer.input_dtype != "float"
     if integers and x is None:

@@ -1,4 +1,4 @@
-"""Compute operators whose inputs are all constants: exporters leave them between an array and its use."""
+"""Compute operators whose inputs are all constants; exporters write them after a stored array."""
 
 from __future__ import annotations
 
