@@ -78,7 +78,7 @@ def joining(timeout: float) -> Iterator[None]:
 
 
 def heed_signals() -> None:
-    """Let signals end the process at once: when it exits, it may wait for other ranks inside MPI."""
+    """Let signals end the process at once, even while it waits inside MPI at its exit."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) not in (None, signal.SIG_IGN):
             signal.signal(number, signal.SIG_DFL)

@@ -87,7 +87,7 @@ def check_layer(
     """
     integers = layer.input_dtype != "float"
     if integers and x is None:
-        raise ConfigurationError(f"{layer!r} takes integers: give the gradient check x, some that it takes")
+        raise ConfigurationError(f"{layer!r} takes integers: pass valid ones to the gradient check as x")
     given = None if x is None else np.array(x, dtype=None if integers else np.float64, ndmin=2)
     shape = as_shape(inputs or layer.input_shape or layer.inputs or 4) if given is None else given.shape[1:]
     if device is None and layer.arena is not None:
