@@ -1,4 +1,4 @@
-"""What a checkpoint of the deep autoencoder costs: `python benchmarks/checkpoint.py`."""
+"""Measure the cost of a checkpoint of the deep autoencoder: `python benchmarks/checkpoint.py`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from nnx.experiments import autoencoder
 
 
 class Timed(nnx.Checkpoint):
-    """Notes the time of each: by the clock, and of the processor."""
+    """Record the wall time and the processor time of each checkpoint."""
 
     def take(self, run: nnx.callbacks.Run) -> None:
-        """Write one."""
+        """Write a checkpoint."""
         clock, processor = time.perf_counter(), time.process_time()
         super().take(run)
         self.times.append((time.perf_counter() - clock, time.process_time() - processor))
@@ -38,7 +38,7 @@ def main() -> None:
     clock, processor = time.perf_counter(), time.process_time()
     fingerprint(images)
     clock, processor = time.perf_counter() - clock, time.process_time() - processor
-    print(f"once, to tell MNIST from other data: {clock:.3f} s, {processor:.3f} s of the processor")
+    print(f"fingerprint of MNIST, once: {clock:.3f} s, {processor:.3f} s of the processor")
 
 
 if __name__ == "__main__":
