@@ -59,7 +59,7 @@ def cases() -> dict[str, Callable[[Backend], Any]]:
         "sgd_step": lambda k: k.sgd_step(values, gradients, None, fault, 1e-9),
         "adam_step": lambda k: k.adam_step(values, gradients, m, v, fault, 1e-9, 10),
         "clip_by_norm": lambda k: k.clip_by_norm([gradients], 1e9),
-        "raise_fault": lambda k: k.raise_fault(value, gradients, fault, 1),
+        "flag_nonfinite": lambda k: k.flag_nonfinite(value, gradients, fault, 1),
     }
 
 

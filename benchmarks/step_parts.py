@@ -63,7 +63,7 @@ def parts(network: nnx.Network) -> dict[str, Callable[[], Any]]:
         "forward": forward,
         "loss": lambda: loss.evaluate(backend, x, output[0], value, dy, None, kind),
         "backward": lambda: plan.backward(dy),
-        "look for faults": lambda: backend.raise_fault(value, arena.gradients, arena.fault, 1),
+        "look for faults": lambda: backend.flag_nonfinite(value, arena.gradients, arena.fault, 1),
         "Adam": lambda: optimizer.step(network),
     }
 

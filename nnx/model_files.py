@@ -63,7 +63,7 @@ def write(
         weights = weights | {TRAINING + name: value for name, value in training[0].items()}
     for name, value in weights.items():
         check_type(name.removeprefix(TRAINING), value)
-    with host_memory.room(3 * PIECE, f"writing {path}", "free some memory first"), replacing(path) as file:
+    with host_memory.reserve(3 * PIECE, f"writing {path}", "free some memory first"), replacing(path) as file:
         _write_arrays(file, weights, header)
 
 
@@ -185,7 +185,7 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
         _check_header(path)
         # without memory the library would end the process, so reserve it first
         with (
-            host_memory.room(nbytes + MARGIN, f"reading {path}", "free some memory first", mapped=nbytes),
+            host_memory.reserve(nbytes + MARGIN, f"reading {path}", "free some memory first", mapped=nbytes),
             safe_open(path, framework="numpy") as file,
         ):
             header = file.metadata() or {}

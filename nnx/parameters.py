@@ -122,7 +122,7 @@ class Arena:
             state_size += sum(self._padded(shape) for shape in layer.state_shapes().values())
         self._offsets.append(size)
         nbytes = 2 * size * dtype.itemsize  # the optimizer's come later
-        with backend.room(
+        with backend.reserve(
             nbytes, f"a network of {size:,} parameters", "free some memory, or make its layers narrower"
         ):
             self.values = backend.zeros(size, dtype)

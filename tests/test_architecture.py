@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
 import pytest
 import rooms
 from rooms import RANK, ROOT, imported, modules, room_imported, room_of
+
+from nnx.backends import Backend
 
 FORBIDDEN_IN_THE_MIDDLE = {"numpy", "cupy", "cupyx", "scipy", "numba"}
 HEAVY = {
@@ -40,6 +43,26 @@ def test_imports_point_one_way(path):
 def test_layers_losses_and_optimizers_know_no_array_library(path):
     wrong = [name for _, name in imported(path) if name.split(".")[0] in FORBIDDEN_IN_THE_MIDDLE]
     assert not wrong
+
+
+def test_only_compiled_forms_know_numba():
+    """They are in files whose names end in _numba; only those and the backend that has them import them."""
+    for path in modules():
+        if path.stem.endswith("_numba") or path.name == "numba_backend.py":
+            continue
+        for line, name in imported(path):
+            parts = name.split(".")
+            found = parts[0] in ("numba", "llvmlite") or any(part.endswith("_numba") for part in parts)
+            assert not found, f"{path}:{line} imports {name}"
+
+
+def test_a_backend_holds_no_formula():
+    """What `Backend` defines itself is about arrays and devices; every operation comes from `nnx.ops`."""
+    for name, value in inspect.getmembers(Backend, callable):
+        if not name.startswith("_"):
+            where = inspect.getmodule(value).__name__
+            arithmetic = inspect.getsource(value).count("xp.")
+            assert where.startswith("nnx.ops.") or name in ("empty", "zeros") or not arithmetic, name
 
 
 def test_nothing_loads_pickles():

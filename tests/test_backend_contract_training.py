@@ -185,13 +185,13 @@ def test_clip_by_value(backend: Backend, dtype: np.dtype, rng: np.random.Generat
     ("loss", "gradient", "fault"),
     [(1.0, 1.0, 0), (np.nan, 1.0, 4), (np.inf, 1.0, 4), (1.0, np.nan, 4), (1.0, -np.inf, 4), (1.0, 1e30, 0)],
 )
-def test_raise_fault(backend: Backend, dtype: np.dtype, loss: float, gradient: float, fault: int) -> None:
+def test_flag_nonfinite(backend: Backend, dtype: np.dtype, loss: float, gradient: float, fault: int) -> None:
     gradients = np.ones(70)
     gradients[33] = gradient  # 1e30: its square overflows in float32, it does not
     flag = backend.zeros(1, "int64")
     with backend.quiet():
         device = backend.asarray(np.array([loss]), dtype), backend.asarray(gradients, dtype)
-        assert backend.raise_fault(*device, flag, 4) is flag
+        assert backend.flag_nonfinite(*device, flag, 4) is flag
         assert int(flag[0]) == fault
-        backend.raise_fault(device[0] * np.nan, device[1], flag, 9)
+        backend.flag_nonfinite(device[0] * np.nan, device[1], flag, 9)
     assert int(flag[0]) == (fault or 9), "the first fault is the one to keep"

@@ -184,10 +184,10 @@ def test_faults_and_norms_of_large_buffers(
 ) -> None:
     g = rng.standard_normal(SMALL_ARRAY + 3).astype(dtype)
     value, fault = np.ones(1, dtype), np.zeros(1, np.int64)
-    compiled.raise_fault(value, g, fault, 5)
+    compiled.flag_nonfinite(value, g, fault, 5)
     assert fault[0] == 0
     g[-1] = np.nan
-    compiled.raise_fault(value, g, fault, 5)
+    compiled.flag_nonfinite(value, g, fault, 5)
     assert fault[0] == 5
     g[-1] = 0.0
     before = g.copy()

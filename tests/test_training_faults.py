@@ -206,7 +206,7 @@ def test_a_fault_in_the_third_batch_leaves_what_the_second_left(where):
     fit(short, x=X[:16], y=Y[:16], shuffle=False, epochs=1)
     for name, value in network.weights().items():
         assert np.isfinite(value).all(), name
-        told_late = name in before and not network.backend.immediate  # then: as before the epoch
+        told_late = name in before and not network.backend.synchronous  # then: as before the epoch
         assert value.tobytes() == (before if told_late else short.weights())[name].tobytes(), name
     assert network.arena.step == 2
     assert np.isfinite(network.predict(X)).all()

@@ -39,7 +39,7 @@ class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Update
         The array namespace, used in the subset that NumPy and CuPy share.
     tf32 : bool
         True where float32 products are rounded to TF32: on a GPU, if asked for.
-    immediate : bool
+    synchronous : bool
         True where an operation has finished when it returns, so reading a value costs nothing.
     threads : int
         How many threads of its own divide the work.
@@ -49,7 +49,7 @@ class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Update
     device = "cpu"
     xp: Any = numpy
     tf32 = False
-    immediate = True
+    synchronous = True
     threads = 1
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
@@ -114,9 +114,9 @@ class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Update
         """The module of a compiled training loop for small networks (`small_network_numba`), or None."""
         return None
 
-    def room(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
-        """A context for code that takes so much memory; `OutOfMemoryError` where the host has not got it."""
-        return host_memory.room(nbytes, what, remedy)
+    def reserve(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
+        """A context for code that needs so much memory; `OutOfMemoryError` where the host has less."""
+        return host_memory.reserve(nbytes, what, remedy)
 
     def blas_threads(self) -> int:
         """How many threads of NumPy's BLAS a step's products run on; 0 where they do not run on it."""

@@ -1,13 +1,13 @@
 """The GPU by CuPy: cuBLAS for products, one kernel for everything around them.
 
-A training step of a network whose `Dense` layers have activations written in y launches, for L of them:
-1 gather; forward L products and L kernels (bias and activation); 2 for the loss; backward L kernels (the
-activation's gradient and db), L products for dW and L − 1 for dx; 1 to look for faults; 1 for the optimizer.
-That is 5 L + 4, or 44 for an autoencoder of eight layers. None of them reads or writes host memory, waits, or
-allocates an array: outputs are the plan's, and the row sums of a loss lie in a buffer that is kept. (cuBLAS
-may split a product into more than one kernel.) Operations that run in their plain form (normalization,
-weighted losses) do allocate temporary arrays; CuPy's memory pool serves them without a call to the driver
-once it has seen a step.
+A training step of a network whose `Dense` layers have activations written in y launches, for L of them: 1
+gather; forward L products and L kernels (bias and activation); 2 for the loss; backward L kernels (the
+activation's gradient and db), L products for dW and L − 1 for dx; 1 to look for values that are not finite; 1
+for the optimizer. That is 5 L + 4, or 44 for an autoencoder of eight layers. None of them reads or writes
+host memory, waits, or allocates an array: outputs are the plan's, and the row sums of a loss lie in a buffer
+that is kept. (cuBLAS may split a product into more than one kernel.) Operations that run in their plain form
+(normalization, weighted losses) do allocate temporary arrays; CuPy's memory pool serves them without a call
+to the driver once it has seen a step.
 
 **The device.** CuPy launches on the calling thread's current device, wherever the arrays are. Each operation
 therefore makes its device current (``with self._hold``), which neither waits nor launches anything, and puts
@@ -66,7 +66,7 @@ class CupyBackend(
 
     name = "cupy"
     xp: Any = cupy
-    immediate = False
+    synchronous = False
 
     def __init__(self, index: int = 0) -> None:
         count = device_count()
@@ -157,7 +157,7 @@ class CupyBackend(
         with self._hold:
             return PinnedStaging(shape, dtype)
 
-    def room(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
+    def reserve(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
         """Nothing to do before: the GPU's own refusal says how much was asked for."""
         return NOTHING
 

@@ -56,8 +56,8 @@ def _left_of_own_limits(root: Path, mapped: int) -> list[int]:
 
 
 @contextmanager
-def room(nbytes: int, what: str, remedy: str, mapped: int = 0) -> Iterator[None]:
-    """For code that is about to ask for so many bytes; Linux would grant them, and kill the process later.
+def reserve(nbytes: int, what: str, remedy: str, mapped: int = 0) -> Iterator[None]:
+    """A context for code that needs so much memory; Linux would grant it, and kill the process later.
 
     Raises
     ------

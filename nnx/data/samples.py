@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnx.backends import foreign
-from nnx.backends.host_memory import room
+from nnx.backends.host_memory import reserve
 from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.errors import ConfigurationError, DataError
 from nnx.layers import Dropout, Flatten, Identity, Layer, Reshape, Sequential
@@ -112,7 +112,7 @@ def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows:
     nbytes = 0 if x.dtype == dtype and x.flags.c_contiguous else x.size * np.dtype(dtype).itemsize
     what, remedy = f"{name} of shape {x.shape} in {np.dtype(dtype)}", "map it from files (datasets.open_rows)"
     with (
-        room(nbytes, what, remedy),
+        reserve(nbytes, what, remedy),
         np.errstate(over="ignore"),
     ):  # what does not fit in dtype becomes infinite
         rows: HostArray = np.ascontiguousarray(x, dtype=dtype)

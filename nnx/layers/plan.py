@@ -102,7 +102,7 @@ class Plan:
         self.buffers.clear()
         self._forget()
         self._capacity = 0
-        with self.backend.room(self.nbytes(rows), f"a batch of {rows:,} rows", "lower batch_size"):
+        with self.backend.reserve(self.nbytes(rows), f"a batch of {rows:,} rows", "lower batch_size"):
             self._reserve(rows)
             steps = self.lay_out(rows)
         self._capacity = rows

@@ -13,7 +13,7 @@ from nnx.ops.sums import sum_of_squares
 
 
 class Gradients(Operations):
-    """Clipping and the search for faults in the plain form."""
+    """Clipping and the search for values that are not finite in the plain form."""
 
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
         """g = g · min(1, limit / ‖g‖₂), the norm taken over all the given buffers together.
@@ -34,7 +34,7 @@ class Gradients(Operations):
         gradients[...] = self.xp.clip(gradients, -limit, limit)
         return gradients
 
-    def raise_fault(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
+    def flag_nonfinite(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
         """Write `step` (from 1) into `fault` if it is still zero and the loss or a gradient is not finite."""
         xp = self.xp
         finite = xp.all(xp.isfinite(value)) & xp.all(xp.isfinite(gradients))
@@ -43,7 +43,7 @@ class Gradients(Operations):
 
 
 class GradientsNumPy(Gradients):
-    """Clipping and the search for faults in place."""
+    """Clipping and the search for values that are not finite in place."""
 
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
         """The squares are summed in one pass; nothing is written where nothing is clipped."""
@@ -58,7 +58,7 @@ class GradientsNumPy(Gradients):
         """In place."""
         return np.clip(gradients, -limit, limit, out=gradients)
 
-    def raise_fault(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
+    def flag_nonfinite(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
         """The sum of squares meets every gradient once; only if it is not finite is each looked at."""
         if fault[0] == 0 and not (
             math.isfinite(value[0])
@@ -72,8 +72,8 @@ class GradientsNumPy(Gradients):
 
 
 # many threads may write, all of them the same step
-FAULT = Elementwise(
-    "fault",
+FLAG_NONFINITE = Elementwise(
+    "flag_nonfinite",
     inputs="T gradient, raw T value, int64 step",
     outputs="raw int64 fault",
     body="if (!(isfinite(gradient) && isfinite(value[0])) && fault[0] == 0) fault[0] = step;",
@@ -81,7 +81,7 @@ FAULT = Elementwise(
 
 
 class GradientsCuPy(OnGpu, Gradients):
-    """Clipping and the search for faults on the GPU."""
+    """Clipping and the search for values that are not finite on the GPU."""
 
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
         """The plain form."""
@@ -94,8 +94,8 @@ class GradientsCuPy(OnGpu, Gradients):
             self.xp.clip(gradients, -limit, limit, out=gradients)
         return gradients
 
-    def raise_fault(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
+    def flag_nonfinite(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
         """One launch; the host is told at the end of the epoch, when it reads `fault`."""
         with self._hold:
-            FAULT.kernel(gradients if gradients.size else value, value, step, fault)
+            FLAG_NONFINITE.kernel(gradients if gradients.size else value, value, step, fault)
         return fault

@@ -1,4 +1,4 @@
-"""Compiled twin of gradients.py: the sum of squares that clipping and the search for faults read."""
+"""Compiled twin of gradients.py: the sum of squares, from which the other operations follow."""
 
 from __future__ import annotations
 

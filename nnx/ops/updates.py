@@ -1,7 +1,7 @@
 """The optimizers' rules, one class for each.
 
 A rule updates flat buffers in place. `fault` is an integer array of shape (1,): while it is not zero, nothing
-may change (see `nnx.ops.gradients.Gradients.raise_fault`). `l2` adds l2·w to the gradient; `weight_decay` is
+may change (`flag_nonfinite` in gradients.py sets it). `l2` adds l2·w to the gradient; `weight_decay` is
 decoupled: w shrinks by learning_rate·weight_decay·w before the update.
 
 On NumPy a rule takes a part of the buffers at a time, so that its temporary arrays stay in the caches. In the

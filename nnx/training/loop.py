@@ -114,7 +114,7 @@ class Loop:
         behind[1:2] = float(self.interrupts is not None and self.interrupts.number > 0)
         self.communicator.sum(arena.exchange, f"the gradients of step {arena.step + 1}")
         slot[...] = behind[0:1]
-        self.interrupted = self.backend.immediate and bool(behind[1])
+        self.interrupted = self.backend.synchronous and bool(behind[1])
 
     def batch(self, order: Array | None, number: int) -> tuple[Array, Array, Array | None]:
         """Inputs, targets and weights of a batch: the same again whenever it is asked for."""
@@ -194,13 +194,13 @@ class Loop:
         for number in range(run.batch, len(self.slots)):
             slot = self.slots[number]
             x, y, weights = self.batch(order, number)
-            if (backend.immediate or skipping) and state.size:
+            if (backend.synchronous or skipping) and state.size:
                 state[...] = arena.state
             self.step(x, y, weights, number)
-            backend.raise_fault(slot, arena.gradients, fault, number + 1)
+            backend.flag_nonfinite(slot, arena.gradients, fault, number + 1)
             if state.size:  # statistics can overflow where neither loss nor gradients do
-                backend.raise_fault(slot, arena.state, fault, number + 1)
-            if backend.immediate and fault[0] and not skipping:
+                backend.flag_nonfinite(slot, arena.state, fault, number + 1)
+            if backend.synchronous and fault[0] and not skipping:
                 break
             self.optimizer.step(self.network)
             if skipping:

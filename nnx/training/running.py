@@ -115,7 +115,7 @@ class _Rest:
         run.interrupt = self.interrupts.number
         if communicator.size > 1:
             run.interrupt = 0
-            unseen = not self.loop.backend.immediate and not run.batch  # a GPU is asked once an epoch
+            unseen = not self.loop.backend.synchronous and not run.batch  # a GPU is asked once an epoch
             if self.loop.interrupted or unseen:
                 waiting = communicator.gather(str(self.interrupts.number), "the end of a step")
                 run.interrupt = max(map(int, waiting))

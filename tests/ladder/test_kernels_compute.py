@@ -183,8 +183,8 @@ def test_a_fault_is_raised_once(wrong: float | None, place: str, number: np.dtyp
         (gradients if place == "gradient" else value)[-1] = wrong
     for before in (0, 2):
         fault, plain = np.array([before]), np.array([before])
-        compile("fault", number.name)(gradients, value, 9, fault)
-        PLAIN.raise_fault(value, gradients, plain, 9)
+        compile("flag_nonfinite", number.name)(gradients, value, 9, fault)
+        PLAIN.flag_nonfinite(value, gradients, plain, 9)
         np.testing.assert_array_equal(fault, plain)
 
 
@@ -266,7 +266,7 @@ def test_bias_gradients(
 
 def test_every_kernel_was_computed() -> None:
     elementwise = {f"{kind}_{what}" for kind in KINDS for what in ("forward", "backward", "bias")}
-    assert elementwise | {*OPTIMIZERS, "dropout", "fault", "gather_bytes"} == set(Elementwise.known)
+    assert elementwise | {*OPTIMIZERS, "dropout", "flag_nonfinite", "gather_bytes"} == set(Elementwise.known)
     fused = {f"{kind}_bias_gradient" for kind in FUSED}
     losses = {f"{kind}_loss" for kind in LOSSES}
     assert fused | losses | {"softmax", "softmax_backward", "sum_loss"} == set(Raw.known)
