@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from click.testing import CliRunner
+
 import nnx
+from nnx.cli.main import cli
 
 COMMAND = [sys.executable, "-m", "nnx"]
 KEYS = {"experiment", "preset", "dataset", "device", "backend", "dtype", "seed", "metrics", "timing",
@@ -52,3 +55,11 @@ def without_note_on_a_busy_machine(stderr: str) -> str:
     return "".join(
         line for line in stderr.splitlines(keepends=True) if "other programs use the processors" not in line
     )
+
+
+def invoke(*arguments):
+    """The command in this process; an error is raised."""
+    done = CliRunner().invoke(cli, [str(argument) for argument in arguments], standalone_mode=False)
+    if done.exception is not None:
+        raise done.exception
+    return done

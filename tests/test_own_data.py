@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from command_line import COMMAND, command, environment, visible
+from command_line import COMMAND, command, environment, invoke, visible
 from PIL import Image
 from test_docs import as_program, commands
 
@@ -64,14 +63,6 @@ def digit_images(folder="digits", count=120, by_class=True, size=8):
         image = (data.x_train[index].reshape(8, 8) * 255).astype(np.uint8)
         Image.fromarray(image).resize((size, size)).save(place / f"{index:03}.png")
     return folder
-
-
-def invoke(*arguments):
-    """In this process; an error is raised."""
-    done = CliRunner().invoke(cli, [str(argument) for argument in arguments], standalone_mode=False)
-    if done.exception is not None:
-        raise done.exception
-    return done
 
 
 def trained(*arguments, out="run"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command_line import invoke
 from sklearn import metrics as sklearn_metrics
 
 import nnx
@@ -33,14 +34,6 @@ pytestmark = pytest.mark.usefixtures("on_cpu")
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def invoke(*arguments):
-    """In this process; an error is raised."""
-    done = CliRunner().invoke(cli, [str(argument) for argument in arguments], standalone_mode=False)
-    if done.exception is not None:
-        raise done.exception
-    return done
 
 
 def trained(*arguments, out="run"):

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command_line import invoke
 from PIL import Image
 
 import nnx
-from nnx.cli.main import cli
 from nnx.experiments.train.labelled import Reading, load_inputs, load_labelled
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
@@ -258,13 +257,6 @@ def folders(*names, count=12):
             picture = np.full((4, 4), 20 if name.endswith("dark") else 220, np.uint8)
             picture[index % 4] = 128
             saved(picture, f"{index:02}.png", f"p/{name}")
-
-
-def invoke(*arguments):
-    done = CliRunner().invoke(cli, list(map(str, arguments)), standalone_mode=False)
-    if done.exception is not None:
-        raise done.exception
-    return done
 
 
 @pytest.mark.parametrize("other", ["test", "val", "Validation"])

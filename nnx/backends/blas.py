@@ -10,16 +10,25 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 PACKAGE = "scipy_openblas32"
 NAMES = ("libscipy_openblas.so", "libscipy_openblas.dylib", "libscipy_openblas.dll")
+# The versions that were tested, see pyproject.toml; another one is not used.
+OLDEST, BEFORE = (0, 3, 28), (0, 3, 35)
+WANTED = "scipy-openblas32>=0.3.28,<0.3.35"
+_ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112  # as cblas.h names them
+_FORMS = ((_PLAIN, _PLAIN), (_PLAIN, _TRANSPOSED), (_TRANSPOSED, _PLAIN))  # those that kernels ask for
 
 
 @dataclass(frozen=True)
 class Blas:
-    """Addresses of ``cblas_sgemm`` and ``cblas_dgemm`` by the item's size, and the kernels behind them."""
+    """Addresses of ``cblas_sgemm`` and ``cblas_dgemm`` by the item's size, and the kernels that they run."""
 
     gemm: dict[int, int]
     core: str
@@ -27,7 +36,10 @@ class Blas:
 
 
 def load() -> Blas | None:
-    """The library, or None where its wheel is not installed or does not fit this machine."""
+    """Return the library; None if its wheel is missing, of another version, or multiplies wrongly.
+
+    Without it products are NumPy's: slower, and equal to rounding.
+    """
     found = importlib.util.find_spec(PACKAGE)  # not imported: that would load it into everybody's namespace
     places = () if found is None else tuple(found.submodule_search_locations or ())
     paths = [path for place in places for name in NAMES if (path := Path(place, "lib", name)).is_file()]
@@ -35,13 +47,51 @@ def load() -> Blas | None:
         return None
     try:
         library = ctypes.CDLL(str(paths[0]))
+        if not _tested(_text(library.scipy_openblas_get_config)):
+            return None
         library.scipy_openblas_set_num_threads(1)
-        core = library.scipy_openblas_get_corename
-        core.restype = ctypes.c_char_p
-        addresses = {4: _address(library.scipy_cblas_sgemm), 8: _address(library.scipy_cblas_dgemm)}
-        return Blas(addresses, (core() or b"").decode(), library)
+        core = _text(library.scipy_openblas_get_corename)
+        functions = {4: library.scipy_cblas_sgemm, 8: library.scipy_cblas_dgemm}
+        if not all(_multiplies(function, size) for size, function in functions.items()):
+            return None
+        return Blas({size: _address(function) for size, function in functions.items()}, core, library)
     except (OSError, AttributeError):
         return None
+
+
+def _text(function: Any) -> str:
+    """Return the text that a function of the library gives."""
+    function.restype = ctypes.c_char_p
+    return (function() or b"").decode()
+
+
+def _tested(config: str) -> bool:
+    """Return whether a library's description is that of a tested version with 32-bit integers."""
+    found = re.match(r"OpenBLAS (\d+)\.(\d+)\.(\d+)", config)
+    if found is None or "USE64BITINT" in config:
+        return False
+    return OLDEST <= tuple(int(part) for part in found.groups()) < BEFORE
+
+
+def _multiplies(function: Any, size: int) -> bool:
+    """Return whether the function multiplies matrices in each form that kernels ask for.
+
+    The matrices hold small whole numbers, so a right product is exact in any order of its sums.
+    """
+    m, n, k = 33, 18, 21  # no multiples of what a processor computes at once
+    kind, number = np.dtype(f"f{size}"), ctypes.c_float if size == 4 else ctypes.c_double
+    for first, second in _FORMS:
+        a = (np.arange(m * k) % 7 - 3).astype(kind).reshape((k, m) if first == _TRANSPOSED else (m, k))
+        b = (np.arange(k * n) % 5 - 2).astype(kind).reshape((n, k) if second == _TRANSPOSED else (k, n))
+        c = np.full((m, n), np.nan, kind)
+        shape = (ctypes.c_int(length) for length in (m, n, k))
+        operands = [(ctypes.c_void_p(x.ctypes.data), ctypes.c_int(x.shape[1])) for x in (a, b, c)]
+        layout = (ctypes.c_int(_ROW_MAJOR), ctypes.c_int(first), ctypes.c_int(second))
+        function(*layout, *shape, number(1.0), *operands[0], *operands[1], number(0.0), *operands[2])
+        right = (a.T if first == _TRANSPOSED else a) @ (b.T if second == _TRANSPOSED else b)
+        if not np.array_equal(c, right):
+            return False
+    return True
 
 
 def _address(function: object) -> int:

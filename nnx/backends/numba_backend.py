@@ -63,7 +63,7 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
             return f"{text}, OpenBLAS kernels for {self.blas.core}"
         if self.layer != "tbb":
             text += f"threading layer {self.layer}, "
-        return f"{text}kernels on one thread, products by NumPy (more threads need tbb and {blas.PACKAGE})"
+        return f"{text}kernels on one thread, products by NumPy (more threads need tbb and {blas.WANTED})"
 
     def blas_threads(self) -> int:
         """See `Backend.blas_threads`."""

@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight
 import nnx
 from nnx import losses
 from nnx.backends import foreign
+from nnx.data.balance import balanced
 from nnx.data.rows import HostArray
 from nnx.data.samples import host_array
 from nnx.errors import ConfigurationError, DataError, flag, nearest, number, whole
@@ -120,8 +121,7 @@ def class_factors(
     factors = np.ones(len(classes))
     if isinstance(class_weight, str) and class_weight == "balanced":
         totals = np.bincount(labels, weights, len(classes)).astype(np.float64)
-        there = totals > 0.0
-        factors[there] = totals.sum() / (there.sum() * totals[there])
+        factors = balanced(totals, int(np.count_nonzero(totals)))
     elif isinstance(class_weight, dict):
         known = classes.tolist()
         for name, factor in class_weight.items():

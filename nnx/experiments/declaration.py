@@ -31,14 +31,17 @@ class Table:
 
 
 def _always(config: Any) -> bool:
+    """Return True: every run trains a network."""
     return True
 
 
 def _nothing_to_say(*of: Any) -> str:
+    """Return nothing."""
     return ""
 
 
 def _nothing_to_draw(result: Result, reports: Any) -> dict[str, Any]:
+    """Return no figures."""
     return {}
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import DataError
+from nnx.losses import ROUNDING
 
 HostArray = np.ndarray[Any, Any]
 Metric = Callable[..., float]
 
-ROUNDING = 1e-6  # a probability may lie outside [0, 1] by this much
 BLOCK = 1024  # rows that are converted to float64 at once
 
 

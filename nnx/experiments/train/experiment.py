@@ -11,6 +11,7 @@ import numpy as np
 
 from nnx import initializers
 from nnx.callbacks import Callback, EarlyStopping
+from nnx.data.balance import balanced
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.result import HostArray, Result, Stopwatch
@@ -203,8 +204,7 @@ def class_factors(given: Sequence[str], data: Labelled, train: HostArray) -> Hos
     classes, factors = data.classes, np.ones(len(data.classes))
     if tuple(given) == ("balanced",):
         counts = np.bincount(data.y[train], _some(data.weights, train), len(classes))
-        np.divide(counts.sum(), len(classes) * counts, out=factors, where=counts > 0.0)
-        return factors
+        return balanced(counts, len(classes))
     for text in given:
         name, equals, number = (part.strip() for part in text.rpartition("="))
         if not equals:

@@ -14,6 +14,7 @@ from nnx.experiments.result import HostArray, Result
 from nnx.experiments.train.labelled import Labelled
 from nnx.experiments.train.preparation import Preparation
 from nnx.experiments.train.scaling import BYTES, Scaling, moments, parts
+from nnx.metrics import mean_absolute_error, mean_squared_error, r2
 from nnx.network import Network
 
 DRAWN = 2000  # held-out rows kept for the figures
@@ -143,14 +144,12 @@ def _compare_with_commonest(result: Result, name: str) -> None:
 
 def of_values(true: HostArray, answers: HostArray, weights: HostArray | None = None) -> dict[str, float]:
     """``mse`` and ``mae`` in the targets' own units, and ``r2`` over all columns together."""
-    errors = np.asarray(answers, np.float64) - true
-    mean, _ = moments(true, None, weights)
-    spread = float(np.average(np.square(true - mean), axis=0, weights=weights).sum())
-    squares = float(np.average(np.square(errors), axis=0, weights=weights).sum())
+    mse = mean_squared_error(true, answers, weights)
+    several = (len(true) if weights is None else np.count_nonzero(weights)) > 1
     return {
-        "mse": squares / true.shape[1],
-        "mae": float(np.average(np.abs(errors), axis=0, weights=weights).mean()),
-        "r2": 1.0 - squares / spread if spread else float(squares == 0.0),
+        "mse": mse,
+        "mae": mean_absolute_error(true, answers, weights),
+        "r2": r2(true, answers, weights) if several else float(mse == 0.0),
     }
 
 
@@ -158,10 +157,11 @@ def _scaled(
     scaling: Scaling, true: HostArray, answers: HostArray, weights: HostArray | None
 ) -> dict[str, float]:
     """The same errors in the unit of the loss."""
-    errors = (np.asarray(answers, np.float64) - true) / scaling.scale
+    errors = (np.asarray(answers, np.float64) - true) / scaling.scale  # a large mean is gone before
+    right = np.zeros_like(errors)
     return {
-        "mse": float(np.average(np.square(errors), axis=0, weights=weights).mean()),
-        "mae": float(np.average(np.abs(errors), axis=0, weights=weights).mean()),
+        "mse": mean_squared_error(right, errors, weights),
+        "mae": mean_absolute_error(right, errors, weights),
     }
 
 

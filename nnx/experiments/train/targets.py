@@ -20,9 +20,9 @@ import numpy as np
 
 from nnx.errors import ConfigurationError, DataError
 from nnx.readers.npy import TEXTS
+from nnx.readers.tables import MAX_LABELS
 from nnx.readers.types import Array
 
-MAX_LABELS = 2**16  # different ones: more are no classes
 MAX_NAME = 200  # characters of a class's name: it is kept in every model and written in every figure
 _EXACT = 2.0**53  # whole numbers from here on are not told apart
 
