@@ -72,34 +72,17 @@ def find_head(
     DataError
         If the first line has another number of cells than the others.
     """
-    comments = 0
-    while comments < len(rows) and _is_comment(rows[comments][1]):
-        comments += 1
-    rest = rows[comments:] or rows
-    if rest is rows:  # every row begins so: they are data
-        comments = 0
+    comments, rest = _without_comments(rows)
     width = _width([row for _, row in rest])
-    above = _names_above(rows[:comments], rest, width)
+    above = _names_above(comments, rest, width)
     if above is not None:
-        line = rows[comments - 1][0]
+        line = comments[-1][0]
         return Head(line, above, width, (f"line {line} names the columns",))
-    first = next((at for at, (_, row) in enumerate(rest) if len(row) == width and not _title(row)), 0)
-    if first and not _may_skip(rest[: first + 1], rest[first + 1 :], width):
-        first = 0
-    if first and width == 2 and _names_second(rest[first - 1][1], rest[first][1]):
-        first -= 1
-    titles = rest[:first]
-    rest = rest[first:]
-    notes = _skipped(rows[:comments], titles)
+    first = _first_of_table(rest, width)
+    titles, rest = rest[:first], rest[first:]
     short = titles[-1] if titles and width - 1 == len(titles[-1][1]) > 1 else None
     if short is not None and _over(short[1], rest):
-        notes = _skipped(rows[:comments], titles[:-1])
-        if any(row[-1] for _, row in rest):
-            columns, but = ("", *short[1]), "first, which holds the rows' names"
-        else:  # each row ends in a delimiter, and the line of names does not
-            columns, but = (*short[1], ""), "last, which holds nothing"
-        note = f"line {short[0]} names all columns but the {but}"
-        return Head(short[0], columns, width, (*notes, note))
+        return _short_names(short, rest, width, _skipped(comments, titles[:-1]))
     line, cells = rest[0]
     if len(cells) != width:
         raise DataError(f"{name}: line {line} has {len(cells)} columns, the other lines have {width}")
@@ -110,8 +93,9 @@ def find_head(
             f"{name}: line {line} ({shown(', '.join(cells[:4]))}…) may be names of columns or data: "
             "say --header yes or --header no"
         )
+    notes = _skipped(comments, titles)
     if why is None:
-        before = (titles or rows[:comments] or [(0, [])])[-1][0]
+        before = (titles or comments or [(0, [])])[-1][0]
         return Head(before, None, width, notes)
     if line > 1 or any(map(looks_number, cells)):
         notes = (*notes, f"line {line} names the columns")
@@ -120,6 +104,34 @@ def find_head(
         said = f"line {line} holds" if first == line else f"lines {first} to {line} hold"
         notes = (*notes, f"{said} units")
     return Head(line, tuple(cells), width, notes)
+
+
+def _without_comments(rows: Lines) -> tuple[Lines, Lines]:
+    """Return the comments that come first, and the other rows; where all rows begin so, they are data."""
+    count = 0
+    while count < len(rows) and _is_comment(rows[count][1]):
+        count += 1
+    return (rows[:count], rows[count:]) if count < len(rows) else (rows[:0], rows)
+
+
+def _first_of_table(rest: Lines, width: int) -> int:
+    """Return how many lines of a title come before the table."""
+    first = next((at for at, (_, row) in enumerate(rest) if len(row) == width and not _title(row)), 0)
+    if first and not _may_skip(rest[: first + 1], rest[first + 1 :], width):
+        first = 0
+    if first and width == 2 and _names_second(rest[first - 1][1], rest[first][1]):
+        first -= 1
+    return first
+
+
+def _short_names(short: tuple[int, list[str]], rest: Lines, width: int, notes: tuple[str, ...]) -> Head:
+    """Return the names of a line that has one cell less than the rows below it."""
+    line, names = short
+    if any(row[-1] for _, row in rest):
+        columns, but = ("", *names), "first, which holds the rows' names"
+    else:  # each row ends in a delimiter, and the line of names does not
+        columns, but = (*names, ""), "last, which holds nothing"
+    return Head(line, columns, width, (*notes, f"line {line} names all columns but the {but}"))
 
 
 def _is_comment(row: Sequence[str]) -> bool:

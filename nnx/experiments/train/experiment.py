@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from nnx import initializers
-from nnx.callbacks import Callback, EarlyStopping
+from nnx.callbacks import Callback, EarlyStopping, History
 from nnx.data.balance import balanced
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, nearest
@@ -26,6 +26,7 @@ from nnx.experiments.train.scaling import Scaling, outside
 from nnx.libraries import EXPERIMENTS, require
 from nnx.losses import ROUNDING
 from nnx.model_files import described
+from nnx.network import Network
 
 _METRICS = {"classification": ("accuracy",), "regression": (), "autoencoding": ()}
 
@@ -44,6 +45,92 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
     require(EXPERIMENTS, "experiments", "training on your own data")
     read_layers(config.layers)  # what is wrong here need not wait for the data
     began = time.perf_counter()
+    problem = posed(config)
+    data, prepared = problem.data, problem.prepared
+    data_seconds = time.perf_counter() - began
+    network = build(config, data.task, data.layout.features, outputs(data), problem.loss)
+    stopwatch = Stopwatch()
+    history = _fitted(config, problem, network, [stopwatch], callbacks, communicator)
+    train, held_out = problem.train, problem.held_out
+    batch_size = min(config.batch_size, len(train.rows))
+    result = Result(
+        experiment="train",
+        preset=data.task,
+        dataset=data.name,
+        device=network.device,
+        backend=network.backend.name,
+        dtype=config.dtype,
+        seed=config.seed,
+        timing={"data_seconds": data_seconds} | stopwatch.timing(),
+        config=asdict(config) | {"task": data.task, "loss": problem.loss, "batch_size": batch_size},
+        notes=problem.notes,
+        history=history,
+        network=network,
+        description=problem.description,
+    )
+    if communicator.rank == 0:
+        result.metrics = {"rows": len(train.rows), "validation_rows": len(held_out.rows)}
+        result.metrics |= {"features": data.layout.features}
+        loss = make_loss(problem.loss)
+        found = network.evaluate(held_out.x, held_out.y, loss=loss, sample_weight=held_out.weights)
+        result.metrics |= {"validation_loss": found["loss"]}
+        measure(result, network, data, prepared, train.rows, held_out.rows)
+    return result
+
+
+@dataclass(frozen=True)
+class Side:
+    """Some rows of the data, as the network takes them.
+
+    Attributes
+    ----------
+    rows : array of int
+        Which rows.
+    x, y : array or Rows
+    weights : array or None
+        How much each row counts in the loss.
+    """
+
+    rows: HostArray
+    x: Any
+    y: Any
+    weights: HostArray | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is learnt from what.
+
+    Attributes
+    ----------
+    data : Labelled
+    prepared : Preparation
+    loss : str
+    train, held_out : Side
+    description : dict
+        What the model's file says of its data.
+    notes : list of str
+    """
+
+    data: Labelled
+    prepared: Preparation
+    loss: str
+    train: Side
+    held_out: Side
+    description: dict[str, Any]
+    notes: list[str]
+
+
+def posed(config: Config) -> Problem:
+    """Read the data, split them, and scale both sides as the rows to train on have it.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be read, or do not fit the task.
+    ConfigurationError
+        If options and data make no sense together.
+    """
     data = load_labelled(
         config.data, config.task, config.target, config.ignore, config.image_size, weights=config.weights,
         how=config.reading(),
@@ -56,58 +143,44 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
     description = {"preparation": prepared.to_metadata(), "range": trained_on.to_metadata()}
     described(description)  # what no model file could keep is refused before the training
     factors = class_factors(config.class_weight, data, train)
-    weights, held_out_weights = (_weights(data, rows, factors) for rows in (train, held_out))
-    x, y = _part(data, prepared, train, config.dtype)
-    x_held, y_held = _part(data, prepared, held_out, config.dtype)
+    weights = [_weights(data, rows, factors) for rows in (train, held_out)]
     notes = list(data.notes)
     if data.task == "autoencoding" and config.task == "auto" and data.layout.chosen:
         notes.insert(0, _without_target(data.name, data.layout))
+    clip = [False, False]
     if loss == "binary_cross_entropy":
         _refuse_outside(prepared.inputs, trained_on, config.scale)
-        if data.weights is not None:  # a row of weight 0 may lie anywhere
-            y = prepared.inputs.rows(data.x, train, config.dtype, clip=True)
-        if _note_outside(data, prepared, held_out, notes):
-            y_held = prepared.inputs.rows(data.x, held_out, config.dtype, clip=True)
-    data_seconds = time.perf_counter() - began
-    network = build(config, data.task, data.layout.features, outputs(data), loss)
-    batch_size = min(config.batch_size, len(train))
-    stopwatch = Stopwatch()
-    watching = [] if config.patience is None else [EarlyStopping(patience=config.patience)]
-    history = network.fit(
-        x, y,
-        loss=make_loss(loss),
-        optimizer=make_optimizer(config, config.epochs * -(-len(train) // batch_size)),
+        clip[0] = data.weights is not None  # a row of weight 0 may lie anywhere
+        clip[1] = _note_outside(data, prepared, held_out, notes)
+    sides = [
+        Side(rows, *_part(data, prepared, rows, config.dtype, clipped), counts)
+        for rows, clipped, counts in zip((train, held_out), clip, weights, strict=True)
+    ]
+    return Problem(data, prepared, loss, sides[0], sides[1], description, notes)
+
+
+def _fitted(
+    config: Config, problem: Problem, network: Network, watching: Sequence[Callback],
+    callbacks: Sequence[Callback], communicator: Communicator,
+) -> History:  # fmt: skip
+    """Train the network; the callbacks of `watching` come first."""
+    train, held_out = problem.train, problem.held_out
+    batch_size = min(config.batch_size, len(train.rows))
+    stopping = [] if config.patience is None else [EarlyStopping(patience=config.patience)]
+    validation = (held_out.x, held_out.y)
+    return network.fit(
+        train.x, train.y,
+        loss=make_loss(problem.loss),
+        optimizer=make_optimizer(config, config.epochs * -(-len(train.rows) // batch_size)),
         epochs=config.epochs,
         batch_size=batch_size,
-        sample_weight=weights,
-        validation=(x_held, y_held) if held_out_weights is None else (x_held, y_held, held_out_weights),
-        metrics=_METRICS[data.task],
-        callbacks=[stopwatch, *watching, *callbacks],
+        sample_weight=train.weights,
+        validation=validation if held_out.weights is None else (*validation, held_out.weights),
+        metrics=_METRICS[problem.data.task],
+        callbacks=[*watching, *stopping, *callbacks],
         communicator=communicator,
         on_nonfinite=config.on_nonfinite,
     )  # fmt: skip
-    result = Result(
-        experiment="train",
-        preset=data.task,
-        dataset=data.name,
-        device=network.device,
-        backend=network.backend.name,
-        dtype=config.dtype,
-        seed=config.seed,
-        timing={"data_seconds": data_seconds} | stopwatch.timing(),
-        config=asdict(config) | {"task": data.task, "loss": loss, "batch_size": batch_size},
-        notes=notes,
-        history=history,
-        network=network,
-        description=description,
-    )
-    if communicator.rank == 0:
-        result.metrics = {"rows": len(train), "validation_rows": len(held_out)}
-        result.metrics |= {"features": data.layout.features}
-        found = network.evaluate(x_held, y_held, loss=make_loss(loss), sample_weight=held_out_weights)
-        result.metrics |= {"validation_loss": found["loss"]}
-        measure(result, network, data, prepared, train, held_out)
-    return result
 
 
 def _without_target(name: str, layout: Layout) -> str:
@@ -174,11 +247,11 @@ def _are_pixels(data: Labelled) -> bool:
     return data.layout.scaled_bytes or data.layout.image is not None
 
 
-def _part(data: Labelled, prepared: Preparation, rows: HostArray, dtype: str) -> tuple[Any, Any]:
-    """Inputs and targets of some rows, as the network takes them."""
+def _part(data: Labelled, prepared: Preparation, rows: HostArray, dtype: str, clip: bool) -> tuple[Any, Any]:
+    """Inputs and targets of some rows, as the network takes them; on request an autoencoder's in [0, 1]."""
     x = prepared.inputs.rows(data.x, rows, dtype)
     if data.y is None:
-        return x, x
+        return x, prepared.inputs.rows(data.x, rows, dtype, clip=True) if clip else x
     return x, data.y[rows] if prepared.outputs is None else prepared.outputs.apply(data.y[rows], dtype)
 
 
