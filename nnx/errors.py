@@ -70,7 +70,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def counted(count: int, what: str) -> str:
-    """Return ``"1 row"``, ``"2,000 rows"``."""
+    """Return a count with its noun: ``"1 row"``, ``"2,000 rows"``."""
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 

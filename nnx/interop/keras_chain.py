@@ -54,7 +54,7 @@ def _follow(config: dict[str, Any], inside: tuple[str, ...]) -> list[dict[str, A
 
 
 def _source(entry: dict[str, Any], call: int, where: str) -> tuple[str, int]:
-    """Return the layer, and the number of its call, whose output a call of a layer takes."""
+    """Return where a call of a layer takes its input from: a layer, and the number of its call."""
     name, node = entry["name"], entry["inbound_nodes"][call]
     if node.get("kwargs", {}).get("training"):
         raise ConfigurationError(f"{where}/{name} is called with training=True: nnx predicts without")
@@ -65,7 +65,7 @@ def _source(entry: dict[str, Any], call: int, where: str) -> tuple[str, int]:
 
 
 def _sources(value: Any) -> list[tuple[str, int]]:
-    """Return the layers, and the numbers of their calls, whose outputs a call takes."""
+    """Return where a call takes its inputs from: layers, and the numbers of their calls."""
     if isinstance(value, dict):
         if value.get("class_name") == "__keras_tensor__":
             name, call, _ = value["config"]["keras_history"]
