@@ -101,13 +101,21 @@ class LayerRecord(Record):
     cases : tuple of Case
     listed : bool
         Whether ``nnx train --layers`` takes it by its name, followed by its required arguments.
+    elementwise : bool
+        Whether each number of the output depends on one number of the input only.
     initializer : str
         The initial weights that suit a `Dense` layer in front of this activation.
     """
 
     cases: tuple[Case, ...] = (Case(),)
     listed: bool = True
+    elementwise: bool = False
     initializer: str = "he_normal"
+
+
+def record_of(kind: type) -> Any:
+    """Return the record of a class of nnx; None for a class of yours, also where its base has one."""
+    return vars(kind).get("record")
 
 
 def by_name(kinds: Iterable[Kind]) -> dict[str, Kind]:

@@ -26,15 +26,17 @@ from nnx.interop.keras_layers import (
     GELU_TANH,
     NOTHING,
     RESHAPES,
-    WRITERS,
+    WRITABLE,
     far_batch_norm,
     read,
     scaled,
     unscaled,
+    write,
 )
 from nnx.interop.parts import Part, assemble, check_features, same_for_all_features, tell
 from nnx.layers import BatchNorm
 from nnx.network import Network
+from nnx.records import record_of
 
 FAR_IN_KERAS = (
     "its means are large compared with its deviations, and Keras computes it as x a + b, which loses "
@@ -73,17 +75,17 @@ def _to_keras(
     weights = network.weights()
     layers: list[Any] = []
     for position, layer in enumerate(network.layers):
-        if type(layer) not in WRITERS:
-            raise ConfigurationError(
-                f"layer {position}, {layer!r}: Keras has no such layer; nnx can convert {_names(WRITERS)}"
-            )
+        if type(layer) not in WRITABLE:
+            record = record_of(type(layer))
+            why = f"nnx can convert {_names(WRITABLE)}" if record is None else record.keras
+            raise ConfigurationError(f"layer {position}, {layer!r}: Keras has no such layer; {why}")
         common = {"name": layer.name, "dtype": network.dtype.name}
         if isinstance(layer, BatchNorm) and is_far(layer, weights):
             if not layer.trainable:
                 layers += far_batch_norm(keras, layer, common, weights)
                 continue
             tell([f"layer {layer.name}: {FAR_IN_KERAS}"], "to Keras", 4)
-        theirs = WRITERS[type(layer)](keras, layer, common)
+        theirs = write(keras, layer, common)
         theirs.trainable = layer.trainable
         layers.append(theirs)
     before = [] if inputs is None else scaled(keras, inputs, network.dtype)

@@ -13,6 +13,7 @@ from nnx.interop.parts import Part
 from nnx.layers import (
     ELU,
     GELU,
+    KINDS,
     BatchNorm,
     Dense,
     Dropout,
@@ -22,12 +23,11 @@ from nnx.layers import (
     LeakyReLU,
     ReLU,
     Rescale,
-    Sigmoid,
-    SiLU,
     Softmax,
     Softplus,
-    Tanh,
 )
+from nnx.layers.activations import NAMES as ACTIVATIONS
+from nnx.records import Counterpart
 
 GELU_TANH = "gelu_tanh"  # registered with Keras as "nnx>gelu_tanh", as Keras has no name for it
 
@@ -35,43 +35,23 @@ GELU_TANH = "gelu_tanh"  # registered with Keras as "nnx>gelu_tanh", as Keras ha
 # ------------------------------------------------------------------------------- nnx to Keras
 
 
-def _activation(name: str) -> Callable[[Any, Any, dict[str, Any]], Any]:
-    return lambda keras, layer, common: keras.layers.Activation(name, **common)
+WRITABLE = {kind: kind.record.keras for kind in KINDS if isinstance(kind.record.keras, Counterpart)}
 
 
-def _gelu(keras: Any, layer: GELU, common: dict[str, Any]) -> Any:
-    by_tanh = keras.saving.get_registered_object(f"nnx>{GELU_TANH}")
-    return keras.layers.Activation(by_tanh if layer.approximate else "gelu", **common)
-
-
-def _batch_norm(keras: Any, layer: BatchNorm, common: dict[str, Any]) -> Any:
-    return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, **common)
+def write(keras: Any, layer: Layer, common: dict[str, Any]) -> Any:
+    """Make Keras's layer for one of nnx of a class in `WRITABLE`; it keeps its arrays in nnx's order."""
+    if isinstance(layer, GELU) and layer.approximate:
+        return keras.layers.Activation(keras.saving.get_registered_object(f"nnx>{GELU_TANH}"), **common)
+    if isinstance(layer, Rescale):
+        return _rescale(keras, layer, common)
+    theirs = WRITABLE[type(layer)]
+    return getattr(keras.layers, theirs.name)(**theirs.values(layer), **common)
 
 
 def _rescale(keras: Any, layer: Rescale, common: dict[str, Any]) -> Any:
     scale, offset = (np.atleast_1d(np.asarray(value)) for value in (layer.scale, layer.offset))
     kind = np.dtype(np.float64).name if far_offset(layer) else common["dtype"]
     return keras.layers.Rescaling(scale, offset, **common | {"dtype": kind})
-
-
-# Keras stores a layer's arrays in the same order as nnx: trained ones, then running statistics.
-WRITERS: dict[type[Layer], Callable[[Any, Any, dict[str, Any]], Any]] = {
-    Dense: lambda keras, layer, common: keras.layers.Dense(layer.units, **common),
-    ReLU: lambda keras, layer, common: keras.layers.ReLU(**common),
-    LeakyReLU: lambda keras, layer, common: keras.layers.LeakyReLU(negative_slope=layer.alpha, **common),
-    ELU: lambda keras, layer, common: keras.layers.ELU(alpha=layer.alpha, **common),
-    GELU: _gelu,
-    SiLU: _activation("silu"),
-    Sigmoid: _activation("sigmoid"),
-    Tanh: _activation("tanh"),
-    Softplus: _activation("softplus"),
-    Softmax: lambda keras, layer, common: keras.layers.Softmax(**common),
-    Identity: lambda keras, layer, common: keras.layers.Identity(**common),
-    Dropout: lambda keras, layer, common: keras.layers.Dropout(layer.rate, **common),
-    BatchNorm: _batch_norm,
-    Rescale: _rescale,
-    LayerNorm: lambda keras, layer, common: keras.layers.LayerNormalization(epsilon=layer.epsilon, **common),
-}
 
 
 def scaled(keras: Any, scaling: Scaling, dtype: np.dtype[Any]) -> list[Any]:
@@ -108,17 +88,9 @@ def _one(make: Callable[[], Layer]) -> Callable[[], list[Part]]:
 
 SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805
 
-FUNCTIONS: dict[str, Callable[[], list[Part]]] = {
-    "linear": _one(Identity),
-    "relu": _one(ReLU),
+# Keras calls its functions by names that nnx knows too
+FUNCTIONS: dict[str, Callable[[], list[Part]]] = {name: _one(kind) for name, kind in ACTIVATIONS.items()} | {
     "leaky_relu": _one(lambda: LeakyReLU(0.2)),
-    "elu": _one(ELU),
-    "gelu": _one(GELU),
-    "silu": _one(SiLU),
-    "sigmoid": _one(Sigmoid),
-    "tanh": _one(Tanh),
-    "softplus": _one(Softplus),
-    "softmax": _one(Softmax),
     "relu6": lambda: clip([], 0.0, 6.0),
     "hard_tanh": lambda: clip([], -1.0, 1.0),
     "hard_sigmoid": lambda: clip([rescale(1.0 / 6.0, 0.5)], 0.0, 1.0),
@@ -244,15 +216,21 @@ def _values(keras: Any, **variables: Any) -> dict[str, Any]:
     return {name: keras.ops.convert_to_numpy(v) for name, v in variables.items() if v is not None}
 
 
+def _plain_reader(kind: type[Layer], theirs: Counterpart) -> Callable[[Any, Any], list[Part]]:
+    """Return a reader of a layer without arrays: its options go by the record."""
+    return lambda keras, layer: [
+        Part(kind(**{ours: getattr(layer, name) for name, ours in theirs.arguments.items()}), {})
+    ]
+
+
 READERS: dict[str, Callable[[Any, Any], list[Part]]] = {
+    theirs.name: _plain_reader(kind, theirs) for kind, theirs in WRITABLE.items()
+} | {
     "Dense": _read_dense,
     "Activation": lambda keras, layer: _function(keras, layer.activation),
     "ReLU": _read_relu,
-    "LeakyReLU": lambda keras, layer: [Part(LeakyReLU(float(layer.negative_slope)), {})],
-    "ELU": lambda keras, layer: [Part(ELU(float(layer.alpha)), {})],
     "Softmax": _read_softmax,
     "PReLU": _read_prelu,
-    "Identity": lambda keras, layer: [Part(Identity(), {})],
     "Rescaling": _read_rescaling,
     "Normalization": _read_normalization,
     "Dropout": _read_dropout,

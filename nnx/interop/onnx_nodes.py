@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,20 +16,18 @@ from nnx.interop.parts import Part
 from nnx.layers import (
     ELU,
     GELU,
+    KINDS,
     BatchNorm,
     Dense,
     Dropout,
-    Identity,
     Layer,
     LayerNorm,
     LeakyReLU,
-    ReLU,
     Sigmoid,
     SiLU,
     Softmax,
-    Softplus,
-    Tanh,
 )
+from nnx.records import Counterpart
 
 HostArray = np.ndarray[Any, Any]
 
@@ -264,7 +263,18 @@ def _swish(step: Step) -> Layer:
     return SiLU()
 
 
+def _plain(kind: type[Layer], theirs: Counterpart) -> Reader:
+    """Return a reader of an operator without arrays: its attributes are in the record."""
+    arguments, takes = theirs.arguments.items(), inspect.signature(kind).parameters
+    return _layer(lambda step: kind(**{o: step.number(name, takes[o].default) for name, o in arguments}))
+
+
+OPERATORS = {
+    theirs.name: (kind, theirs) for kind in KINDS if isinstance(theirs := kind.record.onnx, Counterpart)
+}
 READERS: dict[str, Reader] = {
+    name: _plain(kind, theirs) for name, (kind, theirs) in OPERATORS.items() if not theirs.arrays
+} | {
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Add": _add,
@@ -281,32 +291,14 @@ READERS: dict[str, Reader] = {
     "Celu": _celu,
     "HardSigmoid": _hard_sigmoid,
     "ai.onnx.ml.Scaler": _scaler,
-    "Relu": _layer(lambda step: ReLU()),
-    "LeakyRelu": _layer(lambda step: LeakyReLU(step.number("alpha", 0.01))),
-    "Elu": _layer(lambda step: ELU(step.number("alpha", 1.0))),
     "Gelu": _layer(_gelu),
     "Swish": _layer(_swish),
-    "Sigmoid": _layer(lambda step: Sigmoid()),
-    "Tanh": _layer(lambda step: Tanh()),
-    "Softplus": _layer(lambda step: Softplus()),
     "Softmax": _layer(_softmax),
     "LogSoftmax": _log_softmax,
-    "Identity": _layer(lambda step: Identity()),
     "Dropout": _layer(_dropout),
     "BatchNormalization": _batch_norm,
     "LayerNormalization": _layer_norm,
 }
 
 # operators that treat all numbers alike, so they also work without an axis of features
-EVERYWHERE = (
-    "Relu",
-    "LeakyRelu",
-    "Elu",
-    "Gelu",
-    "Swish",
-    "Sigmoid",
-    "Tanh",
-    "Softplus",
-    "Identity",
-    "Dropout",
-)
+EVERYWHERE = tuple(name for name, (kind, _) in OPERATORS.items() if kind.record.elementwise)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,69 +10,16 @@ import nnx
 from nnx.errors import ConfigurationError
 from nnx.interop.affine import Scaling, exact_type, far_offset, is_far
 from nnx.interop.parts import check_features
-from nnx.layers import (
-    ELU,
-    GELU,
-    BatchNorm,
-    Dense,
-    Dropout,
-    Identity,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    ReLU,
-    Rescale,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from nnx.layers import GELU, KINDS, BatchNorm, Dropout, Layer, Rescale, SiLU
 from nnx.network import Network
+from nnx.records import Counterpart, record_of
 
 OPERATORS, IR = 20, 9  # set 20 added Gelu; IR version 9 is the oldest that has it
 CODE = "nnx.code"
 HostArray = np.ndarray[Any, Any]
 
 
-class Operator(NamedTuple):
-    """An operator, its attributes, and the layer's arrays that follow the data as inputs."""
-
-    kind: str
-    attributes: dict[str, Any]
-    arrays: tuple[str, ...]
-
-
-def _plain(kind: str, **attributes: Any) -> Callable[[Any], Operator]:
-    return lambda layer: Operator(kind, attributes, ())
-
-
-def _batch_norm(layer: BatchNorm) -> Operator:
-    arrays = ("gamma", "beta", "running_mean", "running_variance")
-    return Operator("BatchNormalization", {"epsilon": layer.epsilon, "momentum": layer.momentum}, arrays)
-
-
-def _layer_norm(layer: LayerNorm) -> Operator:
-    return Operator("LayerNormalization", {"axis": -1, "epsilon": layer.epsilon}, ("gamma", "beta"))
-
-
-WRITERS: dict[type[Layer], Callable[[Any], Operator]] = {
-    Dense: lambda layer: Operator("Gemm", {}, ("W", "b")),
-    ReLU: _plain("Relu"),
-    LeakyReLU: lambda layer: Operator("LeakyRelu", {"alpha": layer.alpha}, ()),
-    ELU: lambda layer: Operator("Elu", {"alpha": layer.alpha}, ()),
-    GELU: lambda layer: Operator("Gelu", {"approximate": "tanh" if layer.approximate else "none"}, ()),
-    SiLU: _plain("Sigmoid"),  # followed by a Mul: the operator Swish came only with set 24
-    Sigmoid: _plain("Sigmoid"),
-    Tanh: _plain("Tanh"),
-    Softplus: _plain("Softplus"),
-    Softmax: _plain("Softmax", axis=-1),
-    Identity: _plain("Identity"),
-    Dropout: lambda layer: Operator("Dropout", {}, ("ratio",)),
-    BatchNorm: _batch_norm,
-    LayerNorm: _layer_norm,
-    Rescale: _plain("Mul"),  # and an Add
-}
+WRITABLE = {kind: kind.record.onnx for kind in KINDS if isinstance(kind.record.onnx, Counterpart)}
 
 
 def model_of(
@@ -95,11 +41,11 @@ def model_of(
     graph = Graph(helper, network, dict(weights))
     source, taken = graph.scaled(inputs)
     for position, layer in enumerate(network.layers):
-        if type(layer) not in WRITERS:
-            known = ", ".join(kind.__name__ for kind in WRITERS)
-            raise ConfigurationError(
-                f"layer {position}, {layer!r}: ONNX has no operator for it; nnx can export {known}"
-            )
+        if type(layer) not in WRITABLE:
+            record = record_of(type(layer))
+            known = ", ".join(kind.__name__ for kind in WRITABLE)
+            why = f"nnx can convert {known}" if record is None else record.onnx
+            raise ConfigurationError(f"layer {position}, {layer!r}: ONNX has no operator for it; {why}")
         source = graph.layer(layer, source)
     given = graph.unscaled(outputs, source)
     kinds = [helper.np_dtype_to_tensor_dtype(dtype) for dtype in (taken, given)]
@@ -172,12 +118,15 @@ class Graph:
             return self.rescale(layer, source)
         if isinstance(layer, Dropout):
             self.values[f"{layer.name}.ratio"] = np.array(layer.rate, np.float32)
-        operator = WRITERS[type(layer)](layer)
-        inputs = [source, *(f"{layer.name}.{array}" for array in operator.arrays)]
-        if type(layer) is not SiLU:
-            return self.node(operator.kind, inputs, layer.name, **operator.attributes)
-        gate = self.node(operator.kind, inputs, f"{layer.name}.sigmoid")
-        return self.node("Mul", [source, gate], layer.name)
+        theirs = WRITABLE[type(layer)]
+        inputs = [source, *(f"{layer.name}.{array}" for array in theirs.arrays)]
+        if isinstance(layer, SiLU):  # the operator Swish came only with set 24
+            gate = self.node("Sigmoid", inputs, f"{layer.name}.sigmoid")
+            return self.node("Mul", [source, gate], layer.name)
+        attributes = theirs.values(layer)
+        if isinstance(layer, GELU):
+            attributes["approximate"] = "tanh" if layer.approximate else "none"
+        return self.node(theirs.name, inputs, layer.name, **attributes)
 
     def rescale(self, layer: Rescale, source: str) -> str:
         """Add x · scale + offset; in float64 if float32 would lose digits of the sum."""

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+from nnx import named
 from nnx.layers.activations import (
     ELU,
     GELU,
@@ -24,6 +25,7 @@ from nnx.layers.plan import Plan
 from nnx.layers.rescale import Rescale
 from nnx.layers.shapes import Flatten, Reshape
 from nnx.layers.workspace import Workspace
+from nnx.records import by_name
 
 __all__ = [
     "ELU",
@@ -52,6 +54,24 @@ __all__ = [
     "from_config",
     "kind_of",
 ]
+
+KINDS: tuple[type[Layer], ...] = tuple(kind for kind in Layer.registry.values() if "record" in vars(kind))
+NAMES = by_name(KINDS)
+
+
+def get(layer: str | dict[str, Any] | Layer, **arguments: Any) -> Layer:
+    """Make a layer from its name (a key of `NAMES`) and its arguments.
+
+    ``get("dense", units=8)`` and ``get({"name": "dense", "units": 8})`` are the same. A layer that is already
+    made is returned as it is.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is unknown (the text names the nearest), or an argument does not fit.
+    """
+    made: Layer = named.make("layer", NAMES, layer, arguments, Layer)
+    return made
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,9 @@ from nnx.backends import Array
 from nnx.errors import ConfigurationError, flag, nearest, number
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
+from nnx.records import Case, Counterpart, LayerRecord, by_name
+
+__all__ = ["ELU", "GELU", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
 
 
 class Activation(Layer):
@@ -36,6 +39,13 @@ class Activation(Layer):
 class Identity(Activation):
     """y = x; dx = dy."""
 
+    record = LayerRecord(
+        names=("identity", "linear"),
+        keras=Counterpart("Identity"),
+        onnx=Counterpart("Identity"),
+        initializer="glorot_uniform",
+        elementwise=True,
+    )
     kind = "identity"
 
 
@@ -47,6 +57,12 @@ class ReLU(Activation):
     Nair and Hinton (2010), Rectified linear units improve restricted Boltzmann machines.
     """
 
+    record = LayerRecord(
+        names=("relu",),
+        keras=Counterpart("ReLU"),
+        onnx=Counterpart("Relu"),
+        elementwise=True,
+    )
     kind = "relu"
 
 
@@ -75,6 +91,12 @@ class LeakyReLU(_Sloped):
     Maas, Hannun and Ng (2013), Rectifier nonlinearities improve neural network acoustic models.
     """
 
+    record = LayerRecord(
+        names=("leaky_relu",),
+        keras=Counterpart("LeakyReLU", {"negative_slope": "alpha"}),
+        onnx=Counterpart("LeakyRelu", {"alpha": "alpha"}),
+        elementwise=True,
+    )
     kind = "leaky_relu"
 
     def __init__(self, alpha: float = 0.01) -> None:
@@ -93,6 +115,13 @@ class ELU(_Sloped):
     Clevert, Unterthiner and Hochreiter (2016), Fast and accurate deep network learning by ELUs, eq. 15, 16.
     """
 
+    record = LayerRecord(
+        names=("elu",),
+        cases=(Case(), Case({"alpha": 0.5})),
+        keras=Counterpart("ELU", {"alpha": "alpha"}),
+        onnx=Counterpart("Elu", {"alpha": "alpha"}),
+        elementwise=True,
+    )
     kind = "elu"
 
     def __init__(self, alpha: float = 1.0) -> None:
@@ -112,6 +141,13 @@ class GELU(Activation):
     Hendrycks and Gimpel (2016), Gaussian error linear units, section 2.
     """
 
+    record = LayerRecord(
+        names=("gelu",),
+        cases=(Case(), Case({"approximate": True})),
+        keras=Counterpart("Activation", fixed={"activation": "gelu"}),
+        onnx=Counterpart("Gelu"),
+        elementwise=True,
+    )
     kind = "gelu"
 
     def __init__(self, approximate: bool = False) -> None:
@@ -133,47 +169,70 @@ class SiLU(Activation):
     Elfwing, Uchibe and Doya (2018), Sigmoid-weighted linear units, eq. 4 and 8.
     """
 
+    record = LayerRecord(
+        names=("silu", "swish"),
+        keras=Counterpart("Activation", fixed={"activation": "silu"}),
+        onnx=Counterpart("Swish"),
+        elementwise=True,
+    )
     kind = "silu"
 
 
 class Sigmoid(Activation):
     """y = σ(x) = 1 / (1 + e^−x); dx = dy y (1 − y)."""
 
+    record = LayerRecord(
+        names=("sigmoid",),
+        keras=Counterpart("Activation", fixed={"activation": "sigmoid"}),
+        onnx=Counterpart("Sigmoid"),
+        initializer="glorot_uniform",
+        elementwise=True,
+    )
     kind = "sigmoid"
 
 
 class Tanh(Activation):
     """y = tanh(x); dx = dy (1 − y²)."""
 
+    record = LayerRecord(
+        names=("tanh",),
+        keras=Counterpart("Activation", fixed={"activation": "tanh"}),
+        onnx=Counterpart("Tanh"),
+        initializer="glorot_uniform",
+        elementwise=True,
+    )
     kind = "tanh"
 
 
 class Softplus(Activation):
     """y = log(1 + eˣ); dx = dy σ(x)."""
 
+    record = LayerRecord(
+        names=("softplus",),
+        keras=Counterpart("Activation", fixed={"activation": "softplus"}),
+        onnx=Counterpart("Softplus"),
+        initializer="glorot_uniform",
+        elementwise=True,
+    )
     kind = "softplus"
 
 
 class Softmax(Activation):
     """y_j = e^x_j / Σ_k e^x_k over the last axis; dx = y ∘ (dy − Σ_k dy_k y_k)."""
 
+    record = LayerRecord(
+        names=("softmax",),
+        keras=Counterpart("Softmax"),
+        onnx=Counterpart("Softmax", fixed={"axis": -1}),
+        initializer="glorot_uniform",
+    )
     kind = "softmax"
 
 
-NAMES: dict[str, type[Activation]] = {
-    "identity": Identity,
-    "linear": Identity,
-    "relu": ReLU,
-    "leaky_relu": LeakyReLU,
-    "elu": ELU,
-    "gelu": GELU,
-    "silu": SiLU,
-    "swish": SiLU,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "softplus": Softplus,
-    "softmax": Softmax,
-}
+KINDS: tuple[type[Activation], ...] = (
+    Identity, ReLU, LeakyReLU, ELU, GELU, SiLU, Sigmoid, Tanh, Softplus, Softmax,
+)  # fmt: skip
+NAMES = by_name(KINDS)
 
 
 def make(name: str) -> Activation:

@@ -12,6 +12,7 @@ from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, nea
 from nnx.layers.plan import Plan, shape_of
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena, Shapes
+from nnx.records import LayerRecord
 
 
 class Layer:
@@ -66,6 +67,7 @@ class Layer:
     ...             dx[...] = dy * self.factor
     """
 
+    record: ClassVar[LayerRecord]  # of a layer of nnx, see `nnx.records`
     registry: ClassVar[dict[str, type[Layer]]] = {}  # nnx's by their name, others by module and name
 
     layout: ClassVar[str] = "features"

@@ -13,6 +13,7 @@ from nnx.layers.activations import make
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena, Shapes
+from nnx.records import Case, Counterpart, LayerRecord
 
 
 class Dense(Layer):
@@ -49,6 +50,19 @@ class Dense(Layer):
     ----------
     Rumelhart, Hinton and Williams (1986), Learning representations by back-propagating errors, eq. 1 to 6.
     """
+
+    record = LayerRecord(
+        names=("dense",),
+        cases=(
+            Case({"units": 3}),
+            Case({"units": 1}, "on one row", {"rows": 1}),
+            Case({"units": 3, "activation": "tanh"}, "with tanh"),
+            Case({"units": 3, "activation": "gelu"}, "with gelu"),
+        ),
+        keras=Counterpart("Dense", {"units": "units"}),
+        onnx=Counterpart("Gemm", arrays=("W", "b")),
+        listed=False,  # it is written as its width
+    )
 
     block: Array
     dblock: Array

@@ -8,6 +8,7 @@ from nnx.backends import Array
 from nnx.errors import number
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
+from nnx.records import Case, Counterpart, LayerRecord
 
 MASK64 = 0xFFFFFFFFFFFFFFFF
 
@@ -36,6 +37,13 @@ class Dropout(Layer):
     Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting, section 4.
     """
 
+    record = LayerRecord(
+        names=("dropout",),
+        cases=(Case({"rate": 0.4}), Case({"rate": 0.4}, "in inference", {"training": False})),
+        keras=Counterpart("Dropout", {"rate": "rate"}),
+        onnx=Counterpart("Dropout", arrays=("ratio",)),
+        elementwise=True,
+    )
     layout = "rows"
 
     def __init__(self, rate: float) -> None:

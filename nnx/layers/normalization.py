@@ -11,6 +11,7 @@ from nnx.errors import number
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Shapes
+from nnx.records import Case, Counterpart, LayerRecord
 
 
 class _Normalization(Layer):
@@ -61,6 +62,15 @@ class BatchNorm(_Normalization):
 
     running_mean: Array
     running_variance: Array
+    record = LayerRecord(
+        names=("batch_norm",),
+        cases=(Case(), Case(note="in inference", options={"training": False})),
+        keras=Counterpart("BatchNormalization", {"momentum": "momentum", "epsilon": "epsilon"}),
+        onnx=Counterpart(
+            "BatchNormalization", {"momentum": "momentum", "epsilon": "epsilon"},
+            arrays=("gamma", "beta", "running_mean", "running_variance"),
+        ),
+    )  # fmt: skip
 
     def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3) -> None:
         super().__init__(epsilon)
@@ -168,6 +178,12 @@ class LayerNorm(_Normalization):
     ----------
     Ba, Kiros and Hinton (2016), Layer normalization, eq. 3 and 4.
     """
+
+    record = LayerRecord(
+        names=("layer_norm",),
+        keras=Counterpart("LayerNormalization", {"epsilon": "epsilon"}),
+        onnx=Counterpart("LayerNormalization", {"epsilon": "epsilon"}, {"axis": -1}, ("gamma", "beta")),
+    )
 
     def __init__(self, epsilon: float = 1e-3) -> None:
         super().__init__(epsilon)

@@ -9,6 +9,7 @@ from nnx.errors import ConfigurationError, number, shown
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena
+from nnx.records import Case, Counterpart, LayerRecord
 
 WIDE = "float64"
 
@@ -37,6 +38,17 @@ class Rescale(Layer):
     >>> pixels = nnx.Rescale(1 / 255)
     >>> columns = nnx.Rescale(scale=[0.5, 2.0], offset=[-1.0, 0.0])
     """
+
+    record = LayerRecord(
+        names=("rescale",),
+        cases=(
+            Case({"scale": -2.5, "offset": 0.5}),
+            Case({"scale": (0.5, -3.0, 0.0, 2.0), "offset": (1e3, -1.0, 0.25, 0.0)}, "for each feature"),
+        ),
+        keras=Counterpart("Rescaling", {"scale": "scale", "offset": "offset"}),
+        onnx=Counterpart("Mul"),  # and an Add
+        listed=False,
+    )
 
     def __init__(self, scale: Any = 1.0, offset: Any = 0.0) -> None:
         super().__init__()
