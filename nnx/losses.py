@@ -407,7 +407,11 @@ class CategoricalCrossEntropy(_CrossEntropy):
         names=("categorical_cross_entropy", "cross_entropy"),
         command="cross_entropy",
         tasks=("classification",),
-        cases=(Case(), Case(note="on labels", options={"y_true": [2, 0, 3, 1, 2]})),
+        cases=(
+            Case(),
+            Case(note="on labels", options={"y_true": (2, 0, 3, 1, 2)}),
+            Case(note="on labels of positions", options={"y_true": ((2, 0), (3, 1)), "features": (2, 4)}),
+        ),
         keras=Counterpart("CategoricalCrossentropy", {"from_logits": "from_logits"}),
     )
     kind = "categorical_cross_entropy"

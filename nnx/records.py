@@ -7,7 +7,7 @@ simple arguments; code that converts is in `nnx.interop`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -42,11 +42,19 @@ class Counterpart:
 
 @dataclass(frozen=True)
 class Case:
-    """One gradient check: how the object is made, and options of `nnx.gradcheck.check`."""
+    """One gradient check: how the object is made, and options of `nnx.gradcheck.check`.
 
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    `arguments` is a function where they are objects that belong to one network only.
+    """
+
+    arguments: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
     note: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def made(self, kind: Callable[..., Any]) -> Any:
+        """Return an object of a class."""
+        arguments = self.arguments
+        return kind(**(arguments() if callable(arguments) else arguments))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,6 @@ from nnx.backends import Backend, resolve
 from nnx.gradcheck.checks import check_layer, check_loss, check_network
 from nnx.gradcheck.comparison import GradientReport
 from nnx.layers import (
-    ELU,
     GELU,
     BatchNorm,
     Concatenate,
@@ -22,9 +23,7 @@ from nnx.layers import (
     Identity,
     Layer,
     LayerNorm,
-    LeakyReLU,
     ReLU,
-    Rescale,
     Reshape,
     Residual,
     Sequential,
@@ -34,22 +33,12 @@ from nnx.layers import (
     Softplus,
     Tanh,
 )
-from nnx.losses import (
-    BinaryCrossEntropy,
-    CategoricalCrossEntropy,
-    Huber,
-    Loss,
-    MeanAbsoluteError,
-    MeanSquaredError,
-)
+from nnx.layers import KINDS as LAYERS
+from nnx.losses import KINDS as LOSSES
+from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss, MeanSquaredError
 from nnx.network import Network
 
 LABELS = np.array([2, 0, 3, 1, 2])
-POSITIONS = (LABELS[:, None] + np.arange(3)) % 4
-EVERY_LOSS = (
-    MeanSquaredError(), MeanSquaredError("sum_over_features"), MeanAbsoluteError(), Huber(0.1),
-    BinaryCrossEntropy(), CategoricalCrossEntropy(),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,46 +112,28 @@ def _nested() -> list[Layer]:
     ]  # fmt: skip
 
 
+def _of_layer(kind: type[Layer]) -> Iterator[Case]:
+    """Yield the cases of a layer's record; those without options on rows of several axes too."""
+    for one in kind.record.cases:
+        make = partial(one.made, kind)
+        if one.options:
+            yield _layer(make, one.note, **one.options)
+        else:
+            yield from _shapes(make, one.note)
+
+
+def _of_loss(kind: type[Loss]) -> Iterator[Case]:
+    """Yield the cases of a loss's record; those without options on rows of several axes too."""
+    for one in kind.record.cases:
+        loss = one.made(kind)
+        yield _loss(loss, one.note, **one.options)
+        if not one.options:
+            yield _loss(loss, f"{one.note} on rows of shape (2, 3, 4)".strip(), features=(2, 3, 4))
+
+
 CASES: tuple[Case, ...] = (
-    *_shapes(lambda: Dense(3)),
-    _layer(lambda: Dense(1), "on one row", rows=1),
-    *_shapes(lambda: Dense(3, activation="tanh"), "with tanh"),
-    _layer(lambda: Dense(3, activation="gelu"), "with gelu"),
-    *_shapes(Identity),
-    *_shapes(ReLU),
-    *_shapes(LeakyReLU),
-    *_shapes(ELU),
-    _layer(lambda: ELU(0.5)),
-    *_shapes(GELU),
-    _layer(lambda: GELU(approximate=True)),
-    *_shapes(SiLU),
-    *_shapes(Sigmoid),
-    *_shapes(Tanh),
-    *_shapes(Softplus),
-    *_shapes(Softmax),
-    *_shapes(lambda: Dropout(0.4)),
-    _layer(lambda: Dropout(0.4), "in inference", training=False),
-    *_shapes(BatchNorm),
-    _layer(BatchNorm, "in inference", training=False),
-    *_shapes(LayerNorm),
-    *_shapes(lambda: Rescale(-2.5, 0.5)),
-    *_shapes(lambda: Rescale([0.5, -3.0, 0.0, 2.0], [1e3, -1.0, 0.25, 0.0]), "for each feature"),
-    *_shapes(Flatten),
-    _layer(lambda: Reshape((2, -1)), "on rows of shape (3, 4)", inputs=(3, 4)),
-    *_shapes(lambda: Sequential([Dense(5), Tanh(), Dense(3)])),
-    *_shapes(lambda: Residual([LayerNorm(), Dense(5), GELU(), Dense(4)])),
-    *_shapes(lambda: Residual([Dense(5), Tanh()], projection=Dense(5))),
-    *_shapes(lambda: Concatenate([[Dense(3), Tanh()], [], [BatchNorm(), Dropout(0.3), Dense(2)]])),
-    *(_loss(loss, "on rows of shape (2, 3, 4)", features=(2, 3, 4)) for loss in EVERY_LOSS),
-    _loss(MeanSquaredError()),
-    _loss(MeanSquaredError("sum_over_features")),
-    _loss(MeanAbsoluteError()),
-    _loss(Huber(), "in its parabola"),
-    _loss(Huber(0.1), "in its straight parts"),
-    _loss(BinaryCrossEntropy()),
-    _loss(CategoricalCrossEntropy()),
-    _loss(CategoricalCrossEntropy(), "on labels", y_true=LABELS),
-    _loss(CategoricalCrossEntropy(), "on labels of positions", features=(3, 4), y_true=POSITIONS),
+    *chain.from_iterable(map(_of_layer, LAYERS)),
+    *chain.from_iterable(map(_of_loss, LOSSES)),
     _network("deep network, mean squared error", lambda: _deep(Identity()), MeanSquaredError()),
     _network("containers in containers", _nested, MeanSquaredError()),
     _network(

@@ -15,8 +15,18 @@ from nnx.errors import ConfigurationError
 from nnx.layers import stack
 from nnx.layers.base import Layer, entry_of, from_entry, walk
 from nnx.layers.workspace import Workspace
+from nnx.records import Case, LayerRecord
 
 Layers = Sequence[Layer]
+DENSE, BACK = {"name": "dense", "units": 5}, {"name": "dense", "units": 4}  # for gradient checks
+CHAIN = "nnx exports chains of layers only"
+
+
+def _some_layers(*described: str | dict[str, Any]) -> list[Layer]:
+    """Layers for a gradient check."""
+    from nnx.layers import get  # which knows all layers, these containers too
+
+    return [get(one) for one in described]
 
 
 class Container(Layer):
@@ -136,6 +146,14 @@ class Sequential(Container):
     (4,)
     """
 
+    record = LayerRecord(
+        names=("sequential",),
+        cases=(Case(lambda: {"layers": _some_layers(DENSE, "tanh", DENSE)}),),
+        keras=CHAIN,
+        onnx=CHAIN,
+        listed=False,
+    )
+
     def __init__(self, layers: Layers) -> None:
         super().__init__([_some("Sequential", layers)])
 
@@ -201,6 +219,16 @@ class Residual(Container):
     ['residual_1.layernorm_1.gamma', 'residual_1.layernorm_1.beta', 'residual_1.dense_1.W']
     """
 
+    record = LayerRecord(
+        names=("residual",),
+        cases=(
+            Case(lambda: {"layers": _some_layers("layer_norm", DENSE, "gelu", BACK)}),
+            Case(lambda: {"layers": _some_layers(DENSE, "tanh"), "projection": _some_layers(DENSE)}),
+        ),
+        keras=CHAIN,
+        onnx=CHAIN,
+        listed=False,
+    )
     reads_output = False
 
     def __init__(self, layers: Layers, projection: Layer | Layers | None = None) -> None:
@@ -272,6 +300,22 @@ class Concatenate(Container):
     Szegedy et al. (2015), Going deeper with convolutions, section 4.
     """
 
+    record = LayerRecord(
+        names=("concatenate",),
+        cases=(
+            Case(
+                lambda: {
+                    "branches": [
+                        _some_layers(DENSE, "tanh"), [],
+                        _some_layers("batch_norm", {"name": "dropout", "rate": 0.3}, DENSE),
+                    ]
+                }
+            ),
+        ),
+        keras=CHAIN,
+        onnx=CHAIN,
+        listed=False,
+    )  # fmt: skip
     reads_output = False
 
     def __init__(self, branches: Sequence[Layers]) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 from nnx.errors import ConfigurationError, whole
 from nnx.layers.base import Layer
+from nnx.records import Case, LayerRecord
+
+ONE_AXIS = "nnx exports networks on rows of features only"
 
 
 class _View(Layer):
@@ -22,6 +25,8 @@ class Flatten(_View):
 
     A view, in the forward and in the backward pass. The last axis varies fastest, as in Keras.
     """
+
+    record = LayerRecord(names=("flatten",), keras=ONE_AXIS, onnx=ONE_AXIS)
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """One axis with all numbers of a row."""
@@ -44,6 +49,14 @@ class Reshape(_View):
         If a size is neither positive nor the only -1; when it is connected, if a row has another number of
         elements.
     """
+
+    record = LayerRecord(
+        names=("reshape",),
+        cases=(Case({"shape": (2, -1)}, "on rows of shape (3, 4)", {"inputs": (3, 4)}),),
+        keras=ONE_AXIS,
+        onnx=ONE_AXIS,
+        listed=False,
+    )
 
     def __init__(self, shape: int | Sequence[int]) -> None:
         super().__init__()
