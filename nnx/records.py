@@ -109,6 +109,8 @@ class LayerRecord(Record):
     cases : tuple of Case
     listed : bool
         Whether ``nnx train --layers`` takes it by its name, followed by its required arguments.
+    activation : bool
+        Whether it can be named as an activation: ``Dense(8, activation=…)``, the estimators, ``64 relu``.
     elementwise : bool
         Whether each number of the output depends on one number of the input only.
     initializer : str
@@ -117,6 +119,7 @@ class LayerRecord(Record):
 
     cases: tuple[Case, ...] = (Case(),)
     listed: bool = True
+    activation: bool = False
     elementwise: bool = False
     initializer: str = "he_normal"
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.layers.activations import NAMES
+from nnx.layers import ACTIVATIONS as NAMES
 
 pytestmark = [pytest.mark.keras, pytest.mark.usefixtures("on_cpu")]
 

@@ -442,7 +442,7 @@ MISTAKES = {
     "train iris.csv --target species --layers '0 relu'": (nnx.ConfigurationError, ["from 1 to 65,536"]),
     "train iris.csv --target species --layers '99999999999 relu'": (nnx.ConfigurationError, ["65,536"]),
     "train iris.csv --target species --layers 'dropout 1'": (nnx.ConfigurationError, ["[0, 1)"]),
-    "train iris.csv --target species --layers 'dropout'": (nnx.ConfigurationError, ["[0, 1)"]),
+    "train iris.csv --target species --layers 'dropout'": (nnx.ConfigurationError, ["'dropout RATE'"]),
     "train iris.csv --target species --layers 'batch_norm 2'": (nnx.ConfigurationError, ["stands alone"]),
     "train iris.csv --target species --momentum 0.9": (nnx.ConfigurationError, ["adam has no momentum"]),
     "train iris.csv --target species --epochs many": (nnx.ConfigurationError, ["--epochs", "'many'"]),

@@ -11,6 +11,7 @@ from nnx.errors import ConfigurationError
 from nnx.interop.affine import Scaling, clip, exact_type, far_offset, rescale, scale_by
 from nnx.interop.parts import Part
 from nnx.layers import (
+    ACTIVATIONS,
     ELU,
     GELU,
     KINDS,
@@ -26,7 +27,6 @@ from nnx.layers import (
     Softmax,
     Softplus,
 )
-from nnx.layers.activations import NAMES as ACTIVATIONS
 from nnx.records import Counterpart
 
 GELU_TANH = "gelu_tanh"  # registered with Keras as "nnx>gelu_tanh", as Keras has no name for it

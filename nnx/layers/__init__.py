@@ -57,6 +57,7 @@ __all__ = [
 
 KINDS: tuple[type[Layer], ...] = tuple(kind for kind in Layer.registry.values() if "record" in vars(kind))
 NAMES = by_name(KINDS)
+ACTIVATIONS = {name: kind for name, kind in NAMES.items() if kind.record.activation}
 
 
 def get(layer: str | dict[str, Any] | Layer, **arguments: Any) -> Layer:

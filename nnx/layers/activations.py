@@ -8,7 +8,7 @@ from nnx.backends import Array
 from nnx.errors import ConfigurationError, flag, nearest, number
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
-from nnx.records import Case, Counterpart, LayerRecord, by_name
+from nnx.records import Case, Counterpart, LayerRecord
 
 __all__ = ["ELU", "GELU", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
 
@@ -45,6 +45,7 @@ class Identity(Activation):
         onnx=Counterpart("Identity"),
         initializer="glorot_uniform",
         elementwise=True,
+        activation=True,
     )
     kind = "identity"
 
@@ -62,6 +63,7 @@ class ReLU(Activation):
         keras=Counterpart("ReLU"),
         onnx=Counterpart("Relu"),
         elementwise=True,
+        activation=True,
     )
     kind = "relu"
 
@@ -96,6 +98,7 @@ class LeakyReLU(_Sloped):
         keras=Counterpart("LeakyReLU", {"negative_slope": "alpha"}),
         onnx=Counterpart("LeakyRelu", {"alpha": "alpha"}),
         elementwise=True,
+        activation=True,
     )
     kind = "leaky_relu"
 
@@ -121,6 +124,7 @@ class ELU(_Sloped):
         keras=Counterpart("ELU", {"alpha": "alpha"}),
         onnx=Counterpart("Elu", {"alpha": "alpha"}),
         elementwise=True,
+        activation=True,
     )
     kind = "elu"
 
@@ -147,6 +151,7 @@ class GELU(Activation):
         keras=Counterpart("Activation", fixed={"activation": "gelu"}),
         onnx=Counterpart("Gelu"),
         elementwise=True,
+        activation=True,
     )
     kind = "gelu"
 
@@ -174,6 +179,7 @@ class SiLU(Activation):
         keras=Counterpart("Activation", fixed={"activation": "silu"}),
         onnx=Counterpart("Swish"),
         elementwise=True,
+        activation=True,
     )
     kind = "silu"
 
@@ -187,6 +193,7 @@ class Sigmoid(Activation):
         onnx=Counterpart("Sigmoid"),
         initializer="glorot_uniform",
         elementwise=True,
+        activation=True,
     )
     kind = "sigmoid"
 
@@ -200,6 +207,7 @@ class Tanh(Activation):
         onnx=Counterpart("Tanh"),
         initializer="glorot_uniform",
         elementwise=True,
+        activation=True,
     )
     kind = "tanh"
 
@@ -213,6 +221,7 @@ class Softplus(Activation):
         onnx=Counterpart("Softplus"),
         initializer="glorot_uniform",
         elementwise=True,
+        activation=True,
     )
     kind = "softplus"
 
@@ -225,24 +234,21 @@ class Softmax(Activation):
         keras=Counterpart("Softmax"),
         onnx=Counterpart("Softmax", fixed={"axis": -1}),
         initializer="glorot_uniform",
+        activation=True,
     )
     kind = "softmax"
 
 
-KINDS: tuple[type[Activation], ...] = (
-    Identity, ReLU, LeakyReLU, ELU, GELU, SiLU, Sigmoid, Tanh, Softplus, Softmax,
-)  # fmt: skip
-NAMES = by_name(KINDS)
-
-
-def make(name: str) -> Activation:
-    """An activation layer from its name (a key of `NAMES`).
+def make(name: str) -> Layer:
+    """Make an activation layer from its name (a key of `nnx.layers.ACTIVATIONS`).
 
     Raises
     ------
     ConfigurationError
         If the name is unknown; the text names the nearest.
     """
-    if name not in NAMES:
-        raise ConfigurationError(f"unknown activation {name!r}{nearest(str(name), NAMES)}")
-    return NAMES[name]()
+    from nnx.layers import ACTIVATIONS  # which is read from all layers
+
+    if name not in ACTIVATIONS:
+        raise ConfigurationError(f"unknown activation {name!r}{nearest(str(name), ACTIVATIONS)}")
+    return ACTIVATIONS[name]()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nnx import optimizers
+from nnx import layers, optimizers
 from nnx.errors import ConfigurationError, nearest
 from nnx.experiments.train.config import LOSSES, Config
-from nnx.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, Sigmoid, Softmax
-from nnx.layers.activations import NAMES as ACTIVATIONS
+from nnx.layers import ACTIVATIONS, Dense, Layer
 from nnx.layers.activations import make as activation
 from nnx.losses import Loss
 from nnx.network import Network
@@ -20,8 +19,7 @@ from nnx.schedules import Cosine
 
 MAX_WIDTH = 2**16
 DEFAULT_ACTIVATION = "relu"
-_SATURATING = ("tanh", "sigmoid", "softmax", "linear", "identity", "softplus")  # those want Glorot's weights
-_PLAIN: dict[str, Callable[[], Layer]] = {"batch_norm": BatchNorm, "layer_norm": LayerNorm}
+LISTED = {name: kind for name, kind in layers.NAMES.items() if kind.record.listed}
 
 
 @dataclass(frozen=True)
@@ -34,25 +32,24 @@ class Words:
         Of a dense layer.
     name : str
         Of its activation, or of another layer.
-    rate : float
-        Of a dropout.
+    numbers : tuple of int or float
+        That layer's arguments.
     later : str
         The activation that is written as a layer after a dense one.
     """
 
     width: int | None
     name: str
-    rate: float = 0.0
+    numbers: tuple[float, ...] = ()
     later: str = ""
 
     def layers(self) -> list[Layer]:
         """Make the layers that the words describe."""
         if self.width is not None:
-            drawn = "glorot_uniform" if (self.name or self.later) in ("", *_SATURATING) else "he_normal"
+            name = self.name or self.later or "linear"
+            drawn = ACTIVATIONS[name].record.initializer
             return [Dense(self.width, activation=self.name or None, initializer=drawn)]
-        if self.name == "dropout":
-            return [Dropout(self.rate)]
-        return [_PLAIN[self.name]() if self.name in _PLAIN else activation(self.name)]
+        return [LISTED[self.name](*self.numbers)]
 
 
 def read_layers(texts: Sequence[str]) -> list[Words]:
@@ -68,7 +65,6 @@ def read_layers(texts: Sequence[str]) -> list[Words]:
 
 def _read(text: str) -> Words:
     first, *rest = text.split() or [""]
-    known = ("dropout", *_PLAIN, *ACTIVATIONS)
     if first.lstrip("-").isdigit():
         if not (len(first) < 9 and 1 <= int(first) <= MAX_WIDTH):
             raise ConfigurationError(f"layers: a width is from 1 to {MAX_WIDTH:,}, not {first[:40]}")
@@ -77,23 +73,24 @@ def _read(text: str) -> Words:
             hint = nearest(wrong, ACTIVATIONS).replace("mean '", f"mean '{first} ")
             raise ConfigurationError(f"layers: {wrong[:60]!r} is not an activation{hint}")
         return Words(int(first), rest[0] if rest else "")
-    if first not in known:
+    if first not in LISTED:
         raise ConfigurationError(
             f"layers: {text[:60]!r} is neither a width with an activation, as '64 relu', nor another layer"
-            f"{nearest(first, known)}"
+            f"{nearest(first, LISTED)}"
         )
-    if first != "dropout":
-        if rest:
-            raise ConfigurationError(f"layers: {first} stands alone, not {text[:60]!r}")
-        return Words(None, first)
+    required = [
+        one.name for one in inspect.signature(LISTED[first]).parameters.values() if one.default is one.empty
+    ]
+    if rest and not required:
+        raise ConfigurationError(f"layers: {first} stands alone, not {text[:60]!r}")
     try:
-        (rate,) = (float(word) for word in rest)
-        Dropout(rate)
-    except (ValueError, ConfigurationError):
-        raise ConfigurationError(
-            f"layers: dropout has a rate in [0, 1), as 'dropout 0.2', not {text[:60]!r}"
-        ) from None
-    return Words(None, "dropout", rate)
+        numbers = tuple(int(word) if word.isdigit() else float(word) for word in rest)
+        LISTED[first](*numbers)
+    except (TypeError, ValueError) as error:
+        why = f": {error}" if isinstance(error, ConfigurationError) else ""
+        form = " ".join([first, *required]).upper().replace(first.upper(), first, 1)
+        raise ConfigurationError(f"layers: write {form!r}, not {text[:60]!r}{why}") from None
+    return Words(None, first, numbers)
 
 
 def activated(words: Sequence[Words], task: str) -> list[Words]:
@@ -123,21 +120,18 @@ def build(config: Config, task: str, features: int, outputs: int, loss: str) -> 
     reverse order, and ends in a sigmoid where its loss is the binary cross-entropy.
     """
     words = activated(read_layers(config.layers), task)
-    layers = [layer for word in words for layer in word.layers()]
+    hidden = [layer for word in words for layer in word.layers()]
     coded = 0
     if task == "autoencoding":
         widths = [word for word in words if word.width is not None]
         if not widths:
             raise ConfigurationError("layers: an autoencoder needs a width, which is that of its code")
-        coded = sum(len(layer.expand()) for layer in layers)
+        coded = sum(len(layer.expand()) for layer in hidden)
         mirrored = [replace(word, name=word.name or word.later) for word in reversed(widths[:-1])]
-        layers += [layer for word in mirrored for layer in word.layers()]
-    ending: list[Layer] = [Dense(outputs)]
-    if task == "classification":
-        ending.append(Softmax())
-    elif loss == "binary_cross_entropy":
-        ending.append(Sigmoid())
-    network = Network([*layers, *ending], device=config.device, dtype=config.dtype, seed=config.seed)
+        hidden += [layer for word in mirrored for layer in word.layers()]
+    last = LOSSES[loss].activation
+    ending: list[Layer] = [Dense(outputs), *([activation(last)] if last else [])]
+    network = Network([*hidden, *ending], device=config.device, dtype=config.dtype, seed=config.seed)
     network.build(features)
     network.code = coded or None
     return network
