@@ -20,7 +20,8 @@ from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, who
 from nnx.layers import Layer, Plan, stack
 from nnx.layers.base import as_shape, check_integers, entry_of, from_entry, walk
 from nnx.layers.plan import shape_of
-from nnx.losses import Loss, activated
+from nnx.losses import Loss
+from nnx.losses.base import activated
 from nnx.metrics import Metrics
 from nnx.optimizers import Optimizer
 from nnx.parameters import Arena

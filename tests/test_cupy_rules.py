@@ -23,7 +23,7 @@ from nnx.ops.losses import LOSSES
 
 UPPER = [
     *sorted((NNX / "layers").glob("*.py")),
-    NNX / "losses.py",
+    *sorted((NNX / "losses").glob("*.py")),
     *sorted((NNX / "optimizers").glob("*.py")),
 ]
 PLAIN = [NNX / "backends" / "base.py", *OPS]

@@ -14,7 +14,8 @@ from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.errors import ConfigurationError, DataError
 from nnx.layers import Dropout, Flatten, Identity, Layer, Reshape, Sequential
 from nnx.layers.activations import Activation
-from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss, row_features
+from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
+from nnx.losses.base import row_features
 
 REAL = (bool, int, float, np.bool_, np.integer, np.floating)
 Augmentation = Callable[[np.random.Generator, HostArray, HostArray], tuple[HostArray, HostArray]]

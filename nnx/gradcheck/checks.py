@@ -20,7 +20,8 @@ from nnx.gradcheck.functions import LossValue, Stack, Target, upload
 from nnx.layers import Layer, Plan, stack
 from nnx.layers.base import as_shape, walk
 from nnx.layers.plan import shape_of
-from nnx.losses import Loss, row_features
+from nnx.losses import Loss
+from nnx.losses.base import row_features
 from nnx.network import Network
 
 

@@ -17,7 +17,8 @@ from nnx.data.samples import Augmentation, Samples
 from nnx.distributed import ALONE, Communicator, Part
 from nnx.errors import TrainingError
 from nnx.layers.plan import Plan
-from nnx.losses import Loss, row_features
+from nnx.losses import Loss
+from nnx.losses.base import row_features
 from nnx.optimizers import Optimizer
 from nnx.training import nonfinite
 from nnx.training.callbacks import Callback, Run

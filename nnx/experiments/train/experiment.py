@@ -24,7 +24,7 @@ from nnx.experiments.train.preparation import Preparation
 from nnx.experiments.train.ranges import Range
 from nnx.experiments.train.scaling import Scaling, outside
 from nnx.libraries import EXPERIMENTS, require
-from nnx.losses import ROUNDING
+from nnx.losses.base import ROUNDING
 from nnx.model_files import described
 from nnx.network import Network
 

@@ -1,0 +1,240 @@
+"""What all losses share: checks of shapes, the value and the gradient in one call."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from nnx.backends import Array, Backend, host, resolve
+from nnx.errors import DataError
+from nnx.records import LossRecord
+
+ROUNDING = 1e-6  # eight units in the last place of a float32 near 1: as far as rounding gets out of [0, 1]
+
+
+class Loss:
+    """Base of the losses: a kind of `nnx.ops.losses.LOSSES`, a reduction over features, a constant.
+
+    A loss of your own leaves `kind` empty and defines `formula` instead.
+
+    Attributes
+    ----------
+    kind : str
+    fused : dict of str to str
+        For a final activation of that kind: the loss's kind that takes what goes into the activation.
+    activation : str
+        The final activation that makes this loss's predictions; empty where they are any numbers.
+    estimates : bool
+        Whether predictions estimate the targets themselves: 1.2 is then as far from a target of 1 as 0.8 is.
+        Metrics of classes read outputs accordingly.
+    by_position : bool
+        Whether each position of a row counts as a row for itself, with its features on the last axis; else
+        all numbers of a row are its features.
+    takes_labels : bool
+        Whether targets may be integer labels, without the axis of classes.
+    bounded : bool
+        Whether targets must lie in [0, 1]. What rounding puts outside, up to `ROUNDING`, counts as 0 or 1.
+    parameter : float
+        Huber's δ, a cross-entropy's ε.
+    """
+
+    record: ClassVar[LossRecord]  # of a loss of nnx, see `nnx.records`
+    kind: ClassVar[str] = ""
+    fused: ClassVar[dict[str, str]] = {}
+    by_position: ClassVar[bool] = False
+    registry: ClassVar[dict[str, type[Loss]]] = {}
+    activation: ClassVar[str] = ""
+    estimates: ClassVar[bool] = False
+    takes_labels: ClassVar[bool] = False
+    bounded: ClassVar[bool] = False
+    sums_features: bool = False
+    parameter: float = 0.0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Loss.registry[cls.__name__] = cls
+
+    def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Array:
+        """The loss.
+
+        Parameters
+        ----------
+        y_true, y_pred : array of shape (rows, …)
+            Of one device and dtype (NumPy arrays stay on the CPU).
+        sample_weight : array of shape (rows,), optional
+            Not negative and not all zero, which `fit` checks and this call does not.
+
+        Returns
+        -------
+        array of shape ()
+            On the device: ``float(...)`` brings it to the host.
+
+        Raises
+        ------
+        DataError
+            If the shapes differ, or predictions are out of the loss's range; the text names both.
+        """
+        backend = _backend_of(y_pred)
+        with backend.hold():
+            y_true, y_pred, sample_weight = self._checked(backend, y_true, y_pred, sample_weight)
+            value = backend.empty(1, y_pred.dtype)
+            self.evaluate(backend, y_true, y_pred, value, None, sample_weight)
+            return value[0]
+
+    def gradient(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Array:
+        """∂L/∂y_pred, of y_pred's shape; parameters and errors as for the call."""
+        backend = _backend_of(y_pred)
+        with backend.hold():
+            y_true, y_pred, sample_weight = self._checked(backend, y_true, y_pred, sample_weight)
+            dy = backend.empty(y_pred.shape, y_pred.dtype)
+            self.evaluate(backend, y_true, y_pred, None, dy, sample_weight)
+            return dy
+
+    def evaluate(
+        self,
+        backend: Backend,
+        y_true: Array,
+        y_pred: Array,
+        value: Array | None,
+        dy: Array | None,
+        weights: Array | None = None,
+        kind: str | None = None,
+    ) -> None:
+        """Value and gradient in one call, into arrays of the caller's; shapes are not checked again."""
+        if y_pred.ndim > 2:
+            self._evaluate_flat(backend, y_true, y_pred, value, dy, weights, kind)
+            return
+        scale = 1.0 if self.sums_features else 1.0 / y_pred.shape[1]
+        kind = kind or self.kind
+        if type(self).formula is Loss.formula:
+            backend.loss(kind, y_true, y_pred, value, dy, scale, self.parameter, weights)
+        else:
+            backend.average(*self.formula(backend, y_true, y_pred), value, dy, scale, weights)
+
+    def _evaluate_flat(
+        self,
+        backend: Backend,
+        y_true: Array,
+        y_pred: Array,
+        value: Array | None,
+        dy: Array | None,
+        weights: Array | None,
+        kind: str | None,
+    ) -> None:
+        """`evaluate` with the rows, or all their positions, seen as rows of features."""
+        features = y_pred.shape[-1] if self.by_position else math.prod(y_pred.shape[1:])
+        labels = y_true.ndim < y_pred.ndim
+        flat = y_pred.reshape(-1, features)
+        if weights is not None and self.by_position:
+            weights = backend.xp.repeat(weights, flat.shape[0] // y_pred.shape[0])
+        target = dy if dy is None or dy.flags.c_contiguous else backend.empty(dy.shape, dy.dtype)
+        self.evaluate(
+            backend, y_true.reshape(-1) if labels else y_true.reshape(-1, features), flat, value,
+            None if target is None else target.reshape(-1, features), weights, kind,
+        )  # fmt: skip
+        if dy is not None and dy is not target:
+            dy[...] = target
+
+    def fused_kind(self, activation: str) -> str | None:
+        """The kind that takes what goes into a final activation of that kind; None where there is none."""
+        return self.fused.get(activation) if type(self).formula is Loss.formula else None
+
+    def formula(self, backend: Backend, y: Array, p: Array) -> tuple[Array, Array]:
+        """What a loss of your own defines: (Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij), of shapes (rows,) and (rows, features).
+
+        Averaging over features (unless ``sums_features``), rows and sample weights is done for you; write
+        it over ``backend.xp``, so that it runs on every device.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines neither kind nor formula")
+
+    def check_predictions(self, backend: Backend, p: Array) -> None:
+        """Refuse predictions that this loss does not take; most losses take any numbers.
+
+        Raises
+        ------
+        DataError
+            If a value is out of range.
+        """
+
+    def predictions(self, backend: Backend, y_pred: Array) -> Array:
+        """What metrics are taken on: the network's output, or probabilities where that is logits."""
+        return y_pred
+
+    def check_targets(self, y: Any, features: int | tuple[int, ...]) -> None:
+        """Refuse targets (host arrays) that do not fit the network's output.
+
+        Parameters
+        ----------
+        y : array
+        features : int or tuple of int
+            The number of outputs of a row, or the shape of a row's output where that has several axes.
+
+        Raises
+        ------
+        DataError
+            If a shape does not fit; subclasses: if a value is out of range.
+        """
+        shape = features if isinstance(features, tuple) else (features,)
+        if y.shape[1:] != shape:
+            expected = (y.shape[0], *shape)
+            flat = len(shape) > 1 and y.ndim <= 2
+            advice = ": put nnx.Flatten() before the last layers, for one answer a row" if flat else ""
+            raise DataError(
+                f"targets of shape {tuple(y.shape)} do not fit an output of shape {expected}{advice}"
+            )
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {}
+
+    def _checked(
+        self, backend: Backend, y_true: Array, y_pred: Array, weights: Array | None
+    ) -> tuple[Array, Array, Array | None]:
+        if y_pred.ndim < 2 or y_pred.dtype.kind != "f":
+            raise DataError(
+                "y_pred must be floats of shape (rows, features), "
+                f"not {y_pred.dtype} of {tuple(y_pred.shape)}"
+            )
+        self.check_predictions(backend, y_pred)
+        y_true = backend.asarray(y_true)
+        labels = y_true.ndim == y_pred.ndim - 1 and self.takes_labels
+        if not (labels and y_true.shape == y_pred.shape[:-1]) and y_true.shape != y_pred.shape:
+            raise DataError(
+                f"y_true of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)} must agree"
+            )
+        if labels:
+            self.check_targets(backend.to_numpy(y_true), row_features(y_pred.shape[1:]))
+        elif y_true.dtype != y_pred.dtype:
+            y_true = y_true.astype(y_pred.dtype)
+        if weights is not None:
+            weights = backend.asarray(weights, y_pred.dtype)
+            if weights.shape != (y_pred.shape[0],):
+                raise DataError(
+                    f"sample_weight of shape {tuple(weights.shape)} does not fit {y_pred.shape[0]} rows"
+                )
+        return y_true, y_pred, weights
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def activated(backend: Backend, kind: str, x: Array) -> Array:
+    """A new array: an activation on rows of any shape, a softmax on their last axis."""
+    y = backend.empty(x.shape, x.dtype)
+    backend.activation_forward(kind, x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1]))
+    return y
+
+
+def row_features(shape: tuple[int, ...]) -> int | tuple[int, ...]:
+    """What `Loss.check_targets` takes for a row's output: the number of its features, or its shape."""
+    return shape[0] if len(shape) == 1 else tuple(shape)
+
+
+def _backend_of(y_pred: Any) -> Backend:
+    """The backend whose array `y_pred` is, found by its device."""
+    if hasattr(y_pred, "__cuda_array_interface__"):
+        return resolve(f"gpu:{y_pred.device.id}")
+    if not hasattr(y_pred, "dtype"):
+        raise DataError(f"y_pred must be an array, not {type(y_pred).__name__}")
+    return host()
