@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -565,3 +567,15 @@ def test_the_command_in_a_process_of_its_own(tmp_path):
     done = command(tmp_path, "train", "iris.csv", "--target", "specie")
     assert done.returncode == 2
     assert done.stderr == "nnx: iris.csv: has no column 'specie': did you mean 'species'?\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "name"), [("own_data", "run"), ("own_config", "Config"), ("applying", "Model")]
+)
+def test_the_old_names_of_the_modules_work_with_a_warning(old, name):
+    from nnx.experiments import train
+
+    sys.modules.pop(f"nnx.experiments.{old}", None)
+    with pytest.warns(DeprecationWarning, match=f"nnx.experiments.{old} is now nnx.experiments.train"):
+        module = importlib.import_module(f"nnx.experiments.{old}")
+    assert getattr(module, name) is getattr(train, name)

@@ -11,6 +11,7 @@ import numpy as np
 from nnx.backends import foreign
 from nnx.backends.host_memory import reserve
 from nnx.data.rows import CHECKED, HostArray, Rows
+from nnx.data.weights import refuse_unusable
 from nnx.errors import ConfigurationError, DataError
 from nnx.layers import Dropout, Flatten, Identity, Layer, Reshape, Sequential
 from nnx.layers.activations import Activation
@@ -212,8 +213,7 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
             raise DataError(f"sample_weight of shape {weights.shape} does not fit {len(rows)} rows")
         weights = np.asarray(check_rows(weights.reshape(-1, 1), "sample_weight", network.dtype))
         weights = weights.reshape(-1)
-        if weights.min() < 0.0 or not weights.any():
-            raise DataError("sample_weight must not be negative, nor zero everywhere")
+        refuse_unusable(weights)
     return Samples(rows, y, weights)
 
 

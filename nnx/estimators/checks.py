@@ -12,9 +12,9 @@ from sklearn.utils.validation import _check_sample_weight
 import nnx
 from nnx import losses
 from nnx.backends import foreign
-from nnx.data.balance import balanced
 from nnx.data.rows import HostArray
 from nnx.data.samples import host_array
+from nnx.data.weights import balanced, refuse_unusable
 from nnx.errors import ConfigurationError, DataError, flag, nearest, number, whole
 
 SYNONYMS = {"log_loss": "cross_entropy"} | {
@@ -86,8 +86,7 @@ def checked_weights(sample_weight: Any, X: Any) -> HostArray | None:
         return None
     sample_weight = on_host(sample_weight, "sample_weight")
     weights: HostArray = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-    if weights.min() < 0.0 or not weights.any():
-        raise DataError("sample_weight must not be negative, nor zero everywhere")
+    refuse_unusable(weights)
     return weights
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nnx import initializers
 from nnx.callbacks import Callback, EarlyStopping, History
-from nnx.data.balance import balanced
+from nnx.data.weights import balanced
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.result import HostArray, Result, Stopwatch

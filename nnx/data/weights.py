@@ -1,10 +1,23 @@
-"""Weights by which classes of any size count the same."""
+"""Weights of rows: which can be used, and those by which classes of any size count the same."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from nnx.data.rows import HostArray
+from nnx.errors import DataError
+
+
+def refuse_unusable(weights: HostArray) -> None:
+    """See that no weight is negative, and not all are 0.
+
+    Raises
+    ------
+    DataError
+        If it is so.
+    """
+    if weights.min() < 0.0 or not weights.any():
+        raise DataError("sample_weight must not be negative, nor zero everywhere")
 
 
 def balanced(totals: HostArray, classes: int) -> HostArray:
