@@ -1,10 +1,11 @@
 """Share what all benchmarks need: workers that take turns, their environment, tables, and JSON.
 
-Every framework runs in a separate process (``workers/``), with the same number of threads and otherwise with
-its defaults. Idle threads are allowed to spin, because ``OMP_WAIT_POLICY=passive`` would make PyTorch a third
-slower (12.8 ms instead of 9.6 for a step of the deep autoencoder). Instead, a pause before each turn lets the
-threads of the last turn fall asleep. In every round, each worker takes one turn, in a rotating order, while
-the others wait on their pipes.
+The workers are those of ``nnx run compare`` (``nnx/experiments/compare/workers``), and a few here
+(``workers/``). Every framework runs in a separate process, with the same number of threads and otherwise with
+its defaults. Idle threads may spin, because ``OMP_WAIT_POLICY=passive`` would make PyTorch a third slower (12.8 ms
+instead of 9.6 for a step of the deep autoencoder). Instead, a pause before each turn lets the threads of the
+last turn fall asleep. In every round, each worker takes one turn, in a rotating order, while the others wait
+on their pipes.
 """
 
 from __future__ import annotations
@@ -18,22 +19,24 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from jobs import Arrays, Job
+from jobs import Job, prepare
+
+from nnx.backends.threads import cores
+from nnx.errors import NnxError
+from nnx.experiments.compare import processes
+from nnx.experiments.compare.sides import FRAMEWORKS, ROOM, absent
 
 TUNING = ("OPENBLAS_", "MKL_", "OMP_", "KMP_", "GOMP_", "NUMBA_", "ONEDNN_", "XLA_", "ATEN_", "TF_ENABLE_")
 ENVIRONMENT = dict(os.environ)
 WORKERS = Path(__file__).with_name("workers")
-THREADS = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
-)  # fmt: skip
+GPU = "NNX_COMPARE_GPU"  # the variable that sends workers to the GPU
 SETTLE = 0.25  # seconds: OpenBLAS's threads spin for 0.1 s after a product, others for less
 
 
@@ -73,112 +76,91 @@ class Result:
     device: float | None = None  # the median measured by events on the GPU
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def environment(threads: int, extra: dict[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a worker: its threads, no GPU, and no messages from TensorFlow."""
-    values = ENVIRONMENT | dict.fromkeys(THREADS, str(threads))
-    values |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
-    values |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    return values | (extra or {})
-
-
-def confine(threads: int) -> Callable[[], None] | None:
-    """Return a function for a child to call first: JAX has no setting for threads, but respects affinity."""
-    if threads >= cores() or not hasattr(os, "sched_setaffinity"):
-        return None
-    chosen = sorted(os.sched_getaffinity(0))[:threads]
-    return lambda: os.sched_setaffinity(0, chosen)
+    """Return what a worker runs in: as many threads as the others, on the CPU if `extra` names no GPU."""
+    return ENVIRONMENT | processes.environment(threads, gpu=False) | (extra or {})
 
 
 class MissingError(Exception):
     """A worker cannot run here; the text says why."""
 
 
-class Worker:
-    """A process that takes turns; `start` is the seconds that building, compiling and warming up took."""
+class Turns:
+    """A worker that takes turns; `start` is the seconds it took to build, compile and warm up."""
 
-    def __init__(self, row: Row, folder: Path, threads: int) -> None:
+    def __init__(self, row: Row, folder: Path, threads: int, job: dict[str, Any]) -> None:
         self.row = row
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
-        self.process = subprocess.Popen(
-            [sys.executable, str(WORKERS / f"{row.worker}_worker.py"), str(folder), row.variant],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-            env=environment(threads, row.variables), preexec_fn=confine(threads),
-        )  # fmt: skip
+        script = WORKERS / f"{row.worker}_worker.py"
+        command = (str(script),) if script.exists() else ("-m", f"{ROOM}.{row.worker}_worker")
+        if row.worker in FRAMEWORKS and (missing := absent(row.worker)):
+            raise MissingError(missing)
+        variables = environment(threads, row.variables)
+        self.worker = processes.Worker(row.name, command, folder, row.variant, variables)
         try:
-            ready = self._read()
+            about = self.worker.greet().about
+            if GPU in row.variables and not about["gpus"]:
+                raise MissingError("it sees no GPU")
+            began = time.perf_counter()
+            self.worker.start(job)
+            ready = self.worker.expect("ready")
+        except NnxError as error:
+            self.close()
+            raise MissingError(str(error).split("; nothing was compared")[0]) from None
         except BaseException:
             self.close()
             raise
-        self.start, self.early, self.about = ready["seconds"], ready["loss"], ready["about"]
-        self.final: float | None = self.early
+        self.start = time.perf_counter() - began
+        more = {name: about[name] for name in ("backend",) if name in about}
+        self.about = about["versions"] | more | {"kernel": ready.get("kernel")}
+        self.early: float | None = ready.get("loss")
+        self.final = self.early
         self.seconds: list[float] = []
         self.device_seconds: list[float] = []
 
-    def _read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        text = self.process.stdout.readline()
-        if text:
-            answer: dict[str, Any] = json.loads(text)
-            return answer
-        self.process.wait()
-        self._errors.seek(0)
-        last = (self._errors.read().strip().splitlines() or ["it ended without a message"])[-1]
-        raise MissingError(last.split(": ", 1)[-1])
-
     def turn(self) -> None:
         """Run one turn while the other workers wait."""
-        assert self.process.stdin is not None
         time.sleep(SETTLE)
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        answer = self._read()
+        answer = self.worker.part()
         self.seconds.append(answer["seconds"])
         if answer["device_seconds"] is not None:
             self.device_seconds.append(answer["device_seconds"])
         self.final = answer["loss"]
 
     def close(self) -> None:
-        """End the process; kill it if it does not end."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-        self._errors.close()
+        """Let it end."""
+        self.worker.close()
 
 
-def measure(job: Job, data: Arrays, rows: Sequence[Row], rounds: int, threads: int) -> list[Result]:
-    """Return the seconds per step of every row, in interleaved rounds; leave out rows that cannot run."""
+def in_rounds(workers: Sequence[Turns], rounds: int) -> None:
+    """Let every worker take a turn in each round, in a rotating order."""
+    for number in range(rounds):
+        shift = number % max(1, len(workers))
+        for worker in [*workers[shift:], *workers[:shift]]:
+            worker.turn()
+
+
+def measure(job: Job, rows: Sequence[Row], rounds: int, threads: int) -> tuple[list[Result], str]:
+    """Return every row's seconds a step, in interleaved rounds, and whose data they are.
+
+    A row that cannot run is named and left out.
+    """
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        (folder / "job.json").write_text(json.dumps(asdict(job)))
-        np.savez(folder / "arrays.npz", **data)
+        described, whose = prepare(job, folder)
         workers = []
         for row in rows:
             click.echo(f"starting {row.name} …", err=True)
             try:
-                workers.append(Worker(row, folder, threads))
+                workers.append(Turns(row, folder, threads, described))
             except MissingError as error:
                 click.echo(f"left out: {row.name}: {error}")
                 continue
             stack.callback(workers[-1].close)
-        for number in range(rounds):
-            shift = number % max(1, len(workers))
-            for worker in workers[shift:] + workers[:shift]:
-                worker.turn()
-        return [result(worker, job.steps) for worker in workers]
+        in_rounds(workers, rounds)
+        return [result(worker, job.steps) for worker in workers], whose
 
 
-def result(worker: Worker, steps: int) -> Result:
+def result(worker: Turns, steps: int) -> Result:
     """Return statistics of a worker's times."""
     row, times = worker.row, [seconds / steps for seconds in worker.seconds]
     lower, median, upper = np.quantile(times, (0.25, 0.5, 0.75)).tolist()

@@ -21,6 +21,8 @@ import click
 import common
 import tables
 
+from nnx.experiments.compare import processes
+
 PROGRAMS = Path(__file__).with_name("programs")
 RUNS = {
     "nnx, numpy": ("nnx", "numpy"),
@@ -37,12 +39,13 @@ def run(program: str, variant: str, epochs: int, threads: int) -> dict[str, floa
     with tempfile.TemporaryDirectory() as folder:
         script = str(PROGRAMS / f"{program}_program.py")
         command = [sys.executable, script, f"{folder}/model", str(epochs), variant]
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        with (
+            tempfile.TemporaryFile("w+") as out,
+            tempfile.TemporaryFile("w+") as errors,
+            processes.confined(threads),
+        ):
             began = time.perf_counter()
-            process = subprocess.Popen(
-                command, stdout=out, stderr=errors,
-                env=common.environment(threads), preexec_fn=common.confine(threads),
-            )  # fmt: skip
+            process = subprocess.Popen(command, stdout=out, stderr=errors, env=common.environment(threads))
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - began
             process.returncode = os.waitstatus_to_exitcode(status)

@@ -10,7 +10,6 @@ seed.
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 from contextlib import ExitStack
@@ -85,12 +84,12 @@ def compare(name: str, rounds: int, threads: int) -> dict[str, dict[str, list[fl
     job = JOBS[name]
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = Path(place)
-        (folder / "job.json").write_text(json.dumps(asdict(job)))
         np.savez(folder / "arrays.npz", **arrays(name))
         workers = []
         for row in ROWS:
             click.echo(f"{name}: starting {row.name} …", err=True)
-            workers.append(common.Worker(row, folder, threads))
+            described = asdict(job) | {"name": name, "task": "turns"}
+            workers.append(common.Turns(row, folder, threads, described))
             stack.callback(workers[-1].close)
         scores: dict[str, list[float]] = {row.name: [] for row in ROWS}
         for number in range(rounds):

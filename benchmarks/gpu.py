@@ -30,7 +30,7 @@ import nnx
 ROOT = Path(__file__).resolve().parents[1]
 VARIABLES = {
     "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0"),
-    "NNX_BENCHMARK_DEVICE": "cuda",
+    common.GPU: "1",
     "JAX_PLATFORMS": "cuda",
     "NVIDIA_TF32_OVERRIDE": "0",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # otherwise JAX, like TensorFlow, takes most of the memory
@@ -42,7 +42,7 @@ ROWS = [
     Row("PyTorch, compiled", "torch", "compiled", variables=VARIABLES),
     Row("JAX", "jax", "step", variables=VARIABLES),
     *(
-        Row(f"Keras, {engine}", "keras_engine", engine, variables=VARIABLES)
+        Row(f"Keras, {engine}", "keras", "graph", variables=VARIABLES | {"KERAS_BACKEND": engine})
         for engine in ("tensorflow", "torch", "jax")
     ),
 ]
@@ -96,9 +96,8 @@ def main(
         raise click.ClickException(f"no GPU to measure: {error}") from None
     checks = [check(name, command) for name, command in CHECKS.items()] if checked else []
     job = jobs.DEEP.sized(steps)
-    data, whose = jobs.arrays(job)
     chosen = [one for one in ROWS if row.lower() in one.name.lower()]
-    results = common.measure(job, data, chosen, rounds, threads)
+    results, whose = common.measure(job, chosen, rounds, threads)
     show(f"{time.strftime('%Y-%m-%d')}, {backend.describe()}, {whose}", checks, results)
     tables.compare(results, job.restart)
     found = {"device": backend.hardware(), "software": backend.versions(), "data": whose,

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-Arrays = dict[str, np.ndarray]
+import nnx
+from nnx.experiments.compare.jobs import describe, save_weights
+from nnx.initializers import Normal
+
+ACTIVATIONS = {"relu": nnx.ReLU, "sigmoid": nnx.Sigmoid, "tanh": nnx.Tanh, "softmax": nnx.Softmax}
+LOSSES = {
+    "binary_cross_entropy": nnx.BinaryCrossEntropy(),
+    "categorical_cross_entropy": nnx.CategoricalCrossEntropy(),
+    "squared_error": nnx.MeanSquaredError(),
+    "squared_error_sum": nnx.MeanSquaredError(reduction="sum_over_features"),
+}
+INITIALIZERS = {"normal": Normal(1.0), "he_normal": "he_normal", "glorot_uniform": "glorot_uniform"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +31,7 @@ class Job:
     widths, activations : tuple
         The widths and activations of the dense layers.
     loss, optimizer, rate
-        Their names, as the workers know them.
+        By the names in this file.
     batch, steps : int
         Rows in a batch; steps in a turn.
     target : {"x", "y", "labels"}
@@ -45,8 +57,7 @@ class Job:
     steps: int
     initial: str = "he_normal"
     target: str = "x"
-    task: str = "train"
-    epsilon: float = 1e-12  # PyTorch adds it elsewhere, so at 1e-7 its losses would differ
+    task: str = "turns"
     restart: bool = False
     check: int = 0
     shuffle: bool = False
@@ -103,7 +114,7 @@ ENCODE = Job(
     "encode",
     (784, 512, 256, 128, 64),
     ("relu", "relu", "relu", "linear"),
-    "", "adam", 0.0, batch=1024, steps=1, task="predict", restart=True, rows=60_000,
+    "squared_error", "adam", 1e-3, batch=1024, steps=1, task="encode", restart=True, rows=60_000,
 )  # fmt: skip
 
 
@@ -123,26 +134,28 @@ def images(rows: int) -> tuple[np.ndarray, np.ndarray, str]:
     return x[order], y[order], whose
 
 
-def arrays(job: Job, seed: int = 1) -> tuple[Arrays, str]:
-    """Return the data and initial weights of a job, and the source of the data."""
+def prepare(job: Job, folder: Path, seed: int = 1) -> tuple[dict[str, Any], str]:
+    """Write data and initial weights into a folder; return the job as workers read it, and whose data."""
     generator = np.random.default_rng(seed)
-    found: Arrays = {}
     if job.name == "xor":
-        found["x"] = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-        found["y"] = np.array([[0], [1], [1], [0]], np.float32)
+        xor = nnx.datasets.load_xor()
+        x, y = xor.x_train, xor.y_train
         whose = "its four rows"
     else:
-        found["x"], labels, whose = images(job.rows or job.batch * job.steps)
-        if job.widths[0] != found["x"].shape[1]:
-            found["x"], whose = generator.random((len(labels), job.widths[0]), dtype=np.float32), "noise"
-        if job.target == "labels":
-            found["y"] = labels
-    for i, (inputs, units) in enumerate(zip(job.widths, job.widths[1:], strict=False)):
-        if job.initial == "glorot_uniform":
-            W = generator.uniform(-1, 1, (inputs, units)) * (6 / (inputs + units)) ** 0.5
-        else:
-            W = generator.standard_normal((inputs, units))
-            W *= (2 / inputs) ** 0.5 if job.initial == "he_normal" else 1.0
-        found[f"W{i}"] = W.astype(np.float32)
-        found[f"b{i}"] = np.zeros(units, np.float32)
-    return found, whose
+        x, y, whose = images(job.rows or job.batch * job.steps)
+        if job.widths[0] != x.shape[1]:
+            x, whose = generator.random((len(y), job.widths[0]), dtype=np.float32), "noise"
+    np.save(folder / "x.npy", x)
+    np.save(folder / "y.npy", y)
+    layers: list[nnx.Layer] = []
+    for inputs, units, activation in zip(job.widths, job.widths[1:], job.activations, strict=False):
+        layers.append(nnx.Dense(inputs, units, initializer=INITIALIZERS[job.initial]))
+        layers += [ACTIVATIONS[activation]()] if activation in ACTIVATIONS else []
+    network = nnx.Network(layers, device="numpy", seed=seed)
+    save_weights(folder, job.name, network)
+    optimizer = nnx.Adam(job.rate) if job.optimizer == "adam" else nnx.SGD(job.rate)
+    data = ("x", "x" if job.target == "x" else "y", "x")
+    described = describe(job.name, network, LOSSES[job.loss], optimizer, data, len(x), job.batch)
+    more = {"task": job.task, "turn": job.steps, "check": job.check, "restart": job.restart,
+            "shuffle": job.shuffle, "dtype": "float32", "predict_rows": job.batch}  # fmt: skip
+    return described | more, whose

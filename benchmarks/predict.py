@@ -36,10 +36,9 @@ def main(row: str, batch: int, rounds: int, threads: int, json_path: Path | None
     """Print a table."""
     common.headline(threads)
     job = jobs.ENCODE.sized(None, batch=batch)
-    data, whose = jobs.arrays(job)
-    click.echo(f"60,000 images of {whose}, {batch} at a time")
     rows = [one for one in ROWS if row.lower() in one.name.lower()]
-    results = common.measure(job, data, rows, rounds, threads)
+    results, whose = common.measure(job, rows, rounds, threads)
+    click.echo(f"60,000 images of {whose}, {batch} at a time")
     tables.report(job, results)
     common.write_json(json_path, "predict", threads, [asdict(one) for one in results])
 

@@ -56,7 +56,7 @@ def measured(axis: str, devices: list[str], rounds: int, threads: int) -> list[d
     for value, job in points(axis):
         job = job.sized(None)
         rows = [Row(device, "nnx", device, "nnx") for device in devices]
-        for one in common.measure(job, jobs.arrays(job)[0], rows, rounds, threads):
+        for one in common.measure(job, rows, rounds, threads)[0]:
             rate = job.operations() / one.median / 1e9
             point = {"axis": axis, "value": value, "device": one.name, "milliseconds": one.median * 1e3}
             found.append(point | {"gflops": rate, "operations": job.operations()})

@@ -42,7 +42,7 @@ def main(row: str, steps: int | None, rounds: int, threads: int, json_path: Path
     common.headline(threads)
     job = jobs.XOR.sized(steps)
     rows = [one for one in ROWS if row.lower() in one.name.lower()]
-    results = common.measure(job, jobs.arrays(job)[0], rows, rounds, threads)
+    results, _ = common.measure(job, rows, rounds, threads)
     tables.report(job, results, "µs")
     for one in rows:
         if one.other_loss:

@@ -55,10 +55,9 @@ def main(
     found = {}
     for name in only or JOBS:
         job = JOBS[name].sized(steps)
-        data, whose = jobs.arrays(job)
-        click.echo(f"\n{job.name} {'-'.join(map(str, job.widths))}, batch {job.batch}, {job.loss}, {whose}")
         rows = [one for one in rows_of(name) if one.kind == "products" or row.lower() in one.name.lower()]
-        results = common.measure(job, data, rows, rounds, threads)
+        results, whose = common.measure(job, rows, rounds, threads)
+        click.echo(f"\n{job.name} {'-'.join(map(str, job.widths))}, batch {job.batch}, {job.loss}, {whose}")
         tables.report(job, results)
         if name in ("deep", "shallow"):
             click.echo(

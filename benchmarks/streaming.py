@@ -10,7 +10,6 @@ process may use; the additional cost of a disk depends on the disk.
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from pathlib import Path
 import click
 import common
 import numpy as np
-from common import Row, Worker
+from common import Row, Turns
 
 WIDTH, SHARDS = 784, 8
 NETWORKS = {"deep": [512, 256, 128, 64, 128, 256, 512], "small": [64]}
@@ -37,12 +36,11 @@ def shards(folder: Path, rows: int) -> int:
 
 def compare(folder: Path, name: str, rounds: int, threads: int) -> None:
     """Print the ratio of the speeds, median and quartiles; raise an error if the losses differ."""
-    job = {"hidden": NETWORKS[name], "limit": LIMIT, "batch": 256, "device": "numpy"}
-    (folder / "job.json").write_text(json.dumps(job))
+    job = {"name": name, "task": "turns", "hidden": NETWORKS[name], "limit": LIMIT, "batch": 256}
     with ExitStack() as stack:
         workers = {}
         for variant in ("loaded", "streamed"):
-            workers[variant] = Worker(Row(variant, "streaming", variant), folder, threads)
+            workers[variant] = Turns(Row(variant, "streaming", variant), folder, threads, job)
             stack.callback(workers[variant].close)
         order = list(workers.values())
         for number in range(rounds):

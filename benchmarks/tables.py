@@ -30,7 +30,7 @@ def report(job: Job, results: list[Result], unit: str = "ms") -> None:
     if peers:
         fastest = min(peers, key=lambda one: one.median)
         columns[fastest.name] = fastest.median
-    trained = job.task == "train"
+    trained = job.task == "turns"
     last = job.steps if job.restart else job.check + job.steps * (1 + max(one.rounds for one in results))
     flops = unit == "ms" and trained
     head = [f"{unit} a step" if trained else unit, "quartiles", *(f"÷ {name}" for name in columns)]

@@ -76,6 +76,7 @@ WRONG = [
     ("run svm --svm-engine sklearnx", 2, "did you mean 'sklearnex'"),
     ("run svm --model taken --dataset digits --out new", 1, "taken"),
     ("run compare --minutes 0", 2, "--minutes"),
+    ("run compare --with kears", 2, "did you mean 'keras'"),
     ("run xor --epochs two", 2, "'--epochs': must be a whole number of at least 1, not 'two'"),
     ("run xor --epochs -3", 2, "'--epochs': must be a whole number of at least 1, not '-3'"),
     ("run xor --out ./taken", 2, "'./taken' is a file: name a folder"),

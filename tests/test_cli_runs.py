@@ -169,10 +169,10 @@ def test_compare_fails_where_the_losses_do_not_agree(monkeypatch, tmp_path, caps
     monkeypatch.setattr(compare, "run", run)
     with pytest.raises(SystemExit) as caught:
         main(["run", "compare", "--minutes", "2", "--threads", "1", "--dataset", "digits", "--seed", "3",
-              "--json", "--out", str(tmp_path / "run")])  # fmt: skip
+              "--with", "torch, sklearn", "--json", "--out", str(tmp_path / "run")])  # fmt: skip
     printed = capsys.readouterr()
     assert caught.value.code == status
-    assert asked == [compare.Config(2.0, "digits", 3, None, "float32", 1)]
+    assert asked == [compare.Config(2.0, "digits", 3, None, "float32", 1, ("torch", "sklearn"))]
     assert json.loads(printed.out)["metrics"] == {"agree": agree}
     assert json.loads(printed.out)["timing"].keys() >= TIMING
     said = [line for line in printed.err.splitlines() if "  elapsed " not in line]

@@ -1,4 +1,4 @@
-"""nnx beside Keras in real processes: they agree; where they do not, it is told; failures are plain."""
+"""nnx and other frameworks in real processes: they agree, or the result says no; failures are plain."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from nnx import datasets
 from nnx.cli.console import print_json, print_table
 from nnx.errors import ConfigurationError, MissingLibraryError, NnxError
 from nnx.experiments import Result, RunFolder, autoencoder, compare, svm
-from nnx.experiments.compare import agreement, processes
+from nnx.experiments.compare import agreement, plan, processes, sides
 from nnx.experiments.compare.agreement import CHECKS, Check, difference
+from nnx.experiments.compare.ease import PROGRAMS, installed_megabytes
 from nnx.experiments.compare.jobs import TIMED, Problem, problems
-from nnx.experiments.compare.measure import Budget, affordable, classify
-from nnx.experiments.compare.processes import SIDES, Worker, each, environment, in_turn, workers
-from nnx.experiments.compare.tables import PROGRAMS, installed_megabytes
+from nnx.experiments.compare.measure import affordable, classify
+from nnx.experiments.compare.plan import Budget
+from nnx.experiments.compare.processes import Worker, able, confined, each, environment, in_turn, workers
+from nnx.experiments.compare.sides import FRAMEWORKS, TITLES, absent, problems_of, sides_of
 
 needs_keras = [
     pytest.mark.keras,
@@ -32,6 +34,14 @@ needs_keras = [
         reason="TensorFlow is not installed: pip install 'nnx-arrays[compare]'",
     ),
 ]
+SIDES = ("nnx", "keras", "keras_xla")
+EVERY = {  # each framework that can be compared, skipped where it is not installed
+    name: pytest.param(
+        name,
+        marks=needs_keras if name == "keras" else pytest.mark.skipif(bool(absent(name)), reason=absent(name)),
+    )
+    for name in FRAMEWORKS
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,40 +51,76 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def known(folder: Path) -> dict[str, Problem]:
-    return problems(folder, datasets.load_digits(), seed=0)
+    return problems(folder, datasets.load_digits(), 0, FRAMEWORKS["keras"].problems)
 
 
 @pytest.fixture(scope="module")
 def started(folder: Path, known: dict[str, Problem]) -> Iterator[dict[str, Worker]]:
-    with workers(folder, "numpy", environment(1, gpu=False)) as running:
+    with workers(folder, sides_of("numpy", ["keras"]), environment(1, gpu=False)) as running:
         yield running
+
+
+@pytest.fixture(scope="module", params=EVERY.values())
+def pair(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str, Worker]]:
+    """nnx, and each way to use one framework."""
+    with workers(folder, sides_of("numpy", [request.param]), environment(1, gpu=False)) as running:
+        yield running
+
+
+class TestEveryFramework:
+    @pytest.mark.parametrize("name", ["deep", "shallow", "xor_deep", "xor_shallow", "classifier"])
+    @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-3)])
+    def test_the_losses_of_each_step_agree(
+        self, pair: dict[str, Worker], known: dict[str, Problem], name: str, dtype: str, tolerance: float
+    ) -> None:
+        able_ = able(pair, name)
+        if set(able_) == {"nnx"}:
+            assert set(pair) == {"nnx", "sklearn"}
+            return
+        found = each(able_, known[name].steps(20, dtype))
+        curves = {side: arrays["losses"] for side, (_, arrays) in found.items()}
+        assert curves["nnx"][-1] < curves["nnx"][0]
+        for curve in curves.values():
+            assert len(curve) == 20
+            assert difference(curves["nnx"], curve) < tolerance
+
+    @pytest.mark.parametrize(("name", "epochs"), [("deep", 2), ("xor_shallow", 40), ("classifier", 2)])
+    def test_training_in_turn_ends_at_the_same_network(
+        self, pair: dict[str, Worker], known: dict[str, Problem], name: str, epochs: int
+    ) -> None:
+        job = known[name].training(epochs, "float64")
+        found = in_turn(able(pair, name), job)
+        for result in found.values():
+            assert len(result["seconds"]) == len(job["stops"])
+            assert min(result["seconds"]) > 0.0
+            for what in ("losses", "predictions", *(("codes", "test_codes") if name == "deep" else ())):
+                assert result[what].dtype == np.float64
+                np.testing.assert_allclose(result[what], found["nnx"][what], rtol=1e-6, atol=1e-9)
+
+    def test_a_turn_goes_on_from_the_last_one_and_restarts_where_it_must(
+        self, pair: dict[str, Worker], known: dict[str, Problem]
+    ) -> None:
+        """The benchmarks' jobs: all sides see the same losses, turn by turn."""
+        turns = {"task": "turns", "dtype": "float64", "check": 2}
+        resumed = (
+            known["classifier"].job | turns | {"rows": 640, "turn": 5, "restart": False, "shuffle": False}
+        )
+        again = known["xor_deep"].job | turns | {"turn": 5, "restart": True}
+        for job in [resumed] if "sklearn" in pair else [resumed, again]:
+            losses = {}
+            for side, worker in able(pair, job["name"]).items():
+                worker.start(job)
+                worker.expect("ready")
+                losses[side] = [worker.part()["loss"] for _ in range(3)]
+                worker.send({"go": False})
+                worker.finish()
+            for loss in losses.values():
+                np.testing.assert_allclose(loss, losses["nnx"], rtol=1e-6)
+            assert (losses["nnx"][0] == losses["nnx"][1]) == job["restart"]
 
 
 class TestWorkers:
     pytestmark = needs_keras
-
-    @pytest.mark.parametrize("name", ["deep", "shallow", "xor_deep", "xor_shallow"])
-    def test_the_losses_of_each_step_agree_in_float64(
-        self, started: dict[str, Worker], known: dict[str, Problem], name: str
-    ) -> None:
-        found = each(started, known[name].steps(20, "float64"))
-        curves = {side: arrays["losses"] for side, (_, arrays) in found.items()}
-        assert {side: len(curve) for side, curve in curves.items()} == dict.fromkeys(SIDES, 20)
-        assert curves["nnx"][-1] < curves["nnx"][0]
-        assert difference(curves["nnx"], curves["keras"]) < 1e-9
-        assert difference(curves["nnx"], curves["keras_xla"]) < 1e-9
-
-    @pytest.mark.parametrize(("name", "epochs"), [("deep", 2), ("shallow", 2), ("xor_shallow", 40)])
-    def test_training_in_turn_ends_at_the_same_network(
-        self, started: dict[str, Worker], known: dict[str, Problem], name: str, epochs: int
-    ) -> None:
-        job = known[name].training(epochs, "float64")
-        found = in_turn(started, job)
-        for side in SIDES:
-            assert len(found[side]["seconds"]) == len(job["stops"])
-            assert min(found[side]["seconds"]) > 0.0
-            for what in ("losses", "predictions", *(("codes", "test_codes") if name == "deep" else ())):
-                np.testing.assert_allclose(found[side][what], found["nnx"][what], rtol=1e-6, atol=1e-9)
 
     @pytest.mark.parametrize(("name", "epochs", "last"), [("deep", 4, 2), ("xor_deep", 40, 16)])
     def test_training_ends_on_all_sides_after_the_same_epoch(
@@ -129,7 +175,7 @@ class TestWorkers:
         assert len(worker.finish()[1]["losses"]) == 1
 
     def test_a_worker_that_is_killed_gives_one_line(self, folder: Path, known: dict[str, Problem]) -> None:
-        worker = Worker("nnx", folder, "numpy", environment(1, gpu=False)).greet()
+        worker = Worker.of(sides_of("numpy", [])["nnx"], folder, environment(1, gpu=False)).greet()
         worker.process.kill()
         worker.start(known["xor_deep"].steps(1, "float64"))
         with pytest.raises(
@@ -144,7 +190,7 @@ class TestWorkers:
         variables = environment(1, gpu=False)
         variables["PYTHONPATH"] = os.pathsep.join([str(tmp_path), variables["PYTHONPATH"]])
         with pytest.raises(NnxError, match=r"Keras's process ended with status 1 .*a broken installation"):
-            Worker("keras", folder, "graph", variables).greet()
+            Worker.of(sides_of("numpy", ["keras"])["keras"], folder, variables).greet()
 
 
 SHORT = {
@@ -157,7 +203,7 @@ SHORT = {
 }
 
 
-TIMES = ("a step", "first step, compiling", "import")
+TIMES = ("a step", "compiling", "import")
 
 
 class TestRun:
@@ -167,6 +213,7 @@ class TestRun:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(agreement, "CHECKS", SHORT)
+        monkeypatch.setattr(Budget, "_refuse_too_short", lambda budget: None)
         said: list[str] = []
         config = compare.Config(minutes=0.05, dataset="digits", threads=1)
         result = compare.run(config, progress=said.append)
@@ -187,8 +234,8 @@ class TestRun:
         assert set(metrics["svm"]["accuracy"]) == {"nnx", "keras"}
         assert all(0.5 < value <= 1.0 for value in metrics["svm"]["accuracy"].values())
         assert all(len(metrics["first_steps"][side]) == 1 for side in SIDES)
-        for sides in metrics["times"].values():
-            assert all(times["repeats"] >= 3 for times in sides.values())
+        for of_sides in metrics["times"].values():
+            assert all(times["repeats"] >= 3 for times in of_sides.values())
         used = [note for note in result.notes if note.startswith("used on each side: ")]
         assert len(used) == 1
         assert "deep 2 of 100 epochs" in used[0]
@@ -215,10 +262,10 @@ class TestRun:
         assert tables[1].header == ("", "nnx", "Keras", "Keras XLA", "repeats")
         repeats = {row[0]: row[-1] for row in tables[1].rows}
         for what in ("XOR, System A's: right", "XOR, System B's: a step", "SVM on ",
-                     "deep autoencoder: test MSE per pixel", "deep autoencoder: first step, compiling",
+                     "deep autoencoder: test MSE per pixel", "first step of a process, compiling",
                      "shallow autoencoder: a step", "ease of use: import", "ease of use: lines"):  # fmt: skip
             (found,) = [row for row in repeats if row.startswith(what)]
-            assert (repeats[found] == "–") == (what.split(": ")[-1] not in TIMES)
+            assert (repeats[found] == "–") == (not what.endswith(TIMES))
         titles = [table.title for table in tables]
         assert "XOR, System A's: predictions" in titles
         assert "XOR, System A's: losses" in titles
@@ -239,32 +286,50 @@ class TestRun:
         start = Worker.start
 
         def altered(worker: Worker, job: dict[str, Any]) -> None:
-            if worker.side == "keras":
+            if worker.title == "Keras":
                 schedule = job["optimizer"]["schedule"] | {"learning_rate": 1.01e-3}
                 job = job | {"optimizer": job["optimizer"] | {"schedule": schedule}}
             start(worker, job)
 
         monkeypatch.setattr(Worker, "start", altered)
         monkeypatch.setattr(agreement, "CHECKS", {"float64": SHORT["float64"]})
+        monkeypatch.setattr(Budget, "_refuse_too_short", lambda budget: None)
         result = compare.run(compare.Config(minutes=0.05, dataset="digits", threads=1))
         assert result.metrics["agree"] is False
         found = result.metrics["agreement"]["float64"]
         assert found["agree"] is False
         assert found["keras"] > 1e-4 > 1e-9 > found["keras_xla"]
-        assert set(result.metrics) == {"agree", "agreement"}
-        assert "do not agree on deep in float64" in result.notes[0]
+        assert set(result.metrics) == {"agree", "agreement", "plan"}
+        assert "of nnx and Keras do not agree on deep in float64" in result.notes[0]
         assert result.arrays["agreement_float64_keras"].shape == (20,)
         (table,) = compare.tables(result)
         assert table.rows[0][-1] == "NO"
 
 
 class TestRefusals:
-    def test_missing_keras_is_one_line_that_says_what_to_install(
-        self, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("name", FRAMEWORKS)
+    def test_a_missing_framework_is_named_with_its_command_before_anything_starts(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
-        monkeypatch.setattr(processes, "find_spec", lambda name: None)
-        with pytest.raises(MissingLibraryError, match="needs tensorflow and keras: pip install tensorflow"):
-            compare.run(compare.Config(dataset="digits"))
+        monkeypatch.setattr(sides, "find_spec", lambda module: None)
+        monkeypatch.setattr(processes.subprocess, "Popen", None)
+        about = FRAMEWORKS[name]
+        with pytest.raises(MissingLibraryError) as caught:
+            compare.run(compare.Config(dataset="digits", frameworks=(name,)))
+        assert str(caught.value) == f"{about.title} is not installed: {about.install}"
+
+    def test_all_takes_what_is_installed_and_names_the_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sides, "find_spec", lambda module: None if module == "torch" else module)
+        missing = ["PyTorch is not installed: pip install torch"]
+        assert sides.chosen(["all"]) == (("keras", "jax", "sklearn"), missing)
+        assert sides.chosen(["sklearn", "jax"]) == (("jax", "sklearn"), [])
+        monkeypatch.setattr(sides, "find_spec", lambda module: None)
+        with pytest.raises(MissingLibraryError, match="pip install jax"):
+            sides.chosen(["all"])
+
+    def test_an_unknown_framework_is_answered_with_the_nearest(self) -> None:
+        with pytest.raises(ConfigurationError, match="did you mean 'torch'"):
+            compare.run(compare.Config(dataset="digits", frameworks=("troch",)))
 
     def test_a_module_that_cannot_be_imported_is_told(self) -> None:
         with pytest.raises(MissingLibraryError, match="no_such_module is installed but cannot be imported"):
@@ -284,7 +349,9 @@ class TestRefusals:
 def test_the_tolerances_are_the_promised_ones() -> None:
     assert CHECKS["float64"] == Check("deep", "float64", 200, 1e-6)
     assert CHECKS["float32"] == Check("deep", "float32", 50, 1e-3)
-    assert {check.problem for check in CHECKS.values()} == {"deep", "shallow", "xor_deep", "xor_shallow"}
+    assert CHECKS["classifier_float64"] == Check("classifier", "float64", 200, 1e-6)
+    assert CHECKS["classifier_float32"] == Check("classifier", "float32", 50, 1e-3)
+    assert {check.problem for check in CHECKS.values()} == set(FRAMEWORKS["keras"].problems)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
@@ -296,7 +363,7 @@ def test_a_loss_that_is_not_finite_never_agrees(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(agreement, "CHECKS", {"float64": SHORT["float64"]})
     said: list[str] = []
     problem = Problem("deep", {"rows": 2, "batch_size": 1}, 1)
-    found = agreement.examine({}, {"deep": problem}, said.append)
+    found = agreement.examine({}, {"deep": problem}, said.append, Budget(1.0))
     assert not found.agree
     assert found.checks["float64"]["max_relative_difference"] is None
     assert found.checks["float64"]["keras_xla"] == 0.0
@@ -313,6 +380,44 @@ def test_differences() -> None:
     assert difference(np.array([2.0, 1.0]), np.array([2.0, 1.1])) == pytest.approx(0.1 / 1.1)
 
 
+def test_the_tables_show_what_a_framework_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Budget, "_refuse_too_short", lambda budget: None)
+    config = compare.Config(minutes=0.05, dataset="digits", threads=1, frameworks=("sklearn",))
+    result = compare.run(config)
+    assert result.metrics["agree"] is True
+    assert set(result.metrics["speedup"]) == {"classifier"}
+    accuracy = result.metrics["classifier"]["accuracy"]
+    assert accuracy["sklearn"] == pytest.approx(accuracy["nnx"], abs=0.02)
+    speedup, measured, agreed, losses = compare.tables(result)
+    assert speedup.title == "A step in scikit-learn takes so many times as long as in nnx"
+    assert measured.header == ("", "nnx", "scikit-learn", "repeats")
+    assert [row[0] for row in agreed.rows] == ["classifier, float64", "classifier, float32"]
+    assert losses.header == ("epoch", "nnx", "scikit-learn")
+    assert any("alpha=0" in note and "epsilon" in note for note in result.notes)  # what differs is stated
+    json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_all_sides_fit_one_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A comparison with every framework, from stored numbers: no column is left out."""
+    check = {"problem": "classifier", "dtype": "float64", "steps": 200, "tolerance": 1e-6, "agree": True}
+    others = [side for side in TITLES if side != "nnx"]
+    row = {"what": "classifier: a step", "unit": "ms", "repeats": 9} | dict.fromkeys(TITLES, 1.5)
+    result = Result("compare", "", "digits", "cpu", "numpy", "float32", 0)
+    result.metrics = {
+        "agree": True, "agreement": {"classifier_float64": check | dict.fromkeys(others, 1e-15)},
+        "table": [row], "speedup": {"classifier": dict.fromkeys(others, 3.0)},
+        "xor_predictions": {}, "xor_losses": {},
+    }  # fmt: skip
+    titles = ("Keras", "Keras XLA", "PyTorch", "JAX", "scikit-learn")
+    speedup, measured, agreed = compare.tables(result)
+    assert speedup.header == ("", *titles)
+    assert measured.header == ("", "nnx", *titles, "repeats")
+    assert agreed.header == ("largest relative difference", "steps", *titles, "tolerance", "agree")
+    monkeypatch.setenv("COLUMNS", "120")
+    print_table(measured.title, measured.header, measured.rows)
+    assert "1.5 ms   1.5 ms" in " ".join(capsys.readouterr().out.split("\n"))
+
+
 def test_the_svm_takes_every_row_where_there_is_time() -> None:
     digits = datasets.load_digits()
     codes = dict.fromkeys(("nnx", "keras"), (digits.x_train, digits.x_test))
@@ -321,7 +426,7 @@ def test_the_svm_takes_every_row_where_there_is_time() -> None:
     assert found["accuracy"]["nnx"] == found["accuracy"]["keras"] > 0.95
 
 
-@pytest.mark.parametrize("side", ["nnx", pytest.param("keras", marks=needs_keras)])
+@pytest.mark.parametrize("side", ["nnx", EVERY["keras"], EVERY["torch"]])
 def test_the_programs_whose_lines_are_counted_run(side: str) -> None:
     ending = "\nassert codes.shape == (256, 64), codes.shape"
     program = "import numpy as np\nx = np.full((256, 784), 0.5, np.float32)\n" + PROGRAMS[side] + ending
@@ -337,11 +442,58 @@ def test_the_programs_whose_lines_are_counted_run(side: str) -> None:
 
 def test_a_budget_counts_what_was_spent_before_and_keeps_time_for_what_follows() -> None:
     budget = Budget(2.0, spent=30.0)
-    budget.later = 20.0
+    later = plan.LATER * 30.0
     assert 30.0 <= budget.spent() < 31.0
-    assert 69.0 < budget.left() <= 70.0
-    assert budget.until(0.5) == pytest.approx(65.0, abs=1.0)
+    assert budget.left() == pytest.approx(max(0.0, 90.0 - later), abs=1.0)
     assert Budget(1.0, spent=90.0).left() == 0.0
+
+
+def test_every_part_keeps_what_it_takes_at_least() -> None:
+    budget = Budget(10.0)
+    budget.plan(["deep", "shallow"], job=10.0, step=1.0, svm=7.0)
+    least = {name: plan.LEAST[name][0] * 10.0 + plan.LEAST[name][1] for name in ("deep", "shallow")}
+    assert budget.least == least | {"svm": 7.0}
+    free = 600.0 - sum(budget.least.values())
+    assert budget.free() == pytest.approx(free, abs=1.0)
+    with budget.part("deep", 0.5) as end:
+        assert end == pytest.approx(least["deep"] + free / 2, abs=1.0)
+    assert set(budget.least) == {"shallow", "svm"}
+    assert budget.took["deep"] < 1.0
+    assert budget.free() == pytest.approx(free + least["deep"], abs=1.0)  # it took no time: the rest has more
+
+
+def test_minutes_that_are_too_few_are_refused_with_those_that_are_needed() -> None:
+    budget = Budget(1.0, spent=10.0)
+    with pytest.raises(ConfigurationError, match="--minutes 1 is too short") as caught:
+        budget.plan(["deep", "shallow"], job=20.0, step=1.0, svm=5.0)
+    needed = 10.0 + 10.0 * plan.LATER + 5.0 + sum(20.0 * jobs + steps for jobs, steps in
+                                                  (plan.LEAST["deep"], plan.LEAST["shallow"]))  # fmt: skip
+    stated = float(str(caught.value).split("about ")[1].split()[0])
+    assert needed / 60.0 < stated < needed / 60.0 + 0.2
+    Budget(stated, spent=10.0).plan(["deep", "shallow"], job=20.0, step=1.0, svm=5.0)
+
+
+def test_every_check_and_problem_has_a_place_in_the_plan() -> None:
+    assert set(plan.LEAST) == {
+        *(f"agreement {name}" for name in CHECKS), *FRAMEWORKS["keras"].problems, "xor_fit",
+    }  # fmt: skip
+
+
+def test_the_classifier_is_computed_where_a_framework_can_do_nothing_else() -> None:
+    names = ["xor_deep", "xor_shallow", "deep", "shallow"]
+    assert problems_of(sides_of("cpu", ["keras", "torch"])) == names
+    assert problems_of(sides_of("cpu", ["torch", "sklearn"])) == [*names, "classifier"]
+    assert problems_of(sides_of("cpu", ["sklearn"])) == ["classifier"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system gives no process a core")
+def test_workers_use_no_more_cores_than_threads() -> None:
+    before = os.sched_getaffinity(0)
+    with confined(1):
+        code = "import os; print(len(os.sched_getaffinity(0)))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 1
+    assert os.sched_getaffinity(0) == before
 
 
 @pytest.mark.parametrize(

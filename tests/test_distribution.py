@@ -34,7 +34,7 @@ BROUGHT = {
     "experiments": (", ".join(libraries.EXPERIMENTS), "nnx.experiments.svm"),
     "all": (", ".join((*libraries.EXPERIMENTS, "numba", "onnx")), "nnx.reports"),
     "fast": ("numba", "nnx.backends.numba_backend"),
-    "compare": ("keras", "nnx.experiments.compare.keras_worker"),
+    "compare": ("keras", "nnx.experiments.compare.workers.keras_worker"),
     "onnx": ("onnx", "nnx.interop.onnx"),
     "mpi": ("mpi4py", "nnx.distributed.mpi"),
     "mlflow": ("mlflow, sqlalchemy, alembic", "nnx.training.loggers"),

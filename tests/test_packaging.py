@@ -68,6 +68,7 @@ def test_what_is_imported_is_declared_and_nothing_else():
     declared = {re.split(r"[\[>=<; ]", entry)[0] for entry in [*project["dependencies"], *of_experiments]}
     # of the extras cuda12, cuda13, compare, fast, mpi and onnx (those of loggers.py are imported by name)
     optional = {"cupy", "cupyx", "keras", "tensorflow", "numba", "llvmlite", "mpi4py", "onnx", "onnxruntime"}
+    optional |= {"torch", "jax"}  # nnx is only compared with them
     imported = {libraries.PACKAGES.get(name, name) for name in imported_by_nnx() - optional}
     assert imported == declared - {"nnx-arrays"}
 

@@ -108,7 +108,7 @@ def test_each_part_is_shown_where_the_run_has_it(run_folders):
     assert headings["train"] == ["Results", "Learning curves", "Confusion matrix", *rest]
     assert headings["values"] == ["Results", "Learning curves", "Predicted values", *rest]
     assert headings["xor"] == ["Results", "Learning curves", "Predictions", *rest]
-    assert headings["compare"] == ["Results", "nnx and Keras", "Learning curves", *rest]
+    assert headings["compare"] == ["Results", "nnx and other frameworks", "Learning curves", *rest]
 
 
 def test_every_misread_digit_is_behind_its_cell(run_folders):
@@ -290,6 +290,8 @@ def made(experiment, metrics, **other):
          "takes 1.5 times as long in Keras with XLA as in nnx."),
         ("compare", {"speedup": {"deep": {"keras": 0.5, "keras_xla": 1.5}}},
          "takes 2 times as long in nnx as in Keras."),
+        ("compare", {"speedup": {"classifier": {"sklearn": 3.0}}},
+         "a step of the classifier takes 3 times as long in scikit-learn as in nnx."),
         ("compare", {"agree": False}, ""),
         ("autoencoder", {"test_mse": float("nan"), "pca_test_mse": 1e-2}, ""),
     ],

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sklearn
-from protocol import Gate
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from nnx.estimators import NetworkClassifier, NetworkRegressor
+from nnx.experiments.compare.protocol import Gate, Job, Line, Store, serve
 
 
-def build(job: dict[str, Any], variant: str, seed: int) -> Any:
+def build(job: Job, variant: str, seed: int) -> Any:
     """Return the estimator of a job; scikit-learn's penalty and early stopping are off."""
     shared = {"hidden_layer_sizes": job["hidden"], "batch_size": job["batch"], "random_state": seed}
     if variant != "sklearn":
@@ -25,20 +28,21 @@ def build(job: dict[str, Any], variant: str, seed: int) -> Any:
     )  # fmt: skip
 
 
-def main() -> None:
+def turns(line: Line, store: Store, job: Job) -> dict[str, Any]:
     """Fit once to compile and load everything, then once for each turn, with another seed each time."""
-    gate = Gate()
-    arrays = gate.arrays()
     warnings.simplefilter("ignore", ConvergenceWarning)  # scikit-learn warns at the last epoch
-    build(gate.job | {"epochs": 1}, gate.variant, 0).fit(arrays["x"], arrays["y"])
-    gate.ready(None, version=sklearn.__version__)
-    seed = 0
-    while True:
-        model = build(gate.job, gate.variant, seed).fit(arrays["x"], arrays["y"])
-        score = float(model.score(arrays["x_test"], arrays["y_test"]))
-        gate.stop(score)
+    gate, variant, seed = Gate(line), sys.argv[2], 0
+    with np.load(store.folder / "arrays.npz") as arrays:
+        x, y, x_test, y_test = (arrays[name] for name in ("x", "y", "x_test", "y_test"))
+    build(job | {"epochs": 1}, variant, 0).fit(x, y)
+    more = gate.open(loss=None)
+    while more:
+        model = build(job, variant, seed).fit(x, y)
+        more = gate.stop(loss=float(model.score(x_test, y_test)))
         seed += 1
+    return {}
 
 
 if __name__ == "__main__":
-    main()
+    about = {"versions": {"scikit-learn": sklearn.__version__}}
+    serve(Path(sys.argv[1]), {"turns": turns}, about, Line())

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Any
+
 import numpy as np
-from protocol import Gate, take_turns, weights
+
+from nnx.experiments.compare.protocol import Gate, Job, Line, Store, serve
+from nnx.experiments.compare.workers.base import blas
 
 
-def main() -> None:
+def turns(line: Line, store: Store, job: Job) -> dict[str, Any]:
     """Multiply in turns."""
-    gate = Gate()
-    arrays, rows = gate.arrays(), gate.job["batch"]
+    gate, rows = Gate(line), job["batch_size"]
     generator = np.random.default_rng(0)
     products = []
-    x = arrays["x"][:rows]
-    for position, (W, _) in enumerate(weights(arrays)):
+    x = store.array("x", "float32")[:rows]
+    for position, (W, _) in enumerate(store.weights(job)):
         y = generator.standard_normal((rows, W.shape[1]), dtype=np.float32)
         products += [(x, W, y.copy()), (x.T, y, np.empty_like(W))]
         if position:
@@ -25,8 +30,13 @@ def main() -> None:
             for a, b, out in products:
                 np.matmul(a, b, out=out)
 
-    take_turns(gate, turn, version=np.__version__, products=len(products))
+    turn(job["turn"])
+    more = gate.open(loss=None, kernel=blas())
+    while more:
+        turn(job["turn"])
+        more = gate.stop(loss=None)
+    return {}
 
 
 if __name__ == "__main__":
-    main()
+    serve(Path(sys.argv[1]), {"turns": turns}, {"versions": {"numpy": np.__version__}}, Line())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import resource
-
-from protocol import Gate
+import sys
+from pathlib import Path
+from typing import Any
 
 import nnx
+from nnx.experiments.compare.protocol import Gate, Job, Line, Store, serve
 
 
 class Turns(nnx.Callback):
@@ -16,30 +18,29 @@ class Turns(nnx.Callback):
         self.gate = gate
 
     def on_epoch_end(self, run: nnx.callbacks.Run) -> None:
-        """Report the time and the mean loss of the epoch."""
-        tell = self.gate.ready if run.epoch == 1 else self.gate.stop
-        tell(run.history["loss"][-1])
+        """Report the time and the epoch's mean loss."""
+        report = self.gate.open if run.epoch == 1 else self.gate.stop
+        if not report(loss=run.history["loss"][-1]):
+            run.stop = "the last turn is over"
 
 
-def main() -> None:
+def turns(line: Line, store: Store, job: Job) -> dict[str, Any]:
     """Train in turns."""
-    gate = Gate()
-    job = gate.job
-    if gate.variant == "streamed":
+    streamed = sys.argv[2] == "streamed"
+    if streamed:
         resource.setrlimit(resource.RLIMIT_DATA, (job["limit"], job["limit"]))
-    rows = nnx.datasets.open_rows(gate.folder / "shards")
-    if gate.variant == "loaded":
-        rows = rows.loaded()
-    width = rows.shape[1]
+    rows = nnx.datasets.open_rows(store.folder / "shards")
+    rows = rows if streamed else rows.loaded()
     layers: list[nnx.Layer] = []
     for units in job["hidden"]:
         layers += [nnx.Dense(units), nnx.ReLU()]
-    network = nnx.Network([*layers, nnx.Dense(width), nnx.Sigmoid()], device=job["device"], seed=0)
+    network = nnx.Network([*layers, nnx.Dense(rows.shape[1]), nnx.Sigmoid()], device="numpy", seed=0)
     network.fit(
         rows, rows, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(1e-3), epochs=2**62,
-        batch_size=job["batch"], callbacks=[Turns(gate)],
+        batch_size=job["batch"], callbacks=[Turns(Gate(line))],
     )  # fmt: skip
+    return {}
 
 
 if __name__ == "__main__":
-    main()
+    serve(Path(sys.argv[1]), {"turns": turns}, {"versions": {"nnx": nnx.__version__}}, Line())

@@ -72,20 +72,38 @@ def _command(experiment: Experiment) -> click.Command:
     return click.command(experiment.name, short_help=experiment.summary, help=experiment.text)(made)
 
 
-@run.command(short_help="Compare with Keras: same weights, same batches.")
+def _frameworks(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """Split the names of --with; an unknown one is answered with the nearest."""
+    from nnx.experiments.compare.sides import FRAMEWORKS, INSTALLED
+
+    known = options.Name([*FRAMEWORKS, INSTALLED])
+    return tuple(dict.fromkeys(known.convert(name.strip(), param, ctx) for name in value.split(",")))
+
+
+@run.command(short_help="Compare with other frameworks: same weights, same batches.")
+@click.option(
+    "--with",
+    "frameworks",
+    default="keras",
+    show_default=True,
+    metavar="NAMES",
+    callback=_frameworks,
+    help="keras, torch, jax, sklearn, several with commas between, or all that are installed (all).",
+)
 @click.option("--minutes", type=click.FloatRange(min=0.5), default=15.0, show_default=True, metavar="MINUTES",
               help="How long the whole command may take.")  # fmt: skip
 @options.dataset
 @options.of_every_run
-def compare(minutes: float, dataset: str, device: str | None, dtype: str, seed: int,
-            **common: Any) -> int:  # fmt: skip
-    """Compare with Keras: same weights, same batches, a process each.
+def compare(frameworks: tuple[str, ...], minutes: float, dataset: str, device: str | None, dtype: str,
+            seed: int, **common: Any) -> int:  # fmt: skip
+    """Compare with other frameworks: same weights, same batches, a process each.
 
     Exit status 1 where the loss curves do not agree; no speed-up is then printed.
 
     \b
     Examples:
       nnx run compare
+      nnx run compare --with keras,torch,jax,sklearn
       nnx run compare --minutes 40 --out runs/compare
     """
     from nnx.experiments import compare as experiment
@@ -93,7 +111,13 @@ def compare(minutes: float, dataset: str, device: str | None, dtype: str, seed: 
     from nnx.experiments.stages import stage
 
     config = experiment.Config(
-        dataset=dataset, minutes=minutes, seed=seed, device=device, dtype=dtype, threads=threads.asked()
+        dataset=dataset,
+        minutes=minutes,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        threads=threads.asked(),
+        frameworks=frameworks,
     )
     quiet = common["quiet"]
 

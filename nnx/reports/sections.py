@@ -10,7 +10,7 @@ import numpy as np
 
 from nnx.errors import FileFormatError
 from nnx.experiments import Result
-from nnx.experiments.compare.processes import NAMES
+from nnx.experiments.compare.sides import TITLES
 from nnx.experiments.xor import CASES, MARGIN
 from nnx.reports import charts, pictures
 from nnx.reports.evidence import Evidence
@@ -105,11 +105,11 @@ def curves(runs: list[Run]) -> list[charts.Chart]:
 
 
 def _compared(run: Run, prefix: str) -> list[charts.Chart | None]:
-    """Return charts of the losses of nnx and Keras, if a comparison stored them."""
+    """Return charts of the losses of nnx and the other frameworks, if a comparison stored them."""
     kept, drawn = run.evidence, []
     for name in [key.removesuffix("_nnx") for key in kept if key.endswith("_nnx")]:
         lines = []
-        for style, (side, label) in enumerate(NAMES.items()):
+        for style, (side, label) in enumerate(TITLES.items()):
             values = kept.get(f"{name}_{side}")
             if values is not None and values.ndim == 1 and values.dtype.kind in "fiu":
                 epochs = kept.get(f"{name}_epochs", np.arange(1, len(values) + 1))
@@ -119,7 +119,7 @@ def _compared(run: Run, prefix: str) -> list[charts.Chart | None]:
         step = "step" if name.startswith("agreement_") else "epoch"
         title = f"{prefix}{name.replace('_', ' ')} loss"
         drawn.append(charts.chart(title, lines, step))
-        if lines and lines[0].label == NAMES["nnx"] and (apart := _apart(lines)):
+        if lines and lines[0].label == TITLES["nnx"] and (apart := _apart(lines)):
             drawn.append(charts.chart(f"{title}: relative difference to nnx", apart, step))
     return drawn
 

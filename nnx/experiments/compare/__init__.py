@@ -1,9 +1,8 @@
-"""nnx beside Keras: same weights, same batches, same threads, a process each; first agreement, then time."""
+"""nnx compared with other frameworks: same weights, batches, threads; first agreement, then time."""
 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +14,12 @@ from nnx.backends.threads import cores
 from nnx.errors import ConfigurationError
 from nnx.experiments import autoencoder
 from nnx.experiments.compare import processes
-from nnx.experiments.compare.agreement import Agreement, examine
+from nnx.experiments.compare.agreement import Agreement, checks_of, examine
 from nnx.experiments.compare.declared import declared
 from nnx.experiments.compare.jobs import problems
-from nnx.experiments.compare.measure import Budget, Measured, first_steps, measure
+from nnx.experiments.compare.measure import FIT, Measured, coded, first_steps, measure
+from nnx.experiments.compare.plan import SVM, Budget
+from nnx.experiments.compare.sides import FRAMEWORKS, Side, chosen, problems_of, sides_of
 from nnx.experiments.compare.tables import comparison, tables
 from nnx.experiments.declaration import Table
 from nnx.experiments.result import Result, versions
@@ -26,9 +27,6 @@ from nnx.experiments.result import Result, versions
 __all__ = ["Config", "Table", "run", "tables"]
 
 IMPORTS, IMPORTS_SHARE = 3, 0.05  # repeats, where they take no larger share of the time
-# In times of Keras's import, two seconds on an idle machine: what follows the measurements, and the least
-# that can be measured.
-LATER, LEAST = 2.0, 18.0
 
 
 @dataclass(frozen=True)
@@ -38,15 +36,17 @@ class Config:
     Attributes
     ----------
     minutes : float
-        About how long the whole may take; epochs and the SVM's rows are chosen to fit, equal for both.
+        How long the whole may take; epochs and the SVM's rows are chosen to fit, equal for all.
     dataset : {"auto", "mnist", "digits"}
     seed : int
     device : str or None
-        Where nnx runs; Keras runs on the GPU where nnx does.
+        Where nnx runs; the others run on the GPU where nnx does.
     dtype : {"float32", "float64"}
         Of what is timed.
     threads : int or None
         For each process; None takes every core.
+    frameworks : tuple of str
+        Of ``"keras", "torch", "jax", "sklearn"``; ``"all"`` means those that are installed.
     """
 
     minutes: float = 15.0
@@ -55,21 +55,25 @@ class Config:
     device: str | None = None
     dtype: str = "float32"
     threads: int | None = None
+    frameworks: tuple[str, ...] = ("keras",)
 
 
 def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spent: float = 0.0) -> Result:
-    """Compare nnx with Keras; `spent` seconds of the minutes are over already.
+    """Compare nnx with other frameworks; `spent` seconds of the minutes are over already.
 
-    Metrics: ``agree`` (all checks), ``agreement`` (each of them); and where they agree ``table`` (rows for
-    nnx, Keras and Keras compiled by XLA), ``speedup``, ``xor_predictions``, ``xor_losses``,
-    ``autoencoder_losses``, ``times``, ``first_steps``, ``svm``. Arrays: loss curves by ``<what>_<side>``.
+    Metrics: ``agree`` (all checks), ``agreement`` (each of them), ``plan`` (seconds of each
+    part, as expected and as taken); and where
+    they agree ``table`` (rows with a value for each side), ``speedup``, ``xor_predictions``, ``xor_losses``,
+    ``epoch_losses``, ``times``, ``first_steps``, ``svm``. Arrays: loss curves by ``<what>_<side>``.
 
     Raises
     ------
     ConfigurationError
-        If an option makes no sense, or Keras is not installed.
+        If an option makes no sense, or the minutes are too few.
+    MissingLibraryError
+        If a framework that is named is not installed.
     DeviceError
-        If the device cannot be used by both.
+        If the device cannot be used by all.
     NnxError
         If a process failed; the text says which, at what, and why.
     """
@@ -77,53 +81,62 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
     threads = cores() if config.threads is None else config.threads
     if isinstance(threads, bool) or threads < 1:
         raise ConfigurationError(f"threads must be a positive integer, not {config.threads!r}")
-    processes.require_keras()
+    frameworks, notes = chosen(config.frameworks)
     backend = resolve(config.device)
-    notes: list[str] = []
+    device = backend.name if backend.device == "cpu" else backend.device
+    compared = sides_of(device, frameworks)
     data, data_seconds = autoencoder.load_data(
         autoencoder.Config(dataset=config.dataset, dtype=config.dtype), notes
     )
     variables = processes.environment(threads, gpu=backend.device != "cpu")
     notes.append(f"every process has {threads} thread{'s' if threads > 1 else ''}; they train in turn")
-    timing = {"data_seconds": data_seconds} | _imports(budget, variables, progress)
-    budget.later = LATER * timing["keras_import_seconds"]  # which tells how fast this machine is now
-    least = LEAST * timing["keras_import_seconds"]
-    short = least > budget.total
-    if short:
-        progress(f"note: the least that can be compared takes about {least / 60:.0f} minutes at this speed")
-        notes.append("agreement was checked on fewer steps, to keep to the time (--minutes)")
-    device = backend.name if backend.device == "cpu" else backend.device
+    notes += [note for name in frameworks for note in FRAMEWORKS[name].notes]
+    timing = {"data_seconds": data_seconds} | _imports(frameworks, budget, variables, progress)
     with tempfile.TemporaryDirectory(prefix="nnx-compare-") as name:
         folder = Path(name)
-        known = problems(folder, data, config.seed)
-        starting = time.monotonic()
-        with processes.workers(folder, device, variables) as started:
-            first = first_steps(started, known["deep"].steps(1, config.dtype))
-            budget.starting = time.monotonic() - starting
-            agreement = examine(started, known, progress, short)
+        known = problems(folder, data, config.seed, problems_of(compared))
+        began = budget.spent()
+        with processes.workers(folder, compared, variables) as started:
+            first = first_steps(started, known, config.dtype)
+            budget.took["starting"] = budget.spent() - began
+            svm = SVM * timing["nnx_import_seconds"] * len(coded(started)) if "deep" in known else 0.0
+            budget.plan(_parts(known, frameworks), first.job, first.step, svm)
+            agreement = examine(started, known, progress, budget)
             measured = None
             if agreement.agree:
                 measured = measure(
-                    started, known, agreement, first, data, config.dtype, budget, threads, progress
+                    started, known, agreement, first.seconds, data, config.dtype, budget, threads, progress
                 )
             about = {side: worker.about for side, worker in started.items()}
     timing["total_seconds"] = budget.spent()  # a command adds what follows
-    result = _result(config, data, about, agreement, measured, timing)
+    result = _result(config, data, about, agreement, measured, timing, compared)
+    result.metrics["plan"] = {"expected_seconds": budget.expected, "seconds": budget.took}
     result.notes = [*agreement.complaints(), *notes, *([] if measured is None else measured.notes)]
     return result
 
 
-def _imports(budget: Budget, variables: dict[str, str], progress: Callable[[str], Any]) -> dict[str, float]:
-    """The time of each import: the median of several, where they take little of the time."""
+def _parts(known: Any, frameworks: tuple[str, ...]) -> list[str]:
+    """Return the parts of the plan."""
+    fit = [FIT] if "keras" in frameworks else []
+    return [*(f"agreement {name}" for name in checks_of(known)), *known, *fit]
+
+
+def _imports(
+    frameworks: tuple[str, ...], budget: Budget, variables: dict[str, str], progress: Callable[[str], Any]
+) -> dict[str, float]:
+    """Return the time of each import: the median of several, where they take little of the time."""
     found, repeats = {}, 1
-    for module in ("keras", "nnx"):
+    modules = {name: (FRAMEWORKS[name].modules[0], FRAMEWORKS[name].install) for name in frameworks}
+    for name, (module, install) in modules.items():
         progress(f"importing {module}")
-        found[module] = processes.import_seconds(module, repeats, variables)
-        if module == "keras" and IMPORTS * found[module] < IMPORTS_SHARE * budget.left():
-            repeats = IMPORTS
-            found[module] = processes.import_seconds(module, repeats, variables)
-    times = {f"{module}_import_seconds": seconds for module, seconds in found.items()}
-    return times | {"import_repeats": repeats}
+        found[name] = processes.import_seconds(module, 1, variables, install)
+    if IMPORTS * sum(found.values()) < IMPORTS_SHARE * budget.left():
+        repeats = IMPORTS
+        found = {name: processes.import_seconds(*modules[name][:1], repeats, variables) for name in found}
+    found["nnx"] = processes.import_seconds("nnx", repeats, variables)
+    return {f"{name}_import_seconds": seconds for name, seconds in found.items()} | {
+        "import_repeats": repeats
+    }
 
 
 def _result(
@@ -133,12 +146,16 @@ def _result(
     agreement: Agreement,
     measured: Measured | None,
     timing: dict[str, float],
+    compared: dict[str, Side],
 ) -> Result:
     metrics: dict[str, Any] = {"agree": agreement.agree, "agreement": agreement.checks}
     arrays = dict(agreement.curves)
     if measured is not None:
-        metrics |= comparison(measured, timing)
+        metrics |= comparison(measured, timing, compared)
         arrays |= measured.arrays
+    libraries = versions()
+    for told in about.values():
+        libraries |= told["versions"]
     return Result(
         experiment="compare",
         preset="",
@@ -149,7 +166,7 @@ def _result(
         seed=config.seed,
         metrics=metrics,
         timing=timing,
-        versions=versions() | about["nnx"]["versions"] | about["keras"]["versions"],
+        versions=libraries,
         config=asdict(config) | {"dataset": data.name},
         arrays=arrays,
     )

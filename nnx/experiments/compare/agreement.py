@@ -1,4 +1,4 @@
-"""Do both frameworks compute the same? Asked before any time is compared."""
+"""Do all frameworks compute the same? Examined before any time is compared."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from nnx.experiments.compare.jobs import Problem
-from nnx.experiments.compare.processes import Worker, each
+from nnx.experiments.compare.plan import Budget
+from nnx.experiments.compare.processes import Worker, able, each
 from nnx.experiments.compare.protocol import HostArray
+from nnx.experiments.compare.sides import TITLES
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Check:
 
 # Two runs that differ in rounding alone drift apart, so that only the beginning can be compared: of the deep
 # one in float32, of the shallow one in float64 too. Its steps are large (a loss summed over 784 pixels): nnx
-# beside itself, one weight matrix changed by 1e-15, differs by 3e-12 after 20 steps, 1e-6 after 50, 0.4 after
-# 200.
+# compared with itself, one weight matrix changed by 1e-15, differs by 3e-12 after 20 steps, 1e-6 after 50,
+# 0.4 after 200.
 CHECKS = {
     "float64": Check("deep", "float64", 200, 1e-6),
     "float32": Check("deep", "float32", 50, 1e-3),
@@ -34,6 +36,8 @@ CHECKS = {
     "shallow_float32": Check("shallow", "float32", 10, 1e-3),
     "xor_float64": Check("xor_deep", "float64", 200, 1e-6),
     "xor_shallow_float64": Check("xor_shallow", "float64", 200, 1e-6),
+    "classifier_float64": Check("classifier", "float64", 200, 1e-6),
+    "classifier_float32": Check("classifier", "float32", 50, 1e-3),
 }
 
 
@@ -44,8 +48,8 @@ class Agreement:
     Attributes
     ----------
     checks : dict of dict
-        By name: ``problem, dtype, steps, tolerance``, the largest relative difference of each of Keras's two
-        ways and of both (None where a loss is not finite), and ``agree``.
+        By name: ``problem, dtype, steps, tolerance``, the largest relative difference of each other side and
+        of all (None where a loss is not finite), and ``agree``.
     curves : dict of array
         The losses, ``agreement_<check>_<side>``.
     step_seconds : dict of dict
@@ -62,28 +66,48 @@ class Agreement:
         return all(check["agree"] for check in self.checks.values())
 
     def complaints(self) -> list[str]:
-        """One sentence for each check that failed."""
+        """Return one sentence for each check that failed."""
         return [
-            f"the loss curves of nnx and Keras do not agree on {check['problem']} in {check['dtype']}: "
-            f"within {check['steps']} steps they differ by {text(check['max_relative_difference'])} "
-            f"relative, more than {check['tolerance']:g}; no speed-up is given"
+            f"the loss curves of nnx and {' and '.join(_apart(check))} do not agree on {check['problem']} "
+            f"in {check['dtype']}: within {check['steps']} steps they differ by "
+            f"{text(check['max_relative_difference'])} relative, more than {check['tolerance']:g}; "
+            "no speed-up is given"
             for check in self.checks.values()
             if not check["agree"]
         ]
+
+
+def _apart(check: dict[str, Any]) -> list[str]:
+    """Return the titles of the sides that differ."""
+    sides = [side for side in TITLES if side in check]
+    return [TITLES[side] for side in sides if not within(check[side], check["tolerance"])]
+
+
+def within(apart: float | None, tolerance: float) -> bool:
+    """Whether a difference is known and small enough."""
+    return apart is not None and apart <= tolerance
+
+
+def checks_of(problems: dict[str, Problem]) -> dict[str, Check]:
+    """Return the checks of these problems, by name."""
+    return {name: check for name, check in CHECKS.items() if check.problem in problems}
 
 
 def examine(
     started: dict[str, Worker],
     problems: dict[str, Problem],
     progress: Callable[[str], Any],
-    short: bool = False,
+    budget: Budget,
 ) -> Agreement:
-    """Run every check on every side; with a quarter of the steps, or 20, where time is short."""
+    """Run every check on every side that can; with a quarter of the steps, or 20, where time is short."""
     found = Agreement({}, {}, {})
-    for name, check in CHECKS.items():
-        if short:
+    for name, check in checks_of(problems).items():
+        if budget.short:
             check = replace(check, steps=max(min(check.steps, 20), check.steps // 4))
-        answers = each(started, problems[check.problem].steps(check.steps, check.dtype))
+        with budget.part(f"agreement {name}"):
+            answers = each(
+                able(started, check.problem), problems[check.problem].steps(check.steps, check.dtype)
+            )
         curves = {side: arrays["losses"] for side, (_, arrays) in answers.items()}
         apart = {side: difference(curves["nnx"], curve) for side, curve in curves.items() if side != "nnx"}
         known = [value for value in apart.values() if value is not None]
@@ -92,7 +116,7 @@ def examine(
             **asdict(check),
             **apart,
             "max_relative_difference": worst,
-            "agree": worst is not None and worst <= check.tolerance,
+            "agree": within(worst, check.tolerance),
         }
         found.curves |= {f"agreement_{name}_{side}": curve for side, curve in curves.items()}
         found.step_seconds[check.problem] = {side: answer["seconds"] for side, (answer, _) in answers.items()}
@@ -104,12 +128,12 @@ def examine(
 
 
 def difference(ours: HostArray, theirs: HostArray) -> float | None:
-    """max |a − b| / |b|; None where a value is not finite."""
+    """Return max |a − b| / |b|; None where a value is not finite."""
     if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         return None
     return float((np.abs(ours - theirs) / np.maximum(np.abs(theirs), np.finfo(np.float64).tiny)).max())
 
 
 def text(apart: float | None) -> str:
-    """A relative difference for people."""
+    """Write a relative difference for people."""
     return "inf" if apart is None else f"{apart:.2g}"

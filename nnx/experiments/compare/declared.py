@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nnx.experiments.compare.processes import NAMES
+from nnx.experiments.compare.sides import TITLES
 from nnx.experiments.compare.tables import tables
 from nnx.experiments.declaration import Experiment
 from nnx.experiments.result import Result
 
 
 def figures(result: Result, reports: Any) -> dict[str, Any]:
-    """Draw one figure for each array ``<what>_nnx``, together with Keras's arrays of the same name.
+    """Draw one figure for each array ``<what>_nnx``, with the other frameworks' arrays of the same name.
 
     The losses of an agreement are for steps. All others are for the epochs ``<what>_epochs``, or for every
     epoch.
@@ -22,29 +22,33 @@ def figures(result: Result, reports: Any) -> dict[str, Any]:
         drawn[f"{name}_losses"] = reports.compare_curves(
             {
                 label: result.arrays[f"{name}_{side}"]
-                for side, label in NAMES.items()
+                for side, label in TITLES.items()
                 if f"{name}_{side}" in result.arrays
             },
             x=result.arrays.get(f"{name}_epochs"),
             xlabel="step" if name.startswith("agreement_") else "epoch",
-            title=f"{name}: nnx and Keras from the same weights",
+            title=f"{name}: all from the same weights",
             log_scale=True,
         )
     return drawn
 
 
 def verdict(result: Result) -> str:
-    """Compare a step of the deep autoencoder with the faster of Keras's two forms."""
-    sides = result.metrics.get("speedup", {}).get("deep")
-    if not sides:
+    """Compare a step of the deep autoencoder with that of the fastest other framework.
+
+    For scikit-learn alone, compare a step of the classifier.
+    """
+    speedup = result.metrics.get("speedup", {})
+    network = next((name for name in ("deep", "classifier") if speedup.get(name)), None)
+    if network is None:
         return ""
-    side, ratio = min(sides.items(), key=lambda item: item[1])
-    slower, faster = {"keras": "Keras", "keras_xla": "Keras with XLA"}.get(side, side), "nnx"
+    side, ratio = min(speedup[network].items(), key=lambda item: item[1])
+    slower, faster = {"keras_xla": "Keras with XLA"}.get(side, TITLES.get(side, side)), "nnx"
     if ratio < 1.0:
         slower, faster, ratio = faster, slower, 1.0 / ratio
     return (
-        f"With equal losses, a step of the deep autoencoder takes {ratio:.2g} times as long "
-        f"in {slower} as in {faster}."
+        f"With equal losses, a step of the {'deep autoencoder' if network == 'deep' else network} takes "
+        f"{ratio:.2g} times as long in {slower} as in {faster}."
     )
 
 
@@ -52,14 +56,14 @@ def declared(config: type[Any], run: Callable[..., Result]) -> Experiment:
     """The declaration; its command is written in `nnx.cli.run`."""
     return Experiment(
         name="compare",
-        summary="Compare with Keras: same weights, same batches.",
+        summary="Compare with other frameworks: same weights, same batches.",
         text="",
         config=config,
         run=run,
         tables=tables,
         figures=figures,
         libraries=("sklearn.svm",),
-        metrics={"agree": "losses agree with Keras"},
+        metrics={"agree": "losses agree with nnx's"},
         verdict=verdict,
         trains=None,
     )

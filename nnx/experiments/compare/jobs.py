@@ -1,8 +1,10 @@
-"""What both frameworks are asked to do: one description of network, loss, optimizer and batches for both."""
+"""What all frameworks are asked to do: one description of network, loss, optimizer and batches for all."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +12,29 @@ import numpy as np
 
 from nnx import datasets
 from nnx.experiments import autoencoder, xor
-from nnx.experiments.compare.protocol import HostArray, Job
-from nnx.losses import Loss, MeanSquaredError
+from nnx.experiments.compare.protocol import HostArray, Job, steps_an_epoch
+from nnx.experiments.compare.sides import AUTOENCODERS, CLASSIFIER, XOR
+from nnx.layers import Dense, Layer, ReLU, Softmax
+from nnx.losses import CategoricalCrossEntropy, Loss, MeanSquaredError
 from nnx.network import Network
 from nnx.optimizers import SGD, Adam, Optimizer
 
 PARTS = 10  # in which XOR is trained; an autoencoder's parts are its epochs, or pieces of them
-TIMED = 3  # parts at least, behind the first (which compiles), that a median is taken of
+CLASSIFIER_HIDDEN, CLASSIFIER_BATCH, CLASSIFIER_EPOCHS = (256, 128), 128, 5
+TIMED = 3  # parts at least, after the first (which compiles), that a median is taken of
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A network with initial weights, its data and how it is trained, as both sides are told.
+    """A network with initial weights, its data and how it is trained, as all sides receive it.
 
     Attributes
     ----------
     name : str
-        ``"deep"``, ``"shallow"``, ``"xor_deep"``, ``"xor_shallow"``; ``<name>.npz`` holds the weights.
+        ``"deep"``, ``"shallow"``, ``"xor_deep"``, ``"xor_shallow"``, ``"classifier"``; ``<name>.npz`` holds
+        the weights.
     job : dict
-        What a worker reads, but for the task.
+        What a worker reads, without the task.
     epochs : int
         As the experiment of the same name trains.
     log_every : int
@@ -43,7 +49,7 @@ class Problem:
     @property
     def steps_an_epoch(self) -> int:
         """Batches an epoch, the last may be smaller."""
-        return int(-(-self.job["rows"] // self.job["batch_size"]))
+        return steps_an_epoch(self.job)
 
     @property
     def least_epochs(self) -> int:
@@ -89,7 +95,10 @@ def describe(
     rows: int,
     batch: int,
 ) -> Job:
-    """Network, loss, optimizer and data (names of inputs, targets, test inputs) as JSON."""
+    """Describe network, loss, optimizer and data (names of inputs, targets, test inputs) as JSON.
+
+    ``layers`` has name, units and activation of each dense layer, for frameworks that do not know nnx.
+    """
     x, y, test = data
     reduction = None
     if isinstance(loss, MeanSquaredError):
@@ -97,31 +106,53 @@ def describe(
     assert type(optimizer) in (Adam, SGD)  # the two that the presets use
     names = ("beta1", "beta2", "epsilon") if isinstance(optimizer, Adam) else ()
     schedule = optimizer.schedule
+    layers = [
+        [
+            layer.name,
+            layer.units,
+            "linear" if follower is None or isinstance(follower, Dense) else _kind(follower),
+        ]
+        for layer, follower in zip_longest(network.layers, network.layers[1:])
+        if isinstance(layer, Dense)
+    ]
+    encode = sum(isinstance(layer, Dense) for layer in network.layers[: network.code or 0])
     return {
-        "name": name, "weights": name, "network": network.config(),
+        "name": name, "weights": name, "network": network.config(), "layers": layers, "seed": network.seed,
         "loss": {"kind": type(loss).__name__, "reduction": reduction},
         "optimizer": {
             "kind": type(optimizer).__name__, "options": {name: getattr(optimizer, name) for name in names},
             "schedule": {"kind": type(schedule).__name__} | vars(schedule),
         },
-        "x": x, "y": y, "test": test, "rows": rows, "batch_size": batch, "codes": name == "deep",
+        "x": x, "y": y, "test": test, "rows": rows, "batch_size": batch, "shuffle": True, "keep": 1,
+        "codes": encode if name == "deep" else 0, "code_rows": None,
     }  # fmt: skip
 
 
-def problems(folder: Path, data: datasets.Dataset, seed: int) -> dict[str, Problem]:
-    """The four problems; their data and initial weights are written to the folder.
+def _kind(layer: Layer) -> str:
+    return type(layer).__name__.lower()
 
-    Weights are drawn in float64 and rounded by whoever computes in float32, so both sides round alike.
+
+def problems(
+    folder: Path, data: datasets.Dataset, seed: int, names: Collection[str] = (*XOR, *AUTOENCODERS)
+) -> dict[str, Problem]:
+    """Return the problems that are named; their data and initial weights are written to the folder.
+
+    Weights are drawn in float64 and rounded by each side that computes in float32, so all round alike.
     """
     _save(folder, "images", data.x_train)
     _save(folder, "test_images", data.x_test)
+    _save(folder, "labels", data.y_train.astype(np.int32))
     cases = datasets.load_xor()
     _save(folder, "cases", cases.x_train)
     _save(folder, "targets", cases.y_train)
     found: dict[str, Problem] = {}
-    for preset_name in ("deep", "shallow"):
-        found[preset_name] = _autoencoder(folder, data, preset_name, seed)
-        found[f"xor_{preset_name}"] = _xor(folder, preset_name, seed)
+    for name in names:
+        if name == CLASSIFIER:
+            found[name] = _classifier(folder, data, seed)
+        elif name in XOR:
+            found[name] = _xor(folder, name.removeprefix("xor_"), seed)
+        else:
+            found[name] = _autoencoder(folder, data, name, seed)
     return found
 
 
@@ -131,7 +162,7 @@ def _autoencoder(folder: Path, data: datasets.Dataset, preset_name: str, seed: i
     network = autoencoder.build(config, data.features)
     rows = len(data.x_train[: preset.rows])
     batch = preset.batch_size
-    _save_weights(folder, preset_name, network)
+    save_weights(folder, preset_name, network)
     optimizer = preset.optimizer(preset.epochs * -(-rows // batch))
     images = ("images", "images", "test_images")
     job = describe(preset_name, network, preset.loss(), optimizer, images, rows, batch)
@@ -143,13 +174,30 @@ def _xor(folder: Path, preset_name: str, seed: int) -> Problem:
     preset = config.chosen()
     network = xor.build(config)
     name = f"xor_{preset_name}"
-    _save_weights(folder, name, network)
+    save_weights(folder, name, network)
     optimizer = SGD(preset.learning_rate)
     job = describe(name, network, MeanSquaredError(), optimizer, ("cases", "targets", "cases"), 4, 4)
     return Problem(name, job, preset.epochs, preset.log_every)
 
 
-def _save_weights(folder: Path, name: str, network: Network) -> None:
+def _classifier(folder: Path, data: datasets.Dataset, seed: int) -> Problem:
+    """The digits by their pixels: the network that scikit-learn can build too."""
+    hidden = [layer for units in CLASSIFIER_HIDDEN for layer in (Dense(units), ReLU())]
+    layers = [
+        Dense(data.features, CLASSIFIER_HIDDEN[0]),
+        *hidden[1:],
+        Dense(len(np.unique(data.y_train))),
+        Softmax(),
+    ]
+    network = Network(layers, device="numpy", dtype="float64", seed=seed)
+    save_weights(folder, CLASSIFIER, network)
+    rows, images = len(data.x_train), ("images", "labels", "test_images")
+    job = describe(CLASSIFIER, network, CategoricalCrossEntropy(), Adam(1e-3), images, rows, CLASSIFIER_BATCH)
+    return Problem(CLASSIFIER, job, CLASSIFIER_EPOCHS)
+
+
+def save_weights(folder: Path, name: str, network: Network) -> None:
+    """Write ``<name>.npz``."""
     values: dict[str, Any] = network.weights()
     np.savez(folder / f"{name}.npz", **values)
 

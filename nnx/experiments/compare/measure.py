@@ -1,80 +1,35 @@
-"""What is measured once both sides are known to agree: XOR, both autoencoders, the SVM on their codes."""
+"""What is measured once all sides agree: XOR, the autoencoders, a classifier, the SVM on codes."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nnx import datasets
-from nnx.errors import ConfigurationError
 from nnx.experiments import svm
 from nnx.experiments.compare.agreement import Agreement
 from nnx.experiments.compare.jobs import TIMED, Problem
-from nnx.experiments.compare.processes import Worker, each, in_turn
+from nnx.experiments.compare.plan import Budget
+from nnx.experiments.compare.processes import Worker, able, in_turn
 from nnx.experiments.compare.protocol import HostArray, Job
+from nnx.experiments.compare.sides import AUTOENCODERS, CLASSIFIER
 from nnx.experiments.result import step_time
 from nnx.metrics import accuracy, mean_squared_error
 
 FIT_EPOCHS = 50  # of XOR by Keras's fit
-XOR_SHARES = (0.08, 0.1)  # of what is left before each
-DEEP_SHARE = 0.55  # of what is left behind XOR
-SHALLOW_SHARE = 0.55  # of what is left behind the deep one; the SVM has the rest
+FIT = "xor_fit"
+# Of the time that is free before each; the SVM has the rest.
+SHARES = {"xor_deep": 0.08, "xor_shallow": 0.1, FIT: 0.0, CLASSIFIER: 0.2, "deep": 0.55, "shallow": 0.55}
 PILOT = 2000  # rows of the SVM that is timed to choose how many to take
 LEAST_BATCHES = 8  # of an epoch, where the machine is slow
 CAREFUL = 0.8  # of the time that is left, as a forecast is none
+FIRST_STEPS = 5  # of the first job
 FRESH = 3  # processes in which the first step is timed, where there is time
-FRESH_SHARE = 0.15  # of the whole time at most, for three of them
-XOR = ("xor_deep", "xor_shallow")
-
-
-class Budget:
-    """Minutes, and how much of them is left.
-
-    Parameters
-    ----------
-    minutes : float
-    spent : float
-        Seconds that were spent before: Python and libraries were loaded.
-
-    Attributes
-    ----------
-    total : float
-        Seconds in all.
-    later : float
-        Seconds to keep for what follows the measurements: figures and the report.
-    starting : float
-        Seconds that it took to start the processes and to take a first step in each.
-
-    Raises
-    ------
-    ConfigurationError
-        If the minutes are not a positive number.
-    """
-
-    def __init__(self, minutes: float, spent: float = 0.0) -> None:
-        if not (math.isfinite(minutes) and minutes > 0.0):
-            raise ConfigurationError(f"minutes must be a positive number, not {minutes!r}")
-        self.total = 60.0 * minutes
-        self.later = self.starting = 0.0
-        self._began = time.monotonic() - spent
-
-    def spent(self) -> float:
-        """Seconds since the beginning."""
-        return time.monotonic() - self._began
-
-    def left(self) -> float:
-        """Seconds left for measurements."""
-        return max(0.0, self.total - self.later - self.spent())
-
-    def until(self, share: float) -> float:
-        """The moment at which a share of what is left is over, in seconds since the beginning."""
-        return self.spent() + share * self.left()
+FRESH_SHARE = 0.15  # of the free time at most, for three of them
 
 
 @dataclass
@@ -97,8 +52,9 @@ class Measured:
     rows: dict[str, int] = field(default_factory=dict)
     first_steps: dict[str, list[float]] = field(default_factory=dict)
     test_mse: dict[str, dict[str, float]] = field(default_factory=dict)
+    accuracy: dict[str, float] = field(default_factory=dict)
     features: int = 0
-    fit_seconds: float = 0.0
+    fit_seconds: float | None = None
     svm: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -124,70 +80,114 @@ def measure(
     threads: int,
     progress: Callable[[str], Any],
 ) -> Measured:
-    """Train everything in turn, as long as the budget allows; whatever is cut short is cut for all alike."""
+    """Train everything in turn, as long as the budget allows; what is cut short is cut for all alike."""
     found = Measured(features=data.features)
-    found.first_steps = _more_first_steps(
-        first_steps, started, problems["deep"].steps(1, dtype), budget, progress
-    )
-    train = partial(
-        _train, started, agreement=agreement, dtype=dtype, budget=budget, found=found, progress=progress
-    )
-    for name, share in zip(XOR, XOR_SHARES, strict=True):
-        train(problems[name], share=share)
-    worker = started["keras"]
-    worker.start(problems["xor_deep"].job | {"task": "fit_epochs", "epochs": FIT_EPOCHS, "dtype": dtype})
-    found.fit_seconds = worker.finish()[0]["seconds"]
-    codes = train(problems["deep"], share=DEEP_SHARE)
-    train(problems["shallow"], share=SHALLOW_SHARE)
-    for name in ("deep", "shallow"):
+    found.first_steps = _more_first_steps(first_steps, started, problems, dtype, budget, progress)
+    codes: dict[str, tuple[HostArray, HostArray]] = {}
+    for name, share in SHARES.items():
+        if name == FIT and "keras" in started:
+            with budget.part(FIT):
+                found.fit_seconds = _fit_seconds(started["keras"], problems["xor_deep"], dtype)
+        elif name in problems:
+            codes |= _train(
+                able(started, name), problems[name], agreement=agreement, dtype=dtype, share=share,
+                budget=budget, found=found, progress=progress,
+            )  # fmt: skip
+    for name in AUTOENCODERS:
         found.test_mse[name] = {
-            side: mean_squared_error(data.x_test, p) for side, p in found.predictions[name].items()
+            side: mean_squared_error(data.x_test, p) for side, p in found.predictions.get(name, {}).items()
         }
-    del codes["keras_xla"]  # what XLA changes is the time
-    found.svm = classify(data, codes, budget, threads)
-    progress(f"SVM on codes: {', '.join(f'{s} {v:.4f}' for s, v in found.svm['accuracy'].items())}")
+    for side, p in found.predictions.get(CLASSIFIER, {}).items():
+        found.accuracy[side] = float(np.mean(p.argmax(axis=1) == data.y_test))
+    codes = {side: codes[side] for side in coded(started) if side in codes}
+    if codes:
+        with budget.part("svm"):
+            found.svm = classify(data, codes, budget, threads)
+        progress(f"SVM on codes: {', '.join(f'{s} {v:.4f}' for s, v in found.svm['accuracy'].items())}")
     found.notes.append(_used(found, problems))
     if budget.spent() + budget.later > 1.1 * budget.total:
         found.notes.append(
             f"this took {budget.spent() / 60:.1f} minutes, more than the {budget.total / 60:g} asked for: "
-            "the machine was busy, or the least that can be run takes longer"
+            "the machine became busy after the plan was made"
         )
     return found
 
 
-def first_steps(started: dict[str, Worker], job: Job) -> dict[str, float]:
-    """Seconds of the first step on each side, compiling included; the first job that their processes do."""
-    return {side: float(answer["seconds"]) for side, (answer, _) in each(started, job).items()}
+def coded(started: dict[str, Worker]) -> list[str]:
+    """Return the sides whose codes an SVM is fitted to: what XLA changes is the time alone."""
+    return [side for side in able(started, "deep") if side != "keras_xla"]
+
+
+@dataclass
+class First:
+    """The first job on each side: building, compiling, a few steps.
+
+    Attributes
+    ----------
+    seconds : dict
+        side → seconds of the first step, compiling included.
+    job, step : float
+        Seconds of the whole job without its other steps, and of a step; on all sides together.
+    """
+
+    seconds: dict[str, float]
+    job: float
+    step: float
+
+
+def first_steps(started: dict[str, Worker], known: dict[str, Problem], dtype: str) -> First:
+    """Let each side do its first job, before any other."""
+    found, began = First({}, 0.0, 0.0), time.monotonic()
+    for side, worker in started.items():
+        worker.start(_first(worker, known, dtype))
+        answer = worker.finish()[0]
+        found.seconds[side] = float(answer["first_seconds"])
+        found.step += float(answer["seconds"])
+    found.job = time.monotonic() - began - (FIRST_STEPS - 1) * found.step
+    return found
+
+
+def _first(worker: Worker, known: dict[str, Problem], dtype: str) -> Job:
+    name = "deep" if "deep" in known and "deep" in worker.problems else CLASSIFIER
+    return known[name].steps(FIRST_STEPS, dtype)
+
+
+def _fit_seconds(worker: Worker, problem: Problem, dtype: str) -> float:
+    """Return the seconds of an epoch of Keras's `fit`."""
+    worker.start(problem.job | {"task": "fit_epochs", "epochs": FIT_EPOCHS, "dtype": dtype})
+    return float(worker.finish()[0]["seconds"])
 
 
 def _more_first_steps(
     first: dict[str, float],
     started: dict[str, Worker],
-    job: Job,
+    problems: dict[str, Problem],
+    dtype: str,
     budget: Budget,
     progress: Callable[[str], Any],
 ) -> dict[str, list[float]]:
-    """The first step once more in fresh processes, where there is time."""
+    """Take the first step once more in fresh processes, where there is time."""
     found = {side: [seconds] for side, seconds in first.items()}
-    if (FRESH - 1) * budget.starting < FRESH_SHARE * budget.left():
+    if not budget.short and (FRESH - 1) * budget.took["starting"] < FRESH_SHARE * budget.free():
         for side, worker in started.items():
-            found[side] += worker.first_step_seconds(job, FRESH - 1)
+            found[side] += worker.first_step_seconds(_first(worker, problems, dtype), FRESH - 1)
     taken = ", ".join(f"{side} {np.median(seconds):.3f} s" for side, seconds in found.items())
-    progress(f"first step of {job['name']} in a fresh process: {taken}")
+    progress(f"first step in a fresh process: {taken}")
     return found
 
 
 def _used(found: Measured, problems: dict[str, Problem]) -> str:
-    """One line on how many epochs and rows stand behind the figures."""
-    parts = [(f"{name} {times['nnx']['epochs']:,}", problems[name].epochs, "epochs", times["nnx"]["epochs"])
+    """Return one line on how many epochs and rows the figures come from."""
+    parts = [(f"{name} {times['nnx']['epochs']:,}", times["nnx"]["epochs"], problems[name].epochs, "epochs")
              for name, times in found.times.items()]  # fmt: skip
-    rows, total = found.svm["rows"], found.svm["rows_in_all"]
-    parts.append((f"SVM {rows:,}", total, "rows", rows))
-    all_rows = {name: problems[name].job["rows"] for name in ("deep", "shallow")}
-    parts += [(f"{name} {used:,}", all_rows[name], "rows", used) for name, used in found.rows.items()
-              if used < all_rows.get(name, 0)]  # fmt: skip
-    said = ", ".join(f"{part} of {whole:,} {unit}" for part, whole, unit, _ in parts)
-    cut = any(used < whole for _, whole, _, used in parts)
+    if found.svm:
+        rows, total = found.svm["rows"], found.svm["rows_in_all"]
+        parts.append((f"SVM {rows:,}", rows, total, "rows"))
+    for name, used in found.rows.items():
+        if used < (whole := problems[name].job["rows"]):
+            parts.append((f"{name} {used:,}", used, whole, "rows"))
+    said = ", ".join(f"{part} of {whole:,} {unit}" for part, _, whole, unit in parts)
+    cut = any(used < whole for _, used, whole, _ in parts)
     return f"used on each side: {said}{', to keep to the time (--minutes)' if cut else ''}"
 
 
@@ -202,13 +202,15 @@ def _train(
     found: Measured,
     progress: Callable[[str], Any],
 ) -> dict[str, tuple[HostArray, HostArray]]:
-    """One problem on all sides, until a share of what is left is over; the codes of each, if it has any."""
-    name, end = problem.name, budget.until(share)
-    problem, epochs = affordable(problem, sum(agreement.step_seconds[name].values()), end - budget.spent())
-    progress(f"{name}: up to {epochs:,} epochs on each side, in turn")
-    job = problem.training(epochs, dtype)
-    least = job["stops"][TIMED]  # a median wants some parts
-    answers = in_turn(started, job, lambda step: step >= least and budget.spent() > end)
+    """Train one problem on all sides, until its time is over; return the codes of each, if it has any."""
+    name = problem.name
+    with budget.part(name, share) as end:
+        extra = end - budget.spent() - budget.least[name]
+        problem, epochs = affordable(problem, sum(agreement.step_seconds[name].values()), extra)
+        progress(f"{name}: up to {epochs:,} epochs on each side, in turn")
+        job = problem.training(epochs, dtype) | ({"code_rows": PILOT} if budget.short else {})
+        least = job["stops"][TIMED]  # a median wants some parts
+        answers = in_turn(started, job, lambda step: step >= least and budget.spent() > end)
     parts = len(answers["nnx"]["seconds"])
     job |= {"stops": job["stops"][:parts], "epochs": job["stops"][parts - 1] // problem.steps_an_epoch}
     found.times[name] = {side: _times(answer["seconds"], job) for side, answer in answers.items()}
@@ -274,11 +276,12 @@ def classify(
         return dict(zip(codes, values, strict=True))
 
     total = len(data.y_train)
+    made = min(len(train) for train, _ in codes.values())
     rows = min(PILOT, total)
     began = time.monotonic()
     found = scores(rows)
     pilot = time.monotonic() - began
-    possible = min(total, int(rows * (CAREFUL * budget.left() / pilot) ** (1.0 / svm.GROWTH)))
+    possible = min(made, int(rows * (CAREFUL * budget.left() / pilot) ** (1.0 / svm.GROWTH)))
     if rows < possible:
         rows = possible
         found = scores(rows)

@@ -1,4 +1,4 @@
-"""The parent's side of the comparison: processes, their environment, and training in turn."""
+"""The parent's side of the engine: processes, their environment, and work in turn."""
 
 from __future__ import annotations
 
@@ -7,58 +7,61 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nnx.backends.threads import affinity
 from nnx.errors import DeviceError, MissingLibraryError, NnxError
-from nnx.experiments.compare.protocol import HostArray, Job
+from nnx.experiments.compare.protocol import HostArray, Job, steps_an_epoch
+from nnx.experiments.compare.sides import FRAMEWORKS, ROOM, Side
 
-ROOM = "nnx.experiments.compare"
-SIDES = ("nnx", "keras", "keras_xla")
-NAMES = {"nnx": "nnx", "keras": "Keras", "keras_xla": "Keras XLA"}
 THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
 )  # fmt: skip
 
 
-def require_keras() -> None:
-    """Refuse in one line where Keras or TensorFlow is not installed.
-
-    Raises
-    ------
-    MissingLibraryError
-    """
-    missing = [name for name in ("tensorflow", "keras") if find_spec(name) is None]
-    if missing:
-        raise MissingLibraryError(f"the comparison needs {' and '.join(missing)}: pip install tensorflow")
-
-
 def environment(threads: int, gpu: bool) -> dict[str, str]:
-    """What every worker runs in: as many threads, the same devices, nothing printed by TensorFlow."""
+    """Return what every worker runs in: as many threads, the same devices, nothing printed by TensorFlow."""
     values = dict(os.environ) | dict.fromkeys(THREADS, str(threads))
     values |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "PYTHONUNBUFFERED": "1"}
-    if gpu:  # by default TensorFlow takes all of its memory, and nothing is left for the other workers
-        values["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    if gpu:  # by default TensorFlow and JAX take all of its memory, and nothing is left for the other workers
+        values |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        values["NNX_COMPARE_GPU"] = "1"
+        if values.get("CUPY_TF32", "0") in ("", "0"):
+            values["NVIDIA_TF32_OVERRIDE"] = "0"
     else:
-        values["CUDA_VISIBLE_DEVICES"] = ""
+        values |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     # The worker must find this very nnx, installed or not.
     here = str(Path(__file__).resolve().parents[3])
     values["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [values.get("PYTHONPATH")])])
     return values
 
 
-def import_seconds(module: str, repeats: int, variables: dict[str, str]) -> float:
-    """The median time that ``import module`` takes in a fresh process.
+@contextmanager
+def confined(threads: int) -> Iterator[None]:
+    """Let processes that are started within use so many cores: JAX takes no number of threads."""
+    if threads >= affinity() or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:threads])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def import_seconds(module: str, repeats: int, variables: dict[str, str], install: str = "") -> float:
+    """Return the median time that ``import module`` takes in a fresh process.
 
     Raises
     ------
-    ConfigurationError
+    MissingLibraryError
         If it cannot be imported.
     """
     code = f"import time; t = time.perf_counter(); import {module}; print('\\n', time.perf_counter() - t)"
@@ -69,30 +72,55 @@ def import_seconds(module: str, repeats: int, variables: dict[str, str]) -> floa
         )
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise MissingLibraryError(
-                f"{module} is installed but cannot be imported ({reason}): pip install --upgrade tensorflow"
-            )
+            mend = f": {install.replace('install', 'install --upgrade')}" if install else ""
+            raise MissingLibraryError(f"{module} is installed but cannot be imported ({reason}){mend}")
         found.append(float(done.stdout.split()[-1]))
     return float(np.median(found))
 
 
 class Worker:
-    """One process with one framework."""
+    """One process with one framework.
+
+    Parameters
+    ----------
+    title : str
+        Its name in messages.
+    command : sequence of str
+        What follows ``python``: a script or ``-m`` and a module.
+    folder : Path
+        The job folder.
+    argument : str
+        The worker's variant.
+    variables : dict
+        Its environment, as `environment` makes it.
+    """
 
     about: dict[str, Any]
+    problems: tuple[str, ...] = ()  # that it can compute as nnx does
 
-    def __init__(self, side: str, folder: Path, argument: str, variables: dict[str, str]) -> None:
-        self.side, self.folder, self.argument, self.variables = side, folder, argument, variables
-        number, name = tempfile.mkstemp(".err", f"{side}-", folder)
+    def __init__(
+        self, title: str, command: Sequence[str], folder: Path, argument: str, variables: dict[str, str]
+    ) -> None:
+        self.title, self.command, self.folder = title, tuple(command), folder
+        self.argument, self.variables = argument, variables
+        number, name = tempfile.mkstemp(".err", "worker-", folder)
         os.close(number)
         self._errors = Path(name)
-        module = f"{ROOM}.nnx_worker" if side == "nnx" else f"{ROOM}.keras_worker"
-        with self._errors.open("w", encoding="utf-8") as errors:
+        threads = int(variables["OMP_NUM_THREADS"])
+        with self._errors.open("w", encoding="utf-8") as errors, confined(threads):
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, str(folder), argument],
+                [sys.executable, *command, str(folder), argument],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=variables, text=True,
             )  # fmt: skip
         self.doing = "starting"
+
+    @classmethod
+    def of(cls, side: Side, folder: Path, variables: dict[str, str]) -> Worker:
+        """Start the worker of a side."""
+        command = ("-m", f"{ROOM}.{side.framework}_worker")
+        worker = cls(side.title, command, folder, side.variant, variables)
+        worker.problems = side.problems
+        return worker
 
     def greet(self) -> Worker:
         """Wait until it is ready for jobs.
@@ -110,14 +138,14 @@ class Worker:
         return self
 
     def send(self, message: Job) -> None:
-        """A job, or a wave through the gate."""
+        """Send a job, or open the gate."""
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # its end is told by `expect`, with the reason
+        with suppress(BrokenPipeError):  # `expect` reports the end of the process, with the reason
             self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
 
     def expect(self, event: str) -> dict[str, Any]:
-        """The worker's next event.
+        """Return the worker's next event.
 
         Raises
         ------
@@ -131,23 +159,23 @@ class Worker:
             lines = self._errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             reason = f": {lines[-1].strip()}" if lines else ""
             raise NnxError(
-                f"{NAMES[self.side]}'s process ended with status {status} while {self.doing}{reason}; "
+                f"{self.title}'s process ended with status {status} while {self.doing}{reason}; "
                 "nothing was compared: mend that and run again"
             )
         message: dict[str, Any] = json.loads(text)
         if message["event"] == "error":
-            raise NnxError(f"{NAMES[self.side]} failed while {self.doing}: {message['message']}")
+            raise NnxError(f"{self.title} failed while {self.doing}: {message['message']}")
         if message["event"] != event:
-            raise NnxError(f"{NAMES[self.side]} said {message['event']} while {self.doing}, not {event}")
+            raise NnxError(f"{self.title} said {message['event']} while {self.doing}, not {event}")
         return message
 
     def start(self, job: Job) -> None:
         """Hand it a job."""
         self.doing = f"doing {job['task']} of {job['name']}"
-        self.send(job | {"out": f"{job['name']}-{job['task']}-{self.side}"})
+        self.send(job | {"out": f"{job['name']}-{job['task']}-{self.process.pid}"})
 
     def finish(self) -> tuple[dict[str, Any], dict[str, HostArray]]:
-        """The end of a job: what it says, and its arrays."""
+        """Return what the worker says at the end of a job, and its arrays."""
         message = self.expect("done")
         if "arrays" not in message:
             return message, {}
@@ -157,14 +185,19 @@ class Worker:
         path.unlink()
         return message, arrays
 
+    def part(self) -> dict[str, Any]:
+        """Let it compute one part, and return what it reports."""
+        self.send({"go": True})
+        return self.expect("part")
+
     def first_step_seconds(self, job: Job, repeats: int) -> list[float]:
-        """What a job's first step takes, compiling included, each time in a fresh process like this one."""
+        """Return what a job's first step takes, compiling included, each time in a fresh process."""
         found = []
         for _ in range(repeats):
-            fresh = Worker(self.side, self.folder, self.argument, self.variables).greet()
+            fresh = Worker(self.title, self.command, self.folder, self.argument, self.variables).greet()
             try:
                 fresh.start(job)
-                found.append(float(fresh.finish()[0]["seconds"]))
+                found.append(float(fresh.finish()[0]["first_seconds"]))
             finally:
                 fresh.close()
         return found
@@ -184,35 +217,50 @@ class Worker:
 
 
 @contextmanager
-def workers(folder: Path, device: str, variables: dict[str, str]) -> Iterator[dict[str, Worker]]:
-    """One process for nnx, one for Keras's default graph, one for Keras compiled by XLA.
+def workers(folder: Path, chosen: dict[str, Side], variables: dict[str, str]) -> Iterator[dict[str, Worker]]:
+    """Run one process for each side.
 
     Raises
     ------
     DeviceError
-        If a GPU was asked for and TensorFlow sees none.
+        If nnx runs on a GPU and a framework that could use it sees none.
     """
-    gpu = device.startswith("gpu")
+    gpu = chosen["nnx"].variant.startswith("gpu")
     started: dict[str, Worker] = {}
-    arguments = {"nnx": device, "keras": "graph", "keras_xla": "xla"}
     try:
-        for side in SIDES:
-            started[side] = Worker(side, folder, arguments[side], variables)
-        for worker in started.values():  # they start side by side, which takes less time
+        for name, side in chosen.items():
+            started[name] = Worker.of(side, folder, variables)
+        for worker in started.values():  # they start at the same time, which takes less time
             worker.greet()
-        if gpu and not started["keras"].about["gpus"]:
-            raise DeviceError(
-                "nnx was asked to run on the GPU, but TensorFlow sees none: "
-                "pip uninstall tensorflow-cpu && pip install 'tensorflow[and-cuda]', or choose --device cpu"
-            )
+        for name, worker in started.items():
+            if gpu and not worker.about["gpus"] and chosen[name].framework != "sklearn":
+                raise DeviceError(_no_gpu(chosen[name]))
         yield started
     finally:
         for worker in started.values():
             worker.close()
 
 
+def _no_gpu(side: Side) -> str:
+    mend = {
+        "keras": "pip uninstall tensorflow-cpu && pip install 'tensorflow[and-cuda]'",
+        "torch": "install PyTorch's build for CUDA, see https://pytorch.org",
+        "jax": "pip install 'jax[cuda12]'",
+    }
+    title = {"keras": "TensorFlow"}.get(side.framework, FRAMEWORKS[side.framework].title)
+    return (
+        f"nnx was asked to run on the GPU, but {title} sees none: {mend[side.framework]}, "
+        "or choose --device cpu"
+    )
+
+
+def able(started: dict[str, Worker], problem: str) -> dict[str, Worker]:
+    """Return the workers that can do a problem."""
+    return {side: worker for side, worker in started.items() if problem in worker.problems}
+
+
 def each(started: dict[str, Worker], job: Job) -> dict[str, tuple[dict[str, Any], dict[str, HostArray]]]:
-    """The same job for one framework after the other."""
+    """Let one framework after the other do the same job."""
     found = {}
     for side, worker in started.items():
         worker.start(job)
@@ -223,7 +271,7 @@ def each(started: dict[str, Worker], job: Job) -> dict[str, tuple[dict[str, Any]
 def in_turn(
     started: dict[str, Worker], job: Job, over: Callable[[int], bool] = lambda step: False
 ) -> dict[str, dict[str, Any]]:
-    """Train in turn, a part each: a busy moment of the machine then falls on all.
+    """Train in turn, a part each: a busy moment of the machine then affects all.
 
     Parameters
     ----------
@@ -235,17 +283,14 @@ def in_turn(
     dict of dict
         For each side: ``seconds`` of each part, and the job's arrays.
     """
-    an_epoch = -(-job["rows"] // job["batch_size"])
     for worker in started.values():
         worker.start(job)
         worker.expect("ready")
     found: dict[str, dict[str, Any]] = {side: {"seconds": []} for side in started}
     for step in job["stops"]:
         for side, worker in started.items():
-            worker.send({"go": True})
-            found[side]["seconds"].append(worker.expect("part")["seconds"])
-        last = step == job["stops"][-1] or (step % an_epoch == 0 and over(step))
-        if last:
+            found[side]["seconds"].append(worker.part()["seconds"])
+        if step == job["stops"][-1] or (step % steps_an_epoch(job) == 0 and over(step)):
             break
     for side, worker in started.items():
         worker.send({"go": False})

@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from nnx.experiments.compare import ease
 from nnx.experiments.compare.agreement import text
-from nnx.experiments.compare.measure import FIT_EPOCHS, XOR, Measured, xor_accuracy
-from nnx.experiments.compare.processes import NAMES, SIDES
+from nnx.experiments.compare.measure import FIT_EPOCHS, Measured, xor_accuracy
+from nnx.experiments.compare.sides import AUTOENCODERS, CLASSIFIER, FRAMEWORKS, TITLES, XOR, Side
 from nnx.experiments.declaration import Table
 from nnx.experiments.result import Result, step_time
 from nnx.experiments.xor import CASES, REPORTED_LOSSES, REPORTED_PREDICTIONS
 
-TITLES = {
+PROBLEMS = {
     "xor_deep": "XOR, System A's",
     "xor_shallow": "XOR, System B's",
     "deep": "deep autoencoder",
     "shallow": "shallow autoencoder",
-}
-# Ease of use: the same work in each, images x given.
-PROGRAMS = {
-    "nnx": """
-import nnx
-encoder = [nnx.Dense(n, activation="relu") for n in (512, 256, 128)] + [nnx.Dense(64)]
-decoder = [nnx.Dense(n, activation="relu") for n in (128, 256, 512)] + [nnx.Dense(784, activation="sigmoid")]
-network = nnx.Network(encoder + decoder)
-network.fit(x, x, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(1e-3), epochs=20, batch_size=256)
-codes = network[:7].predict(x)
-""",
-    "keras": """
-from keras import Sequential, layers
-encoder = Sequential([layers.Dense(n, activation="relu") for n in (512, 256, 128)] + [layers.Dense(64)])
-hidden = [layers.Dense(n, activation="relu") for n in (128, 256, 512)]
-model = Sequential([encoder, *hidden, layers.Dense(784, activation="sigmoid")])
-model.compile(optimizer="adam", loss="binary_crossentropy")
-model.fit(x, x, epochs=20, batch_size=256)
-codes = encoder.predict(x)
-""",
+    CLASSIFIER: "classifier",
+    "xor_fit": "XOR by Keras's fit",
 }
 
 
-def comparison(measured: Measured, timing: dict[str, float]) -> dict[str, Any]:
-    """The metrics of a comparison whose loss curves agree."""
+# ---------------------------------------------------------------------------- for programs
+
+
+def comparison(measured: Measured, timing: dict[str, float], sides: dict[str, Side]) -> dict[str, Any]:
+    """Return the metrics of a comparison whose loss curves agree."""
+    xor = [name for name in XOR if name in measured.times]
     return {
-        "table": _rows(measured, timing),
+        "table": _rows(measured, timing, sides),
         "speedup": _speedups(measured),
         "xor_predictions": {
             name: {
@@ -55,87 +40,113 @@ def comparison(measured: Measured, timing: dict[str, float]) -> dict[str, Any]:
                 **{side: _floats(values) for side, values in measured.predictions[name].items()},
                 "reported": REPORTED_PREDICTIONS[name.removeprefix("xor_")],
             }
-            for name in XOR
+            for name in xor
         },
-        "xor_losses": {name: _log(measured, name) for name in XOR},
-        "autoencoder_losses": {
+        "xor_losses": {name: _log(measured, name) for name in xor},
+        "epoch_losses": {
             name: {side: _floats(curve) for side, curve in measured.losses[name].items()}
-            for name in ("deep", "shallow")
+            for name in (*AUTOENCODERS, CLASSIFIER)
+            if name in measured.losses
         },
-        "xor_fit_seconds_per_epoch": measured.fit_seconds,
         "times": measured.times,
         "first_steps": measured.first_steps,
         "test_mse": measured.test_mse,
         "svm": measured.svm,
-    }
+    } | _where_measured(measured)
 
 
-def _rows(measured: Measured, timing: dict[str, float]) -> list[dict[str, Any]]:
-    """System B's comparison table, a row a measure; a side that was not measured is None.
+def _where_measured(measured: Measured) -> dict[str, Any]:
+    """Return what only some comparisons have."""
+    fit, accuracy = measured.fit_seconds, measured.accuracy
+    return ({} if fit is None else {"xor_fit_seconds_per_epoch": fit}) | (
+        {"classifier": {"accuracy": accuracy}} if accuracy else {}
+    )
+
+
+def _rows(measured: Measured, timing: dict[str, float], sides: dict[str, Side]) -> list[dict[str, Any]]:
+    """Return System B's comparison table, a row a measure; a side that was not measured is None.
 
     ``repeats``: of how many timings a time is the median, of the least on any side; None where none is taken.
     """
     rows: list[dict[str, Any]] = []
 
     def add(what: str, unit: str, values: dict[str, Any], repeats: int | None = None) -> None:
-        every = {side: values.get(side) for side in SIDES}
+        every = {side: values.get(side) for side in sides}
         rows.append({"what": what, "unit": unit} | every | {"repeats": repeats})
 
-    def times(name: str) -> None:
-        sides = measured.times[name]
-        epochs, repeats = sides["nnx"]["epochs"], min(values["repeats"] for values in sides.values())
-        add(f"{TITLES[name]}: {epochs:,} epochs", "s", {s: v["train_seconds"] for s, v in sides.items()}, 1)
-        steps = {side: values["microseconds_per_step"] for side, values in sides.items()}
+    def add_times(name: str) -> None:
+        every, title = measured.times[name], PROBLEMS[name]
+        epochs, repeats = every["nnx"]["epochs"], min(values["repeats"] for values in every.values())
+        add(f"{title}: {epochs:,} epochs", "s", {s: v["train_seconds"] for s, v in every.items()}, 1)
+        steps = {side: values["microseconds_per_step"] for side, values in every.items()}
         if name in XOR:
-            add(f"{TITLES[name]}: a step", "µs", steps, repeats)
+            add(f"{title}: a step", "µs", steps, repeats)
         else:
-            add(f"{TITLES[name]}: a step", "ms", {s: v / 1e3 for s, v in steps.items()}, repeats)
+            add(f"{title}: a step", "ms", {s: v / 1e3 for s, v in steps.items()}, repeats)
 
-    for name in XOR:
+    xor = [name for name in XOR if name in measured.times]
+    for name in xor:
         right = {side: 4.0 * xor_accuracy(p) for side, p in measured.predictions[name].items()}
-        add(f"{TITLES[name]}: right", "of 4", right)
-    for name in XOR:
-        times(name)
-    ours = measured.times["xor_deep"]["nnx"]
-    fit = {"nnx": ours["microseconds_per_step"], "keras": 1e6 * measured.fit_seconds}
-    add("XOR: an epoch of fit", "µs", fit, min(ours["repeats"], FIT_EPOCHS))
-    for name in ("deep", "shallow"):
-        error = measured.test_mse[name]
-        add(f"{TITLES[name]}: test MSE per pixel", "mse", error)
-        add(f"{TITLES[name]}: test MSE per image", "", {s: v * measured.features for s, v in error.items()})
-        times(name)
+        add(f"{PROBLEMS[name]}: right", "of 4", right)
+    for name in xor:
+        add_times(name)
+    if measured.fit_seconds is not None:
+        ours = measured.times["xor_deep"]["nnx"]
+        fit = {"nnx": ours["microseconds_per_step"], "keras": 1e6 * measured.fit_seconds}
+        add("XOR: an epoch of fit", "µs", fit, min(ours["repeats"], FIT_EPOCHS))
+    for name in AUTOENCODERS:
+        if error := measured.test_mse[name]:
+            add(f"{PROBLEMS[name]}: test MSE per pixel", "mse", error)
+            per_image = {side: value * measured.features for side, value in error.items()}
+            add(f"{PROBLEMS[name]}: test MSE per image", "", per_image)
+            add_times(name)
+    if measured.accuracy:
+        add("classifier: test accuracy", "share", measured.accuracy)
+        add_times(CLASSIFIER)
     first = {side: float(np.median(seconds)) for side, seconds in measured.first_steps.items()}
     repeats = min(len(seconds) for seconds in measured.first_steps.values())
-    add(f"{TITLES['deep']}: first step, compiling", "s", first, repeats)
-    add(f"SVM on {measured.svm['rows']:,} deep codes: accuracy", "share", measured.svm["accuracy"])
-    imports = {"nnx": timing["nnx_import_seconds"], "keras": timing["keras_import_seconds"]}
-    imports["keras_xla"] = imports["keras"]
-    add("ease of use: import", "s", imports, int(timing["import_repeats"]))
-    add("ease of use: installed, with requirements", "MB", _sizes())
-    lines = {name: len(program.strip().splitlines()) for name, program in PROGRAMS.items()}
-    add("ease of use: lines, deep autoencoder", "lines", lines | {"keras_xla": lines["keras"]})
+    add("first step of a process, compiling", "s", first, repeats)
+    if measured.svm:
+        add(f"SVM on {measured.svm['rows']:,} deep codes: accuracy", "share", measured.svm["accuracy"])
+    for what, unit, found, count in (
+        (
+            "import",
+            "s",
+            {f: timing.get(f"{f}_import_seconds") for f in ("nnx", *FRAMEWORKS)},
+            "import_repeats",
+        ),
+        ("installed, with requirements", "MB", _sizes(sides), ""),
+        ("lines, deep autoencoder", "lines", ease.program_lines(), ""),
+    ):
+        values = {side: found.get(about.framework) for side, about in sides.items()}
+        add(f"ease of use: {what}", unit, values, int(timing[count]) if count else None)
     return rows
 
 
+def _sizes(sides: dict[str, Side]) -> dict[str, float | None]:
+    return {name: ease.megabytes(name) for name in {side.framework for side in sides.values()}}
+
+
 def _speedups(measured: Measured) -> dict[str, dict[str, float]]:
-    """How many times longer a step takes in Keras, medians of steps that were timed in turn."""
+    """Return how many times longer a step takes on the other sides, medians of steps timed in turn."""
     found = {}
     for name, sides in measured.times.items():
         ours = sides["nnx"]["microseconds_per_step"]
         found[name] = {s: v["microseconds_per_step"] / ours for s, v in sides.items() if s != "nnx"}
-    ours = measured.times["xor_deep"]["nnx"]["microseconds_per_step"]
-    found["xor_fit"] = {"keras": 1e6 * measured.fit_seconds / ours}
+    if measured.fit_seconds is not None:
+        ours = measured.times["xor_deep"]["nnx"]["microseconds_per_step"]
+        found["xor_fit"] = {"keras": 1e6 * measured.fit_seconds / ours}
     return found
 
 
 def _log(measured: Measured, name: str) -> list[list[float | None]]:
-    """[epoch, nnx, Keras, Keras XLA, reported] for each epoch that is logged."""
+    """Return [epoch, the loss of each side, reported] for each epoch that is logged."""
     keep, every = measured.log_every[name]
     curves = measured.losses[name]
     rows: list[list[float | None]] = []
     for position in range(0, len(curves["nnx"]), every // keep):
         epoch = position * keep
-        values = [float(curves[side][position]) for side in SIDES]
+        values = [float(curve[position]) for curve in curves.values()]
         rows.append([epoch, *values, REPORTED_LOSSES[name.removeprefix("xor_")].get(epoch)])
     return rows
 
@@ -144,115 +155,98 @@ def _floats(values: Any) -> list[float]:
     return [float(value) for value in np.ravel(values)]
 
 
-def installed_megabytes(names: Iterable[str]) -> float | None:
-    """What distributions and all that they require hold on the disk; None where one is not installed."""
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-
-    todo = [canonicalize_name(name) for name in names]
-    asked, seen, size = set(todo), set(todo), 0
-    while todo:
-        name = todo.pop()
-        try:
-            found = distribution(name)
-        except PackageNotFoundError:
-            if name in asked:
-                return None
-            continue
-        paths = (Path(str(found.locate_file(file))) for file in found.files or ())
-        size += sum(path.stat().st_size for path in paths if path.is_file())
-        for required in map(Requirement, found.requires or ()):
-            key = canonicalize_name(required.name)
-            if key not in seen and (required.marker is None or required.marker.evaluate({"extra": ""})):
-                seen.add(key)
-                todo.append(key)
-    return size / 1e6
-
-
-def _sizes() -> dict[str, float | None]:
-    owners = packages_distributions().get("tensorflow", [])
-    keras = installed_megabytes(["keras", *owners])
-    return {"nnx": installed_megabytes(["nnx-arrays"]), "keras": keras, "keras_xla": keras}
-
-
 # ---------------------------------------------------------------------------- for people
 
 
 def tables(result: Result) -> list[Table]:
-    """The tables of a comparison; where the loss curves do not agree, only the table that says so."""
-    agreement = _agreement(result.metrics["agreement"])
-    if not result.metrics["agree"]:
-        return [agreement]
+    """Return the tables of a comparison; where the loss curves do not agree, only the table that says so."""
     metrics = result.metrics
-    measured = Table(
-        f"nnx and Keras on {result.dataset}",
-        ("", *(NAMES[side] for side in SIDES), "repeats"),
-        [_text(row) for row in metrics["table"]],
-    )
-    found = [_speedup_table(metrics["speedup"]), measured, agreement]
-    found += [_prediction_table(name, metrics["xor_predictions"][name]) for name in XOR]
-    found += [_loss_table(name, metrics["xor_losses"][name]) for name in XOR]
-    return found + [_epoch_table(name, metrics["autoencoder_losses"][name]) for name in ("deep", "shallow")]
+    checks = metrics["agreement"].values()
+    sides = [side for side in TITLES if side == "nnx" or any(side in check for check in checks)]
+    agreement = _agreement(metrics["agreement"], sides[1:])
+    if not metrics["agree"]:
+        return [agreement]
+    names = _titles(sides)
+    found = [_speedup_table(metrics["speedup"], sides[1:])]
+    rows = [_text(row, sides) for row in metrics["table"]]
+    found.append(Table(f"nnx and {_others(sides)} on {result.dataset}", ("", *names, "repeats"), rows))
+    found.append(agreement)
+    predictions = metrics["xor_predictions"]
+    found += [_prediction_table(name, predictions[name], sides) for name in predictions]
+    for name, log in metrics["xor_losses"].items():
+        found.append(_loss_table(name, log, [side for side in sides if side in predictions[name]]))
+    curves = metrics.get("epoch_losses", metrics.get("autoencoder_losses", {}))  # the name of version 0.1
+    return found + [_epoch_table(name, of_sides) for name, of_sides in curves.items()]
 
 
-def _agreement(checks: dict[str, dict[str, Any]]) -> Table:
+def _titles(sides: Sequence[str]) -> list[str]:
+    return [TITLES[side] for side in sides]
+
+
+def _others(sides: Sequence[str]) -> str:
+    """Return the frameworks' names as a list in words."""
+    names = [f.title for f in FRAMEWORKS.values() if any(side in f.sides for side in sides)]
+    return ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1]
+
+
+def _agreement(checks: dict[str, dict[str, Any]], sides: Sequence[str]) -> Table:
     rows: list[tuple[str, ...]] = [
         (
-            f"{TITLES[check['problem']]}, {check['dtype']}", f"{check['steps']}", text(check["keras"]),
-            text(check["keras_xla"]), f"{check['tolerance']:.0e}", "yes" if check["agree"] else "NO",
+            f"{PROBLEMS[check['problem']]}, {check['dtype']}", f"{check['steps']}",
+            *(text(check[side]) if side in check else "–" for side in sides),
+            f"{check['tolerance']:.0e}", "yes" if check["agree"] else "NO",
         )
         for check in checks.values()
     ]  # fmt: skip
-    header = ("largest relative difference", "steps", "Keras", "Keras XLA", "tolerance", "agree")
-    return Table("Do the losses of nnx and Keras agree, step by step?", header, rows)
+    header = ("largest relative difference", "steps", *_titles(sides), "tolerance", "agree")
+    return Table(f"Do the losses of nnx and {_others(sides)} agree, step by step?", header, rows)
 
 
-def _text(row: dict[str, Any]) -> tuple[str, ...]:
+def _text(row: dict[str, Any], sides: Sequence[str]) -> tuple[str, ...]:
     formats = {"share": "{:.4f}", "mse": "{:.5f}", "lines": "{:.0f}", "MB": "{:,.0f} MB"}
     unit = row["unit"]
     form = step_time if unit == "µs" else formats.get(unit, f"{{:.3g}} {unit}".rstrip()).format
-    values = ("–" if row[side] is None else form(row[side]) for side in SIDES)
+    values = ("–" if row.get(side) is None else form(row[side]) for side in sides)
     return (row["what"], *values, "–" if row["repeats"] is None else str(row["repeats"]))
 
 
-def _speedup_table(speedup: dict[str, dict[str, float]]) -> Table:
-    names = TITLES | {"xor_fit": "XOR by Keras's fit"}
+def _speedup_table(speedup: dict[str, dict[str, float]], sides: Sequence[str]) -> Table:
     rows = [
-        (names[name], *(f"{_ratio(values[s])}×" if s in values else "–" for s in SIDES[1:]))
+        (PROBLEMS[name], *(f"{_ratio(values[s])}×" if s in values else "–" for s in sides))
         for name, values in speedup.items()
     ]
-    header = ("", *(NAMES[side] for side in SIDES[1:]))
-    return Table("A step in Keras takes so many times as long as in nnx", header, rows)
+    return Table(
+        f"A step in {_others(sides)} takes so many times as long as in nnx", ("", *_titles(sides)), rows
+    )
 
 
 def _ratio(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _prediction_table(name: str, predictions: dict[str, Any]) -> Table:
-    reported = predictions["reported"]
+def _prediction_table(name: str, predictions: dict[str, Any], sides: Sequence[str]) -> Table:
+    reported, shown = predictions["reported"], [side for side in sides if side in predictions]
     rows = [
         (
-            case, str(target), *(f"{predictions[side][i]:.4f}" for side in SIDES),
+            case, str(target), *(f"{predictions[side][i]:.4f}" for side in shown),
             *(f"{values[i]:.3f}" for values in reported.values()),
         )
         for i, (case, target) in enumerate(CASES)
     ]  # fmt: skip
-    header = ("input", "target", *(NAMES[side] for side in SIDES), *reported)
-    return Table(f"{TITLES[name]}: predictions", header, rows)
+    return Table(f"{PROBLEMS[name]}: predictions", ("input", "target", *_titles(shown), *reported), rows)
 
 
-def _loss_table(name: str, log: list[list[float | None]]) -> Table:
+def _loss_table(name: str, log: list[list[float | None]], sides: Sequence[str]) -> Table:
     rows = [
         (f"{int(epoch or 0)}", *("–" if value is None else f"{value:.5f}" for value in values))
         for epoch, *values in log
     ]
-    return Table(f"{TITLES[name]}: losses", ("epoch", *(NAMES[s] for s in SIDES), "reported"), rows)
+    return Table(f"{PROBLEMS[name]}: losses", ("epoch", *_titles(sides), "reported"), rows)
 
 
 def _epoch_table(name: str, curves: dict[str, list[float]]) -> Table:
     rows = [
         (str(epoch), *(f"{value:.5f}" for value in values))
-        for epoch, values in enumerate(zip(*(curves[side] for side in SIDES), strict=True), start=1)
+        for epoch, values in enumerate(zip(*curves.values(), strict=True), start=1)
     ]
-    return Table(f"{TITLES[name]}: training loss", ("epoch", *(NAMES[side] for side in SIDES)), rows)
+    return Table(f"{PROBLEMS[name]}: training loss", ("epoch", *_titles(list(curves))), rows)

@@ -1,7 +1,8 @@
-"""Keras's side of the comparison: ``python -m nnx.experiments.compare.keras_worker FOLDER graph|xla``.
+"""Keras's side. VARIANT is ``graph`` (Keras's default) or ``xla`` (``jit_compile=True``).
 
-Everything is Keras's own: its layers, losses, optimizers, schedules and train step. A final sigmoid before a
-cross-entropy is left to ``from_logits=True``, the fused form that nnx's `fit` uses as well.
+Everything is Keras's own: its layers, losses, optimizers, schedules and train step. Many batches go through
+`Model.fit`; the whole of a small set goes through `train_on_batch`, as `fit` takes milliseconds for an epoch
+of any size. ``KERAS_BACKEND`` names another engine than TensorFlow.
 """
 
 from __future__ import annotations
@@ -9,86 +10,26 @@ from __future__ import annotations
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from nnx.experiments.compare.protocol import Gate, HostArray, Job, Line, Store, batches, orders, serve
+from nnx.experiments.compare.protocol import Gate, HostArray, Job, Line, Store, orders, steps_an_epoch
+from nnx.experiments.compare.workers.base import PREDICT_ROWS, Model, main
 
-JIT = sys.argv[2:] == ["xla"]
-ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
-PREDICT_ROWS = 1024
-
-
-def build(store: Store, job: Job) -> tuple[Any, int | None]:
-    """The compiled model with the job's weights, and how many of its layers encode."""
-    keras.config.set_floatx(job["dtype"])
-    # The policy is made from floatx at the first model and then kept: without this line a float32 job that
-    # follows a float64 one would still compute in float64.
-    keras.config.set_dtype_policy(job["dtype"])
-    layers: list[Any] = []
-    code = None
-    for position, layer in enumerate(job["network"]["layers"]):
-        if position == job["network"]["code"]:
-            code = len(layers)
-        if layer["kind"] == "Dense":
-            layers.append(keras.layers.Dense(layer["config"]["units"]))
-        else:
-            layers[-1].activation = keras.activations.get(ACTIVATIONS[layer["kind"]])
-    logits = job["loss"]["kind"] == "BinaryCrossEntropy"
-    if logits:
-        layers[-1].activation = keras.activations.linear
-    model = keras.Sequential([keras.Input((job["network"]["inputs"],)), *layers])
-    values = store.weights(job)
-    names = [f"dense_{i + 1}" for i in range(len(layers))]
-    model.set_weights([values[f"{name}.{part}"] for name in names for part in ("W", "b")])
-    model.compile(optimizer=optimizer(job), loss=loss(job), jit_compile=JIT)
-    return model, code
-
-
-def loss(job: Job) -> Any:
-    """Keras's loss for nnx's."""
-    if job["loss"]["kind"] == "BinaryCrossEntropy":
-        return keras.losses.BinaryCrossentropy(from_logits=True)
-    if job["loss"]["reduction"] != "sum_over_features":
-        return keras.losses.MeanSquaredError()
-    return lambda y, p: keras.ops.sum(keras.ops.square(p - y), axis=-1)
-
-
-def optimizer(job: Job) -> Any:
-    """Keras's optimizer and schedule for nnx's.
-
-    Where they are Python floats, Keras rounds β₁, β₂ and a schedule's learning rate to float32, whatever the
-    model computes in (``ops.cast``): 1 − β₂ is then off by 1e-5. As float64 scalars they stay exact.
-    """
-    scalar: Any = np.float64 if job["dtype"] == "float64" else float
-    rate, options = job["optimizer"]["schedule"], job["optimizer"]["options"]
-    schedule = scalar(rate["learning_rate"])
-    if rate["kind"] == "Cosine":
-        schedule = keras.optimizers.schedules.CosineDecay(schedule, rate["steps"])
-    if job["optimizer"]["kind"] == "SGD":
-        return keras.optimizers.SGD(schedule)
-    beta1, beta2 = scalar(options["beta1"]), scalar(options["beta2"])
-    return keras.optimizers.Adam(schedule, beta_1=beta1, beta_2=beta2, epsilon=options["epsilon"])
-
-
-def steps(line: Line, store: Store, job: Job) -> dict[str, Any]:
-    """The loss of each step, by `train_on_batch`."""
-    model, _ = build(store, job)
-    x, y = store.data(job)
-    found, seconds = [], []
-    for rows in batches(job):
-        batch, target = tf.constant(x[rows]), tf.constant(y[rows])
-        began = time.perf_counter()
-        found.append(float(model.train_on_batch(batch, target)))
-        seconds.append(time.perf_counter() - began)
-    return {"arrays": store.write(job["out"], losses=np.array(found)), "seconds": float(np.median(seconds))}
+ENGINE = keras.backend.backend()
+ENDLESS = 2**40  # steps of an epoch that does not end, as its beginning takes time
+LOSSES = {
+    "BinaryCrossEntropy": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
+    "CategoricalCrossEntropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    "mean": lambda: keras.losses.MeanSquaredError(),
+    "sum_over_features": lambda: lambda y, p: keras.ops.sum(keras.ops.square(p - y), axis=-1),
+}
+LAST = {"BinaryCrossEntropy": keras.ops.sigmoid, "CategoricalCrossEntropy": keras.ops.softmax}
 
 
 class Parts(keras.callbacks.Callback):  # type: ignore[misc]
@@ -117,6 +58,24 @@ class Parts(keras.callbacks.Callback):  # type: ignore[misc]
         self.losses.append(float(logs["loss"]))
 
 
+class Turns(keras.callbacks.Callback):  # type: ignore[misc]
+    """Stops at the gate after so many steps of one endless epoch; the first turn warms up."""
+
+    def __init__(self, gate: Gate, steps: int, early: float, kernel: str) -> None:
+        super().__init__()
+        self.gate, self.steps, self.first = gate, steps, {"loss": early, "kernel": kernel}
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Report the time and the mean loss since the last turn."""
+        turn, rest = divmod(batch + 1, self.steps)
+        if rest:
+            return
+        loss = float(logs["loss"])  # waits for the device
+        if not (self.gate.open(**self.first) if turn == 1 else self.gate.stop(loss=loss)):
+            self.model.stop_training = True
+        self.model.reset_metrics()
+
+
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]
     """Notes when each epoch ended."""
 
@@ -129,94 +88,187 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         self.ends.append(time.perf_counter())
 
 
-def pipeline(job: Job, x: HostArray) -> Any:
-    """An autoencoder's batches: row numbers in nnx's order, gathered and prefetched by tf.data.
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches from the host, for engines other than TensorFlow: the rows in order, again and again."""
 
-    The fastest of Keras's ways on this job: as fast a step as `train_on_batch`, without its work in Python
+    def __init__(self, x: HostArray, y: HostArray, order: HostArray, size: int, length: int) -> None:
+        super().__init__()
+        self.data, self.order, self.size, self.length = (x, y), order, size, length
+
+    def __len__(self) -> int:
+        """Count them."""
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[HostArray, HostArray]:
+        """Return one."""
+        an_epoch = -(-self.order.shape[1] // self.size)
+        epoch, batch = divmod(index, an_epoch)
+        rows = self.order[epoch % len(self.order), batch * self.size : (batch + 1) * self.size]
+        return self.data[0][rows], self.data[1][rows]
+
+
+def pipeline(job: Job, x: HostArray, y: HostArray, epochs: int | None) -> Any:
+    """Return batches in nnx's order: row numbers, gathered and prefetched by tf.data; endless without epochs.
+
+    The fastest of Keras's ways on these jobs: as fast a step as `train_on_batch`, without its work in Python
     for every batch, and faster than `fit` on NumPy arrays, which copies them once more.
     """
+    order, size = orders(job, epochs or 1), job["batch_size"]
+    if ENGINE != "tensorflow":
+        return Batches(x, y, order, size, ENDLESS if epochs is None else epochs * steps_an_epoch(job))
+    import tensorflow as tf
+
     with tf.device("CPU"):
-        images = tf.constant(x)
-        rows = tf.data.Dataset.from_tensor_slices(orders(job, job["epochs"]))
+        inputs = tf.constant(x)
+        targets = inputs if y is x else tf.constant(y)
+        rows = tf.data.Dataset.from_tensor_slices(order)
 
     def gathered(numbers: Any) -> Any:
-        batch = tf.gather(images, numbers)
-        return batch, batch
+        batch = tf.gather(inputs, numbers)
+        return batch, batch if targets is inputs else tf.gather(targets, numbers)
 
-    numbers = rows.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(job["batch_size"]))
-    return numbers.map(gathered).prefetch(2)
-
-
-def fit(model: Any, line: Line, store: Store, job: Job) -> list[float]:
-    """Train by `fit` on a tf.data pipeline; the mean loss of each epoch."""
-    parts = Parts(Gate(line), job["stops"])
-    x, _ = store.data(job)
-    model.fit(
-        pipeline(job, x), epochs=job["epochs"], steps_per_epoch=-(-job["rows"] // job["batch_size"]),
-        verbose=0, shuffle=False, callbacks=[parts],
-    )  # fmt: skip
-    return parts.losses
+    numbers = rows.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(size))
+    return (numbers if epochs else numbers.repeat()).map(gathered).prefetch(2)
 
 
-def by_hand(model: Any, line: Line, store: Store, job: Job) -> list[float]:
-    """Train by `train_on_batch` on the whole of a small set; the losses to keep."""
-    x, y = (tf.constant(array) for array in store.data(job))
-    gate, kept, stops = Gate(line), [], set(job["stops"])
-    gate.open()
-    for epoch in range(job["epochs"]):
-        value = float(model.train_on_batch(x, y))
-        if epoch % job["keep"] == 0:
-            kept.append(value)
-        if epoch + 1 in stops and not gate.stop():
-            break
-    return kept
+class Keras(Model):
+    """A compiled `Sequential`."""
+
+    def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
+        super().__init__(job, weights, variant)
+        keras.config.set_floatx(job["dtype"])
+        # The policy is made from floatx at the first model and then kept: without this line a float32 job
+        # that follows a float64 one would still compute in float64.
+        keras.config.set_dtype_policy(job["dtype"])
+        activations = [activation for _, _, activation in job["layers"]]
+        if self.logits:
+            activations[-1] = "linear"
+        layers = [
+            keras.layers.Dense(units, activation=activation)
+            for (_, units, _), activation in zip(job["layers"], activations, strict=True)
+        ]
+        self.model = keras.Sequential([keras.Input((len(weights[0][0]),)), *layers])
+        loss: Any = LOSSES[job["loss"]["reduction"] or job["loss"]["kind"]]
+        self.model.compile(optimizer=optimizer(job), loss=loss(), jit_compile=variant == "xla")
+
+    def place(self, x: HostArray, y: HostArray) -> None:
+        """Keep the arrays; those of a set that is one batch as tensors."""
+        super().place(x, y)
+        if self.job["batch_size"] == self.job["rows"]:
+            self.x, self.y = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
+
+    def restore(self) -> None:
+        """Set the initial weights; the jobs that start again train by SGD, which keeps nothing."""
+        self.model.set_weights([part for pair in self.weights for part in pair])
+
+    def step(self, rows: Any) -> Any:
+        """Call `train_on_batch`."""
+        x, y = self.x, self.y
+        if rows is not None:
+            x = keras.ops.convert_to_tensor(self.x[rows])
+            y = x if self.y is self.x else keras.ops.convert_to_tensor(self.y[rows])
+        return self.model.train_on_batch(x, y)
+
+    def train(self, gate: Gate) -> list[float]:
+        """Train by one `fit` on a pipeline."""
+        job = self.job
+        if job["batch_size"] == job["rows"]:
+            return super().train(gate)
+        parts = Parts(gate, job["stops"])
+        batches = pipeline(job, self.x, self.y, job["epochs"])
+        self.model.fit(
+            batches, epochs=job["epochs"], steps_per_epoch=steps_an_epoch(job), verbose=0, shuffle=False,
+            callbacks=[parts],
+        )  # fmt: skip
+        return parts.losses[:: job["keep"]]
+
+    def turns(self, gate: Gate) -> None:
+        """Train by one `fit` whose epoch does not end."""
+        job = self.job
+        if job["restart"] or job["task"] == "encode":
+            super().turns(gate)
+            return
+        batches = pipeline(job, self.x, self.y, None)
+        fit = {"verbose": 0, "shuffle": False}
+        early = self.model.fit(batches, steps_per_epoch=job["check"], **fit).history["loss"][0]
+        turns = Turns(gate, job["turn"], early, self.kernel())
+        self.model.fit(batches, steps_per_epoch=ENDLESS, callbacks=[turns], **fit)
+
+    def predict(self, x: HostArray, layers: int | None = None) -> HostArray:
+        """Predict by the model, or by a model of its first layers."""
+        model, last = self.model, LAST.get(self.job["loss"]["kind"])
+        if layers is not None:
+            inputs = keras.Input((len(self.weights[0][0]),))
+            model, last = keras.Sequential([inputs, *self.model.layers[:layers]]), None
+        rows = self.job.get("predict_rows", PREDICT_ROWS)
+        found = model.predict(x, batch_size=rows, verbose=0)
+        return np.asarray(keras.ops.convert_to_numpy(last(found)) if last else found)
+
+    def kernel(self) -> str:
+        """Name the matrix library."""
+        if ENGINE != "tensorflow":
+            return f"its engine's ({ENGINE})"
+        return "XLA's own" if self.variant == "xla" else "Eigen, oneDNN"
 
 
-def train(line: Line, store: Store, job: Job) -> dict[str, Any]:
-    """Train for all epochs, in parts; then predict, and encode where there is a code."""
-    model, code = build(store, job)
-    full_batch = job["batch_size"] == job["rows"]
-    losses = (by_hand if full_batch else fit)(model, line, store, job)
-    test = store.array(job["test"], job["dtype"])
-    predictions = predict(model, test)
-    if job["loss"]["kind"] == "BinaryCrossEntropy":
-        predictions = np.asarray(keras.ops.sigmoid(predictions))
-    arrays = {"losses": np.array(losses), "predictions": predictions}
-    if job["codes"]:
-        encoder = keras.Sequential([keras.Input((job["network"]["inputs"],)), *model.layers[:code]])
-        arrays["codes"] = predict(encoder, store.array(job["x"], job["dtype"]))
-        arrays["test_codes"] = predict(encoder, test)
-    return {"arrays": store.write(job["out"], **arrays)}
+def optimizer(job: Job) -> Any:
+    """Return Keras's optimizer and schedule for nnx's.
 
-
-def predict(model: Any, x: HostArray) -> HostArray:
-    """The model's output for host data."""
-    return np.asarray(model.predict(x, batch_size=PREDICT_ROWS, verbose=0))
+    Where they are Python floats, Keras rounds β₁, β₂ and a schedule's learning rate to float32, whatever the
+    model computes in (``ops.cast``): 1 − β₂ is then off by 1e-5. As float64 scalars they stay exact.
+    """
+    scalar: Any = np.float64 if job["dtype"] == "float64" else float
+    rate, options = job["optimizer"]["schedule"], job["optimizer"]["options"]
+    schedule = scalar(rate["learning_rate"])
+    if rate["kind"] == "Cosine":
+        schedule = keras.optimizers.schedules.CosineDecay(schedule, rate["steps"])
+    if job["optimizer"]["kind"] == "SGD":
+        return keras.optimizers.SGD(schedule)
+    beta1, beta2 = scalar(options["beta1"]), scalar(options["beta2"])
+    return keras.optimizers.Adam(schedule, beta_1=beta1, beta_2=beta2, epsilon=options["epsilon"])
 
 
 def fit_epochs(line: Line, store: Store, job: Job) -> dict[str, Any]:
-    """The median seconds of an epoch of `fit` on the whole of a small set, after one that compiles."""
-    model, _ = build(store, job)
+    """Return the median seconds of an epoch of `fit` on the whole of a small set, after one that compiles."""
+    worker = Keras(job, store.weights(job), sys.argv[2])
+    worker.restore()
     x, y = store.data(job)
     clock = Clock()
-    model.fit(x, y, batch_size=job["batch_size"], epochs=1 + job["epochs"], verbose=0, callbacks=[clock])
+    worker.model.fit(
+        x, y, batch_size=job["batch_size"], epochs=1 + job["epochs"], verbose=0, callbacks=[clock]
+    )
     return {"seconds": float(np.median(np.diff(clock.ends)))}
 
 
-def main() -> None:
-    """Serve the parent."""
-    line = Line()
+def gpus() -> int:
+    """Count the GPUs that the engine sees; without one it would take the CPU in silence."""
+    if ENGINE == "tensorflow":
+        import tensorflow as tf
+
+        found: list[Any] = tf.config.list_physical_devices("GPU")
+        return len(found)
+    if ENGINE == "torch":
+        import torch
+
+        return int(torch.cuda.device_count())
+    import jax
+
+    return sum(device.platform == "gpu" for device in jax.devices())
+
+
+def settings() -> dict[str, str]:
+    """Give TensorFlow its threads, and TF32 where nnx has it; return the versions."""
+    if ENGINE != "tensorflow":
+        return {"keras": keras.__version__}
+    import tensorflow as tf
+
     threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     tf32 = os.environ.get("CUPY_TF32", "0") not in ("", "0")
-    tf.config.experimental.enable_tensor_float_32_execution(tf32)  # as nnx; by itself it would be on
-    about = {
-        "gpus": len(tf.config.list_physical_devices("GPU")),
-        "versions": {"keras": keras.__version__, "tensorflow": tf.__version__},
-    }
-    serve(Path(sys.argv[1]), {"steps": steps, "train": train, "fit_epochs": fit_epochs}, about, line)
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)  # by itself it would be on
+    return {"keras": keras.__version__, "tensorflow": tf.__version__}
 
 
 if __name__ == "__main__":
-    main()
+    main(Keras, {"versions": settings(), "gpus": gpus()}, fit_epochs=fit_epochs)

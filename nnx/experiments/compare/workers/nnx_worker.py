@@ -1,49 +1,39 @@
-"""nnx's side of the comparison: ``python -m nnx.experiments.compare.nnx_worker FOLDER DEVICE``."""
+"""nnx's side, by `Network.fit`. VARIANT is a device, or ``numpy-loop``, ``numba-loop``: steps by hand."""
 
 from __future__ import annotations
 
 import sys
-import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 import nnx
 from nnx import Network, losses, optimizers, schedules
 from nnx.backends import resolve
 from nnx.callbacks import Callback, Run
-from nnx.experiments.compare.protocol import Gate, Job, Line, Store, batches, serve
+from nnx.experiments.compare.protocol import Gate, HostArray, Job
+from nnx.experiments.compare.workers.base import PREDICT_ROWS, Model, main
 
-DEVICE = sys.argv[2] if len(sys.argv) > 2 else "cpu"
-
-
-def build(store: Store, job: Job) -> tuple[Network, dict[str, Any]]:
-    """The network with the job's weights, and its loss and optimizer as `fit` takes them."""
-    network = Network.from_config(job["network"] | {"dtype": job["dtype"]}, device=DEVICE)
-    network.set_weights(store.weights(job))
-    loss = losses.Loss.registry[job["loss"]["kind"]]
-    options = {} if job["loss"]["reduction"] is None else {"reduction": job["loss"]["reduction"]}
-    rate = dict(job["optimizer"]["schedule"])
-    schedule = schedules.Schedule.registry[rate.pop("kind")](**rate)
-    kind = {"Adam": optimizers.Adam, "SGD": optimizers.SGD}[job["optimizer"]["kind"]]
-    optimizer = kind(schedule, **job["optimizer"]["options"])
-    return network, {"loss": loss(**options), "optimizer": optimizer}
+DEVICE, _, BY_HAND = sys.argv[2].partition("-") if len(sys.argv) > 2 else ("cpu", "", "")
 
 
-def steps(line: Line, store: Store, job: Job) -> dict[str, Any]:
-    """The loss of each step. Every step is a `fit` of its own, so that it runs exactly what `fit` runs."""
-    network, how = build(store, job)
-    x, y = store.data(job)
-    found, seconds = [], []
-    for rows in batches(job):
-        batch = x[rows]
-        target = batch if y is x else y[rows]
-        began = time.perf_counter()
-        history = network.fit(batch, target, batch_size=len(rows), shuffle=False, **how)
-        seconds.append(time.perf_counter() - began)
-        found.append(history["loss"][-1])
-    return {"arrays": store.write(job["out"], losses=np.array(found)), "seconds": float(np.median(seconds))}
+class Events:
+    """Time on the GPU, between two marks in its queue."""
+
+    def start(self) -> None:
+        """Mark the beginning."""
+        import cupy
+
+        self.first = cupy.cuda.Event()
+        self.first.record()
+
+    def seconds(self) -> float:
+        """Return the time from there to what is queued last."""
+        import cupy
+
+        last = cupy.cuda.Event()
+        last.record()
+        last.synchronize()
+        return float(cupy.cuda.get_elapsed_time(self.first, last)) / 1e3
 
 
 class Parts(Callback):
@@ -64,28 +54,97 @@ class Parts(Callback):
                 run.stop = "the time is over"
 
 
-def train(line: Line, store: Store, job: Job) -> dict[str, Any]:
-    """Train for all epochs, in parts; then predict, and encode where there is a code."""
-    network, how = build(store, job)
-    x, y = store.data(job)
-    parts = Parts(Gate(line), job["stops"])
-    history = network.fit(x, y, epochs=job["epochs"], batch_size=job["batch_size"], callbacks=[parts], **how)
-    test = store.array(job["test"], job["dtype"])
-    arrays = {"losses": np.array(history["loss"][:: job["keep"]]), "predictions": network.predict(test)}
-    if job["codes"]:
-        encoder = network[: network.code]
-        arrays["codes"] = encoder.predict(store.array(job["x"], job["dtype"]))
-        arrays["test_codes"] = encoder.predict(test)
-    return {"arrays": store.write(job["out"], **arrays)}
+class Turns(Callback):
+    """Stops at the gate after each epoch of one long `fit`; the first warms up."""
+
+    def __init__(self, gate: Gate, early: float, kernel: str) -> None:
+        self.gate, self.first = gate, {"loss": early, "kernel": kernel}
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Report the time and the epoch's mean loss."""
+        run.network.backend.synchronize()
+        first = run.epoch == 1
+        more = self.gate.open(**self.first) if first else self.gate.stop(loss=run.history["loss"][-1])
+        if not more:
+            run.stop = "the last turn is over"
 
 
-def main() -> None:
-    """Serve the parent."""
-    line = Line()
-    backend = resolve(DEVICE)
-    about = {"device": backend.device, "backend": backend.name, "versions": {"nnx": nnx.__version__}}
-    serve(Path(sys.argv[1]), {"steps": steps, "train": train}, about, line)
+class Nnx(Model):
+    """A `Network`; every way to train goes through `fit`, but for the loop by hand."""
+
+    def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
+        super().__init__(job, weights, variant)
+        self.network = Network.from_config(job["network"] | {"dtype": job["dtype"]}, device=DEVICE)
+        reduction, options = job["loss"]["reduction"], job["optimizer"]["options"]
+        rate = dict(job["optimizer"]["schedule"])
+        schedule = schedules.Schedule.registry[rate.pop("kind")](**rate)
+        kind = {"Adam": optimizers.Adam, "SGD": optimizers.SGD}[job["optimizer"]["kind"]]
+        loss = losses.Loss.registry[job["loss"]["kind"]]
+        self.optimizer: Any = lambda: kind(schedule, **options)
+        self.how: dict[str, Any] = {
+            "loss": loss(**({} if reduction is None else {"reduction": reduction})),
+            "batch_size": job["batch_size"],
+        }
+
+    def restore(self) -> None:
+        """Set the initial weights, and make a new optimizer."""
+        self.how["optimizer"] = self.optimizer()
+        names = [name for name, _, _ in self.job["layers"]]
+        pairs = zip(names, self.weights, strict=True)
+        self.network.set_weights(
+            {f"{name}.{k}": v for name, pair in pairs for k, v in zip("Wb", pair, strict=True)}
+        )
+
+    def step(self, rows: Any) -> float:
+        """Train on one batch by a `fit` of one step, so that it runs exactly what `fit` runs."""
+        x = self.x if rows is None else self.x[rows]
+        y = x if self.y is self.x else self.y if rows is None else self.y[rows]
+        how = self.how | {"batch_size": len(x)}
+        return float(self.network.fit(x, y, shuffle=False, **how)["loss"][-1])
+
+    def run(self, rows: Sequence[Any]) -> list[Any]:
+        """Take so many steps on all rows: one `fit`, or by hand as the README writes it."""
+        if not BY_HAND:
+            return self.network.fit(self.x, self.y, epochs=len(rows), shuffle=False, **self.how)["loss"][-1:]
+        network, loss, optimizer = self.network, self.how["loss"], self.how["optimizer"]
+        x, y = network.asarray(self.x), network.asarray(self.y)
+        for _ in rows:
+            network.backward(loss.gradient(y, network.forward(x, training=True)))
+            optimizer.step(network)
+        return [float(loss(y, network.forward(x)))]
+
+    def train(self, gate: Gate) -> list[float]:
+        """Train by one `fit`."""
+        parts, job = Parts(gate, self.job["stops"]), self.job
+        history = self.network.fit(self.x, self.y, epochs=job["epochs"], callbacks=[parts], **self.how)
+        return list(history["loss"][:: job["keep"]])
+
+    def turns(self, gate: Gate) -> None:
+        """Train by one long `fit`, a turn an epoch."""
+        job = self.job
+        if job["restart"] or job["task"] == "encode":
+            super().turns(gate)
+            return
+        x = self.x[: job["check"] * job["batch_size"]]
+        y = x if self.y is self.x else self.y[: len(x)]
+        early = self.network.fit(x, y, shuffle=False, **self.how)["loss"][-1]
+        turns = Turns(gate, early, self.kernel())
+        self.network.fit(self.x, self.y, epochs=2**62, shuffle=job["shuffle"], callbacks=[turns], **self.how)
+
+    def predict(self, x: HostArray, layers: int | None = None) -> HostArray:
+        """Predict by the network, or by its encoder."""
+        network = self.network if layers is None else self.network[: self.network.code]
+        return network.predict(x, self.job.get("predict_rows", PREDICT_ROWS))
+
+    def events(self) -> Any:
+        """Return CuPy's events on a GPU."""
+        return Events() if DEVICE.startswith("gpu") else None
 
 
 if __name__ == "__main__":
-    main()
+    backend = resolve(DEVICE)
+    about = {
+        "device": backend.device, "backend": backend.name, "gpus": int(backend.device != "cpu"),
+        "versions": {"nnx": nnx.__version__},
+    }  # fmt: skip
+    main(Nnx, about)

@@ -1,0 +1,213 @@
+"""What the workers of all frameworks share: a model that trains on rows by number, and the jobs it does.
+
+A worker is a subclass of `Model` and a call of `main`. The jobs are ``steps`` (the loss of each of the first
+steps), ``train`` (all epochs, in parts, then predict), and for the benchmarks ``turns`` (the same number of
+steps again and again) and ``encode`` (predict again and again).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx.experiments.compare.protocol import (
+    Gate,
+    HostArray,
+    Job,
+    Line,
+    Store,
+    batches,
+    serve,
+    steps_an_epoch,
+)
+
+PREDICT_ROWS = 1024
+CROSS_ENTROPIES = ("BinaryCrossEntropy", "CategoricalCrossEntropy")
+
+
+class Model:
+    """A job's network in one framework, with its loss and its optimizer.
+
+    A subclass defines `__init__`, `restore`, `step` and `predict`; it overrides `train` and `turns` where its
+    framework has a `fit` of its own.
+
+    Parameters
+    ----------
+    job : dict
+    weights : list of (W, b)
+        The initial weights.
+    variant : str
+        How the framework is used, such as ``"xla"``.
+
+    Attributes
+    ----------
+    x, y : array
+        All rows of the job, where the framework computes.
+    """
+
+    x: Any
+    y: Any
+
+    def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
+        self.job, self.weights, self.variant = job, weights, variant
+        # The fused form that starts from logits: nnx's `fit` uses it, and so do all others.
+        self.logits = job["loss"]["kind"] in CROSS_ENTROPIES
+
+    def place(self, x: HostArray, y: HostArray) -> None:
+        """Put the data where the framework computes."""
+        self.x, self.y = x, y
+
+    def number(self, rows: HostArray) -> Any:
+        """Put row numbers where the framework computes."""
+        return rows
+
+    def restore(self) -> None:
+        """Set the initial weights, and start the optimizer afresh."""
+        raise NotImplementedError
+
+    def step(self, rows: Any) -> Any:
+        """Train on these rows, or on all for None; return the loss, which need not be ready yet."""
+        raise NotImplementedError
+
+    def predict(self, x: HostArray, layers: int | None = None) -> HostArray:
+        """Return the output of the network, or of so many of its first dense layers."""
+        raise NotImplementedError
+
+    def kernel(self) -> str:
+        """Name the library that multiplies matrices."""
+        return blas()
+
+    def events(self) -> Any:
+        """Return a clock of the GPU's own, see `Gate`; None on a CPU."""
+        return None
+
+    def run(self, rows: Sequence[Any]) -> list[Any]:
+        """Train on one batch after the other; return their losses, which need not be ready yet."""
+        return [self.step(one) for one in rows]
+
+    def read(self, losses: list[Any]) -> list[float]:
+        """Return losses as numbers; this waits for the device."""
+        return [float(loss) for loss in losses]
+
+    def numbered(self, epochs: int) -> list[Any]:
+        """Return what `step` takes, for each step of so many epochs."""
+        if self.job["batch_size"] == self.job["rows"]:
+            return [None] * epochs
+        return [self.number(rows) for rows in batches(self.job, epochs)]
+
+    def train(self, gate: Gate) -> list[float]:
+        """Train for all epochs, in parts; return the mean losses of the epochs to keep."""
+        job, losses = self.job, list[Any]()
+        rows = self.numbered(job["epochs"])
+        gate.open()
+        for begin, end in pairwise([0, *job["stops"]]):
+            losses += self.run(rows[begin:end])
+            self.read(losses[-1:])
+            if not gate.stop():
+                break
+        return self.epoch_means(self.read(losses))
+
+    def epoch_means(self, losses: list[float]) -> list[float]:
+        """Return the mean over the rows of every epoch that is kept, from the losses of its batches."""
+        job, count = self.job, steps_an_epoch(self.job)
+        sizes = np.diff([*range(0, job["rows"], job["batch_size"]), job["rows"]])
+        means = np.average(np.reshape(losses, (-1, count)), axis=1, weights=sizes)
+        return [float(mean) for mean in means[:: job["keep"]]]
+
+    def turns(self, gate: Gate) -> None:
+        """Train for the same number of steps again and again, until the parent says stop.
+
+        Warm up by the few steps whose loss is compared, and by a turn.
+        """
+        job = self.job
+        if job["task"] == "encode":
+            take_turns(gate, lambda _: float(np.abs(self.predict(self.x)).mean()), self)
+            return
+        rows = self.numbered(1) * (job["turn"] if job["restart"] else 1)
+
+        def turn(steps: int) -> float:
+            if job["restart"]:
+                self.restore()
+                return self.read(self.run(rows[:steps])[-1:])[0]
+            return float(np.mean(self.read(self.run(rows[:steps]))))
+
+        take_turns(gate, turn, self)
+
+
+def take_turns(gate: Gate, turn: Any, model: Any) -> None:
+    """Call `turn(steps)`, which returns a loss, once a turn."""
+    job = model.job
+    early = turn(job["check"])
+    turn(job["check" if job["restart"] else "turn"])
+    more = gate.open(loss=early, kernel=model.kernel())
+    while more:
+        more = gate.stop(loss=turn(job["turn"]))
+
+
+def rate(job: Job, step: int) -> float:
+    """Return the learning rate of a step, counted from 0."""
+    schedule = job["optimizer"]["schedule"]
+    if schedule["kind"] == "Constant":
+        return float(schedule["learning_rate"])
+    done = min(step / schedule["steps"], 1.0)
+    return float(schedule["learning_rate"]) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def blas() -> str:
+    """Describe the BLAS libraries that this process has loaded: version, kernel and threads."""
+    from threadpoolctl import threadpool_info
+
+    found = sorted(
+        f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')} x{lib['num_threads']}"
+        for lib in threadpool_info()
+        if lib["user_api"] == "blas"
+    )
+    return ", ".join(found)
+
+
+def main(kind: type[Model], about: dict[str, Any], **more: Any) -> None:
+    """Serve the parent: ``python -m nnx.experiments.compare.workers.NAME FOLDER VARIANT``."""
+    folder, variant = Path(sys.argv[1]), sys.argv[2]
+
+    def build(store: Store, job: Job) -> Model:
+        model = kind(job, store.weights(job), variant)
+        model.place(*store.data(job))
+        model.restore()
+        return model
+
+    def steps(line: Line, store: Store, job: Job) -> dict[str, Any]:
+        model, losses, seconds = build(store, job), [], []
+        epochs = -(-job["steps"] // steps_an_epoch(job))
+        for rows in islice(model.numbered(epochs), job["steps"]):
+            began = time.perf_counter()
+            losses += model.read([model.step(rows)])
+            seconds.append(time.perf_counter() - began)
+        times = {"first_seconds": seconds[0], "seconds": float(np.median(seconds[1:] or seconds))}
+        return {"arrays": store.write(job["out"], losses=losses)} | times
+
+    def train(line: Line, store: Store, job: Job) -> dict[str, Any]:
+        model = build(store, job)
+        arrays: dict[str, Any] = {"losses": model.train(Gate(line))}
+        test = store.array(job["test"], job["dtype"])
+        arrays["predictions"] = model.predict(test)
+        if job["codes"]:
+            rows = store.array(job["x"], job["dtype"])[: job["code_rows"]]
+            arrays["codes"] = model.predict(rows, job["codes"])
+            arrays["test_codes"] = model.predict(test, job["codes"])
+        return {"arrays": store.write(job["out"], **arrays)}
+
+    def turns(line: Line, store: Store, job: Job) -> dict[str, Any]:
+        gate, model = Gate(line), build(store, job)
+        gate.events = model.events()
+        model.turns(gate)
+        return {}
+
+    tasks = {"steps": steps, "train": train, "turns": turns, "encode": turns}
+    serve(folder, tasks | more, about, Line())

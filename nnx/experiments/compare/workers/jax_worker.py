@@ -1,0 +1,136 @@
+"""JAX's side. VARIANT is ``step`` (a jitted step, donated buffers) or ``loop`` (all steps in one program)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnx.experiments.compare.protocol import HostArray, Job
+from nnx.experiments.compare.workers.base import PREDICT_ROWS, Model, main
+
+ACTIVATIONS: dict[str, Any] = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}
+LAST: dict[str, Any] = {"BinaryCrossEntropy": jax.nn.sigmoid, "CategoricalCrossEntropy": jax.nn.softmax}
+
+
+def forward(activations: Sequence[str], parameters: Any, x: Any) -> Any:
+    """Return the network's output; ``"linear"`` and ``"softmax"`` are left to the caller."""
+    for (W, b), activation in zip(parameters, activations, strict=True):
+        x = x @ W + b
+        x = ACTIVATIONS[activation](x) if activation in ACTIVATIONS else x
+    return x
+
+
+def objective(job: Job, activations: Sequence[str], parameters: Any, x: Any, y: Any) -> Any:
+    """Return the loss."""
+    p, loss = forward(activations, parameters, x), job["loss"]
+    if loss["kind"] == "BinaryCrossEntropy":
+        return jnp.mean(jax.nn.softplus(p) - p * y)
+    if loss["kind"] == "CategoricalCrossEntropy":
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(p), y[:, None], axis=1))
+    return jnp.mean(jnp.square(p - y)) * (p.shape[1] if loss["reduction"] == "sum_over_features" else 1)
+
+
+def rate(job: Job, t: Any) -> Any:
+    """Return the learning rate of step t, counted from 0."""
+    schedule = job["optimizer"]["schedule"]
+    if schedule["kind"] == "Constant":
+        return schedule["learning_rate"]
+    done = jnp.minimum(t / schedule["steps"], 1.0)
+    return schedule["learning_rate"] * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
+
+
+def update(job: Job, loss_of: Any, state: Any, x: Any, y: Any) -> Any:
+    """Take one step of Adam or SGD."""
+    parameters, m, v, t = state
+    loss, g = jax.value_and_grad(loss_of)(parameters, x, y)
+    tree, step = jax.tree.map, rate(job, t)
+    t = t + 1
+    if job["optimizer"]["kind"] == "SGD":
+        return (tree(lambda p, g: p - step * g, parameters, g), m, v, t), loss
+    options = job["optimizer"]["options"]
+    beta1, beta2, epsilon = options["beta1"], options["beta2"], options["epsilon"]
+    m = tree(lambda m, g: beta1 * m + (1 - beta1) * g, m, g)
+    v = tree(lambda v, g: beta2 * v + (1 - beta2) * g * g, v, g)
+    step = step * jnp.sqrt(1 - beta2**t) / (1 - beta1**t)
+    parameters = tree(lambda p, m, v: p - step * m / (jnp.sqrt(v) + epsilon), parameters, m, v)
+    return (parameters, m, v, t), loss
+
+
+class Jax(Model):
+    """Functions over a tree of parameters, compiled by XLA."""
+
+    def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
+        super().__init__(job, weights, variant)
+        jax.config.update("jax_enable_x64", job["dtype"] == "float64")
+        self.activations = [activation for _, _, activation in job["layers"]]
+        trained = [*self.activations[:-1], "linear"] if self.logits else self.activations
+        one = partial(update, job, partial(objective, job, trained))
+
+        @partial(jax.jit, donate_argnums=0)
+        def step(state: Any, x: Any, y: Any, rows: Any) -> Any:
+            inputs = x if rows is None else x[rows]
+            return one(state, inputs, inputs if y is None else y if rows is None else y[rows])
+
+        @partial(jax.jit, donate_argnums=0)
+        def loop(state: Any, x: Any, y: Any, steps: int) -> Any:
+            first = (state, jnp.zeros((), job["dtype"]))
+            return jax.lax.fori_loop(
+                0, steps, lambda _, carry: one(carry[0], x, x if y is None else y), first
+            )
+
+        self._step, self._loop = step, loop
+        self._outputs = {
+            count: jax.jit(partial(forward, self.activations[:count]))
+            for count in (job["codes"], None)
+            if count != 0
+        }
+
+    def place(self, x: HostArray, y: HostArray) -> None:
+        """Keep JAX's arrays; no targets means the inputs."""
+        self.x = jnp.asarray(x)
+        self.y = None if y is x else jnp.asarray(y)
+
+    def number(self, rows: HostArray) -> Any:
+        """Return JAX's array."""
+        return jnp.asarray(rows)
+
+    def restore(self) -> None:
+        """Make the initial state: parameters, both moments, the number of steps."""
+        parameters = [(jnp.array(W), jnp.array(b)) for W, b in self.weights]
+        adam = self.job["optimizer"]["kind"] == "Adam"
+        m, v = (jax.tree.map(jnp.zeros_like, parameters) if adam else () for _ in range(2))
+        self.state: Any = (parameters, m, v, jnp.zeros((), self.job["dtype"]))
+
+    def step(self, rows: Any) -> Any:
+        """Call the compiled step."""
+        self.state, loss = self._step(self.state, self.x, self.y, rows)
+        return loss
+
+    def run(self, rows: Sequence[Any]) -> list[Any]:
+        """Run all steps as one program, for the variant ``loop``."""
+        if self.variant != "loop":
+            return super().run(rows)
+        self.state, loss = self._loop(self.state, self.x, self.y, len(rows))
+        return [loss]
+
+    def predict(self, x: HostArray, layers: int | None = None) -> HostArray:
+        """Predict in batches."""
+        size, parameters = self.job.get("predict_rows", PREDICT_ROWS), self.state[0][:layers]
+        output, last = self._outputs[layers], self.activations[-1] if layers is None else ""
+        parts = [output(parameters, jnp.asarray(x[i : i + size])) for i in range(0, len(x), size)]
+        found = np.concatenate([np.asarray(part) for part in parts])
+        return np.asarray(jax.nn.softmax(found)) if last == "softmax" else found
+
+    def kernel(self) -> str:
+        """Name the matrix library."""
+        return "XLA's own"
+
+
+if __name__ == "__main__":
+    gpus = sum(device.platform == "gpu" for device in jax.devices())
+    main(Jax, {"gpus": gpus, "versions": {"jax": jax.__version__}})
