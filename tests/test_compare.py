@@ -68,8 +68,13 @@ def pair(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str, Wor
 
 
 class TestEveryFramework:
-    @pytest.mark.parametrize("name", ["deep", "shallow", "xor_deep", "xor_shallow", "classifier"])
-    @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-3)])
+    @pytest.mark.parametrize(
+        ("name", "dtype", "tolerance"),
+        [
+            *((name, "float64", 1e-9) for name in FRAMEWORKS["keras"].problems),
+            ("deep", "float32", 1e-3), ("classifier", "float32", 1e-3),
+        ],
+    )  # fmt: skip
     def test_the_losses_of_each_step_agree(
         self, pair: dict[str, Worker], known: dict[str, Problem], name: str, dtype: str, tolerance: float
     ) -> None:
@@ -97,7 +102,7 @@ class TestEveryFramework:
                 assert result[what].dtype == np.float64
                 np.testing.assert_allclose(result[what], found["nnx"][what], rtol=1e-6, atol=1e-9)
 
-    def test_a_turn_goes_on_from_the_last_one_and_restarts_where_it_must(
+    def test_a_turn_resumes_or_restarts_as_its_job_says(
         self, pair: dict[str, Worker], known: dict[str, Problem]
     ) -> None:
         """The benchmarks' jobs: all sides see the same losses, turn by turn."""

@@ -76,7 +76,7 @@ def test_the_loss_curve_names_the_run_and_shows_validation(results):
 def test_curves_of_both_sides_are_drawn(results):
     axes = figures(results["compare"])["deep_losses"].axes[0]
     texts = " ".join(text.get_text() for text in axes.figure.findobj(lambda a: hasattr(a, "get_text")))
-    assert "deep: nnx and Keras from the same weights" in texts
+    assert "deep: all from the same weights" in texts
     assert "nnx, last" in texts
     assert "Keras, last" in texts
     assert "Keras XLA, last" in texts

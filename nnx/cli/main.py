@@ -50,7 +50,7 @@ def cli() -> None:
     Examples:
       nnx run autoencoder                 train, measure, draw
       nnx run svm --model runs/NAME       classify its codes
-      nnx run compare                     against Keras, PyTorch, JAX, scikit-learn
+      nnx run compare                     against Keras, PyTorch, JAX, sklearn
       nnx train flowers.csv --target species    on your own data
       nnx report runs/A runs/B            two runs side by side, as a web page
     """

@@ -154,8 +154,8 @@ def _result(
         metrics |= comparison(measured, timing, compared)
         arrays |= measured.arrays
     libraries = versions()
-    for told in about.values():
-        libraries |= told["versions"]
+    for worker in about.values():
+        libraries |= worker["versions"]
     return Result(
         experiment="compare",
         preset="",

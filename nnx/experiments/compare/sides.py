@@ -79,7 +79,7 @@ TITLES = {"nnx": "nnx"} | {name: title for f in FRAMEWORKS.values() for name, (t
 
 @dataclass(frozen=True)
 class Side:
-    """One column of the tables: a framework, used in one way, in a process of its own."""
+    """One column of the tables: a framework, used in one way, in a separate process."""
 
     name: str
     framework: str

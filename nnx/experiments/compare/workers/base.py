@@ -36,7 +36,7 @@ class Model:
     """A job's network in one framework, with its loss and its optimizer.
 
     A subclass defines `__init__`, `restore`, `step` and `predict`; it overrides `train` and `turns` where its
-    framework has a `fit` of its own.
+    framework has its own `fit`.
 
     Parameters
     ----------
