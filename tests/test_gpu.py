@@ -77,6 +77,6 @@ def test_without_a_gpu_the_benchmark_says_so_in_one_line(tmp_path: Path) -> None
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("Error: there is no GPU to measure: ")
+    assert done.stderr.startswith("Error: no GPU to measure: ")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
