@@ -2,10 +2,10 @@
 
 The workers are those of ``nnx run compare`` (``nnx/experiments/compare/workers``), and a few here
 (``workers/``). Every framework runs in a separate process, with the same number of threads and otherwise with
-its defaults. Idle threads may spin, because ``OMP_WAIT_POLICY=passive`` would make PyTorch a third slower (12.8 ms
-instead of 9.6 for a step of the deep autoencoder). Instead, a pause before each turn lets the threads of the
-last turn fall asleep. In every round, each worker takes one turn, in a rotating order, while the others wait
-on their pipes.
+its defaults. Idle threads are allowed to spin, because ``OMP_WAIT_POLICY=passive`` would make PyTorch a third
+slower (12.8 ms instead of 9.6 for a step of the deep autoencoder). Instead, a pause before each turn lets the
+threads of the last turn fall asleep. In every round, each worker takes one turn, in a rotating order, while
+the others wait on their pipes.
 """
 
 from __future__ import annotations
