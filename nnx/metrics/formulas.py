@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import DataError
-from nnx.losses import ROUNDING
+from nnx.losses.base import ROUNDING
 
 HostArray = np.ndarray[Any, Any]
 Metric = Callable[..., float]

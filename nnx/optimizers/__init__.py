@@ -1,6 +1,6 @@
 """Optimizers over flat buffers: one backend call updates a network's parameters.
 
-The update rules are Keras's, stated in `nnx.backends.base`. An optimizer object holds hyper-parameters only;
+The update rules are Keras's, stated in `nnx.ops.updates`. An optimizer object holds hyper-parameters only;
 its moments and its step count live in the arena of the network it trains, so one object may serve several
 networks, and several may take turns on one. All take
 
@@ -81,7 +81,7 @@ class SGD(Optimizer):
     def update(
         self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
     ) -> None:
-        """See `nnx.backends.base.Backend.sgd_step`."""
+        """Call `sgd_step`; its formulas are in `nnx.ops.updates`."""
         backend.sgd_step(
             part.values, part.gradients, part.slots[0], fault, learning_rate,
             self.momentum, self.nesterov, self.weight_decay, self.l2,
@@ -141,7 +141,7 @@ class Adam(Optimizer):
     def update(
         self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
     ) -> None:
-        """See `nnx.backends.base.Backend.adam_step`."""
+        """Call `adam_step`; its formulas are in `nnx.ops.updates`."""
         m, v = part.slots
         backend.adam_step(
             part.values, part.gradients, m, v, fault, learning_rate, step,
@@ -233,7 +233,7 @@ class RMSprop(Optimizer):
     def update(
         self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
     ) -> None:
-        """See `nnx.backends.base.Backend.rmsprop_step`."""
+        """Call `rmsprop_step`; its formulas are in `nnx.ops.updates`."""
         v, velocity = part.slots
         backend.rmsprop_step(
             part.values, part.gradients, v, velocity, fault, learning_rate,
@@ -292,7 +292,7 @@ class Adagrad(Optimizer):
     def update(
         self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
     ) -> None:
-        """See `nnx.backends.base.Backend.adagrad_step`."""
+        """Call `adagrad_step`; its formulas are in `nnx.ops.updates`."""
         backend.adagrad_step(
             part.values, part.gradients, part.slots[0], fault, learning_rate,
             self.epsilon, self.weight_decay, self.l2,
