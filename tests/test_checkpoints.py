@@ -136,6 +136,19 @@ def test_a_layer_of_ones_own_comes_back(tmp_path, monkeypatch):
         nnx.load(tmp_path / "m.safetensors")
 
 
+def test_a_model_of_version_0_1_computes_what_it_did(tmp_path):
+    """Trained and saved by version 0.1, with its predictions in the metadata."""
+    path = Path(__file__).parent / "old" / "model-0.1.safetensors"
+    x = (np.arange(48) % 7).reshape(8, 6).astype(np.float32) / 8
+    made = nnx.load(path)
+    assert made.input_shape == (6,)
+    assert made.code == 5
+    assert [layer.trainable for layer in made.layers] == [place != 4 for place in range(9)]
+    np.testing.assert_allclose(made.predict(x), checkpoints.read_metadata(path)["predicted"], atol=1e-6)
+    made.save(tmp_path / "again.safetensors")
+    assert described(tmp_path / "again.safetensors")["network"] == described(path)["network"]
+
+
 def test_code_seed_and_metadata_are_kept(saved):
     made, path = saved
     back = nnx.load(path)
