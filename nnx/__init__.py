@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from nnx import layers, losses, optimizers
 from nnx.backends import available, default_device, resolve, use
 from nnx.callbacks import BestCheckpoint, Callback, CSVLog, EarlyStopping, History, Progress
 from nnx.checkpoints import Checkpoint
@@ -19,39 +20,10 @@ from nnx.errors import (
     RankError,
     TrainingError,
 )
-from nnx.layers import (
-    ELU,
-    GELU,
-    BatchNorm,
-    Concatenate,
-    Dense,
-    Dropout,
-    Flatten,
-    Identity,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    ReLU,
-    Rescale,
-    Reshape,
-    Residual,
-    Sequential,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
-from nnx.losses import (
-    BinaryCrossEntropy,
-    CategoricalCrossEntropy,
-    Huber,
-    Loss,
-    MeanAbsoluteError,
-    MeanSquaredError,
-)
+from nnx.layers import *
+from nnx.losses import *
 from nnx.network import Network, load
-from nnx.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nnx.optimizers import *
 from nnx.schedules import Constant, Cosine, Exponential, Schedule, Step, Warmup
 from nnx.training.loggers import JSONLog, MLflowLog, TensorBoardLog
 
@@ -71,64 +43,31 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELU",
-    "GELU",
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "BatchNorm",
     "BestCheckpoint",
-    "BinaryCrossEntropy",
     "CSVLog",
     "Callback",
-    "CategoricalCrossEntropy",
     "Checkpoint",
-    "Concatenate",
     "ConfigurationError",
     "Constant",
     "Cosine",
     "DataError",
-    "Dense",
     "DeviceError",
-    "Dropout",
     "EarlyStopping",
     "Exponential",
     "FileFormatError",
-    "Flatten",
     "History",
-    "Huber",
-    "Identity",
     "JSONLog",
-    "Layer",
-    "LayerNorm",
-    "LeakyReLU",
-    "Loss",
     "MLflowLog",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
     "MissingLibraryError",
     "Network",
     "NnxError",
-    "Optimizer",
     "OutOfMemoryError",
     "OutputError",
     "Progress",
-    "RMSprop",
     "RankError",
-    "ReLU",
-    "Rescale",
-    "Reshape",
-    "Residual",
     "Rows",
     "Schedule",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
     "Step",
-    "Tanh",
     "TensorBoardLog",
     "TrainingError",
     "Warmup",
@@ -148,6 +87,9 @@ __all__ = [
     "resolve",
     "use",
 ]
+__all__ += layers.__all__
+__all__ += losses.__all__
+__all__ += optimizers.__all__
 
 _ROOMS = (
     *("checkpoints", "datasets", "estimators", "experiments", "gradcheck", "initializers", "interop"),

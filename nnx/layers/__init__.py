@@ -4,56 +4,30 @@ import warnings
 from typing import Any
 
 from nnx import named
-from nnx.layers.activations import (
-    ELU,
-    GELU,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
-from nnx.layers.base import Layer, from_config, kind_of
-from nnx.layers.containers import Concatenate, Residual, Sequential
-from nnx.layers.dense import Dense
-from nnx.layers.dropout import Dropout
-from nnx.layers.normalization import BatchNorm, LayerNorm
-from nnx.layers.plan import Plan
-from nnx.layers.rescale import Rescale
-from nnx.layers.shapes import Flatten, Reshape
-from nnx.layers.workspace import Workspace
+from nnx.layers import activations, containers, dense, dropout, normalization, rescale, shapes
+from nnx.layers.activations import *
+from nnx.layers.base import Layer
+from nnx.layers.base import from_config as from_config
+from nnx.layers.base import kind_of as kind_of
+from nnx.layers.containers import *
+from nnx.layers.dense import *
+from nnx.layers.dropout import *
+from nnx.layers.normalization import *
+from nnx.layers.plan import Plan as Plan
+from nnx.layers.rescale import *
+from nnx.layers.shapes import *
+from nnx.layers.workspace import Workspace as Workspace
 from nnx.records import by_name
 
-__all__ = [
-    "ELU",
-    "GELU",
-    "BatchNorm",
-    "Concatenate",
-    "Dense",
-    "Dropout",
-    "Flatten",
-    "Identity",
-    "Layer",
-    "LayerNorm",
-    "LeakyReLU",
-    "Plan",
-    "ReLU",
-    "Rescale",
-    "Reshape",
-    "Residual",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Tanh",
-    "Workspace",
-    "from_config",
-    "kind_of",
-]
+# nnx exports these too; what is not in the list (a plan, a workspace) is a name of nnx.layers only
+__all__ = ["Layer"]
+__all__ += activations.__all__
+__all__ += containers.__all__
+__all__ += dense.__all__
+__all__ += dropout.__all__
+__all__ += normalization.__all__
+__all__ += rescale.__all__
+__all__ += shapes.__all__
 
 KINDS: tuple[type[Layer], ...] = tuple(kind for kind in Layer.registry.values() if "record" in vars(kind))
 NAMES = by_name(KINDS)

@@ -17,6 +17,8 @@ from nnx.layers.base import Layer, entry_of, from_entry, walk
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, LayerRecord
 
+__all__ = ["Concatenate", "Residual", "Sequential"]
+
 Layers = Sequence[Layer]
 DENSE, BACK = {"name": "dense", "units": 5}, {"name": "dense", "units": 4}  # for gradient checks
 CHAIN = "nnx exports chains of layers only"

@@ -15,6 +15,8 @@ from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena, Shapes
 from nnx.records import Case, Counterpart, LayerRecord
 
+__all__ = ["Dense"]
+
 
 class Dense(Layer):
     """A fully connected layer: y = x W + b, on the last axis of its input.

@@ -10,6 +10,8 @@ from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, Counterpart, LayerRecord
 
+__all__ = ["Dropout"]
+
 MASK64 = 0xFFFFFFFFFFFFFFFF
 
 

@@ -13,6 +13,8 @@ from nnx.layers.workspace import Workspace
 from nnx.parameters import Shapes
 from nnx.records import Case, Counterpart, LayerRecord
 
+__all__ = ["BatchNorm", "LayerNorm"]
+
 
 class _Normalization(Layer):
     gamma: Array

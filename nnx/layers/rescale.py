@@ -11,6 +11,8 @@ from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena
 from nnx.records import Case, Counterpart, LayerRecord
 
+__all__ = ["Rescale"]
+
 WIDE = "float64"
 
 

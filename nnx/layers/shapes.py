@@ -10,6 +10,8 @@ from nnx.errors import ConfigurationError, whole
 from nnx.layers.base import Layer
 from nnx.records import Case, LayerRecord
 
+__all__ = ["Flatten", "Reshape"]
+
 ONE_AXIS = "nnx exports networks on rows of features only"
 
 
