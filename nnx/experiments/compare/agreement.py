@@ -28,7 +28,9 @@ class Check:
 # Two runs that differ in rounding alone drift apart, so that only the beginning can be compared: of the deep
 # one in float32, of the shallow one in float64 too. Its steps are large (a loss summed over 784 pixels): nnx
 # compared with itself, one weight matrix changed by 1e-15, differs by 3e-12 after 20 steps, 1e-6 after 50,
-# 0.4 after 200.
+# 0.4 after 200. The classifier's first steps are large too: Keras computes Adam's 1 - beta^t in float32, up
+# to 6e-5 off, and its losses then differ by 7e-5 after 5 steps, 1e-3 after 20, 1e-2 after 50 (JAX, by expm1:
+# 3e-7).
 CHECKS = {
     "float64": Check("deep", "float64", 200, 1e-6),
     "float32": Check("deep", "float32", 50, 1e-3),
@@ -37,7 +39,7 @@ CHECKS = {
     "xor_float64": Check("xor_deep", "float64", 200, 1e-6),
     "xor_shallow_float64": Check("xor_shallow", "float64", 200, 1e-6),
     "classifier_float64": Check("classifier", "float64", 200, 1e-6),
-    "classifier_float32": Check("classifier", "float32", 50, 1e-3),
+    "classifier_float32": Check("classifier", "float32", 5, 1e-3),
 }
 
 

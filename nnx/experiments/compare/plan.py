@@ -15,13 +15,14 @@ LATER = 2.5
 # What each part takes at least: first jobs on all sides (building, compiling), and steps of the deep
 # autoencoder on all sides.
 LEAST = {
-    "agreement float64": (1.1, 100), "agreement float32": (0.9, 20), "agreement shallow_float64": (0.8, 10),
-    "agreement shallow_float32": (0.6, 3), "agreement xor_float64": (0.4, 0),
-    "agreement xor_shallow_float64": (0.4, 0), "agreement classifier_float64": (0.8, 25),
-    "agreement classifier_float32": (0.7, 5), "xor_deep": (0.5, 0), "xor_shallow": (0.5, 0),
-    "xor_fit": (0.4, 0), "deep": (1.6, 40), "shallow": (0.9, 12), "classifier": (0.9, 10),
+    "agreement float64": (1.1, 100), "agreement float32": (0.8, 20), "agreement shallow_float64": (0.5, 10),
+    "agreement shallow_float32": (0.3, 3), "agreement xor_float64": (0.2, 0),
+    "agreement xor_shallow_float64": (0.2, 0), "agreement classifier_float64": (0.8, 25),
+    "agreement classifier_float32": (0.6, 2), "xor_deep": (0.5, 0), "xor_shallow": (0.5, 0),
+    "xor_fit": (0.5, 0), "deep": (1.6, 40), "shallow": (0.9, 12), "classifier": (0.9, 10),
 }  # fmt: skip
-SVM = 9.0  # an SVM on one side's codes, in times of nnx's import
+SVM = 6.0  # an SVM on one side's codes, in times of nnx's import
+MARGIN = 1.15  # what is planned at least is measured once: the machine may be slower a little later
 FULL_STEPS, FULL_SHARE = 400, 0.3  # agreement on all steps: so many more, if they take no larger share
 
 
@@ -98,7 +99,7 @@ class Budget:
         self.short = FULL_STEPS * step > FULL_SHARE * self.free()
 
     def _refuse_too_short(self) -> None:
-        needed = self.spent() + sum(self.least.values()) + self.later
+        needed = self.spent() + MARGIN * sum(self.least.values()) + self.later
         if needed > self.total:
             minutes = math.ceil(needed / 6.0) / 10.0
             raise ConfigurationError(

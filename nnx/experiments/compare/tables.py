@@ -169,7 +169,9 @@ def tables(result: Result) -> list[Table]:
     names = _titles(sides)
     found = [_speedup_table(metrics["speedup"], sides[1:])]
     rows = [_text(row, sides) for row in metrics["table"]]
-    found.append(Table(f"nnx and {_others(sides)} on {result.dataset}", ("", *names, "repeats"), rows))
+    found.append(
+        Table(f"{_together(['nnx', *_others(sides)])} on {result.dataset}", ("", *names, "repeats"), rows)
+    )
     found.append(agreement)
     predictions = metrics["xor_predictions"]
     found += [_prediction_table(name, predictions[name], sides) for name in predictions]
@@ -183,9 +185,13 @@ def _titles(sides: Sequence[str]) -> list[str]:
     return [TITLES[side] for side in sides]
 
 
-def _others(sides: Sequence[str]) -> str:
-    """Return the frameworks' names as a list in words."""
-    names = [f.title for f in FRAMEWORKS.values() if any(side in f.sides for side in sides)]
+def _others(sides: Sequence[str]) -> list[str]:
+    """Return the other frameworks' names."""
+    return [f.title for f in FRAMEWORKS.values() if any(side in f.sides for side in sides)]
+
+
+def _together(names: Sequence[str]) -> str:
+    """Return names as a list in words."""
     return ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1]
 
 
@@ -199,7 +205,7 @@ def _agreement(checks: dict[str, dict[str, Any]], sides: Sequence[str]) -> Table
         for check in checks.values()
     ]  # fmt: skip
     header = ("largest relative difference", "steps", *_titles(sides), "tolerance", "agree")
-    return Table(f"Do the losses of nnx and {_others(sides)} agree, step by step?", header, rows)
+    return Table(f"Do the losses of {_together(['nnx', *_others(sides)])} agree, step by step?", header, rows)
 
 
 def _text(row: dict[str, Any], sides: Sequence[str]) -> tuple[str, ...]:
@@ -216,7 +222,9 @@ def _speedup_table(speedup: dict[str, dict[str, float]], sides: Sequence[str]) -
         for name, values in speedup.items()
     ]
     return Table(
-        f"A step in {_others(sides)} takes so many times as long as in nnx", ("", *_titles(sides)), rows
+        f"A step in {_together(_others(sides))} takes so many times as long as in nnx",
+        ("", *_titles(sides)),
+        rows,
     )
 
 
