@@ -18,7 +18,8 @@ from nnx.data.samples import Augmentation, host_array
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, whole
 from nnx.layers import Layer, Plan, stack
-from nnx.layers.base import as_shape, check_integers, entry_of, from_entry, walk
+from nnx.layers.base import as_shape, check_integers, walk
+from nnx.layers.descriptions import entry_of, from_entry
 from nnx.layers.plan import shape_of
 from nnx.losses import Loss
 from nnx.losses.base import activated

@@ -7,10 +7,10 @@ from nnx import named
 from nnx.layers import activations, containers, dense, dropout, normalization, rescale, shapes
 from nnx.layers.activations import *
 from nnx.layers.base import Layer
-from nnx.layers.base import from_config as from_config
-from nnx.layers.base import kind_of as kind_of
 from nnx.layers.containers import *
 from nnx.layers.dense import *
+from nnx.layers.descriptions import from_config as from_config
+from nnx.layers.descriptions import kind_of as kind_of
 from nnx.layers.dropout import *
 from nnx.layers.normalization import *
 from nnx.layers.plan import Plan as Plan

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from nnx import initializers
 from nnx.backends import Array, resolve
-from nnx.errors import ConfigurationError, DataError, FileFormatError, flag, nearest, whole, whole_config
+from nnx.errors import ConfigurationError, DataError, flag, whole
 from nnx.layers.plan import Plan, shape_of
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena, Shapes
@@ -87,7 +87,7 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Layer.registry[cls.__name__ if cls.__module__.startswith("nnx.") else _full_name(cls)] = cls
+        Layer.registry[cls.__name__ if cls.__module__.startswith("nnx.") else full_name(cls)] = cls
 
     def __init__(self) -> None:
         self._trainable = True
@@ -345,19 +345,6 @@ def walk(layers: Iterable[Layer]) -> Iterator[Layer]:
             yield from walk(branch)
 
 
-def entry_of(layer: Layer) -> dict[str, Any]:
-    """A layer as files describe it."""
-    return {"kind": kind_of(layer), "config": whole_config(layer), "trainable": layer.trainable}
-
-
-def from_entry(entry: dict[str, Any]) -> Layer:
-    """A layer from its description; errors as for `from_config`."""
-    layer = from_config(entry["kind"], entry["config"])
-    if not layer.branches:  # the layers of a container say it for themselves
-        layer.trainable = entry["trainable"]
-    return layer
-
-
 def as_shape(inputs: int | tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a row, from the shape or the number of its features.
 
@@ -393,43 +380,6 @@ def _holds_layers(value: Any, depth: int = 3) -> bool:
     return hasattr(type(value), "parameter_count")
 
 
-def _full_name(kind: type[Layer]) -> str:
+def full_name(kind: type[Layer]) -> str:
+    """A class by its module and name."""
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _named(name: str) -> list[type[Layer]]:
-    """The classes that a name means: the one of nnx, or all others that have it."""
-    if name in Layer.registry:
-        return [Layer.registry[name]]
-    return [known for known in Layer.registry.values() if known.__name__ == name]
-
-
-def kind_of(layer: Layer) -> str:
-    """A layer's class as a file names it: by its name alone where no other class has it."""
-    kind = type(layer)
-    full = _full_name(kind)
-    return kind.__name__ if all(_full_name(known) == full for known in _named(kind.__name__)) else full
-
-
-def from_config(kind: str, config: dict[str, Any]) -> Layer:
-    """A layer from its class's name and `Layer.config`.
-
-    Raises
-    ------
-    FileFormatError
-        If no such class is known (import the module that defines it first), several have the name, or the
-        arguments do not fit.
-    """
-    found = _named(kind)
-    if not found:
-        raise FileFormatError(f"unknown layer {kind!r}{nearest(kind, Layer.registry)}")
-    if len(found) > 1:
-        raise FileFormatError(
-            f"layer {kind!r} is a name of {' and of '.join(map(_full_name, found))}, and nothing says "
-            "which is meant: load it where only the right one is imported"
-        )
-    made = found[0]
-    try:
-        return made._from_config(config)
-    except (TypeError, ConfigurationError) as error:
-        raise FileFormatError(f"layer {kind} cannot be built from {config!r}: {error}") from error

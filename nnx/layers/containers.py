@@ -13,7 +13,8 @@ from typing import Any
 from nnx.backends import Array
 from nnx.errors import ConfigurationError
 from nnx.layers import stack
-from nnx.layers.base import Layer, entry_of, from_entry, walk
+from nnx.layers.base import Layer, walk
+from nnx.layers.descriptions import entry_of, from_entry
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, LayerRecord
 
