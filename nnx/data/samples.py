@@ -189,7 +189,10 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
     same = y is x
     rows = check_rows(x, "x", None if network.takes_integers else network.dtype)
     if rows.ndim != 2 and network.input_shape is not None and len(network.input_shape) == 1:
-        raise DataError(f"x must have shape (rows, features) for this network, not {rows.shape}")
+        raise DataError(
+            f"x must have shape (rows, features) for this network, not {rows.shape}: for rows of several "
+            "axes leave the width of its first layer out (Dense(units)), or begin with nnx.Flatten()"
+        )
     network.build(rows.shape[1:])
     outputs: tuple[int, ...] = network.output_shape
     if same:
