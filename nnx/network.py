@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from nnx import initializers, model_files, training
+from nnx import initializers, losses, model_files, optimizers, training
 from nnx.backends import Array, Backend, resolve
 from nnx.data.rows import Rows
 from nnx.data.samples import Augmentation, host_array
@@ -403,8 +403,8 @@ class Network:
         x: Any,
         y: Any,
         *,
-        loss: Loss,
-        optimizer: Optimizer,
+        loss: Loss | str | dict[str, Any],
+        optimizer: Optimizer | str | dict[str, Any],
         epochs: int = 1,
         batch_size: int = 32,
         validation: float | tuple[Any, ...] | None = None,
@@ -426,8 +426,8 @@ class Network:
         y : array_like, or Rows, of shape (rows, *output_shape)
             Or (rows,) for one output, or integer labels, of the output's shape without its last axis.
             ``y is x`` (an autoencoder) stores the data only once.
-        loss : Loss
-        optimizer : Optimizer
+        loss : Loss, or what `nnx.losses.get` takes
+        optimizer : Optimizer, or what `nnx.optimizers.get` takes
         epochs, batch_size : int
             The last batch of an epoch may be smaller; a batch may not be larger than the data.
         validation : float, (x, y) or (x, y, weights), optional
@@ -474,6 +474,8 @@ class Network:
         RankError
             If a rank does not come, or was given other data or options than the others.
         """
+        loss = losses.get(loss) if isinstance(loss, str | dict) else loss
+        optimizer = optimizers.get(optimizer) if isinstance(optimizer, str | dict) else optimizer
         return training.fit(
             self, x, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
             validation=validation, metrics=metrics, callbacks=callbacks, shuffle=shuffle,
@@ -482,7 +484,13 @@ class Network:
         )  # fmt: skip
 
     def evaluate(
-        self, x: Any, y: Any, *, loss: Loss, metrics: Metrics = (), sample_weight: Any = None
+        self,
+        x: Any,
+        y: Any,
+        *,
+        loss: Loss | str | dict[str, Any],
+        metrics: Metrics = (),
+        sample_weight: Any = None,
     ) -> dict[str, float]:
         """``{"loss": …}`` and the metrics on data, in inference; errors as for `fit`.
 
@@ -490,6 +498,7 @@ class Network:
         differs from `fit`'s by what training does: dropout, a batch's own statistics, and parameters that
         change from batch to batch.
         """
+        loss = losses.get(loss) if isinstance(loss, str | dict) else loss
         return training.evaluate(self, x, y, loss, metrics, sample_weight)
 
     # ---------------------------------------------------- parts and parameters

@@ -131,10 +131,11 @@ def test_a_table_with_other_columns_is_answered_with_both_lists(tmp_path, capsys
 
 
 @pytest.mark.parametrize(("given", "text"), [
-    ({"loss": "cross_entropy"},
-     "loss must be an nnx loss such as nnx.CategoricalCrossEntropy(), not 'cross_entropy'"),
+    ({"loss": "crossentropy"}, "unknown loss 'crossentropy': did you mean 'cross_entropy'?"),
+    ({"loss": 3}, "loss must be an nnx loss such as nnx.CategoricalCrossEntropy(), not 3"),
     ({"loss": nnx.Huber}, "loss must be an nnx loss such as nnx.Huber(), not the class Huber"),
-    ({"optimizer": "adam"}, "optimizer must be an nnx optimizer such as nnx.Adam(), not 'adam'"),
+    ({"optimizer": "adamm"}, "unknown optimizer 'adamm': did you mean 'adam'?"),
+    ({"optimizer": nnx.Adam}, "optimizer must be an nnx optimizer such as nnx.Adam(), not the class Adam"),
     ({"y": np.array(["a", "b"])},
      "y holds text: number the classes: names, y = np.unique(y, return_inverse=True)"),
     ({"metrics": ["acc"], "validation": 0.5}, "unknown metric 'acc': did you mean 'accuracy'?"),
