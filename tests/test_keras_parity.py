@@ -168,18 +168,21 @@ def test_containers_and_views(
     def inner(v: Any) -> Any:
         return second(keras.ops.tanh(first(v)))
 
+    def join(kind: str) -> Any:
+        return getattr(keras.layers, kind)(dtype="float64")
+
     size = int(np.prod(shape[1:]))
     ours, theirs, held = {
         "sequential": (nnx.Sequential([nnx.Dense(4), nnx.Tanh(), nnx.Dense(5)]), inner, [first, second]),
         "residual": (nnx.Residual([nnx.Dense(4), nnx.Tanh(), nnx.Dense(5)]),
-                     lambda v: keras.layers.Add()([v, inner(v)]), [first, second]),
+                     lambda v: join("Add")([v, inner(v)]), [first, second]),
         "projection": (nnx.Residual([nnx.Dense(4), nnx.Tanh(), nnx.Dense(5)], projection=nnx.Dense(5)),
-                       lambda v: keras.layers.Add()([third(v), inner(v)]), [first, second, third]),
+                       lambda v: join("Add")([third(v), inner(v)]), [first, second, third]),
         "concatenate": (nnx.Concatenate([[nnx.Dense(4), nnx.Tanh()], [], [nnx.Dense(5)]]),
-                        lambda v: keras.layers.Concatenate()([keras.ops.tanh(first(v)), v, third(v)]),
+                        lambda v: join("Concatenate")([keras.ops.tanh(first(v)), v, third(v)]),
                         [first, third]),
-        "flatten": (nnx.Flatten(), keras.layers.Flatten(), []),
-        "reshape": (nnx.Reshape((5, -1)), keras.layers.Reshape((5, size // 5)), []),
+        "flatten": (nnx.Flatten(), keras.layers.Flatten(dtype="float64"), []),
+        "reshape": (nnx.Reshape((5, -1)), keras.layers.Reshape((5, size // 5), dtype="float64"), []),
     }[name]  # fmt: skip
     ours.build(shape[1:], dtype="float64")
     weights = [value for layer in held for value in (layer.kernel.value, layer.bias.value)]
