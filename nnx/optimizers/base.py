@@ -110,8 +110,11 @@ class Optimizer:
         ConfigurationError
             If a pattern of the groups has no effect on this network.
         """
-        choose = partial(grouping.choose, type(self).__name__, self._groups) if self._groups else None
-        return network.arena.optimized(self, self.slots, *network.span, self._groups, choose)
+        groups = self._groups
+        if not groups:
+            return network.arena.optimized(self, self.slots, *network.span)
+        choose = partial(grouping.choose, type(self).__name__, groups)
+        return network.arena.optimized(self, self.slots, *network.span, groups, choose)
 
     def step(self, network: Trainable) -> None:
         """Update the trainable parameters of a network (or slice) from its gradients, in place."""
@@ -123,12 +126,27 @@ class Optimizer:
                 backend.clip_by_value(span.gradients, self.clip_value)
         if self.clip_norm is not None:
             backend.clip_by_norm([span.gradients for span in spans], self.clip_norm)
-        rules = [self if span.settings is None else self._with(span.settings) for span in spans]
-        rates = [rule.rate(state.step) * state.scale for rule in rules]
+        if self._groups:
+            self._step_groups(arena, state, spans)
+            return
+        learning_rate = self.rate(state.step) * state.scale
         arena.step += 1
         state.step += 1
-        for rule, span, learning_rate in zip(rules, spans, rates, strict=True):
-            rule.update(backend, span, arena.fault, learning_rate, state.step)
+        for span in spans:
+            self.update(backend, span, arena.fault, learning_rate, state.step)
+
+    def _step_groups(self, arena: Arena, state: OptimizerState, spans: list[Optimized]) -> None:
+        """Update each span with the settings of its group."""
+        rules = [self._rule(span, state) for span in spans]  # all checked before anything changes
+        arena.step += 1
+        state.step += 1
+        for span, (rule, learning_rate) in zip(spans, rules, strict=True):
+            rule.update(arena.backend, span, arena.fault, learning_rate, state.step)
+
+    def _rule(self, span: Optimized, state: OptimizerState) -> tuple[Optimizer, float]:
+        """Return a copy with the settings of a span's group, and its learning rate."""
+        rule = self if span.settings is None else self._with(span.settings)
+        return rule, rule.rate(state.step) * state.scale
 
     def _with(self, settings: grouping.Settings) -> Optimizer:
         """Return a copy with the settings of a group."""
