@@ -199,6 +199,21 @@ def test_the_command_to_run_again_is_one_that_nnx_takes(run_folders, name):
     assert given.params["device"] == result.backend
 
 
+def test_the_command_of_a_comparison_names_the_frameworks_by_their_option():
+    config = {
+        "minutes": 2.0,
+        "dataset": "digits",
+        "seed": 3,
+        "threads": None,
+        "frameworks": ["keras", "torch"],
+    }
+    result = Result("compare", "", "digits", "cpu", "numpy", "float32", 3, config=config)
+    words = shlex.split(facts.command(result))
+    assert " ".join(words[:5]) == "nnx run compare --minutes 2.0"
+    given = cli.commands["run"].get_command(None, "compare").make_context("compare", words[3:]).params
+    assert given["frameworks"] == ("keras", "torch")
+
+
 def test_a_flag_is_given_where_it_was_given():
     def of(value):
         return facts.command(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,14 @@ def run_declared(
     logs: tuple[str, ...] = (),
     distributed: str | None = None,
     rank_timeout: float = TIMEOUT,
-) -> None:
-    """Run a declared experiment as the options of its command say, and print its result."""
+) -> int:
+    """Run a declared experiment as the options of its command say, and print its result.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
     if note := experiment.check(config, by_user()):
         say(f"note: {note}", quiet)
     if experiment.trains is None or not experiment.trains(config):
@@ -44,31 +49,24 @@ def run_declared(
     finished = already_finished(ranks, out, bool(resume))
     if ranks.rank:  # the first rank prints and writes
         if finished:
-            return
+            return 0
         logging.disable()
         # checkpoints are the first rank's: the others only heed signals
         experiment.run(config, how.checkpoints(out or Path()), **together)
-        return
+        return 0
 
     def job(callbacks: list[Any]) -> Any:
         return experiment.run(config, callbacks, **together)
 
-    run_and_show(experiment.name, job, how, out, as_json, open_)
-
-
-def run_and_show(
-    name: str, job: Callable[[list[Any]], Any], how: Options, out: Path | None, as_json: bool, open_: bool
-) -> Any:
-    """Run one experiment and print its result."""
-    folder = run_folder(name, out, bool(how.resume))
-    result = execute(name, job, folder, how)
+    folder = run_folder(experiment.name, out, bool(resume))
+    result = execute(experiment.name, job, folder, how)
     if as_json:
         print_json(result.to_json())
     else:
         show.result(result, folder)
     if open_:
         open_page(show.page(folder))
-    return result
+    return int(experiment.failed(result))
 
 
 def by_user() -> set[str]:

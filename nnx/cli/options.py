@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ import click
 from nnx.backends import DEVICES, threads
 from nnx.distributed import KINDS, TIMEOUT
 from nnx.errors import nearest
-from nnx.experiments.options import DATASET, Rule
+from nnx.experiments.options import DATASET, Rule, option_name
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,6 +26,22 @@ class Name(click.Choice[str]):
         if value not in self.choices:
             self.fail(f"{value!r}{nearest(str(value), self.choices)}", param, ctx)
         return str(value)
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Some names with commas between; an unknown one is answered with the nearest."""
+
+    name = "names"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.one = Name(known)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names, each once."""
+        given = value.split(",") if isinstance(value, str) else value
+        return tuple(dict.fromkeys(self.one.convert(name.strip(), param, ctx) for name in given))
 
 
 class Existing(click.Path):
@@ -199,8 +215,10 @@ def of_rule(name: str, rule: Rule, default: Any = None) -> Callable[[Function], 
         kind = click.FloatRange(min=rule.low)
     elif rule.kind == "path":
         kind = Existing(str)
+    if rule.kind == "names":
+        kind, default = Names(rule.known), ",".join(default)
     return click.option(
-        "--" + name.replace("_", "-"),
+        option_name(name, rule),
         name,
         type=kind,
         default=default,

@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from nnx import experiments
-from nnx.backends import threads
 from nnx.cli import options, show
-from nnx.cli.console import open_page, print_json, say
-from nnx.cli.declared import run_and_show, run_declared
+from nnx.cli.console import open_page, print_json
+from nnx.cli.declared import run_declared
 from nnx.cli.execute import Options, execute, refuse_finished, run_folder
 from nnx.cli.given import given
 from nnx.experiments import Experiment
@@ -57,9 +56,11 @@ def run() -> None:
 def _command(experiment: Experiment) -> click.Command:
     """The command of a declared experiment."""
 
-    def call(**values: Any) -> None:
-        own = {entry.name: values.pop(entry.name) for entry in fields(experiment.config)}
-        run_declared(experiment, experiment.config(**own), **values)
+    def call(**values: Any) -> int:
+        own = {
+            entry.name: values.pop(entry.name) for entry in fields(experiment.config) if entry.name in values
+        }
+        return run_declared(experiment, experiment.config(**own), **values)
 
     usual = {entry.name: entry.default for entry in fields(experiment.config)}
     made: Any = options.of_every_run(call)
@@ -70,63 +71,6 @@ def _command(experiment: Experiment) -> click.Command:
     for name, rule in reversed(list(experiment.options.items())):
         made = options.of_rule(name, rule, usual[name])(made)
     return click.command(experiment.name, short_help=experiment.summary, help=experiment.text)(made)
-
-
-def _frameworks(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    """Split the names of --with; an unknown one is answered with the nearest."""
-    from nnx.experiments.compare.sides import FRAMEWORKS, INSTALLED
-
-    known = options.Name([*FRAMEWORKS, INSTALLED])
-    return tuple(dict.fromkeys(known.convert(name.strip(), param, ctx) for name in value.split(",")))
-
-
-@run.command(short_help="Compare with other frameworks: same weights, same batches.")
-@click.option(
-    "--with",
-    "frameworks",
-    default="keras",
-    show_default=True,
-    metavar="NAMES",
-    callback=_frameworks,
-    help="keras, torch, jax, sklearn, several with commas between, or all that are installed (all).",
-)
-@click.option("--minutes", type=click.FloatRange(min=0.5), default=15.0, show_default=True, metavar="MINUTES",
-              help="How long the whole command may take.")  # fmt: skip
-@options.dataset
-@options.of_every_run
-def compare(frameworks: tuple[str, ...], minutes: float, dataset: str, device: str | None, dtype: str,
-            seed: int, **common: Any) -> int:  # fmt: skip
-    """Compare with other frameworks: same weights, same batches, a process each.
-
-    Exit status 1 where the loss curves do not agree; no speed-up is then printed.
-
-    \b
-    Examples:
-      nnx run compare
-      nnx run compare --with keras,torch,jax,sklearn
-      nnx run compare --minutes 40 --out runs/compare
-    """
-    from nnx.experiments import compare as experiment
-    from nnx.experiments.environment import process_seconds
-    from nnx.experiments.stages import stage
-
-    config = experiment.Config(
-        dataset=dataset,
-        minutes=minutes,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        threads=threads.asked(),
-        frameworks=frameworks,
-    )
-    quiet = common["quiet"]
-
-    def job(_: list[Any]) -> Any:
-        with stage("comparing", 60.0 * minutes):
-            return experiment.run(config, lambda text: say(text, quiet), process_seconds())
-
-    result = _run("compare", job, device, config, **common)
-    return 0 if result.metrics["agree"] else 1
 
 
 @run.command(name="all", short_help="XOR, the autoencoder and the SVM, then a summary.")
@@ -180,9 +124,3 @@ def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str |
         show.summary(list(results.values()), folder)
     if open_:
         open_page(show.page(folder / "svm"))
-
-
-def _run(name: str, job: Callable[[list[Any]], Any], device: str | None, config: Any, out: Path | None,
-         as_json: bool, open_: bool, **common: Any) -> Any:  # fmt: skip
-    """Run one experiment and print its result."""
-    return run_and_show(name, job, Options.of(device, config, **common), out, as_json, open_)

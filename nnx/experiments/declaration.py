@@ -35,6 +35,11 @@ def _always(config: Any) -> bool:
     return True
 
 
+def _never(result: Result) -> bool:
+    """Return False: a run that has a result has not failed."""
+    return False
+
+
 def _nothing_to_say(*of: Any) -> str:
     """Return nothing."""
     return ""
@@ -75,6 +80,8 @@ class Experiment:
     check : callable
         ``check(config, given)`` is called before anything is done; `given` names the options that the user
         gave. It refuses options that do not go together, and returns a note for the user, or "".
+    failed : callable
+        Whether the command of a result ends with exit status 1.
     trains : callable or None
         ``trains(config)`` tells whether a network is trained, so that the run can be resumed; None for an
         experiment that never trains one: its command has no options for checkpoints and logs.
@@ -101,6 +108,7 @@ class Experiment:
     timing: Mapping[str, str] = field(default_factory=dict)
     verdict: Callable[[Result], str] = _nothing_to_say
     check: Callable[[Any, Collection[str]], str] = _nothing_to_say
+    failed: Callable[[Result], bool] = _never
     trains: Callable[[Any], bool] | None = _always
     distributed: bool = False
     log_scale: bool = False

@@ -23,6 +23,8 @@ class Rule:
     low, high : float
         The range of numbers; `low` itself is left out where `above`.
     help : str
+    option : str
+        Its name on the command line, where that is not the entry's own.
     """
 
     kind: str
@@ -32,6 +34,7 @@ class Rule:
     high: float = math.inf
     above: bool = False
     metavar: str = ""
+    option: str = ""
 
     def expected(self) -> str:
         """In words."""
@@ -109,6 +112,11 @@ class Rule:
             return None
         sides = (height, width)
         return sides if all(type(side) is int and 1 <= side < 2**12 for side in sides) else None
+
+
+def option_name(name: str, rule: Rule | None) -> str:
+    """Return the option for an entry of a configuration: ``--batch-size``."""
+    return "--" + ((rule.option if rule else "") or name).replace("_", "-")
 
 
 EPOCHS = Rule(

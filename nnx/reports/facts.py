@@ -10,6 +10,7 @@ from nnx import experiments
 from nnx.errors import ConfigurationError
 from nnx.experiments import Experiment, Result
 from nnx.experiments.declaration import words
+from nnx.experiments.options import option_name
 from nnx.reports.charts import number
 
 TIMING = {
@@ -104,7 +105,8 @@ def command(result: Result) -> str:
         words.append(str(result.config.get(experiment.argument)))
     for name, value in result.config.items():
         if name not in skipped and not (value is None or value is False or value in ([], ())):
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [_option(name, value)])]
+            words.append(option_name(name, experiment.options.get(name)))
+            words += [] if value is True else [_option(name, value)]
     device = result.backend if result.device == "cpu" else result.device
     return shlex.join([*words, "--device", device])
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nnx import datasets
 from nnx.backends import resolve
-from nnx.backends.threads import cores
+from nnx.backends.threads import asked, cores
 from nnx.errors import ConfigurationError
 from nnx.experiments import autoencoder
 from nnx.experiments.compare import processes
@@ -22,7 +22,9 @@ from nnx.experiments.compare.plan import SVM, Budget
 from nnx.experiments.compare.sides import FRAMEWORKS, Side, chosen, problems_of, sides_of
 from nnx.experiments.compare.tables import comparison, tables
 from nnx.experiments.declaration import Table
-from nnx.experiments.result import Result, versions
+from nnx.experiments.environment import process_seconds
+from nnx.experiments.result import Result, logger, versions
+from nnx.experiments.stages import stage
 
 __all__ = ["Config", "Table", "run", "tables"]
 
@@ -172,4 +174,11 @@ def _result(
     )
 
 
-EXPERIMENT = declared(Config, run)
+def _run(config: Config, callbacks: Sequence[Any] = ()) -> Result:
+    """Compare as the command does: the time that starting Python took is part of the minutes."""
+    config = replace(config, threads=asked())
+    with stage("comparing", 60.0 * config.minutes):
+        return run(config, logger.info, process_seconds())
+
+
+EXPERIMENT = declared(Config, _run)

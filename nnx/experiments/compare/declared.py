@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nnx.experiments.compare.sides import TITLES
+from nnx.experiments.compare.sides import FRAMEWORKS, INSTALLED, TITLES
 from nnx.experiments.compare.tables import tables
 from nnx.experiments.declaration import Experiment
+from nnx.experiments.options import DATASET, Rule
 from nnx.experiments.result import Result
 
 
@@ -53,17 +54,38 @@ def verdict(result: Result) -> str:
 
 
 def declared(config: type[Any], run: Callable[..., Result]) -> Experiment:
-    """The declaration; its command is written in `nnx.cli.run`."""
+    """The declaration, of the configuration and the command's run."""
     return Experiment(
         name="compare",
         summary="Compare with other frameworks: same weights, same batches.",
-        text="",
+        text="""Compare with other frameworks: same weights, same batches, a process each.
+
+    Exit status 1 where the loss curves do not agree; no speed-up is then printed.
+
+    \b
+    Examples:
+      nnx run compare
+      nnx run compare --with keras,torch,jax,sklearn
+      nnx run compare --minutes 40 --out runs/compare
+    """,
         config=config,
         run=run,
         tables=tables,
+        options={
+            "frameworks": Rule(
+                "names",
+                "keras, torch, jax, sklearn, several with commas between, or all that are installed (all).",
+                (*FRAMEWORKS, INSTALLED),
+                metavar="NAMES",
+                option="with",
+            ),
+            "minutes": Rule("number", "How long the whole command may take.", low=0.5, metavar="MINUTES"),
+            "dataset": DATASET,
+        },
         figures=figures,
         libraries=("sklearn.svm",),
         metrics={"agree": "losses agree with nnx's"},
         verdict=verdict,
+        failed=lambda result: not result.metrics["agree"],
         trains=None,
     )
