@@ -267,16 +267,16 @@ class Arena:
 
     def _named(self) -> tuple[list[int], list[str]]:
         """Where each parameter begins in the buffers, in ascending order, and its name."""
-        base, found = _address(self.values), []
+        base = _address(self.values)
+        found: dict[int, str] = {}  # a container names the parameters of its layers, and they do too
         for layer in self.layers:
             for name, value, _ in layer.named_parameters():
                 if not value.flags.c_contiguous:
                     raise ConfigurationError(
                         f"{layer.name}.{name} is not contiguous in memory: groups of parameters need that"
                     )
-                found.append(((_address(value) - base) // self.dtype.itemsize, f"{layer.name}.{name}"))
-        found.sort()
-        return [begin for begin, _ in found], [name for _, name in found]
+                found[(_address(value) - base) // self.dtype.itemsize] = f"{layer.name}.{name}"
+        return sorted(found), [found[begin] for begin in sorted(found)]
 
     def _filled(self, slots: Sequence[tuple[str, float] | None]) -> Iterator[tuple[str, Array]]:
         for slot in slots:

@@ -234,6 +234,21 @@ def test_a_slice_knows_its_parameters_by_the_networks_names(calls: list[Any]) ->
     assert len(calls) == 2
 
 
+def test_layers_in_containers_are_named_by_their_path() -> None:
+    block = nnx.Residual([nnx.Dense(5), nnx.Sequential([nnx.Tanh(), nnx.Dense(4)])])
+    network = nnx.Network([nnx.Dense(3, 4), block, nnx.Dense(2)], device="numpy", dtype="float64", seed=0)
+    before = network.weights()
+    for _, _, gradient in network.parameters():
+        gradient[...] = -1.0
+    groups = {"residual_1.*.b": {"learning_rate": 0.5}, "*sequential_1.*": {"learning_rate": 0.25}}
+    nnx.SGD(0.125, groups=groups).step(network)
+    moved = {name: np.unique((value - before[name]).round(12)) for name, value in network.weights().items()}
+    for name, found in moved.items():
+        inner = 0.25 if "sequential" in name else 0.125
+        assert found.tolist() == [0.5 if name.startswith("residual") and name[-1] == "b" else inner], name
+    assert len(moved) == 8
+
+
 def test_other_groups_take_effect_from_the_next_step(calls: list[Any]) -> None:
     network, optimizer = network_of("numpy"), Counting(0.1)
     optimizer.step(network)

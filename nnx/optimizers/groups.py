@@ -106,6 +106,6 @@ def choose(owner: str, groups: Groups, names: list[str]) -> list[Settings | None
         for name in matched:
             found[name] = dict(settings) | found[name]
     return [
-        tuple((setting, values[setting]) for setting in SETTINGS if setting in values) or None
-        for values in found.values()
+        tuple((setting, found[name][setting]) for setting in SETTINGS if setting in found[name]) or None
+        for name in names
     ]
