@@ -62,7 +62,7 @@ def shift_by(parts: list[Part], amount: Any) -> list[Part]:
     """Return layers that add `amount` to the output of the parts."""
     amount = _row(amount)
     if parts and isinstance(parts[-1].layer, Rescale):
-        *before, (_, values) = parts
+        *before, (_, values, _) = parts
         return [*before, rescale(values["scale"], values["offset"] + amount)]
     for kind, name in ((Dense, "b"), (BatchNorm, "beta"), (LayerNorm, "beta")):
         if parts and isinstance(parts[-1].layer, kind):
@@ -74,7 +74,7 @@ def scale_by(parts: list[Part], factor: Any) -> list[Part]:
     """Return layers that multiply the output of the parts by `factor`."""
     factor = _row(factor)
     if parts and isinstance(parts[-1].layer, Rescale):
-        *before, (_, values) = parts
+        *before, (_, values, _) = parts
         return [*before, rescale(values["scale"] * factor, values["offset"] * factor)]
     if parts and isinstance(parts[-1].layer, (BatchNorm, LayerNorm)):
         values = parts[-1].values

@@ -6,7 +6,6 @@ regularizers, constraints, initializers, a compiled loss and optimizer.
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import tempfile
@@ -19,33 +18,20 @@ from typing import Any
 from nnx.backends import Backend
 from nnx.errors import ConfigurationError, DeviceError, FileFormatError, MissingLibraryError
 from nnx.files import replacing
-from nnx.interop.affine import Scaling, changes, exact_type, is_far
+from nnx.interop.affine import Scaling, changes, exact_type
 from nnx.interop.keras_archive import check_archive, check_name
-from nnx.interop.keras_chain import MODELS, Link, chain
-from nnx.interop.keras_layers import (
-    GELU_TANH,
-    NOTHING,
-    RESHAPES,
-    WRITABLE,
-    far_batch_norm,
-    read,
-    scaled,
-    unscaled,
-    write,
-)
-from nnx.interop.parts import Part, assemble, check_features, same_for_all_features, tell
-from nnx.layers import BatchNorm
+from nnx.interop.keras_chain import MODELS, chain
+from nnx.interop.keras_layers import GELU_TANH, scaled, unscaled
+from nnx.interop.keras_read import ModelReader
+from nnx.interop.keras_write import Writer, applied
+from nnx.interop.parts import assemble, tell
+from nnx.layers import Concatenate, Residual
+from nnx.layers.base import walk
 from nnx.network import Network
-from nnx.records import record_of
-
-FAR_IN_KERAS = (
-    "its means are large compared with its deviations, and Keras computes it as x a + b, which loses "
-    "digits; set trainable = False, and the means are subtracted first"
-)
 
 
 def to_keras(network: Network) -> Any:
-    """Return a ``keras.Sequential`` with the layers and values of a network.
+    """Return a Keras model with the layers and values of a network.
 
     Parameters
     ----------
@@ -54,8 +40,9 @@ def to_keras(network: Network) -> Any:
 
     Returns
     -------
-    keras.Sequential
-        Not compiled. `code` is not carried: Keras has no place for it.
+    keras.Sequential or keras.Model
+        A functional model if the network holds a `Residual` (``Add``) or `Concatenate`; the layers of a
+        `Sequential` follow each other. Not compiled. `code` is not carried: Keras has no place for it.
 
     Raises
     ------
@@ -71,33 +58,20 @@ def to_keras(network: Network) -> Any:
 def _to_keras(
     keras: Any, network: Network, inputs: Scaling | None = None, outputs: Scaling | None = None
 ) -> Any:
-    check_features(network, "Keras")
-    weights = network.weights()
-    layers: list[Any] = []
-    for position, layer in enumerate(network.layers):
-        if type(layer) not in WRITABLE:
-            record = record_of(type(layer))
-            why = f"nnx can convert {_names(WRITABLE)}" if record is None else record.keras
-            raise ConfigurationError(f"layer {position}, {layer!r}: Keras has no such layer; {why}")
-        common = {"name": layer.name, "dtype": network.dtype.name}
-        if isinstance(layer, BatchNorm) and is_far(layer, weights):
-            if not layer.trainable:
-                layers += far_batch_norm(keras, layer, common, weights)
-                continue
-            tell([f"layer {layer.name}: {FAR_IN_KERAS}"], "to Keras", 4)
-        theirs = write(keras, layer, common)
-        theirs.trainable = layer.trainable
-        layers.append(theirs)
+    writer = Writer(keras, network)
+    taken = network.dtype if inputs is None else exact_type(inputs, network.dtype)
+    source = keras.Input(network.input_shape, dtype=taken.name)
     before = [] if inputs is None else scaled(keras, inputs, network.dtype)
     after = [] if outputs is None else unscaled(keras, outputs, network.dtype)
-    taken = network.dtype if inputs is None else exact_type(inputs, network.dtype)
-    source = keras.Input((network.inputs,), dtype=taken.name)
-    model = keras.Sequential([source, *before, *layers, *after])
-    by_name = {layer.name: layer for layer in layers}
-    for ours in network.layers:
-        values = [value for name, value in weights.items() if name.startswith(f"{ours.name}.")]
-        if ours.name in by_name:
-            by_name[ours.name].set_weights(values)
+    if any(isinstance(layer, (Residual, Concatenate)) for layer in walk(network.layers)):
+        y = applied(after, writer.call(network.layers, applied(before, source)))
+        model = keras.Model(source, y)
+    else:
+        flat = [layer for layer in walk(network.layers) if not layer.branches]
+        chained = [theirs for layer in flat for theirs in writer.made(layer)]
+        model = keras.Sequential([source, *before, *chained, *after])
+    writer.set_weights()
+    tell(writer.notes, "to Keras", 4)
     return model
 
 
@@ -107,7 +81,8 @@ def from_keras(model: Any, device: str | Backend | None = None) -> Network:
     Parameters
     ----------
     model : keras.Sequential or functional keras.Model
-        A chain of layers on rows. Models inside it are replaced by their layers. ``Dense(activation=…)``
+        A chain of layers. Branches that start from one tensor and meet in ``Add`` or ``Concatenate`` become
+        `Residual` and `Concatenate`. Models inside it are replaced by their layers. ``Dense(activation=…)``
         becomes two layers.
     device : str, optional
         As for `Network`.
@@ -120,7 +95,7 @@ def from_keras(model: Any, device: str | Backend | None = None) -> Network:
     Raises
     ------
     ConfigurationError
-        If the model is not a chain, or nnx has no such layer or option; the text names it.
+        If the model has other branches, or nnx has no such layer or option; the text names it.
     MissingLibraryError
         If Keras is not installed.
     """
@@ -132,68 +107,9 @@ def from_keras(model: Any, device: str | Backend | None = None) -> Network:
 
 def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> tuple[Network, list[str]]:
     _check_models(keras, model, model.name)
-    shape = given = _row_shape(model)
-    parts: list[Part] = []
-    notes: list[str] = []
-    dtypes: dict[str, str] = {}
-    read_before: set[str] = set()
-    links = list(chain(model.get_config()))
-    arriving = model.inputs[0].dtype
-    for link in links:
-        layer, place = _find(model, link), "/".join(link.place)
-        kind = link.entry["class_name"]
-        if layer.weights and place in read_before:
-            raise ConfigurationError(f"layer {place} is called twice: layers of nnx cannot share weights")
-        read_before.add(place)
-        if kind in NOTHING and type(layer) is getattr(keras.layers, kind):
-            notes.append(f"layer {place} ({kind}) only changes data in training and is left out")
-        elif kind in RESHAPES and type(layer) is getattr(keras.layers, kind):
-            shape = _reshaped(layer, place, shape)
-        else:
-            inner = kind == "Rescaling" and arriving == "float32" and link is not links[-1]
-            if not (inner and layer.compute_dtype == "float64"):  # nnx's Rescale computes in float64 anyway
-                dtypes[layer.dtype_policy.name] = place
-            arriving = layer.compute_dtype
-            new = _read(keras, layer, place)
-            _check_rows(new, shape, place, model)
-            shape = new[0].values["W"].shape[1:] if "W" in new[0].values else shape
-            parts += new
-    if len(shape) != 1:
-        raise ConfigurationError(
-            f"{model.name} returns rows of shape {shape}: nnx's networks return rows of numbers"
-        )
-    if len(given) > 1:
-        notes.append(f"each row of its input, of shape {given}, is flattened: pass x.reshape(len(x), -1)")
-    return assemble(parts, math.prod(given), _float_type(dtypes, model.name, notes), device), notes
-
-
-def _float_type(dtypes: dict[str, str], name: str, notes: list[str]) -> str:
-    """Return float32, or float64 if a layer computes in it."""
-    if not set(dtypes) <= {"float32", "float64"}:
-        mixed = ", ".join(f"{dtype} at {place}" for dtype, place in dtypes.items())
-        raise ConfigurationError(f"a network is all float32 or all float64, but the model {name} has {mixed}")
-    if len(dtypes) == 2:
-        notes.append("it computes in float32 and float64: the network computes everything in float64")
-    return max(dtypes, default="float32")
-
-
-def _reshaped(layer: Any, place: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of a row after Flatten or Reshape."""
-    if len(shape) > 1 and getattr(layer, "data_format", None) == "channels_first":
-        raise ConfigurationError(f"layer {place} (Flatten): nnx cannot move the channels to the end")
-    size = math.prod(shape)
-    to = [int(length) for length in getattr(layer, "target_shape", (size,))]
-    known = math.prod(length for length in to if length != -1)
-    return tuple(size // known if length == -1 else length for length in to)
-
-
-def _check_rows(parts: list[Part], shape: tuple[int, ...], place: str, model: Any) -> None:
-    """Check that a layer takes rows of numbers, or treats all numbers alike."""
-    if len(shape) != 1 and not all(same_for_all_features(part) for part in parts):
-        raise ConfigurationError(
-            f"{model.name} takes {model.input_shape}, and layer {place} takes rows of shape {shape}: nnx's "
-            "networks take rows of numbers; put Flatten before this layer"
-        )
+    reader = ModelReader(keras, model)
+    parts, _ = reader.read(chain(model.get_config()), _row_shape(model))
+    return assemble(parts, _row_shape(model), reader.float_type(), device), reader.notes
 
 
 def export(
@@ -327,22 +243,7 @@ def _row_shape(model: Any) -> tuple[int, ...]:
             f"{model.name} has no input shape yet: start it with keras.Input((n,))"
         ) from error
     if len(shape) < 2 or not all(isinstance(length, int) for length in shape[1:]):
-        raise ConfigurationError(f"{model.name} takes {shape}: nnx's networks take rows, (None, n)")
+        raise ConfigurationError(
+            f"{model.name} takes {shape}: nnx needs the length of every axis but the first"
+        )
     return tuple(shape[1:])
-
-
-def _find(model: Any, link: Link) -> Any:
-    for name in link.place:
-        model = model.get_layer(name)
-    return model
-
-
-def _read(keras: Any, layer: Any, place: str) -> list[Part]:
-    try:
-        return read(keras, layer)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"layer {place} ({type(layer).__name__}): {error}") from error
-
-
-def _names(classes: Any) -> str:
-    return ", ".join(sorted(cls.__name__ for cls in classes))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnx.errors import FileFormatError
-from nnx.interop.keras_chain import MODELS, chain
+from nnx.interop.keras_chain import LAYERS, MODELS, OPERATIONS, Link, chain
 from nnx.interop.keras_layers import KNOWN, NO_SUCH_LAYER
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -21,6 +21,7 @@ OLD_FORMAT = (
     "has Keras's old format, HDF5: convert it by keras.saving.load_model('model.h5').save('model.keras'); "
     "a file that holds only weights cannot be converted, as it has no layers"
 )
+LARGEST_ROW = 2**31  # numbers in a row after any layer
 MAX_RATIO = 20  # size of the unpacked archive, divided by the size of the archive
 
 
@@ -34,7 +35,7 @@ def check_name(path: str | os.PathLike[str], error: type[Exception]) -> None:
 
 
 def check_archive(path: Path) -> None:
-    """Refuse an archive that cannot be a chain of known layers, before Keras allocates memory for it."""
+    """Refuse an archive that cannot be a network of known layers, before Keras allocates memory for it."""
     if not path.is_file():
         raise FileFormatError(f"there is no model file {path}")
     with path.open("rb") as file:
@@ -51,25 +52,50 @@ def check_archive(path: Path) -> None:
             f"{path} holds a model of class {kind}: nnx can read only Sequential and functional ones"
         )
     config = described["config"]
-    claimed = 0
-    width = _stated_width(config)
-    for place, entry in chain(config):
-        known = entry["class_name"] in KNOWN and entry["module"] == "keras.layers"
-        if not known or entry.get("registered_name"):
-            raise FileFormatError(f"{path}: layer {'/'.join(place)} ({entry['class_name']}): {NO_SUCH_LAYER}")
-        units = entry["config"].get("units", 1)
-        claimed += units * width if entry["class_name"] in HOLD_ARRAYS else 0
-        width = units if entry["class_name"] == "Dense" else width
+    claimed, _ = _claimed(path, chain(config), _stated_shape(config))
     if claimed > sizes[WEIGHTS] + sizes[CONFIG]:  # a number has four bytes, but HDF5 may compress them to one
         raise FileFormatError(
             f"{path}: its layers need {claimed:,} numbers, but it holds {sizes[WEIGHTS]:,} bytes"
         )
 
 
-def _stated_width(config: dict[str, Any]) -> int:
-    """Return the width of the model's input if the description states it, otherwise 1."""
+def _claimed(path: Path, links: list[Link], shape: list[int]) -> tuple[int, list[int]]:
+    """Return how many numbers layers hold at least, and the shape of a row after them."""
+    claimed = 0
+    for place, entry, branches in links:
+        kind = entry["class_name"]
+        known = kind in KNOWN and entry["module"] == LAYERS and not entry.get("registered_name")
+        if not (known or (kind == "Add" and entry["module"] == OPERATIONS)):
+            raise FileFormatError(f"{path}: layer {'/'.join(place)} ({kind}): {NO_SUCH_LAYER}")
+        ways = [_claimed(path, branch, shape) for branch in branches]
+        claimed += sum(numbers for numbers, _ in ways)
+        units = entry["config"].get("units", 1)
+        held = math.prod(shape) if kind == "PReLU" else units * shape[-1]
+        claimed += held if kind in HOLD_ARRAYS else 0
+        if kind == "Dense":
+            shape = [*shape[:-1], units]
+        elif kind == "Flatten":
+            shape = [math.prod(shape)]
+        elif kind == "Reshape":
+            shape = _reshaped(shape, [int(size) for size in entry["config"]["target_shape"]])
+        elif ways:
+            _, shape = ways[0]
+            last = sum(way[-1] for _, way in ways) if kind == "Concatenate" else shape[-1]
+            shape = [*shape[:-1], last]
+        if math.prod(shape) > LARGEST_ROW:
+            raise FileFormatError(f"{path}: layer {'/'.join(place)} ({kind}) gives rows of shape {shape}")
+    return claimed, shape
+
+
+def _reshaped(shape: list[int], to: list[int]) -> list[int]:
+    known = math.prod(size for size in to if size != -1)
+    return [math.prod(shape) // known if size == -1 else size for size in to]
+
+
+def _stated_shape(config: dict[str, Any]) -> list[int]:
+    """Return the shape of the model's rows if the description states it, otherwise [1]."""
     for entry in config["layers"]:
         shape = entry["config"].get("batch_shape")
         if shape:
-            return math.prod(int(length) for length in shape[1:])
-    return math.prod(int(length) for length in (config.get("build_input_shape") or [1, 1])[1:])
+            return [int(length) for length in shape[1:]]
+    return [int(length) for length in (config.get("build_input_shape") or [1, 1])[1:]]

@@ -1,71 +1,127 @@
-"""Find the order of the layers in Keras's description of a model, which must be a chain."""
+"""Find the order of the layers in Keras's description of a model: a chain, with branches that meet again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from nnx.errors import ConfigurationError
+from nnx.interop.branches import Call, SharedCallError, branches, check_depth, links
 
 MODELS = ("Sequential", "Functional")
+JOINS = ("Add", "Concatenate")
+LAYERS, OPERATIONS = "keras.layers", "keras.src.ops.numpy"  # modules; x + y is an operation
+Output = tuple[str, int]  # of a layer, and the number of its call
 
 
 class Link(NamedTuple):
-    """A layer of a chain. Its place is the names of the models around it, then its own name."""
+    """A layer of a chain. Its place is the names of the models around it, then its own name.
+
+    For a layer that joins several values, `branches` holds the chain of each.
+    """
 
     place: tuple[str, ...]
     entry: dict[str, Any]
+    branches: tuple[list[Link], ...] = ()
 
 
-def chain(config: dict[str, Any], inside: tuple[str, ...] = ()) -> Iterator[Link]:
-    """Yield the layers of a Sequential or Functional model, and of models inside it, from input to output.
+def chain(config: dict[str, Any], inside: tuple[str, ...] = ()) -> list[Link]:
+    """Return the layers of a Sequential or Functional model, and of models inside it, from input to output.
 
     Raises
     ------
     ConfigurationError
-        If the model branches, or has several inputs or outputs.
+        If the model has several inputs or outputs, or branches that no container of nnx computes.
     """
-    entries = _follow(config, inside) if "input_layers" in config else config["layers"]
-    for entry in entries:
-        place = (*inside, entry["config"]["name"])
-        if entry["class_name"] in MODELS:
-            yield from chain(entry["config"], place)
-        elif entry["class_name"] != "InputLayer":
-            yield Link(place, entry)
-
-
-def _follow(config: dict[str, Any], inside: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return the entries of a functional model in the order of their calls, traced back from its output."""
+    if "input_layers" not in config:
+        return [link for entry in config["layers"] for link in _links(entry, inside)]
     where = "/".join((*inside, config["name"]))
-    first = _only(config["input_layers"], "input", where)
-    name, call = _only(config["output_layers"], "output", where)
-    entries = {entry["name"]: entry for entry in config["layers"]}
-    calls = sum(len(entry["inbound_nodes"]) for entry in config["layers"])
-    order: list[dict[str, Any]] = []
-    while (name, call) != first:
-        entry = entries[name]
-        if len(order) > calls:
-            raise ConfigurationError(f"{where} is not a chain of layers: {name} takes its own output")
-        order.append(entry)
-        name, call = _source(entry, call, where)
-    if len(order) < calls:
+    source = _only(config["input_layers"], "input", where)
+    output = _only(config["output_layers"], "output", where)
+    return _chain(_calls(config["layers"], source, output, where), source, output, inside, where)
+
+
+def _links(entry: dict[str, Any], inside: tuple[str, ...]) -> list[Link]:
+    """Return the one layer that an entry describes, or the layers of a model."""
+    place = (*inside, entry["config"]["name"])
+    check_depth(len(place))
+    if entry["class_name"] in MODELS:
+        return chain(entry["config"], place)
+    return [] if entry["class_name"] == "InputLayer" else [Link(place, entry)]
+
+
+def _chain(
+    calls: list[Call], source: Output, output: Output, inside: tuple[str, ...], where: str, depth: int = 0
+) -> list[Link]:
+    """Return the layers between two values."""
+    check_depth(depth)
+    found: list[Link] = []
+    for link in links(calls, source, output):
+        entry, takes = link[-1].node, link[-1].takes
+        if entry["class_name"] not in JOINS:
+            if len(takes) > 1:
+                raise ConfigurationError(
+                    f"{where} is not a chain of layers: {entry['name']} ({entry['class_name']}) takes "
+                    f"several inputs; nnx can read {' and '.join(JOINS)}"
+                )
+            found += _links(entry, inside)
+        else:
+            try:
+                ways = zip(branches(link, source), takes, strict=True)
+            except SharedCallError as error:
+                raise ConfigurationError(
+                    f"{where}: the branches that meet at {entry['name']} share the layer "
+                    f"{error.args[0]['name']}: nnx's containers need branches that start at one value"
+                ) from error
+            parts = tuple(_chain(way, source, end, inside, where, depth + 1) for way, end in ways)
+            found.append(Link((*inside, entry["name"]), entry, parts))
+        source = link[-1].gives
+    return found
+
+
+def _calls(entries: list[dict[str, Any]], source: Output, output: Output, where: str) -> list[Call]:
+    """Return the calls of a functional model's layers, each after those that it takes values from."""
+    by_name = {entry["name"]: entry for entry in entries}
+    order: list[Call] = []
+    done, open_ = {source}, set()
+    todo = [output]
+    while todo:
+        gives = todo[-1]
+        if gives in done:
+            todo.pop()
+            continue
+        entry = by_name[gives[0]]
+        takes = _source(entry, gives[1], where)
+        missing = [value for value in takes if value not in done]
+        if missing and gives in open_:
+            raise ConfigurationError(f"{where} is not a chain of layers: {gives[0]} takes its own output")
+        open_.add(gives)
+        todo += missing
+        if not missing:
+            order.append(Call(entry, takes, gives))
+            done.add(gives)
+    if len(order) < sum(len(entry["inbound_nodes"]) for entry in entries):
         raise ConfigurationError(f"{where} is not a chain of layers: some are not on the way to the output")
-    return [entries[first[0]], *reversed(order)]
+    return order
 
 
-def _source(entry: dict[str, Any], call: int, where: str) -> tuple[str, int]:
-    """Return where a call of a layer takes its input from: a layer, and the number of its call."""
+def _source(entry: dict[str, Any], call: int, where: str) -> tuple[Output, ...]:
+    """Return the values that a call of a layer takes."""
     name, node = entry["name"], entry["inbound_nodes"][call]
     if node.get("kwargs", {}).get("training"):
         raise ConfigurationError(f"{where}/{name} is called with training=True: nnx predicts without")
-    sources = _sources(node)
-    if len(sources) != 1:
-        raise ConfigurationError(f"{where} is not a chain of layers: {name} takes several inputs")
-    return sources[0]
+    takes = tuple(_sources(node))
+    if entry["class_name"] in JOINS:
+        args = node["args"]
+        operands = args[0] if entry["module"] == LAYERS else args
+        if len(operands) != len(takes):
+            raise ConfigurationError(f"{where}/{name} ({entry['class_name']}) joins data and constants")
+    if not takes:
+        raise ConfigurationError(f"{where}/{name} does not take the model's input")
+    return takes
 
 
-def _sources(value: Any) -> list[tuple[str, int]]:
-    """Return where a call takes its inputs from: layers, and the numbers of their calls."""
+def _sources(value: Any) -> list[Output]:
+    """Return the values in the description of a call."""
     if isinstance(value, dict):
         if value.get("class_name") == "__keras_tensor__":
             name, call, _ = value["config"]["keras_history"]
@@ -76,7 +132,7 @@ def _sources(value: Any) -> list[tuple[str, int]]:
     return []
 
 
-def _only(ends: Any, kind: str, where: str) -> tuple[str, int]:
+def _only(ends: Any, kind: str, where: str) -> Output:
     """Return layer and call of a model's one input or output: ``[name, 0, 0]``, or a list or dict of such."""
     if isinstance(ends, dict):
         ends = list(ends.values())

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnx.errors import ConfigurationError
 from nnx.interop.affine import Scaling, clip, exact_type, far_offset, rescale, scale_by
+from nnx.interop.keras_chain import JOINS
 from nnx.interop.parts import Part
 from nnx.layers import (
     ACTIVATIONS,
@@ -18,6 +19,7 @@ from nnx.layers import (
     BatchNorm,
     Dense,
     Dropout,
+    Flatten,
     Identity,
     Layer,
     LayerNorm,
@@ -27,7 +29,10 @@ from nnx.layers import (
     Softmax,
     Softplus,
 )
+from nnx.layers.containers import Container
 from nnx.records import Counterpart
+
+Reader = Callable[[Any, Any, int], list[Part]]
 
 GELU_TANH = "gelu_tanh"  # registered with Keras as "nnx>gelu_tanh", as Keras has no name for it
 
@@ -100,8 +105,10 @@ FUNCTIONS: dict[str, Callable[[], list[Part]]] = {name: _one(kind) for name, kin
 NO_LOG_SOFTMAX = "nnx has no log_softmax: use softmax in its place, or remove it from the model"
 
 
-def read(keras: Any, layer: Any) -> list[Part]:
+def read(keras: Any, layer: Any, rank: int) -> list[Part]:
     """Return the layers of nnx that compute a Keras layer; two or more for ``Dense(activation=…)``.
+
+    `rank` is the number of axes of its input, with the batch axis.
 
     Raises
     ------
@@ -110,16 +117,16 @@ def read(keras: Any, layer: Any) -> list[Part]:
     """
     for name, reader in READERS.items():
         if type(layer) is getattr(keras.layers, name, None):
-            parts = reader(keras, layer)
+            parts = reader(keras, layer, rank)
             for part in parts:
                 part.layer.trainable = layer.trainable
             return parts
     raise ConfigurationError(NO_SUCH_LAYER)
 
 
-def _function(keras: Any, function: Any) -> list[Part]:
+def _function(keras: Any, function: Any, rank: int) -> list[Part]:
     if isinstance(function, keras.layers.Layer):
-        return read(keras, function)
+        return read(keras, function, rank)
     if function is keras.saving.get_registered_object(f"nnx>{GELU_TANH}"):
         return [Part(GELU(approximate=True), {})]
     for name, make in FUNCTIONS.items():
@@ -130,16 +137,16 @@ def _function(keras: Any, function: Any) -> list[Part]:
     raise ConfigurationError(f"nnx has no activation {getattr(function, '__name__', function)!r}")
 
 
-def _read_dense(keras: Any, layer: Any) -> list[Part]:
+def _read_dense(keras: Any, layer: Any, rank: int) -> list[Part]:
     if len(layer.weights) > 2:
         raise ConfigurationError("nnx has no adapted (LoRA) or quantized weights")
     values = _values(keras, W=layer.kernel, b=layer.bias)
-    following = _function(keras, layer.activation)
+    following = _function(keras, layer.activation, rank)
     linear = type(following[0].layer) is Identity
     return [Part(Dense(*values["W"].shape), values), *([] if linear else following)]
 
 
-def _read_relu(keras: Any, layer: Any) -> list[Part]:
+def _read_relu(keras: Any, layer: Any, rank: int) -> list[Part]:
     if layer.threshold:
         raise ConfigurationError("nnx's ReLU has no threshold")
     slope = float(layer.negative_slope)
@@ -147,7 +154,7 @@ def _read_relu(keras: Any, layer: Any) -> list[Part]:
     return parts if layer.max_value is None else clip(parts, high=float(layer.max_value))
 
 
-def _read_prelu(keras: Any, layer: Any) -> list[Part]:
+def _read_prelu(keras: Any, layer: Any, rank: int) -> list[Part]:
     slopes = keras.ops.convert_to_numpy(layer.alpha)
     if not (slopes == slopes.flat[0]).all():
         raise ConfigurationError("it has a slope for each feature: nnx's LeakyReLU has one slope")
@@ -155,11 +162,11 @@ def _read_prelu(keras: Any, layer: Any) -> list[Part]:
     return [Part(LeakyReLU(slope) if slope else ReLU(), {})]
 
 
-def _read_rescaling(keras: Any, layer: Any) -> list[Part]:
+def _read_rescaling(keras: Any, layer: Any, rank: int) -> list[Part]:
     return [rescale(_row(keras, layer.scale), _row(keras, layer.offset))]
 
 
-def _read_normalization(keras: Any, layer: Any) -> list[Part]:
+def _read_normalization(keras: Any, layer: Any, rank: int) -> list[Part]:
     mean, variance = (_row(keras, value) for value in (layer.mean, layer.variance))
     sigma = np.maximum(np.sqrt(variance), keras.backend.epsilon())
     return [rescale(sigma, mean) if layer.invert else rescale(1.0 / sigma, -mean / sigma)]
@@ -175,22 +182,22 @@ def _row(keras: Any, value: Any) -> Any:
     return array.reshape(-1)
 
 
-def _read_softmax(keras: Any, layer: Any) -> list[Part]:
-    if layer.axis not in (-1, 1):
+def _read_softmax(keras: Any, layer: Any, rank: int) -> list[Part]:
+    if not _is_last(layer.axis, rank):
         raise ConfigurationError(f"nnx's Softmax works on the last axis, not on axis {layer.axis}")
     return [Part(Softmax(), {})]
 
 
-def _read_dropout(keras: Any, layer: Any) -> list[Part]:
+def _read_dropout(keras: Any, layer: Any, rank: int) -> list[Part]:
     if layer.noise_shape is not None:
         raise ConfigurationError("nnx's Dropout has no noise_shape")
     return [Part(Dropout(layer.rate), {})]
 
 
-def _read_batch_norm(keras: Any, layer: Any) -> list[Part]:
+def _read_batch_norm(keras: Any, layer: Any, rank: int) -> list[Part]:
     if getattr(layer, "renorm", False):
         raise ConfigurationError("nnx's BatchNorm does not renormalize")
-    if layer.axis not in (-1, 1):
+    if not _is_last(layer.axis, rank):
         raise ConfigurationError(f"nnx's BatchNorm has features on the last axis, not on axis {layer.axis}")
     values = _values(
         keras,
@@ -202,13 +209,24 @@ def _read_batch_norm(keras: Any, layer: Any) -> list[Part]:
     return [Part(BatchNorm(layer.momentum, layer.epsilon), values)]
 
 
-def _read_layer_norm(keras: Any, layer: Any) -> list[Part]:
+def _read_layer_norm(keras: Any, layer: Any, rank: int) -> list[Part]:
     if getattr(layer, "rms_scaling", False):
         raise ConfigurationError("nnx's LayerNorm has no rms_scaling")
-    axes = list(layer.axis) if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-    if axes not in ([-1], [1]):
-        raise ConfigurationError(f"nnx's LayerNorm works on the last axis, not on the axes {axes}")
+    if not _is_last(layer.axis, rank):
+        raise ConfigurationError(f"nnx's LayerNorm works on the last axis, not on {layer.axis}")
     return [Part(LayerNorm(layer.epsilon), _values(keras, gamma=layer.gamma, beta=layer.beta))]
+
+
+def _read_flatten(keras: Any, layer: Any, rank: int) -> list[Part]:
+    if rank > 2 and layer.data_format == "channels_first":
+        raise ConfigurationError("nnx cannot move the channels to the end")
+    return [Part(Flatten(), {})]
+
+
+def _is_last(axis: Any, rank: int) -> bool:
+    """Return whether an axis, or the only one of several, is the last of `rank`."""
+    axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
+    return axes in ([-1], [rank - 1])
 
 
 def _values(keras: Any, **variables: Any) -> dict[str, Any]:
@@ -216,18 +234,20 @@ def _values(keras: Any, **variables: Any) -> dict[str, Any]:
     return {name: keras.ops.convert_to_numpy(v) for name, v in variables.items() if v is not None}
 
 
-def _plain_reader(kind: type[Layer], theirs: Counterpart) -> Callable[[Any, Any], list[Part]]:
+def _plain_reader(kind: type[Layer], theirs: Counterpart) -> Reader:
     """Return a reader of a layer without arrays: its options go by the record."""
-    return lambda keras, layer: [
+    return lambda keras, layer, rank: [
         Part(kind(**{ours: getattr(layer, name) for name, ours in theirs.arguments.items()}), {})
     ]
 
 
-READERS: dict[str, Callable[[Any, Any], list[Part]]] = {
-    theirs.name: _plain_reader(kind, theirs) for kind, theirs in WRITABLE.items()
+READERS: dict[str, Reader] = {
+    theirs.name: _plain_reader(kind, theirs)
+    for kind, theirs in WRITABLE.items()
+    if not issubclass(kind, Container)
 } | {
     "Dense": _read_dense,
-    "Activation": lambda keras, layer: _function(keras, layer.activation),
+    "Activation": lambda keras, layer, rank: _function(keras, layer.activation, rank),
     "ReLU": _read_relu,
     "Softmax": _read_softmax,
     "PReLU": _read_prelu,
@@ -236,10 +256,10 @@ READERS: dict[str, Callable[[Any, Any], list[Part]]] = {
     "Dropout": _read_dropout,
     "BatchNormalization": _read_batch_norm,
     "LayerNormalization": _read_layer_norm,
+    "Flatten": _read_flatten,
 }
 
 # These layers only change data in training.
 NOTHING = ("GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
-RESHAPES = ("Flatten", "Reshape")  # they keep the order of the numbers in a row
-KNOWN = (*READERS, *NOTHING, *RESHAPES)
+KNOWN = (*READERS, *JOINS, *NOTHING)
 NO_SUCH_LAYER = f"nnx has no such layer; it can read {', '.join(KNOWN)}"

@@ -30,9 +30,10 @@ def export(
 ) -> None:
     """Write a network as an ONNX file, checked by ``onnx.checker``, whole or not at all.
 
-    The file has an input ``x`` of shape (batch, inputs) and an output ``y`` of shape (batch, outputs), both
-    with the network's float type and any number of rows. It uses operator set 20 and IR version 9 (ONNX
-    1.15). It names nnx and its version as the producer, and stores `network.code` as ``nnx.code``.
+    The file has an input ``x`` of shape (batch, *input_shape) and an output ``y`` of shape (batch,
+    *output_shape), both with the network's float type and any number of rows. It uses operator set 20 and IR
+    version 9 (ONNX 1.15). It names nnx and its version as the producer, and stores `network.code` as
+    ``nnx.code``.
 
     Parameters
     ----------
@@ -91,10 +92,11 @@ def compute(path: str | os.PathLike[str], x: Any) -> tuple[Any, str]:
 
 
 def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
-    """Read an ONNX file whose operators form a chain that nnx's layers can compute.
+    """Read an ONNX file whose operators nnx's layers and containers can compute.
 
-    Rows lie along the input's last axis. A model whose input has more than two axes works on its vectors,
-    ``x.reshape(-1, x.shape[-1])``. Operator sets from 7 on can be read.
+    The operators form a chain. Branches may start from one value and meet again in Add (`Residual`) or Concat
+    over the last axis (`Concatenate`). The network takes rows of the file's shape; if that leaves lengths
+    open, it takes vectors, ``x.reshape(-1, x.shape[-1])``. Operator sets from 7 on can be read.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
         onnx.checker.check_model(os.fspath(path), full_check=True)
         model = onnx.load(path, load_external_data=False)
         found = read(onnx, model, path.parent)
-        network = assemble(found.parts, found.width, found.dtype, device)
+        network = assemble(found.parts, found.shape, found.dtype, device, found.most)
         code = {entry.key: entry.value for entry in model.metadata_props}.get(CODE)
         network.code = None if code is None else int(code)
     except (FileFormatError, ConfigurationError) as error:

@@ -1,20 +1,13 @@
-"""Split an ONNX graph into a chain: its input, the output to read, and the nodes between, link by link."""
+"""Prepare an ONNX graph for reading: its input, the output to read, and the nodes between them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from nnx.errors import FileFormatError
+from nnx.interop.branches import Call
 from nnx.interop.onnx_fold import ROWS, UNKNOWN
 from nnx.interop.onnx_tensors import Constants, named
-
-
-class Link(NamedTuple):
-    """Nodes between two values that the whole data flow passes through, and the second value."""
-
-    nodes: list[Any]
-    output: str
 
 
 def shapes_of(onnx: Any, model: Any) -> dict[str, list[int]]:
@@ -66,37 +59,28 @@ def needed(nodes: list[Any], output: str) -> list[Any]:
     return kept[::-1]
 
 
-def links(nodes: list[Any], source: str, output: str, constants: Constants) -> Iterator[Link]:
-    """Yield the links of the chain from a value to an output.
+def calls(nodes: list[Any], source: str, output: str, constants: Constants) -> list[Call]:
+    """Return the nodes as calls from a value to an output.
 
     Raises
     ------
     FileFormatError
-        If a node takes a value that is neither constant nor comes from the source.
+        If a node takes a value that is neither constant nor comes from the source, or gives several values.
     """
-    uses: dict[str, int] = {output: 1}
+    found: list[Call] = []
+    given = {source}
+    used = {name for node in nodes for name in node.input} | {output}
     for node in nodes:
-        for name in node.input:
-            uses[name] = uses.get(name, 0) + 1
-    waiting = {source: uses.get(source, 0)}
-    group: list[Any] = []
-    for node in nodes:
-        for name in node.input:
-            if not name or name in constants:
-                continue
-            if name not in waiting:
+        takes = tuple(name for name in node.input if name and name not in constants)
+        for name in takes:
+            if name not in given:
                 raise FileFormatError(f"{named(node)} takes {name!r}, which is not a constant")
-            waiting[name] -= 1
-            if waiting[name] == 0:
-                del waiting[name]
-        if not any(name and name not in constants for name in node.input):
+        if not takes:
             raise FileFormatError(f"{named(node)}: nnx cannot compute this operator from constants")
-        waiting |= {name: uses[name] for name in node.output if uses.get(name)}
-        group.append(node)
-        if list(waiting) == [node.output[0]]:
-            yield Link(group, node.output[0])
-            group = []
-    if group:
-        raise FileFormatError(f"{named(group[0])}: nnx has no layer that computes more than its first output")
-    if list(waiting) != [output]:
+        if used.intersection(node.output[1:]):
+            raise FileFormatError(f"{named(node)}: nnx has no layer that computes more than its first output")
+        given.add(node.output[0])
+        found.append(Call(node, takes, node.output[0]))
+    if output not in given or (output == source and found):
         raise FileFormatError(f"its output {output!r} does not come from its input alone")
+    return found

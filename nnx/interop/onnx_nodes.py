@@ -27,6 +27,7 @@ from nnx.layers import (
     SiLU,
     Softmax,
 )
+from nnx.layers.containers import Container
 from nnx.records import Counterpart
 
 HostArray = np.ndarray[Any, Any]
@@ -273,7 +274,9 @@ OPERATORS = {
     theirs.name: (kind, theirs) for kind in KINDS if isinstance(theirs := kind.record.onnx, Counterpart)
 }
 READERS: dict[str, Reader] = {
-    name: _plain(kind, theirs) for name, (kind, theirs) in OPERATORS.items() if not theirs.arrays
+    name: _plain(kind, theirs)
+    for name, (kind, theirs) in OPERATORS.items()
+    if not (theirs.arrays or kind.is_view or issubclass(kind, Container))
 } | {
     "Gemm": _gemm,
     "MatMul": _matmul,

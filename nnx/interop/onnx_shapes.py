@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from enum import Enum, auto
 from typing import Any
 
 import numpy as np
@@ -11,18 +10,11 @@ import numpy as np
 from nnx.errors import ConfigurationError
 from nnx.interop.onnx_fold import ROWS, UNKNOWN
 from nnx.interop.onnx_nodes import Step
-from nnx.interop.parts import Part, same_for_all_features
+from nnx.interop.parts import Part
+from nnx.layers import Flatten, Reshape
 
 FLOATS = {"float": "float32", "double": "float64"}
-RESHAPES = ("Flatten", "Reshape", "Squeeze")
-
-
-class Reshaped(Enum):
-    """The effect of a reshape on rows."""
-
-    NOTHING = auto()
-    ROWS = auto()  # rows of several axes become rows of features
-    COLUMN = auto()  # (rows, 1) becomes (rows,)
+RESHAPES = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
 
 def cast_to(onnx: Any, step: Step) -> str:
@@ -33,30 +25,33 @@ def cast_to(onnx: Any, step: Step) -> str:
     return FLOATS[kind]
 
 
-def reshaped(kind: str, step: Step, parts: list[Part]) -> Reshaped:
-    """Return the effect of a reshape on rows.
+def reshaped(kind: str, step: Step) -> list[Part] | None:
+    """Return the layer that reshapes rows, no layer if it changes nothing, None if (rows, 1) becomes (rows,).
 
     Raises
     ------
     ConfigurationError
-        If it mixes rows, splits them, or flattens anything but the input.
+        If it mixes rows or splits them.
     """
     shape, to = step.shape, _target(kind, step)
     width = UNKNOWN if UNKNOWN in shape[1:] else math.prod(shape[1:])
     same_rows = to[:1] in ([shape[0]], [ROWS]) or (to[:1] == [-1] and -1 not in to[1:])
     if same_rows and to[1:] == shape[1:] and width != UNKNOWN:
-        return Reshaped.NOTHING
+        return []
     if same_rows and len(to) == 2 and len(shape) == 2 and to[1] == -1:
-        return Reshaped.NOTHING
+        return []
     if width == 1 and len(shape) == 2 and to in ([-1], [ROWS], [shape[0]]):
-        return Reshaped.COLUMN
-    if not (same_rows and len(to) == 2 and width != UNKNOWN and to[1] in (width, -1)):
+        return None
+    known = math.prod(length for length in to[1:] if length != -1)
+    fits = known == width or (to[1:].count(-1) == 1 and known > 0 and width % known == 0)
+    if not (same_rows and len(to) > 1 and width != UNKNOWN and fits and min(to[1:]) >= -1):
         raise ConfigurationError(
-            f"it reshapes data from {_shown(shape)} to {_shown(to)}: nnx's networks take rows of features"
+            f"it reshapes data from {_shown(shape)} to {_shown(to)}: nnx's layers keep rows apart"
         )
-    if not all(same_for_all_features(part) for part in parts):
-        raise ConfigurationError("nnx can only flatten the input, before any layer on vectors")
-    return Reshaped.ROWS
+    row = [width // known if length == -1 else length for length in to[1:]]
+    if row == shape[1:]:
+        return []
+    return [Part(Flatten() if len(row) == 1 else Reshape(row), {})]
 
 
 def _target(kind: str, step: Step) -> list[int]:
@@ -74,6 +69,12 @@ def _target(kind: str, step: Step) -> list[int]:
         if not axes or any(shape[axis] != 1 for axis in axes):
             raise ConfigurationError("it removes axes that are not known to have length 1")
         return [length for axis, length in enumerate(shape) if axis not in axes]
+    if kind == "Unsqueeze":
+        axes = step.attributes.get("axes") if given is None else given.tolist()
+        axes = np.atleast_1d([] if axes is None else axes).tolist()
+        places = {axis % (rank + len(axes)) for axis in axes}
+        lengths = iter(shape)
+        return [1 if axis in places else next(lengths) for axis in range(rank + len(places))]
     if given is None:
         raise ConfigurationError("its new shape depends on the data")
     to = [int(length) for length in given.reshape(-1)]

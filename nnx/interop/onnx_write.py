@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 import nnx
 from nnx.errors import ConfigurationError
 from nnx.interop.affine import Scaling, exact_type, far_offset, is_far
-from nnx.interop.parts import check_features
-from nnx.layers import GELU, KINDS, BatchNorm, Dropout, Layer, Rescale, SiLU
+from nnx.interop.parts import read_back
+from nnx.layers import GELU, KINDS, BatchNorm, Dense, Dropout, Layer, Rescale, Reshape, Sequential, SiLU
+from nnx.layers.base import walk
 from nnx.network import Network
 from nnx.records import Counterpart, record_of
 
@@ -36,32 +38,32 @@ def model_of(
     ConfigurationError
         If a layer has no operator.
     """
-    check_features(network, "ONNX")
     helper = onnx.helper
     graph = Graph(helper, network, dict(weights))
     source, taken = graph.scaled(inputs)
-    for position, layer in enumerate(network.layers):
-        if type(layer) not in WRITABLE:
+    for layer in walk(network.layers):
+        if type(layer) not in (*WRITABLE, Sequential):
             record = record_of(type(layer))
             known = ", ".join(kind.__name__ for kind in WRITABLE)
             why = f"nnx can convert {known}" if record is None else record.onnx
-            raise ConfigurationError(f"layer {position}, {layer!r}: ONNX has no operator for it; {why}")
-        source = graph.layer(layer, source)
+            raise ConfigurationError(f"layer {layer.index}, {layer!r}: ONNX has no operator for it; {why}")
+    source = graph.chain(network.layers, source)
     given = graph.unscaled(outputs, source)
     kinds = [helper.np_dtype_to_tensor_dtype(dtype) for dtype in (taken, given)]
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "nnx",
-            [helper.make_tensor_value_info("x", kinds[0], ["batch", network.inputs])],
-            [helper.make_tensor_value_info("y", kinds[1], ["batch", network.outputs])],
+            [helper.make_tensor_value_info("x", kinds[0], ["batch", *(network.input_shape or ())])],
+            [helper.make_tensor_value_info("y", kinds[1], ["batch", *(network.output_shape or ())])],
             [onnx.numpy_helper.from_array(np.array(v, order="C"), name) for name, v in graph.values.items()],
         ),
         opset_imports=[helper.make_opsetid("", OPERATORS)], ir_version=IR,
         producer_name="nnx", producer_version=nnx.__version__,
     )  # fmt: skip
     if network.code is not None:
-        helper.set_model_props(model, {CODE: str(network.code + (0 if inputs is None else 1))})
+        encoder = read_back(network.layers[: network.code]) + (0 if inputs is None else 1)
+        helper.set_model_props(model, {CODE: str(encoder)})
     return model
 
 
@@ -110,23 +112,48 @@ class Graph:
         self.nodes[-1].output[0] = "y"
         return dtype
 
+    def chain(self, layers: Sequence[Layer], source: str) -> str:
+        """Add the nodes of layers and containers; return the name of the last output."""
+        for layer in layers:
+            ends = [self.chain(branch, source) for branch in layer.branches]
+            if isinstance(layer, Sequential):
+                (source,) = ends
+            elif ends:
+                theirs = WRITABLE[type(layer)]
+                source = self.node(theirs.name, ends, layer.name, **theirs.fixed)
+            else:
+                source = self.layer(layer, source)
+        return source
+
     def layer(self, layer: Layer, source: str) -> str:
-        """Add the nodes of a layer and return the name of its output."""
+        """Add the nodes of a layer that is no container, and return the name of its output."""
+        several = len(layer.input_shape or ()) > 1
         if isinstance(layer, BatchNorm) and is_far(layer, self.values):
             return self.far_batch_norm(layer, source)
         if isinstance(layer, Rescale):
             return self.rescale(layer, source)
+        if isinstance(layer, Dense) and several:  # a Gemm takes matrices only
+            product = self.node("MatMul", [source, f"{layer.name}.W"], f"{layer.name}.matmul")
+            return self.node("Add", [product, f"{layer.name}.b"], layer.name)
         if isinstance(layer, Dropout):
             self.values[f"{layer.name}.ratio"] = np.array(layer.rate, np.float32)
+        if isinstance(layer, Reshape):
+            self.values[f"{layer.name}.shape"] = np.array([0, *(layer.output_shape or ())])  # 0: as it was
         theirs = WRITABLE[type(layer)]
-        inputs = [source, *(f"{layer.name}.{array}" for array in theirs.arrays)]
+        arrays = [f"{layer.name}.{array}" for array in theirs.arrays]
         if isinstance(layer, SiLU):  # the operator Swish came only with set 24
-            gate = self.node("Sigmoid", inputs, f"{layer.name}.sigmoid")
+            gate = self.node("Sigmoid", [source], f"{layer.name}.sigmoid")
             return self.node("Mul", [source, gate], layer.name)
-        attributes = theirs.values(layer)
+        attributes = {} if isinstance(layer, Reshape) else theirs.values(layer)
         if isinstance(layer, GELU):
             attributes["approximate"] = "tanh" if layer.approximate else "none"
-        return self.node(theirs.name, inputs, layer.name, **attributes)
+        if not (isinstance(layer, BatchNorm) and several):
+            return self.node(theirs.name, [source, *arrays], layer.name, **attributes)
+        axes = list(range(len(layer.input_shape or ()) + 1))  # the operator has features on the second axis
+        there, back = [0, axes[-1], *axes[1:-1]], [0, *axes[2:], 1]
+        source = self.node("Transpose", [source], f"{layer.name}.there", perm=there)
+        source = self.node(theirs.name, [source, *arrays], layer.name, **attributes)
+        return self.node("Transpose", [source], f"{layer.name}.back", perm=back)
 
     def rescale(self, layer: Rescale, source: str) -> str:
         """Add x · scale + offset; in float64 if float32 would lose digits of the sum."""

@@ -2,40 +2,93 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnx.backends import Backend
 from nnx.errors import ConfigurationError
-from nnx.layers import Dense, Identity, Layer, LayerNorm, Rescale, Softmax
+from nnx.layers import Concatenate, Identity, Layer, Rescale, Residual, Sequential, stack
+from nnx.layers.base import walk
 from nnx.network import Network
 
 
 class Part(NamedTuple):
-    """A layer and its values by name; values that are left out keep their initial values."""
+    """A layer and its values by name; values that are left out keep their initial values.
+
+    For a container, `inner` holds the parts of its layers.
+    """
 
     layer: Layer
     values: dict[str, Any]
+    inner: tuple[Part, ...] = ()
 
 
-def assemble(parts: Sequence[Part], width: int, dtype: str, device: str | Backend | None) -> Network:
-    """Build the network of these parts.
+def summed(branches: Sequence[list[Part]]) -> Part:
+    """Return a `Residual` that adds up the outputs of branches; nested if there are more than two.
 
     Raises
     ------
     ConfigurationError
-        If the layers' widths do not fit.
+        If the branches cannot be joined.
+    """
+    first, *others = branches
+    for other in others:
+        terms, added = (first, other) if first else (other, first)
+        terms = terms or [Part(Identity(), {})]  # x + x
+        layers, projection = ([part.layer for part in term] for term in (terms, added))
+        first = [Part(Residual(layers, projection or None), {}, (*terms, *added))]
+    return first[0]
+
+
+def concatenated(branches: Sequence[list[Part]]) -> Part:
+    """Return a `Concatenate` of branches.
+
+    Raises
+    ------
+    ConfigurationError
+        If the branches cannot be joined.
+    """
+    layers = [[part.layer for part in branch] for branch in branches]
+    return Part(Concatenate(layers), {}, tuple(part for branch in branches for part in branch))
+
+
+def leaves(parts: Sequence[Part]) -> Iterator[Part]:
+    """Yield the parts that hold values, with those inside containers."""
+    for part in parts:
+        yield from leaves(part.inner) if part.inner else (part,)
+
+
+def assemble(
+    parts: Sequence[Part],
+    shape: tuple[int, ...],
+    dtype: str,
+    device: str | Backend | None,
+    most: int | None = None,
+) -> Network:
+    """Build the network of these parts for rows of a shape.
+
+    `most` is the largest size of a row between the layers, and of all parameters together; None for no limit.
+
+    Raises
+    ------
+    ConfigurationError
+        If the layers' shapes do not fit, or the network is larger than `most`.
     DataError
         If the values do not fit the layers.
     """
     parts = parts or [Part(Identity(), {})]  # a network needs a layer
-    network = Network([part.layer for part in parts], device=device, dtype=dtype)
-    network.build(width)
+    layers = [part.layer for part in parts]
+    stack.connect(layers, shape)  # the network then allocates for rows of this shape at once
+    if most is not None:
+        _check_size(layers, most)
+    network = Network(layers, device=device, dtype=dtype)
+    network.build(shape)
     weights = network.weights()
-    for part in parts:
+    for part in leaves(parts):
         if isinstance(part.layer, Rescale):
             continue  # its constants are in its configuration
         for key, value in part.values.items():
@@ -46,30 +99,32 @@ def assemble(parts: Sequence[Part], width: int, dtype: str, device: str | Backen
     return network
 
 
-def same_for_all_features(part: Part) -> bool:
-    """Return whether a layer treats all numbers alike, in every row and feature."""
-    mixes = isinstance(part.layer, (Dense, LayerNorm, Softmax))
-    return not mixes and all(np.size(value) == 1 for value in part.values.values())
+def _check_size(layers: Sequence[Layer], most: int) -> None:
+    """Refuse a network that a small file would make large."""
+    total = 0
+    for layer in walk(layers):
+        if not layer.branches:
+            shapes = {**layer.parameter_shapes(), **layer.state_shapes()}.values()
+            total += sum(math.prod(shape) for shape in shapes)
+        claimed = max(total, math.prod(layer.output_shape or ()))
+        if claimed > most:
+            raise ConfigurationError(f"its layers need {claimed:,} numbers: too many for what it holds")
+
+
+def read_back(layers: Sequence[Layer]) -> int:
+    """Return as how many layers an ONNX file of these is read: those of a `Sequential` one by one."""
+    return sum(
+        read_back(layer.branches[0]) if isinstance(layer, Sequential) else 1 - changes_nothing(layer)
+        for layer in layers
+    )
+
+
+def changes_nothing(layer: Layer) -> bool:
+    """Return whether a layer is a `Flatten` or `Reshape` to the shape that its rows have already."""
+    return layer.is_view and layer.output_shape == layer.input_shape
 
 
 def tell(notes: Sequence[str], source: str, level: int = 3) -> None:
     """Warn the caller of a reader or writer about what is left out or changed."""
     for note in notes:
         warnings.warn(f"{source}: {note}", UserWarning, stacklevel=level)
-
-
-def check_features(network: Network, target: str) -> None:
-    """Refuse a network of which the other format would not take the rows: they have several axes.
-
-    Raises
-    ------
-    ConfigurationError
-        If a layer's input or output has more than one axis.
-    """
-    for layer in network.layers:
-        for shape in (layer.input_shape, layer.output_shape):
-            if shape is not None and len(shape) > 1:
-                raise ConfigurationError(
-                    f"{layer!r} works on rows of shape {shape}: nnx exports to {target} only networks "
-                    "that work on rows of features, of one axis, throughout"
-                )

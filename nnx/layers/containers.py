@@ -16,13 +16,13 @@ from nnx.layers import stack
 from nnx.layers.base import Layer, walk
 from nnx.layers.descriptions import entry_of, from_entry
 from nnx.layers.workspace import Workspace
-from nnx.records import Case, LayerRecord
+from nnx.records import Case, Counterpart, LayerRecord
 
 __all__ = ["Concatenate", "Residual", "Sequential"]
 
 Layers = Sequence[Layer]
 DENSE, BACK = {"name": "dense", "units": 5}, {"name": "dense", "units": 4}  # for gradient checks
-CHAIN = "nnx exports chains of layers only"
+ITS_LAYERS = "a file has the layers that it holds, one after the other"
 
 
 def _some_layers(*described: str | dict[str, Any]) -> list[Layer]:
@@ -154,8 +154,8 @@ class Sequential(Container):
     record = LayerRecord(
         names=("sequential",),
         cases=(Case(lambda: {"layers": _some_layers(DENSE, "tanh", DENSE)}),),
-        keras=CHAIN,
-        onnx=CHAIN,
+        keras=ITS_LAYERS,
+        onnx=ITS_LAYERS,
         listed=False,
     )
 
@@ -230,8 +230,8 @@ class Residual(Container):
             Case(lambda: {"layers": _some_layers("layer_norm", DENSE, "gelu", BACK)}),
             Case(lambda: {"layers": _some_layers(DENSE, "tanh"), "projection": _some_layers(DENSE)}),
         ),
-        keras=CHAIN,
-        onnx=CHAIN,
+        keras=Counterpart("Add"),
+        onnx=Counterpart("Add"),
         listed=False,
     )
     reads_output = False
@@ -317,8 +317,8 @@ class Concatenate(Container):
                 }
             ),
         ),
-        keras=CHAIN,
-        onnx=CHAIN,
+        keras=Counterpart("Concatenate", fixed={"axis": -1}),
+        onnx=Counterpart("Concat", fixed={"axis": -1}),
         listed=False,
     )  # fmt: skip
     reads_output = False

@@ -8,11 +8,9 @@ from typing import Any
 
 from nnx.errors import ConfigurationError, whole
 from nnx.layers.base import Layer
-from nnx.records import Case, LayerRecord
+from nnx.records import Case, Counterpart, LayerRecord
 
 __all__ = ["Flatten", "Reshape"]
-
-ONE_AXIS = "nnx exports networks on rows of features only"
 
 
 class _View(Layer):
@@ -28,7 +26,9 @@ class Flatten(_View):
     A view, in the forward and in the backward pass. The last axis varies fastest, as in Keras.
     """
 
-    record = LayerRecord(names=("flatten",), keras=ONE_AXIS, onnx=ONE_AXIS)
+    record = LayerRecord(
+        names=("flatten",), keras=Counterpart("Flatten"), onnx=Counterpart("Flatten", fixed={"axis": 1})
+    )
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """One axis with all numbers of a row."""
@@ -55,8 +55,8 @@ class Reshape(_View):
     record = LayerRecord(
         names=("reshape",),
         cases=(Case({"shape": (2, -1)}, "on rows of shape (3, 4)", {"inputs": (3, 4)}),),
-        keras=ONE_AXIS,
-        onnx=ONE_AXIS,
+        keras=Counterpart("Reshape", {"target_shape": "shape"}),
+        onnx=Counterpart("Reshape", arrays=("shape",)),
         listed=False,
     )
 

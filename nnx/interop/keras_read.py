@@ -1,0 +1,90 @@
+"""Read the layers of a Keras model, link by link and branch by branch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nnx.errors import ConfigurationError
+from nnx.interop.keras_chain import Link
+from nnx.interop.keras_layers import NOTHING, read
+from nnx.interop.parts import Part, concatenated, summed
+from nnx.layers import stack
+
+Shape = tuple[int, ...]
+
+
+class ModelReader:
+    """Turn the links of a model into layers; collect notes and float types on the way."""
+
+    def __init__(self, keras: Any, model: Any) -> None:
+        self.keras, self.model = keras, model
+        self.notes: list[str] = []
+        self.dtypes: dict[str, str] = {}  # float types, and a layer that has each
+        self.arriving = self.given = model.inputs[0].dtype  # the float type of the data, and of the input
+        self.seen: set[str] = set()
+
+    def read(self, links: Sequence[Link], shape: Shape, inside: bool = False) -> tuple[list[Part], Shape]:
+        """Return the layers of a chain, which may be a branch `inside` another, and the shape after them."""
+        parts: list[Part] = []
+        for number, link in enumerate(links):
+            place, kind = "/".join(link.place), link.entry["class_name"]
+            try:
+                if link.branches:
+                    new = [self._join(link, shape)]
+                else:
+                    new = self._layer(link, place, len(shape) + 1, not inside and number == len(links) - 1)
+                shape = stack.connect([part.layer for part in new], shape) if new else shape
+            except PlacedError:
+                raise
+            except ConfigurationError as error:
+                raise PlacedError(f"layer {place} ({kind}): {error}") from error
+            parts += new
+        return parts, shape
+
+    def _join(self, link: Link, shape: Shape) -> Part:
+        arriving = self.arriving
+        branches = []
+        for branch in link.branches:
+            self.arriving = arriving
+            branches.append(self.read(branch, shape, inside=True)[0])
+        if link.entry["class_name"] == "Add":
+            return summed(branches)
+        axis = link.entry["config"]["axis"]
+        if axis not in (-1, len(shape)):
+            raise ConfigurationError(f"nnx's Concatenate joins the last axis, not axis {axis}")
+        return concatenated(branches)
+
+    def _layer(self, link: Link, place: str, rank: int, last: bool) -> list[Part]:
+        layer = self.model
+        for name in link.place:
+            layer = layer.get_layer(name)
+        kind = link.entry["class_name"]
+        if layer.weights and place in self.seen:
+            raise PlacedError(f"layer {place} is called twice: layers of nnx cannot share weights")
+        self.seen.add(place)
+        if kind in NOTHING and type(layer) is getattr(self.keras.layers, kind):
+            self.notes.append(f"layer {place} ({kind}) only changes data in training and is left out")
+            return []
+        inner = kind == "Rescaling" and self.arriving == "float32" and not last
+        if not (inner and layer.compute_dtype == "float64"):  # nnx's Rescale computes in float64 anyway
+            self.dtypes[layer.dtype_policy.name] = place
+        self.arriving = layer.compute_dtype
+        return read(self.keras, layer, rank)
+
+    def float_type(self) -> str:
+        """Return float32, or float64 if a layer computes in it."""
+        if not set(self.dtypes) <= {"float32", "float64"}:
+            mixed = ", ".join(f"{dtype} at {place}" for dtype, place in self.dtypes.items())
+            raise ConfigurationError(
+                f"a network is all float32 or all float64, but the model {self.model.name} has {mixed}"
+            )
+        if len(self.dtypes) == 2:
+            self.notes.append(
+                "it computes in float32 and float64: the network computes everything in float64"
+            )
+        return max(self.dtypes, default="float64" if self.given == "float64" else "float32")
+
+
+class PlacedError(ConfigurationError):
+    """An error that names its layer already."""
