@@ -84,7 +84,7 @@ def check(case: Case, folder: Path) -> None:
     """Load the test's model, its weights made constants, and compare the output on each of its data sets.
 
     A network has one output: the mask beside Dropout's and the statistics beside LayerNormalization's are
-    taken out of the model, and not compared. Data of more axes than two are so many vectors.
+    taken out of the model, and not compared.
     """
     for inputs, outputs in case.test.data_sets:
         model = onnx.ModelProto()
@@ -97,7 +97,7 @@ def check(case: Case, folder: Path) -> None:
         path = folder / f"{case.name}.onnx"
         onnx.save(model, path)
         x = np.asarray(inputs[0])
-        y = exchange.load(path).predict(x.reshape(-1, x.shape[-1]))
+        y = exchange.load(path).predict(np.atleast_2d(x))
         expected = np.asarray(outputs[0])
         np.testing.assert_allclose(y.reshape(expected.shape), expected, rtol=1e-6, atol=1e-6)
 

@@ -83,10 +83,11 @@ def _compare(writer: Any, written: Path, network: Any, prepared: Any, metadata: 
     own = predict(network)
     subtracts = prepared is not None and prepared.inputs.shift.any()
     theirs, program = writer.compute(written, x.astype(np.float64 if subtracts else network.dtype))
-    difference = np.abs(np.asarray(theirs, np.float64) - own).max(axis=0)
+    own = own.reshape(len(own), -1)  # outputs of several axes, number by number
+    difference = np.abs(np.asarray(theirs, np.float64).reshape(own.shape) - own).max(axis=0)
     spread = np.abs(own - np.mean(own, axis=0, dtype=np.float64)).max(axis=0)
     # an output that hardly varies may vary only by rounding
-    rounding = np.abs(own - predict(_exact(network))).max(axis=0)
+    rounding = np.abs(own - predict(_exact(network)).reshape(own.shape)).max(axis=0)
     rounding += np.finfo(network.dtype).eps * np.abs(own).max(axis=0)
     excess = difference - (MOST * spread + ROUNDINGS * rounding)
     if not (excess <= 0.0).all():
@@ -120,6 +121,6 @@ def _rows(network: Any, prepared: Any, metadata: dict[str, Any]) -> tuple[Any, s
             return np.asarray(x), f"{len(x)} rows of {data}"
         except NnxError:
             pass  # the file has changed since the training
-    z = np.random.default_rng(0).standard_normal((TRIED, network.inputs))
+    z = np.random.default_rng(0).standard_normal((TRIED, *network.input_shape))
     x = z if prepared is None else z * prepared.inputs.scale + prepared.inputs.shift
     return x, f"{TRIED} rows drawn at random"

@@ -107,9 +107,10 @@ def from_keras(model: Any, device: str | Backend | None = None) -> Network:
 
 def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> tuple[Network, list[str]]:
     _check_models(keras, model, model.name)
+    shape = _row_shape(model)
     reader = ModelReader(keras, model)
-    parts, _ = reader.read(chain(model.get_config()), _row_shape(model))
-    return assemble(parts, _row_shape(model), reader.float_type(), device), reader.notes
+    parts, _ = reader.read(chain(model.get_config()), shape)
+    return assemble(parts, shape, reader.float_type(), device), reader.notes
 
 
 def export(
