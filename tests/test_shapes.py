@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-import warnings
 from typing import Any
 
 import numpy as np
@@ -393,7 +392,6 @@ def test_rows_of_features_are_described_as_in_version_0_1():
         (lambda n: n.evaluate(SEQUENCES, LABELS + 1, loss=nnx.CategoricalCrossEntropy(from_logits=True)),
          ["[0, 2]", "3"]),
         (lambda n: n.backward(np.zeros((24, 3))), ["(24, 3)", "(24, 5, 3)"]),
-        (lambda n: nnx.interop.onnx.export(n, "not-written.onnx"), ["(5, 6)", "ONNX"]),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named_with_its_shape(act, parts):
@@ -413,15 +411,6 @@ def test_a_network_of_features_still_refuses_other_rows():
             act()
     with pytest.raises(nnx.DataError, match=r"\(rows, features\).*\(24, 5, 6\)"):
         network.fit(SEQUENCES, TARGETS, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1))
-
-
-def test_export_to_keras_names_the_shape():
-    pytest.importorskip("keras", reason="needs Keras: pip install 'nnx-arrays[compare]'")
-    network = nnx.Network(stack(), seed=0).build((5, 6))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(nnx.ConfigurationError, match=r"\(5, 6\).*Keras"):
-            nnx.interop.keras.to_keras(network)
 
 
 def test_the_summary_shows_shapes():
