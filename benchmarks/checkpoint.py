@@ -30,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         kept = Timed(folder, every=2)
         kept.times = []
-        network.fit(x, x, epochs=4, callbacks=[kept], **how)
+        network.fit(x, x, epochs=4, checkpoint=kept, **how)
         size = max(path.stat().st_size for path in Path(folder).glob("fit-*"))
     clock, processor = np.median(kept.times[1:], axis=0)
     print(f"{size / 1e6:.1f} MB: {clock:.3f} s, {processor:.3f} s of the processor (of {len(kept.times)})")

@@ -27,6 +27,7 @@ from nnx.metrics import Metrics
 from nnx.optimizers import Optimizer
 from nnx.parameters import Arena
 from nnx.training.callbacks import Callback, History
+from nnx.training.checkpoints import Checkpoint
 
 HostArray = np.ndarray[Any, Any]
 
@@ -410,6 +411,7 @@ class Network:
         validation: float | tuple[Any, ...] | None = None,
         metrics: Metrics = (),
         callbacks: Sequence[Callback] = (),
+        checkpoint: Checkpoint | None = None,
         shuffle: bool = True,
         sample_weight: Any = None,
         augment: Augmentation | None = None,
@@ -437,6 +439,8 @@ class Network:
             Taken on validation data, with its weights, see `nnx.metrics`. A mapping names them:
             ``{"q90": partial(quantile, q=0.9)}`` is recorded as ``val_q90``.
         callbacks : sequence of Callback
+        checkpoint : Checkpoint, optional
+            Writes the whole state of the training to a folder at regular times, and resumes from there.
         shuffle : bool
             Draw a new order for every epoch.
         sample_weight : array_like of shape (rows,), optional
@@ -476,12 +480,13 @@ class Network:
         """
         loss = losses.get(loss) if isinstance(loss, str | dict) else loss
         optimizer = optimizers.get(optimizer) if isinstance(optimizer, str | dict) else optimizer
-        return training.fit(
-            self, x, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
-            validation=validation, metrics=metrics, callbacks=callbacks, shuffle=shuffle,
+        options = training.FitOptions(
+            loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size, validation=validation,
+            metrics=metrics, callbacks=callbacks, checkpoint=checkpoint, shuffle=shuffle,
             sample_weight=sample_weight, augment=augment, communicator=communicator,
             on_nonfinite=on_nonfinite,
         )  # fmt: skip
+        return training.fit(self, x, y, options)
 
     def evaluate(
         self,

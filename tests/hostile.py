@@ -239,7 +239,7 @@ def model_seeds() -> list[bytes]:
         kept = nnx.checkpoints.Checkpoint(Path(folder) / "c", 1)
         labels = np.arange(8) % 2
         network.fit(X, labels, loss=nnx.CategoricalCrossEntropy(), optimizer=nnx.Adam(), batch_size=4,
-                    callbacks=[kept])  # fmt: skip
+                    checkpoint=kept)  # fmt: skip
         found.append(kept.newest.read_bytes())
     return found
 

@@ -19,7 +19,7 @@ ORDER = [
     {"distributed"},
     {"parameters", "initializers", "schedules", "model_files"},
     {"layers", "losses", "optimizers"},
-    {"metrics", "data", "compiled_loop"},
+    {"metrics", "data"},
     {"training"},
     {"network", "callbacks", "checkpoints"},  # the last two: public names of training
     {"nnx"},  # the face: the public names of all the rooms above

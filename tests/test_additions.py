@@ -328,8 +328,8 @@ def resumed(loss=None, optimizer=None):
                     batch_size=10, epochs=epochs, **options)
         return network.predict(X)
     whole = run(3)
-    run(2, callbacks=[nnx.Checkpoint("kept", every=2)])
-    assert run(3, callbacks=[nnx.Checkpoint("kept", resume=True)]).tobytes() == whole.tobytes()
+    run(2, checkpoint=nnx.Checkpoint("kept", every=2))
+    assert run(3, checkpoint=nnx.Checkpoint("kept", resume=True)).tobytes() == whole.tobytes()
 
 def trained(*options):
     table = np.hstack([X, Y[:, :1]])

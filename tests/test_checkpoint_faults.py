@@ -35,7 +35,7 @@ def small(tmp_path_factory) -> bytes:
     x = np.eye(2)
     made.fit(
         x, np.ones((2, 3)), loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1, momentum=0.5), batch_size=2,
-        callbacks=[nnx.Checkpoint(folder)],
+        checkpoint=nnx.Checkpoint(folder),
     )  # fmt: skip
     return (folder / "fit-1-step-1.safetensors").read_bytes()
 
@@ -85,7 +85,7 @@ def write_large(folder: Path) -> Path:
         loss=nnx.MeanSquaredError(),
         optimizer=nnx.Adam(),
         batch_size=2,
-        callbacks=[nnx.Checkpoint(folder)],
+        checkpoint=nnx.Checkpoint(folder),
     )
     return folder / "fit-1-step-1.safetensors"
 
@@ -117,7 +117,7 @@ def test_the_one_before_a_damaged_one_is_taken(tmp_path, how, caplog):
     newest.write_bytes(
         {"cut": data[:999], "flipped": flipped, "empty": b"", "of another kind": b"PK" * 99}[how]
     )
-    same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)]), whole)
+    same(train(checkpoint=nnx.Checkpoint(tmp_path, resume=True)), whole)
     assert f"{newest}" in caplog.text
     assert (tmp_path / f"{newest.name}.damaged").exists()
 
@@ -129,7 +129,7 @@ def test_where_none_is_intact_nothing_is_begun_over(tmp_path):
     for path in there:
         path.write_bytes(b"")
     with pytest.raises(nnx.FileFormatError, match=f"3 checkpoints .*{tmp_path}"):
-        train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+        train(checkpoint=nnx.Checkpoint(tmp_path, resume=True))
 
 
 def test_nor_the_second_time(tmp_path):
@@ -138,7 +138,7 @@ def test_nor_the_second_time(tmp_path):
         path.write_bytes(b"")
     for _ in range(2):
         with pytest.raises(nnx.FileFormatError, match="3 checkpoints"):
-            train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+            train(checkpoint=nnx.Checkpoint(tmp_path, resume=True))
     assert [name.endswith(".damaged") for name in names(tmp_path)] == [True] * 3
 
 
@@ -146,7 +146,7 @@ def test_an_older_damaged_one_is_not_overwritten(tmp_path):
     killed(tmp_path, 20)
     (tmp_path / "fit-1-step-18.safetensors.damaged").write_bytes(b"older")
     (tmp_path / "fit-1-step-18.safetensors").write_bytes(b"newer")
-    train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+    train(checkpoint=nnx.Checkpoint(tmp_path, resume=True))
     assert (tmp_path / "fit-1-step-18.safetensors.damaged").read_bytes() == b"older"
     assert (tmp_path / "fit-1-step-18.safetensors.damaged-2").read_bytes() == b"newer"
 
@@ -167,13 +167,13 @@ else:
 if owner == 0:  # who may read anything
     os.seteuid(65534)
 try:
-    train(callbacks=[nnx.Checkpoint(folder, every=3, resume=True)])
+    train(checkpoint=nnx.Checkpoint(folder, every=3, resume=True))
 except nnx.NnxError as error:
     print(error)
 os.seteuid(owner)
 for path, mode in modes: path.chmod(mode)
 assert sorted(path for path in folder.iterdir() if path.name != ".lock") == files, list(folder.iterdir())
-same(train(callbacks=[nnx.Checkpoint(folder, every=3, resume=True)]), train())
+same(train(checkpoint=nnx.Checkpoint(folder, every=3, resume=True)), train())
 """
 
 
@@ -204,7 +204,7 @@ def fit(more=None, **options):
         resource.setrlimit(resource.RLIMIT_AS, (used + more * 2**20, limits[1]))
     try:
         made.fit(x, x, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1), batch_size=2, epochs=2,
-                 callbacks=[nnx.Checkpoint(folder, every=1, **options)])
+                 checkpoint=nnx.Checkpoint(folder, every=1, **options))
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limits)
     return made
@@ -251,7 +251,7 @@ def test_a_checkpoint_that_is_whole_but_not_for_this_nnx_stays_and_nothing_is_be
         newest.mkdir()
     before = names(tmp_path)
     with pytest.raises(nnx.FileFormatError, match=r"fit-1-step-18\.safetensors"):
-        train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+        train(checkpoint=nnx.Checkpoint(tmp_path, resume=True))
     assert names(tmp_path) == before
 
 
@@ -267,7 +267,7 @@ def test_what_a_kill_left_half_written_is_cleared_away(tmp_path):
     own = {".notes.tmp": b"mine", ".nnx-notes.tmp": b"mine too"}
     for name, data in own.items():
         (tmp_path / name).write_bytes(data)
-    same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)]), train())
+    same(train(checkpoint=nnx.Checkpoint(tmp_path, resume=True)), train())
     hidden = [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert {path.name: path.read_bytes() for path in hidden} == own
 
@@ -295,7 +295,7 @@ def test_a_second_run_in_one_folder_is_refused_and_a_killed_one_holds_nothing(tm
     first.stdout.readline()
     try:
         with pytest.raises(nnx.OutputError, match=str(tmp_path / "run")):
-            train(callbacks=[nnx.Checkpoint(tmp_path / "run")])
+            train(checkpoint=nnx.Checkpoint(tmp_path / "run"))
         done = command(tmp_path, "run", "xor", "--epochs", 5, "--out", "run", "-q")
         assert done.returncode == 1
         assert done.stderr.startswith("nnx: another run is using run: ")
@@ -303,7 +303,7 @@ def test_a_second_run_in_one_folder_is_refused_and_a_killed_one_holds_nothing(tm
     finally:
         first.send_signal(signal.SIGKILL)
         first.communicate()
-    train(callbacks=[nnx.Checkpoint(tmp_path / "run")])
+    train(checkpoint=nnx.Checkpoint(tmp_path / "run"))
     assert ".lock" not in names(tmp_path / "run")
 
 
@@ -331,7 +331,7 @@ def test_a_folder_that_is_removed_ends_the_run_with_a_line(tmp_path):
     with pytest.raises(
         nnx.OutputError, match=rf"cannot write {folder}/fit-1-step-12\.safetensors \(No such file"
     ):
-        train(callbacks=[nnx.Checkpoint(folder, every=4), removal])
+        train(callbacks=[removal], checkpoint=nnx.Checkpoint(folder, every=4))
 
 
 @contextlib.contextmanager
@@ -354,11 +354,11 @@ def test_a_disk_that_is_full_loses_nothing(tmp_path):
     with small_disk(tmp_path / "disk", "64k") as grow:
         folder = tmp_path / "disk" / "kept"
         with pytest.raises(nnx.OutputError, match="No space left on device"):
-            train(callbacks=[nnx.Checkpoint(folder, every=3, keep=99)])
+            train(checkpoint=nnx.Checkpoint(folder, every=3, keep=99))
         assert names(folder)[0] == "fit-1-step-0.safetensors"
         assert not [name for name in names(folder) if name.endswith(".tmp")]
         grow("4m")
-        same(train(callbacks=[nnx.Checkpoint(folder, every=3, resume=True)]), train())
+        same(train(checkpoint=nnx.Checkpoint(folder, every=3, resume=True)), train())
 
 
 READ_ONLY = """
@@ -374,12 +374,12 @@ def refuse():
     if owner == 0:  # who may write anywhere
         os.seteuid(65534)
 try:
-    train(callbacks=[nnx.Checkpoint(folder, every=3), At(10, refuse)])
+    train(callbacks=[At(10, refuse)], checkpoint=nnx.Checkpoint(folder, every=3))
 except nnx.OutputError as error:
     print(error)
 os.seteuid(owner)
 os.chmod(folder, 0o700)
-same(train(callbacks=[nnx.Checkpoint(folder, every=3, resume=True)]), whole)
+same(train(checkpoint=nnx.Checkpoint(folder, every=3, resume=True)), whole)
 """
 
 
@@ -448,6 +448,6 @@ def test_what_resume_answers(tmp_path):
 
 def test_an_error_in_a_callback_leaves_the_folder_free(tmp_path):
     with pytest.raises(Killed):
-        train(callbacks=[nnx.Checkpoint(tmp_path), KillAt(3)])
+        train(callbacks=[KillAt(3)], checkpoint=nnx.Checkpoint(tmp_path))
     with locked(tmp_path):
         pass

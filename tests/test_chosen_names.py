@@ -37,14 +37,13 @@ class Keeps(nnx.Callback):
 
 
 def test_about_is_kept_next_to_what_fit_records_by_the_same_name(tmp_path):
-    fit(network(), callbacks=[nnx.Checkpoint(tmp_path / "run", about={"loss": "mine"})])
-    fit(network(), callbacks=[nnx.Checkpoint(tmp_path / "run", about={"loss": "mine"}, resume=True)])
+    fit(network(), checkpoint=nnx.Checkpoint(tmp_path / "run", about={"loss": "mine"}))
+    fit(network(), checkpoint=nnx.Checkpoint(tmp_path / "run", about={"loss": "mine"}, resume=True))
     with pytest.raises(nnx.ConfigurationError, match="with loss mine, and this one is with loss yours"):
-        fit(network(), callbacks=[nnx.Checkpoint(tmp_path / "run", about={"loss": "yours"}, resume=True)])
+        fit(network(), checkpoint=nnx.Checkpoint(tmp_path / "run", about={"loss": "yours"}, resume=True))
+    mine = nnx.Checkpoint(tmp_path / "run", about={"loss": "mine"}, resume=True)
     with pytest.raises(nnx.ConfigurationError, match="with loss "):
-        fit(network(), loss=nnx.Huber(), callbacks=[
-            nnx.Checkpoint(tmp_path / "run", about={"loss": "mine"}, resume=True),
-        ])  # fmt: skip
+        fit(network(), loss=nnx.Huber(), checkpoint=mine)
 
 
 class slot(Keeps):  # noqa: N801
@@ -57,10 +56,13 @@ def test_a_callback_called_as_the_optimizers_arrays_keeps_them_apart(tmp_path):
     fit(straight, **options)
     stopped = network()
     fit(
-        stopped, **(options | {"epochs": 1}), callbacks=[slot(m=np.ones(3)), nnx.Checkpoint(tmp_path / "run")]
+        stopped,
+        **(options | {"epochs": 1}),
+        callbacks=[slot(m=np.ones(3))],
+        checkpoint=nnx.Checkpoint(tmp_path / "run"),
     )
     resumed, kept = network(), slot()
-    fit(resumed, **options, callbacks=[kept, nnx.Checkpoint(tmp_path / "run", resume=True)])
+    fit(resumed, **options, callbacks=[kept], checkpoint=nnx.Checkpoint(tmp_path / "run", resume=True))
     np.testing.assert_array_equal(kept.kept["m"], np.ones(3))
     np.testing.assert_equal(resumed.weights(), straight.weights())
 

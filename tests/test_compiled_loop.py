@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx import compiled_loop
 from nnx.errors import TrainingError
+from nnx.training import small
 
 pytest.importorskip("numba", reason="Numba is not installed: pip install 'nnx-arrays[fast]'")
 
@@ -37,16 +37,16 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each fit, whether it got a compiled loop."""
     found: list[bool] = []
     asked: list[object] = []
-    genuine = compiled_loop.prepare
+    genuine = small.SmallTrainer._program
 
-    def prepare(plan, loss, kind, optimizer, *more: object):
-        loop = genuine(plan, loss, kind, optimizer, *more)
-        if not any(optimizer is other for other in asked):  # the first block of a fit
-            asked.append(optimizer)
-            found.append(loop is not None)
-        return loop
+    def program(trainer, run: nnx.callbacks.Run):
+        made = genuine(trainer, run)
+        if not any(trainer is other for other in asked):  # the first block of a fit
+            asked.append(trainer)
+            found.append(made is not None)
+        return made
 
-    monkeypatch.setattr(compiled_loop, "prepare", prepare)
+    monkeypatch.setattr(small.SmallTrainer, "_program", program)
     return found
 
 
@@ -109,7 +109,7 @@ def test_a_training_that_goes_on_is_the_training_that_never_stopped() -> None:
 def test_more_epochs_than_a_block_holds(loops: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
     whole, parts = network(), network()
     history = fit(whole, epochs=20)
-    monkeypatch.setattr(compiled_loop, "BLOCK", 15)
+    monkeypatch.setattr(small, "BLOCK", 15)
     assert fit(parts, epochs=20)["loss"] == history["loss"]
     assert loops == [True, True]
     same(whole, parts, tolerance=0.0)

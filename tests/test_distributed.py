@@ -242,8 +242,11 @@ class TestOneProcess:
         x = np.arange(4.0)
         assert ALONE.sum(x) is x
         assert ALONE.gather("a") == ["a"]
+        assert ALONE.broadcast("a") == "a"
+        assert ALONE.broadcast(x) is x
+        ALONE.barrier()
         ALONE.agree({"anything": 1})
-        assert ALONE.part(5).share == 1.0
+        assert ALONE.shard(5).share == 1.0
 
     def test_rows_are_dealt_in_order_and_all_of_them(self):
         for size in (1, 2, 3, 7):
@@ -252,7 +255,7 @@ class TestOneProcess:
                 for rank in range(size):
                     communicator = Communicator()
                     communicator.rank, communicator.size = rank, size
-                    parts.append(communicator.part(rows))
+                    parts.append(communicator.shard(rows))
                 dealt = [n for part in parts for n in range(part.start, part.start + part.rows)]
                 assert dealt == list(range(rows))
                 assert all(part.stop > part.start for part in parts), "every rank computes with a row"

@@ -105,7 +105,7 @@ def test_a_checkpoint_with_a_right_checksum_is_gone_on_from_or_refused(seed):
             (Path(folder) / "fit-1-step-2.safetensors").write_bytes(data)
             kept = nnx.checkpoints.Checkpoint(folder, 1, resume=True)
             network.fit(hostile.X, np.arange(8) % 2, loss=nnx.CategoricalCrossEntropy(), optimizer=nnx.Adam(),
-                        batch_size=4, callbacks=[kept])  # fmt: skip
+                        batch_size=4, checkpoint=kept)  # fmt: skip
     except nnx.NnxError as error:
         hostile.check(error, Path(folder) / "fit-1-step-2.safetensors")
     finally:

@@ -79,7 +79,7 @@ class Slow(nnx.Callback):
 
 from test_resume import train
 try:
-    train(callbacks=[nnx.Checkpoint(sys.argv[1], every=2), Slow()])
+    train(callbacks=[Slow()], checkpoint=nnx.Checkpoint(sys.argv[1], every=2))
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
@@ -102,7 +102,7 @@ def test_a_second_signal_does_not_wait(tmp_path):
     out, _ = process.communicate(timeout=30)
     assert out == "interrupted\n"
     assert [path.name for path in tmp_path.glob("*step-[345]*")] == ["fit-1-step-4.safetensors"]
-    same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)]), train())
+    same(train(checkpoint=nnx.Checkpoint(tmp_path, resume=True)), train())
 
 
 class Signal(nnx.Callback):
@@ -123,33 +123,33 @@ class Signal(nnx.Callback):
 @pytest.mark.parametrize("when", [{"step": 1}, {"step": 8}, {"step": 11}, {"epoch": 2}, {"step": 40}])
 def test_in_a_script_it_is_a_keyboard_interrupt_behind_the_checkpoint(tmp_path, when):
     with pytest.raises(KeyboardInterrupt):
-        train(callbacks=[nnx.Checkpoint(tmp_path, every=1000), Signal(**when)])
+        train(callbacks=[Signal(**when)], checkpoint=nnx.Checkpoint(tmp_path, every=1000))
     step = when.get("step") or 16
     assert (tmp_path / f"fit-1-step-{step}.safetensors").exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)]), train())
+    same(train(checkpoint=nnx.Checkpoint(tmp_path, resume=True)), train())
 
 
 def test_a_compiled_loop_is_interrupted_between_its_blocks(tmp_path):
     pytest.importorskip("numba", reason="Numba is not installed")
 
     class AtEpoch(nnx.Callback):
-        told_every = 100
+        every_n_epochs = 100
 
         def on_epoch_end(self, run):
             if run.epoch == 100:
                 signal.raise_signal(signal.SIGINT)
 
-    def fit(*callbacks):
+    def fit(*callbacks, **how):
         made = nnx.Network([nnx.Dense(2, 4), nnx.Tanh(), nnx.Dense(1)], device="numba", seed=1)
         x = np.float32([[0, 0], [0, 1], [1, 0], [1, 1]])
         options = {"loss": nnx.MeanSquaredError(), "optimizer": nnx.SGD(0.1), "batch_size": 4}
-        return made, made.fit(x, x[:, :1] * x[:, 1:], epochs=300, callbacks=callbacks, **options)
+        return made, made.fit(x, x[:, :1] * x[:, 1:], epochs=300, callbacks=callbacks, **options, **how)
 
     with pytest.raises(KeyboardInterrupt):
-        fit(AtEpoch(), nnx.Checkpoint(tmp_path, every=10**6))
+        fit(AtEpoch(), checkpoint=nnx.Checkpoint(tmp_path, every=10**6))
     assert (tmp_path / "fit-1-step-100.safetensors").exists()
-    same(fit(nnx.Checkpoint(tmp_path, every=10**6, resume=True)), fit())
+    same(fit(checkpoint=nnx.Checkpoint(tmp_path, every=10**6, resume=True)), fit())
 
 
 def test_without_checkpoints_an_interrupt_is_as_ever():
@@ -161,7 +161,7 @@ def test_another_threads_training_leaves_signals_alone(tmp_path):
     from threading import Thread
 
     def run():
-        train(callbacks=[nnx.Checkpoint(tmp_path)])
+        train(checkpoint=nnx.Checkpoint(tmp_path))
 
     thread = Thread(target=run)
     thread.start()

@@ -86,10 +86,9 @@ def test_epochs_that_are_trained_anew_are_told_of_anew(tmp_path):
                 self.at = 0
                 raise nnx.TrainingError("the loss is nan")
 
-    history = fit(
-        nnx.JSONLog(tmp_path / "run.jsonl"), Fails(), nnx.Checkpoint(tmp_path / "kept", every=12), epochs=9,
-        on_nonfinite="rollback",
-    )  # fmt: skip
+    kept = nnx.Checkpoint(tmp_path / "kept", every=12)
+    callbacks = nnx.JSONLog(tmp_path / "run.jsonl"), Fails()
+    history = fit(*callbacks, checkpoint=kept, epochs=9, on_nonfinite="rollback")
     assert history.rollbacks == 1
     found = lines(tmp_path / "run.jsonl")
     assert [line["epoch"] for line in found] == [1, 2, 3, 4, 5, 6, 7, 5, 6, 7, 8, 9]

@@ -68,10 +68,12 @@ class TestADroppedNetwork:
         assert held(references) == 0
 
     def test_frees_them_where_callbacks_and_checkpoints_took_part(self, device, tmp_path):
-        callbacks = [
-            nnx.EarlyStopping("val_loss", patience=1), nnx.checkpoints.Checkpoint(tmp_path, 2), Watching(),
-        ]  # fmt: skip
-        built = fit(network(device=device), validation=0.3, metrics=["mse"], callbacks=callbacks)
+        how = {
+            "callbacks": [nnx.EarlyStopping("val_loss", patience=1), Watching()],
+            "checkpoint": nnx.Checkpoint(tmp_path, 2),
+        }
+        built = fit(network(device=device), validation=0.3, metrics=["mse"], **how)
+        del how
         references = buffers(built)
         del built
         assert held(references) == 0

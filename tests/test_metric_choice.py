@@ -119,8 +119,8 @@ def test_the_best_epoch_of_a_metric_that_rises_is_that_of_its_largest_value(moni
     best = nnx.BestCheckpoint(tmp_path / "best.safetensors", monitor)
     kept = nnx.Checkpoint(tmp_path / "run", every=3, keep=1, best=monitor)
     network, history = fit(
-        VALUES, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.9), epochs=12, callbacks=[stop, best, kept],
-        metrics=metric if isinstance(metric, dict) else [metric],
+        VALUES, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.9), epochs=12, callbacks=[stop, best],
+        checkpoint=kept, metrics=metric if isinstance(metric, dict) else [metric],
     )  # fmt: skip
     values = history[monitor]
     assert stop.best_epoch == int(np.argmax(values)) + 1
@@ -131,17 +131,17 @@ def test_the_best_epoch_of_a_metric_that_rises_is_that_of_its_largest_value(moni
 
 
 @pytest.mark.parametrize("make", [
-    lambda monitor, path, **mode: nnx.EarlyStopping(monitor, **mode),
-    lambda monitor, path, **mode: nnx.BestCheckpoint(path / "best.safetensors", monitor, **mode),
-    lambda monitor, path, **mode: nnx.Checkpoint(path / "run", best=monitor, **mode),
+    lambda monitor, path, **mode: {"callbacks": [nnx.EarlyStopping(monitor, **mode)]},
+    lambda monitor, path, **mode: {"callbacks": [nnx.BestCheckpoint(path / "b.safetensors", monitor, **mode)]},  # noqa: E501
+    lambda monitor, path, **mode: {"checkpoint": nnx.Checkpoint(path / "run", best=monitor, **mode)},
 ])  # fmt: skip
 def test_a_metric_of_unknown_direction_wants_a_mode_before_training(make, tmp_path):
     options = {"loss": nnx.MeanSquaredError(), "metrics": [worst, lambda y, p: 1.0]}
     for monitor in ("val_worst", "val_<lambda>"):
         with pytest.raises(nnx.ConfigurationError, match=f"'{monitor}' .* mode='min' or mode='max'"):
-            fit(VALUES, callbacks=[make(monitor, tmp_path)], **options)
+            fit(VALUES, **make(monitor, tmp_path), **options)
     assert not list(tmp_path.glob("*.safetensors"))
-    fit(VALUES, callbacks=[make("val_worst", tmp_path, mode="min")], **options)
+    fit(VALUES, **make("val_worst", tmp_path, mode="min"), **options)
     with pytest.raises(nnx.ConfigurationError, match="mode must be auto, min or max, not 'least'"):
         make("val_worst", tmp_path, mode="least")
 

@@ -75,8 +75,10 @@ def test_an_epoch_without_a_finite_batch_is_an_error():
 def test_a_run_that_leaves_batches_out_goes_on_too(tmp_path):
     whole = train(network(), bad(), on_nonfinite="skip")
     with pytest.raises(Killed):
-        train(network(), bad(), nnx.Checkpoint(tmp_path, every=3), KillAt(14), on_nonfinite="skip")
-    again = train(network(), bad(), nnx.Checkpoint(tmp_path, every=3, resume=True), on_nonfinite="skip")
+        train(network(), bad(), KillAt(14), checkpoint=nnx.Checkpoint(tmp_path, every=3), on_nonfinite="skip")
+    again = train(
+        network(), bad(), checkpoint=nnx.Checkpoint(tmp_path, every=3, resume=True), on_nonfinite="skip"
+    )
     same(again, whole)
     assert again[1].left_out == whole[1].left_out == 4
 
@@ -97,7 +99,9 @@ class Bad(nnx.Callback):
 
 def test_training_goes_back_and_on_by_half_the_rate(tmp_path, caplog):
     broken = Bad(times=2)
-    made, history = train(network(), X, broken, nnx.Checkpoint(tmp_path, every=4), on_nonfinite="rollback")
+    made, history = train(
+        network(), X, broken, checkpoint=nnx.Checkpoint(tmp_path, every=4), on_nonfinite="rollback"
+    )
     assert history.rollbacks == 2
     assert np.isfinite(history["loss"]).all()
     assert history.epochs == [1, 2, 3, 4]
@@ -123,17 +127,26 @@ def test_training_goes_back_and_on_by_half_the_rate(tmp_path, caplog):
 def test_it_does_not_go_back_for_ever(tmp_path):
     broken = Bad(times=99)
     with pytest.raises(nnx.TrainingError, match="epoch 2, batch 6"):
-        train(network(), X, broken, nnx.Checkpoint(tmp_path, every=4), on_nonfinite="rollback")
+        train(network(), X, broken, checkpoint=nnx.Checkpoint(tmp_path, every=4), on_nonfinite="rollback")
     assert broken.left == 99 - 6
 
 
 def test_a_run_that_went_back_goes_on(tmp_path):
-    whole = train(network(), X, Bad(1), nnx.Checkpoint(tmp_path / "a", every=4), on_nonfinite="rollback")
+    whole = train(
+        network(), X, Bad(1), checkpoint=nnx.Checkpoint(tmp_path / "a", every=4), on_nonfinite="rollback"
+    )
     with pytest.raises(Killed):
         train(
-            network(), X, Bad(1), KillAt(22), nnx.Checkpoint(tmp_path / "b", every=4), on_nonfinite="rollback"
+            network(),
+            X,
+            Bad(1),
+            KillAt(22),
+            checkpoint=nnx.Checkpoint(tmp_path / "b", every=4),
+            on_nonfinite="rollback",
         )
-    again = train(network(), X, nnx.Checkpoint(tmp_path / "b", resume=True), on_nonfinite="rollback")
+    again = train(
+        network(), X, checkpoint=nnx.Checkpoint(tmp_path / "b", resume=True), on_nonfinite="rollback"
+    )
     same(again, whole)
     assert again[1].rollbacks == 1
 
@@ -144,7 +157,12 @@ def test_a_compiled_loop_goes_back_too(tmp_path):
     optimizer = nnx.SGD(nnx.Step(0.01, every=30, factor=1e25))  # explodes, and at half the rate too
     with pytest.raises(nnx.TrainingError, match="batch"):
         train(
-            made, X, nnx.Checkpoint(tmp_path, every=8), optimizer=optimizer, epochs=9, on_nonfinite="rollback"
+            made,
+            X,
+            checkpoint=nnx.Checkpoint(tmp_path, every=8),
+            optimizer=optimizer,
+            epochs=9,
+            on_nonfinite="rollback",
         )
     (kept,) = made.arena.states.values()
     assert kept.scale == 0.5**5
@@ -153,5 +171,5 @@ def test_a_compiled_loop_goes_back_too(tmp_path):
 def test_policies_are_checked(tmp_path):
     with pytest.raises(nnx.ConfigurationError, match="must be stop, skip or rollback, not 'ignore'"):
         train(network(), X, on_nonfinite="ignore")
-    with pytest.raises(nnx.ConfigurationError, match="goes back to a checkpoint: add nnx"):
+    with pytest.raises(nnx.ConfigurationError, match="goes back to a checkpoint: give checkpoint=nnx"):
         train(network(), X, on_nonfinite="rollback")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from small_networks import OPTIMIZERS, same_bytes
@@ -65,14 +67,14 @@ def names(folder):
 
 def killed(folder, step, make=network, every=3, **options):
     with pytest.raises(Killed):
-        train(make(), [nnx.Checkpoint(folder, every=every), KillAt(step)], **options)
+        train(make(), [KillAt(step)], checkpoint=nnx.Checkpoint(folder, every=every), **options)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 8, 9, 16, 22, 39, 40])
 def test_it_ends_as_one_that_never_stopped(tmp_path, step):
     whole = train()
     killed(tmp_path, step)
-    again = train(callbacks=[nnx.Checkpoint(tmp_path, every=3, resume=True)])
+    again = train(checkpoint=nnx.Checkpoint(tmp_path, every=3, resume=True))
     same(again, whole)
 
 
@@ -80,7 +82,7 @@ def test_it_ends_as_one_that_never_stopped(tmp_path, step):
 def test_every_optimizer_goes_on(tmp_path, how):
     whole = train(optimizer=OPTIMIZERS[how]())
     killed(tmp_path, 13, optimizer=OPTIMIZERS[how]())
-    same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)], optimizer=OPTIMIZERS[how]()), whole)
+    same(train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), optimizer=OPTIMIZERS[how]()), whole)
 
 
 OPTIONS = {
@@ -98,7 +100,7 @@ def test_every_way_to_train_goes_on(tmp_path, name):
     options = OPTIONS[name]
     whole = train(**options)
     killed(tmp_path, 3 if name == "one batch" else 18, every=2, **options)
-    same(train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)], **options), whole)
+    same(train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), **options), whole)
 
 
 @pytest.mark.parametrize("device", ["numpy", "numba"])
@@ -108,8 +110,8 @@ def test_a_run_that_is_stopped_again_and_again(tmp_path, device):
     whole = train(network(device))
     for step in (2, 3, 5, 11, 12, 17, 23, 30, 31, 38):
         with pytest.raises(Killed):
-            train(network(device), [nnx.Checkpoint(tmp_path, every=2, resume=True), KillAt(step)])
-    same(train(network(device), [nnx.Checkpoint(tmp_path, every=2, resume=True)]), whole)
+            train(network(device), [KillAt(step)], checkpoint=nnx.Checkpoint(tmp_path, every=2, resume=True))
+    same(train(network(device), checkpoint=nnx.Checkpoint(tmp_path, every=2, resume=True)), whole)
 
 
 def test_small_networks_in_a_compiled_loop_go_on(tmp_path):
@@ -121,31 +123,31 @@ def test_small_networks_in_a_compiled_loop_go_on(tmp_path):
     options = {"epochs": 200, "validation": None}
     whole = train(make(), **options)
     kept = nnx.Checkpoint(tmp_path, every=160)
-    same(train(make(), [kept], **options), whole)
+    same(train(make(), checkpoint=kept, **options), whole)
     assert names(tmp_path)[-3:] == [f"fit-1-step-{step}.safetensors" for step in (1280, 1440, 1600)]
     kept.newest.unlink()
-    same(train(make(), [nnx.Checkpoint(tmp_path, every=160, resume=True)], **options), whole)
+    same(train(make(), checkpoint=nnx.Checkpoint(tmp_path, every=160, resume=True), **options), whole)
 
 
 def test_mapped_files_go_on(tmp_path):
     """Rows that are read from a file as they are needed, by a thread that reads ahead."""
     np.save(tmp_path / "x.npy", X)
 
-    def fit(*callbacks):
+    def fit(*callbacks, checkpoint=None):
         rows = nnx.datasets.open_rows(tmp_path / "x.npy")
         made = nnx.Network([nnx.Dense(6, 16), nnx.Tanh(), nnx.Dense(6)], device="numpy", seed=3)
         return made, made.fit(
             rows, rows, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(0.01), epochs=3, batch_size=8,
-            callbacks=callbacks,
+            callbacks=callbacks, checkpoint=checkpoint,
         )  # fmt: skip
 
     with pytest.raises(Killed):
-        fit(nnx.Checkpoint(tmp_path / "kept", every=3), KillAt(14))
-    same(fit(nnx.Checkpoint(tmp_path / "kept", resume=True)), fit())
+        fit(KillAt(14), checkpoint=nnx.Checkpoint(tmp_path / "kept", every=3))
+    same(fit(checkpoint=nnx.Checkpoint(tmp_path / "kept", resume=True)), fit())
 
 
 def test_checkpoints_change_nothing(tmp_path):
-    same(train(callbacks=[nnx.Checkpoint(tmp_path, every=1)]), train())
+    same(train(checkpoint=nnx.Checkpoint(tmp_path, every=1)), train())
 
 
 @pytest.mark.parametrize("patience", [1, 2])
@@ -157,22 +159,22 @@ def test_early_stopping_waits_on(tmp_path, step, patience):
     whole = train(callbacks=[stopping()], epochs=20)
     assert len(whole[1].epochs) < 20
     with pytest.raises(Killed):
-        train(callbacks=[nnx.Checkpoint(tmp_path, every=4), stopping(), KillAt(step)], epochs=20)
+        train(callbacks=[stopping(), KillAt(step)], checkpoint=nnx.Checkpoint(tmp_path, every=4), epochs=20)
     for _ in range(2):  # the second finds nothing left to train
-        again = train(callbacks=[stopping(), nnx.Checkpoint(tmp_path, resume=True)], epochs=20)
+        again = train(callbacks=[stopping()], checkpoint=nnx.Checkpoint(tmp_path, resume=True), epochs=20)
         same(again, whole)
 
 
 def test_several_fits_one_after_the_other(tmp_path):
-    def both(*callbacks):
-        made, first = train(callbacks=callbacks, epochs=2)
-        return *train(made, callbacks, epochs=3, optimizer=nnx.SGD(0.05, momentum=0.5)), first
+    def both(*callbacks, **how):
+        made, first = train(callbacks=callbacks, epochs=2, **how)
+        return *train(made, callbacks, epochs=3, optimizer=nnx.SGD(0.05, momentum=0.5), **how), first
 
     whole = both()
     for step in (5, 7, 16, 3, 20, 24):  # in the first, and in the second
         with pytest.raises(Killed):
-            both(nnx.Checkpoint(tmp_path, every=2, resume=True), KillSecond(step))
-    again = both(nnx.Checkpoint(tmp_path, every=2, resume=True))
+            both(KillSecond(step), checkpoint=nnx.Checkpoint(tmp_path, every=2, resume=True))
+    again = both(checkpoint=nnx.Checkpoint(tmp_path, every=2, resume=True))
     same(again[:2], whole[:2])
     assert again[2].metrics == whole[2].metrics
     assert sum(name.startswith("fit-1") for name in names(tmp_path)) == 1
@@ -194,11 +196,11 @@ def test_a_longer_run_goes_on_from_the_end_of_a_shorter(tmp_path):
     def optimizer():
         return nnx.Adam(0.01)  # a schedule would have another length
 
-    train(callbacks=[nnx.Checkpoint(tmp_path)], optimizer=optimizer(), epochs=2)
-    longer = train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)], optimizer=optimizer(), epochs=5)
+    train(checkpoint=nnx.Checkpoint(tmp_path), optimizer=optimizer(), epochs=2)
+    longer = train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), optimizer=optimizer(), epochs=5)
     same(longer, train(optimizer=optimizer()))
     with pytest.raises(nnx.ConfigurationError, match=r"step-40.*5 epochs .* epochs=3"):
-        train(callbacks=[nnx.Checkpoint(tmp_path, resume=True)], optimizer=optimizer(), epochs=3)
+        train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), optimizer=optimizer(), epochs=3)
 
 
 # ------------------------------------------------------------------ what is kept
@@ -213,7 +215,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
             if run.epoch == 2:
                 run.network[0].W[...] *= 30.0
 
-    train(callbacks=[nnx.Checkpoint(tmp_path, every=4, keep=2), Worse()], optimizer=nnx.SGD(1e-4))
+    train(callbacks=[Worse()], checkpoint=nnx.Checkpoint(tmp_path, every=4, keep=2), optimizer=nnx.SGD(1e-4))
     best = f"fit-1-step-{8 * (int(np.argmin(losses)) + 1)}.safetensors"
     assert names(tmp_path) == [best, "fit-1-step-36.safetensors", "fit-1-step-40.safetensors"]
     assert nnx.load(tmp_path / best).evaluate(X[:20], Y[:20], loss=nnx.MeanSquaredError())[
@@ -222,7 +224,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
 
 
 def test_a_checkpoint_is_a_network_that_can_be_loaded(tmp_path):
-    made, _ = train(callbacks=[nnx.Checkpoint(tmp_path)])
+    made, _ = train(checkpoint=nnx.Checkpoint(tmp_path))
     same_bytes(nnx.load(tmp_path / "fit-1-step-40.safetensors", device="numpy").weights(), made.weights())
 
 
@@ -234,7 +236,7 @@ def test_time_between_checkpoints(tmp_path, monkeypatch):
         def on_step_end(self, run):
             now[0] += 3.0
 
-    train(callbacks=[Clock(), nnx.Checkpoint(tmp_path, every="30s", keep=99)])
+    train(callbacks=[Clock()], checkpoint=nnx.Checkpoint(tmp_path, every="30s", keep=99))
     assert [int(name.split("-")[3].partition(".")[0]) for name in names(tmp_path)] == [0, 10, 20, 30, 40]
 
 
@@ -278,7 +280,7 @@ def test_another_run_does_not_go_on_from_it(tmp_path, name):
     killed(tmp_path, 20)
     before = {path: path.read_bytes() for path in tmp_path.glob("fit-*")}
     with pytest.raises(nnx.ConfigurationError, match=rf"step-18\.safetensors was taken with .*{text}"):
-        train(callbacks=[nnx.Checkpoint(tmp_path, resume=True), *options.pop("more", [])], **options)
+        train(callbacks=options.pop("more", []), checkpoint=nnx.Checkpoint(tmp_path, resume=True), **options)
     assert {path: path.read_bytes() for path in tmp_path.glob("fit-*")} == before
 
 
@@ -288,7 +290,7 @@ def test_data_that_is_scaled_otherwise_is_other_data(tmp_path):
         x = nnx.Rows(np.arange(12, dtype=np.uint8).reshape(4, 3), divisor)
         network.fit(
             x, x, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(), batch_size=2,
-            callbacks=[nnx.Checkpoint(tmp_path / "kept", every=1, resume=resume)],
+            checkpoint=nnx.Checkpoint(tmp_path / "kept", every=1, resume=resume),
         )  # fmt: skip
 
     train(255, resume=False)
@@ -298,22 +300,39 @@ def test_data_that_is_scaled_otherwise_is_other_data(tmp_path):
 
 
 def test_what_else_must_be_the_same_is_named_first(tmp_path):
-    train(callbacks=[nnx.Checkpoint(tmp_path, about={"preset": "deep"})])
+    train(checkpoint=nnx.Checkpoint(tmp_path, about={"preset": "deep"}))
     with pytest.raises(
         nnx.ConfigurationError, match="run with preset deep, and this one is with preset best"
     ):
-        train(network(seed=9), [nnx.Checkpoint(tmp_path, resume=True, about={"preset": "best"})])
+        train(network(seed=9), checkpoint=nnx.Checkpoint(tmp_path, resume=True, about={"preset": "best"}))
 
 
 def test_checkpoints_are_not_begun_over(tmp_path):
     killed(tmp_path, 20)
     with pytest.raises(nnx.OutputError, match="holds checkpoints: resume from them, or choose another"):
-        train(callbacks=[nnx.Checkpoint(tmp_path)])
+        train(checkpoint=nnx.Checkpoint(tmp_path))
 
 
 def test_two_are_one_too_many(tmp_path):
-    with pytest.raises(nnx.ConfigurationError, match="one Checkpoint among the callbacks is enough"):
-        train(callbacks=[nnx.Checkpoint(tmp_path / "a"), nnx.Checkpoint(tmp_path / "b")])
+    kept = nnx.Checkpoint(tmp_path / "a"), nnx.Checkpoint(tmp_path / "b")
+    with pytest.raises(nnx.ConfigurationError, match="give one Checkpoint"):
+        train(callbacks=kept)
+    with pytest.raises(nnx.ConfigurationError, match="give one Checkpoint"):
+        train(callbacks=kept[:1], checkpoint=kept[1])
+    for wrong in (str(tmp_path), KillAt(1), nnx.Checkpoint):
+        with pytest.raises(nnx.ConfigurationError, match=r"checkpoint must be an nnx\.Checkpoint\(folder\)"):
+            train(checkpoint=wrong)
+
+
+def test_a_checkpoint_among_the_callbacks_works_and_warns(tmp_path):
+    """As version 0.1 took it, at any place among them."""
+    kept, resumes = nnx.Checkpoint(tmp_path, every=3), nnx.Checkpoint(tmp_path, resume=True)
+    with pytest.raises(Killed), pytest.warns(DeprecationWarning, match="checkpoint=nnx.Checkpoint") as seen:
+        train(callbacks=[kept, KillAt(13)])
+    assert [Path(warning.filename).name for warning in seen] == [Path(__file__).name]
+    with pytest.warns(DeprecationWarning, match="checkpoint=nnx.Checkpoint"):
+        resumed = train(callbacks=[resumes])
+    same(resumed, train())
 
 
 def test_a_slice_is_refused(tmp_path):
@@ -321,14 +340,16 @@ def test_a_slice_is_refused(tmp_path):
     with pytest.raises(nnx.ConfigurationError, match="a slice has no checkpoints"):
         part.fit(
             X, RNG.normal(size=(61, 8)), loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(),
-            callbacks=[nnx.Checkpoint(tmp_path)],
+            checkpoint=nnx.Checkpoint(tmp_path),
         )  # fmt: skip
     assert names(tmp_path) == []
 
 
 def test_data_is_read_once_for_all_checkpoints(tmp_path, monkeypatch):
     """What a run was trained on is known by a fingerprint of all its numbers."""
-    taken, fingerprint = [], nnx.training.fingerprint
-    monkeypatch.setattr(nnx.training, "fingerprint", lambda *arrays: taken.append(1) or fingerprint(*arrays))
-    train(callbacks=[nnx.Checkpoint(tmp_path, every=2)])
+    taken, fingerprint = [], nnx.training.facts.fingerprint
+    monkeypatch.setattr(
+        nnx.training.facts, "fingerprint", lambda *arrays: taken.append(1) or fingerprint(*arrays)
+    )
+    train(checkpoint=nnx.Checkpoint(tmp_path, every=2))
     assert len(taken) <= 2  # the data to train on, and to validate on

@@ -139,8 +139,8 @@ def test_what_a_callback_changed_stays_changed(tmp_path, name):
     whole = fit([Change(what)])
     if name != "the end":  # which comes before
         with pytest.raises(Killed):
-            fit([Change(what), Stop(), nnx.Checkpoint(tmp_path, every=EVERY)])
-    resumed = fit([Change(what), nnx.Checkpoint(tmp_path, every=EVERY, resume=True)])
+            fit([Change(what), Stop()], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY))
+    resumed = fit([Change(what)], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY, resume=True))
     same(resumed, whole)
     assert resumed[0].config() == whole[0].config()
     if name != "a rule for faults":  # there are none
@@ -173,8 +173,8 @@ def test_a_callbacks_own_counts_go_on(tmp_path, stop):
     plateau, again = Plateau(), Plateau()
     whole = fit([plateau], epochs=8)
     with pytest.raises(Killed):
-        fit([Plateau(), StopHere(), nnx.Checkpoint(tmp_path, every=EVERY)], epochs=8)
-    resumed = fit([again, nnx.Checkpoint(tmp_path, every=EVERY, resume=True)], epochs=8)
+        fit([Plateau(), StopHere()], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY), epochs=8)
+    resumed = fit([again], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY, resume=True), epochs=8)
     same(resumed, whole)
     assert vars(again) == vars(plateau)
 
@@ -182,9 +182,9 @@ def test_a_callbacks_own_counts_go_on(tmp_path, stop):
 def test_what_a_resumed_run_gives_a_callback_is_not_overruled(tmp_path):
     """Only what changed while training ran is restored, not the patience that the caller gave."""
     with pytest.raises(Killed):
-        fit([Plateau(patience=9), Stop(), nnx.Checkpoint(tmp_path, every=EVERY)])
+        fit([Plateau(patience=9), Stop()], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY))
     other = Plateau(patience=3)
-    fit([other, nnx.Checkpoint(tmp_path, every=EVERY, resume=True)])
+    fit([other], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY, resume=True))
     assert other.patience == 3
     assert len(other.seen) == 5
 
@@ -196,7 +196,7 @@ def test_what_a_checkpoint_cannot_hold_is_named_once(tmp_path, caplog):
         def on_epoch_end(self, run):
             self.kept = run.network.weights()
 
-    fit([Keeping(), nnx.Checkpoint(tmp_path, every=EVERY)])
+    fit([Keeping()], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY))
     told = [record.getMessage() for record in caplog.records if "Keeping" in record.getMessage()]
     assert len(told) == 1
     assert "Keeping: kept changed while training" in told[0]
@@ -215,7 +215,7 @@ def test_going_back_after_a_fault_takes_back_what_was_changed_since(tmp_path):
                 run.network.layers[0].W[...] = np.inf
 
     with np.errstate(all="ignore"):
-        fit([Once(), nnx.Checkpoint(tmp_path, every=9)], on_nonfinite="rollback")
+        fit([Once()], checkpoint=nnx.Checkpoint(tmp_path, every=9), on_nonfinite="rollback")
     first, second = [rate for step, rate in seen if step == 10]
     assert (first, second) == (0.2, 0.2)
 
@@ -233,13 +233,13 @@ def test_going_back_after_a_fault_takes_back_what_was_changed_since(tmp_path):
 def test_settings_that_nnx_did_not_write_are_refused(tmp_path, damage):
     kept = nnx.Checkpoint(tmp_path, every=EVERY)
     with pytest.raises(Killed):
-        fit([Change(CHANGES["l2"]), Stop(), kept])
+        fit([Change(CHANGES["l2"]), Stop()], checkpoint=kept)
     weights, arrays, counts = model_files.read_training(kept.newest)
     with safe_open(kept.newest, framework="numpy") as file:
         config = json.loads(file.metadata()["network"])
     model_files.write(kept.newest, weights, config, {}, (arrays, counts | {"settings": damage}))
     with pytest.raises(nnx.NnxError, match=r"fit-1-step-27\.safetensors"):
-        fit([Change(CHANGES["l2"]), nnx.Checkpoint(tmp_path, every=EVERY, resume=True)])
+        fit([Change(CHANGES["l2"])], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY, resume=True))
 
 
 OLD = Path(__file__).parent / "old" / "checkpoint-0.1.safetensors"
@@ -249,20 +249,20 @@ def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
     """Taken after three steps of this very training, before there were settings in checkpoints."""
     x = (np.arange(48) % 7).reshape(8, 6).astype(np.float32) / 8
 
-    def run(*callbacks):
+    def run(checkpoint=None):
         layers = [nnx.Dense(6, 3, initializer="he_normal"), nnx.BatchNorm(), nnx.Tanh(), nnx.Dropout(0.25),
                   nnx.Dense(2)]  # fmt: skip
         made = nnx.Network(layers, seed=1, device="numpy")
         history = made.fit(
             x, x[:, :2], loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(nnx.schedules.Cosine(0.02, 12)),
             epochs=6, batch_size=4, validation=(x[:3], x[:3, :2]), metrics=["r2"],
-            callbacks=[nnx.EarlyStopping(patience=9), *callbacks],
+            callbacks=[nnx.EarlyStopping(patience=9)], checkpoint=checkpoint,
         )  # fmt: skip
         return made, history
 
     (tmp_path / "kept").mkdir()
     shutil.copy(OLD, tmp_path / "kept" / "fit-1-step-3.safetensors")
-    made, history = run(nnx.Checkpoint(tmp_path / "kept", resume=True))
+    made, history = run(checkpoint=nnx.Checkpoint(tmp_path / "kept", resume=True))
     assert history.steps == 12
     _, arrays, _ = model_files.read_training(OLD)
     assert history["loss"][:1] == arrays["history.loss"].tolist()  # of before; dropout masks are others now
@@ -298,7 +298,7 @@ def test_an_array_that_no_file_holds_is_refused_before_training(tmp_path, value,
             steps.append(run.step)
 
     with pytest.raises(nnx.ConfigurationError, match=r"the state of Told: 'seen' is an array of type"):
-        fit([Told(value), Count(), nnx.Checkpoint(tmp_path / "kept", every=1, wait=wait)])
+        fit([Told(value), Count()], checkpoint=nnx.Checkpoint(tmp_path / "kept", every=1, wait=wait))
     assert steps == []
     assert not list(tmp_path.glob("kept/*.safetensors"))
 
@@ -310,8 +310,8 @@ def test_an_array_of_numbers_is_read_as_it_was(tmp_path, kind):
     """Whatever its byte order."""
     value = np.array([[0, 1, 100]], kind)
     again = Told(None)
-    fit([Told(value), nnx.Checkpoint(tmp_path, every=20)])
-    fit([again, nnx.Checkpoint(tmp_path, resume=True)])
+    fit([Told(value)], checkpoint=nnx.Checkpoint(tmp_path, every=20))
+    fit([again], checkpoint=nnx.Checkpoint(tmp_path, resume=True))
     assert again.value.dtype == value.dtype.newbyteorder("=")
     np.testing.assert_array_equal(again.value, value)
 
@@ -343,10 +343,10 @@ def of_ones_own(folder, *callbacks, **options):
     made = nnx.Network([nnx.Dense(6, 4), Passes(), nnx.Dense(3)], device="numpy", seed=3)
     counted = Kinds()
     if folder is not None:
-        callbacks = (*callbacks, nnx.Checkpoint(folder, every=EVERY, **options))
+        options = {"checkpoint": nnx.Checkpoint(folder, every=EVERY, **options)}
     made.fit(
         X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1), epochs=5, batch_size=8,
-        callbacks=[counted, *callbacks],
+        callbacks=[counted, *callbacks], **options,
     )  # fmt: skip
     return made, counted
 
@@ -385,11 +385,14 @@ def changing(name, first, change):
     ids=["an array", "a large array", "arrays in a list", "a mapping by numbers", "a Counter", "a deque"],
 )
 def test_what_is_changed_in_place_and_lost_is_named(tmp_path, caplog, first, change):
-    fit([changing("total", first, change), nnx.Checkpoint(tmp_path, every=EVERY)], epochs=2)
+    fit([changing("total", first, change)], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY), epochs=2)
     assert caplog.text.count("Changing: total changed while training") == 1
 
 
 def test_what_is_not_changed_is_not_named(tmp_path, caplog):
     for first in (lambda: np.zeros(3), lambda: {1: 0}, Counter, deque, lambda: {object()}):
-        fit([changing("total", first, len), nnx.Checkpoint(tmp_path / first().__class__.__name__, every=9)])
+        fit(
+            [changing("total", first, len)],
+            checkpoint=nnx.Checkpoint(tmp_path / first().__class__.__name__, every=9),
+        )
     assert "changed while training" not in caplog.text

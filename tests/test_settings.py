@@ -178,7 +178,7 @@ MADE = {
 @pytest.mark.parametrize("value", NUMBERS, ids=repr)
 def test_layers_of_such_settings_are_trained_saved_copied_and_pickled(made, value, tmp_path):
     trained = network(MADE[made](value, np.int64(3)))
-    fit(trained, callbacks=[nnx.Checkpoint(tmp_path / "run", every=np.int64(2))])
+    fit(trained, checkpoint=nnx.Checkpoint(tmp_path / "run", every=np.int64(2)))
     trained.save(tmp_path / "m.safetensors")
     for other in (nnx.load(tmp_path / "m.safetensors"), trained.copy(), pickle.loads(pickle.dumps(trained))):
         assert other.config() == trained.config()
@@ -286,11 +286,14 @@ class Keeps(nnx.Callback):
 
 def test_a_state_of_numpy_scalars_comes_back_as_numbers(tmp_path):
     given = Keeps(n=np.float32(1.5), k=np.int64(3), where=Path("a"), array=np.arange(3))
-    fit(network(), callbacks=[given, nnx.Checkpoint(tmp_path / "run", every=2, about={"trial": np.int64(3)})])
+    fit(
+        network(),
+        callbacks=[given],
+        checkpoint=nnx.Checkpoint(tmp_path / "run", every=2, about={"trial": np.int64(3)}),
+    )
     again = Keeps()
-    fit(network(), epochs=2, callbacks=[
-        again, nnx.Checkpoint(tmp_path / "run", every=2, about={"trial": 3}, resume=True),
-    ])  # fmt: skip
+    resumes = nnx.Checkpoint(tmp_path / "run", every=2, about={"trial": 3}, resume=True)
+    fit(network(), epochs=2, callbacks=[again], checkpoint=resumes)
     assert {k: v for k, v in again.kept.items() if k != "array"} == {"n": 1.5, "k": 3, "where": "a"}
     np.testing.assert_array_equal(again.kept["array"], np.arange(3))
 
@@ -299,5 +302,5 @@ def test_a_state_that_no_checkpoint_can_hold_is_refused_before_training(tmp_path
     made = network()
     before = made.weights()
     with pytest.raises(nnx.ConfigurationError, match=r"the state of Keeps\['seen'\] .* set"):
-        fit(made, callbacks=[Keeps(seen={1, 2}), nnx.Checkpoint(tmp_path / "run", every=2)])
+        fit(made, callbacks=[Keeps(seen={1, 2})], checkpoint=nnx.Checkpoint(tmp_path / "run", every=2))
     np.testing.assert_equal(made.weights(), before)

@@ -346,7 +346,7 @@ WAYS = {
     "save a slice": lambda network, path: network[1:].save(path / "model.safetensors"),
     "checkpoint": lambda network, path: network.fit(
         X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1), batch_size=12,
-        callbacks=[nnx.Checkpoint(path / "run")],
+        checkpoint=nnx.Checkpoint(path / "run"),
     ),
 }  # fmt: skip
 
@@ -401,7 +401,7 @@ def test_a_loss_without_a_config_is_refused_where_it_is_part_of_a_runs_identity(
     options = {"loss": Weighted(3.0), "optimizer": nnx.SGD(0.1), "batch_size": 12}
     network.fit(X, Y, **options)
     with pytest.raises(nnx.errors.ConfigurationError, match=r"Weighted: config\(\) must return .*'factor'"):
-        network.fit(X, Y, **options, callbacks=[nnx.Checkpoint(tmp_path)])
+        network.fit(X, Y, **options, checkpoint=nnx.Checkpoint(tmp_path))
 
 
 # ------------------------------------------------------------ layers in layers

@@ -65,14 +65,14 @@ class Wait(nnx.Callback):
 
 
 def test_training_that_ends_sooner_writes_nothing(tmp_path):
-    same(train(callbacks=[nnx.Checkpoint(tmp_path / "kept", wait="1h")]), train())
+    same(train(checkpoint=nnx.Checkpoint(tmp_path / "kept", wait="1h")), train())
     assert visible(tmp_path) == []
 
 
 @posix
 def test_training_that_is_interrupted_sooner_writes_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train(callbacks=[nnx.Checkpoint(tmp_path / "kept", every=1, wait="1h"), Wait(interrupt=7)])
+        train(callbacks=[Wait(interrupt=7)], checkpoint=nnx.Checkpoint(tmp_path / "kept", every=1, wait="1h"))
     assert visible(tmp_path) == []
 
 
@@ -82,16 +82,19 @@ def test_training_that_is_interrupted_later_can_be_resumed(tmp_path):
         return nnx.Checkpoint(tmp_path / "kept", "1h", wait="0.2s", **options)
 
     with pytest.raises(KeyboardInterrupt):
-        train(callbacks=[kept(), Wait(step=5, seconds=0.3, interrupt=11)])
+        train(callbacks=[Wait(step=5, seconds=0.3, interrupt=11)], checkpoint=kept())
     assert [path.name for path in (tmp_path / "kept").glob("fit*")] == ["fit-1-step-11.safetensors"]
     again = kept(resume=True)
-    same(train(callbacks=[again]), train())
+    same(train(checkpoint=again), train())
     again.remove()
     assert visible(tmp_path) == []
 
 
 def test_a_checkpoint_is_taken_as_soon_as_the_wait_is_over(tmp_path):
-    train(callbacks=[nnx.Checkpoint(tmp_path, "0.2s", keep=9, wait="0.2s"), Wait(step=5, seconds=0.3)])
+    train(
+        callbacks=[Wait(step=5, seconds=0.3)],
+        checkpoint=nnx.Checkpoint(tmp_path, "0.2s", keep=9, wait="0.2s"),
+    )
     steps = sorted(int(path.stem.rpartition("-")[2]) for path in tmp_path.glob("fit*"))
     assert steps[0] == 5
     assert 40 in steps  # the end
@@ -99,7 +102,7 @@ def test_a_checkpoint_is_taken_as_soon_as_the_wait_is_over(tmp_path):
 
 def test_others_files_stay_when_checkpoints_are_removed(tmp_path):
     kept = nnx.Checkpoint(tmp_path, every=10)
-    train(callbacks=[kept])
+    train(checkpoint=kept)
     (tmp_path / "notes.txt").touch()
     kept.remove()
     assert visible(tmp_path) == ["notes.txt"]
@@ -107,7 +110,7 @@ def test_others_files_stay_when_checkpoints_are_removed(tmp_path):
 
 def test_going_back_needs_a_checkpoint_of_the_beginning(tmp_path):
     with pytest.raises(nnx.ConfigurationError, match="on_nonfinite='rollback' goes back to a checkpoint"):
-        train(callbacks=[nnx.Checkpoint(tmp_path, wait="1m")], on_nonfinite="rollback")
+        train(checkpoint=nnx.Checkpoint(tmp_path, wait="1m"), on_nonfinite="rollback")
 
 
 @pytest.mark.parametrize("wait", ["often", "10", "-1s", ""])
@@ -120,7 +123,9 @@ def test_a_wait_is_a_time(tmp_path, wait):
 def test_a_schedule_that_follows_the_epochs_is_explained(tmp_path, epochs):
     def fit(epochs, resume):
         optimizer = nnx.Adam(nnx.Cosine(1e-2, epochs * 8))
-        return train(network(), [nnx.Checkpoint(tmp_path, resume=resume)], epochs=epochs, optimizer=optimizer)
+        return train(
+            network(), checkpoint=nnx.Checkpoint(tmp_path, resume=resume), epochs=epochs, optimizer=optimizer
+        )
 
     fit(5, resume=False)
     with pytest.raises(nnx.ConfigurationError, match=r"a run of 5 epochs, .* resume with epochs 5, or begin"):
@@ -257,9 +262,9 @@ def test_training_continues_where_a_checkpoint_that_waited_cannot_be_written(tmp
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
     try:
         unasked = nnx.Checkpoint(tmp_path / "kept", every=1, wait="0.001s")
-        same(train(callbacks=[unasked, Wait(step=2, seconds=0.01)]), (made, history))
+        same(train(callbacks=[Wait(step=2, seconds=0.01)], checkpoint=unasked), (made, history))
         with pytest.raises(nnx.OutputError, match="cannot write"):
-            train(callbacks=[nnx.Checkpoint(tmp_path / "asked", every=1)])
+            train(checkpoint=nnx.Checkpoint(tmp_path / "asked", every=1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
         signal.signal(signal.SIGXFSZ, before)

@@ -52,11 +52,11 @@ def run_declared(
             return 0
         logging.disable()
         # checkpoints are the first rank's: the others only heed signals
-        experiment.run(config, how.checkpoints(out or Path()), **together)
+        experiment.run(config, checkpoint=how.checkpoint(out or Path()), **together)
         return 0
 
-    def job(callbacks: list[Any]) -> Any:
-        return experiment.run(config, callbacks, **together)
+    def job(callbacks: list[Any], **kept: Any) -> Any:
+        return experiment.run(config, callbacks, **kept, **together)
 
     folder = run_folder(experiment.name, out, bool(resume))
     result = execute(experiment.name, job, folder, how)

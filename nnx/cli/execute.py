@@ -17,6 +17,7 @@ import click
 
 from nnx import backends, experiments
 from nnx.callbacks import Callback
+from nnx.checkpoints import Checkpoint
 from nnx.cli import backend_change, progress
 from nnx.cli.console import messages, say
 from nnx.cli.given import given, named, refuse_others
@@ -122,8 +123,8 @@ class Options:
             given=given(asdict(config), usual),
         )  # fmt: skip
 
-    def checkpoints(self, folder: Path) -> list[Callback]:
-        """The callback that writes checkpoints into a run's folder; none for a run that cannot be resumed.
+    def checkpoint(self, folder: Path) -> Checkpoint | None:
+        """What writes checkpoints into a run's folder; None for a run that cannot be resumed.
 
         Raises
         ------
@@ -131,9 +132,7 @@ class Options:
             If the time between them makes no sense.
         """
         if self.resume is None:
-            return []
-        from nnx.checkpoints import Checkpoint
-
+            return None
         asked = self.checkpoint_every is not None
         if self.resume:  # where the run's checkpoints are, however it is resumed
             asked = (folder / CHECKPOINTS).exists() or (asked and not (folder / UNFINISHED).exists())
@@ -146,10 +145,10 @@ class Options:
                 folder / UNFINISHED, every, keep=1, best=None, resume=self.resume, about=self.about, wait=LONG
             )
         found.named, found.usual = named, self.usual
-        return [found]
+        return found
 
 
-def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: Options) -> Any:
+def execute(name: str, job: Callable[..., Any], folder: Path, options: Options) -> Any:
     """Run an experiment, keep its history and model, draw it, and write its result last.
 
     What can be refused is refused first: a device that is absent, a folder that cannot be written.
@@ -176,12 +175,12 @@ def execute(name: str, job: Callable[[list[Any]], Any], folder: Path, options: O
     ):
         if change := backend_change.note(folder, options.device, backend):
             shown.note(change)
-        checkpoints = options.checkpoints(folder)
+        checkpoint = options.checkpoint(folder)
         kept = RunFolder.create(folder)
         import_seconds = _load_libraries(name)
         ended = progress.Ended(shown.note)
         watching = [] if options.quiet else [progress.Shown()]
-        result = job([*watching, ended, *live, *checkpoints])
+        result = job([*watching, ended, *live], **({"checkpoint": checkpoint} if checkpoint else {}))
         result.notes += [*ended.notes, *_faults_survived(result)]
         result.config["tf32"] = backend.tf32
         for note in result.notes:
@@ -237,8 +236,6 @@ def _load_libraries(name: str) -> float:
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove the checkpoints that nobody asked for: the run has finished, or would fail again."""
-    from nnx.checkpoints import Checkpoint
-
     Checkpoint(folder / UNFINISHED).remove()
 
 

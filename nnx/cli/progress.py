@@ -210,12 +210,12 @@ class Shown(Callback):
         self._work = Training(run)
         self._every = -(-run.epochs // PLAIN_LINES)  # for lines; a bar shows more epochs
         self._view = _view(self._work)
-        self.told_every = self._every if isinstance(self._view, Lines) else max(1, run.epochs // 1000)
+        self.every_n_epochs = self._every if isinstance(self._view, Lines) else max(1, run.epochs // 1000)
         self._said = 0
 
     def on_epoch_end(self, run: Run) -> None:
         """Show the values of the epoch."""
-        if run.epoch % self.told_every == 0 or run.over:
+        if run.epoch % self.every_n_epochs == 0 or run.over:
             self._tell(run)
 
     def on_train_end(self, run: Run) -> None:

@@ -97,13 +97,13 @@ def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str |
 
     folder = run_folder("all", out, resume)
     model = str(folder / "autoencoder")
-    jobs: dict[str, Callable[[list[Any]], Any]] = {
-        "xor": lambda callbacks: gate.run(gate.Config("deep", None, seed, device, dtype), callbacks),
-        "autoencoder": lambda callbacks: ae.run(
-            ae.Config(preset, dataset, None, None, seed, device, dtype), callbacks
+    jobs: dict[str, Callable[..., Any]] = {
+        "xor": lambda *how, **kept: gate.run(gate.Config("deep", None, seed, device, dtype), *how, **kept),
+        "autoencoder": lambda *how, **kept: ae.run(
+            ae.Config(preset, dataset, None, None, seed, device, dtype), *how, **kept
         ),
-        "svm": lambda callbacks: classifier.run(
-            classifier.Config(model, dataset=dataset, device=device, svm_engine=svm_engine), callbacks
+        "svm": lambda *how, **kept: classifier.run(
+            classifier.Config(model, dataset=dataset, device=device, svm_engine=svm_engine), *how, **kept
         ),
     }
     if not resume:

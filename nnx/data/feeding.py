@@ -1,32 +1,72 @@
-"""How rows reach a training step: from the device, streamed to it where they do not fit, or drawn anew."""
+"""How rows reach a training step: from the device, streamed to it where they do not fit, or augmented."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import numpy as np
 
 from nnx.backends import Array, Backend
+from nnx.data.batches import Batches
 from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.data.samples import Augmentation, Samples, check_finite
 from nnx.errors import DataError
 
 Batch = tuple[Array, Array, Array | None]
 Check = Callable[[HostArray], None]
+Draw = Callable[[], np.random.Generator]
 
 
-def batches(
-    backend: Backend, samples: Samples, rows: int, augment: Augmentation | None, check_targets: Check
-) -> Resident | Streamed | Drawn:
-    """The way that serves these samples, with room for batches of so many rows."""
+class Feeder:
+    """Brings batches to the device; `feeder` chooses the way that fits the data."""
+
+    resident = False  # whether all rows lie on the device
+
+    def begin(self, order: HostArray | None) -> Any:
+        """Return the order of an epoch in the form that `batch` takes; None is all rows as they are."""
+        return order
+
+    def batch(self, number: int, order: Any) -> Batch:
+        """Return inputs, targets and weights of this rank's rows of a batch.
+
+        It returns the same values however often it is called between two steps.
+        """
+        raise NotImplementedError
+
+    def whole(self) -> Batch:
+        """Return all rows in the network's type, if they lie on the device."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+
+
+def feeder(
+    backend: Backend,
+    samples: Samples,
+    batches: Batches,
+    augment: Augmentation | None,
+    check_targets: Check,
+    draw: Draw,
+) -> Feeder:
+    """Choose how rows reach a step: augmented on the host, resident on the device, or streamed to it.
+
+    Parameters
+    ----------
+    check_targets : callable
+        Checks targets that were not checked before training: of files, or from `augment`.
+    draw : callable
+        Returns the generator of the step, for `augment`.
+    """
     if augment is not None:
-        return Drawn(backend, samples, rows, augment, check_targets)
+        return Augmented(backend, samples, batches, augment, check_targets, draw)
     columns = _columns(samples).values()
     nbytes = sum(column.nbytes for column in columns)
     if backend.holds(nbytes, not any(column.mapped for column in columns)):
-        return Resident(backend, samples, rows)
-    return Streamed(backend, samples, rows, check_targets)
+        return Resident(backend, samples, batches)
+    return Streamed(backend, samples, batches, check_targets)
 
 
 def _columns(samples: Samples) -> dict[str, Rows]:
@@ -49,15 +89,19 @@ def gather(backend: Backend, source: Array, indices: Array, out: Array, divisor:
     return backend.gather(source, indices, out, divisor)
 
 
-class Resident:
-    """The data on the device, and room for one batch of it; a full batch is used where it lies.
+class Resident(Feeder):
+    """The data on the device, and memory for one batch of it; a batch of all rows is used where it lies.
 
     Bytes stay bytes there, a quarter of what floats take: gathering a batch turns them into numbers.
     """
 
-    def __init__(self, backend: Backend, samples: Samples, rows: int) -> None:
-        self.backend = backend
-        made = {name: _Column(backend, column, name, rows) for name, column in _columns(samples).items()}
+    resident = True
+
+    def __init__(self, backend: Backend, samples: Samples, batches: Batches) -> None:
+        self.backend, self.own = backend, batches.own
+        made = {
+            name: _Column(backend, column, name, batches.most) for name, column in _columns(samples).items()
+        }
         self.x, self.y, self.weights = made["x"], made.get("y", made["x"]), made.get("sample_weight")
 
     def whole(self) -> Batch:
@@ -66,16 +110,27 @@ class Resident:
         y = x if self.y is self.x else self.y.numbers()
         return x, y, None if self.weights is None else self.weights.numbers()
 
-    def ordered(self, order: HostArray) -> Array:
-        """An epoch's order, where batches are gathered."""
-        return self.backend.asarray(order)
+    def begin(self, order: HostArray | None) -> Array | None:
+        """Upload the order."""
+        return None if order is None else self.backend.asarray(order)
 
-    def take(self, order: Array, own: slice, following: slice | None = None) -> Batch:
-        """The rows that stand there in the order."""
+    def batch(self, number: int, order: Array | None) -> Batch:
+        """Gather the rows on the device."""
+        own = self.own[number]
+        if order is None:
+            return _cut(self.whole(), own)
         indices = order[own]
         x = self.x.take(indices)
         y = x if self.y is self.x else self.y.take(indices)
         return x, y, None if self.weights is None else self.weights.take(indices)
+
+
+def _cut(batch: Batch, own: slice) -> Batch:
+    """A rank's rows of a batch of all ranks."""
+    x, y, weights = batch
+    if own.stop - own.start == len(x):
+        return batch
+    return x[own], (x if y is x else y)[own], None if weights is None else weights[own]
 
 
 class _Column:
@@ -123,49 +178,51 @@ def _uploaded(backend: Backend, rows: Rows, name: str) -> Array:
     return data
 
 
-class Streamed:
+class Streamed(Feeder):
     """The data on the host: while a batch is computed, a thread reads the next.
 
     There are two buffers, which take turns: one is trained on, the other read into. What lies in files is
     checked as it is read.
     """
 
-    def __init__(self, backend: Backend, samples: Samples, rows: int, check_targets: Check) -> None:
-        self.backend, self.check_targets = backend, check_targets
+    def __init__(self, backend: Backend, samples: Samples, batches: Batches, check_targets: Check) -> None:
+        self.backend, self.own, self.check_targets = backend, batches.own, check_targets
+        self.rows = len(samples)
         self.columns = _columns(samples)
         self.targets = "y" if "y" in self.columns else "x"
-        self._rooms = {name: _Room(backend, column, rows) for name, column in self.columns.items()}
+        self._rooms = {name: _Room(backend, column, batches.most) for name, column in self.columns.items()}
         self._reader = ThreadPoolExecutor(1, "nnx-reader")
-        self._ahead: tuple[HostArray, slice, int, Future[None]] | None = None
+        self._ahead: tuple[HostArray, int, int, Future[None]] | None = None
 
-    def ordered(self, order: HostArray) -> HostArray:
-        """An epoch's order, where batches are gathered."""
-        return order
+    def begin(self, order: HostArray | None) -> HostArray:
+        """The numbers of all rows."""
+        return np.arange(self.rows) if order is None else order
 
-    def take(self, order: HostArray, own: slice, following: slice | None = None) -> Batch:
-        """The rows that stand there in the order; those that follow are read meanwhile."""
-        turn = self._awaited(order, own)
-        rows = own.stop - own.start
+    def batch(self, number: int, order: HostArray) -> Batch:
+        """Wait for the rows, send them, and let the thread read those of the next batch."""
+        turn = self._awaited(order, number)
+        rows = self.own[number].stop - self.own[number].start
         found = {name: room.send(rows, turn) for name, room in self._rooms.items()}
-        if following is not None:
-            self._read(order, following, 1 - turn)
+        if number + 1 < len(self.own):
+            self._read(order, number + 1, 1 - turn)
         return found["x"], found[self.targets], found.get("sample_weight")
 
-    def _awaited(self, order: HostArray, own: slice) -> int:
-        """The turn in which these rows are read: since the batch before or, an epoch's first, from now on."""
-        if self._ahead is not None and (self._ahead[0] is not order or self._ahead[1] != own):
-            wait([self._ahead[3]])  # what it read, or met, concerns nobody any more
+    def _awaited(self, order: HostArray, number: int) -> int:
+        """Wait until a batch is read, or read it now if it is an epoch's first; return its buffer."""
+        if self._ahead is not None and (self._ahead[0] is not order or self._ahead[1] != number):
+            wait([self._ahead[3]])  # its rows, and its errors, are not needed
             self._ahead = None
         if self._ahead is None:
-            self._read(order, own, 0)
+            self._read(order, number, 0)
         assert self._ahead is not None
         _, _, turn, reading = self._ahead
         self._ahead = None
         reading.result()
         return turn
 
-    def _read(self, order: HostArray, own: slice, turn: int) -> None:
-        self._ahead = (order, own, turn, self._reader.submit(self._fill, order[own], turn))
+    def _read(self, order: HostArray, number: int, turn: int) -> None:
+        reading = self._reader.submit(self._fill, order[self.own[number]], turn)
+        self._ahead = (order, number, turn, reading)
 
     def _fill(self, numbers: HostArray, turn: int) -> None:
         for name, column in self.columns.items():
@@ -204,29 +261,41 @@ class _Room:
         return gather(self.backend, sent, self._each[:rows], self._numbers[:rows], self.column.divisor)
 
 
-class Drawn:
-    """Augmented data stays on the host: each batch is drawn there and uploaded."""
+class Augmented(Feeder):
+    """The data on the host: `augment` changes each batch there, before it is uploaded.
+
+    Every rank augments the whole batch and takes its rows of it, so that their number changes nothing.
+    """
 
     def __init__(
-        self, backend: Backend, samples: Samples, rows: int, augment: Augmentation, check_targets: Check
+        self,
+        backend: Backend,
+        samples: Samples,
+        batches: Batches,
+        augment: Augmentation,
+        check_targets: Check,
+        draw: Draw,
     ) -> None:
-        self.backend, self.samples, self.augment = backend, samples, augment
-        self.check_targets = check_targets
+        self.backend, self.samples, self.batches = backend, samples, batches
+        self.augment, self.check_targets, self.draw = augment, check_targets, draw
         self.y_is_x = samples.y is samples.x
+        rows = batches.bounds[0][1]
         self._room = {
             name: backend.empty((rows, *source.shape[1:]), source.dtype)
             for name, source in (("x", samples.x), ("y", samples.y))
         }
 
-    def ordered(self, order: HostArray) -> HostArray:
-        """An epoch's order, where batches are gathered."""
-        return order
+    def batch(self, number: int, order: HostArray) -> Batch:
+        """Augment a batch and upload it."""
+        shard = self.batches.shards[number]
+        indices = order[slice(*self.batches.bounds[number])]
+        return _cut(self._augmented(indices), slice(shard.start, shard.stop))
 
-    def take(self, indices: HostArray, generator: np.random.Generator) -> Batch:
-        """The rows of these numbers, as `augment` gives them back; `generator` draws."""
+    def _augmented(self, indices: HostArray) -> Batch:
+        """The rows of these numbers, as `augment` returns them."""
         inputs = self.samples.x[indices]
         targets = inputs if self.y_is_x else self.samples.y[indices]
-        drawn = self.augment(generator, inputs, targets)
+        drawn = self.augment(self.draw(), inputs, targets)
         batch = []
         for (name, room), rows in zip(self._room.items(), drawn, strict=True):
             place = room[: len(indices)]

@@ -9,19 +9,21 @@ to ask. Its docstrings say what each method does in a job of several.
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from nnx.backends import Array
 from nnx.errors import ConfigurationError, nearest
 
 KINDS = ("mpi", "nccl")
 TIMEOUT = 60.0
+Sent = TypeVar("Sent", str, Array)
 
 
 @dataclass(frozen=True)
-class Part:
+class Shard:
     """The rows of a global batch that one rank takes.
 
     Attributes
@@ -90,8 +92,23 @@ class Communicator:
         """Return the texts of all ranks, in the order of the ranks; errors as in `sum`."""
         return [value]
 
-    def agree(self, facts: dict[str, Any]) -> None:
+    def broadcast(self, value: Sent, what: str = "the exchange") -> Sent:
+        """Return the value of rank 0 on every rank; errors as for `sum`.
+
+        Parameters
+        ----------
+        value : str or contiguous NumPy array
+            An array has the shape and type of rank 0's, and is filled in place.
+        """
+        return value
+
+    def barrier(self, what: str = "the exchange") -> None:
+        """Wait until all ranks have come here; errors as for `sum`."""
+
+    def agree(self, facts: dict[str, Any] | Callable[[], dict[str, Any]]) -> None:
         """Check that all ranks have the same facts.
+
+        A function that returns the facts is called only if there are other ranks.
 
         Raises
         ------
@@ -99,12 +116,12 @@ class Communicator:
             On every rank, if one differs; the text names the rank and the fact.
         """
 
-    def part(self, rows: int) -> Part:
-        """Return this rank's part of a batch: the rows are dealt in order, as evenly as possible."""
+    def shard(self, rows: int) -> Shard:
+        """Return this rank's rows of a batch: the rows are dealt in order, as evenly as possible."""
         start, stop = rows * self.rank // self.size, rows * (self.rank + 1) // self.size
         if start == stop:
-            return Part(0, 1, 0, rows, self)
-        return Part(start, stop, stop - start, rows, self)
+            return Shard(0, 1, 0, rows, self)
+        return Shard(start, stop, stop - start, rows, self)
 
     def place(self, device: str | None) -> str | None:
         """Return the device for this rank: ``"gpu"`` becomes one of the GPUs of its machine, in turn."""
@@ -135,6 +152,7 @@ class Communicator:
             self.abort(1)
 
 
+Part = Shard
 ALONE = Communicator()
 _joined: list[Communicator] = []
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nnx.backends import Array
-from nnx.distributed import Communicator, agreement
+from nnx.distributed import Communicator, Sent, agreement
 from nnx.distributed.roll_call import RollCall, Wait
 from nnx.distributed.supervisor import TURN, until_read
 from nnx.errors import MissingLibraryError, RankError
@@ -89,8 +89,23 @@ class MpiCommunicator(Communicator):
         self._finish(self._world.Iallgatherv(own, (everything, sizes)), what)
         return [part.tobytes().decode() for part in np.split(everything, np.cumsum(sizes)[:-1])]
 
-    def agree(self, facts: dict[str, Any]) -> None:
+    def broadcast(self, value: Sent, what: str = "the exchange") -> Sent:
+        """See `Communicator.broadcast`."""
+        if isinstance(value, str):
+            size = self.broadcast(np.array([len(value.encode())]), what)
+            text = bytearray(value.encode() if self.rank == 0 else int(size[0]))
+            self._finish(self._world.Ibcast(text), what)
+            return text.decode()
+        self._finish(self._world.Ibcast(value.reshape(-1).view(np.uint8)), what)
+        return value
+
+    def barrier(self, what: str = "the exchange") -> None:
+        """See `Communicator.barrier`."""
+        self._finish(self._world.Ibarrier(), what)
+
+    def agree(self, facts: dict[str, Any] | Callable[[], dict[str, Any]]) -> None:
         """See `Communicator.agree`."""
+        facts = facts() if callable(facts) else facts
         wrong = agreement.difference(self.gather(agreement.packed(facts), "the comparison before the start"))
         if wrong:
             raise RankError(f"{wrong}: start all ranks with the same data, options and versions")

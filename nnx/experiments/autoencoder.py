@@ -12,6 +12,7 @@ import numpy as np
 
 from nnx import datasets
 from nnx.callbacks import Callback, History
+from nnx.checkpoints import Checkpoint
 from nnx.data.samples import Augmentation
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, nearest
@@ -157,6 +158,7 @@ def train(
     callbacks: Sequence[Callback],
     communicator: Communicator = ALONE,
     on_nonfinite: str = "stop",
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[History, History | None]:
     """Pretrain where the preset says so, then train: the histories of training and of pretraining."""
 
@@ -168,8 +170,9 @@ def train(
     if before is not None:
         its_own = optimizer(before.epochs, before.batch_size)
         pretrained = pretrain(
-            network, x, shape, before, preset.loss(), its_own, callbacks, on_nonfinite, communicator
-        )
+            network, x, shape, before, preset.loss(), its_own, callbacks, on_nonfinite, communicator,
+            checkpoint,
+        )  # fmt: skip
     images = data.for_training(preset.rows)
     history = network.fit(
         images, images,
@@ -179,6 +182,7 @@ def train(
         batch_size=preset.batch_size,
         validation=(data.x_test, data.x_test),
         callbacks=callbacks,
+        checkpoint=checkpoint,
         augment=distorting(preset.distortion, shape),
         communicator=communicator,
         on_nonfinite=on_nonfinite,
@@ -191,6 +195,7 @@ def run(
     callbacks: Sequence[Callback] = (),
     data: datasets.Dataset | None = None,
     communicator: Communicator = ALONE,
+    checkpoint: Checkpoint | None = None,
 ) -> Result:
     """Train on the training images, measure on the test images, beside PCA with as many components.
 
@@ -209,7 +214,7 @@ def run(
     network = build(config, data.features)
     stopwatch = Stopwatch()
     history, pretrained = train(
-        network, preset, x, data, [stopwatch, *callbacks], communicator, config.on_nonfinite
+        network, preset, x, data, [stopwatch, *callbacks], communicator, config.on_nonfinite, checkpoint
     )
     result = Result(
         experiment="autoencoder",
@@ -237,9 +242,9 @@ def _loaded(config: Config, notes: list[str], communicator: Communicator) -> tup
     """As `load_data`; other ranks load what the first has fetched."""
     if communicator.rank == 0:
         loaded = load_data(config, notes)
-        communicator.gather("", "the loading of the data")
+        communicator.barrier("the loading of the data")
         return loaded
-    communicator.gather("", "the loading of the data")
+    communicator.barrier("the loading of the data")
     return load_data(config, notes)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nnx import checkpoints, datasets
 from nnx.callbacks import Callback
+from nnx.checkpoints import Checkpoint
 from nnx.errors import ConfigurationError, DataError
 from nnx.experiments import autoencoder
 from nnx.experiments.result import HostArray, Result, model_path
@@ -68,9 +69,14 @@ def of_given(model: Model, preset: str, data: datasets.Dataset, notes: list[str]
     return Encoded(model.network, preset, train, test, seconds)
 
 
-def of_new(config: autoencoder.Config, callbacks: Sequence[Callback], data: datasets.Dataset) -> Encoded:
+def of_new(
+    config: autoencoder.Config,
+    callbacks: Sequence[Callback],
+    data: datasets.Dataset,
+    checkpoint: Checkpoint | None,
+) -> Encoded:
     """The codes of an autoencoder that is trained for this."""
-    trained = autoencoder.run(config, callbacks, data)
+    trained = autoencoder.run(config, callbacks, data, checkpoint=checkpoint)
     assert trained.network is not None
     train, test, seconds = _codes(encoder_of(trained.network, data.features).predict, data)
     return Encoded(trained.network, config.preset, train, test, seconds, trained)

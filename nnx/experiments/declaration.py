@@ -63,7 +63,8 @@ class Experiment:
     config : type
         The frozen dataclass of its options; it has ``device``, ``dtype`` and ``seed``.
     run : callable
-        ``run(config, callbacks)`` gives the `Result`; where `distributed`, it takes ``communicator=`` too.
+        ``run(config, callbacks)`` gives the `Result`; where it `trains`, it takes ``checkpoint=`` too, where
+        `distributed`, ``communicator=``.
     tables : callable
         The tables of a result, and lines between them, as the command prints them.
     options : mapping of str to Rule

@@ -19,6 +19,7 @@ import numpy as np
 
 from nnx.backends import Array
 from nnx.callbacks import Callback, History
+from nnx.checkpoints import Checkpoint
 from nnx.data.rows import HostArray
 from nnx.distributed import ALONE, Communicator, Part
 from nnx.errors import ConfigurationError
@@ -118,6 +119,7 @@ def pretrain(
     callbacks: Sequence[Callback] = (),
     on_nonfinite: str = "stop",
     communicator: Communicator = ALONE,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train a twin of an autoencoder with `SwapHalves` behind its code, and give its weights to `network`."""
     config = network.config()
@@ -138,7 +140,8 @@ def pretrain(
 
     history = twin.fit(
         x, x, loss=loss, optimizer=optimizer, epochs=how.epochs, batch_size=how.batch_size,
-        callbacks=callbacks, augment=pairs, on_nonfinite=on_nonfinite, communicator=communicator,
+        callbacks=callbacks, checkpoint=checkpoint, augment=pairs, on_nonfinite=on_nonfinite,
+        communicator=communicator,
     )  # fmt: skip
     network.set_weights(twin.weights())
     return history

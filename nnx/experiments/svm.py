@@ -11,6 +11,7 @@ import numpy as np
 
 from nnx import datasets
 from nnx.callbacks import Callback
+from nnx.checkpoints import Checkpoint
 from nnx.errors import ConfigurationError
 from nnx.experiments import autoencoder, codes, svm_engines
 from nnx.experiments.autoencoder_presets import PRESETS
@@ -68,7 +69,12 @@ class Config:
         return autoencoder.Config(**values)
 
 
-def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Dataset | None = None) -> Result:
+def run(
+    config: Config,
+    callbacks: Sequence[Callback] = (),
+    data: datasets.Dataset | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Result:
     """Encode, standardize, classify; next to the same on PCA's scores.
 
     Metrics: ``accuracy``, ``confusion_matrix`` (rows true, columns predicted), ``pca_accuracy``,
@@ -87,7 +93,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), data: datasets.Datas
     if data is None:
         data, data_seconds = autoencoder.load_data(config.autoencoder(), notes)
     if model is None:
-        encoded = codes.of_new(config.autoencoder(), callbacks, data)
+        encoded = codes.of_new(config.autoencoder(), callbacks, data, checkpoint)
     else:
         encoded = codes.of_given(model, preset, data, notes)
     network = encoded.network

@@ -10,6 +10,7 @@ import numpy as np
 
 from nnx import datasets
 from nnx.callbacks import Callback
+from nnx.checkpoints import Checkpoint
 from nnx.errors import ConfigurationError, nearest
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.options import EPOCHS, ON_NONFINITE, Rule
@@ -100,7 +101,7 @@ def build(config: Config) -> Network:
     )
 
 
-def run(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
+def run(config: Config, callbacks: Sequence[Callback] = (), checkpoint: Checkpoint | None = None) -> Result:
     """Train on the four points; metrics ``loss, accuracy, predictions, loss_log``."""
     preset = config.chosen()
     data = datasets.load_xor(dtype=config.dtype)
@@ -114,6 +115,7 @@ def run(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
         epochs=config.epochs or preset.epochs,
         batch_size=len(data.x_train),
         callbacks=[stopwatch, *callbacks],
+        checkpoint=checkpoint,
         on_nonfinite=config.on_nonfinite,
     )
     predictions = network.predict(data.x_test)

@@ -148,14 +148,14 @@ class Callback:
 
     Attributes
     ----------
-    told_every : int
-        `on_epoch_end` may be left out after epochs that are no multiple of it, and not the last. Small
-        networks are then trained for so many epochs in one piece.
+    every_n_epochs : int
+        Call `on_epoch_end` every n epochs and after the last one. It may be called more often. Small networks
+        are trained for so many epochs in one piece.
     every_rank : bool
         False where only the first rank of a distributed job is to have it, because it writes or prints.
     """
 
-    told_every: int = 1
+    every_n_epochs: int = 1
     every_rank: bool = True
 
     def on_train_begin(self, run: Run) -> None:
@@ -181,6 +181,11 @@ class Callback:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`, after `on_train_begin`."""
+
+
+def overrides(callback: Callback, method: str) -> bool:
+    """Whether a callback has a method of this name other than the empty one of `Callback`."""
+    return getattr(getattr(callback, method), "__func__", None) is not getattr(Callback, method)
 
 
 class _Monitor(Callback):
@@ -335,12 +340,12 @@ class CSVLog(Callback):
 
     def on_train_begin(self, run: Run) -> None:
         """Choose how often."""
-        self.told_every = max(1, run.epochs // self.most)
+        self.every_n_epochs = max(1, run.epochs // self.most)
         self._written = 0
 
     def on_epoch_end(self, run: Run) -> None:
         """Replace the file by one with the new lines."""
-        if run.epoch % self.told_every == 0 or run.over:
+        if run.epoch % self.every_n_epochs == 0 or run.over:
             run.history.write_csv(self.path)
             self._written = run.epoch
 
@@ -370,7 +375,7 @@ class Progress(Callback):
         self._written = 0
 
     @property
-    def told_every(self) -> int:  # type: ignore[override]
+    def every_n_epochs(self) -> int:  # type: ignore[override]
         """As often as lines are written."""
         return self.every
 

@@ -1,17 +1,56 @@
-"""What `fit` refuses before it trains: callbacks and metrics that cannot do what they are for."""
+"""What `fit` checks before it trains: options, data, callbacks and metrics."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from nnx.data.samples import Samples
-from nnx.errors import ConfigurationError
-from nnx.metrics.choice import check_weights, taken, tried_on_targets
+from nnx.data.samples import Samples, check_samples
+from nnx.distributed import Communicator
+from nnx.errors import ConfigurationError, flag, number, whole, whole_config
+from nnx.losses import Loss
+from nnx.metrics.choice import check_weights, choose, taken, tried_on_targets
 from nnx.metrics.formulas import NAMES, Metric
+from nnx.optimizers import Optimizer
+from nnx.training import nonfinite
 from nnx.training.callbacks import Callback
+from nnx.training.checkpoints import Checkpoint
+from nnx.training.evaluation import Validation
+from nnx.training.options import FitOptions
+
+
+def check_options(options: FitOptions) -> FitOptions:
+    """Return the options with each value of its plain type, all but what depends on the data checked.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option makes no sense; the text says which.
+    """
+    check_kind("loss", options.loss, Loss, "CategoricalCrossEntropy")
+    check_kind("optimizer", options.optimizer, Optimizer, "Adam")
+    if not isinstance(options.communicator, Communicator):
+        raise ConfigurationError(
+            "communicator must be what nnx.distributed.connect returns, not "
+            f"{type(options.communicator).__name__}"
+        )
+    callbacks, checkpoint = _separated(check_callbacks(options.callbacks), options.checkpoint)
+    options = replace(
+        options,
+        epochs=whole("epochs", options.epochs),
+        batch_size=whole("batch_size", options.batch_size),
+        shuffle=flag("shuffle", options.shuffle),
+        callbacks=callbacks,
+        checkpoint=checkpoint,
+    )
+    nonfinite.check_policy(options.on_nonfinite, checkpoint is not None and not checkpoint.wait)
+    if checkpoint is not None or options.communicator.size > 1:  # then the run is known by the loss's config
+        whole_config(options.loss)
+    return options
 
 
 def check_kind(what: str, given: Any, kind: type, example: str) -> None:
@@ -44,12 +83,76 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
             "callbacks must be a list of objects such as nnx.EarlyStopping(), not "
             f"{callbacks!r:.100}: callbacks=[…]"
         )
+    for callback in found:
+        if hasattr(callback, "told_every"):
+            warnings.warn(
+                f"{type(callback).__name__}: told_every is now called every_n_epochs",
+                DeprecationWarning, stacklevel=5,
+            )  # fmt: skip
     own = (c for c in found if type(c).__module__.startswith("nnx."))  # which write to their path
     paths = [c.path.absolute() for c in own if hasattr(c, "path")]
     for path in paths:
         if paths.count(path) > 1:
             raise ConfigurationError(f"two callbacks write {path}: give each a file of its own")
     return found
+
+
+def _separated(
+    callbacks: list[Callback], checkpoint: Checkpoint | None
+) -> tuple[list[Callback], Checkpoint | None]:
+    """Return the callbacks without a checkpoint, and the checkpoint. Version 0.1 had it among them."""
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        raise ConfigurationError(f"checkpoint must be an nnx.Checkpoint(folder), not {checkpoint!r:.60}")
+    among = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
+    if len(among) + (checkpoint is not None) > 1:
+        raise ConfigurationError("give one Checkpoint: it holds the state of all callbacks")
+    if among:
+        warnings.warn(
+            "a Checkpoint among the callbacks is deprecated, and an error in the next version: write "
+            "fit(..., checkpoint=nnx.Checkpoint(folder))", DeprecationWarning, stacklevel=5,
+        )  # fmt: skip
+        checkpoint = among[0]
+    return [callback for callback in callbacks if callback is not checkpoint], checkpoint
+
+
+def check_data(network: Any, x: Any, y: Any, options: FitOptions) -> tuple[Samples, Validation | None]:
+    """Return the samples to train on and those to validate on.
+
+    Raises
+    ------
+    DataError
+        If the data does not fit the network, the loss or a metric.
+    ConfigurationError
+        If an option does not fit the data.
+    """
+    loss, validation = options.loss, options.validation
+    metrics = choose(options.metrics)
+    samples = check_samples(network, loss, x, y, options.sample_weight)
+    held_out: Samples | None = None
+    if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
+        held_out = check_samples(network, loss, *validation)
+    elif hasattr(validation, "__float__"):
+        samples, held_out = samples.split(number("validation", validation))
+    elif validation is not None:
+        raise ConfigurationError(
+            f"validation must be a fraction, (x, y) or (x, y, weights), not {type(validation).__name__}"
+        )
+    if options.batch_size > len(samples):
+        raise ConfigurationError(
+            f"batch_size={options.batch_size} is larger than the {len(samples)} rows to train on: "
+            "give at most that"
+        )
+    if options.batch_size < options.communicator.size:
+        raise ConfigurationError(
+            f"batch_size={options.batch_size} is that of all {options.communicator.size} ranks together, "
+            "and each needs a row"
+        )
+    if held_out is None:
+        if metrics:
+            raise ConfigurationError("metrics are taken on validation data: give validation=0.1 or (x, y)")
+        return samples, None
+    check_metrics(metrics, held_out, network.output_shape)
+    return samples, Validation(held_out, metrics)
 
 
 def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, output_shape: tuple[int, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,30 @@ import numpy as np
 from nnx.data.samples import Samples, check_samples
 from nnx.distributed import ALONE, Communicator
 from nnx.losses import Loss
-from nnx.metrics.choice import Metrics, choose, taken
+from nnx.metrics.choice import Metrics, choose, direction, taken
 from nnx.metrics.formulas import Metric
+from nnx.training.callbacks import Run
 
 EVALUATION_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The data that `fit` measures the network on after each epoch, and the metrics by name."""
+
+    samples: Samples
+    metrics: list[tuple[str, Metric]]
+
+    def record(self, run: Run, communicator: Communicator) -> None:
+        """Measure the network and add ``val_loss`` and ``val_<metric>`` to the history."""
+        results = measure(run.network, self.samples, run.loss, self.metrics, communicator)
+        for name, result in results.items():
+            run.history.metrics.setdefault(f"val_{name}", []).append(result)
+
+    def directions(self) -> dict[str, str | None]:
+        """For each value recorded: whether smaller (``"min"``) or larger (``"max"``) is better."""
+        found: dict[str, str | None] = {f"val_{name}": direction(metric) for name, metric in self.metrics}
+        return {"val_loss": "min"} | found
 
 
 def evaluate(
@@ -31,7 +52,7 @@ def measure(
     communicator: Communicator = ALONE,
 ) -> dict[str, float]:
     """As `evaluate`, on samples that are checked; with other ranks, each its rows."""
-    own = communicator.part(len(samples))
+    own = communicator.shard(len(samples))
     y_pred = np.zeros((len(samples) if metrics else 0, *network.output_shape), network.dtype)
     total, weight = 0.0, 0.0
     for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
@@ -46,7 +67,7 @@ def measure(
             total, weight = total + share * value, weight + share
     totals = communicator.sum(np.array([total, weight]), "the validation")
     results = {"loss": float(totals[0] / totals[1])}
-    if metrics and communicator.size > 1:
+    if metrics:
         communicator.sum(y_pred, "the validation")
     y_true: Any = np.asarray(samples.y) if metrics else None
     for name, metric in metrics:

@@ -50,12 +50,12 @@ class _Live(Callback):
         """Count the training."""
         self.training += 1
         self._written, self._rollbacks = [], 0
-        self.told_every = max(1, run.epochs // self.most)
+        self.every_n_epochs = max(1, run.epochs // self.most)
         self.begin(run)
 
     def on_epoch_end(self, run: Run) -> None:
         """Write the new epochs; in a resumed run, also the epochs recorded before."""
-        if run.epoch % self.told_every == 0 or run.epoch == run.epochs:
+        if run.epoch % self.every_n_epochs == 0 or run.epoch == run.epochs:
             self._tell(run)
 
     def on_train_end(self, run: Run) -> None:

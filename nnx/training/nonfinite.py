@@ -1,18 +1,20 @@
-"""Values that are not finite: where they came first, and how training goes on without them."""
+"""Values that are not finite: where they came first, and how training continues without them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from nnx.backends import Array
+from nnx.data.batches import Batches
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, TrainingError
 from nnx.layers.plan import Plan
-from nnx.parameters import Arena
+from nnx.parameters import Arena, OptimizerState
 from nnx.training.callbacks import Run
 
 logger = logging.getLogger("nnx.training")
@@ -26,46 +28,98 @@ def check_policy(on_nonfinite: str, checkpoints: bool) -> None:
         raise ConfigurationError(f"on_nonfinite must be stop, skip or rollback, not {on_nonfinite!r}")
     if on_nonfinite == "rollback" and not checkpoints:
         raise ConfigurationError(
-            "on_nonfinite='rollback' goes back to a checkpoint: add nnx.Checkpoint(folder) to the callbacks "
-            "(--checkpoint-every)"
+            "on_nonfinite='rollback' goes back to a checkpoint: give checkpoint=nnx.Checkpoint(folder) "
+            "without wait (--checkpoint-every)"
         )
 
 
-def leave_out(arena: Arena, slot: Array, state: Array) -> None:
-    """Where the step met a fault, mark its loss by NaN and forget what it did to running statistics.
+class Guard:
+    """Watches the steps of an epoch for values that are not finite, and takes back what such a step did.
 
-    The optimizer has changed nothing then, but counted the step. No value is looked at on the host.
+    Parameters
+    ----------
+    run : Run
+    arena : Arena
+    kept : OptimizerState
     """
-    xp = arena.backend.xp
-    slot[...] = xp.where(arena.fault == 0, slot, float("nan"))
-    if state.size:
-        arena.state[...] = xp.where(arena.fault == 0, arena.state, state)
-    arena.fault[...] = 0
 
+    def __init__(self, run: Run, arena: Arena, kept: OptimizerState) -> None:
+        self.run, self.arena, self.kept, self.backend = run, arena, kept, arena.backend
+        self.first = [count - run.batch for count in (arena.step, kept.step, run.step)]
+        self.statistics = arena.state.size > 0
+        self.state = arena.state.copy() if self.statistics else arena.state
+        self.skips = run.on_nonfinite == "skip"
+        self.immediate = self.backend.synchronous
+        self._each_step = self.statistics and (self.immediate or self.skips)
 
-def mean(run: Run, losses: HostArray, shares: HostArray) -> float:
-    """The mean loss of an epoch over the batches that were not left out, which are counted and told.
+    def keep(self) -> None:
+        """Copy running statistics before a step; a device that runs ahead keeps the epoch's first ones."""
+        if self._each_step:
+            self.state[...] = self.arena.state
 
-    Raises
-    ------
-    TrainingError
-        If all were.
-    """
-    out = np.isnan(losses)
-    if not out.any():
-        return float(np.dot(losses.astype(np.float64), shares))
-    batches = ", ".join(str(number + 1) for number in np.flatnonzero(out)[:5])
-    told = f"epoch {run.epoch + 1}: {out.sum()} of {len(out)} batches left out (batch {batches}"
-    told += ", …)" if out.sum() > 5 else ")"
-    if out.all():
-        raise TrainingError(f"{told}: no loss or no gradient was finite: lower the learning rate")
-    run.history.left_out += int(out.sum())
-    logger.warning("%s, as loss or gradients were not finite", told)
-    return float(np.dot(losses[~out].astype(np.float64), shares[~out]) / shares[~out].sum())
+    def stops(self, slot: Array, number: int) -> bool:
+        """Look at a step's loss, gradients and statistics; return whether the epoch ends here."""
+        arena, flag = self.arena, self.backend.flag_nonfinite
+        flag(slot, arena.gradients, arena.fault, number + 1)
+        if self.statistics:  # they can overflow where neither loss nor gradients do
+            flag(slot, arena.state, arena.fault, number + 1)
+        return self.immediate and bool(arena.fault[0]) and not self.skips
+
+    def leave_out(self, slot: Array) -> None:
+        """With ``on_nonfinite="skip"``: mark the loss of a step at fault by NaN, take back its statistics.
+
+        The optimizer has changed nothing in such a step, but counted it. No value is read on the host.
+        """
+        if not self.skips:
+            return
+        xp, fault = self.backend.xp, self.arena.fault
+        slot[...] = xp.where(fault == 0, slot, float("nan"))
+        if self.statistics:
+            self.arena.state[...] = xp.where(fault == 0, self.arena.state, self.state)
+        fault[...] = 0
+
+    def fault(self) -> int:
+        """Return the number of the first batch at fault, from 1; 0 for none."""
+        return int(self.arena.fault[0])
+
+    @contextmanager
+    def restored(self, number: int) -> Iterator[None]:
+        """Count the steps before that batch only; afterwards put the running statistics back.
+
+        They are then as before the batch or, where faults are seen at an epoch's end, as before the epoch.
+        """
+        self.arena.step, self.kept.step, self.run.step = (count + number - 1 for count in self.first)
+        try:
+            yield
+        finally:
+            self.arena.state[...] = self.state
+
+    def mean(self, losses: HostArray, batches: Batches) -> float:
+        """Return the mean loss of the epoch over the batches that were not left out.
+
+        Raises
+        ------
+        TrainingError
+            If all were.
+        """
+        if not self.skips:
+            return batches.mean(losses)
+        out = np.isnan(losses)
+        if not out.any():
+            return float(np.dot(losses.astype(np.float64), batches.shares))
+        numbers = ", ".join(str(number + 1) for number in np.flatnonzero(out)[:5])
+        text = f"epoch {self.run.epoch + 1}: {out.sum()} of {len(out)} batches left out (batch {numbers}"
+        text += ", …)" if out.sum() > 5 else ")"
+        if out.all():
+            raise TrainingError(f"{text}: no loss or no gradient was finite: lower the learning rate")
+        self.run.history.left_out += int(out.sum())
+        logger.warning("%s, as loss or gradients were not finite", text)
+        kept = batches.shares[~out]
+        return float(np.dot(losses[~out].astype(np.float64), kept) / kept.sum())
 
 
 def first(network: Any, plan: Plan) -> str:
-    """Where it was looked for how long, and what was found, once a plan has run a batch again."""
+    """Return the position and description of the first non-finite value in the batch that a plan ran."""
     return next(f"{number:06} {where}" for number, where in enumerate(_faults(network, plan)) if where)
 
 

@@ -48,10 +48,10 @@ def main(folder, how):
         x = np.random.default_rng(0).normal(size=(75, 6))
         layers = [nnx.Dense(6, 16), nnx.BatchNorm(), nnx.Dropout(0.1), nnx.Tanh(), nnx.Dense(6)]
         network = nnx.Network(layers, dtype="float64", seed=0)
-        callbacks = [nnx.EarlyStopping("loss", patience=4)]
+        callbacks, checkpoint = [nnx.EarlyStopping("loss", patience=4)], None
         if how != "whole":
             every = 5 if how == "killed" else 1000
-            callbacks.append(nnx.Checkpoint(Path(folder, "kept"), every, resume=how == "resume"))
+            checkpoint = nnx.Checkpoint(Path(folder, "kept"), every, resume=how == "resume")
         if communicator.rank == communicator.size - 1:
             own = {"half": Signal(signal.SIGINT), "killed": Signal(signal.SIGKILL), "stop": Stop()}
             callbacks += [own[how]] if how in own else []
@@ -60,7 +60,7 @@ def main(folder, how):
         try:
             history = network.fit(
                 x, x, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(nnx.Cosine(1e-2, 60)), epochs=10,
-                batch_size=16, callbacks=callbacks, communicator=communicator,
+                batch_size=16, callbacks=callbacks, checkpoint=checkpoint, communicator=communicator,
             )  # fmt: skip
             told = json.dumps(history.metrics["loss"])
         except KeyboardInterrupt:

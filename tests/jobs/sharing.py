@@ -69,7 +69,7 @@ def main(folder, how="all"):
             return
         if communicator.rank == 0 and not any(Path(folder).iterdir()):
             write(Path(folder))
-        communicator.gather("", "the files")
+        communicator.barrier("the files")
         told = {str(size): read(Path(folder), size, communicator) for size in (32, 83)}
         told["stop"] = [stop(rank, communicator) for rank in range(communicator.size)]
         every = communicator.gather(json.dumps(told))

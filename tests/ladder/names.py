@@ -17,7 +17,7 @@ import numpy as np
 from device_code import NNX, for_devices
 
 ARRAY = "cupy.ndarray"
-HOST_ONLY = ("numpy_backend", "numba_backend", "blas", "compiled_loop",
+HOST_ONLY = ("numpy_backend", "numba_backend", "blas", "small", "batches",
              "agreement", "supervisor", "roll_call", "rows")  # fmt: skip
 HOST_ROOMS = ("cli", "reports", "datasets", "interop")
 # modules in which arrays of a device are handled, beside everything in these rooms

@@ -28,14 +28,15 @@ def on_gpu() -> nnx.Network:
 @pytest.mark.parametrize("step", [3, 13, 24])
 def test_a_killed_run_goes_on_and_ends_as_one_that_never_was(tmp_path, step):
     killed(tmp_path, step, on_gpu)
-    whole, resumed = train(on_gpu()), train(on_gpu(), [nnx.Checkpoint(tmp_path, every=3, resume=True)])
+    whole = train(on_gpu())
+    resumed = train(on_gpu(), checkpoint=nnx.Checkpoint(tmp_path, every=3, resume=True))
     assert resumed[0].device == "gpu:0"
     same(resumed, whole)
 
 
 def test_a_checkpoint_of_one_device_is_gone_on_from_on_another(tmp_path):
     killed(tmp_path, 13, on_gpu)
-    on_cpu, history = train(network(), [nnx.Checkpoint(tmp_path, resume=True)])
+    on_cpu, history = train(network(), checkpoint=nnx.Checkpoint(tmp_path, resume=True))
     np.testing.assert_allclose(history["loss"], train()[1]["loss"], rtol=1e-4)
     assert np.isfinite(on_cpu.predict(X)).all()
 
@@ -51,7 +52,7 @@ def test_training_goes_back_to_a_checkpoint(tmp_path):
     """The epoch at fault is trained to its end first, but no checkpoint is taken behind the fault."""
     broken = Bad(times=2)
     made, history = train_fragile(
-        fragile("gpu"), X, broken, nnx.Checkpoint(tmp_path, every=4), on_nonfinite="rollback"
+        fragile("gpu"), X, broken, checkpoint=nnx.Checkpoint(tmp_path, every=4), on_nonfinite="rollback"
     )
     assert history.rollbacks == 2
     assert np.isfinite(history["loss"]).all()

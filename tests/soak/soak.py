@@ -62,9 +62,10 @@ def round_of(device: str) -> int:
         steps = train(device, folder, nnx.EarlyStopping(patience=1)).steps
         steps += train(device, folder, augment=lambda generator, x, y: (x * 0.9, y)).steps
         try:
-            train(device, folder, nnx.Checkpoint(folder / "kept", every=5), Signal())
+            train(device, folder, Signal(), checkpoint=nnx.Checkpoint(folder / "kept", every=5))
         except KeyboardInterrupt:
-            steps += train(device, folder, nnx.Checkpoint(folder / "kept", every=5, resume=True)).steps
+            again = nnx.Checkpoint(folder / "kept", every=5, resume=True)
+            steps += train(device, folder, checkpoint=again).steps
     small = nnx.Network([nnx.Dense(2, 4), nnx.Tanh(), nnx.Dense(1)], device=device, seed=0)
     gate = np.float32([[0, 0], [0, 1], [1, 0], [1, 1]])
     loss, optimizer = nnx.MeanSquaredError(), nnx.SGD(0.1)

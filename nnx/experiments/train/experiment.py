@@ -11,6 +11,7 @@ import numpy as np
 
 from nnx import initializers
 from nnx.callbacks import Callback, EarlyStopping, History
+from nnx.checkpoints import Checkpoint
 from nnx.data.weights import balanced
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, nearest
@@ -31,7 +32,12 @@ from nnx.network import Network
 _METRICS = {"classification": ("accuracy",), "regression": (), "autoencoding": ()}
 
 
-def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Communicator = ALONE) -> Result:
+def run(
+    config: Config,
+    callbacks: Sequence[Callback] = (),
+    communicator: Communicator = ALONE,
+    checkpoint: Checkpoint | None = None,
+) -> Result:
     """Train on a part of the data, measure on the rest.
 
     Metrics: ``rows``, ``validation_rows``, ``features``, ``validation_loss`` (the loss as it is trained: of
@@ -50,7 +56,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), communicator: Commun
     data_seconds = time.perf_counter() - began
     network = build(config, data.task, data.layout.features, outputs(data), problem.loss)
     stopwatch = Stopwatch()
-    history = _fitted(config, problem, network, [stopwatch], callbacks, communicator)
+    history = _fitted(config, problem, network, [stopwatch], callbacks, communicator, checkpoint)
     train, held_out = problem.train, problem.held_out
     batch_size = min(config.batch_size, len(train.rows))
     result = Result(
@@ -161,7 +167,7 @@ def posed(config: Config) -> Problem:
 
 def _fitted(
     config: Config, problem: Problem, network: Network, watching: Sequence[Callback],
-    callbacks: Sequence[Callback], communicator: Communicator,
+    callbacks: Sequence[Callback], communicator: Communicator, checkpoint: Checkpoint | None,
 ) -> History:  # fmt: skip
     """Train the network; the callbacks of `watching` come first."""
     train, held_out = problem.train, problem.held_out
@@ -178,6 +184,7 @@ def _fitted(
         validation=validation if held_out.weights is None else (*validation, held_out.weights),
         metrics=_METRICS[problem.data.task],
         callbacks=[*watching, *stopping, *callbacks],
+        checkpoint=checkpoint,
         communicator=communicator,
         on_nonfinite=config.on_nonfinite,
     )  # fmt: skip

@@ -1,0 +1,111 @@
+"""Which rows each batch takes: the order of an epoch, the batches in it, and each rank's rows of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nnx import initializers
+from nnx.data.rows import HostArray
+from nnx.data.samples import Samples
+from nnx.distributed import Communicator
+
+
+class Batches:
+    """How the rows of an epoch are divided into batches, and the batches among ranks.
+
+    Parameters
+    ----------
+    samples : Samples
+    size : int
+        Rows of a batch; the last one may have fewer.
+    communicator : Communicator
+    shuffle : bool
+        Whether each epoch has a random order.
+    mix_one : bool
+        Whether that holds for a single batch of all rows too.
+
+    Attributes
+    ----------
+    bounds : list of (int, int)
+        Where each batch begins and ends in the order of an epoch.
+    shards : list of Shard
+        This rank's rows of each batch.
+    own : list of slice
+        Where those lie in the order of an epoch.
+    most : int
+        The most rows of a batch that this rank has.
+    """
+
+    def __init__(
+        self, samples: Samples, size: int, communicator: Communicator, shuffle: bool, mix_one: bool
+    ) -> None:
+        self.rows, self.blocks, self.weights = len(samples), samples.blocks, samples.weights
+        self.bounds = [(start, min(start + size, self.rows)) for start in range(0, self.rows, size)]
+        self.shards = [communicator.shard(stop - start) for start, stop in self.bounds]
+        self.own = [
+            slice(start + shard.start, start + shard.stop)
+            for (start, _), shard in zip(self.bounds, self.shards, strict=True)
+        ]
+        self.most = max(shard.stop - shard.start for shard in self.shards)
+        self.as_they_are = len(self.bounds) == 1 and not mix_one
+        self.shuffle = shuffle and not self.as_they_are
+        self.shares, self.own_shares = self._shares(None)
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    def order(self, seed: int, step: int) -> HostArray | None:
+        """Return the row numbers of the epoch that begins at this step; None for all rows in one batch.
+
+        `shares` and `own_shares` then belong to this order.
+        """
+        if self.as_they_are:
+            return None
+        if not self.shuffle:
+            return np.arange(self.rows)
+        order = epoch_order(seed, step, *self.blocks)
+        if self.weights is not None:
+            self.shares, self.own_shares = self._shares(order)
+        return order
+
+    def orders(self, seed: int, step: int, epochs: int) -> HostArray:
+        """Return the orders of several epochs, of shape (epochs, rows), or (1, rows) if all are the same."""
+        if not self.shuffle:
+            return np.arange(self.rows)[None]
+        steps = (step + epoch * len(self) for epoch in range(epochs))
+        return np.stack([epoch_order(seed, first, *self.blocks) for first in steps])
+
+    def _shares(self, order: HostArray | None) -> tuple[HostArray, list[float]]:
+        """Return each batch's share of the epoch's mean loss, and this rank's share of each batch.
+
+        Shares are of rows or, where rows have weights, of weights.
+        """
+        weights = np.ones(self.rows) if self.weights is None else self.weights.astype(np.float64)
+        if order is not None:
+            weights = weights[order]
+        sums = np.add.reduceat(weights, [start for start, _ in self.bounds])
+        own = [
+            weights[start + shard.start : start + shard.start + shard.rows].sum()
+            for (start, _), shard in zip(self.bounds, self.shards, strict=True)
+        ]
+        return sums / sums.sum(), (own / np.where(sums > 0.0, sums, 1.0)).tolist()
+
+    def mean(self, losses: HostArray) -> float:
+        """Return the loss of an epoch from those of its batches."""
+        if len(losses) == 1:
+            return float(losses[0])
+        return float(np.dot(losses.astype(np.float64), self.shares))
+
+
+def epoch_order(seed: int, step: int, *blocks: int) -> HostArray:
+    """Return the order in which an epoch visits its rows.
+
+    It follows from the seed and the steps taken before, so a resumed run draws the same orders as one that
+    was never stopped. Several blocks come one after another, in random order, each with its rows mixed.
+    """
+    generator = initializers.generator(seed, "shuffles", step)
+    if len(blocks) == 1:
+        return generator.permutation(blocks[0])
+    begins = np.cumsum([0, *blocks])
+    chosen = generator.permutation(len(blocks))
+    return np.concatenate([begins[number] + generator.permutation(blocks[number]) for number in chosen])

@@ -1,0 +1,71 @@
+"""What a training run is known by: to its other ranks, and to a run that resumes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from nnx.data.samples import Samples
+from nnx.distributed.agreement import fingerprint, version
+from nnx.metrics.choice import choose
+from nnx.training.checkpoints import identity
+from nnx.training.evaluation import Validation
+from nnx.training.options import FitOptions
+
+
+def agreed(
+    network: Any, options: FitOptions, samples: Samples, validation: Validation | None
+) -> Callable[[], dict[str, Any]]:
+    """See that all ranks have the same of everything; return what a resumed run must have in common with it.
+
+    Raises
+    ------
+    RankError
+        If a rank was given other data or options than the others.
+    """
+    if options.checkpoint is None and options.communicator.size == 1:
+        return dict  # nobody asks
+    known = _described(network, options)
+    data = cache(lambda: _data(samples, validation))  # reading large data takes time
+    options.communicator.agree(lambda: _alike(network, options) | known | data())
+    return lambda: known | data()
+
+
+def _described(network: Any, options: FitOptions) -> dict[str, Any]:
+    """The network and the options, all but the data."""
+    found: dict[str, Any] = network.config()
+    return found | {
+        "loss": identity.described(options.loss),
+        "optimizer": identity.described(options.optimizer),
+        "batch_size": options.batch_size,
+        "shuffle": options.shuffle,
+        "metrics": [name for name, _ in choose(options.metrics)],
+        "augment": options.augment is not None,
+        "on_nonfinite": options.on_nonfinite,
+    }
+
+
+def _data(samples: Samples, validation: Validation | None) -> dict[str, Any]:
+    """What the network is trained on."""
+    return {
+        "the training data": fingerprint(*samples.arrays()),
+        "the validation data": validation and fingerprint(*validation.samples.arrays()),
+    }
+
+
+def _alike(network: Any, options: FitOptions) -> dict[str, Any]:
+    """What ranks that train together must have in common besides."""
+    arena = network.arena
+    to_numpy = arena.backend.to_numpy
+    return {
+        "the version of nnx": version("nnx-arrays"),
+        "the version of NumPy": np.__version__,
+        "backend": arena.backend.name,
+        "the parameters": fingerprint(to_numpy(arena.values), to_numpy(arena.state)),
+        "the steps taken": arena.step,
+        "epochs": options.epochs,
+        "checkpoints": options.checkpoint is not None,
+    }

@@ -1,0 +1,54 @@
+"""What happens between two steps: callbacks, a checkpoint, the end."""
+
+from __future__ import annotations
+
+from nnx.training.callbacks import Callback, Run, overrides
+from nnx.training.checkpoints import Checkpoint
+from nnx.training.ranks import Ranks
+from nnx.training.signals import Interrupts
+
+
+class Pause:
+    """The pause between two steps.
+
+    Parameters
+    ----------
+    run : Run
+    checkpoint : Checkpoint or None
+        Of this rank.
+    ranks : Ranks
+    interrupts : Interrupts
+
+    Attributes
+    ----------
+    on_step : list of Callback
+        The callbacks that are called after every step.
+    """
+
+    def __init__(self, run: Run, checkpoint: Checkpoint | None, ranks: Ranks, interrupts: Interrupts) -> None:
+        self.run, self.checkpoint, self.ranks, self.interrupts = run, checkpoint, ranks, interrupts
+        self.on_step: list[Callback] = [c for c in run.callbacks if overrides(c, "on_step_end")]
+
+    def look(self) -> None:
+        """Take a checkpoint if it is time for one, and end if a signal asks for it."""
+        if not self.interrupts.wanted:
+            return
+        run = self.run
+        run.interrupt = self.ranks.interrupt(run)
+        if self.checkpoint is not None:
+            self.checkpoint.at_rest(run)
+        if run.interrupt:
+            self.ranks.communicator.barrier("the last checkpoint")  # before it is whole nobody ends the job
+            self.interrupts.deliver(run.interrupt)
+            run.interrupt = 0
+
+    def epochs_left(self) -> int:
+        """Return how many epochs may pass before a callback or the checkpoint must be called."""
+        run = self.run
+        every = [  # told_every: the name in version 0.1
+            getattr(c, "told_every", c.every_n_epochs) for c in run.callbacks if overrides(c, "on_epoch_end")
+        ]
+        epochs = min((n - run.epoch % n for n in every), default=run.epochs)
+        if self.checkpoint is not None:
+            epochs = min(epochs, -(-self.checkpoint.steps_left(run) // run.batches))
+        return min(epochs, run.epochs - run.epoch)

@@ -1,0 +1,149 @@
+"""The trainer of small networks: whole blocks of steps in one compiled call.
+
+A backend that can do so (`Backend.small_loop`) takes small networks of plain `Dense` layers. Whatever the
+compiled loop does not know (other layers, subclasses, clipping, frozen layers, weights) is trained step by
+step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nnx.layers import Dense, Plan
+from nnx.losses import Loss
+from nnx.optimizers import SGD, Adam, AdamW, Optimizer
+from nnx.training.callbacks import Run
+from nnx.training.pause import Pause
+from nnx.training.step import StepTrainer
+
+SMALL = 2**14  # rows × parameters of a step: above, its arithmetic outweighs the calls
+BLOCK = 2**15  # steps at a time, or an epoch's, so that an interrupt does not wait long
+
+
+class SmallTrainer:
+    """Trains in compiled blocks of epochs where it can, and step by step elsewhere.
+
+    Parameters
+    ----------
+    steps : StepTrainer
+    """
+
+    def __init__(self, steps: StepTrainer) -> None:
+        self.steps = steps
+        self.loop = steps.backend.small_loop()
+
+    def train(self, run: Run, pause: Pause, most: int = 1) -> None:
+        """Train for up to `most` epochs and record their losses; at least one."""
+        # asked anew each time: a callback may have frozen a layer
+        program = None if pause.on_step else self._program(run)
+        if program is None:
+            self.steps.train(run, pause)
+            return
+        steps, batches = self.steps, self.steps.batches
+        most = 1 if run.step == 0 else most  # the first epoch alone: its time tells what compiling took
+        count = max(1, min(most, BLOCK // max(len(batches), batches.rows // 32)))
+        began = time.perf_counter()
+        orders = batches.orders(steps.arena.seed, steps.arena.step, count)
+        losses, done = np.zeros(count * len(batches), steps.arena.dtype), np.zeros(1, np.int64)
+        try:
+            self._run(program, orders, losses, done)
+        finally:  # what was done stays done, also where an interrupt comes between
+            steps.arena.step, steps.kept.step, run.step = (
+                step + int(done[0]) for step in (steps.arena.step, steps.kept.step, run.step)
+            )
+            finished, number = divmod(int(done[0]), len(batches))
+            run.history.first_step_seconds = run.history.first_step_seconds or time.perf_counter() - began
+            for values in losses.reshape(count, len(batches))[:finished]:
+                run.record(batches.mean(values))
+        if finished < count:
+            order = None if batches.as_they_are else orders[finished % len(orders)]
+            steps.explain(run, order, number)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self.steps.close()
+
+    def _run(self, program: Any, orders: Any, losses: Any, done: Any) -> None:
+        """Take as many steps as `losses` has room for; see `nnx.ops.small_network_numba.run`."""
+        steps = self.steps
+        x, y, _ = steps.feeder.whole()
+        _, (part,) = steps.optimizer.state_for(steps.network)
+        first = steps.kept.step
+        rates = [steps.optimizer.rate(first + step) * steps.kept.scale for step in range(losses.size)]
+        slots = tuple(slot for slot in part.slots if slot is not None)
+        self.loop.run(
+            program, part.values, part.gradients, slots, x.reshape(len(x), -1), y, orders, steps.batches.most,
+            np.array(rates, float), first, losses, done,
+        )  # fmt: skip
+
+    def _program(self, run: Run) -> Any:
+        """The training as the compiled loop reads it; None where the loop does not know all of it."""
+        steps = self.steps
+        if (
+            self.loop is None
+            or not (steps.feeder.resident and steps.ranks.alone)
+            or steps.samples.weights is not None
+            or steps.samples.y.ndim != 2
+            or run.batch
+            or run.on_nonfinite == "skip"
+        ):
+            return None
+        _, ranges = steps.optimizer.state_for(steps.network)
+        whole = len(ranges) == 1 and ranges[0].values.size == steps.arena.values.size
+        whole = whole and ranges[0].settings is None
+        if not whole or steps.batches.most * steps.arena.values.size > SMALL:
+            return None
+        return program(self.loop, steps.plan, steps.loss, steps.kind, steps.optimizer)
+
+
+def program(loop: Any, plan: Plan, loss: Loss, kind: str, optimizer: Optimizer) -> Any:
+    """Describe a training in numbers, for a compiled loop; None where the loop does not know it all.
+
+    Parameters
+    ----------
+    loop : module
+        What `Backend.small_loop` returns.
+    kind : str
+        The loss's, as the plan runs it.
+    """
+    plain = (type(loss).formula, type(loss).evaluate) == (Loss.formula, Loss.evaluate)
+    groups = list(_groups(plan, loop.ACTIVATIONS))
+    rule = _rule(optimizer)
+    if not plain or kind not in loop.LOSSES or rule is None or len(groups) != len(plan.groups):
+        return None
+    layers = [layer for layer, _, _ in groups]
+    values = plan.arena.values
+    begin = values.ctypes.data
+    return loop.Program(
+        widths=np.array([layers[0].inputs, *(layer.units for layer in layers)]),
+        offsets=np.array([(layer.block.ctypes.data - begin) // values.itemsize for layer in layers]),
+        kinds=np.array([activation for _, activation, _ in groups]),
+        alphas=np.array([alpha for _, _, alpha in groups], float),
+        loss=loop.LOSSES.index(kind),
+        optimizer=loop.OPTIMIZERS.index(rule[0]),
+        scale=1.0 if loss.sums_features else 1.0 / layers[-1].units,
+        constants=rule[1],
+    )
+
+
+def _groups(plan: Plan, known: tuple[str, ...]) -> Iterator[tuple[Dense, int, float]]:
+    for layer, activation in plan.groups:
+        kind = activation.fused_kind if activation is not None else "identity"
+        if type(layer) is Dense and kind in known and len(layer.input_shape or ()) == 1:
+            yield layer, known.index(kind), float(getattr(activation, "alpha", 0.0))
+
+
+def _rule(optimizer: Optimizer) -> tuple[str, tuple[float, float, float, float, float]] | None:
+    if optimizer.clip_norm is not None or optimizer.clip_value is not None:
+        return None
+    shared = (float(optimizer.weight_decay), float(optimizer.l2))
+    if type(optimizer) is SGD and not optimizer.momentum:
+        return "sgd", (0.0, 0.0, 0.0, *shared)
+    if type(optimizer) in (Adam, AdamW):
+        assert isinstance(optimizer, Adam)
+        return "adam", (optimizer.beta1, optimizer.beta2, optimizer.epsilon, *shared)
+    return None

@@ -1,0 +1,123 @@
+"""The plain trainer: an epoch step by step, on any backend."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from nnx import initializers
+from nnx.backends import Array
+from nnx.data.batches import Batches
+from nnx.data.feeding import feeder
+from nnx.data.samples import Samples
+from nnx.errors import TrainingError
+from nnx.layers.plan import Plan
+from nnx.losses.base import row_features
+from nnx.parameters import Arena
+from nnx.training import nonfinite
+from nnx.training.callbacks import Run
+from nnx.training.contention import Contention
+from nnx.training.options import FitOptions
+from nnx.training.pause import Pause
+from nnx.training.ranks import Ranks
+
+
+class StepTrainer:
+    """Trains a network step by step: batch, forward, loss, backward, update.
+
+    Parameters
+    ----------
+    network : Network
+    samples : Samples
+        What to train on.
+    options : FitOptions
+    ranks : Ranks
+        What the processes of a job exchange in a step.
+
+    Attributes
+    ----------
+    losses : array
+        Each batch's loss in the epoch under way.
+    kept : OptimizerState
+        What the optimizer keeps for this network.
+    """
+
+    def __init__(self, network: Any, samples: Samples, options: FitOptions, ranks: Ranks) -> None:
+        self.network, self.loss, self.optimizer = network, options.loss, options.optimizer
+        self.samples, self.ranks = samples, ranks
+        self.kept, _ = options.optimizer.state_for(network)
+        arena: Arena = network.arena
+        self.arena, self.backend = arena, arena.backend
+        with self.backend.hold():
+            arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
+            arena.fault[...] = 0
+        self.contention = Contention(self.backend)
+        self.plan: Plan
+        self.plan, self.kind = network.training_plan(options.loss)
+        mix_one = options.augment is not None
+        self.batches = Batches(samples, options.batch_size, options.communicator, options.shuffle, mix_one)
+        self.plan.prepare(self.batches.most)
+        self.feeder = feeder(
+            self.backend, samples, self.batches, options.augment,
+            check_targets=partial(options.loss.check_targets, features=row_features(network.output_shape)),
+            draw=lambda: initializers.generator(arena.seed, "augmentation", arena.step),
+        )  # fmt: skip
+        self.losses = self.backend.zeros(len(self.batches), arena.dtype)
+        self._slots = [self.losses[i : i + 1] for i in range(len(self.batches))]
+        self._dy = {
+            rows: self.backend.empty((rows, *network.output_shape), arena.dtype)
+            for rows in {shard.stop - shard.start for shard in self.batches.shards}
+        }
+
+    def train(self, run: Run, pause: Pause, most: int = 1) -> None:
+        """Train on every row once, or on those that a checkpoint left of an epoch; record the mean loss."""
+        order = self.feeder.begin(self.batches.order(self.arena.seed, self.arena.step - run.batch))
+        guard = nonfinite.Guard(run, self.arena, self.kept)
+        began = time.perf_counter()
+        for number in range(run.batch, len(self._slots)):
+            x, y, weights = self.feeder.batch(number, order)
+            guard.keep()
+            self.gradients(x, y, weights, number)
+            if guard.stops(self._slots[number], number):
+                break
+            self.optimizer.step(self.network)
+            guard.leave_out(self._slots[number])
+            run.step += 1
+            if run.step == 1:
+                self.backend.synchronize()
+                run.history.first_step_seconds = time.perf_counter() - began
+            for callback in pause.on_step:
+                callback.on_step_end(run)
+            self.contention.look()
+            run.batch = number + 1
+            if run.batch < len(self._slots):  # after the last step: once the epoch is recorded
+                pause.look()
+        if fault := guard.fault():
+            with guard.restored(fault):
+                self.explain(run, order, fault - 1)
+        run.record(guard.mean(self.backend.to_numpy(self.losses), self.batches))
+
+    def gradients(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
+        """Forward, loss, backward: overwrite the loss of this batch and all gradients."""
+        slot, dy, shard = self._slots[number], self._dy[x.shape[0]], self.batches.shards[number]
+        y_pred = self.plan.forward(x, True, shard.start, self.ranks.shared(shard), draw=0)
+        self.loss.evaluate(self.backend, y, y_pred, slot, dy, weights, self.kind)
+        self.ranks.weigh(dy, self.batches.own_shares[number])
+        self.plan.backward(dy)
+        self.ranks.sum_gradients(slot, self.batches.own_shares[number])
+
+    def explain(self, run: Run, order: Any, number: int) -> None:
+        """Run a batch again, with the parameters as before it, and name the first layer at fault."""
+        self.arena.fault[...] = 0
+        self.gradients(*self.feeder.batch(number, order), number)
+        where = self.ranks.earliest(nonfinite.first(self.network, self.plan))
+        raise TrainingError(
+            f"epoch {run.epoch + 1}, batch {number + 1}: the loss is {float(self.losses[number]):g} and "
+            f"{where} is not finite; the parameters are as before this batch: lower the learning rate, or "
+            "clip the gradients (clip_norm=1)"
+        )
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self.feeder.close()
