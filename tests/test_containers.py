@@ -265,9 +265,9 @@ def test_copies_files_and_pickles_compute_the_same(tmp_path):
 def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path):
     whole, stopped = network(), network()
     fit(whole, epochs=6)
-    fit(stopped, epochs=3, callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+    fit(stopped, epochs=3, checkpoint=nnx.Checkpoint(tmp_path, resume=True))
     resumed = network()
-    fit(resumed, epochs=6, callbacks=[nnx.Checkpoint(tmp_path, resume=True)])
+    fit(resumed, epochs=6, checkpoint=nnx.Checkpoint(tmp_path, resume=True))
     assert same(whole, resumed)
 
 
@@ -279,8 +279,8 @@ def test_a_setting_of_an_inner_layer_is_resumed(tmp_path):
 
     whole, resumed = network(), network()
     fit(whole, epochs=5, callbacks=[Half()])
-    fit(network(), epochs=3, callbacks=[Half(), nnx.Checkpoint(tmp_path, resume=True)])
-    fit(resumed, epochs=5, callbacks=[Half(), nnx.Checkpoint(tmp_path, resume=True)])
+    fit(network(), epochs=3, callbacks=[Half()], checkpoint=nnx.Checkpoint(tmp_path, resume=True))
+    fit(resumed, epochs=5, callbacks=[Half()], checkpoint=nnx.Checkpoint(tmp_path, resume=True))
     assert same(whole, resumed)
 
 
