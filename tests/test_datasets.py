@@ -249,10 +249,10 @@ def test_unknown_names_and_types_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="did you mean"):
         load("")
     for name in ("auto", "digits", "xor"):
-        with pytest.raises(ConfigurationError, match="'uint8' is not offered here"):
+        with pytest.raises(ConfigurationError, match="'uint8'"):
             load(name, dtype="uint8")
     for dtype in ("float16", "nonsense", None):
-        with pytest.raises(ConfigurationError, match="is not offered here"):
+        with pytest.raises(ConfigurationError, match="choose float32, float64"):
             load_mnist(dtype=dtype)
 
 

@@ -346,14 +346,14 @@ def test_idx_files_are_mapped(tmp_path):
 BAD = {
     "empty": (lambda p: None, "is an empty folder"),
     "csv": (lambda p: (p / "a.csv").write_text("1,2\n"), r"a.csv: is a .csv file; only .npy and IDX"),
-    "other": (lambda p: (p / "a.bin").write_bytes(b"abcdefgh"), "is none of what is read"),
+    "other": (lambda p: (p / "a.bin").write_bytes(b"abcdefgh"), r"a\.bin: .*\.npy, IDX"),
     "pickle": (lambda p: np.save(p / "a.npy", np.array([[None]])), "holds object values"),
     "columns": (lambda p: np.save(p / "a.npy", np.asfortranarray(floats())), "stored column by column"),
     "scalar": (lambda p: np.save(p / "a.npy", np.float32(1)), "holds a single number"),
     "gzip": (lambda p: (p / "a.gz").write_bytes(gzip.compress(bytes(20))), r"is compressed.*gunzip"),
     "short": (
         lambda p: (p / "a").write_bytes(b"\0\0\x08\x02" + np.array([9, 9], ">u4").tobytes()),
-        "promises 93 bytes in all, the file has 12",
+        "93 bytes.*12",
     ),
     "widths": (
         lambda p: (np.save(p / "a.npy", floats()), np.save(p / "b.npy", floats()[:, :5])),

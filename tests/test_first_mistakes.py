@@ -43,7 +43,7 @@ def test_a_mistyped_cell_is_named_with_the_ways_out(tmp_path, categories):
     said = told("train", name, "--target", "species", "--categories", categories, error=nnx.DataError)
     assert said == (
         "f.csv: line 11, column 1 (sepal length): 'five' is not a number, the other 149 cells are: correct "
-        'it, or empty it and add --missing drop, or leave the column out: --ignore "sepal length"'
+        'it, or empty it and add --missing drop, or leave the column out with --ignore "sepal length"'
     )
 
 
@@ -60,7 +60,7 @@ def test_without_a_target_texts_and_an_autoencoder_are_explained(tmp_path, capsy
     said = told("train", name, error=nnx.DataError)
     assert said.startswith(
         "no --target is given, so this would be an autoencoder; to learn a column, name it, for example "
-        "--target species. f.csv: line 2, column 3 (species): 'a' is not a number: leave it out by"
+        "--target species. f.csv: line 2, column 3 (species): 'a' is not a number: "
     )
     invoke("train", name, "--ignore", "species", "--epochs", "1", "--out", "run")
     assert "note: f.csv: no --target is given, so this is an autoencoder" in capsys.readouterr().err

@@ -56,7 +56,7 @@ ARRAYS: dict[str, tuple[str, bytes, str]] = {
         "x.npz", claiming(archive(("x.npy", ROWS)), len(ROWS), 2**31), "the file holds",
     ),
     "npz packed with a large dictionary": (
-        "x.npz", archive(("x.npy", ROWS), packed=zipfile.ZIP_LZMA), "a way that NumPy does not write",
+        "x.npz", archive(("x.npy", ROWS), packed=zipfile.ZIP_LZMA), "compressed",
     ),
     "npz with a path above it": (
         "x.npz", archive(("../../escaped.npy", ROWS), ("/escaped.npy", ROWS)), "name one of them x",
@@ -260,5 +260,5 @@ def test_an_archive_with_a_brokenchecksum_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_path_with_a_null_byte_is_refused():
-    with pytest.raises(nnx.DataError, match="a path holds no null byte"):
+    with pytest.raises(nnx.DataError, match="null byte"):
         load_arrays("x\0.csv", max_bytes=2**20)

@@ -95,7 +95,8 @@ def test_ink_on_a_transparent_ground_is_seen_on_white_or_as_is_asked():
     saved(ink, "black.png")
     pixels, data = seen()
     np.testing.assert_array_equal(pixels[0, :, 0, 0], [255, 0, 204, 255])
-    assert "transparent parts are seen as white" in data.notes[-1]
+    assert "transparent" in data.notes[-1]
+    assert "white" in data.notes[-1]
     palette = Image.fromarray(ink).quantize(4)
     saved(palette, "b.png")
     np.testing.assert_allclose(seen()[0][1, :, 0, 0], [255, 0, 204, 255], atol=2)
@@ -148,7 +149,7 @@ def test_16_bits_that_are_inverted_are_turned_back():
 
 def test_16_bits_of_which_few_are_used_are_told():
     saved(np.array([[0, 4095], [7, 9]], np.uint16), "a.png")
-    assert "use at most 4,095 of 65,535" in seen()[1].notes[-1]
+    assert "4,095 of 65,535" in seen()[1].notes[-1]
 
 
 def png_of_16_bits(pixels: np.ndarray) -> bytes:
@@ -181,7 +182,8 @@ def test_colours_of_16_bits_are_read_in_8_and_that_is_told(write):
     Path("p/a" + (".png" if write is png_of_16_bits else ".tif")).write_bytes(write(deep))
     pixels, data = seen()
     np.testing.assert_array_equal(pixels[0], deep >> 8)
-    assert "has 16 bits in each of several channels, of which the upper 8 are read" in data.notes[0]
+    assert "channels of 16 bits" in data.notes[0]
+    assert "upper 8 bits" in data.notes[0]
 
 
 @pytest.mark.parametrize("kind", ["F", "I"])
@@ -197,7 +199,7 @@ def test_colours_are_decided_for_the_whole_folder():
     pixels, data = seen()
     np.testing.assert_array_equal(pixels[1], COLOURS)
     np.testing.assert_array_equal(pixels[0], np.dstack([GREY] * 3))
-    assert "1 grey images are read as coloured" in data.notes[-1]
+    assert "1 grey images" in data.notes[-1]
 
 
 def test_colours_that_a_network_of_greys_does_not_see_are_told():
@@ -207,7 +209,8 @@ def test_colours_that_a_network_of_greys_does_not_see_are_told():
     notes = []
     x, _ = load_inputs("p", layout, notes=notes)
     assert x.shape == (2, 12)
-    assert notes == ["p: 1 images have colours, which the network does not see"]
+    (note,) = notes
+    assert note.startswith("p: 1 images have colours")
 
 
 @pytest.mark.parametrize(("suffix", "options"), [(".gif", {}), (".tif", {}), (".png", {}), (".webp", {})])
@@ -216,7 +219,7 @@ def test_of_several_pictures_in_a_file_the_first_is_read_and_that_is_told(suffix
     saved(frames[0], "a" + suffix, save_all=True, append_images=frames[1:], **options)
     pixels, data = seen()
     assert pixels.max() <= 2
-    assert "holds several pictures, of which the first is read" in data.notes[0]
+    assert "several pictures" in data.notes[0]
 
 
 def test_another_gamma_is_told():
@@ -226,7 +229,7 @@ def test_another_gamma_is_told():
     chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
     Path("p").mkdir()
     Path("p/a.png").write_bytes(plain.getvalue()[:33] + chunk + plain.getvalue()[33:])
-    assert "has another gamma than sRGB, which is not applied" in seen()[1].notes[0]
+    assert "gamma" in seen()[1].notes[0]
 
 
 def test_sizes_that_differ_are_named_and_brought_to_one():

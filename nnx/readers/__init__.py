@@ -1,1 +1,1 @@
-"""Readers of files: .npy, .npz, IDX, tables as text, images; every byte is checked before it is used."""
+"""Read files: .npy, .npz, IDX, text tables and images. Every byte is checked before it is used."""

@@ -1,4 +1,4 @@
-"""Arrays from the user's own files: .npy, .npz, .csv and IDX, checked before anything trusts them."""
+"""Read arrays from the user's own files (.npy, .npz, .csv, IDX), and check them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def load_arrays(
 ) -> Array:
     """Load samples from a file.
 
-    The format is told by the file's first bytes: ``.npy``; ``.npz`` (its array ``x``, or its only one);
-    IDX, gzipped or plain; anything else is a table of numbers, as text, by its suffix (``.csv``, ``.tsv``,
-    ``.txt``, …): its delimiter, decimal mark, encoding and first lines are found. Nothing is ever unpickled.
+    The first bytes of the file show its format: ``.npy``; ``.npz`` (its array ``x``, or its only array);
+    IDX, gzipped or plain. A file with another beginning is a text table of numbers if its suffix says so
+    (``.csv``, ``.tsv``, ``.txt``, …); delimiter, decimal mark, encoding and names of columns are found
+    automatically. Nothing is ever unpickled.
 
     Parameters
     ----------
@@ -44,23 +45,23 @@ def load_arrays(
     max_bytes : int, default 2**30
         Largest array or text accepted, in bytes.
     how : Reading, optional
-        How a table is written, where that shall not be found from the file.
+        How a table is written, if it shall not be found automatically.
     notes : list of str, optional
-        Filled with what must be known of how a table was read; without it each is a warning.
+        Notes about how a table was read are added to it. Without it, each note is a warning.
 
     Returns
     -------
     numpy.ndarray
-        Shape (samples, features): trailing dimensions are flattened. uint8 values (images) are divided by
-        255; other numbers are taken as they are.
+        Shape (samples, features); further dimensions are flattened. uint8 values (images) are divided by
+        255; other numbers are unchanged.
 
     Raises
     ------
     DataError
-        If the file cannot be read, is damaged, claims more than it holds, has no samples, fewer than two
-        dimensions, values that are not numbers, or NaN or infinity.
+        If the file cannot be read, is damaged, claims more than it holds, has no samples, has fewer than
+        two dimensions, or holds values that are not numbers, or NaN or infinity.
     ConfigurationError
-        If `dtype` is another type.
+        If `dtype` is not one of these types.
     """
     chosen = choose_dtype(dtype)
     with reading(path) as file:
@@ -72,12 +73,12 @@ def load_arrays(
 
 
 def kind_of(file: BinaryIO, path: Path) -> str:
-    """``"npy"``, ``"npz"``, ``"idx"`` or ``"csv"``, by the first bytes, or by the suffix for text.
+    """Return ``"npy"``, ``"npz"``, ``"idx"`` or ``"csv"``, by the first bytes, or by the suffix for text.
 
     Raises
     ------
     DataError
-        If it is none of them, or empty.
+        If the file has another format, or is empty.
     """
     start = file.read(len(npy.MAGIC))
     file.seek(0)
@@ -94,7 +95,8 @@ def kind_of(file: BinaryIO, path: Path) -> str:
     if path.suffix.lower() in TABLES:
         return "csv"
     raise DataError(
-        f"{path}: is none of what is read: a table (.csv, .tsv, .txt), .npz, .npy, IDX, or a folder of images"
+        f"{path}: has an unknown format; nnx reads tables (.csv, .tsv, .txt), .npz, .npy, IDX, and folders "
+        "of images"
     )
 
 
@@ -106,7 +108,7 @@ def read_any(
     how: Reading | None = None,
     notes: list[str] | None = None,
 ) -> Array:
-    """The array of a file, of its own type and shape; of a NumPy file values of those `kinds`."""
+    """Read the array in a file with its own type and shape; a NumPy file may only hold values of `kinds`."""
     name, kind = str(path), kind_of(file, path)
     size = file.seek(0, 2)
     file.seek(0)
@@ -121,7 +123,7 @@ def read_any(
 
 
 def as_samples(array: Array, name: str, dtype: np.dtype[np.generic]) -> Array:
-    """Flatten to (samples, features) of `dtype`, with every value finite."""
+    """Flatten an array to (samples, features), convert it to `dtype`, and check that all are finite."""
     if array.ndim < 2:
         raise DataError(
             f"{name}: has shape {array.shape}, expected at least two dimensions: (samples, features)"

@@ -1,4 +1,4 @@
-"""Cells of a table: what counts as a gap, as TRUE or FALSE, and as a number."""
+"""Read the cells of a table: which are gaps, TRUE or FALSE, and numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GAPS = GAPS_IN_TEXT | {"none"}  # in a column of texts, None may be a category
 TRUTHS = {"true": 1.0, "false": 0.0}
 NAN = float("nan")
 
-_GROUP = r"[ \u00a0\u202f'\u2019]"  # between thousands: spaces (two of them do not break) and apostrophes
+_GROUP = r"[ \u00a0\u202f'\u2019]"  # between thousands: spaces (two of them non-breaking) and apostrophes
 _EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
 _MINUS = {0x2212: "-"}
 
@@ -24,27 +24,27 @@ def _forms(decimal: str, group: str) -> re.Pattern[str]:
 
 
 _NUMBERS = {".": _forms(r"\.", ","), ",": _forms(",", r"\.")}
-# One mark and three digits: 1,234 is a thousand or a little more than one.
+# One mark and three digits: 1,234 may be 1234 or 1.234.
 _UNCLEAR = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 
 
 def is_gap(cell: str) -> bool:
-    """Whether a cell says that its value is missing."""
+    """Return whether a cell says that its value is missing."""
     return cell.strip().lower() in GAPS
 
 
 def number(cell: str, decimal: str) -> float | None:
-    """The number in a cell; None where it holds none.
+    """Return the number in a cell; None if it holds none.
 
     Parameters
     ----------
     cell : str
     decimal : {".", ",", ""}
-        The decimal mark; the other mark separates thousands. Empty: not known yet, so a number that the mark
-        would change is none.
+        The decimal mark; the other mark separates thousands. Empty: not known yet, so None is returned for
+        a number that depends on it.
     """
     if decimal == "." or "." not in cell:
-        try:  # what most cells are
+        try:  # most cells are plain numbers
             found = float(cell if decimal == "." else cell.replace(decimal, ".") if decimal else cell)
         except ValueError:
             pass
@@ -60,12 +60,12 @@ def number(cell: str, decimal: str) -> float | None:
 
 
 def looks_number(cell: str) -> bool:
-    """Whether a cell is a number by one decimal mark or the other."""
+    """Return whether a cell is a number with a decimal point or a decimal comma."""
     return number(cell, ".") is not None or number(cell, ",") is not None
 
 
 def value(cell: str, decimal: str) -> float | None:
-    """The number in a cell, 1 and 0 for TRUE and FALSE, NaN for a gap; None where it holds none of them."""
+    """Return the number in a cell: 1 for TRUE, 0 for FALSE, NaN for a gap, and None for a text."""
     found = number(cell, decimal)
     if found is None:
         text = cell.strip().lower()
@@ -74,14 +74,14 @@ def value(cell: str, decimal: str) -> float | None:
 
 
 def one_column(lines: Iterable[str]) -> str:
-    """Whether lines with commas may be one column of numbers with a decimal comma, such as 63,70.
+    """Return whether lines with commas may be one column of numbers with a decimal comma, such as 63,70.
 
     Returns
     -------
     {"likely", "possible", ""}
-        Likely under a heading without a comma, and where the digits after the commas are as decimal places
-        are: as many in all lines, or some with a zero in front, or none with a zero at the end. Empty: they
-        are several columns, or have no commas.
+        "likely" if there is a heading without a comma, or if the digits after the commas look like decimal
+        places: equally many in all lines, or some begin with a zero, or none end with a zero. Empty if the
+        lines have several columns, or no commas.
     """
     rest = [text for line in lines if (text := line.strip())]
     heads = 0
@@ -103,15 +103,15 @@ def one_column(lines: Iterable[str]) -> str:
 
 
 def decimal_mark(cells: Iterable[str], delimiter: str, name: str) -> str:
-    """The decimal mark that some cells show; empty where they show none.
+    """Return the decimal mark that cells show; empty if they show none.
 
-    ``0,5`` and ``1.234,5`` show a comma, ``0.5`` and ``1,234.5`` a point. ``1,234`` shows neither, nor does
-    ``1.234`` where semicolons separate the columns, as they do where the comma is the decimal mark.
+    ``0,5`` and ``1.234,5`` show a comma, ``0.5`` and ``1,234.5`` a point. ``1,234`` shows neither. ``1.234``
+    shows a point, except if semicolons separate the columns, as is usual with decimal commas.
 
     Raises
     ------
     ConfigurationError
-        If both are shown, or the cells could be read either way.
+        If some cells show a point and others a comma, or if the cells can be read both ways.
     """
     shows: dict[str, str] = {}
     unclear = ""
@@ -129,12 +129,12 @@ def decimal_mark(cells: Iterable[str], delimiter: str, name: str) -> str:
     if len(shows) == 2:
         raise ConfigurationError(
             f"{name}: {shown(shows['.'])} has a decimal point and {shown(shows[','])} a decimal comma: "
-            "choose one by --decimal . or --decimal ,"
+            "choose one with --decimal . or --decimal ,"
         )
     if unclear and not shows:
         mark = "," if "," in unclear else "."
         raise ConfigurationError(
-            f"{name}: is {unclear} a number of thousands or one with three decimal places? "
-            f"Say --decimal {'.' if mark == ',' else ','} (thousands) or --decimal {mark} (decimal places)"
+            f"{name}: does the mark in {unclear} separate thousands or decimal places? "
+            f"Use --decimal {'.' if mark == ',' else ','} (thousands) or --decimal {mark} (decimal places)"
         )
     return next(iter(shows), "")

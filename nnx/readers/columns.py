@@ -1,4 +1,4 @@
-"""Columns of a table: how they are named in messages, which are refused, which only count the rows."""
+"""Name the columns of a table in messages, refuse columns, and find columns that only count the rows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,16 @@ COUNTING = frozenset(("id", "index", "idx", "row", "rowid", "row_id", "rownames"
 INDEX = "only counts or names the rows"
 _BY_PANDAS = "Unnamed: "
 _LISTED = 10
-_CODES = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)  # of missing values, in measured data
-_EASY = re.compile(r"[^\W\d][\w .()%/+-]*")  # names that --ignore and a shell take as they are, in quotes
+_CODES = (
+    -99.0,
+    -999.0,
+    -9999.0,
+    -99999.0,
+    999.0,
+    9999.0,
+    99999.0,
+)  # codes for missing values in measured data
+_EASY = re.compile(r"[^\W\d][\w .()%/+-]*")  # names that --ignore and a shell take unchanged, in quotes
 _DATE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))([T ]\d{1,2}:\d\d.*)?")
 _NO_TARGET = (
     "no --target is given, so this would be an autoencoder; to learn a column, name it, for example --target "
@@ -27,26 +35,26 @@ _NO_TARGET = (
 
 
 def numbers_of_table(file: BinaryIO, name: str, reading: Reading, notes: list[str], max_bytes: int) -> Array:
-    """All columns of a table but an index, as numbers, shape (rows, columns)."""
+    """Return all columns of a table except an index as numbers, shape (rows, columns)."""
     check_size(file, name, max_bytes)
     form = find_form(file, name, reading)
     table = read_table(file, name, form, max_bytes=max_bytes, numbers_only=True)
     columns = [at for at in table.chosen if not is_index(table, at)]
     if len(columns) < len(table.chosen):
         note_left_out(table, [at for at in table.chosen if at not in columns], INDEX)
-    refuse_texts(table, [at for at in columns if at in table.found], ": all must be numbers here")
-    refuse_gaps(table, columns, ": fill them in, or leave the lines out")
+    refuse_texts(table, [at for at in columns if at in table.found], ": all columns must be numbers here")
+    refuse_gaps(table, columns, ": fill the cells, or delete the lines")
     notes += table.notes
     return table.of(columns)
 
 
 def check_size(file: BinaryIO, name: str, max_bytes: int) -> None:
-    """Refuse a text that is too large to be read as a whole.
+    """Refuse a text file that is too large to be read as a whole.
 
     Raises
     ------
     DataError
-        If it is.
+        If it has more than `max_bytes`.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -55,13 +63,13 @@ def check_size(file: BinaryIO, name: str, max_bytes: int) -> None:
 
 
 def note_left_out(table: Table, columns: list[int], why: str) -> None:
-    """Note columns that are left out, and why."""
+    """Add a note about columns that are left out, and why."""
     if columns:
         table.notes.append(f"{table.name}: {listed(table, columns)} {why}, so it is left out")
 
 
 def is_index(table: Table, column: int) -> bool:
-    """Whether a column numbers or names the rows, as pandas and R write it, or by a name such as id."""
+    """Return whether a column only numbers or names the rows: an index of pandas or R, or an id column."""
     if table.columns is None:
         return False
     if is_unnamed(table, column):
@@ -71,18 +79,18 @@ def is_index(table: Table, column: int) -> bool:
 
 
 def is_unnamed(table: Table, column: int) -> bool:
-    """Whether a column has no name, or one that pandas gives such columns."""
+    """Return whether a column has no name, or the name that pandas gives to unnamed columns."""
     return column in table.unnamed or bool(table.columns and table.columns[column].startswith(_BY_PANDAS))
 
 
 def tells_apart(table: Table, column: int) -> bool:
-    """Whether a column holds whole numbers, each once: as the index of rows that were shuffled or chosen."""
+    """Return whether a column holds whole numbers, all different, like the index of shuffled rows."""
     numbers = table.of([column])[:, 0]
     return bool((numbers % 1.0 == 0.0).all() and len(np.unique(numbers)) == len(numbers))
 
 
 def counts_rows(table: Table, column: int) -> bool:
-    """Whether a column holds 0, 1, 2, … or 1, 2, 3, …."""
+    """Return whether a column holds 0, 1, 2, … or 1, 2, 3, …."""
     if column in table.found or len(table.lines) < 3:
         return False
     numbers = table.of([column])[:, 0]
@@ -90,13 +98,13 @@ def counts_rows(table: Table, column: int) -> bool:
 
 
 def listed(table: Table, columns: Sequence[int]) -> str:
-    """``"column 2 (b), column 5 (c) and 3 more"``."""
+    """Return columns as messages list them: ``"column 2 (b), column 5 (c) and 3 more"``."""
     texts = [table.called(column) for column in columns[:_LISTED]]
     return ", ".join(texts) + (f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else "")
 
 
 def as_option(table: Table, columns: Sequence[int]) -> str:
-    """Columns as ``--ignore`` takes them: by name, or by number where a name is hard to write."""
+    """Return columns as ``--ignore`` takes them: by name, or by number if the name is hard to write."""
     names = table.columns or []
     words = [names[at] if names and _is_easy(names[at], names) else str(at + 1) for at in columns]
     text = ",".join(words)
@@ -104,27 +112,27 @@ def as_option(table: Table, columns: Sequence[int]) -> str:
 
 
 def _is_easy(name: str, names: Sequence[str]) -> bool:
-    """Whether a name can be written without escapes, and means one column."""
+    """Return whether a name needs no escapes and belongs to only one column."""
     return bool(_EASY.fullmatch(name)) and name == name.strip() and f"{name}.1" not in names
 
 
 def first_text(table: Table, column: int) -> str:
-    """``"line 2, column 3 (colour): 'red'"``."""
+    """Return where the first text in a column is, and what it is: ``"line 2, column 3 (colour): 'red'"``."""
     found = table.found[column]
     return f"line {found.line}, {table.called(column)}: {printable(found.cell)!r}"
 
 
 def is_date(table: Table, column: int) -> bool:
-    """Whether the first text in a column is a date."""
+    """Return whether the first text in a column is a date."""
     return bool(_DATE.fullmatch(table.found[column].cell))
 
 
 def mistyped(table: Table, columns: Sequence[int]) -> dict[int, int]:
-    """The columns of text of which more than half of the cells are numbers, and how many these are."""
+    """Return the columns with texts in which numbers are the majority, and how many numbers each has."""
     many = {}
     for at in columns:
         numbers = int(np.count_nonzero(~np.isnan(table.of([at]))))
-        if table.found[at].cell.lower() in TRUTHS:  # they are read as 1 and 0
+        if table.found[at].cell.lower() in TRUTHS:  # TRUE and FALSE were read as 1 and 0
             numbers -= table.found[at].count
         if numbers > table.found[at].count:
             many[at] = numbers
@@ -137,7 +145,7 @@ def refuse_mistyped(table: Table, columns: Sequence[int]) -> None:
     Raises
     ------
     DataError
-        If there are any.
+        If there are such columns.
     """
     many = mistyped(table, columns)
     if not many:
@@ -153,19 +161,19 @@ def refuse_mistyped(table: Table, columns: Sequence[int]) -> None:
     column = "the column" if len(many) == 1 else "the columns"
     raise DataError(
         f"{table.name}: {_joined(said[:_LISTED], said)}: correct {it}, or empty {it} and add --missing drop, "
-        f"or leave {column} out: --ignore {as_option(table, list(many)[:20])}"
+        f"or leave {column} out with --ignore {as_option(table, list(many)[:20])}"
     )
 
 
 def refuse_features(table: Table, texts: Sequence[int], onehot: bool, learn: bool) -> None:
-    """Refuse columns of text that are to be features; with `onehot` only those that are mistyped numbers.
+    """Refuse columns of text as features; with `onehot`, refuse only numbers with mistakes in them.
 
-    With `learn` the message begins with how a column is learnt, unless all texts are mistakes or dates.
+    With `learn`, the message first says how to learn a column, unless all texts are mistakes or dates.
 
     Raises
     ------
     DataError
-        If there are any.
+        If there are such columns.
     """
     refused = [] if onehot else texts
     dates = [column for column in refused if is_date(table, column)]
@@ -177,28 +185,28 @@ def refuse_features(table: Table, texts: Sequence[int], onehot: bool, learn: boo
         refuse_mistyped(table, texts)
     if len(refused) == 1 and dates:
         raise DataError(
-            f"{table.name}: {first_text(table, dates[0])} is a date, which nnx does not read: "
-            f"--ignore {as_option(table, dates)}"
+            f"{table.name}: {first_text(table, dates[0])} is a date, and nnx does not read dates: "
+            f"leave it out with --ignore {as_option(table, dates)}"
         )
     remedy = (
-        f": leave {'it' if len(refused) == 1 else 'them'} out by --ignore {as_option(table, refused[:20])}"
+        f": leave {'it' if len(refused) == 1 else 'them'} out with --ignore {as_option(table, refused[:20])}"
     )
     if dates:
         remedy += f" (nnx does not read dates: {listed(table, dates)})"
     if others:
-        remedy += ", or make texts numbers by --categories onehot"
+        remedy += ", or turn texts into numbers with --categories onehot"
     refuse_texts(table, refused, remedy, before)
 
 
 def refuse_texts(table: Table, columns: Sequence[int], remedy: str, before: str = "") -> None:
-    """Refuse columns that hold texts where numbers are needed, all at once.
+    """Refuse columns that hold texts instead of numbers, all in one message.
 
-    The message begins with `before`, and ends with `remedy`.
+    The message begins with `before` and ends with `remedy`.
 
     Raises
     ------
     DataError
-        If there are any.
+        If `columns` is not empty.
     """
     if not columns:
         return
@@ -216,12 +224,12 @@ def _joined(said: Sequence[str], columns: Sequence[object]) -> str:
 
 
 def refuse_gaps(table: Table, columns: Sequence[int], remedy: str) -> None:
-    """Refuse gaps in these columns, all at once.
+    """Refuse gaps in these columns, all in one message.
 
     Raises
     ------
     DataError
-        If there are any.
+        If there are gaps.
     """
     found, said = [], []
     rows = len(table.lines)
@@ -240,7 +248,7 @@ def refuse_gaps(table: Table, columns: Sequence[int], remedy: str) -> None:
 
 
 def gaps_in(table: Table, columns: Sequence[int]) -> Array:
-    """Which rows have a gap in one of these columns."""
+    """Return which rows have a gap in one of these columns."""
     numbers = table.of([at for at in columns if at not in table.texts])
     gaps: Array = np.any(np.isnan(numbers), axis=1)
     for column in columns:
@@ -250,7 +258,7 @@ def gaps_in(table: Table, columns: Sequence[int]) -> Array:
 
 
 def note_codes(table: Table, columns: Sequence[int]) -> None:
-    """Note -999 and its like where all other numbers of the column are far from it: it may mean a gap."""
+    """Add a note about numbers such as -999 that are far from all others in a column: they may mean a gap."""
     at = np.searchsorted(table.chosen, columns)
     for extreme in np.fmin, np.fmax:
         ends = extreme.reduce(table.numbers, axis=0)[at]
@@ -262,5 +270,5 @@ def note_codes(table: Table, columns: Sequence[int]) -> None:
                 count = np.count_nonzero(numbers == code)
                 table.notes.append(
                     f"{table.name}: {table.called(column)} is {code:.0f} in {count:,} rows, far from its "
-                    "other values: if that means missing, leave those cells empty"
+                    "other values: if it marks missing values, leave those cells empty"
                 )

@@ -1,6 +1,6 @@
-"""How a text file writes its table: encoding, delimiter, decimal mark, and what comes before the first row.
+"""Find how a text file writes its table: encoding, delimiter, decimal mark, lines before the first row.
 
-All of it is found from the file's first lines, and each part can be said by the user instead.
+The first lines of the file show all of it. The user can set each part instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nnx.errors import ConfigurationError, DataError, shown
 from nnx.readers.cells import decimal_mark, looks_number, one_column, value
 from nnx.readers.headers import Head, find_head
 
-MAX_LINE = 2**22  # characters that one line may hold, its columns' names too
+MAX_LINE = 2**22  # characters in a line, also in the line of names
 MAX_COLUMNS = 2**18
 MISSING = ("error", "drop", "mean", "median")
 HEADERS = ("auto", "yes", "no")
@@ -28,38 +28,39 @@ CATEGORIES = ("error", "onehot")
 BACKGROUNDS = ("white", "black")
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**20
-_LONG, _CELLS = 2**17, 2000  # characters of a line, and cells, by which a delimiter is chosen
+_LONG, _CELLS = 2**17, 2000  # characters of each line, and cells, that are used to choose a delimiter
 _CHUNK = 2**20
 _BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16: its mark begins with the mark of UTF-16
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_WESTERN = "cp1252"  # Latin-1 with the signs that Windows adds
+_WESTERN = "cp1252"  # Latin-1 with the characters that Windows adds
 _SAID = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8", _WESTERN: "Windows-1252 (Western European)"}
-_EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line by which Excel tells the delimiter
+_EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line in which Excel gives the delimiter
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the user says of how files are read; None where it shall be found from the file.
+    """How the user wants files to be read; None where the file itself shall show it.
 
     Attributes
     ----------
     delimiter : str, optional
-        Of a table: a character, or a name in `DELIMITERS`.
+        Delimiter of a table: a character, or a name in `DELIMITERS`.
     decimal : {".", ","}, optional
+        Decimal mark.
     encoding : str, optional
-        As Python names it.
+        Python's name of the encoding.
     header : one of `HEADERS`
-        Whether a line of the columns' names comes before the first row.
+        Whether a line with the names of the columns comes before the first row.
     missing : one of `MISSING`
-        What becomes of a row or a cell where a value is missing.
+        How to treat missing values.
     categories : one of `CATEGORIES`
-        What becomes of columns of text.
+        How to treat columns of text.
     background : one of `BACKGROUNDS`
-        What is seen through the transparent parts of pictures.
+        Colour seen through the transparent parts of images.
     """
 
     delimiter: str | None = None
@@ -78,9 +79,9 @@ class Form:
     Attributes
     ----------
     encoding, delimiter, decimal : str
-        The decimal mark is empty where no number of the first lines shows it.
+        The decimal mark is empty if no number in the first lines shows it.
     head : Head
-        What comes before the first row.
+        The lines before the first row.
     """
 
     encoding: str
@@ -89,7 +90,7 @@ class Form:
     head: Head
 
     def described(self) -> str:
-        """What is not as in most tables, in one line; empty where nothing is."""
+        """Return what differs from most tables, in one line; empty if nothing does."""
         said = []
         if self.encoding not in ("utf-8", "utf-8-sig"):
             said.append(f"encoding {_SAID.get(self.encoding, self.encoding)}")
@@ -109,26 +110,27 @@ def find_form(
     wanted: Sequence[str] = (),
     several: bool = False,
 ) -> Form:
-    """The form of a table, from its first lines.
+    """Find the form of a table from its first lines.
 
     Parameters
     ----------
     file : binary file
-        Read from its beginning, where it is left again.
+        It is read from its beginning.
     name : str
         What errors call it.
     asked : Reading, optional
+        What the user set.
     named, wanted : sequence of str
-        Columns by the names or numbers that a user gives, and by the names that a model has; see `find_head`.
+        Columns that the user named, and names of the columns that a model needs; see `find_head`.
     several : bool
-        Whether it is known that there are several columns.
+        Whether the table is known to have several columns.
 
     Raises
     ------
     DataError
-        If it is no text, or has no row.
+        If the file is not text, or has no rows.
     ConfigurationError
-        If it could be read in two ways; the text names the option that chooses one.
+        If the table could be read in two ways; the text names the option that chooses one.
     """
     asked = asked or Reading()
     encoding = checked_encoding(asked.encoding) if asked.encoding else _encoding(file, name)
@@ -146,7 +148,7 @@ def find_form(
         raise DataError(f"{name}: holds no rows, only {sample[0].strip()!r}")
     if not rows:
         fault = (
-            "a quote opens here, or further down, and does not close" if any(map(str.strip, sample)) else ""
+            "a quote opens here or in a later line and never closes" if any(map(str.strip, sample)) else ""
         )
         raise DataError(f"{name}: line 1: {fault}" if fault else f"{name}: holds no rows")
     head = find_head(rows[bool(excel) :], name, {"yes": True, "no": False}.get(asked.header), named, wanted)
@@ -158,9 +160,9 @@ def find_form(
 
 
 def parsed(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
-    """The rows in some lines with the line each ends in, from 1; without empty ones, as far as they go."""
+    """Return the rows that are not empty, each with the number of its last line, from 1; stop at an error."""
     reader, rows = _reader(iter(lines), delimiter, strict=True), []
-    with suppress(csv.Error):  # told where the file is read
+    with suppress(csv.Error):  # reported later, when the file is read
         for row in reader:
             cells = [cell.strip() for cell in row]
             if any(cells):
@@ -169,24 +171,24 @@ def parsed(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
 
 
 def _reader(lines: Iterator[str], delimiter: str, strict: bool = False) -> Any:
-    if delimiter == " ":  # columns set apart by any number of spaces
+    if delimiter == " ":  # any number of spaces separates two columns
         lines = (line.strip(" ") for line in lines)
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=strict)
 
 
 def reader_of(file: BinaryIO, name: str, form: Form) -> Any:
-    """The rows of a file after its head; a quote that does not close is an error."""
+    """Return a reader of the rows after the head; a quote that never closes is an error."""
     lines = islice(text_lines(file, name, form.encoding), form.head.lines, None)
     return _reader(lines, form.delimiter, strict=True)
 
 
 def text_lines(file: BinaryIO, name: str, encoding: str) -> Generator[str]:
-    """The lines of a file from its beginning, none of them read further than a line may go.
+    """Yield the lines of a file from its beginning; no line is read past `MAX_LINE` characters.
 
     Raises
     ------
     DataError
-        If it is no text of that encoding, or a line is too long.
+        If it is not text in that encoding, or a line is too long.
     """
     file.seek(0)
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
@@ -197,26 +199,26 @@ def text_lines(file: BinaryIO, name: str, encoding: str) -> Generator[str]:
             if len(line) == MAX_LINE:
                 raise DataError(f"{name}: line {number} has more than the {MAX_LINE:,} characters accepted")
             if "\0" in line:
-                raise DataError(f"{name}: line {number} holds a null byte, so it is no text: export it again")
+                raise DataError(f"{name}: line {number} holds a null byte, so it is not text: save it again")
             yield line
     except UnicodeError as error:
         reason = getattr(error, "reason", None) or error
         raise DataError(
-            f"{name}: is not {encoding} text (after line {number}: {reason}): save it as UTF-8, or name its "
-            "encoding by --encoding"
+            f"{name}: is not {encoding} text (after line {number}: {reason}): save it as UTF-8, or give "
+            "its encoding with --encoding"
         ) from error
     finally:
-        with suppress(ValueError):  # the file is closed already, and this text with it
+        with suppress(ValueError):  # the file was closed already, which closed this text too
             text.detach()
 
 
 def checked_encoding(encoding: str) -> str:
-    """The name of a text encoding.
+    """Return Python's name of a text encoding, with a byte order mark allowed in UTF-8.
 
     Raises
     ------
     ConfigurationError
-        If Python knows no such encoding of texts.
+        If Python has no such text encoding.
     """
     try:
         found = codecs.lookup(encoding)
@@ -225,20 +227,20 @@ def checked_encoding(encoding: str) -> str:
     except (LookupError, ValueError):
         raise ConfigurationError(
             f"--encoding {encoding[:40]!r} is unknown: choose utf-8, utf-16, cp1252, latin-1 or another "
-            "that Python names"
+            "encoding of Python"
         ) from None
     return "utf-8-sig" if found.name == "utf-8" else found.name
 
 
 def _encoding(file: BinaryIO, name: str) -> str:
-    """By the mark at the beginning, by the zeros of UTF-16, else UTF-8 if it is that, else Windows-1252."""
+    """Find the encoding: from a byte order mark, from the zeros of UTF-16, else UTF-8, else Windows-1252."""
     file.seek(0)
     start = file.read(_CHUNK)
     for mark, encoding in _BOMS.items():
         if start.startswith(mark):
             return encoding
     pairs = start[: len(start) // 2 * 2][:1000]
-    if len(pairs) > 3 and pairs.count(0) * 3 > len(pairs):  # half of the bytes of Western text
+    if len(pairs) > 3 and pairs.count(0) * 3 > len(pairs):  # in Western text, half of the bytes
         for encoding, zeros, others in (("utf-16-le", 1, 0), ("utf-16-be", 0, 1)):
             if pairs[zeros::2].count(0) > 0 == pairs[others::2].count(0):
                 return encoding
@@ -253,8 +255,8 @@ def _encoding(file: BinaryIO, name: str) -> str:
         before = error.object[: error.start]
         if beyond or not before.isascii():
             raise DataError(
-                f"{name}: is UTF-8 text with a damaged character ({error.reason}): save it again, or name "
-                "its encoding by --encoding"
+                f"{name}: is UTF-8 text with a damaged character ({error.reason}): save it again, or give "
+                "its encoding with --encoding"
             ) from error
         return _WESTERN
     return "utf-8"
@@ -273,7 +275,7 @@ def _sample(file: BinaryIO, name: str, encoding: str) -> list[str]:
 
 
 def _delimiter(sample: Sequence[str], asked: Reading, excel: re.Match[str] | None, name: str) -> str:
-    """The character by which most lines fall into as many cells, most of them numbers; a comma if none."""
+    """Return the character that splits most lines into equally many cells, best of numbers; else a comma."""
     if asked.delimiter is not None:
         mark = DELIMITERS.get(asked.delimiter, asked.delimiter.replace("\\t", "\t"))
         if len(mark) != 1 or mark in '"\r\n':
@@ -289,7 +291,7 @@ def _delimiter(sample: Sequence[str], asked: Reading, excel: re.Match[str] | Non
 
 
 def _comma(sample: Sequence[str], decimal: str | None, name: str) -> tuple[str, tuple[str, ...]]:
-    """The delimiter, and a note, where a comma may be the one of columns or the mark of decimals."""
+    """Decide whether a comma separates columns or marks decimals; return the delimiter, and a note."""
     found = one_column(sample) if decimal != "." else ""
     if found and decimal:
         return ";", ()
@@ -297,14 +299,14 @@ def _comma(sample: Sequence[str], decimal: str | None, name: str) -> tuple[str, 
         first = shown(next(line.strip() for line in sample if "," in line))
         raise ConfigurationError(
             f"{name}: is {first} one number with a decimal comma, or two columns? "
-            "Say --decimal , (one number) or --delimiter comma (two columns)"
+            "Use --decimal , (one number) or --delimiter comma (two columns)"
         )
-    note = "two columns by the comma; if it is a decimal comma, say --decimal ,"
+    note = "the comma separates two columns; if it is a decimal comma, use --decimal ,"
     return ",", (note,) if found else ()
 
 
 def _fit(sample: Sequence[str], mark: str) -> float:
-    """How well a delimiter fits: the share of rows of one width, more where their cells are numbers."""
+    """Score a delimiter: the share of rows that have the same width, more if their cells are numbers."""
     rows = [row for _, row in parsed([line[:_LONG] for line in sample], mark)]
     widths = Counter(len(row) for row in rows if len(row) > 1)
     if not widths:
@@ -313,5 +315,5 @@ def _fit(sample: Sequence[str], mark: str) -> float:
     cells = [cell for row in rows if len(row) == width for cell in row][-_CELLS:]
     known = sum(value(cell, ".") is not None or looks_number(cell) for cell in cells) / len(cells)
     if mark == " " and known < 0.5:
-        return 0.0  # words of a text
+        return 0.0  # words of running text
     return round(widths[width] / len(rows) * (0.2 + known), 3)

@@ -1,4 +1,4 @@
-"""What comes before the first row of a table: a title, comments, the columns' names, their units."""
+"""Find what comes before the first row of a table: a title, comments, names of columns, and their units."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nnx.readers.cells import TRUTHS, is_gap, looks_number, number
 
 COMMENTS = ("#", "%", "//")
 _MAX_TITLE = 50  # lines
-_MANY = 8  # numbers that rise from cell to cell by chance in one line of 40,000
+_MANY = 8  # so many numbers rise from cell to cell by chance in one of 40,000 lines
 _SMALL = re.compile(r"[+-]?[0-9]{1,2}|")  # or a gap
-_FEW = 5  # rows below it that must not rise
+_FEW = 5  # rows below such a line, in which numbers must not rise
 _MAX_UNITS = 3  # lines
 
-Lines = Sequence[tuple[int, list[str]]]  # each row with the line it ends in
+Lines = Sequence[tuple[int, list[str]]]  # each row with the number of its last line
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Head:
     Attributes
     ----------
     lines : int
-        How many there are.
+        Number of these lines.
     columns : tuple of str or None
-        The names as the file has them, where there are any; empty for a column without one.
+        The names of the columns as in the file, empty for a column without a name; None if there are none.
     width : int
-        How many cells a row has.
+        Number of cells in a row.
     notes : tuple of str
-        What was found in these lines, where it is more than names in line 1.
+        What these lines hold, if it is more than names in line 1.
     """
 
     lines: int
@@ -50,18 +50,18 @@ def find_head(
     named: Sequence[str] = (),
     wanted: Sequence[str] = (),
 ) -> Head:
-    """Find the names of a table's columns and what stands around them.
+    """Find the names of a table's columns, and the other lines before the first row.
 
     Parameters
     ----------
     rows : sequence of (int, list of str)
-        The first rows, stripped, each with the line it ends in.
+        The first rows, stripped, each with the number of its last line.
     name : str
         What errors call the table.
     asked : bool, optional
-        Whether the first line holds names, where the user says so.
+        What the user said: whether the first line holds names.
     named : sequence of str
-        Columns that a user gives by name or number.
+        Columns that the user gave by name or number.
     wanted : sequence of str
         The names of the columns that a model needs.
 
@@ -90,8 +90,8 @@ def find_head(
     why = "said" if asked else None if asked is False else _why_names(cells, body, named, wanted)
     if why == "unclear":
         raise ConfigurationError(
-            f"{name}: line {line} ({shown(', '.join(cells[:4]))}…) may be names of columns or data: "
-            "say --header yes or --header no"
+            f"{name}: line {line} ({shown(', '.join(cells[:4]))}…) may hold names of columns or data: "
+            "use --header yes (names) or --header no (data)"
         )
     notes = _skipped(comments, titles)
     if why is None:
@@ -107,7 +107,7 @@ def find_head(
 
 
 def _without_comments(rows: Lines) -> tuple[Lines, Lines]:
-    """Return the comments that come first, and the other rows; where all rows begin so, they are data."""
+    """Return the comments at the top, and the other rows; if all rows look like comments, they are data."""
     count = 0
     while count < len(rows) and _is_comment(rows[count][1]):
         count += 1
@@ -125,10 +125,10 @@ def _first_of_table(rest: Lines, width: int) -> int:
 
 
 def _short_names(short: tuple[int, list[str]], rest: Lines, width: int, notes: tuple[str, ...]) -> Head:
-    """Return the names of a line that has one cell less than the rows below it."""
+    """Return the names in a line that has one cell less than the rows below it."""
     line, names = short
     if any(row[-1] for _, row in rest):
-        columns, but = ("", *names), "first, which holds the rows' names"
+        columns, but = ("", *names), "first, which holds names of rows"
     else:  # each row ends in a delimiter, and the line of names does not
         columns, but = (*names, ""), "last, which holds nothing"
     return Head(line, columns, width, (*notes, f"line {line} names all columns but the {but}"))
@@ -139,13 +139,13 @@ def _is_comment(row: Sequence[str]) -> bool:
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
-    """The number of cells that most rows have."""
+    """Return the number of cells that most rows have."""
     times = Counter(map(len, rows))
     return max(times, key=lambda width: (times[width], width))
 
 
 def _title(row: Sequence[str]) -> bool:
-    """Whether a line of a table with several columns has one cell, a text."""
+    """Return whether a line has only one cell that is not empty, and this cell is a text."""
     filled = [cell for cell in row if cell]
     if len(row) == 2 and not row[0]:  # the name of one column, after an index
         return False
@@ -153,18 +153,18 @@ def _title(row: Sequence[str]) -> bool:
 
 
 def _names_second(row: Sequence[str], below: Sequence[str]) -> bool:
-    """Whether a row is the name of the second of two columns, as pandas writes a series with its index."""
+    """Return whether a row names only the second of two columns, as pandas writes a series with its index."""
     return len(row) == 2 and not row[0] and any(map(looks_number, below))
 
 
 def _may_skip(rows: Lines, body: Lines, width: int) -> bool:
-    """Whether lines before the last of these are no rows: titles, or whatever comes before clear names."""
+    """Return whether to skip all but the last line: they are titles, or the last line clearly holds names."""
     if len(rows) > _MAX_TITLE or width == 1:
         return False
     *before, (_, names) = rows
     if all(_title(row) for _, row in before):
         return True
-    short = before[-1][1]  # names but for the first column?
+    short = before[-1][1]  # names of all columns except the first?
     shorter = all(_title(row) for _, row in before[:-1]) and len(short) == width - 1 > 1
     if shorter and _over(short, [rows[-1], *body]):
         return True
@@ -173,7 +173,7 @@ def _may_skip(rows: Lines, body: Lines, width: int) -> bool:
 
 
 def _skipped(comments: Lines, titles: Lines) -> tuple[str, ...]:
-    """``("lines 1 to 3 are a title",)``."""
+    """Return notes such as ``("lines 1 to 3 are a title",)``."""
     found = []
     for rows, one, many in (comments, "a comment", "comments"), (titles, "a title", "a title"):
         if rows:
@@ -183,7 +183,7 @@ def _skipped(comments: Lines, titles: Lines) -> tuple[str, ...]:
 
 
 def _names_above(comments: Lines, rest: Lines, width: int) -> tuple[str, ...] | None:
-    """Names in the last comment, as `numpy.savetxt` writes them."""
+    """Return the names in the last comment, as `numpy.savetxt` writes them; None if it holds no names."""
     if not comments or width < 2:
         return None
     names = [comments[-1][1][0].lstrip("#%/").strip(), *comments[-1][1][1:]]
@@ -194,7 +194,7 @@ def _names_above(comments: Lines, rest: Lines, width: int) -> tuple[str, ...] | 
 
 
 def _over(names: Sequence[str], rest: Lines) -> bool:
-    """Whether texts are above rows that hold numbers, the first of them too."""
+    """Return whether no name is a number, and the first row below holds a number."""
     return not any(map(looks_number, names)) and any(map(looks_number, rest[0][1])) if rest else False
 
 
@@ -204,7 +204,7 @@ def _over(names: Sequence[str], rest: Lines) -> bool:
 def _why_names(
     cells: Sequence[str], body: Sequence[Sequence[str]], named: Sequence[str], wanted: Sequence[str]
 ) -> str | None:
-    """Why a line holds names; None for data, ``"unclear"`` where both may be."""
+    """Return why a line holds names; None for data, ``"unclear"`` if it may be either."""
     here = set(cells)
     if wanted and (here.issuperset(wanted) or any(not looks_number(w) for w in here.intersection(wanted))):
         return "wanted"
@@ -234,14 +234,14 @@ def _is_text(cell: str) -> bool:
 
 
 def _counts(column: Sequence[str]) -> bool:
-    """Whether a column counts 0, 1, 2, … or 1, 2, 3, …."""
+    """Return whether a column holds 0, 1, 2, … or 1, 2, 3, …."""
     numbers = [number(cell, ".") for cell in column]
     first = numbers[0]
     return first in (0.0, 1.0) and numbers == [first + at for at in range(len(numbers))]
 
 
 def _why_numbers(numbers: Sequence[float], cells: Sequence[str], body: Sequence[Sequence[str]]) -> str | None:
-    """Whether a line with numbers names columns, as wavelengths, years, or 0, 1, 2, … do."""
+    """Return why a line with numbers holds names (wavelengths, years, 0, 1, 2, …); see `_why_names`."""
     if not body:
         return None
     others = [[n for cell in row if (n := number(cell, ".")) is not None] for row in body]
@@ -264,31 +264,31 @@ def _why_numbers(numbers: Sequence[float], cells: Sequence[str], body: Sequence[
 
 
 def _mostly_others(body: Sequence[Sequence[str]]) -> bool:
-    """Whether most columns hold no small whole number: 0, 1, 2, … above them is no row."""
+    """Return whether most columns hold no small whole number; then 0, 1, 2, … above them is not a row."""
     columns = list(zip(*body, strict=True))
     others = sum(all(_SMALL.fullmatch(cell) is None for cell in column) for column in columns)
     return 2 * others > len(columns)
 
 
 def _are_whole(column: Sequence[str]) -> bool:
-    """Whether a column holds whole numbers, each once."""
+    """Return whether a column holds whole numbers, all different."""
     return all(cell.isdecimal() for cell in column) and len(set(column)) == len(column)
 
 
 def _rises(numbers: Sequence[float]) -> bool:
-    """Whether numbers rise, or fall, from each to the next."""
+    """Return whether numbers always rise, or always fall."""
     steps = {(b > a) - (b < a) for a, b in pairwise(numbers)}
     return len(numbers) > 2 and steps in ({1}, {-1})
 
 
 def _even(numbers: Sequence[float]) -> bool:
-    """Whether numbers rise or fall by even steps."""
+    """Return whether numbers rise or fall in equal steps."""
     steps = {b - a for a, b in pairwise(numbers)}
     return len(steps) == 1 and steps != {0.0}
 
 
 def _far_off(cells: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
-    """Whether each number is further from those below it than they are from each other."""
+    """Return whether each number differs from all numbers below it by more than their range."""
     found = 0
     for at, cell in enumerate(cells):
         its = number(cell, ".")
@@ -305,7 +305,7 @@ def _far_off(cells: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
 
 
 def _units(body: Sequence[Sequence[str]]) -> int:
-    """How many rows below the names are none, as they hold texts above columns of numbers, and no number."""
+    """Return how many lines below the names hold units: texts, and no number, above columns of numbers."""
     above = next((at for at, row in enumerate(body) if any(map(looks_number, row))), 0)
     others = body[above:]
     if above > _MAX_UNITS or len(others) < 2:

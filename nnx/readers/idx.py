@@ -1,4 +1,4 @@
-"""Reader for IDX files, the format MNIST is published in; every byte is checked before it is believed."""
+"""Read IDX files, the format in which MNIST is published. Every byte is checked before it is used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 
 
 class IdxContent(NamedTuple):
-    """An IDX file taken apart: its header as stored and its array in native byte order."""
+    """The content of an IDX file: its header as stored, and its array in native byte order."""
 
     header: bytes
     array: Array
@@ -31,29 +31,29 @@ class IdxContent(NamedTuple):
 def read_idx(path: str | Path, max_bytes: int = MAX_BYTES) -> Array:
     """Read one IDX file, gzipped or plain, into an array.
 
-    An IDX file is two zero bytes, one byte naming the element type, one byte giving the number of
-    dimensions d, d big-endian unsigned 32-bit sizes, then the elements in C order, big endian.
-    Compression is told by the file's first bytes, never by its name.
+    An IDX file holds two zero bytes, one byte for the type of the elements, one byte for the number of
+    dimensions d, then d sizes (unsigned 32-bit, big endian), then the elements in C order, big endian.
+    The first bytes of the file show whether it is compressed; its name does not matter.
 
     Parameters
     ----------
     path : str or Path
         The file.
     max_bytes : int, default 2**30
-        Largest array accepted, in bytes. A header that claims more is refused before anything is
-        allocated, and no more than the header's claim plus one byte is ever decompressed.
+        Largest array accepted, in bytes. If the header claims more, the file is refused before anything is
+        allocated. At most the bytes that the header claims, plus one, are decompressed.
 
     Returns
     -------
     numpy.ndarray
-        Writable, in native byte order, of type uint8, int8, int16, int32, float32 or float64 and of the
-        shape that the header gives.
+        Writable, in native byte order, with the shape in the header; uint8, int8, int16, int32, float32 or
+        float64.
 
     Raises
     ------
     DataError
-        If the file cannot be read, is damaged or truncated, has bytes left over, holds no elements or
-        claims more than `max_bytes`.
+        If the file cannot be read, is damaged or cut short, has extra bytes at its end, holds no elements
+        or claims more than `max_bytes`.
 
     References
     ----------
@@ -63,13 +63,13 @@ def read_idx(path: str | Path, max_bytes: int = MAX_BYTES) -> Array:
 
 
 def read_content(path: str | Path, max_bytes: int = MAX_BYTES) -> IdxContent:
-    """Read one IDX file as :func:`read_idx` does, keeping the header (for checksums)."""
+    """Read one IDX file like :func:`read_idx`, and keep the header (for checksums)."""
     with reading(path) as file:
         return parse_idx(file, str(path), max_bytes)
 
 
 def parse_idx(file: BinaryIO, name: str, max_bytes: int = MAX_BYTES) -> IdxContent:
-    """Read IDX data from a seekable binary stream; `name` is what an error calls it."""
+    """Read IDX data from a seekable binary stream; errors call it `name`."""
     start = file.read(2)
     file.seek(0)
     if start != GZIP_MAGIC:
@@ -84,7 +84,7 @@ def parse_idx(file: BinaryIO, name: str, max_bytes: int = MAX_BYTES) -> IdxConte
 
 
 def read_up_to(file: BinaryIO, count: int) -> bytearray:
-    """Read at most `count` bytes, in chunks: memory grows with what arrives, not with what was claimed."""
+    """Read at most `count` bytes, in chunks, so that memory grows only with the bytes that are there."""
     data = bytearray()
     while len(data) < count:
         chunk = file.read(min(_CHUNK, count - len(data)))
@@ -105,15 +105,15 @@ def _parse(file: BinaryIO, name: str, max_bytes: int) -> IdxContent:
             f"{name}: truncated: its header promises {expected:,} bytes of data for shape {shape}, "
             f"found {len(data):,}"
         )
-    # One more read also makes gzip verify its checksum, which it does at the end of the stream only.
+    # This read also makes gzip verify its checksum, which it only does at the end of the stream.
     if file.read(1):
-        raise DataError(f"{name}: has bytes left over after the {expected:,} bytes its header promises")
+        raise DataError(f"{name}: has bytes left over after the {expected:,} bytes that its header promises")
     array = np.frombuffer(data, dtype).reshape(shape)
     return IdxContent(header, array.astype(dtype.newbyteorder("="), copy=False))
 
 
 def read_header(file: BinaryIO, name: str) -> tuple[bytes, np.dtype[np.generic], tuple[int, ...]]:
-    """The header as stored, the type of the elements and the shape; the stream then stands behind it."""
+    """Read the header; return it as stored, with the type of the elements and the shape."""
     magic = bytes(read_up_to(file, 4))
     if len(magic) < 4:
         raise DataError(f"{name}: not an IDX file: its header needs 4 bytes, found {len(magic)}")

@@ -1,6 +1,6 @@
-"""Folders of images: listed without leaving the folder, decoded within a bound, to rows of numbers.
+"""Read folders of images as rows of numbers, without leaving the folder and within a limit of memory.
 
-What a file says of how it is to be seen is heeded: transparency, orientation, 16 bits, inverted greys.
+Transparency, orientation, 16 bits and inverted greys are read as the file describes them.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from nnx.readers.opening import reading
 from nnx.readers.types import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_DECODERS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by the file's content: no other is reached
+_DECODERS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # chosen by the file's content; no others run
 _MODES = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3}
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
-_ORIENTATION, _PHOTOMETRIC, _BITS = 0x0112, 0x0106, 0x0102  # of the EXIF and TIFF tags
-_SRGB = 1 / 2.2  # the gamma that nearly all files have, or mean
+_ORIENTATION, _PHOTOMETRIC, _BITS = 0x0112, 0x0106, 0x0102  # numbers of EXIF and TIFF tags
+_SRGB = 1 / 2.2  # the gamma of nearly all files, whether they say so or not
 MAX_FILES = 2**20
-MAX_FILE = 2**26  # bytes of one image's file
-MAX_PIXELS = 2**24  # of one image, before its size is changed
+MAX_FILE = 2**26  # bytes in the file of one image
+MAX_PIXELS = 2**24  # of one image, before it is resized
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, in the order of their names, without hidden ones.
+    """Return the folders in a folder, sorted by name, without hidden ones.
 
     Raises
     ------
     DataError
-        If it cannot be read, or one is a link that leads outside.
+        If the folder cannot be read, or an entry is a link that leads outside.
     """
     return [entry for entry in _entries(folder) if entry.is_dir()]
 
 
 def everywhere(folder: Path) -> list[Path]:
-    """The images in a folder's subfolders and then those beside them, each in the order of their names.
+    """Return the images in a folder's subfolders, then the images in the folder itself, sorted by name.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def everywhere(folder: Path) -> list[Path]:
 
 
 def others(folder: Path) -> list[Path]:
-    """What lies in a folder, or in its subfolders, and is not read: files of other kinds, deeper folders."""
+    """Return what is not read in a folder and its subfolders: files of other kinds, and deeper folders."""
     folders = subfolders(folder)
     found = [entry for entry in _entries(folder) if not entry.is_dir() and not _is_image(entry)]
     for below in folders:
@@ -81,7 +81,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder and may be read."""
+    """Return what lies in a folder, sorted, without hidden files; refuse links that lead outside."""
     found: list[Path] = []
     try:
         inside = folder.resolve(strict=True)
@@ -89,30 +89,30 @@ def _entries(folder: Path) -> list[Path]:
             if entry.name.startswith("."):
                 continue
             if entry.is_symlink() and not entry.resolve().is_relative_to(inside):
-                raise DataError(f"{entry}: is a link that leads out of its folder: copy what it leads to")
+                raise DataError(f"{entry}: is a link that leads out of its folder: copy its target here")
             found.append(entry)
             if len(found) > MAX_FILES:
                 raise DataError(f"{folder}: holds more than the {MAX_FILES:,} files accepted")
     except DataError:
         raise
-    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to each other
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that form a loop
         raise DataError(f"{folder}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     return sorted(found)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What files of images have in common.
+    """What the images have in common.
 
     Attributes
     ----------
     files : sequence of Path
     shape : (int, int, int)
-        Height, width and channels: three where one of them has colours.
+        Height, width and channels: three channels if any image has colours.
     deep : bool
-        Whether one has 16 bits a pixel: then all are read as float32, 0 to 255, and else as bytes.
+        Whether any image has 16 bits per pixel. If so, all are read as float32, 0 to 255; else as bytes.
     resize : bool
-        Whether all are to be brought to one size.
+        Whether all are resized to one size.
     """
 
     files: Sequence[Path]
@@ -124,56 +124,56 @@ class Survey:
 def survey(
     files: Sequence[Path], size: tuple[int, int] | None, notes: list[str], channels: int | None = None
 ) -> Survey:
-    """Look at the headers of all images, and decide for all of them together; `channels` may be decided.
+    """Read the headers of all images and decide how to read them; `channels`, if given, is not decided here.
 
     Raises
     ------
     DataError
-        If one cannot be read, or they have several sizes and no `size` is given.
+        If an image cannot be read, or the images have several sizes and no `size` is given.
     """
     sizes: dict[tuple[int, int], Path] = {}
     coloured, several, gammas, cut, deep = 0, [], [], [], False
     for file in files:
         with _opened(file) as image:
-            if _is_cut(image):  # the first: it asks how the file is stored, which reading it forgets
+            if _is_cut(image):  # first: it needs to know how the file is stored, which reading discards
                 cut.append(file)
             sizes.setdefault(_size(image), file)
             coloured += _has_colours(image)
             deep |= _is_deep(image)
             if abs(image.info.get("gamma", _SRGB) - _SRGB) > 0.05:
                 gammas.append(file)
-            if _has_several(image):  # the last: it leaves the first one
+            if _has_several(image):  # last: it moves on from the first picture
                 several.append(file)
     if len(sizes) > 1 and size is None:
         (one, first), (two, other) = list(sizes.items())[:2]
         raise DataError(
-            f"{other}: is {two[0]} × {two[1]} pixels, {first} is {one[0]} × {one[1]}: bring all to one size, "
-            f"as by --image-size {one[0]}x{one[1]}"
+            f"{other}: is {two[0]} × {two[1]} pixels, {first} is {one[0]} × {one[1]}: resize all images, "
+            f"for example with --image-size {one[0]}x{one[1]}"
         )
     folder = files[0].parent
     if several:
-        notes.append(f"{several[0]}: holds several pictures, of which the first is read{_more(several)}")
+        notes.append(f"{several[0]}: holds several pictures; only the first is read{_more(several)}")
     if gammas:
-        notes.append(f"{gammas[0]}: has another gamma than sRGB, which is not applied{_more(gammas)}")
+        notes.append(f"{gammas[0]}: its gamma differs from sRGB's and is not applied{_more(gammas)}")
     if cut:
         notes.append(
-            f"{cut[0]}: has 16 bits in each of several channels, of which the upper 8 are read{_more(cut)}; "
-            "of a grey picture without transparency all 16 are"
+            f"{cut[0]}: has several channels of 16 bits; only the upper 8 bits are read{_more(cut)} (nnx "
+            "reads all 16 bits of grey images without transparency)"
         )
     if channels == 1 and coloured:
-        notes.append(f"{folder}: {coloured:,} images have colours, which the network does not see")
+        notes.append(f"{folder}: {coloured:,} images have colours, but the network takes grey images")
     if channels is None and 0 < coloured < len(files):
-        notes.append(f"{folder}: {len(files) - coloured:,} grey images are read as coloured, as others are")
+        notes.append(f"{folder}: {len(files) - coloured:,} grey images are read in colour, like the others")
     height, width = size or next(iter(sizes))
     return Survey(files, (height, width, channels or (3 if coloured else 1)), deep, size is not None)
 
 
 def _more(files: Sequence[Path]) -> str:
-    return f", and so with {len(files) - 1:,} more" if len(files) > 1 else ""
+    return f", as in {len(files) - 1:,} more" if len(files) > 1 else ""
 
 
 def _size(image: Any) -> tuple[int, int]:
-    """Height and width as the image is seen."""
+    """Return the height and width of the image when it is upright."""
     sides = (image.height, image.width)
     turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
     return sides[::-1] if turned else sides
@@ -191,7 +191,7 @@ def _is_deep(image: Any) -> bool:
 
 
 def _is_cut(image: Any) -> bool:
-    """Whether Pillow reads 8 of the 16 bits that a channel has."""
+    """Return whether Pillow reads only 8 of the 16 bits of each channel."""
     if _is_deep(image):
         return False
     if image.format == "TIFF":
@@ -210,13 +210,13 @@ def _has_several(image: Any) -> bool:
 def read_images(
     found: Survey, background: str = "white", notes: list[str] | None = None, max_bytes: int = MAX_BYTES
 ) -> Array:
-    """Images as rows, each of height × width × channels: bytes, or float32 from 0 to 255 where one is deep.
+    """Read images as rows of height × width × channels: bytes, or float32 from 0 to 255 if any is deep.
 
     Raises
     ------
     DataError
-        If one is damaged or too large; if together they take more than `max_bytes`; or if one shows nothing
-        on the `background` that is seen through it.
+        If an image is damaged or too large, if all together take more than `max_bytes`, or if an image has
+        the colour of the `background`, so that nothing of it is seen.
     """
     height, width, channels = found.shape
     files, features = found.files, height * width * channels
@@ -241,17 +241,17 @@ def read_images(
             highest = max(highest, float(pixels.max()))
         row[:] = (np.rint(pixels) if not found.deep else pixels).reshape(height, width, -1)
     if notes is not None and through:
-        notes.append(f"{through[0]}: transparent parts are seen as {background}{_more(through)}")
+        notes.append(f"{through[0]}: transparent parts are read as {background}{_more(through)}")
     if notes is not None and 0.0 < highest < 255.0 / 8:
         notes.append(
-            f"{files[0].parent}: images of 16 bits use at most {round(highest * 257):,} of 65,535: consider "
-            "--scale standard"
+            f"{files[0].parent}: images of 16 bits have values up to {round(highest * 257):,} of 65,535: "
+            "consider --scale standard"
         )
     return rows.reshape(len(files), features)
 
 
 def _seen(image: Any, background: str, channels: int, path: Path) -> Any:
-    """An image as it is seen, of 8 bits, upright and on its background."""
+    """Return an image with 8 bits per channel, upright and on its background."""
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
@@ -265,14 +265,14 @@ def _seen(image: Any, background: str, channels: int, path: Path) -> Any:
     if alpha[0] != alpha[1] and all(low == high for low, high in np.reshape(seen.getextrema(), (-1, 2))):
         other = "black" if background == "white" else "white"
         raise DataError(
-            f"{path}: is {background} where it is not transparent, so nothing is seen of it: choose "
+            f"{path}: is {background} where it is not transparent, so nothing of it would be seen: use "
             f"--background {other}"
         )
     return seen
 
 
 def _deep_pixels(image: Any, background: str) -> Any:
-    """An image of 16 bits as one of floating-point greys, 0 to 255."""
+    """Return an image of 16 bits as grey floating-point values, 0 to 255."""
     from PIL import Image, ImageOps
 
     inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0
@@ -286,7 +286,7 @@ def _deep_pixels(image: Any, background: str) -> Any:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """An image, its header read; what goes wrong within the block is the file's fault and says so."""
+    """Open an image and read its header; every error inside the block becomes a DataError with the path."""
     with needed("datasets", "a picture"):
         from PIL import Image
     with reading(path) as file:
@@ -297,14 +297,14 @@ def _opened(path: Path) -> Iterator[Any]:
         file.seek(0)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are refused here
+                warnings.simplefilter("ignore")  # about odd metadata, and about sizes that nnx refuses itself
                 with Image.open(file, formats=_DECODERS) as image:
                     _check(image, path)
                     yield image
         except DataError:
             raise
-        except Exception as error:  # decoders raise whatever a damaged file leads them to
-            raise DataError(f"{path}: is no image that can be read ({first_line(error)})") from error
+        except Exception as error:  # on damaged files, decoders raise every kind of error
+            raise DataError(f"{path}: cannot be read as an image ({first_line(error)})") from error
 
 
 def _check(image: Any, path: Path) -> None:
@@ -313,11 +313,11 @@ def _check(image: Any, path: Path) -> None:
             f"{path}: is {image.height:,} × {image.width:,} pixels, more than the {MAX_PIXELS:,} accepted"
         )
     if image.mode not in _MODES and not _is_deep(image):
-        raise DataError(f"{path}: has {image.mode} pixels, expected 8 or 16 bits a channel: convert it")
+        raise DataError(f"{path}: has {image.mode} pixels, expected 8 or 16 bits per channel: convert it")
 
 
 def _check_webp(start: bytes, path: Path) -> None:
-    """Refuse a WebP file of too many pixels before its decoder, which first makes room for all of them."""
+    """Refuse a WebP file with too many pixels before its decoder allocates memory for all of them."""
     if start[:4] != b"RIFF" or start[8:12] != b"WEBP":
         return
     kind = start[12:16]

@@ -1,4 +1,4 @@
-"""Arrays that stay in their files: .npy and IDX, one or a folder of them, mapped into memory."""
+"""Map arrays that stay in their files into memory: .npy and IDX, one file or a folder of files."""
 
 from __future__ import annotations
 
@@ -18,34 +18,36 @@ from nnx.readers.types import Array
 
 
 def open_rows(path: str | Path) -> Rows:
-    """Rows of a .npy or IDX file, or of a folder of such files, that are read when they are needed.
+    """Open a .npy or IDX file, or a folder of such files, whose rows are read when they are needed.
 
-    Only the headers are read now. `Network.fit`, `evaluate` and `predict` take what it returns, and hold no
-    more of it in memory than a few batches. They check what they read: NaN, infinity and targets out of range
-    are found when their batch is.
+    Only the headers are read now. Pass the result to `Network.fit`, `evaluate` or `predict`: they hold only a
+    few batches in memory. They check each batch when they read it, and report NaN, infinity and targets out
+    of range then.
 
     Parameters
     ----------
     path : str or Path
-        A file, or a folder whose files (all but hidden ones) are shards of one array, in the order of their
-        names: of one type and width, in C order, not compressed. They must not change while they are used.
+        A file, or a folder whose files (except hidden ones) hold the parts of one array, in the order of
+        their names: with the same type and width, in C order, not compressed. The files must not change
+        while they are in use.
 
     Returns
     -------
     Rows
-        Of shape (rows, features): trailing dimensions are flattened, and uint8 values (images) are divided
-        by 255, as by `load_arrays`. Files of one dimension (labels) give the shape (rows,), undivided.
+        Shape (rows, features): further dimensions are flattened, and uint8 values (images) are divided by
+        255, as in `load_arrays`. Files of one dimension (labels) give the shape (rows,), not divided.
 
     Raises
     ------
     DataError
-        If a file cannot be read, is damaged, of another format, or does not fit the others; the text names
-        it.
+        If a file cannot be read, is damaged, has another format, or does not match the others; the text
+        names the file.
 
     Notes
     -----
-    A shuffle takes the shards in an order of its own and mixes the rows within each: what is read at a time
-    lies together. So the rows of one shard should be no more alike than those of all (not one class each).
+    Shuffling draws an order of the files, and then mixes the rows within each file, so that rows that are
+    read together lie together. Therefore each file should be a random sample of all rows; do not store one
+    class per file.
     """
     place = Path(path)
     try:
@@ -67,7 +69,7 @@ def open_rows(path: str | Path) -> Rows:
 
 
 def _mapped(path: Path) -> Array:
-    """A file's array where it lies, with its trailing dimensions flattened."""
+    """Map a file's array into memory, and flatten its rows."""
     with reading(path) as file:
         kind = kind_of(file, path)
         size = file.seek(0, 2)
@@ -78,8 +80,8 @@ def _mapped(path: Path) -> Array:
             dtype, shape = header.dtype, header.shape
             if header.fortran and len(shape) > 1:
                 raise DataError(
-                    f"{path}: is stored column by column, so its rows cannot be read one by one: save "
-                    "np.ascontiguousarray(x)"
+                    f"{path}: is stored column by column, so its rows cannot be read one by one: save it "
+                    "again as np.ascontiguousarray(x)"
                 )
         elif kind == "idx":
             if file.read(2) == GZIP_MAGIC:
@@ -89,11 +91,11 @@ def _mapped(path: Path) -> Array:
             expected = len(start) + math.prod(shape) * dtype.itemsize
             if size != expected:
                 raise DataError(
-                    f"{path}: its header promises {expected:,} bytes in all, the file has {size:,}"
+                    f"{path}: its header promises {expected:,} bytes in all, but the file has {size:,}"
                 )
         else:
             raise DataError(f"{path}: is a .{kind} file; only .npy and IDX files can be mapped")
         if not shape:
-            raise DataError(f"{path}: holds a single number, expected rows")
+            raise DataError(f"{path}: holds a single number instead of rows")
         array: Array = np.memmap(file, dtype, "r", file.tell(), shape)
     return array if array.ndim == 1 else array.reshape(len(array), -1)

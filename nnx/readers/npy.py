@@ -1,4 +1,4 @@
-"""Readers for .npy and .npz: a header is believed only as far as the bytes go, and nothing is unpickled."""
+"""Read .npy and .npz files. What a header claims is compared with the bytes, and nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK"
 NUMBERS = "biuf"
 TEXTS = "US"
-MAX_HEADER = 10_000  # NumPy's own limit, which it applies only once it has read what the header claims to be
+MAX_HEADER = 10_000  # NumPy's own limit; NumPy applies it only after it has read the whole header
 MAX_INDEX = 2**21  # bytes of an archive's index: about 40,000 arrays
-# Version 3 differs from 2 in the encoding of field names only, and arrays with fields are refused.
+# Version 3 differs from 2 only in the encoding of field names, and arrays with fields are refused.
 _HEADERS = {
     (1, 0): ("<H", np.lib.format.read_array_header_1_0),
     (2, 0): ("<I", np.lib.format.read_array_header_2_0),
     (3, 0): ("<I", np.lib.format.read_array_header_2_0),
 }
-# What zipfile and zlib raise for damaged archives; RuntimeError: a member is encrypted.
+# Raised by zipfile and zlib for damaged archives; RuntimeError: a member is encrypted.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -44,7 +44,7 @@ _ZIP_ERRORS = (
 
 
 class Header:
-    """What a .npy stream says of its array, and how many bytes that takes."""
+    """The header of a .npy stream: shape, order and type of its array, and how many bytes it takes."""
 
     def __init__(self, file: BinaryIO, size: int, name: str, kinds: str = NUMBERS) -> None:
         start = bytes(read_up_to(file, len(MAGIC) + 2))
@@ -71,17 +71,17 @@ class Header:
 
 
 def _parsed(file: BinaryIO, form: str, parse: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """(shape, Fortran order, type), from a header that is read only where it is as small as headers are."""
+    """Return (shape, Fortran order, type); a header that claims to be too large is refused unread."""
     length = bytes(read_up_to(file, struct.calcsize(form)))
     claimed = struct.unpack(form, length)[0] if len(length) == struct.calcsize(form) else 0
     if claimed > MAX_HEADER:
         raise DataError(
-            f"{name}: its NumPy header is damaged (it claims {claimed:,} bytes, more than any has)"
+            f"{name}: its NumPy header is damaged (it claims {claimed:,} bytes, more than any header has)"
         )
     text = bytes(read_up_to(file, claimed))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Python 2, and of names of types that NumPy will drop
+            warnings.simplefilter("ignore")  # about Python 2, and about names of types that NumPy will drop
             shape, fortran, dtype = parse(io.BytesIO(length + text))
     except (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as error:
         raise DataError(f"{name}: its NumPy header is damaged ({first_line(error)})") from error
@@ -89,13 +89,13 @@ def _parsed(file: BinaryIO, form: str, parse: Any, name: str) -> tuple[tuple[int
 
 
 def read_npy(file: BinaryIO, size: int, name: str, max_bytes: int = MAX_BYTES, kinds: str = NUMBERS) -> Array:
-    """The array of a .npy stream of `size` bytes.
+    """Read the array in a .npy stream of `size` bytes.
 
     Raises
     ------
     DataError
-        If it is damaged, holds more or less than it claims, nothing, more than `max_bytes`, or values of
-        another kind than `kinds`.
+        If the stream is damaged, is longer or shorter than its header says, holds no values or more than
+        `max_bytes`, or holds values whose kind is not in `kinds`.
     """
     header = Header(file, size, name, kinds)
     if header.nbytes > max_bytes:
@@ -111,9 +111,10 @@ def read_npy(file: BinaryIO, size: int, name: str, max_bytes: int = MAX_BYTES, k
 
 
 def map_npy(file: BinaryIO, size: int, name: str) -> Array:
-    """The array of a .npy file, mapped and not read: it may be larger than memory.
+    """Map the array of a .npy file into memory without reading it, so it may be larger than memory.
 
-    A file that is cut while it is mapped ends the program: the system gives no error that could be caught.
+    If another program shortens the file while it is mapped, the system kills this program: no error can be
+    caught.
 
     Raises
     ------
@@ -130,44 +131,44 @@ def map_npy(file: BinaryIO, size: int, name: str) -> Array:
 
 
 class Archive:
-    """The arrays of an .npz file, by name; each is read when it is asked for."""
+    """The arrays in an .npz file by name; an array is read on request."""
 
     def __init__(self, archive: zipfile.ZipFile, name: str, max_bytes: int) -> None:
         self.name, self.max_bytes, self._archive = name, max_bytes, archive
         self.members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
 
     def read(self, key: str, kinds: str = NUMBERS) -> Array:
-        """One array, as `read_npy`."""
+        """Read one array; errors are those of `read_npy`."""
         member = self.members[key]
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise DataError(f"{self.name}[{key}]: is packed in a way that NumPy does not write")
+            raise DataError(f"{self.name}[{key}]: is compressed in another way than NumPy's: save it again")
         with self._archive.open(member) as stream:
             return read_npy(stream, member.file_size, f"{self.name}[{key}]", self.max_bytes, kinds)  # type: ignore[arg-type]
 
     def inputs(self) -> str:
-        """The name of the inputs: ``x``, or the only array's.
+        """Return the name of the array of inputs: ``x``, or the name of the only array.
 
         Raises
         ------
         DataError
-            If there are several, none of them x.
+            If there is not exactly one array, and none is called x.
         """
         if "x" in self.members:
             return "x"
         if len(self.members) != 1:
             listed = ", ".join(map(repr, list(self.members)[:10])) or "(none)"
-            raise DataError(f"{self.name}: holds the arrays {listed}: name one of them x, or keep one only")
+            raise DataError(f"{self.name}: holds the arrays {listed}: name one of them x, or keep only one")
         return next(iter(self.members))
 
 
 @contextmanager
 def open_npz(file: BinaryIO, name: str, max_bytes: int = MAX_BYTES) -> Iterator[Archive]:
-    """An .npz file; nothing of it is written to disk, whatever paths its members name.
+    """Open an .npz file; nothing is written to disk, whatever paths the archive names.
 
     Raises
     ------
     DataError
-        If it is no archive or a damaged one, within the block too.
+        If the file is not an archive, or is damaged; also for errors inside the block.
     """
     try:
         with zipfile.ZipFile(_Bounded(file, name)) as archive:
@@ -179,9 +180,9 @@ def open_npz(file: BinaryIO, name: str, max_bytes: int = MAX_BYTES) -> Iterator[
 
 
 class _Bounded:
-    """A file that refuses to be read in pieces as large as an archive's index must not be.
+    """A file that refuses to read more than `MAX_INDEX` bytes at once, to limit the index of an archive.
 
-    Python keeps about thirteen bytes for each one of the index, which it reads whole.
+    Python reads the whole index, and needs about thirteen bytes of memory for each byte of it.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -201,5 +202,5 @@ class _Bounded:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, cut where it is long, or its class."""
+    """Return the first line of an error's text, shortened if it is long; without a text, its class."""
     return shown((str(error).splitlines() or [type(error).__name__])[0], 200)

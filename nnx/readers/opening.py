@@ -1,4 +1,4 @@
-"""Opening the user's files: regular ones only, so that none can hang a program or never end."""
+"""Open the user's files: only regular files, because a pipe or a device may block or never end."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nnx.errors import DataError, NnxError
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[BinaryIO]:
-    """A file, open for reading; what the system refuses is said of `path`, within the block too.
+    """Open a file for reading; errors of the system, also inside the block, become a DataError with `path`.
 
     Raises
     ------
     DataError
-        If it cannot be read, or is a folder, a pipe or a device.
+        If the file cannot be read, or is a folder, a pipe or a device.
     """
     if "\0" in str(path):
-        raise DataError(f"{str(path)!r}: cannot be read (a path holds no null byte)")
+        raise DataError(f"{str(path)!r}: cannot be read (a path must not hold a null byte)")
     try:
         kind = Path(path).stat().st_mode
         if not stat.S_ISREG(kind):
@@ -29,7 +29,7 @@ def reading(path: str | Path) -> Iterator[BinaryIO]:
             raise DataError(f"{path}: cannot be read (it is {what})")
         with Path(path).open("rb") as file:
             yield file
-    except NnxError:  # an OutputError is an OSError too
+    except NnxError:  # some are OSErrors too, such as OutputError
         raise
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -1,4 +1,4 @@
-"""The rows of a text table in their order, and its columns by name or number."""
+"""Read the rows of a text table in order, and find its columns by name or number."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nnx.readers.headers import COMMENTS
 
 
 class TableReader:
-    """The rows of a table, one after the other, as its form and the names of its columns say.
+    """Iterate over the rows of a table that is written in a given form.
 
     Attributes
     ----------
     columns : list of str or None
-        The names; of names that come again the later ones end in ``.1``, ``.2``, as pandas has them, and a
-        column without a name is called by its number.
+        The names of the columns. Repeated names get ``.1``, ``.2``, … at the end, as in pandas. A column
+        without a name is called by its number.
     """
 
     def __init__(self, file: BinaryIO, name: str, form: Form) -> None:
@@ -29,13 +29,13 @@ class TableReader:
         heads = self.form.head.columns
         self.columns = None if heads is None else _unlike(heads)
         self.unnamed = {place for place, head in enumerate(heads or ()) if not head}
-        self.line = 0  # the one that was read last, from 1
+        self.line = 0  # the line that was read last, from 1
         described = self.form.described()
         self.notes = [f"{name}: {described}"] if described else []
         self.twice = {head for head, times in Counter(heads or ()).items() if head and times > 1}
         if self.twice:
             again = shown(min(self.twice))
-            self.notes.append(f"{name}: several columns are called {again!r}: the second is {again}.1 here")
+            self.notes.append(f"{name}: several columns are called {again!r}; the second is now {again}.1")
 
     def __iter__(self) -> Iterator[list[str]]:
         skipped = self.line = self.form.head.lines
@@ -56,14 +56,14 @@ class TableReader:
             raise DataError(f"{self.name}: line {self.line + 1}: {_csv_fault(error)}") from error
 
     def places(self, given: Sequence[str]) -> list[int]:
-        """Where columns are, from 0, by their names or their numbers (from 1; -1 is the last).
+        """Return the positions, from 0, of columns that are given by name or number (from 1; -1 is the last).
 
-        A text that is not a name may hold several, with commas between them: see `parts_of`.
+        A text that is not a name may hold several names or numbers with commas between them: see `parts_of`.
 
         Raises
         ------
         ConfigurationError
-            If there is no such column (the text names the nearest), or several have the name.
+            If there is no such column (the text suggests the nearest), or several columns have the name.
         """
         known = self.columns or ()
         names = [name for text in given for name in ([text] if text in known else parts_of(text))]
@@ -75,7 +75,7 @@ class TableReader:
 
 
 def parts_of(text: str) -> list[str]:
-    r"""The columns that a text names: ``a,b``; one whose name has a comma is ``"a, b"`` or ``a\, b``."""
+    r"""Split ``a,b`` into names of columns; a name with a comma is written ``"a, b"`` or ``a\, b``."""
     try:
         (row,) = csv.reader([text], skipinitialspace=True, escapechar="\\", strict=True)
     except (csv.Error, ValueError):
@@ -86,14 +86,14 @@ def parts_of(text: str) -> list[str]:
 def _csv_fault(error: csv.Error) -> str:
     text = str(error)
     if "unexpected end" in text:
-        return "a quote opens here, or further down, and does not close"
+        return "a quote opens here or in a later line and never closes"
     if "expected after" in text:
-        return "a quote closes within a cell: write a quote in a quoted cell twice"
+        return "a quote closes inside a cell: write each quote inside a quoted cell twice"
     return text
 
 
 def _unlike(heads: Sequence[str]) -> list[str]:
-    """Names of which no two are alike."""
+    """Return names for the columns that are all different."""
     given, used, times = set(heads), set[str](), Counter[str]()
     names = []
     for place, head in enumerate(heads, 1):
@@ -107,12 +107,12 @@ def _unlike(heads: Sequence[str]) -> list[str]:
 
 
 def called(index: int, columns: Sequence[str] | None) -> str:
-    """``"column 3 (age)"``."""
+    """Return a column as messages call it: ``"column 3 (age)"``."""
     return f"column {index + 1}" + (f" ({shown(columns[index])})" if columns else "")
 
 
 def position(column: str, columns: Sequence[str] | None, width: int, name: str) -> int:
-    """As `TableReader.position`, for any table of that width and names."""
+    """Return the position, from 0, of a column that is given by name or number; see `TableReader.places`."""
     if columns is not None and column in columns:
         return list(columns).index(column)
     try:
@@ -120,7 +120,7 @@ def position(column: str, columns: Sequence[str] | None, width: int, name: str) 
     except ValueError:
         if columns is None:
             raise ConfigurationError(
-                f"{name}: has no names of columns, so {column!r} names none: "
+                f"{name}: its columns have no names, so there is no column {column!r}: "
                 f"give a number from 1 to {width}, or -1 for the last"
             ) from None
         raise ConfigurationError(
@@ -128,6 +128,6 @@ def position(column: str, columns: Sequence[str] | None, width: int, name: str) 
         ) from None
     if not (1 <= number <= width or -width <= number <= -1):
         raise ConfigurationError(
-            f"{name}: has no column {number}: columns count from 1 to {width}, and -1 is the last"
+            f"{name}: has no column {number}: give a number from 1 to {width}, or -1 for the last"
         )
     return number - 1 if number > 0 else width + number

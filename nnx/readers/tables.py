@@ -1,4 +1,4 @@
-"""Tables of text: their columns as numbers, or as texts where a caller asks for them."""
+"""Read text tables: columns as numbers, or as texts where the caller asks for them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nnx.readers.idx import MAX_BYTES
 from nnx.readers.table_reader import TableReader, called
 from nnx.readers.types import Array
 
-_MANY = 1000  # texts in a column, after which its cells need no further look
-MAX_LABELS = 2**16  # different texts in one column: more are no classes
+_MANY = 1000  # texts in a column, after which its cells are no longer parsed
+MAX_LABELS = 2**16  # different texts in a column: more cannot be classes
 TOTALS = frozenset(
     {"total", "totals", "grand total", "subtotal", "sum", "sums", "mean", "average", "avg", "summe", "gesamt"}
 )
@@ -25,7 +25,7 @@ TOTALS = frozenset(
 
 @dataclass
 class Text:
-    """A column with cells that are neither numbers nor gaps: the first of them, and how many."""
+    """The first cell in a column that is neither a number nor a gap, and how many such cells there are."""
 
     line: int
     cell: str
@@ -41,25 +41,25 @@ class Table:
     name : str
         What an error calls it.
     columns : list of str or None
-        The names of its columns, if it has any: no two alike, and none of them empty.
+        The names of its columns, all different and none empty; None if the file has no names.
     width : int
-        How many columns the file has.
+        Number of columns in the file.
     numbers : array
         Shape (rows, columns that were read as numbers), float64; NaN where a cell is a gap or a text.
     chosen : list of int
-        Which columns those are.
+        The columns of the file that were read as numbers.
     texts : dict of int to list of str
-        The columns that were asked for as text, stripped; "" where a cell is a gap.
+        The columns that the caller asked for as text, stripped; "" where a cell is a gap.
     lines : array of int
-        Of each row: the line where it ends in the file, from 1.
+        The number of each row's last line in the file, from 1.
     found : dict of int to Text
-        Which columns of numbers hold texts.
+        The texts found in columns that were read as numbers.
     truths : set of int
-        Which columns of numbers hold TRUE and FALSE, and nothing else.
+        The columns of numbers that hold TRUE and FALSE, 0, 1 and gaps, and nothing else.
     unnamed : set of int
-        Which columns the line of names gives no name.
+        The columns without a name in the line of names.
     notes : list of str
-        What a reader of the results must know of how the file was read.
+        What the user should know about how the file was read.
     """
 
     name: str
@@ -75,23 +75,23 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._chosen = np.asarray(self.chosen, np.int64)  # made once: a table may have very many columns
+        self._chosen = np.asarray(self.chosen, np.int64)  # computed once: a table may have very many columns
 
     def of(self, places: Sequence[int]) -> Array:
-        """The numbers in these columns of the file, in this order."""
+        """Return the numbers in these columns of the file, in this order."""
         columns: Array = self.numbers[:, np.searchsorted(self._chosen, places)]
         return columns
 
     def names(self, places: Sequence[int]) -> tuple[str, ...] | None:
-        """The names of these columns, where the table has names."""
+        """Return the names of these columns; None if the table has no names."""
         return tuple(self.columns[index] for index in places) if self.columns else None
 
     def called(self, index: int) -> str:
-        """``"column 3 (age)"``."""
+        """Return a column as messages call it: ``"column 3 (age)"``."""
         return called(index, self.columns)
 
     def rows(self, kept: Array) -> None:
-        """Keep some of the rows."""
+        """Keep only the rows where the mask `kept` is True."""
         self.numbers, self.lines = self.numbers[kept], self.lines[kept]
         for column, cells in self.texts.items():
             self.texts[column] = [cells[row] for row in np.flatnonzero(kept)]
@@ -106,17 +106,17 @@ def read_table(
     max_bytes: int = MAX_BYTES,
     numbers_only: bool = False,
 ) -> Table:
-    """Read a table, its columns as numbers but for `texts`, without `ignore`.
+    """Read the columns `texts` as text, and all others but `ignore` as numbers.
 
-    Columns count from 0. Numbers, texts and the lines they stand in may take `max_bytes`, of 8 bytes each. A
-    line of totals at the end is left out. With `numbers_only` texts are to be refused: a table that holds
-    some is not read much further.
+    Columns count from 0. Numbers, texts and line numbers count 8 bytes each, and may take `max_bytes` in
+    all. A line of totals at the end is left out. Use `numbers_only` if you refuse texts anyway: reading then
+    stops soon after a column turns out to hold text.
 
     Raises
     ------
     DataError
-        If it is no text, a line is too long or has another number of cells, there is no row, or a number is
-        infinite.
+        If the file is not text, a line is too long or has another number of cells, there is no row, or a
+        number is infinite.
     """
     reader = TableReader(file, name, form)
     left_out = {*ignore, *texts}
@@ -132,7 +132,7 @@ def read_table(
 
 
 class _Cells:
-    """The cells of a table, gathered row by row."""
+    """Collect the cells of a table, row by row."""
 
     def __init__(
         self, reader: TableReader, chosen: list[int], as_text: Sequence[int], max_bytes: int
@@ -143,7 +143,7 @@ class _Cells:
         self.plain = form.decimal == "." or (not form.decimal and form.delimiter != ";")
         self.values, self.lines = array("d"), array("q")
         self.texts: dict[int, list[str]] = {index: [] for index in as_text}
-        self.known: dict[str, str] = {}  # each label is kept once, however many rows have it
+        self.known: dict[str, str] = {}  # each label is stored once, even if many rows have it
         self.found: dict[int, Text] = {}
         self.truths: dict[int, Text] = {}
         self.totals: list[tuple[int, list[str]]] = []
@@ -161,13 +161,14 @@ class _Cells:
             column.append(self.known.setdefault(label, label))
         if len(self.known) > MAX_LABELS:
             raise DataError(
-                f"{reader.name}: more than {MAX_LABELS:,} different texts as classes: numbers, perhaps?"
+                f"{reader.name}: a column of classes has more than {MAX_LABELS:,} different texts: "
+                "are they numbers?"
             )
         if _is_total(row) and len(self.totals) < 100:
             self.totals.append((len(self.lines) - 1, row))
 
     def _numbers(self, cells: list[str]) -> list[float]:
-        if self.plain and "_" not in "".join(cells):  # which Python, and nobody else, takes between digits
+        if self.plain and "_" not in "".join(cells):  # Python allows it between digits, files do not
             try:
                 return list(map(float, cells))
             except ValueError:
@@ -192,7 +193,7 @@ class _Cells:
     def table(self) -> Table:
         reader = self.reader
         if not self.lines:
-            names = "names of columns, but " if reader.columns else ""
+            names = "only names of columns and " if reader.columns else ""
             raise DataError(f"{reader.name}: holds {names}no rows")
         numbers = np.frombuffer(self.values, np.float64) if self.values else np.empty(0)
         table = Table(
@@ -218,7 +219,7 @@ class _Cells:
         return table
 
     def _leave_out_totals(self, table: Table) -> None:
-        """Leave out the lines at the end that sum up the others."""
+        """Leave out lines of totals at the end of the table."""
         rows, run = len(table.lines), 0
         while run < len(self.totals) and self.totals[-1 - run][0] == rows - 1 - run:
             run += 1
@@ -226,7 +227,7 @@ class _Cells:
             lines = ", ".join(str(table.lines[row]) for row, _ in self.totals[:5])
             table.notes.append(
                 f"{table.name}: lines that begin with {shown(next(filter(None, self.totals[0][1])))!r} are "
-                f"taken as data (line {lines}): take them out if they are sums"
+                f"read as data (line {lines}): delete them if they are totals"
             )
             return
         for _, row in self.totals:
@@ -238,18 +239,18 @@ class _Cells:
         run = run or int(_sums_up(table.numbers))
         if run:
             line = table.lines[-run]
-            table.notes.append(f"{table.name}: line {line} holds totals of the others, so it is left out")
+            table.notes.append(f"{table.name}: line {line} holds totals of the others and is left out")
             table.rows(np.arange(rows) < rows - run)
 
 
 def _is_total(row: Sequence[str]) -> bool:
-    """Whether the first cell that is filled says so."""
+    """Return whether the first cell that is not empty is a word such as "total"."""
     cell = row[0] or next(filter(None, row), "")
     return cell[:1].isalpha() and cell.strip().rstrip(":").casefold() in TOTALS
 
 
 def _sums_up(numbers: Array) -> bool:
-    """Whether the last row holds the sums of all others, and more than any of them."""
+    """Return whether each number in the last row is the sum of those above, and larger than each of them."""
     if len(numbers) < 5 or numbers.shape[1] < 2:
         return False
     with np.errstate(all="ignore"):
@@ -267,5 +268,5 @@ def _check_finite(table: Table) -> None:
         row, column = np.argwhere(infinite)[0]
         raise DataError(
             f"{table.name}: line {table.lines[row]}, {table.called(table.chosen[column])}: "
-            f"{table.numbers[row, column]} is not finite: fill it in, or leave the line out"
+            f"{table.numbers[row, column]} is not finite: correct it, or delete the line"
         )

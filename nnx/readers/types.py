@@ -18,13 +18,13 @@ def choose_dtype(dtype: npt.DTypeLike, allowed: tuple[str, ...] = ("float32", "f
     Raises
     ------
     ConfigurationError
-        If it is none of `allowed`.
+        If `dtype` is not one of `allowed`.
     """
     try:
         chosen = np.dtype(dtype)
     except TypeError:
         chosen = None
-    # np.dtype(None) is float64: a type that nobody asked for is refused too.
+    # np.dtype(None) is float64, which nobody asked for: None is refused too.
     if dtype is None or chosen is None or chosen.name not in allowed:
-        raise ConfigurationError(f"data type {dtype!r} is not offered here: choose {', '.join(allowed)}")
+        raise ConfigurationError(f"data type {dtype!r} is not supported here: choose {', '.join(allowed)}")
     return chosen
