@@ -207,7 +207,7 @@ FAILURES = {
     "stall_in_body": "did not answer within 1 s",
     "drip_headers": "did not answer within 1 s",
     "drip_body": "did not answer within 1 s",
-    "endless": "which the file cannot have",
+    "endless": "sent more than ",
 }
 
 
@@ -418,7 +418,7 @@ def test_a_cache_without_room_is_named_and_left_empty(
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("fetching ")]
-    assert re.search(r"cannot be written to \(File too large\): name another place in NNX_CACHE_DIR", line)
+    assert re.search(r"cannot be written to \(File too large\): .*NNX_CACHE_DIR", line)
     left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert all((tmp_path / "cache" / "mnist" / name).read_bytes() == PACKED[name] for name in left)
 

@@ -1,4 +1,4 @@
-"""Data sets: MNIST, scikit-learn's digits, XOR, and arrays from files."""
+"""Load data sets: MNIST, scikit-learn's digits, XOR, and arrays from files."""
 
 from __future__ import annotations
 

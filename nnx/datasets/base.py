@@ -1,4 +1,4 @@
-"""What every data set of this room is: training and test arrays, and where they came from."""
+"""The classes of a data set: its training and test arrays, and where they came from."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ class Dataset:
     Parameters
     ----------
     name : str
-        ``"mnist"``, ``"digits"`` or ``"xor"``: the data that was really loaded.
+        ``"mnist"``, ``"digits"`` or ``"xor"``: the data that was loaded.
     x_train, x_test : numpy.ndarray
-        Samples, shape (n, features), float32 (or float64) in [0, 1]. MNIST asked for as ``uint8`` keeps
-        its pixels as stored, 0 to 255.
+        Samples, shape (n, features), float32 or float64 in [0, 1]. With ``dtype="uint8"``, MNIST has its
+        pixels as stored, 0 to 255.
     y_train, y_test : numpy.ndarray
-        Labels, shape (n,), int64 in 0..9. For XOR the targets, shape (4, 1), of the type of ``x_train``.
+        Labels, shape (n,), int64 in 0..9. For XOR: targets, shape (4, 1), with the type of ``x_train``.
     image_shape : tuple of int or None
-        (28, 28) for MNIST, (8, 8) for the digits, None where a row is no image.
+        (28, 28) for MNIST, (8, 8) for the digits, None if a row is not an image.
     source : str
         Where the data came from: a directory, a mirror or a library.
     checksums : mapping of str to str
-        SHA-256, in hexadecimal, of each file's uncompressed bytes (of the arrays where there is no file).
+        SHA-256, in hexadecimal, of each file's uncompressed bytes, or of the arrays if there are no files.
 
     Attributes
     ----------
     pixels : numpy.ndarray or None
-        The bytes of which ``x_train`` is the 255th part; None where it is made of something else, and in
-        what ``dataclasses.replace`` makes of this, whose ``x_train`` may be another.
+        The bytes from which ``x_train`` was made: ``pixels / 255``. None if ``x_train`` was made from other
+        data, and in copies by ``dataclasses.replace``, because their ``x_train`` may differ.
     """
 
     name: str
@@ -48,16 +48,16 @@ class Dataset:
 
     @property
     def features(self) -> int:
-        """Number of columns of ``x_train``: 784 for MNIST, 64 for the digits, 2 for XOR."""
+        """Return the number of columns of ``x_train``: 784 for MNIST, 64 for the digits, 2 for XOR."""
         return int(self.x_train.shape[1])
 
     def keeping(self, pixels: Array) -> Dataset:
-        """Itself, with the bytes that `x_train` was made of."""
+        """Store the bytes from which `x_train` was made, and return the data set itself."""
         object.__setattr__(self, "pixels", pixels)
         return self
 
     def for_training(self, rows: int | None = None) -> Array | Rows:
-        """The first training samples (all, where no number is given), as bytes where they come from bytes."""
+        """Return the first training samples (all by default), as bytes if they were made from bytes."""
         if self.pixels is None:
             return self.x_train[:rows]
         return Rows(self.pixels[:rows], divisor=255)
@@ -76,13 +76,13 @@ class DatasetStatus:
     Parameters
     ----------
     name : str
-        Name to give to :func:`nnx.datasets.load`.
+        The name for :func:`nnx.datasets.load`.
     available : bool
         Whether it loads without the network.
     where : str
-        The directory or library that holds it; empty where nothing does.
+        The directory or library that holds it; empty if it is not available.
     size : int or None
-        Bytes on disk; None for data that is computed or comes inside a library.
+        Bytes on disk; None for data that is computed or part of a library.
     note : str
         What it is, or what is missing.
     """

@@ -1,4 +1,4 @@
-"""Data sets by name: which there are, which can be loaded here, and what stands in for a missing MNIST."""
+"""Load data sets by name, list them, and use the digits if MNIST is missing."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def load(
     Parameters
     ----------
     name : {"auto", "mnist", "digits", "xor"}
-        "auto" is MNIST from ``NNX_DATA_DIR``, the cache or a mirror, and scikit-learn's 8×8 digits where
-        there is none. The result's ``name`` tells which it became.
+        "auto" loads MNIST from ``NNX_DATA_DIR``, the cache or a mirror, or else scikit-learn's 8×8 digits.
+        The result's ``name`` says which was loaded.
     dtype : {"float32", "float64"}
         Type of the samples; for "mnist" also "uint8".
     on_fallback : callable, optional
-        Called with one sentence when "auto" takes the digits; without it the sentence is a warning.
+        Called with one sentence if "auto" loads the digits; without it, the sentence is a warning.
     progress : callable, optional
-        Called while a file is fetched, as for :func:`load_mnist`.
+        Called while a file is downloaded, see :func:`load_mnist`.
 
     Returns
     -------
@@ -49,17 +49,17 @@ def load(
     Raises
     ------
     ConfigurationError
-        If there is no data set or data type of that name.
+        If there is no data set or data type with that name.
     DatasetUnavailableError
-        If "mnist" was asked for and there is none.
+        If `name` is "mnist" and MNIST is not available.
     DataError
-        If MNIST files were found and are damaged, with "auto" too: what somebody provided is not passed
-        over in silence.
+        If MNIST files were found but are damaged, also with "auto": files that the user provided are never
+        ignored silently.
     """
     if name not in NAMES:
         nearest = difflib.get_close_matches(str(name), NAMES, n=1, cutoff=0.0)[0]
         raise ConfigurationError(
-            f"no data set is called {name!r}: did you mean {nearest!r}? There are {', '.join(NAMES)}"
+            f"no data set is called {name!r}: did you mean {nearest!r}? Choose from {', '.join(NAMES)}"
         )
     if name == "mnist":
         return load_mnist(dtype=dtype, progress=progress)
@@ -80,12 +80,12 @@ def load(
 
 
 def list_datasets() -> list[DatasetStatus]:
-    """Say of every data set whether it loads here without the network.
+    """List all data sets, and whether each loads here without the network.
 
     Returns
     -------
     list of DatasetStatus
-        MNIST (present or not; :func:`verify_mnist` reads the files), the digits, XOR.
+        MNIST (only whether its files exist; :func:`verify_mnist` checks them), the digits, XOR.
     """
     return [_mnist_status(), _digits_status(), DatasetStatus("xor", True, "nnx", None, "4 cases of 2 inputs")]
 

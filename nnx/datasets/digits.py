@@ -1,4 +1,4 @@
-"""The 8×8 handwritten digits that come inside scikit-learn: real data without any download."""
+"""Load the 8×8 handwritten digits that are part of scikit-learn: real data without a download."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def load_digits(dtype: npt.DTypeLike = "float32") -> Dataset:
     Returns
     -------
     Dataset
-        1,437 training and 360 test images of 8×8 pixels, ``x`` of shape (n, 64), the stored counts 0..16
-        divided by 16; ``y`` int64 in 0..9. The split is the same on every call: 20 % test, each digit with
-        its share.
+        1,437 training and 360 test images of 8×8 pixels. ``x`` has shape (n, 64) and holds the stored counts
+        0..16 divided by 16; ``y`` is int64 in 0..9. The split is the same on every call: 20 % are for
+        testing, with the same share of each digit.
 
     Raises
     ------

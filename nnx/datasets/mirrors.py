@@ -1,4 +1,4 @@
-"""Fetching one file from the first of several mirrors that serves it whole, in bounded time and memory."""
+"""Download a file from the first mirror that sends it completely, in limited time and memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nnx.errors import DataError
 from nnx.libraries import needed
 
 Progress = Callable[[str, int, "int | None"], None]
-"""Called with the file's name, the bytes received so far and the bytes announced (None where unknown)."""
+"""Called with the file's name, the bytes received so far, and the bytes announced (None if unknown)."""
 
 TIMEOUT = 5.0
 DEADLINE = 240.0
@@ -21,15 +21,15 @@ _POLL = 0.1
 
 
 class DatasetUnavailableError(DataError):
-    """A data set is neither on this machine nor to be had from a mirror."""
+    """A data set is not on this machine, and no mirror sent it."""
 
 
 class _MirrorError(Exception):
-    """What one mirror did instead of serving the file."""
+    """A mirror did not send the file; the text says what it did instead."""
 
 
 class _Sink:
-    """The memory a download writes to; it refuses to grow past `limit` or once nobody waits for it."""
+    """The memory that a download writes to; it refuses data past `limit`, and after the caller has left."""
 
     def __init__(self, limit: int) -> None:
         self.data = bytearray()
@@ -49,12 +49,12 @@ class _Sink:
         if self.abandoned:
             raise _MirrorError("given up")
         if len(self.data) + len(chunk) > self.limit:
-            raise _MirrorError(f"sent more than {self.limit:,} bytes, which the file cannot have")
+            raise _MirrorError(f"sent more than {self.limit:,} bytes, but the file is smaller")
         self.data += chunk
         self.last_news = time.monotonic()
 
     def flush(self) -> None:
-        """Nothing is buffered; the downloader asks for it after every chunk."""
+        """Do nothing, because nothing is buffered; the downloader calls this after every chunk."""
 
     def close(self) -> None:
         for response in self.responses:
@@ -71,20 +71,20 @@ def fetch_first(
     deadline: float = DEADLINE,
     progress: Progress | None = None,
 ) -> tuple[bytes, str]:
-    """Fetch `file` from the first mirror that sends it whole and right.
+    """Download `file` from the first mirror that sends it complete and correct.
 
     Parameters
     ----------
     file : str
-        Name below each mirror's address.
+        Name of the file, relative to each mirror's address.
     mirrors : sequence of str
         Base addresses, http or https, tried in order.
     check : callable
         Raises :class:`~nnx.errors.DataError` for bytes that are not the file.
     limit : int
-        Most bytes the file can have; a mirror that sends more is given up.
+        Largest size of the file in bytes; a mirror that sends more is abandoned.
     timeout : float, default 5
-        Seconds within which a mirror must answer, and then send each further 8 KiB.
+        Seconds that a mirror has to answer, and then to send each further 8 KiB.
     deadline : float, default 240
         Seconds in all; each mirror gets an equal share of what is left.
     progress : callable, optional
@@ -93,12 +93,12 @@ def fetch_first(
     Returns
     -------
     tuple of (bytes, str)
-        The file and the mirror that served it, as given.
+        The content of the file, and the mirror that sent it, as in `mirrors`.
 
     Raises
     ------
     DatasetUnavailableError
-        If no mirror did; the text says what each did.
+        If no mirror sent the file; the text says what each mirror did.
     """
     end = time.monotonic() + deadline
     failures = []
@@ -117,15 +117,15 @@ def fetch_first(
 def _fetch(
     url: str, file: str, limit: int, timeout: float, deadline: float, progress: Progress | None
 ) -> bytes:
-    """Download one address on a thread of its own.
+    """Download one address in a separate thread.
 
-    A thread, because neither a name look-up nor a trickle of single bytes is bounded by the socket's
-    timeout: the caller waits as long as it wants to and leaves. The thread is a daemon, holds memory
-    only and ends at its next byte or its socket's timeout.
+    The socket's timeout does not limit a name look-up, or bytes that arrive one by one. With a thread, the
+    caller can stop waiting at any time. The thread is a daemon and only holds memory; it ends at its next
+    byte or at its socket's timeout.
     """
     with needed("datasets", "a download"):
         import pooch
-        import requests  # noqa: F401 - pooch imports it at its first request: the mirror's seconds must not pay
+        import requests  # noqa: F401 - pooch would import it in the mirror's time
 
     sink = _Sink(limit)
     fetch = pooch.HTTPDownloader(chunk_size=_CHUNK, timeout=timeout, hooks={"response": sink.note_response})
@@ -147,7 +147,7 @@ def _fetch(
         sink.abandoned = True
     if errors:
         raise _MirrorError(_describe(errors[0], timeout)) from errors[0]
-    if progress is not None:  # a small file is there before anybody looked
+    if progress is not None:  # a small file may arrive before the first check
         progress(file, len(sink.data), sink.announced)
     return bytes(sink.data)
 
@@ -155,7 +155,7 @@ def _fetch(
 def _download(fetch: Callable[..., object], url: str, sink: _Sink, errors: list[Exception]) -> None:
     try:
         fetch(url, sink, None)
-    except Exception as error:  # a thread has no caller: whatever went wrong is handed to the one who waits
+    except Exception as error:  # the thread that waits raises it
         errors.append(error)
     finally:
         sink.close()
@@ -166,7 +166,7 @@ def _no_answer(timeout: float) -> str:
 
 
 def _describe(error: Exception, timeout: float) -> str:
-    """Say in a few words what a failed download met."""
+    """Describe in a few words why a download failed."""
     import requests
 
     if isinstance(error, _MirrorError):
@@ -176,8 +176,8 @@ def _describe(error: Exception, timeout: float) -> str:
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return _no_answer(timeout)
     if "IncompleteRead" in str(error):
-        return "broke off: sent less than it announced"
-    # The innermost error of the chain is the system's own: "Connection refused", "Name or service not known".
+        return "stopped early: sent less than it announced"
+    # The innermost error in the chain comes from the system, such as "Connection refused".
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__ or cause
@@ -186,6 +186,6 @@ def _describe(error: Exception, timeout: float) -> str:
 
 
 def _public(mirror: str) -> str:
-    """Return a mirror's address without the user name and password it may carry."""
+    """Return a mirror's address without user name and password."""
     parts = urlsplit(mirror)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

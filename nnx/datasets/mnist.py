@@ -1,4 +1,4 @@
-"""MNIST: found on disk or fetched from a mirror, and checked against the published checksums either way."""
+"""Load MNIST from disk or from a mirror, and check it against the published checksums."""
 
 from __future__ import annotations
 
@@ -42,36 +42,35 @@ def load_mnist(
 ) -> Dataset:
     """Load MNIST.
 
-    Looked for in ``$NNX_DATA_DIR`` and ``$NNX_DATA_DIR/mnist``, then in the cache (``$NNX_CACHE_DIR/mnist``,
-    by default the user's cache directory), then fetched into the cache from the mirrors
-    (``NNX_MNIST_MIRRORS``, comma-separated addresses, replaces the built-in two). ``NNX_OFFLINE=1`` never
-    touches the network. Files may be gzipped or plain; wherever they come from, the SHA-256 of their
-    uncompressed bytes must be the published one.
+    The files are searched in ``$NNX_DATA_DIR`` and ``$NNX_DATA_DIR/mnist``, then in the cache
+    (``$NNX_CACHE_DIR/mnist``, by default the user's cache directory). If they are missing, they are
+    downloaded to the cache from the mirrors (``NNX_MNIST_MIRRORS``, comma-separated addresses, replaces the
+    two built-in ones). ``NNX_OFFLINE=1`` forbids downloads. Files may be gzipped or plain; the SHA-256 of
+    their uncompressed bytes must always be the published one.
 
     Parameters
     ----------
     directory : str or Path, optional
-        Look in this directory (and its subdirectory ``mnist``) and nowhere else; what is missing is
-        fetched into it.
+        Search only in this directory and its subdirectory ``mnist``; missing files are downloaded into it.
     download : bool, default True
-        Whether mirrors may be asked.
+        Whether missing files may be downloaded.
     dtype : {"float32", "float64", "uint8"}
-        Type of the pixels; "uint8" keeps them as stored, 0..255.
+        Type of the pixels; "uint8" returns them as stored, 0..255.
     progress : callable, optional
-        Called while a file is fetched: ``progress(file, bytes_received, bytes_announced_or_None)``.
+        Called while a file is downloaded: ``progress(file, bytes_received, bytes_announced_or_None)``.
 
     Returns
     -------
     Dataset
-        60,000 training and 10,000 test images, ``x`` of shape (n, 784) in [0, 1] (pixel / 255), ``y``
-        int64 in 0..9.
+        60,000 training and 10,000 test images; ``x`` has shape (n, 784) and values in [0, 1] (pixel / 255),
+        ``y`` is int64 in 0..9.
 
     Raises
     ------
     DataError
-        If a file found is damaged, mislabelled or not MNIST.
+        If a file is damaged, has the wrong name or is not MNIST.
     DatasetUnavailableError
-        If there is no MNIST; a DataError that says where it was looked for and what each mirror did.
+        If MNIST is not available; a DataError that says where nnx searched and what each mirror did.
     ConfigurationError
         If `dtype` is another type.
 
@@ -113,18 +112,18 @@ def fetch_mnist(
     timeout: float = TIMEOUT,
     deadline: float = DEADLINE,
 ) -> list[Path]:
-    """Make sure that the four MNIST files are on this machine, fetching what is missing.
+    """Make sure that the four MNIST files are on this machine; download missing ones.
 
     Parameters
     ----------
     directory : str or Path, optional
-        Where they shall be. By default ``NNX_DATA_DIR`` if it has them all, else the cache.
+        Directory for the files. By default ``NNX_DATA_DIR`` if it has all of them, else the cache.
     progress : callable, optional
         As for :func:`load_mnist`.
     timeout : float, default 5
-        Seconds within which a mirror must answer.
+        Seconds that a mirror has to answer.
     deadline : float, default 240
-        Seconds a file may take in all.
+        Seconds that a file may take in all.
 
     Returns
     -------
@@ -134,10 +133,11 @@ def fetch_mnist(
     Raises
     ------
     DatasetUnavailableError
-        If mirrors are needed and ``NNX_OFFLINE`` forbids them, or none serves a file; says what each did.
+        If a download is needed but ``NNX_OFFLINE`` forbids it, or no mirror sends a file (the text says what
+        each mirror did), or the directory cannot be written to.
     DataError
-        If a file in `directory` or ``NNX_DATA_DIR`` is damaged or not MNIST (it is left as it is; a damaged
-        file in the cache is fetched again), or the directory cannot be written to.
+        If a file in `directory` or ``NNX_DATA_DIR`` is damaged or not MNIST. Such a file is not changed; a
+        damaged file in the cache is downloaded again.
     """
     for place in user_places(directory):
         stored = locate(place)
@@ -152,7 +152,7 @@ def fetch_mnist(
         path = _stored_and_right(file, target, keep_damaged=directory is not None)
         if path is None:
             data, served_by = _fetch_file(file, mirrors, progress, timeout, deadline)
-            # What served one file is asked first for the next, so a dead mirror is waited for only once.
+            # Try the mirror that sent this file first next time: a dead mirror then costs time only once.
             mirrors.remove(served_by)
             mirrors.insert(0, served_by)
             path = target / f"{file.name}.gz"
@@ -208,14 +208,14 @@ def _offline() -> bool:
 
 
 def _stored_and_right(file: MnistFile, target: Path, keep_damaged: bool) -> Path | None:
-    """Return the file's path in `target` if it is there and right; None if it must be fetched."""
+    """Return the file's path in `target` if it exists and is correct; None if it must be downloaded."""
     path = locate(target).get(file.name)
     if path is None:
         return None
     try:
         read_mnist_file(file, path)
     except DataError:
-        # In a directory that somebody named it may be another data set under the same file names.
+        # In a directory that the user named, it may be another data set with the same file names.
         if keep_damaged:
             raise
         return None
@@ -226,7 +226,7 @@ def _fetch_file(
     file: MnistFile, mirrors: list[str], progress: Progress | None, timeout: float, deadline: float
 ) -> tuple[bytes, str]:
     if _offline():
-        raise DatasetUnavailableError(f"NNX_OFFLINE is set, so nothing is fetched: unset it, or {_REMEDY}")
+        raise DatasetUnavailableError(f"NNX_OFFLINE is set, so nothing is downloaded: unset it, or {_REMEDY}")
     if not mirrors:
         raise DatasetUnavailableError(f"NNX_MNIST_MIRRORS names no mirror: unset it, or {_REMEDY}")
 
@@ -261,5 +261,5 @@ def _write(path: Path, data: bytes) -> None:
     except OutputError as error:
         reason = getattr(error.__cause__, "strerror", None) or error
         raise DatasetUnavailableError(
-            f"{path.parent} cannot be written to ({reason}): name another place in NNX_CACHE_DIR"
+            f"{path.parent} cannot be written to ({reason}): name another folder in NNX_CACHE_DIR"
         ) from error

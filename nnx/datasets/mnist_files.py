@@ -1,4 +1,4 @@
-"""The four MNIST files: what they must hold, where they are looked for and whether they are right."""
+"""Find and check the four MNIST files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nnx.readers.idx import IdxContent, read_content
 
 @dataclass(frozen=True)
 class MnistFile:
-    """One of the four files: its name, the SHA-256 of its uncompressed bytes and its shape."""
+    """One of the four files: its name, the SHA-256 of its uncompressed bytes, and its shape."""
 
     name: str
     sha256: str
@@ -25,11 +25,11 @@ class MnistFile:
 
     @property
     def kind(self) -> str:
-        """What it holds: "images" or "labels"."""
+        """Return what the file holds: "images" or "labels"."""
         return "images" if len(self.shape) == 3 else "labels"
 
 
-# The sums are of the uncompressed bytes, so a file that somebody unpacked or compressed again still passes.
+# The checksums are of the uncompressed bytes, so a file that was unpacked or compressed again still passes.
 FILES = (
     MnistFile(
         "train-images-idx3-ubyte",
@@ -62,12 +62,12 @@ class FileStatus:
     ----------
     file : str
     path : Path or None
-        None where there is no such file.
+        None if the file does not exist.
     state : {"ok", "missing", "unreadable", "damaged", "differs"}
-        Unreadable: the system refuses to open it. Damaged: it is cut short or garbled. Differs: it is
-        whole, but holds other data than MNIST's.
+        Unreadable: the system refuses to open it. Damaged: it is cut short or not a valid file. Differs: it
+        is valid, but does not hold the data of MNIST.
     problem : str
-        One line; empty where the file is right.
+        One line; empty if the file is correct.
     """
 
     file: str
@@ -77,7 +77,7 @@ class FileStatus:
 
     @property
     def ok(self) -> bool:
-        """Whether the file is right."""
+        """Return whether the file is correct."""
         return self.state == "ok"
 
 
@@ -92,12 +92,12 @@ def verify_mnist(directory: str | Path | None = None) -> list[FileStatus]:
     Returns
     -------
     list of FileStatus
-        Four, in the order of :data:`FILES`; a wrong file raises no error.
+        One for each file, in the order of :data:`FILES`; a wrong file raises no error.
 
     Raises
     ------
     ConfigurationError
-        If ``NNX_DATA_DIR`` names no folder.
+        If ``NNX_DATA_DIR`` does not name a folder.
     """
     places = user_places(directory)
     if directory is None:
@@ -121,7 +121,7 @@ def find_mnist() -> dict[str, Path] | None:
 
 
 def cache_directory() -> Path:
-    """Return where fetched MNIST files are kept; ``NNX_CACHE_DIR`` moves it."""
+    """Return the folder for downloaded MNIST files; ``NNX_CACHE_DIR`` changes it."""
     chosen = os.environ.get("NNX_CACHE_DIR")
     if chosen:
         return Path(chosen).expanduser() / "mnist"
@@ -131,12 +131,12 @@ def cache_directory() -> Path:
 
 
 def user_places(directory: str | Path | None) -> list[Path]:
-    """Directories that somebody named: `directory` alone if given, else ``NNX_DATA_DIR``.
+    """Return the directories that the user named: only `directory` if given, else ``NNX_DATA_DIR``.
 
     Raises
     ------
     ConfigurationError
-        If ``NNX_DATA_DIR`` names no folder: its owner believes that the data are there.
+        If ``NNX_DATA_DIR`` does not name a folder: the user expects the data to be there.
     """
     if directory is not None:
         return [Path(directory).expanduser()]
@@ -153,7 +153,7 @@ def user_places(directory: str | Path | None) -> list[Path]:
 
 
 def locate(place: Path) -> dict[str, Path]:
-    """Find the files in `place` or `place`/mnist, whichever has more of them."""
+    """Find the files in `place` or in `place`/mnist, whichever has more of them."""
     options = [
         {file.name: path for file in FILES if (path := _find(folder, file)) is not None}
         for folder in (place, place / "mnist")
@@ -169,20 +169,20 @@ def _find(folder: Path, file: MnistFile) -> Path | None:
         try:
             if path.is_file():
                 return path
-        except OSError:  # a directory that may not be searched holds nothing for us
+        except OSError:  # nnx may not search this directory
             return None
     return None
 
 
 def read_mnist_file(file: MnistFile, path: Path) -> IdxContent:
-    """Read `path` and raise DataError unless it is exactly `file`."""
+    """Read `path`; raise DataError unless it is exactly `file`."""
     content = read_content(path)
     check_content(file, content, str(path))
     return content
 
 
 def check_content(file: MnistFile, content: IdxContent, name: str) -> None:
-    """Raise DataError unless `content` is exactly that MNIST file; the likely mistake is named."""
+    """Raise DataError unless `content` is exactly that MNIST file; the text names the likely mistake."""
     array = content.array
     if array.shape != file.shape:
         swapped = [other.name for other in FILES if other.shape == array.shape]

@@ -1,4 +1,4 @@
-"""The exclusive or: the smallest problem that a network without a hidden layer cannot solve."""
+"""Load the exclusive or, the smallest problem that a network without a hidden layer cannot solve."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nnx.readers.types import choose_dtype
 
 
 def load_xor(dtype: npt.DTypeLike = "float32") -> Dataset:
-    """Load the four cases of the exclusive or; the test set is the training set.
+    """Load the four cases of the exclusive or; the test set equals the training set.
 
     Parameters
     ----------
@@ -20,7 +20,8 @@ def load_xor(dtype: npt.DTypeLike = "float32") -> Dataset:
     Returns
     -------
     Dataset
-        ``x_train`` of shape (4, 2) in the order 00, 01, 10, 11 and ``y_train`` of shape (4, 1), both 0 or 1.
+        ``x_train`` has shape (4, 2), in the order 00, 01, 10, 11; ``y_train`` has shape (4, 1). Both hold 0
+        and 1.
 
     Raises
     ------
