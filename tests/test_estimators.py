@@ -225,7 +225,7 @@ def test_classes_that_come_later_are_announced():
     assert model.classes_.tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="unseen labels"):
         model.partial_fit(X, Y + 1)
-    with pytest.raises(nnx.ConfigurationError, match="'balanced' cannot be known from part of the data"):
+    with pytest.raises(nnx.ConfigurationError, match=r"'balanced'.* partial_fit"):
         clone(CLASSIFIER).set_params(class_weight="balanced").partial_fit(X, Y)
 
 
@@ -236,7 +236,7 @@ def test_a_warm_start_goes_on(estimator):
     assert model.n_iter_ == 4
     model.set_params(learning_rate=1e-4).fit(X, Y)
     assert model.n_iter_ == 6
-    with pytest.raises(nnx.ConfigurationError, match=r"hidden_layer_sizes=10.* cannot go on with .*=\(7,\)"):
+    with pytest.raises(nnx.ConfigurationError, match=r"hidden_layer_sizes=10.*hidden_layer_sizes=\(7,\)"):
         model.set_params(hidden_layer_sizes=(7,)).fit(X, Y)
     assert model.set_params(warm_start=False).fit(X, Y).n_iter_ == 2
 
@@ -329,14 +329,14 @@ BAD = {
     ),
     "factors of 0": (
         {"class_weight": {0: 0, 1: 0}},
-        "class_weight={0: 0, 1: 0} leaves no row a weight above 0",
+        "class_weight={0: 0, 1: 0}",
     ),
     "no factors": (
         {"class_weight": "balance"},
         "class_weight must be 'balanced', a dict of factors by class, or None",
     ),
     "device": ({"device": "gpuu"}, "unknown device 'gpuu'"),
-    "categorical": ({"loss": nnx.CategoricalCrossEntropy()}, "is no loss of sigmoids"),
+    "categorical": ({"loss": nnx.CategoricalCrossEntropy()}, "CategoricalCrossEntropy"),
 }
 
 

@@ -167,8 +167,8 @@ def test_weights_that_are_none_are_refused(weights):
             r"classes=\[0, 1, 2, 3\] is not the same as before, which was \[0, 1",
         ),
         ((X, Y, [0, 1, 2]), (X, Y, [0, 1]), r"classes=\[0, 1\] is not the same as before"),
-        ((X, Y, None), (X, Y + 1, None), r"y contains unseen labels \[3\]: the classes are \[0, 1, 2\]"),
-        ((X, Y, [0, 1]), None, r"y contains unseen labels \[2\]: the classes are \[0, 1\]"),
+        ((X, Y, None), (X, Y + 1, None), r"y contains unseen labels \[3\].*\[0, 1, 2\]"),
+        ((X, Y, [0, 1]), None, r"y contains unseen labels \[2\].*\[0, 1\]"),
         (
             (X, Y, None),
             (X[:, :3], Y, None),
@@ -180,7 +180,7 @@ def test_weights_that_are_none_are_refused(weights):
             "y has 2 labels, but NetworkClassifier is expecting 3",
         ),
         ((X, TOGETHER, None), (X, TOGETHER, [0, 1]), r"classes=\[0, 1\] is not the same"),
-        ((X, TOGETHER, None), (X, Y, None), "labels of the other kind"),
+        ((X, TOGETHER, None), (X, Y, None), r"y of shape \(\d+,\)"),
     ],
 )
 def test_partial_fit_refuses_other_classes_labels_and_features(first, second, words):

@@ -1,7 +1,7 @@
-"""scikit-learn estimators: a network described by parameters, trained by `fit`.
+"""scikit-learn estimators: parameters describe a network, and `fit` trains it.
 
-They go wherever scikit-learn's own go: pipelines, searches, `clone`, joblib, pickles. Importing this module
-imports scikit-learn.
+They work in pipelines, searches, `clone`, joblib and pickles, like the estimators of scikit-learn. Importing
+this module imports scikit-learn.
 """
 
 from nnx.libraries import needed

@@ -1,4 +1,4 @@
-"""An autoencoder as a transformer."""
+"""An autoencoder as a scikit-learn transformer."""
 
 from __future__ import annotations
 
@@ -16,62 +16,65 @@ from nnx.estimators.checks import checked_weights, counted, on_host
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):  # type: ignore[misc]
-    """Codes from which the data can be computed again: f = decoder ∘ encoder, trained so that f(x) ≈ x.
+    """Reduce data to short codes that restore it: f = decoder ∘ encoder, trained so that f(x) ≈ x.
 
-    The encoder has the hidden layers and a linear code, the decoder the hidden layers in reverse and an
-    output as wide as the data. It is linear, or a sigmoid where the loss is a binary cross-entropy.
+    The encoder has the hidden layers and a linear layer for the code. The decoder has the hidden layers in
+    reverse order and an output as wide as the data. The output is a sigmoid if the loss is a binary
+    cross-entropy, else linear.
 
     Parameters
     ----------
     n_components : int
         Width of the code.
     hidden_layer_sizes : int or sequence of int
-        Of the encoder; () for none, which spans what PCA spans.
+        Widths of the encoder's hidden layers; () for none: with squared error, such an encoder spans the
+        same space as PCA.
     activation : str
-        Of the hidden layers, by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
+        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
-        The cross-entropy wants data in [0, 1].
+        The cross-entropy needs data in [0, 1].
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
     learning_rate : float or Schedule, optional
-        None: the optimizer's own.
+        None uses the optimizer's default.
     dropout : float in [0, 1)
-        Rate behind each hidden layer.
+        Dropout rate after each hidden layer.
     epochs : int
-        Passes over the data; at most, with early stopping.
+        Number of passes over the data; with early stopping, the largest number.
     batch_size : int or "auto"
-        At most the rows there are; auto is 200.
+        Rows in a batch, at most all rows; auto is 200.
     early_stopping : bool
-        Hold some rows out and stop when the loss on them has not improved for `patience` epochs; the best
-        epoch's parameters stay. A `ConvergenceWarning` says that `epochs` ended before that.
+        Hold out some rows, stop when the loss on them has not improved for `patience` epochs, and keep the
+        parameters of the best epoch. If `epochs` end before that, a `ConvergenceWarning` says so.
     validation_fraction : float in (0, 1)
-        The share that is held out.
+        Share of the rows that is held out.
     patience : int
+        Epochs without improvement before training stops early.
     warm_start : bool
-        `fit` goes on with the network that is there.
+        `fit` continues to train the existing network.
     callbacks : sequence of Callback
     device : str, optional
         As for `nnx.Network`.
     random_state : int, RandomState or None
-        Initial weights, batches, dropout and the rows held out follow from it.
+        Determines the initial weights, the batches, dropout and the rows held out.
 
     Attributes
     ----------
     network_ : nnx.Network
-        ``network_.code`` tells how many of its layers encode.
+        ``network_.code`` is the number of its layers that encode.
     loss_curve_, validation_loss_curve_ : list of float
-        A value an epoch; the second is empty without early stopping.
+        One value per epoch; the second is empty without early stopping.
     n_iter_ : int
-        Epochs trained.
+        Number of epochs trained.
     n_features_in_ : int
     feature_names_in_ : array of str
-        Of a data frame with names.
+        Names of the columns, if X was a data frame with names.
 
     Raises
     ------
     ConfigurationError
-        By `fit`, if a parameter makes no sense.
+        By `fit`, if a parameter is invalid.
     DataError
-        By `fit`, if the data does not suit the loss.
+        By `fit`, if the data does not fit the loss.
     TrainingError
         By `fit`, if a loss or gradient is not finite.
 
@@ -122,7 +125,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         Parameters
         ----------
         X : array_like or sparse matrix of shape (rows, features)
-            A sparse one is made dense.
+            A sparse matrix is converted to a dense array.
         y : None
             Ignored.
         sample_weight : array_like of shape (rows,), optional
@@ -130,7 +133,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         return self._fit(X, sample_weight, partial=False)
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Autoencoder:
-        """One epoch on these rows, without early stopping; parameters as for `fit`."""
+        """Train for one epoch on these rows, without early stopping; parameters as for `fit`."""
         return self._fit(X, sample_weight, partial=True)
 
     def _fit(self, X: Any, sample_weight: Any, partial: bool) -> Autoencoder:
@@ -144,7 +147,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         return self
 
     def _layers(self, features: int, loss: nnx.Loss) -> tuple[list[nnx.Layer], int]:
-        """Those of the whole network, and how many of them encode."""
+        """Return the layers of the whole network, and how many of them encode."""
         sizes = self._sizes()
         encoder = [*self._hidden(sizes), nnx.Dense(self.n_components)]
         return [*encoder, *self._hidden(sizes[::-1]), *output_layers(features, loss)], len(encoder)
@@ -155,20 +158,20 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         return width
 
     def transform(self, X: Any) -> HostArray:
-        """Codes of shape (rows, n_components)."""
+        """Return codes of shape (rows, n_components)."""
         X = self._given(X)
         return self._outputs(self.network_[: self.network_.code], X)
 
     def inverse_transform(self, X: Any) -> HostArray:
-        """Data of shape (rows, features) computed from codes of shape (rows, n_components)."""
+        """Compute data of shape (rows, features) from codes of shape (rows, n_components)."""
         check_is_fitted(self)
         codes = check_array(on_host(X, "X"), dtype=self.network_.dtype)
         return self.network_[self.network_.code :].predict(codes)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """The share of the variance that reconstructions keep, 1 − Σ (x − f(x))² / Σ (x − mean)².
+        """Return the share of the variance that is reconstructed: 1 − Σ (x − f(x))² / Σ (x − mean)².
 
-        At most 1, and comparable with the sum of PCA's ``explained_variance_ratio_``.
+        It is at most 1, and can be compared with the sum of PCA's ``explained_variance_ratio_``.
         """
         X = self._given(X)
         dense = X.toarray() if hasattr(X, "toarray") else X

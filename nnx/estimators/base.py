@@ -1,4 +1,4 @@
-"""What the estimators share: parameters that describe a network and its training, and one way to train it."""
+"""The common base of the estimators: parameters of a network and of its training, and the training."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from nnx.estimators.checks import check_parameters, held_out, on_host, sizes, un
 from nnx.layers.activations import make
 from nnx.training.checks import check_callbacks
 
-LARGEST_BATCH = 200  # what batch_size="auto" means for more rows than that: scikit-learn's
-SPARSE_ROWS = 1024  # made dense at a time where nothing is trained
+LARGEST_BATCH = 200  # the value of batch_size="auto" for more rows than this, as in scikit-learn
+SPARSE_ROWS = 1024  # sparse rows that are made dense at a time, outside of training
 
 LOSSES = {kind.record.estimators: kind for kind in losses.KINDS if kind.record.estimators}
 
 
 class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
-    """Base of the estimators; a subclass says what goes in front of the training and what comes out of it."""
+    """Base class of the estimators; a subclass prepares targets and layers, and defines the outputs."""
 
     def __init__(
         self,
@@ -65,10 +65,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
 
-    # ------------------------------------------------------- what is described
+    # ------------------------------------------------------------- the network
 
     def _hidden(self, sizes: Sequence[int]) -> list[nnx.Layer]:
-        """Dense layers of these widths, each with its activation and its dropout."""
+        """Return dense layers with these widths, each followed by its activation and dropout."""
         layers: list[nnx.Layer] = []
         for size in sizes:
             layers += [nnx.Dense(size), make(self.activation)]
@@ -80,12 +80,12 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         return sizes(self.hidden_layer_sizes)
 
     def _loss(self, *others: str) -> nnx.Loss:
-        """The loss; a refusal names `others` too, which a subclass knows."""
+        """Return the loss; an error also lists `others`, names that the subclass accepts."""
         if isinstance(self.loss, nnx.Loss):
             if getattr(self.loss, "from_logits", False):
                 raise ConfigurationError(
-                    f"loss={self.loss!r}: the estimators end the network in the loss's activation: "
-                    "leave from_logits out"
+                    f"loss={self.loss!r}: the estimators add the loss's activation to the network "
+                    "themselves: remove from_logits"
                 )
             return self.loss
         if not isinstance(self.loss, str) or self.loss not in LOSSES:
@@ -96,8 +96,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         if isinstance(self.optimizer, nnx.Optimizer):
             if self.learning_rate is not None:
                 raise ConfigurationError(
-                    f"learning_rate={self.learning_rate!r} is given, but {self.optimizer!r} has one too: "
-                    "leave learning_rate None"
+                    f"learning_rate={self.learning_rate!r} is given, but {self.optimizer!r} has its own: "
+                    "set learning_rate=None"
                 )
             return self.optimizer
         if not isinstance(self.optimizer, str) or self.optimizer not in optimizers.NAMES:
@@ -111,46 +111,46 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         return min(int(self.batch_size), rows)
 
     def _described(self) -> str:
-        """The parameters that a network which is there cannot follow any more."""
+        """Return the parameters that cannot change once the network exists, as text."""
         fixed = ("n_components", "hidden_layer_sizes", "activation", "dropout", "loss", "device")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in fixed if hasattr(self, name))
 
     # -------------------------------------------------------------------- data
 
     def _goes_on(self, partial: bool) -> bool:
-        """Whether a fit goes on with the network that is there.
+        """Return whether a fit continues to train the existing network.
 
         Raises
         ------
         ConfigurationError
-            If a parameter makes no sense, or they describe another network by now.
+            If a parameter is invalid, or the parameters now describe a different network.
         """
         check_parameters(self)
         if not (hasattr(self, "network_") and (partial or self.warm_start)):
             return False
         if self._described() != self._made_of:
             raise ConfigurationError(
-                f"{type(self).__name__}: a network made with {self._made_of} cannot go on with "
+                f"{type(self).__name__}: a network made with {self._made_of} cannot continue with "
                 f"{self._described()}: fit a clone, or set warm_start=False"
             )
         return True
 
     def _check(self, X: Any, **options: Any) -> Any:
-        """Data as scikit-learn checks it; float32 stays float32, all else becomes float64."""
+        """Check data with scikit-learn; float32 stays float32, other types become float64."""
         if "y" in options:
             options["y"] = on_host(options["y"], "y")
-        columns = {str(dtype).lower() for dtype in getattr(X, "dtypes", ())}  # of pandas, of Polars
+        columns = {str(dtype).lower() for dtype in getattr(X, "dtypes", ())}  # types in pandas or Polars
         dtype = np.float32 if columns == {"float32"} else [np.float64, np.float32]
         return validate_data(self, on_host(X, "X"), accept_sparse="csr", dtype=dtype, **options)
 
     def _given(self, X: Any) -> Any:
-        """Data for the network that was fitted, in its dtype."""
+        """Check data for the fitted network, and convert it to the network's dtype."""
         check_is_fitted(self)
         X = on_host(X, "X")
         return validate_data(self, X, accept_sparse="csr", dtype=self.network_.dtype, reset=False)
 
     def _outputs(self, network: nnx.Network, X: Any) -> HostArray:
-        """What a network, the fitted one or a slice, makes of checked data."""
+        """Return the outputs of a network (the fitted network or a slice of it) for checked data."""
         if not sparse.issparse(X):
             return network.predict(X)
         parts = range(0, X.shape[0], SPARSE_ROWS)
@@ -170,20 +170,20 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         partial: bool,
         classes: HostArray | None = None,
     ) -> None:
-        """Train on checked data, and keep the network and what was recorded.
+        """Train on checked data, and store the network and the history.
 
         Parameters
         ----------
         y : array, optional
-            None: x itself.
+            None uses x as targets.
         layers : list of Layer
-            Of a new network.
+            Layers of a new network.
         again : bool
-            Go on with the network that is there, `layers` are not needed.
+            Continue to train the existing network; `layers` are then not used.
         partial : bool
-            One epoch on all the rows.
+            Train for one epoch on all rows.
         classes : array of shape (rows,), optional
-            The validation rows are drawn with the same share of each.
+            The rows held out contain the same share of each class.
         """
         random = check_random_state(self.random_state)
         if again:
@@ -201,7 +201,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             rows, rest = held_out(len(x), float(self.validation_fraction), random, classes)
             validation = _part(x, y, weights, rest)
             stopping = nnx.EarlyStopping("val_loss", patience=self.patience)
-            callbacks.insert(0, stopping)  # so that what prints or writes an epoch knows that it is the last
+            callbacks.insert(0, stopping)  # first, so that the other callbacks know which epoch is the last
         x, y, weights = _part(x, y, weights, rows)
         history = network.fit(
             x, y, loss=loss, optimizer=optimizer, epochs=1 if partial else self.epochs,
@@ -212,9 +212,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         if stopping is not None and len(history.epochs) == self.epochs and stopping.waited < self.patience:
             warnings.warn(
                 f"{type(self).__name__}: the validation loss still improved when the last of epochs="
-                f"{self.epochs} ended: give more, or early_stopping=False",
+                f"{self.epochs} ended: increase epochs, or set early_stopping=False",
                 ConvergenceWarning,
-                stacklevel=4,  # where `fit` was called,
+                stacklevel=4,  # the line that called `fit`
             )
 
     def _keep(
@@ -224,7 +224,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             self.loss_curve_: list[float] = []
             self.validation_loss_curve_: list[float] = []
         self.network_ = network
-        self.loss_curve_ += history.metrics.get("loss", [])  # none where a callback stopped it at once
+        self.loss_curve_ += history.metrics.get("loss", [])  # missing if a callback stopped training at once
         self.validation_loss_curve_ += history.metrics.get("val_loss", [])
         self.n_iter_ = len(self.loss_curve_)
         self._made_of = self._described()
@@ -232,7 +232,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 def output_layers(units: int, loss: nnx.Loss) -> list[nnx.Layer]:
-    """The last layers of a network that predicts numbers: probabilities where the loss takes those."""
+    """Return the last layers of a network that predicts numbers, with the activation that its loss needs."""
     return [nnx.Dense(units), *([make(loss.activation)] if loss.activation else [])]
 
 

@@ -1,4 +1,4 @@
-"""What the estimators refuse in the words of their parameters, and how they count weighted rows."""
+"""Check the estimators' parameters and data, and compute the weights of rows."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ SYNONYMS = {"log_loss": "cross_entropy"} | {
 
 
 def check_parameters(estimator: Any) -> None:
-    """Refuse parameters that make no sense, each by the name that the user wrote.
+    """Refuse invalid parameters; the error names the parameter.
 
     Raises
     ------
     ConfigurationError
+        If a parameter is invalid.
     """
     for size in sizes(estimator.hidden_layer_sizes):
         whole("hidden_layer_sizes", size)
@@ -49,13 +50,13 @@ def check_parameters(estimator: Any) -> None:
 
 
 def sizes(hidden_layer_sizes: Any) -> list[Any]:
-    """The widths of the hidden layers, of which a single one may stand alone."""
+    """Return the widths of the hidden layers as a list; a single width needs no list."""
     several = isinstance(hidden_layer_sizes, Iterable) and getattr(hidden_layer_sizes, "ndim", 1) > 0
     return list(hidden_layer_sizes) if several else [hidden_layer_sizes]
 
 
 def unknown(what: str, value: Any, names: Iterable[str]) -> ConfigurationError:
-    """The refusal of a value that is no name, with the nearest one."""
+    """Return the error for an unknown name; it suggests the nearest known name."""
     names = list(names)
     meant = SYNONYMS.get(value) if isinstance(value, str) else None
     hint = f": did you mean {meant!r}?" if meant in names else nearest(str(value), names)
@@ -63,24 +64,24 @@ def unknown(what: str, value: Any, names: Iterable[str]) -> ConfigurationError:
 
 
 def on_host(x: Any, name: str) -> Any:
-    """The NumPy form of PyTorch's, JAX's and their like's arrays; what scikit-learn itself reads, as it is.
+    """Convert arrays of PyTorch, JAX and others to NumPy; leave data unchanged that scikit-learn can read.
 
     Raises
     ------
     DataError
-        If it lies on a GPU, or has no such form.
+        If the array lies on a GPU, or cannot be converted.
     """
     known = isinstance(x, np.ndarray) or not (hasattr(x, "__dlpack__") or foreign.on_gpu(x))
     return x if known else host_array(x, name)
 
 
 def checked_weights(sample_weight: Any, X: Any) -> HostArray | None:
-    """One weight a row, or None for none.
+    """Return one weight per row, or None if there are no weights.
 
     Raises
     ------
     DataError
-        If one is negative, or all are 0.
+        If a weight is negative, or all are 0.
     """
     if sample_weight is None:
         return None
@@ -91,7 +92,7 @@ def checked_weights(sample_weight: Any, X: Any) -> HostArray | None:
 
 
 def counted(weights: HostArray | None, *arrays: Any) -> tuple[Any, ...]:
-    """Weights and arrays without the rows of weight 0, which are as good as missing."""
+    """Return the weights and arrays without the rows of weight 0, which count as missing."""
     if weights is None or weights.all():
         return weights, *arrays
     rows = np.flatnonzero(weights)
@@ -101,21 +102,22 @@ def counted(weights: HostArray | None, *arrays: Any) -> tuple[Any, ...]:
 def class_factors(
     class_weight: Any, labels: HostArray, classes: HostArray, weights: HostArray | None
 ) -> HostArray:
-    """The factor of each row, by its class.
+    """Return the factor of each row, which depends on its class.
 
-    ``"balanced"`` is W / (classes · W_k): W the weight of all rows, W_k that of the class's, and the classes
-    those that have rows.
+    ``"balanced"`` is W / (classes · W_k), where W is the weight of all rows, W_k the weight of the rows of
+    class k, and ``classes`` the number of classes that have rows.
 
     Parameters
     ----------
     class_weight : "balanced" or dict
     labels : array of shape (rows,)
-        Places among the classes.
+        The position of each row's class in `classes`.
 
     Raises
     ------
     ConfigurationError
-        If it is neither, names what is no class, has a factor that is negative, or leaves no row.
+        If `class_weight` has another type, names an unknown class, has a negative factor, or gives all rows
+        the weight 0.
     """
     factors = np.ones(len(classes))
     if isinstance(class_weight, str) and class_weight == "balanced":
@@ -141,12 +143,12 @@ def class_factors(
 
 
 def factors_of_labels(class_weight: Any, y: HostArray, weights: HostArray | None) -> HostArray:
-    """The factor of each row of labels that come together: the product of those of its labels."""
+    """Return the factor of each row with several labels: the product of the factors of its labels."""
     columns = class_weight if isinstance(class_weight, list) else [class_weight] * y.shape[1]
     if isinstance(class_weight, dict) or len(columns) != y.shape[1]:
         raise ConfigurationError(
-            f"class_weight of {y.shape[1]} labels that come together must be 'balanced', or a list with a "
-            f"dict for each, not {class_weight!r:.80}"
+            f"class_weight for {y.shape[1]} labels per row must be 'balanced', or a list with a dict for "
+            f"each label, not {class_weight!r:.80}"
         )
     values = np.array([0, 1])
     parts = [
@@ -159,12 +161,12 @@ def factors_of_labels(class_weight: Any, y: HostArray, weights: HostArray | None
 def held_out(
     rows: int, fraction: float, random: Any, labels: HostArray | None
 ) -> tuple[HostArray, HostArray]:
-    """The rows to train on and those to hold out, with the same share of each class.
+    """Return the rows to train on and the rows to hold out, with the same share of each class.
 
     Raises
     ------
     DataError
-        If there are too few rows for that.
+        If there are too few rows.
     """
     try:
         train, rest = train_test_split(

@@ -1,4 +1,4 @@
-"""A classifier and a regressor."""
+"""A classifier and a regressor for scikit-learn."""
 
 from __future__ import annotations
 
@@ -18,66 +18,68 @@ from nnx.errors import ConfigurationError, DataError
 from nnx.estimators.base import NetworkEstimator, output_layers
 from nnx.estimators.checks import checked_weights, class_factors, counted, factors_of_labels
 
-ONE_HOT = 2**22  # numbers: labels of more are not written out, which the compiled loop wants
+ONE_HOT = 2**22  # largest size of one-hot targets (the compiled loop needs them); beyond it, labels are used
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
-    """A network of dense layers that gives each class its probability.
+    """Classify rows with a network of dense layers that returns a probability for each class.
 
-    Two classes have one sigmoid output, more have a softmax, labels that may come together (y a matrix of 0
-    and 1) a sigmoid each.
+    Two classes use one sigmoid output, more classes a softmax. If rows can have several labels (y is a matrix
+    of 0 and 1), each label has a sigmoid.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int
         Widths of the hidden layers; () for none, which is logistic regression.
     activation : str
-        Of the hidden layers, by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
+        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
     loss : {"cross_entropy", "squared_error", "absolute_error", "huber"} or Loss
-        Of the probabilities.
+        Loss of the probabilities.
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
     learning_rate : float or Schedule, optional
-        None: the optimizer's own.
+        None uses the optimizer's default.
     dropout : float in [0, 1)
-        Rate behind each hidden layer.
+        Dropout rate after each hidden layer.
     epochs : int
-        Passes over the data; at most, with early stopping.
+        Number of passes over the data; with early stopping, the largest number.
     batch_size : int or "auto"
-        At most the rows there are; auto is 200.
+        Rows in a batch, at most all rows; auto is 200.
     early_stopping : bool
-        Hold some rows of each class out and stop when the loss on them has not improved for `patience`
-        epochs; the best epoch's parameters stay. A `ConvergenceWarning` says that `epochs` ended before that.
+        Hold out some rows of each class, stop when the loss on them has not improved for `patience` epochs,
+        and keep the parameters of the best epoch. If `epochs` end before that, a `ConvergenceWarning` says
+        so.
     validation_fraction : float in (0, 1)
-        The share that is held out.
+        Share of the rows that is held out.
     patience : int
+        Epochs without improvement before training stops early.
     class_weight : dict, "balanced", list of dict or None
-        Factors of the sample weights, by class. Balanced ones are W / (classes · W_k), W the weight of all
-        rows and W_k that of the class's (1 a row without sample weights). Of labels that come together a row
-        has the product of its labels' factors, and a list holds a dict for each label.
+        Factors for the sample weights, by class. "balanced" means W / (classes · W_k), where W is the weight
+        of all rows and W_k the weight of the class's rows (1 per row without sample weights). If rows can
+        have several labels, a list holds a dict for each label, and the factors of a row are multiplied.
     warm_start : bool
-        `fit` goes on with the network that is there.
+        `fit` continues to train the existing network.
     callbacks : sequence of Callback
     device : str, optional
         As for `nnx.Network`.
     random_state : int, RandomState or None
-        Initial weights, batches, dropout and the rows held out follow from it.
+        Determines the initial weights, the batches, dropout and the rows held out.
 
     Attributes
     ----------
     network_ : nnx.Network
     classes_ : array of shape (classes,)
     loss_curve_, validation_loss_curve_ : list of float
-        A value an epoch; the second is empty without early stopping.
+        One value per epoch; the second is empty without early stopping.
     n_iter_ : int
-        Epochs trained.
+        Number of epochs trained.
     n_features_in_ : int
     feature_names_in_ : array of str
-        Of a data frame with names.
+        Names of the columns, if X was a data frame with names.
 
     Raises
     ------
     ConfigurationError
-        By `fit`, if a parameter makes no sense.
+        By `fit`, if a parameter is invalid.
     TrainingError
         By `fit`, if a loss or gradient is not finite.
 
@@ -127,35 +129,35 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         Parameters
         ----------
         X : array_like or sparse matrix of shape (rows, features)
-            A sparse one is made dense.
+            A sparse matrix is converted to a dense array.
         y : array_like of shape (rows,), or of 0 and 1 of shape (rows, labels)
         sample_weight : array_like of shape (rows,), optional
-            A row of weight 0 is left out, of the classes too.
+            Rows of weight 0 are left out, also when the classes are determined.
         """
         return self._fit(X, y, None, sample_weight, partial=False)
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> NetworkClassifier:
-        """One epoch on these rows, without early stopping.
+        """Train for one epoch on these rows, without early stopping.
 
         Parameters
         ----------
         X, y, sample_weight : array_like
             As for `fit`.
         classes : array_like of shape (classes,), optional
-            All that will ever come; the first call wants them, unless they are all in its y. A later call
-            need not give them, and may not give others.
+            All classes of all calls. The first call needs them unless its y contains all classes. Later calls
+            may omit them, but cannot change them.
 
         Raises
         ------
         DataError
-            If classes, the number of labels or of features differ from the first call's.
+            If the classes, the number of labels or the number of features differ from the first call.
         """
         if isinstance(self.class_weight, str):
             raise ConfigurationError(
-                f"class_weight={self.class_weight!r} cannot be known from part of the data: give partial_fit "
-                "a dict, from sklearn.utils.class_weight.compute_class_weight"
+                f"class_weight={self.class_weight!r} needs all data, but partial_fit sees only a part: use "
+                "a dict, for example from sklearn.utils.class_weight.compute_class_weight"
             )
         return self._fit(X, y, classes, sample_weight, partial=True)
 
@@ -166,14 +168,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         weights, x, y = counted(checked_weights(sample_weight, x), x, y)
         multilabel = type_of_target(y).startswith("multilabel")
         if again and multilabel != self._multilabel:
-            raise DataError(f"y of shape {y.shape}: the network was made for labels of the other kind")
+            raise DataError(f"y of shape {y.shape}: the network was made for the other kind of labels")
         if multilabel:
             y = y.toarray() if sparse.issparse(y) else y
             known = np.arange(y.shape[1])
             if again and len(known) != len(self.classes_):
                 raise DataError(
                     f"y has {len(known)} labels, but NetworkClassifier is expecting {len(self.classes_)}, "
-                    "as in the fit before"
+                    "as in the previous fit"
                 )
         else:
             y = column_or_1d(y, warn=True)
@@ -184,7 +186,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
                 f"which was {known.tolist()}"
             )
         if not multilabel and len(known) == 1:
-            raise DataError(f"y holds one class only, {known[0]!r}: a classifier needs at least two classes")
+            raise DataError(f"y holds only one class, {known[0]!r}: a classifier needs at least two classes")
         labels = None if multilabel else _places(y, known)
         loss = self._loss_of(multilabel or len(known) == 2)
         targets = y if labels is None else _targets(labels, len(known), loss)
@@ -207,15 +209,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         loss = self._loss("cross_entropy")
         if sigmoid and isinstance(loss, nnx.CategoricalCrossEntropy):
             raise ConfigurationError(
-                f"{loss!r} is no loss of sigmoids, which two classes and labels that may come together have: "
-                "loss='cross_entropy'"
+                f"{loss!r} does not fit sigmoid outputs, which two classes and several labels per row need: "
+                "use loss='cross_entropy'"
             )
         return loss
 
     def _weights(
         self, weights: HostArray | None, y: HostArray, labels: HostArray | None, classes: HostArray
     ) -> HostArray:
-        """Sample weights times those of the classes."""
+        """Return sample weights times class weights."""
         if labels is None:
             by_class = factors_of_labels(self.class_weight, y, weights)
         else:
@@ -224,25 +226,25 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         return product
 
     def decision_function(self, X: Any) -> HostArray:
-        """What goes into the sigmoid or softmax, of shape (rows, classes); (rows,) for two classes."""
+        """Return the inputs of the sigmoid or softmax, of shape (rows, classes); (rows,) for two classes."""
         X = self._given(X)
         logits = self._outputs(self.network_[:-1], X)
         return logits.ravel() if logits.shape[1] == 1 else logits
 
     def predict_proba(self, X: Any) -> HostArray:
-        """Probabilities of shape (rows, classes), in the order of ``classes_``."""
+        """Return probabilities of shape (rows, classes), in the order of ``classes_``."""
         X = self._given(X)
         p = self._outputs(self.network_, X)
         binary = len(self.classes_) == 2 and not self._multilabel
         return np.hstack([1.0 - p, p]) if binary else p
 
     def predict_log_proba(self, X: Any) -> HostArray:
-        """The logarithm of `predict_proba`."""
+        """Return the logarithm of `predict_proba`."""
         with np.errstate(divide="ignore"):  # a probability of 0 has the logarithm −∞
             return np.log(self.predict_proba(X))
 
     def predict(self, X: Any) -> HostArray:
-        """The likeliest class of each row; or 0 and 1 for each of labels that may come together."""
+        """Return the most likely class of each row, or 0 or 1 for each label if rows can have several."""
         p = self.predict_proba(X)
         if self._multilabel:
             return (p > 0.5).astype(int)
@@ -257,7 +259,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
 
 
 def _places(y: HostArray, classes: HostArray) -> HostArray:
-    """The place of each label among the classes; one that is not there is an error that names it."""
+    """Return the position of each label in `classes`; an error names labels that are not there."""
     encoder = LabelEncoder()
     encoder.classes_ = classes
     try:
@@ -265,13 +267,13 @@ def _places(y: HostArray, classes: HostArray) -> HostArray:
     except ValueError as error:
         odd = [label for label in np.unique(y).tolist() if label not in classes.tolist()]
         raise DataError(
-            f"y contains unseen labels {odd[:5]}: the classes are {classes.tolist()}, those of the first fit"
+            f"y contains unseen labels {odd[:5]}: the classes of the first fit are {classes.tolist()}"
         ) from error
     return places
 
 
 def _targets(labels: HostArray, classes: int, loss: nnx.Loss) -> HostArray:
-    """What the network is to give: a column for two classes, else one for each, or the labels as they are."""
+    """Return the targets: one column for two classes, else one-hot rows, or the labels if those are large."""
     if classes == 2:
         return labels.reshape(-1, 1)
     if isinstance(loss, nnx.CategoricalCrossEntropy) and len(labels) * classes > ONE_HOT:
@@ -280,56 +282,57 @@ def _targets(labels: HostArray, classes: int, loss: nnx.Loss) -> HostArray:
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
-    """A network of dense layers that predicts one number or several.
+    """Predict one or several numbers for each row with a network of dense layers.
 
-    The output is linear, or a sigmoid where the loss is a binary cross-entropy.
+    The output is a sigmoid if the loss is a binary cross-entropy, else linear.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int
         Widths of the hidden layers; () for none, which is linear regression.
     activation : str
-        Of the hidden layers, by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
+        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
-        The cross-entropy wants targets in [0, 1].
+        The cross-entropy needs targets in [0, 1].
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
     learning_rate : float or Schedule, optional
-        None: the optimizer's own.
+        None uses the optimizer's default.
     dropout : float in [0, 1)
-        Rate behind each hidden layer.
+        Dropout rate after each hidden layer.
     epochs : int
-        Passes over the data; at most, with early stopping.
+        Number of passes over the data; with early stopping, the largest number.
     batch_size : int or "auto"
-        At most the rows there are; auto is 200.
+        Rows in a batch, at most all rows; auto is 200.
     early_stopping : bool
-        Hold some rows out and stop when the loss on them has not improved for `patience` epochs; the best
-        epoch's parameters stay. A `ConvergenceWarning` says that `epochs` ended before that.
+        Hold out some rows, stop when the loss on them has not improved for `patience` epochs, and keep the
+        parameters of the best epoch. If `epochs` end before that, a `ConvergenceWarning` says so.
     validation_fraction : float in (0, 1)
-        The share that is held out.
+        Share of the rows that is held out.
     patience : int
+        Epochs without improvement before training stops early.
     warm_start : bool
-        `fit` goes on with the network that is there.
+        `fit` continues to train the existing network.
     callbacks : sequence of Callback
     device : str, optional
         As for `nnx.Network`.
     random_state : int, RandomState or None
-        Initial weights, batches, dropout and the rows held out follow from it.
+        Determines the initial weights, the batches, dropout and the rows held out.
 
     Attributes
     ----------
     network_ : nnx.Network
     loss_curve_, validation_loss_curve_ : list of float
-        A value an epoch; the second is empty without early stopping.
+        One value per epoch; the second is empty without early stopping.
     n_iter_ : int
-        Epochs trained.
+        Number of epochs trained.
     n_features_in_ : int
     feature_names_in_ : array of str
-        Of a data frame with names.
+        Names of the columns, if X was a data frame with names.
 
     Raises
     ------
     ConfigurationError
-        By `fit`, if a parameter makes no sense.
+        By `fit`, if a parameter is invalid.
     TrainingError
         By `fit`, if a loss or gradient is not finite.
 
@@ -348,14 +351,14 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like or sparse matrix of shape (rows, features)
-            A sparse one is made dense.
+            A sparse matrix is converted to a dense array.
         y : array_like of shape (rows,) or (rows, outputs)
         sample_weight : array_like of shape (rows,), optional
         """
         return self._fit(X, y, sample_weight, partial=False)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkRegressor:
-        """One epoch on these rows, without early stopping; parameters as for `fit`."""
+        """Train for one epoch on these rows, without early stopping; parameters as for `fit`."""
         return self._fit(X, y, sample_weight, partial=True)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, partial: bool) -> NetworkRegressor:
@@ -367,7 +370,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         if again and targets.shape[1] != self.network_.outputs:
             raise DataError(
                 f"y has {targets.shape[1]} outputs, but NetworkRegressor is expecting "
-                f"{self.network_.outputs}, as in the fit before"
+                f"{self.network_.outputs}, as in the previous fit"
             )
         layers = [*self._hidden(self._sizes()), *output_layers(targets.shape[1], loss)]
         self._train(x, targets, weights, layers, loss, again=again, partial=partial)
@@ -375,7 +378,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> HostArray:
-        """Predictions of the shape that y had: (rows,) or (rows, outputs)."""
+        """Return predictions with the shape of y: (rows,) or (rows, outputs)."""
         X = self._given(X)
         y = self._outputs(self.network_, X)
         return y.ravel() if self._flat else y
