@@ -37,12 +37,9 @@ def test_a_batch_too_large_is_refused_with_its_size_before_training():
     before = built.weights()
     # the outputs, two gradients of at most 64 numbers a row, the input, the target and what goes back
     size = 4000 * 4 * (64 + 16 + 2 * 64 + 16 + 2 * 16)
-    expected = (
-        f"a batch of 4,000 rows takes {size / 2**20:.4g} MiB of memory, and 1 MiB are left: lower batch_size"
-    )
-    with pytest.raises(nnx.OutOfMemoryError) as caught:
+    expected = rf"a batch of 4,000 rows .*{size / 2**20:.4g} MiB .*1 MiB .*batch_size"
+    with pytest.raises(nnx.OutOfMemoryError, match=expected) as caught:
         fit(built, 4000)
-    assert str(caught.value) == expected
     assert isinstance(caught.value, MemoryError)
     for name, value in built.weights().items():
         np.testing.assert_array_equal(value, before[name])
@@ -53,7 +50,7 @@ def test_a_batch_too_large_is_refused_with_its_size_before_training():
 def test_predictions_are_made_in_batches_that_fit():
     built = network(1024)
     with pytest.raises(
-        nnx.OutOfMemoryError, match=r"a batch of 4,000 rows takes 31.49 MiB .*: lower batch_size"
+        nnx.OutOfMemoryError, match=r"a batch of 4,000 rows .* 31.49 MiB .*: lower batch_size"
     ):
         built.predict(X, batch_size=4000)
     assert built.predict(X, batch_size=50).shape == X.shape
@@ -61,7 +58,7 @@ def test_predictions_are_made_in_batches_that_fit():
 
 @pytest.mark.usefixtures("little")
 def test_a_network_or_data_too_large_are_refused():
-    with pytest.raises(nnx.OutOfMemoryError, match=r"a network of 330,016 parameters takes 2\.518 MiB"):
+    with pytest.raises(nnx.OutOfMemoryError, match=r"a network of 330,016 parameters .* 2\.518 MiB"):
         network(10_000).build(16)
     wide = np.zeros((4000, 100), np.int16)
     with pytest.raises(nnx.OutOfMemoryError, match=r"x of shape \(4000, 100\) in float32 takes 1.526 MiB"):
@@ -89,9 +86,9 @@ def test_a_system_that_refuses_memory_is_explained():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
-        "a batch of 10,000 rows takes 4.9 GiB of memory, which is refused: lower batch_size", "(10000, 1)",
-    ]  # fmt: skip
+    refusal, shape = done.stdout.splitlines()
+    assert re.fullmatch(r"a batch of 10,000 rows .* 4\.9 GiB .*batch_size", refusal)
+    assert shape == "(10000, 1)"
 
 
 def machine(folder, meminfo, groups, mounts, files):
@@ -268,9 +265,7 @@ class TestAModelFileUnderALimitOfMemory:
     @pytest.mark.parametrize("mebibytes", [2, 32, 60])
     def test_is_not_read_where_it_does_not_fit(self, model, mebibytes):
         told = in_a_limit(model, LOADS, mebibytes)
-        assert re.fullmatch(
-            r"refused: reading m.safetensors takes 38.5\d MiB of memory, and .* are left: .*", told
-        )
+        assert re.fullmatch(r"refused: reading m.safetensors .*38.5\d MiB of memory, .* left: .*", told)
 
     @pytest.mark.parametrize("mebibytes", [80])
     def test_says_what_its_network_takes(self, model, mebibytes):
@@ -290,7 +285,7 @@ class TestAModelFileUnderALimitOfMemory:
 def test_a_model_that_memory_is_too_short_for_is_not_called_damaged(tmp_path, monkeypatch):
     network().build(16).save(tmp_path / "m.safetensors")
     monkeypatch.setattr(host_memory, "free", lambda **_: 1000)
-    with pytest.raises(nnx.OutOfMemoryError, match=r"reading .*m\.safetensors takes 8\.\d* MiB"):
+    with pytest.raises(nnx.OutOfMemoryError, match=r"reading .*m\.safetensors .* 8\.\d* MiB"):
         nnx.load(tmp_path / "m.safetensors")
 
 

@@ -1,7 +1,7 @@
-"""Arrays, devices and the few hot operations.
+"""Backends: arrays and operations on each kind of device.
 
-`resolve` turns what a user writes (``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"``, or a backend's name) into
-a `Backend`; `use` sets the default; `available` says what can run here and why the rest cannot.
+`resolve` turns a device as the user writes it (``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"``, or a backend's
+name) into a `Backend`; `use` sets the default; `available` says what can run here, and why the rest cannot.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ _default: contextvars.ContextVar[str | None] = contextvars.ContextVar("nnx_devic
 
 @dataclass(frozen=True)
 class DeviceStatus:
-    """One backend on one device: whether it can run here, and if not, why and what mends it.
+    """A backend on a device: whether it can run here, and if not, why, and what to do.
 
     Attributes
     ----------
     name : str
         The backend: ``"numpy"``, ``"numba"`` or ``"cupy"``.
     device : str
-        ``"cpu"``, ``"gpu:0"``, … or ``"gpu"`` where none was found.
+        ``"cpu"``, ``"gpu:0"``, … or ``"gpu"`` if no GPU was found.
     usable : bool
     detail : str
-        Versions and hardware where usable, else the reason and the remedy, in one line.
+        Versions and hardware if usable, else the reason and what to do, in one line.
     versions : dict of str to str
-        Of the libraries and the driver, as far as they are known.
+        Versions of the libraries and the driver, if known.
     remedy : str
-        What mends it, alone; empty where usable.
+        Only what to do; empty if usable.
     hardware : dict
         A GPU's name, compute capability and memory in bytes.
     """
@@ -70,15 +70,15 @@ class DeviceStatus:
 
 
 def default_device() -> str:
-    """What ``device=None`` means now: `use`'s value, else ``NNX_DEVICE``, else ``"auto"``."""
+    """Return the device for ``device=None``: the one set by `use`, else ``NNX_DEVICE``, else ``"auto"``."""
     return _default.get() or os.environ.get("NNX_DEVICE") or "auto"
 
 
 class use:  # noqa: N801 - reads as a statement: nnx.use("gpu")
-    """Set the default device, for good or for a ``with`` block.
+    """Set the default device, permanently or for a ``with`` block.
 
-    The default is read when a network is built and never later; it is a context variable, so threads and
-    tasks do not disturb each other.
+    The default is read only when a network is built. It is a context variable, so threads and tasks do not
+    affect each other.
 
     Parameters
     ----------
@@ -111,13 +111,13 @@ class use:  # noqa: N801 - reads as a statement: nnx.use("gpu")
 
 
 def resolve(device: str | Backend | None = None) -> Backend:
-    """The backend for a device.
+    """Return the backend for a device.
 
     Parameters
     ----------
     device : str, Backend or None
-        ``"auto"`` (the GPU where one works, else the CPU), ``"cpu"`` (Numba where it is installed, else
-        NumPy), ``"gpu"``, ``"gpu:N"``, or a backend's name; None reads `default_device`.
+        ``"auto"`` (a GPU if one works, else the CPU), ``"cpu"`` (Numba if installed, else NumPy), ``"gpu"``,
+        ``"gpu:N"``, or a backend's name; None uses `default_device`.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def resolve(device: str | Backend | None = None) -> Backend:
     ConfigurationError
         If the name is unknown.
     DeviceError
-        If the device cannot be used; the text names the missing piece and its remedy.
+        If the device cannot be used; the text says what is missing and what to do.
     """
     if isinstance(device, Backend):
         return device
@@ -147,7 +147,7 @@ def resolve(device: str | Backend | None = None) -> Backend:
 
 
 def available() -> Iterator[DeviceStatus]:
-    """Each backend on each device, usable or not, the CPU first."""
+    """Yield each backend on each device, usable or not, the CPU first."""
     numpy = str(_numpy().xp.__version__)
     versions = {"numpy": numpy, "python": platform.python_version()}
     yield DeviceStatus("numpy", "cpu", True, f"NumPy {numpy}", versions)
@@ -182,7 +182,7 @@ def _parse(device: str, where: str = "") -> tuple[str, int]:
     if match and match["kind"] in DEVICES and (match["index"] is None or match["kind"] in ("gpu", "cupy")):
         return match["kind"], int(match["index"] or 0)
     near = difflib.get_close_matches(text, DEVICES, n=1)
-    if text.startswith(("cuda", "nvidia")):  # as other libraries call it
+    if text.startswith(("cuda", "nvidia")):  # names in other libraries
         near = [re.sub("[a-z]+", "gpu", text, count=1)]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ConfigurationError(
@@ -199,18 +199,19 @@ def _numpy() -> Backend:
 
 @functools.cache
 def _numba() -> NumbaBackend:
-    """The backend of compiled kernels.
+    """Return the backend with compiled kernels.
 
     Raises
     ------
     DeviceError
-        If Numba is not installed, or not for this Python or NumPy; the text says which and what to do.
+        If Numba is not installed, or does not support this Python or NumPy; the text says which, and what to
+        do.
     """
     try:
         from nnx.backends.numba_backend import NumbaBackend
 
         return NumbaBackend()
-    except Exception as error:  # Numba refuses a NumPy that is newer than it, and an unknown threading layer
+    except Exception as error:  # Numba refuses a newer NumPy and an unknown threading layer
         if isinstance(error, ModuleNotFoundError) and error.name == "numba":
             raise DeviceError(
                 f"Numba is not installed: run {INSTALL_NUMBA}, or choose device numpy"
@@ -221,7 +222,7 @@ def _numba() -> NumbaBackend:
 
 @functools.cache
 def _cpu() -> Backend:
-    """Compiled kernels where Numba is installed and works, else NumPy."""
+    """Return the backend with compiled kernels if Numba is installed and works, else NumPy's."""
     if importlib.util.find_spec("numba") is None:
         return _numpy()
     try:
@@ -232,12 +233,12 @@ def _cpu() -> Backend:
 
 
 def host() -> Backend:
-    """The backend for arrays on the host whose network is not known: compiled kernels where one uses them."""
+    """Return the backend for host arrays without a network: Numba's if it is already in use, else NumPy's."""
     return _numba() if _numba.cache_info().currsize else _numpy()
 
 
 def _cupy_module() -> Any:
-    """The module of the GPU backend; importing it imports CuPy."""
+    """Return the module of the GPU backend; importing it imports CuPy."""
     cupy_errors.check_installed()
     try:
         from nnx.backends import cupy_backend
@@ -256,11 +257,11 @@ def _cupy(index: int) -> CupyBackend:
 
 
 def _automatic() -> Backend:
-    """The first GPU if it works; whatever is wrong with it, the CPU."""
+    """Return the backend of the first GPU if it works, else of the CPU."""
     try:
         backend: Backend = _cupy(0)
         logger.info("device auto: using %s (%s)", backend.device, backend.name)
-    except Exception as error:  # a broken CuPy must not keep anybody from the CPU
+    except Exception as error:  # a broken CuPy must not prevent the use of the CPU
         backend = _cpu()
         logger.info("device auto: using the CPU (%s), because %s", backend.name, error)
     return backend

@@ -1,4 +1,4 @@
-"""A device: its arrays, memory, threads, and how the host waits for it. What it computes is in `nnx.ops`."""
+"""A device: its arrays, memory and threads, and how the host waits for it. `nnx.ops` has its operations."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ NOTHING = nullcontext()
 class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Updates, Gradients):
     """A device and the operations on its arrays.
 
-    This class computes plainly with NumPy. It is the oracle of the tests; a subclass replaces an operation
-    only where a benchmark shows that it pays.
+    This class computes the plain forms with NumPy. It is the oracle of the tests. A subclass replaces an
+    operation only if a benchmark shows that this is faster.
 
     Attributes
     ----------
     name : str
         ``"numpy"``, ``"cupy"``, …
     device : str
-        What the work really ran on, as results record it: ``"cpu"``, ``"gpu:0"``.
+        The device that is used, as recorded in results: ``"cpu"``, ``"gpu:0"``.
     xp : module
-        The array namespace, used in the subset that NumPy and CuPy share.
+        The array library, NumPy or CuPy; operations use only functions that both have.
     tf32 : bool
-        True where float32 products are rounded to TF32: on a GPU, if asked for.
+        True if float32 products are rounded to TF32: on a GPU, if the user asked for it.
     synchronous : bool
-        True where an operation has finished when it returns, so reading a value costs nothing.
+        True if operations have finished when they return, so that reading a value costs nothing.
     threads : int
-        How many threads of its own divide the work.
+        Number of the backend's own threads that share the work.
     """
 
     name = "base"
@@ -53,75 +53,75 @@ class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Update
     threads = 1
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
-        """Host data of any library (or an array of this device) as a C-contiguous array of this device.
+        """Convert host data of any library, or an array on this device, to a C-contiguous array here.
 
         Raises
         ------
         DataError
-            If `x` has no form in NumPy.
+            If `x` cannot be converted to NumPy.
         DeviceError
-            If `x` is an array of another device: move it with ``to_numpy`` of its own backend first.
+            If `x` is an array on another device: first use ``to_numpy`` of its own backend.
         """
         if foreign.on_gpu(x):
             raise DeviceError(
-                f"an array on a GPU was given to the {self.name} backend: bring it to the host first "
+                f"an array on a GPU was given to the {self.name} backend: copy it to the host first "
                 "(cupy.asnumpy(x)), or build the network with device='gpu'"
             )
         return numpy.ascontiguousarray(foreign.as_numpy(x), dtype=dtype)
 
     def to_numpy(self, x: Array) -> numpy.ndarray[Any, Any]:
-        """`x` as a NumPy array on the host (not a copy where it already is one)."""
+        """Return `x` as a NumPy array on the host (not a copy if it already is one)."""
         return numpy.asarray(x)
 
     def owns(self, x: Any) -> bool:
-        """Whether `x` is an array this backend computes with."""
+        """Return whether `x` is an array of this backend."""
         return isinstance(x, numpy.ndarray)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Array:
-        """An array with arbitrary contents."""
+        """Return an array with arbitrary contents."""
         return self.xp.empty(shape, dtype=dtype)
 
     def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Array:
-        """An array of zeros."""
+        """Return an array of zeros."""
         return self.xp.zeros(shape, dtype=dtype)
 
     def holds(self, nbytes: int, in_memory: bool) -> bool:
-        """Whether so many bytes of data are to lie on the device while it trains; else they are streamed.
+        """Return whether data of `nbytes` should lie on the device during training; else they are streamed.
 
-        `in_memory` tells whether they lie in the host's memory, which for the CPU decides it.
+        `in_memory` says whether the data lie in the host's memory. On the CPU, this alone decides.
         """
         return in_memory
 
     def staging(self, shape: tuple[int, ...], dtype: Any) -> Staging:
-        """Room for batches that are read on the host while the device computes."""
+        """Return memory for batches that are read on the host while the device computes."""
         return Staging(shape, dtype)
 
     def hold(self) -> AbstractContextManager[Any]:
-        """A context for work on arrays outside operations: it lands on this device (a GPU is made current).
+        """Return a context for work on arrays outside operations; it makes this device current.
 
-        Operations do so by themselves. The context may be kept, entered again, and from any thread.
+        Operations do this themselves. The context can be stored, and entered repeatedly, from any thread.
         """
         return NOTHING
 
     def quiet(self) -> AbstractContextManager[Any]:
-        """A context in which arithmetic on values that are not finite raises no warning."""
+        """Return a context in which arithmetic on values that are not finite raises no warning."""
         return NOTHING
 
     def synchronize(self) -> None:
-        """Wait until everything queued on the device is done."""
+        """Wait until all work queued on the device is done."""
 
     def small_loop(self) -> Any:
-        """The module of a compiled training loop for small networks (`small_network_numba`), or None."""
+        """Return the module with the compiled loop for small networks (`small_network_numba`), or None."""
         return None
 
     def reserve(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
-        """A context for code that needs so much memory; `OutOfMemoryError` where the host has less."""
+        """Return a context for code that needs `nbytes`; raises `OutOfMemoryError` if the host has less."""
         return host_memory.reserve(nbytes, what, remedy)
 
     def blas_threads(self) -> int:
-        """How many threads of NumPy's BLAS a step's products run on; 0 where they do not run on it."""
+        """Return the number of threads of NumPy's BLAS that a step uses; 0 if it does not use that BLAS."""
         return threads.of_blas()
 
     def memory(self) -> dict[str, int]:
-        """Bytes in use and reserved on the device; empty where the host's own memory is the device."""
+        """Return the bytes in use and reserved on the device; empty on the CPU."""
         return {}

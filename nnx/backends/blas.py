@@ -1,9 +1,9 @@
-"""A BLAS of nnx's own: OpenBLAS on one thread, for kernels that divide the work among threads themselves.
+"""Load a private OpenBLAS on one thread, for kernels that divide the work among threads themselves.
 
-NumPy's OpenBLAS and Numba each keep a pool of threads, and two pools on the same cores wait for each other.
-The wheel ``scipy-openblas32`` (the one that SciPy is built with) carries a second copy of the library. It is
-loaded privately, on one thread, whatever NumPy and SciPy do with theirs and in whatever order they were
-imported; a compiled kernel calls its products by address.
+NumPy's OpenBLAS and Numba each have a pool of threads, and two pools on the same cores slow each other down.
+The wheel ``scipy-openblas32`` (SciPy is built with it) contains a second copy of the library. It is loaded
+privately, on one thread. NumPy's and SciPy's copies do not affect it, whatever the order of imports. A
+compiled kernel calls its products by address.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy as np
 
 PACKAGE = "scipy_openblas32"
 NAMES = ("libscipy_openblas.so", "libscipy_openblas.dylib", "libscipy_openblas.dll")
-# The versions that were tested, see pyproject.toml; another one is not used.
+# The tested versions, see pyproject.toml; other versions are not used.
 OLDEST, BEFORE = (0, 3, 28), (0, 3, 35)
 WANTED = "scipy-openblas32>=0.3.28,<0.3.35"
-_ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112  # as cblas.h names them
-_FORMS = ((_PLAIN, _PLAIN), (_PLAIN, _TRANSPOSED), (_TRANSPOSED, _PLAIN))  # those that kernels ask for
+_ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112  # constants in cblas.h
+_FORMS = ((_PLAIN, _PLAIN), (_PLAIN, _TRANSPOSED), (_TRANSPOSED, _PLAIN))  # the forms that kernels use
 
 
 @dataclass(frozen=True)
 class Blas:
-    """Addresses of ``cblas_sgemm`` and ``cblas_dgemm`` by the item's size, and the kernels that they run."""
+    """Addresses of ``cblas_sgemm`` and ``cblas_dgemm`` by the size of an item, and their kernels' name."""
 
     gemm: dict[int, int]
     core: str
@@ -36,11 +36,11 @@ class Blas:
 
 
 def load() -> Blas | None:
-    """Return the library; None if its wheel is missing, of another version, or multiplies wrongly.
+    """Return the library; None if its wheel is missing, has another version, or multiplies wrongly.
 
-    Without it products are NumPy's: slower, and equal to rounding.
+    Without it, NumPy computes the products: slower, with the same results up to rounding.
     """
-    found = importlib.util.find_spec(PACKAGE)  # not imported: that would load it into everybody's namespace
+    found = importlib.util.find_spec(PACKAGE)  # an import would make its symbols visible to other libraries
     places = () if found is None else tuple(found.submodule_search_locations or ())
     paths = [path for place in places for name in NAMES if (path := Path(place, "lib", name)).is_file()]
     if not paths:
@@ -60,13 +60,13 @@ def load() -> Blas | None:
 
 
 def _text(function: Any) -> str:
-    """Return the text that a function of the library gives."""
+    """Call a function of the library that returns a text."""
     function.restype = ctypes.c_char_p
     return (function() or b"").decode()
 
 
 def _tested(config: str) -> bool:
-    """Return whether a library's description is that of a tested version with 32-bit integers."""
+    """Return whether a library's description names a tested version with 32-bit integers."""
     found = re.match(r"OpenBLAS (\d+)\.(\d+)\.(\d+)", config)
     if found is None or "USE64BITINT" in config:
         return False
@@ -74,11 +74,11 @@ def _tested(config: str) -> bool:
 
 
 def _multiplies(function: Any, size: int) -> bool:
-    """Return whether the function multiplies matrices in each form that kernels ask for.
+    """Return whether the function multiplies matrices correctly in each form that kernels use.
 
-    The matrices hold small whole numbers, so a right product is exact in any order of its sums.
+    The matrices hold small whole numbers, so a correct product is exact in any order of summation.
     """
-    m, n, k = 33, 18, 21  # no multiples of what a processor computes at once
+    m, n, k = 33, 18, 21  # not multiples of a processor's vector length
     kind, number = np.dtype(f"f{size}"), ctypes.c_float if size == 4 else ctypes.c_double
     for first, second in _FORMS:
         a = (np.arange(m * k) % 7 - 3).astype(kind).reshape((k, m) if first == _TRANSPOSED else (m, k))

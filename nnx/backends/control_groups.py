@@ -1,8 +1,8 @@
-"""What Linux's control groups allow this process: memory, and time on processors.
+"""Read the limits of Linux's control groups for this process: memory and processor time.
 
-A container, a job of Slurm or a systemd unit is such a group. Groups nest, and each may have a limit, so
-all from the process's own up to the topmost that it can see are read. Both versions of control groups are
-known. Where there are none, or nothing can be read, there is no limit.
+A container, a Slurm job or a systemd unit is such a group. Groups are nested, and each may have a limit, so
+all groups from the process's own to the topmost visible one are read, in both versions of control groups.
+If there are none, or they cannot be read, there is no limit.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 ROOT = Path("/")
-UNLIMITED = 2**62  # version 1 writes about 2**63 where there is no limit
-FILES = ("inactive_file", "active_file")  # pages of files, which the kernel drops when memory is short
+UNLIMITED = 2**62  # version 1 writes about 2**63 for "no limit"
+FILES = ("inactive_file", "active_file")  # cached pages of files, which the kernel can free
 
 
 def memory_left(swap: int = 0, root: Path = ROOT) -> int | None:
-    """Bytes that this process's groups still allow; None where none has a limit.
+    """Return the bytes that this process's groups still allow; None if no group has a limit.
 
     Parameters
     ----------
     swap : int
         Bytes of swap space that are free on the machine.
     root : path
-        Where the file system begins: tests have their own.
+        The root of the file system; tests use another one.
     """
     found: list[int] = []
     for folder in folders("memory", root):
@@ -35,7 +35,7 @@ def memory_left(swap: int = 0, root: Path = ROOT) -> int | None:
 
 
 def _left_in(folder: Path, swap: int) -> list[int]:
-    """What one group allows: its limit of memory, and version 1's limit of memory and swap together."""
+    """Return the bytes left under each limit of a group: memory, and in version 1 memory plus swap."""
     most_swap = _number(folder / "memory.swap.max")
     if most_swap is not None:
         swap = max(min(swap, most_swap - (_number(folder / "memory.swap.current") or 0)), 0)
@@ -54,13 +54,13 @@ def _files_in_memory(folder: Path) -> int:
     with suppress(OSError, ValueError):
         text = (folder / "memory.stat").read_text(encoding="ascii")
         counts = {name: int(value) for name, value in map(str.split, text.splitlines())}
-        # version 1 has the sum with the groups below under "total_"
+        # in version 1, "total_" values include the groups below
         return sum(counts.get(f"total_{name}", counts.get(name, 0)) for name in FILES)
     return 0
 
 
 def processors(root: Path = ROOT) -> float | None:
-    """How many processors' time this process's groups allow, 1.5 for example; None where none has a limit."""
+    """Return the processors that this process's groups allow, such as 1.5; None if no group has a limit."""
     found = []
     for folder in folders("cpu", root):
         with suppress(OSError, ValueError, ZeroDivisionError):
@@ -77,7 +77,7 @@ def processors(root: Path = ROOT) -> float | None:
 
 
 def folders(controller: str, root: Path = ROOT) -> Iterator[Path]:
-    """The folders of this process's groups of a controller, each group before the one it lies in."""
+    """Yield the folders of this process's groups for a controller, from the innermost group outward."""
     with suppress(OSError, ValueError):
         mounts = _mounts(controller, root)
         for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
@@ -88,14 +88,14 @@ def folders(controller: str, root: Path = ROOT) -> Iterator[Path]:
             top, mounted = mounts[kind]
             inner = PurePosixPath()
             if ".." not in PurePosixPath(group).parts and PurePosixPath(group).is_relative_to(top):
-                inner = PurePosixPath(group).relative_to(top)  # else it lies outside of what is mounted here
+                inner = PurePosixPath(group).relative_to(top)  # else it lies outside the mounted part
             place = root / mounted.relative_to("/")
             yield from (place / part for part in (inner, *inner.parents))
 
 
 @functools.cache
 def _mounts(controller: str, root: Path) -> dict[str, tuple[PurePosixPath, PurePosixPath]]:
-    """Where the groups are mounted: ``cgroup2`` and the controller, each with the group at its top."""
+    """Return the mounts of ``cgroup2`` and the controller: for each, the group at its top and its folder."""
     found = {}
     for line in (root / "proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")
@@ -104,17 +104,17 @@ def _mounts(controller: str, root: Path) -> dict[str, tuple[PurePosixPath, PureP
         if kind == "cgroup2":
             found["cgroup2"] = top, place
         elif kind == "cgroup" and controller in options.split(","):
-            found[controller] = top, place  # of several mounts the last lies on top
+            found[controller] = top, place  # the last mount hides earlier ones
     return found
 
 
 def _unescaped(text: str) -> str:
-    """A path, of which the kernel writes spaces and their like as octal numbers."""
+    """Return a path with the kernel's octal numbers for spaces and similar characters replaced."""
     return text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 
 
 def _number(path: Path) -> int | None:
-    """A number of bytes; None where the file is missing or says that there is no limit."""
+    """Read a number of bytes; return None if the file is missing or says that there is no limit."""
     with suppress(FileNotFoundError):
         text = path.read_text(encoding="ascii").strip()
         if text != "max" and int(text) < UNLIMITED:

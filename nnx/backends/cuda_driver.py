@@ -1,4 +1,4 @@
-"""The NVIDIA driver, asked without CuPy: which CUDA it supports, and so which CuPy to install."""
+"""Ask the NVIDIA driver, without CuPy, which CUDA it supports, and choose the CuPy package to install."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ NO_GPU = "no NVIDIA GPU or driver was found on this machine"
 
 @functools.cache
 def driver_version() -> int | None:
-    """The newest CUDA that the driver supports, as CUDA counts it (13020 is 13.2); None without a driver.
+    """Return the newest CUDA version that the driver supports (13020 means 13.2); None without a driver.
 
-    The driver's own library is asked, which needs neither a GPU nor the rest of CUDA.
+    It asks the driver's own library, which needs neither a GPU nor the rest of CUDA.
     """
     number = ctypes.c_int()
     try:
@@ -29,7 +29,7 @@ def driver_version() -> int | None:
 
 
 def gpu_or_driver() -> bool:
-    """Whether this machine has an NVIDIA driver or GPU; without either, advice on CuPy is of no use."""
+    """Return whether this machine has an NVIDIA driver or GPU; without them, CuPy is of no use."""
     return driver_version() is not None or any(map(_is_nvidia_gpu, PCI_DEVICES.glob("*")))
 
 
@@ -42,14 +42,14 @@ def _is_nvidia_gpu(device: Path) -> bool:
 
 
 def version(number: int) -> str:
-    """CUDA's own count of versions, read: 13020 is ``"13.2"``."""
+    """Return CUDA's number for a version as text: 13020 becomes ``"13.2"``."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def wheel_for(driver: int | None) -> str | None:
-    """The CuPy package for a driver, with the CUDA libraries it needs; None for one that is too old, or none.
+    """Return the CuPy package for a driver, with its CUDA libraries; None for an old driver or none.
 
-    A package runs on drivers of its own major version of CUDA and on newer ones.
+    A package works with drivers for its own major version of CUDA and for newer versions.
     """
     if driver is None or driver < 12000:
         return None
@@ -57,7 +57,7 @@ def wheel_for(driver: int | None) -> str | None:
 
 
 def install_advice(driver: int | None) -> str:
-    """The command that installs CuPy, for the driver that was found; what to do first where it is too old."""
+    """Return the command that installs CuPy for a driver, and what to do first if the driver is too old."""
     wheel = wheel_for(driver)
     if wheel is not None:
         return f"pip install '{wheel}'"
@@ -79,11 +79,11 @@ class Driver:
     Attributes
     ----------
     cuda : str or None
-        The newest CUDA that it supports; None where there is no driver.
+        The newest CUDA version that it supports; None if there is no driver.
     wheel : str or None
-        The CuPy package for it.
+        The CuPy package for the driver.
     install : str
-        The command that installs it; empty where there is neither a driver nor a GPU.
+        The command that installs this package; empty if there is neither a driver nor a GPU.
     """
 
     cuda: str | None
@@ -92,7 +92,7 @@ class Driver:
 
 
 def driver() -> Driver:
-    """What is known of the driver of this machine."""
+    """Return what is known about this machine's driver."""
     number = driver_version()
     cuda = None if number is None else version(number)
     return Driver(cuda, wheel_for(number), install_advice(number) if gpu_or_driver() else "")

@@ -1,20 +1,25 @@
-"""The GPU by CuPy: cuBLAS for products, one kernel for everything around them.
+"""The GPU with CuPy: cuBLAS computes products, and one kernel does everything around each product.
 
-A training step of a network whose `Dense` layers have activations written in y launches, for L of them: 1
-gather; forward L products and L kernels (bias and activation); 2 for the loss; backward L kernels (the
-activation's gradient and db), L products for dW and L − 1 for dx; 1 to look for values that are not finite; 1
-for the optimizer. That is 5 L + 4, or 44 for an autoencoder of eight layers. None of them reads or writes
-host memory, waits, or allocates an array: outputs are the plan's, and the row sums of a loss lie in a buffer
-that is kept. (cuBLAS may split a product into more than one kernel.) Operations that run in their plain form
-(normalization, weighted losses) do allocate temporary arrays; CuPy's memory pool serves them without a call
-to the driver once it has seen a step.
+A training step of L `Dense` layers, each with an activation whose derivative is written in y, launches:
 
-**The device.** CuPy launches on the calling thread's current device, wherever the arrays are. Each operation
-therefore makes its device current (``with self._hold``), which neither waits nor launches anything, and puts
-the previous one back; `hold` does the same for code that works on arrays outside operations.
+- 1 gather;
+- forward L products and L kernels (bias and activation);
+- 2 kernels for the loss;
+- backward L kernels (the activation's gradient and db), L products for dW and L − 1 products for dx;
+- 1 kernel that looks for values that are not finite, and 1 for the optimizer.
 
-**float32 products** keep full precision: cuBLAS uses TF32 only where ``CUPY_TF32=1`` is in the environment
-before the first product (``--tf32`` puts it there).
+That is 5 L + 4, or 44 for an autoencoder of eight layers. (cuBLAS may split a product into several kernels.)
+None of them reads or writes host memory, waits, or allocates an array: outputs belong to the plan, and the
+row sums of a loss lie in a buffer that is reused. Operations that run in their plain form (normalization,
+weighted losses) do allocate temporary arrays. After the first step, CuPy's memory pool provides them without
+a call to the driver.
+
+**The device.** CuPy launches on the calling thread's current device, wherever the arrays are. Therefore each
+operation makes its device current (``with self._hold``) and restores the previous one afterwards. This
+neither waits nor launches anything. `hold` does the same for code that works on arrays outside operations.
+
+**float32 products** have full precision: cuBLAS uses TF32 only if ``CUPY_TF32=1`` is in the environment
+before the first product (``--tf32`` sets it).
 """
 
 from __future__ import annotations
@@ -56,12 +61,12 @@ class CupyBackend(
     Parameters
     ----------
     index : int
-        As CUDA counts the devices it may see.
+        The number of the device among those that CUDA may use.
 
     Raises
     ------
     DeviceError
-        If the device does not exist or cannot compute: a product and a kernel are tried at once.
+        If the device does not exist or cannot compute: a product and a kernel are tried immediately.
     """
 
     name = "cupy"
@@ -77,7 +82,7 @@ class CupyBackend(
         self._hold = devices.Hold(index)
         self._local = threading.local()
         try:
-            with self._hold:  # memory, the compiler and cuBLAS, before anybody relies on them
+            with self._hold:  # try memory, the compiler and cuBLAS before they are needed
                 x = cupy.full((2, 2), 2.0, dtype="float32")
                 works = float(cupy.dot(x, x)[1, 1]) == 8.0
         except DeviceError:
@@ -89,11 +94,11 @@ class CupyBackend(
             raise GpuError(f"{self.device} computes wrong products", "check nvidia-smi, or choose device cpu")
 
     def hold(self) -> AbstractContextManager[Any]:
-        """The device made current for the calling thread."""
+        """Return a context that makes the device current for the calling thread."""
         return self._hold
 
     def _buffer(self, name: str, size: int, dtype: Any) -> Array:
-        """Room between two kernels of one operation, kept for each thread."""
+        """Return memory that one kernel of an operation passes to the next; each thread has its own."""
         key = f"{name} {dtype}"
         room = getattr(self._local, key, None)
         if room is None or room.size < size:
@@ -104,37 +109,37 @@ class CupyBackend(
     # ------------------------------------------------------------------ arrays
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
-        """Host data uploaded, converted on the host before; an array of this device as it is.
+        """Convert data on the host and copy it to this device, or return an array of this device.
 
         Raises
         ------
         DeviceError
-            If `x` lies on another device, or belongs to another GPU library.
+            If `x` lies on another GPU, or belongs to another GPU library.
         """
         if isinstance(x, cupy.ndarray):
             if x.device.id != self.index:
                 raise DeviceError(
-                    f"an array of gpu:{x.device.id} was given to {self.device}: bring it to the host first "
-                    "(cupy.asnumpy(x)), or move the network there (network.to(...))"
+                    f"an array on gpu:{x.device.id} was given to {self.device}: copy it to the host first "
+                    "(cupy.asnumpy(x)), or move the network to its GPU (network.to(...))"
                 )
             with self._hold:
                 return cupy.ascontiguousarray(x, dtype=dtype)
         if foreign.on_gpu(x):
             raise DeviceError(
-                f"a {type(x).__module__.partition('.')[0]} array on a GPU was given to {self.device}: make "
-                "it CuPy's first (cupy.from_dlpack(x)), or bring it to the host"
+                f"a {type(x).__module__.partition('.')[0]} array on a GPU was given to {self.device}: "
+                "convert it to CuPy first (cupy.from_dlpack(x)), or copy it to the host"
             )
         host = numpy.ascontiguousarray(foreign.as_numpy(x), dtype=dtype)
         with self._hold:
             return cupy.asarray(host)
 
     def to_numpy(self, x: Array) -> numpy.ndarray[Any, Any]:
-        """`x` downloaded; waits for what computes it."""
+        """Copy `x` to the host, after waiting for the work that computes it."""
         with self._hold:
             return numpy.asarray(cupy.asnumpy(x))
 
     def owns(self, x: Any) -> bool:
-        """Whether `x` is a CuPy array of this device."""
+        """Return whether `x` is a CuPy array on this device."""
         return isinstance(x, cupy.ndarray) and x.device.id == self.index
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Array:
@@ -148,21 +153,21 @@ class CupyBackend(
             return cupy.zeros(shape, dtype=dtype)
 
     def holds(self, nbytes: int, in_memory: bool) -> bool:
-        """Up to half of the memory that is free, so that a step's own arrays find room beside them."""
+        """Return whether the data take at most half of the free memory; a step's own arrays need the rest."""
         memory = self.memory()
         return 2 * nbytes <= memory["device_free"] + memory["pool_total"] - memory["pool_used"]
 
     def staging(self, shape: tuple[int, ...], dtype: Any) -> Staging:
-        """Pinned."""
+        """Return pinned memory."""
         with self._hold:
             return PinnedStaging(shape, dtype)
 
     def reserve(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
-        """Nothing to do before: the GPU's own refusal says how much was asked for."""
+        """Return a context that does nothing: CuPy's own error says how much memory was requested."""
         return NOTHING
 
     def synchronize(self) -> None:
-        """Wait until everything queued on the device is done."""
+        """Wait until all work queued on the device is done."""
         with self._hold:
             cupy.cuda.Device(self.index).synchronize()
 
@@ -171,18 +176,18 @@ class CupyBackend(
         return 0
 
     def memory(self) -> dict[str, int]:
-        """Bytes: used and reserved by CuPy's pool here, free and total on the device."""
+        """Return bytes: used and reserved by CuPy's pool, free, and in total on the device."""
         with self._hold:
             return devices.memory()
 
     def hardware(self) -> dict[str, Any]:
-        """The GPU's name, compute capability and memory in bytes."""
+        """Return the GPU's name, compute capability and memory in bytes."""
         return devices.hardware(self.index)
 
     def versions(self) -> dict[str, str]:
-        """CuPy's version, CUDA's, and the newest CUDA the driver supports."""
+        """Return the versions of CuPy and CUDA, and the newest CUDA that the driver supports."""
         return devices.versions()
 
     def describe(self) -> str:
-        """The device and the software that drives it, in one line."""
+        """Return the names and versions of the GPU and its software, in one line."""
         return devices.describe(self.index)

@@ -1,4 +1,4 @@
-"""GPUs as CUDA sees them: how many, which, made current, and what they are."""
+"""Count, describe and select GPUs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nnx.errors import DeviceError
 
 
 def device_count() -> int:
-    """How many GPUs CUDA sees.
+    """Return the number of GPUs that CUDA finds.
 
     Raises
     ------
     DeviceError
-        If there is none, no driver, or a driver that is too old.
+        If there is no GPU or no driver, or the driver is too old.
     """
     try:
         return int(cupy.cuda.runtime.getDeviceCount())
@@ -27,10 +27,10 @@ def device_count() -> int:
 
 
 def explained(error: Exception, device: str) -> DeviceError:
-    """`error` as one line, whatever it is."""
+    """Return any error as a `DeviceError` of one line."""
     try:
         driver = int(cupy.cuda.runtime.driverGetVersion())
-    except Exception:  # asked for only to improve a message
+    except Exception:  # only used to improve the message
         driver = None
     known = explain(error, device, driver)
     if known is not None:
@@ -43,10 +43,10 @@ def explained(error: Exception, device: str) -> DeviceError:
 
 
 class Hold:
-    """Makes a device current, and CuPy's errors readable; may be entered again, and from any thread."""
+    """Make a device current, and CuPy's errors readable; can be entered repeatedly, from any thread."""
 
     def __init__(self, index: int) -> None:
-        self._device = cupy.cuda.Device(index)  # keeps what it puts back on a stack for each thread
+        self._device = cupy.cuda.Device(index)  # remembers the previous device on a stack for each thread
         self._name = f"gpu:{index}"
 
     def __enter__(self) -> None:
@@ -61,7 +61,7 @@ class Hold:
 
 
 def memory() -> dict[str, int]:
-    """Bytes on the current device: used and reserved by CuPy's pool, free and in all."""
+    """Return bytes on the current device: used and reserved by CuPy's pool, free, and in total."""
     pool = cupy.get_default_memory_pool()
     free, total = cupy.cuda.runtime.memGetInfo()
     return {
@@ -73,7 +73,7 @@ def memory() -> dict[str, int]:
 
 
 def hardware(index: int) -> dict[str, Any]:
-    """A GPU's name, compute capability and memory in bytes."""
+    """Return a GPU's name, compute capability and memory in bytes."""
     properties = cupy.cuda.runtime.getDeviceProperties(index)
     return {
         "name": bytes(properties["name"]).decode(),
@@ -83,13 +83,13 @@ def hardware(index: int) -> dict[str, Any]:
 
 
 def tf32(index: int) -> bool:
-    """Whether CuPy has cuBLAS round float32 products to TF32: asked for, and the GPU has it."""
+    """Return whether float32 products are rounded to TF32: the user asked for it, and the GPU can do it."""
     asked = os.environ.get("CUPY_TF32", "0") not in ("", "0")
     return asked and int(cupy.cuda.runtime.getDeviceProperties(index)["major"]) >= 8
 
 
 def versions() -> dict[str, str]:
-    """CuPy's version, its CUDA runtime's, and the newest CUDA that the driver supports."""
+    """Return the versions of CuPy and its CUDA runtime, and the newest CUDA that the driver supports."""
     runtime = cupy.cuda.runtime
     return {
         "cupy": str(cupy.__version__),
@@ -99,7 +99,7 @@ def versions() -> dict[str, str]:
 
 
 def describe(index: int) -> str:
-    """A GPU and the software that drives it, in one line."""
+    """Return the names and versions of a GPU and its software, in one line."""
     gpu, software = hardware(index), versions()
     note = ", TF32 on (CUPY_TF32)" if tf32(index) else ""
     return (

@@ -1,7 +1,7 @@
-"""What can be wrong with a GPU, each as one line that names the missing piece and what mends it.
+"""Turn everything that can be wrong with a GPU into an error of one line: what is missing, and what to do.
 
-Nothing here imports CuPy: its errors are told apart by the names of their classes, so that this works where
-CuPy is broken or not there at all.
+This module does not import CuPy, so it works if CuPy is broken or not installed. It distinguishes CuPy's
+errors by the names of their classes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nnx.backends.cuda_driver import (
 )
 from nnx.errors import DeviceError
 
-# All of them install a module called cupy; from CuPy's own list, without releases for Python before 3.11.
+# All of them install a module called cupy. From CuPy's own list, without releases for Python before 3.11.
 WHEELS = (
     "cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy-cuda102", "cupy-cuda110", "cupy-cuda111",
     "cupy-rocm-4-3", "cupy-rocm-5-0", "cupy-rocm-7-0", "cupy-rocm-7-1", "cupy-rocm-7-14", "amd-cupy",
@@ -32,7 +32,7 @@ USE_CPU = "or choose device cpu"
 
 
 class GpuError(DeviceError):
-    """A GPU that cannot be used: what is missing, and what mends it.
+    """A GPU cannot be used; the text says what is missing and what to do.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class GpuError(DeviceError):
 
 @functools.cache
 def installed() -> dict[str, str]:
-    """The CuPy packages found in this environment, with their versions."""
+    """Return the CuPy packages found in this environment, with their versions."""
     found = {}
     for name in WHEELS:
         try:
@@ -61,12 +61,12 @@ def installed() -> dict[str, str]:
 
 
 def check_installed() -> None:
-    """Refuse to import CuPy where it is not installed, or installed twice.
+    """Check that CuPy is installed, and only once.
 
     Raises
     ------
     DeviceError
-        In both cases.
+        If it is not installed, or more than once.
     """
     if importlib.util.find_spec("cupy") is None:
         if not gpu_or_driver():
@@ -84,21 +84,21 @@ def check_installed() -> None:
 
 
 def no_device(index: int, count: int) -> GpuError:
-    """There are GPUs, but not the one asked for."""
+    """Return the error for a number that no GPU has."""
     there = "1 GPU, gpu:0" if count == 1 else f"{count} GPUs, gpu:0 to gpu:{count - 1}"
     return GpuError(f"there is no gpu:{index}, this machine has {there}", f"choose one of them, {USE_CPU}")
 
 
 def explain(error: BaseException, device: str = "gpu", driver: int | None = None) -> DeviceError | None:
-    """One of CuPy's errors as a `DeviceError`; None where it is not about the device.
+    """Turn an error of CuPy into a `DeviceError`; return None if it is not about the device.
 
     Parameters
     ----------
     error : exception
     device : str
-        For the text: ``"gpu:0"``.
+        Name of the device in the text, such as ``"gpu:0"``.
     driver : int, optional
-        The CUDA version the driver supports, as CUDA counts it (13000 is 13.0; 0 where there is no driver).
+        The CUDA version that the driver supports (13000 means 13.0; 0 means that there is no driver).
     """
     names = {base.__name__ for base in type(error).__mro__}
     text = " ".join(str(error).split())
@@ -126,9 +126,9 @@ def _out_of_memory(text: str, device: str) -> GpuError:
     held = re.search(r"allocated so far: ([\d,]+) bytes", text)
     reason = f"{device} is out of memory"
     if asked:
-        reason += f", {_size(asked[1])} more were asked for"
+        reason += f", {_size(asked[1])} more were requested"
     if held:
-        reason += f" beside the {_size(held[1])} in use here"
+        reason += f" in addition to {_size(held[1])} in use by this process"
     return GpuError(reason, f"lower batch_size, use dtype float32, choose another GPU (gpu:N), {USE_CPU}")
 
 
@@ -148,10 +148,10 @@ def _runtime(text: str, device: str, driver: int | None) -> GpuError:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         hint = "" if visible is None else f" and CUDA_VISIBLE_DEVICES, which is {visible!r},"
         return GpuError(
-            "the NVIDIA driver finds no GPU", f"check nvidia-smi{hint} for one that it may use, {USE_CPU}"
+            "the NVIDIA driver finds no GPU", f"check nvidia-smi{hint} for a GPU it may use, {USE_CPU}"
         )
     if "cudaErrorInvalidDevice" in text:
-        return GpuError(f"there is no {device}", f"see nvidia-smi for the GPUs there are, {USE_CPU}")
+        return GpuError(f"there is no {device}", f"nvidia-smi lists the GPUs, choose one of them, {USE_CPU}")
     if "cudaErrorMemoryAllocation" in text:
         return _out_of_memory(text, device)
     return GpuError(

@@ -1,4 +1,4 @@
-"""Batches on their way to the GPU: from pinned memory, while the host goes on."""
+"""Copy batches to the GPU from pinned memory, while the host continues."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nnx.backends.staging import Staging
 
 
 class PinnedStaging(Staging):
-    """A host array in pinned memory, from which the GPU copies by itself, in the order of its queue."""
+    """A host array in pinned memory; the GPU copies from it itself, in the order of its queue."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         self.host = cupyx.empty_pinned(shape, dtype)
@@ -19,7 +19,7 @@ class PinnedStaging(Staging):
         self._sent = cupy.cuda.Event(disable_timing=True)
 
     def send(self, rows: int) -> Any:
-        """Queue the copy; the queue's order keeps it from what an earlier step still reads."""
+        """Queue the copy; it starts after the earlier steps in the queue have read the previous batch."""
         array = self._device[:rows]
         stream = cupy.cuda.get_current_stream()
         array.set(self.host[:rows], stream=stream)
@@ -27,5 +27,5 @@ class PinnedStaging(Staging):
         return array
 
     def wait(self) -> None:
-        """Until the copy is done; called by the thread that reads ahead, never by the one that trains."""
+        """Wait until the copy is done; called by the thread that reads ahead, not by the training thread."""
         self._sent.synchronize()

@@ -1,4 +1,4 @@
-"""Arrays of other libraries on their way in: PyTorch's, JAX's, data frames, whatever has a form in NumPy."""
+"""Convert data of other libraries to NumPy: PyTorch, JAX, data frames and everything NumPy can read."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy
 
 from nnx.errors import DataError
 
-HOST = (1, 3, 13)  # DLPack's devices: host memory, pinned, managed
+HOST = (1, 3, 13)  # DLPack's numbers for host memory, pinned memory and managed memory
 
 
 def on_gpu(x: Any) -> bool:
-    """Whether `x` says of itself that it lies on a GPU."""
+    """Return whether `x` is an array that says it lies on a GPU."""
     if isinstance(x, numpy.ndarray):
         return False
     if hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] not in HOST:
@@ -21,12 +21,12 @@ def on_gpu(x: Any) -> bool:
 
 
 def as_numpy(x: Any, name: str = "x") -> numpy.ndarray[Any, Any]:
-    """`x` as a NumPy array, where that can be had no copy: by ``__array__``, by DLPack, or from nested lists.
+    """Return `x` as a NumPy array, without a copy if possible: by ``__array__``, DLPack, or from lists.
 
     Raises
     ------
     DataError
-        If it has no such form; the text gives the other library's reason.
+        If `x` cannot be converted; the text gives the other library's reason.
     """
     if isinstance(x, numpy.ndarray):
         return x
@@ -41,4 +41,4 @@ def as_numpy(x: Any, name: str = "x") -> numpy.ndarray[Any, Any]:
         dtype = f" of {x.dtype}" if hasattr(x, "dtype") else ""
         reason = " ".join(str(error).split()).rstrip(".")
         remedy = ": cast it to float32" if isinstance(error, TypeError) else ""
-        raise DataError(f"{name}, a {kind}{dtype}, has no form in NumPy ({reason}){remedy}") from error
+        raise DataError(f"{name}, a {kind}{dtype}, cannot become a NumPy array ({reason}){remedy}") from error

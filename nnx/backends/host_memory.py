@@ -1,4 +1,4 @@
-"""The host's memory: how much is left, and one line where that is not enough."""
+"""Find out how much of the host's memory is left, and raise an error of one line if that is too little."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ ROOT = Path("/")
 
 
 def free(root: Path = ROOT, mapped: int = 0) -> int | None:
-    """Bytes that this process can still have; None where the system does not say.
+    """Return the bytes that this process can still allocate; None if the system does not say.
 
-    The smallest of what is left on the machine (swap included), in the process's control groups, and under
-    its own limits (``ulimit -v`` and ``-d``).
+    This is the smallest of what is left on the machine (including swap), in the process's control groups,
+    and under the process's own limits (``ulimit -v`` and ``-d``).
 
     Parameters
     ----------
     root : path
-        Where the file system begins: tests have their own.
+        The root of the file system; tests use another one.
     mapped : int
-        Bytes of files that will be mapped as well: they count under ``ulimit -v`` only.
+        Bytes of files that will also be mapped; only ``ulimit -v`` counts them.
     """
     found, swap = [], 0
     with suppress(OSError, ValueError, KeyError):
@@ -39,7 +39,7 @@ def free(root: Path = ROOT, mapped: int = 0) -> int | None:
 
 
 def _left_of_own_limits(root: Path, mapped: int) -> list[int]:
-    """What the limits of the process itself leave, where it has any."""
+    """Return the bytes left under each limit of the process itself, if it has any."""
     left = []
     with suppress(ImportError, OSError, ValueError, IndexError):
         import resource
@@ -57,28 +57,28 @@ def _left_of_own_limits(root: Path, mapped: int) -> list[int]:
 
 @contextmanager
 def reserve(nbytes: int, what: str, remedy: str, mapped: int = 0) -> Iterator[None]:
-    """A context for code that needs so much memory; Linux would grant it, and kill the process later.
+    """Return a context for code that needs `nbytes`; without it, Linux could kill the process later.
 
     Raises
     ------
     OutOfMemoryError
-        If they are more than is left, or refused within the block; the text says what takes how much.
+        If less memory is left, or an allocation in the block fails; the text says what needs how much.
     """
     left = free(mapped=mapped)
     if left is not None and nbytes > left:
-        raise OutOfMemoryError(f"{what} takes {size(nbytes)} of memory, and {size(left)} are left: {remedy}")
+        raise OutOfMemoryError(f"{what} needs {size(nbytes)} of memory, {size(left)} are left: {remedy}")
     try:
         yield
     except OutOfMemoryError:
         raise
     except MemoryError as error:
         raise OutOfMemoryError(
-            f"{what} takes {size(nbytes)} of memory, which is refused: {remedy}"
+            f"{what} needs {size(nbytes)} of memory, but the system refuses it: {remedy}"
         ) from error
 
 
 def size(nbytes: float) -> str:
-    """Bytes in a unit that suits them."""
+    """Return a number of bytes as text, in a suitable unit."""
     for unit in ("bytes", "KiB", "MiB"):
         if nbytes < 1024.0:
             return f"{nbytes:.4g} {unit}"

@@ -1,11 +1,11 @@
-"""The CPU by compiled kernels: one pass where NumPy takes several, and one team of threads for everything.
+"""The CPU with compiled kernels: one pass where NumPy needs several, and one team of threads for all work.
 
-Where Numba's threads are TBB's and ``scipy-openblas32`` is installed, a dense layer's rows are divided among
-those threads, and each runs its own single-threaded product with the bias, the ReLU and the bias gradient
-around it. NumPy's BLAS, whose threads would fight with these, is then not entered by a training step.
-Elsewhere, and on small arrays, the kernels run on one thread and the products are NumPy's.
+If Numba uses TBB's threads and ``scipy-openblas32`` is installed, these threads share the rows of a dense
+layer. Each computes its own single-threaded product, with the bias, the ReLU and the bias gradient around it.
+A training step then does not use NumPy's BLAS, whose threads would compete with these. Otherwise, and for
+small arrays, the kernels run on one thread and NumPy computes the products.
 
-Importing this module raises `ImportError` where Numba is not installed, or does not fit the installed NumPy.
+Importing this module raises `ImportError` if Numba is not installed, or does not fit the installed NumPy.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
 
 class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, GradientsNumba, NumpyBackend):
-    """Compiled kernels, on Numba's threads where they are TBB's.
+    """Compiled kernels, on several threads if Numba's threads are TBB's.
 
     Attributes
     ----------
     blas : Blas or None
-        The private BLAS that products run on, each on one thread; None where NumPy's is used.
+        The private BLAS that computes products, each on one thread; None if NumPy's BLAS is used.
     threads : int
-        How many parts the work is divided into at most.
+        The largest number of parts into which work is divided.
 
     """
 
@@ -45,18 +45,18 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
     def __init__(self) -> None:
         super().__init__()
         load_tbb()
-        count = numba.get_num_threads()  # starts them, by which the threading layer is decided
+        count = numba.get_num_threads()  # starts the threads, which decides the threading layer
         self.layer = numba.threading_layer()
         self.blas = blas.load() if self.layer == "tbb" else None
         if self.blas is not None:
             self.threads = count if threads.given() else min(count, threads.cores())
 
     def versions(self) -> dict[str, str]:
-        """Of the libraries at work."""
+        """Return the versions of the libraries in use."""
         return {"numba": numba.__version__}
 
     def describe(self) -> str:
-        """The libraries, the threads and the BLAS kernels, in one line."""
+        """Return the libraries, the threads and the BLAS kernels, in one line."""
         text = f"Numba {self.versions()['numba']}, "
         if self.blas is not None:
             text += f"{self.threads} thread{'s' * (self.threads > 1)} (TBB)"
@@ -77,9 +77,9 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
 
 
 def load_tbb() -> None:
-    """Load the library of the wheel ``tbb``, which Numba's threads need and do not find in an environment.
+    """Load the library of the wheel ``tbb``, because Numba does not find it in a virtual environment.
 
-    The wheel puts it next to Python's own libraries, where the system's loader does not look.
+    The wheel installs it next to Python's own libraries, where the system's loader does not search.
     """
     with suppress(importlib.metadata.PackageNotFoundError, OSError):
         for file in importlib.metadata.files("tbb") or ():

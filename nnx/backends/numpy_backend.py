@@ -1,7 +1,7 @@
-"""The CPU by NumPy alone: operations in place, without temporary arrays.
+"""The CPU with NumPy alone: operations in place, without temporary arrays.
 
-What each form in place saves is measured by ``benchmarks/operations.py``: the plain forms allocate an array
-for each intermediate result, and on arrays of this size the page faults cost more than the arithmetic.
+``benchmarks/operations.py`` measures what each form in place saves. The plain forms allocate an array for
+each intermediate result; for arrays of this size, the page faults cost more than the arithmetic.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class NumpyBackend(
     GatherNumPy, DenseNumPy, ActivationsNumPy, NormalizationNumPy, LossesNumPy, UpdatesNumPy, GradientsNumPy,
     Backend,
 ):  # fmt: skip
-    """The CPU by NumPy."""
+    """The CPU with NumPy."""
 
     name = "numpy"
 
@@ -35,7 +35,7 @@ class NumpyBackend(
         self._local = threading.local()
 
     def _scratch(self, shape: tuple[int, ...], dtype: Any, slot: int = 0) -> Array:
-        """Room for an intermediate, kept for each thread; slots never overlap."""
+        """Return an array for an intermediate result; each thread has its own, and slots never overlap."""
         try:
             views = self._local.views
         except AttributeError:
@@ -43,11 +43,11 @@ class NumpyBackend(
         key = (shape, dtype, slot)
         view = views.get(key)
         if view is None:
-            if len(views) > 256:  # shapes come and go: a bound, so that a long life does not collect them
+            if len(views) > 256:  # a limit, so that ever new shapes do not fill memory
                 views.clear()
             view = views[key] = np.empty(shape, dtype=dtype)
         return view
 
     def quiet(self) -> AbstractContextManager[Any]:
-        """No warnings from NumPy: training looks for what is not finite itself, and names it."""
+        """Return a context without NumPy's warnings: training itself finds and reports non-finite values."""
         return np.errstate(all="ignore")

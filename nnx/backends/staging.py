@@ -1,4 +1,4 @@
-"""Where a batch that is read on the host waits for its device."""
+"""Memory in which a batch that was read on the host waits for its device."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy
 
 
 class Staging:
-    """A host array, and what it becomes on the device; here, on the CPU, they are one.
+    """A host array and its copy on the device; here, on the CPU, both are the same array.
 
     Attributes
     ----------
     host : numpy.ndarray
-        To be written into, by any thread, after `wait`.
+        The host array. Any thread may write into it after `wait`.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         self.host: numpy.ndarray[Any, Any] = numpy.empty(shape, dtype)
 
     def send(self, rows: int) -> Any:
-        """The first rows on the device: they are valid there until the next `send`."""
+        """Return the first `rows` rows on the device; they are valid until the next `send`."""
         return self.host[:rows]
 
     def wait(self) -> None:
-        """Until what was sent has left `host`."""
+        """Wait until the rows that were sent have been copied from `host`."""

@@ -1,8 +1,8 @@
-"""How many threads the CPU's backends use, and NumPy's BLAS while it trains.
+"""Decide how many threads the CPU's backends use, and NumPy's BLAS during training.
 
-The number is the user's (``--threads``, or a variable of `VARIABLES`), else that of the cores which this
-process may use: the system's affinity, and a control group's quota of processor time. It never depends on
-a measured time, because the results' last digits depend on it.
+The user sets the number (``--threads``, or a variable of `VARIABLES`). Otherwise it is the number of cores
+that this process may use, limited by the system's affinity and by a control group's quota of processor time.
+It never depends on a measured time, because the last digits of results depend on it.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ _asked: list[int] = []
 
 
 def affinity() -> int:
-    """The cores that the system lets this process run on."""
+    """Return the number of cores that the system allows this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cores(root: Path = control_groups.ROOT) -> int:
-    """The cores that this process may use: a quota of 2.5 processors counts as 2."""
+    """Return the number of cores that this process may use; a quota of 2.5 processors counts as 2."""
     quota = control_groups.processors(root)
     return affinity() if quota is None else max(min(affinity(), math.floor(quota)), 1)
 
 
 def given() -> bool:
-    """Whether the user set a number of threads."""
+    """Return whether the user set a number of threads."""
     return any(os.environ.get(name) for name in VARIABLES)
 
 
 def asked() -> int | None:
-    """The number given to `use`, if any."""
+    """Return the number given to `use`, if any."""
     return _asked[-1] if _asked else None
 
 
 def use(count: int) -> None:
-    """Compute on so many threads from now on; for ``--threads``, before a network is built."""
+    """Compute with `count` threads from now on; ``--threads`` calls this before a network is built."""
     _asked.append(count)
-    os.environ.update(dict.fromkeys(VARIABLES, str(count)))  # for Numba, not loaded yet, and other processes
+    os.environ.update(dict.fromkeys(VARIABLES, str(count)))  # for Numba, loaded later, and other processes
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(count, user_api="blas")
@@ -54,10 +54,10 @@ def use(count: int) -> None:
 
 @contextmanager
 def within_quota() -> Iterator[None]:
-    """A context for training: NumPy's BLAS takes no more threads than a quota allows.
+    """Return a context for training in which NumPy's BLAS uses no more threads than a quota allows.
 
-    Its threads wait for each other: where they are more than the processors, a product takes many times as
-    long. Nothing is changed where there is no quota, or where the user set a number.
+    These threads wait for each other. If there are more threads than processors, a product takes many times
+    as long. Nothing changes if there is no quota, or if the user set a number.
     """
     if given() or cores() >= affinity():
         yield
@@ -69,7 +69,7 @@ def within_quota() -> Iterator[None]:
 
 
 def of_blas() -> int:
-    """The number of threads of NumPy's BLAS while nnx trains."""
+    """Return the number of threads of NumPy's BLAS during training."""
     from threadpoolctl import threadpool_info
 
     numpy = str(Path(sys.modules["numpy"].__file__ or "").parent.parent)

@@ -152,7 +152,7 @@ def test_an_array_of_the_other_device_is_refused():
     trained = network("gpu:1")
     with cupy.cuda.Device(0):
         stranger = cupy.asarray(X)
-    with pytest.raises(nnx.DeviceError, match="an array of gpu:0 was given to gpu:1"):
+    with pytest.raises(nnx.DeviceError, match=r"array .* gpu:0 .* gpu:1"):
         trained.asarray(stranger)
     with pytest.raises(nnx.DataError, match="forward takes arrays of gpu:1"):
         trained.forward(stranger)
