@@ -1,12 +1,12 @@
 """What nnx computes: one file for each family of operations.
 
-A file shows an operation whole, in this order: the formula; the plain form over ``xp``, which runs on every
-device and is the oracle of the tests; the form in place on NumPy, where that is faster; the CUDA kernels and
-the form on CuPy. Its compiled form is in the file of the same name that ends in ``_numba``, which is imported
-only where Numba is installed. The backends (`nnx.backends`) are put together from these classes.
+Each file shows an operation completely, in this order: the formula; the plain form with ``xp``, which runs on
+every device and is the oracle of the tests; the form in place on NumPy, if that is faster; the CUDA kernels
+and the form on CuPy. The compiled form is in the file of the same name that ends in ``_numba``, which is
+imported only if Numba is installed. The backends (`nnx.backends`) combine these classes.
 
-An operation writes into the arrays it is given, returns the first of its outputs, and leaves its inputs as
-they were; ``x`` has shape (rows, inputs), ``y`` (rows, units). Elementwise operations allow the output to
-*be* the input (``y is x``), never to overlap it otherwise. Nothing here reads a device value on the host, so
-a step can be queued on a GPU without waiting.
+An operation writes into the arrays it is given, returns its first output, and does not change its inputs.
+``x`` has shape (rows, inputs), ``y`` has shape (rows, units). In elementwise operations the output may *be*
+the input (``y is x``), but may not overlap it otherwise. Operations on a GPU do not read device values on the
+host, so a step can be queued without waiting.
 """

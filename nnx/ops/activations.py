@@ -1,9 +1,9 @@
-"""The activation functions: each is one record that says all there is to it.
+"""The activation functions: one record describes each of them completely.
 
-A record holds the plain forms, the forms in place on NumPy where they are faster, and the CUDA text. Where
-the last two are missing, the plain form computes. `ACTIVATIONS` has the records by kind; a layer in
-`nnx.layers.activations` names its kind. `alpha` is the one parameter that some of them have (a slope); the
-others ignore it.
+A record holds the plain forms, the forms in place on NumPy if they are faster, and the CUDA text. If the last
+two are missing, the plain form is used. `ACTIVATIONS` contains the records by kind; a layer in
+`nnx.layers.activations` names its kind. `alpha` is a parameter of some activations (a slope); the others
+ignore it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nnx.ops.cuda import Elementwise, Raw
 
 @dataclass(frozen=True)
 class Activation:
-    """A function f of one array, and the gradient it passes back.
+    """A function f of one array, and its gradient.
 
     Attributes
     ----------
@@ -30,20 +30,20 @@ class Activation:
     backward : callable
         ``backward(ops, dy, x, y, alpha)`` returns dx = dy ∘ f'(x).
     from_output : bool
-        True where the derivative is written in y alone. Then y may overwrite x, and `Dense` and the
-        activation after it share one array.
+        True if the derivative is written in y alone. Then y may overwrite x, and `Dense` and the activation
+        after it share one array.
     saturates : float
-        Inputs are limited to ±saturates before the derivative is taken. There the derivative has reached what
-        it is at infinity, and the square of the input does not overflow yet.
+        Inputs are limited to ±saturates before the derivative is computed. There, the derivative already has
+        its value at infinity, and the square of the input does not overflow.
     forward_in_place : callable or None
         ``forward_in_place(ops, x, y, alpha)`` writes y, on NumPy.
     backward_in_place : callable or None
         ``backward_in_place(ops, dy, x, y, dx, alpha)`` writes dx, on NumPy.
     cuda_forward, cuda_backward : str
-        One element of y in ``x`` and ``alpha``; one of dx in ``dy``, ``x`` (unless `from_output`), ``y`` and
-        ``alpha``.
+        Code for one element of y from ``x`` and ``alpha``, and for one element of dx from ``dy``, ``x``
+        (unless `from_output`), ``y`` and ``alpha``.
     cuda_rows : pair of kernels or None
-        For a function of whole rows: ``(x, y)`` and ``(dy, y, dx)``.
+        Kernels for a function of whole rows, with the arguments ``(x, y)`` and ``(dy, y, dx)``.
     """
 
     forward: Callable[[Activations, Array, float], Array]
@@ -70,7 +70,7 @@ def _relu_in_place(ops: InPlace, x: Array, y: Array, alpha: float) -> Array:
 
 
 def _relu_backward_in_place(ops: InPlace, dy: Array, x: Array, y: Array, dx: Array, alpha: float) -> Array:
-    # 1 where y > 0, else 0, in y's own type: a boolean mask would be cast through a buffer
+    # 1 where y > 0, else 0, in y's own type: NumPy would convert a boolean mask through a buffer
     mask = np.sign(y, out=ops._scratch(y.shape, y.dtype))
     return np.multiply(dy, mask, out=dx)
 
@@ -93,14 +93,14 @@ LEAKY_RELU = Activation(
 
 
 def sigmoid(ops: Operations, x: Array) -> Array:
-    """σ(x) = 1 / (1 + e^−x), by e^−|x| so that no exponential overflows."""
+    """σ(x) = 1 / (1 + e^−x), computed from e^−|x|, which does not overflow."""
     xp = ops.xp
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
 def sigmoids(ops: Operations, x: Array) -> tuple[Array, Array]:
-    """σ(x) and 1 − σ(x) = σ(−x), both without loss of digits, from one exponential."""
+    """σ(x) and 1 − σ(x) = σ(−x), both from one exponential and without loss of digits."""
     xp = ops.xp
     e = xp.exp(-xp.abs(x))
     large, small = 1.0 / (1.0 + e), e / (1.0 + e)
@@ -108,7 +108,7 @@ def sigmoids(ops: Operations, x: Array) -> tuple[Array, Array]:
 
 
 def sigmoid_in_place(x: Array, y: Array) -> Array:
-    """σ(x) = 1 / (1 + e^−x): where the exponential overflows, 1 / ∞ = 0 is right."""
+    """σ(x) = 1 / (1 + e^−x); if the exponential overflows, 1 / ∞ = 0 is correct."""
     with np.errstate(over="ignore"):
         np.exp(np.negative(x, out=y), out=y)
     y += 1.0
@@ -161,7 +161,7 @@ def _silu_in_place(ops: InPlace, x: Array, y: Array, alpha: float) -> Array:
 
 
 def _silu_backward_in_place(ops: InPlace, dy: Array, x: Array, y: Array, dx: Array, alpha: float) -> Array:
-    """The slope is σ + x σ (1 − σ) = (1 − σ) y + σ."""
+    """Use the slope σ + x σ (1 − σ) = (1 − σ) y + σ."""
     sigma = sigmoid_in_place(x, ops._scratch(y.shape, y.dtype, 1))
     slope = np.subtract(1.0, sigma, out=ops._scratch(y.shape, y.dtype))
     slope *= y
@@ -214,7 +214,7 @@ SQRT_HALF = math.sqrt(0.5)
 INVERSE_SQRT_TWO_PI = 1.0 / math.sqrt(2.0 * math.pi)
 TANH_GELU_SCALE = 2.0 * math.sqrt(2.0 / math.pi)  # doubled: (1 + tanh u) / 2 = σ(2u), which loses no digits
 TANH_GELU_CUBIC = 0.044715
-FLAT = 40.0  # beyond ±40 both forms of GELU have a slope of 0 or 1
+FLAT = 40.0  # beyond ±40, both forms of GELU have slope 0 or 1
 
 
 def _gelu(ops: Activations, x: Array, alpha: float) -> Array:
@@ -300,14 +300,14 @@ class Activations(Operations):
     """The activations in the plain form."""
 
     def activation_forward(self, kind: str, x: Array, y: Array, alpha: float = 0.0) -> Array:
-        """y = f(x), f by `kind` from `ACTIVATIONS`."""
+        """y = f(x), where f is the activation `kind` in `ACTIVATIONS`."""
         y[...] = ACTIVATIONS[kind].forward(self, x, alpha)
         return y
 
     def activation_backward(
         self, kind: str, dy: Array, x: Array | None, y: Array, dx: Array, alpha: float = 0.0
     ) -> Array:
-        """dx = dy ∘ f'(x) (softmax: with its whole Jacobian); `x` may be None for kinds written in y."""
+        """dx = dy ∘ f'(x) (for softmax, the whole Jacobian); `x` may be None for kinds with `from_output`."""
         activation = ACTIVATIONS[kind]
         if activation.saturates < math.inf:
             x = self.xp.clip(x, -activation.saturates, activation.saturates)
@@ -315,19 +315,19 @@ class Activations(Operations):
         return dx
 
     def erfc(self, x: Array) -> Array:
-        """The complementary error function, 1 − erf(x) = 2/√π ∫ₓ^∞ e^−t² dt, elementwise."""
+        """Compute the complementary error function 1 − erf(x) = 2/√π ∫ₓ^∞ e^−t² dt, elementwise."""
         try:
             from scipy.special import erfc
-        except ModuleNotFoundError:  # SciPy comes with an extra; Python's own function is as exact, and slow
+        except ModuleNotFoundError:  # SciPy is optional; Python's function is as exact, but slow
             return np.vectorize(math.erfc, otypes=[x.dtype])(x)
         return erfc(x)
 
 
 class ActivationsNumPy(InPlace, Activations):
-    """The activations in place, where a record has such a form; the others are rarely the bottleneck."""
+    """The activations in place, if a record has such a form; the others are rarely the bottleneck."""
 
     def activation_forward(self, kind: str, x: Array, y: Array, alpha: float = 0.0) -> Array:
-        """In place where the record says how."""
+        """Compute in place if the record has such a form."""
         in_place = ACTIVATIONS[kind].forward_in_place
         if in_place is None:
             return super().activation_forward(kind, x, y, alpha)
@@ -336,7 +336,7 @@ class ActivationsNumPy(InPlace, Activations):
     def activation_backward(
         self, kind: str, dy: Array, x: Array | None, y: Array, dx: Array, alpha: float = 0.0
     ) -> Array:
-        """In place where the record says how."""
+        """Compute in place if the record has such a form."""
         in_place = ACTIVATIONS[kind].backward_in_place
         if in_place is None:
             return super().activation_backward(kind, dy, x, y, dx, alpha)
@@ -364,7 +364,7 @@ class ActivationsCuPy(OnGpu, Activations):
     """The activations on the GPU."""
 
     def activation_forward(self, kind: str, x: Array, y: Array, alpha: float = 0.0) -> Array:
-        """One launch; none for the identity in place."""
+        """Use one launch, or none for the identity in place."""
         with self._hold:
             rows = ACTIVATIONS[kind].cuda_rows
             if rows is not None:
@@ -378,7 +378,7 @@ class ActivationsCuPy(OnGpu, Activations):
     def activation_backward(
         self, kind: str, dy: Array, x: Array | None, y: Array, dx: Array, alpha: float = 0.0
     ) -> Array:
-        """One launch; none for the identity in place."""
+        """Use one launch, or none for the identity in place."""
         xp = self.xp
         with self._hold:
             rows = ACTIVATIONS[kind].cuda_rows
@@ -391,7 +391,7 @@ class ActivationsCuPy(OnGpu, Activations):
         return dx
 
     def erfc(self, x: Array) -> Array:
-        """CuPy's own."""
+        """Use CuPy's function."""
         from cupyx.scipy.special import erfc
 
         with self._hold:

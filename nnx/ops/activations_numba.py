@@ -1,6 +1,6 @@
-"""Compiled twins of activations.py: one element each, for the kernels of dense layers and losses.
+"""Compiled forms of activations.py for one element each, for the kernels of dense layers and losses.
 
-An activation that is missing here is computed by its form in place or its plain form.
+For an activation that is missing here, the form in place or the plain form is used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from nnx.ops.base_numba import Scalar, inner
 
-# How kernels number the kinds. Which of them a kernel knows, it says itself.
+# The numbers of the kinds in kernels. Each kernel says which kinds it supports.
 KINDS = ("identity", "relu", "sigmoid", "tanh", "leaky_relu")
 IDENTITY, RELU, SIGMOID, TANH, LEAKY_RELU = range(len(KINDS))
 
@@ -49,7 +49,7 @@ def tanh_backward(dy: Scalar, y: Scalar) -> Scalar:
 
 @inner
 def sigmoid(z: Scalar) -> Scalar:
-    """σ(z), by e^−|z|, which does not overflow."""
+    """σ(z), computed from e^−|z|, which does not overflow."""
     e = math.exp(-abs(z))
     return (type(z)(1) if z >= type(z)(0) else e) / (type(z)(1) + e)
 
@@ -62,18 +62,18 @@ def sigmoid_backward(dy: Scalar, y: Scalar) -> Scalar:
 
 @inner
 def sigmoid_float32(z: Scalar) -> Scalar:
-    """σ(z) in float32, in steps that vectorize."""
+    """σ(z) in float32, in a form that the compiler can vectorize."""
     e = exp_float32(-abs(z))
     return (np.float32(1.0) if z >= np.float32(0.0) else e) / (np.float32(1.0) + e)
 
 
 @inner
 def exp_float32(x: Scalar) -> Scalar:
-    """e^x for x ≤ 0 in float32, in steps that vectorize; NaN stays NaN.
+    """e^x for x ≤ 0 in float32, in a form that the compiler can vectorize; NaN stays NaN.
 
-    x = n log 2 + r with |r| ≤ log(2)/2, log 2 in two parts so that r is exact, and e^r by the polynomial of
-    Cephes' ``expf`` (Moshier, 1989). Below −87.7 the result would not be a normal number: n is −127, and 2^n
-    is 0 in its bits.
+    x = n log 2 + r with |r| ≤ log(2)/2. log 2 is split into two parts so that r is exact. e^r comes from the
+    polynomial of Cephes' ``expf`` (Moshier, 1989). Below −87.7 the result would not be a normal number; then
+    n is −127, and the bits of 2^n give 0.
     """
     f = np.float32
     x = f(-88.0) if x < f(-88.0) else x

@@ -1,4 +1,4 @@
-"""What operations use of the backend that they are part of."""
+"""Base classes of operations: what they need from the backend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Operations:
     Attributes
     ----------
     xp : module
-        The array namespace, used in the subset that NumPy and CuPy share.
+        The array library, NumPy or CuPy; operations use only functions that both have.
     """
 
     xp: Any
@@ -24,19 +24,19 @@ class InPlace(Operations):
     """Base of the forms that compute in place on NumPy."""
 
     def _scratch(self, shape: tuple[int, ...], dtype: Any, slot: int = 0) -> Array:
-        """An array for an intermediate result; two slots never overlap."""
+        """Return an array for an intermediate result; two slots never overlap."""
         raise NotImplementedError
 
 
 class OnGpu(Operations):
-    """Base of the forms on CuPy; `xp` is CuPy there.
+    """Base of the forms on CuPy, where `xp` is CuPy.
 
-    Each operation makes the backend's device current while it runs (``with self._hold``): CuPy launches on
-    the current device, wherever the arrays are.
+    Each operation makes the backend's device current while it runs (``with self._hold``), because CuPy
+    launches on the current device, wherever the arrays are.
     """
 
     _hold: AbstractContextManager[Any]
 
     def _buffer(self, name: str, size: int, dtype: Any) -> Array:
-        """An array of at least that size for what one kernel leaves to the next."""
+        """Return an array of at least `size` numbers that one kernel passes to the next."""
         raise NotImplementedError

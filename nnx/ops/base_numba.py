@@ -1,12 +1,12 @@
-"""How kernels for the CPU are compiled, and which arrays they take.
+"""Compile kernels for the CPU, and decide which arrays they accept.
 
-A kernel treats a part of the rows (or of a flat buffer). Under the same name with ``team_`` in front there
-is a loop over parts that Numba's threads share. A part is fixed by its number alone, so the same number of
-parts gives the same result, whichever thread takes which part.
+A kernel computes a part of the rows, or of a flat buffer. The function of the same name with the prefix
+``team_`` is a loop over the parts, which Numba's threads share. A part depends only on its number, so the
+same number of parts gives the same result, whichever thread computes a part.
 
-Rules that make a loop vectorize: it runs from 0 to the size of a slice (an index that could be negative
-costs a branch), divisions do not look for zero (``error_model="numpy"``), sums say that they may be
-reassociated, and NaN passes through every comparison (``x if not x <= 0 else 0``).
+Rules for loops that the compiler can vectorize: a loop runs from 0 to the size of a slice (an index that
+could be negative costs a branch), divisions do not check for zero (``error_model="numpy"``), sums may be
+reordered (``reassoc``), and NaN passes through every comparison (``x if not x <= 0 else 0``).
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set")
 
 Scalar = Any
-SMALL_ARRAY = 2**15  # numbers: below, one thread is done before another has begun
-PART_ROWS = 16  # the least for a part: in a dense layer, each packs the whole of W for itself
+SMALL_ARRAY = 2**15  # numbers: with fewer, one thread finishes before another has started
+PART_ROWS = 16  # the fewest rows of a part: in a dense layer, each part packs all of W again
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile at the first call, and keep the code on disk where a place for it can be written."""
+    """Return a decorator that compiles at the first call, and saves the code on disk if possible."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         chosen = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}} | options
-        chosen["no_cfunc_wrapper"] = True  # for C, which nobody calls these from
+        chosen["no_cfunc_wrapper"] = True  # nothing calls these from C
         try:
             dispatcher = numba.njit(cache=True, **chosen)(function)
-        except RuntimeError:  # no folder to cache in: neither next to this file nor the user's own
+        except RuntimeError:  # no writable folder, next to this file or of the user
             return numba.njit(**chosen)(function)
         dispatcher._cache = CheckedCache(dispatcher._cache)
         return dispatcher
@@ -45,9 +45,9 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 part = compiled()
-inner = compiled(no_cpython_wrapper=True)  # called by other kernels only
+inner = compiled(no_cpython_wrapper=True)  # only called by other kernels
 part_sum = compiled(fastmath={"contract", "reassoc"})
-# Only the loop over parts is shared among threads: Numba would make a team of every array expression too.
+# Threads share only the loop over parts; by default, Numba would also share every array expression.
 NOT_SHARED = ("setitem", "numpy", "reduction", "comprehension", "stencil", "fusion", "inplace_binop")
 team = compiled(parallel=dict.fromkeys(NOT_SHARED, False) | {"prange": True})
 
@@ -58,9 +58,9 @@ class Compiled(InPlace):
     Attributes
     ----------
     threads : int
-        How many parts the work is divided into at most.
+        The largest number of parts into which work is divided.
     blas : Blas or None
-        The BLAS that products run on, each on one thread; None where NumPy's is used.
+        The BLAS that computes products, each on one thread; None if NumPy's BLAS is used.
     """
 
     threads: int
@@ -70,13 +70,13 @@ class Compiled(InPlace):
         return max(1, min(self.threads, rows // PART_ROWS))
 
     def _total(self, team_kernel: Any, arguments: tuple[Any, ...], parts: int) -> float:
-        """The sum of what a kernel finds in each part, always in their order."""
+        """Return the sum of a kernel's results for all parts, always added in the same order."""
         totals = self._scratch((parts,), np.float64)
         team_kernel(*arguments, totals, parts)
         return float(sum(totals.tolist()))
 
 
 def usual(like: Array, *others: Array | None) -> bool:
-    """Whether arrays are contiguous, writeable and of one type: what kernels are compiled for."""
+    """Return whether arrays are contiguous, writeable and of one type, as compiled kernels need."""
     dtype = like.dtype
     return like.flags.carray and all(a is None or (a.flags.carray and a.dtype == dtype) for a in others)

@@ -1,7 +1,7 @@
-"""Numba's cache of compiled code, with checksums: damaged or old code would give wrong numbers, or crash.
+"""Add checksums to Numba's cache of compiled code: damaged or old code would give wrong numbers or crash.
 
-Numba compares the date of the file that a kernel is in. Kernels here call kernels of other files, so the
-code of all ``_numba`` files counts as well: where one of them changes, all kernels are compiled again.
+Numba only compares the date of the file with the kernel. Here, kernels call kernels in other files.
+Therefore, if any ``_numba`` file changes, all kernels are compiled again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIZE = hashlib.sha256().digest_size
 
 
 class CheckedCache:
-    """A cache of compiled code; a damaged file or a full disk makes it none, and nothing worse."""
+    """A cache of compiled code; with a damaged file or a full disk, code is compiled again."""
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
@@ -32,21 +32,21 @@ class CheckedCache:
         return getattr(self._cache, name)
 
     def load_overload(self, *arguments: Any) -> Any:
-        """The code for a signature, or None: it is then compiled."""
+        """Return the code for a signature, or None; it is then compiled."""
         try:
             return self._cache.load_overload(*arguments)
-        except Exception:  # whatever a file that is no longer Numba's can bring about
+        except Exception:  # a damaged file can raise any error
             return None
 
     def save_overload(self, *arguments: Any) -> None:
-        """Keep the code where that can be done."""
+        """Save the code, if possible."""
         with contextlib.suppress(Exception):
             self._cache.save_overload(*arguments)
 
 
 @functools.cache
 def fingerprint(folder: Path) -> str:
-    """A checksum of the code of all compiled kernels."""
+    """Return a checksum of the source code of all compiled kernels."""
     code = hashlib.sha256()
     for path in sorted(folder.glob("*_numba.py")):
         code.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -54,7 +54,7 @@ def fingerprint(folder: Path) -> str:
 
 
 class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]
-    """Numba's files, each with a checksum at its end, where Numba's reader does not look."""
+    """Numba's files, each with a checksum at its end, which Numba ignores when it reads the file."""
 
     @contextlib.contextmanager
     def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
@@ -71,7 +71,7 @@ class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]
 
 
 def _whole(path: str) -> bool:
-    """Whether a file is there and ends in the checksum of what comes before."""
+    """Return whether a file exists and ends with the checksum of its other bytes."""
     with contextlib.suppress(OSError):
         content = Path(path).read_bytes()
         return hashlib.sha256(content[:-SIZE]).digest() == content[-SIZE:]

@@ -1,11 +1,11 @@
-"""CUDA kernels: an operation's file holds their text, and this module hands it to CuPy at the first call.
+"""CUDA kernels: the file of an operation contains their text, and this module compiles it at the first call.
 
-``T`` is the arrays' type. Every constant is written ``T(…)``, so a float32 kernel holds no double.
-Comparisons let NaN pass, as the plain forms do: a fault must stay visible.
+``T`` is the type of the arrays. Every constant is written as ``T(…)``, so a float32 kernel uses no doubles.
+Comparisons let NaN pass, like the plain forms, so that faults stay visible.
 
-Elementwise kernels take any strides and broadcast; an array named among the outputs may be read too. Raw
-kernels take C-contiguous arrays, run grid-stride loops and are right with any launch of a power of two of
-threads a block, one included. Nothing uses atomics: the same inputs give the same bits.
+Elementwise kernels accept any strides and broadcast; an array among the outputs may also be read. Raw kernels
+need C-contiguous arrays and use grid-stride loops. They are correct for any number of blocks, and for any
+power of two of threads per block, including one. Nothing uses atomics, so the same inputs give the same bits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from nnx.ops.base import Array
 
-THREADS = 256  # of a block of the row kernels, which hold as many numbers in shared memory
+THREADS = 256  # threads per block of the row kernels, which hold as many numbers in shared memory
 
 FUNCTIONS = """
 template <typename T> __device__ inline T nnx_sigmoid(T x) {
@@ -69,11 +69,11 @@ class Elementwise:
     Parameters
     ----------
     name : str
-        The function is called ``nnx_{name}``.
+        Name of the kernel; the function is called ``nnx_{name}``.
     inputs, outputs : str
-        Types and names, as `cupy.ElementwiseKernel` takes them.
+        Types and names, as for `cupy.ElementwiseKernel`.
     body : str
-        What computes one element.
+        Code that computes one element.
     preamble : str
         Functions that the body calls.
     """
@@ -87,7 +87,7 @@ class Elementwise:
 
     @functools.cached_property
     def kernel(self) -> Any:
-        """CuPy's kernel, which compiles itself for each type and device at its first call."""
+        """Return CuPy's kernel, which is compiled at its first call for each type and device."""
         import cupy
 
         return cupy.ElementwiseKernel(
@@ -101,11 +101,11 @@ class Raw:
     Parameters
     ----------
     name : str
-        By which the tests ask for it.
+        Name of the kernel in the tests.
     function : str
-        The ``__global__`` function.
+        Name of the ``__global__`` function.
     source : str
-        Without its first line, ``typedef float T;``.
+        The code without its first line, ``typedef float T;``.
     """
 
     known: dict[str, Raw] = {}  # noqa: RUF012 - every kernel of the package, for the tests
@@ -116,20 +116,20 @@ class Raw:
 
     @functools.cached_property
     def float32(self) -> Any:
-        """CuPy's kernel for float32, compiled at its first call."""
+        """Return CuPy's kernel for float32, compiled at its first call."""
         return self._made("float")
 
     @functools.cached_property
     def float64(self) -> Any:
-        """CuPy's kernel for float64, compiled at its first call."""
+        """Return CuPy's kernel for float64, compiled at its first call."""
         return self._made("double")
 
     def of(self, dtype: Any) -> Any:
-        """CuPy's kernel for a type."""
+        """Return CuPy's kernel for a type."""
         return self.float32 if dtype.itemsize == 4 else self.float64
 
     def over_rows(self, like: Array, arrays: tuple[Array, ...], *more: Any) -> None:
-        """Launch it with a block for each row of `like`, of as many threads as the row has use for."""
+        """Launch the kernel with one block per row of `like`, and as many threads as a row needs."""
         rows, columns = like.shape
         threads = min(THREADS, max(32, power_of_two(columns)))
         self.of(like.dtype)((min(rows, 65535),), (threads,), (*arrays, rows, columns, *more))
@@ -141,5 +141,5 @@ class Raw:
 
 
 def power_of_two(number: int) -> int:
-    """The least power of two that is not less than `number`, which is positive."""
+    """Return the smallest power of two ≥ `number`, a positive integer."""
     return 1 << (number - 1).bit_length()

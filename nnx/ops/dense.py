@@ -1,7 +1,7 @@
 """The fully connected layer: y = f(x W + b), and the gradients of W, b and x.
 
-The activation f is one whose derivative is written in its output (`Activation.from_output`), so that its
-input needs no array of its own.
+The derivative of the activation f is written in f's output (`Activation.from_output`), so f's input needs no
+separate array.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Dense(Activations, Sums):
     def dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
     ) -> Array:
-        """y = f(x W + b), W of shape (inputs, units) and b (units,); f by a kind that is `from_output`."""
+        """y = f(x W + b); W has shape (inputs, units), b (units,); `kind` names f, which is `from_output`."""
         y[...] = self.xp.matmul(x, W) + b
         return self.activation_forward(kind, y, y, alpha)
 
@@ -30,8 +30,8 @@ class Dense(Activations, Sums):
     ) -> Array:  # fmt: skip
         """dz = dy ∘ f'; dW = xᵀ dz, db = Σ_rows dz, dx = dz Wᵀ.
 
-        `dz` is room for the activation's gradient and may be `dy` itself; neither it nor `y` is needed for
-        the identity. ``dx=None`` skips the product that nobody reads (the first layer's).
+        `dz` is an array for the activation's gradient, and may be `dy` itself. The identity needs neither
+        `dz` nor `y`. ``dx=None`` skips this product (in the first layer nothing needs it).
         """
         if kind != "identity":
             dy = self.activation_backward(kind, dy, None, y, dz, alpha)
@@ -48,7 +48,7 @@ class DenseNumPy(ActivationsNumPy, SumsNumPy, Dense):
     def dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
     ) -> Array:
-        """The product goes straight into y; bias and activation follow in place."""
+        """Write the product directly into y, then add the bias and apply f in place."""
         np.matmul(x, W, out=y)
         np.add(y, b, out=y)
         if kind != "identity":
@@ -59,7 +59,7 @@ class DenseNumPy(ActivationsNumPy, SumsNumPy, Dense):
         self, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array | None,
         kind: str = "identity", alpha: float = 0.0, y: Array | None = None, dz: Array | None = None,
     ) -> Array:  # fmt: skip
-        """Both products go straight into their outputs."""
+        """Write both products directly into their outputs."""
         if kind != "identity":
             dy = self.activation_backward(kind, dy, None, y, dz, alpha)
         db[...] = self._column_sums(dy)
@@ -85,8 +85,8 @@ BIAS = {
     if activation.cuda_forward
 }
 
-# dz = dy ∘ f' in passing, db = Σ_rows dz: a block takes blockDim.x neighbouring columns, blockDim.y rows at a
-# time. With the identity nothing is written but db ({store} is empty). dz may be dy.
+# db = Σ_rows dz with dz = dy ∘ f' on the way: a block computes blockDim.x neighbouring columns, blockDim.y
+# rows at a time. For the identity only db is written ({store} is empty). dz may be dy.
 BIAS_GRADIENT_SOURCE = """
 extern "C" __global__ void nnx_bias_gradient(
         const T* dys, const T* ys, T* dzs, T* db, long long rows, long long columns, T alpha) {{
@@ -135,14 +135,14 @@ BIAS_GRADIENT = {
 
 
 class DenseCuPy(ActivationsCuPy, Dense):
-    """A dense layer on the GPU: cuBLAS for the products, one kernel for what surrounds them."""
+    """A dense layer on the GPU: cuBLAS computes the products, and one kernel does the rest."""
 
     def dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
     ) -> Array:
-        """Two launches: the product goes straight into y; one kernel adds the bias and applies f."""
+        """Use two launches: the product goes directly into y; one kernel adds the bias and applies f."""
         with self._hold:
-            self.xp.dot(x, W, out=y)  # dot, not matmul: less work on the host for the same cuBLAS call
+            self.xp.dot(x, W, out=y)  # dot makes the same cuBLAS call as matmul, with less work on the host
             if kind in BIAS:
                 BIAS[kind].kernel(y, b, alpha, y)
                 return y
@@ -153,7 +153,7 @@ class DenseCuPy(ActivationsCuPy, Dense):
         self, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array | None,
         kind: str = "identity", alpha: float = 0.0, y: Array | None = None, dz: Array | None = None,
     ) -> Array:  # fmt: skip
-        """Three launches: a kernel for dz and db, two products; cuBLAS transposes x and W as it reads."""
+        """Use three launches: a kernel for dz and db, and two products; cuBLAS reads x and W transposed."""
         xp = self.xp
         with self._hold:
             if kind not in BIAS_GRADIENT:

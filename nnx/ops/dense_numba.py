@@ -1,8 +1,8 @@
-"""Compiled twin of dense.py.
+"""Compiled forms of dense.py.
 
-Each part of the rows runs its own matrix product on one thread, and what surrounds it while its rows are
-still in that core's cache. The functions that begin with ``small_`` are for the loop of
-`small_network_numba`, whose layers are a few numbers wide.
+Each part of the rows has its own matrix product, on one thread. Bias, activation and gradients follow while
+the rows are still in that core's cache. The functions that begin with ``small_`` are for the compiled loop in
+`small_network_numba`, whose layers are only a few numbers wide.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from nnx.ops.base_numba import Compiled, inner, part, team, usual
 from nnx.ops.dense import DenseNumPy
 from nnx.ops.products_numba import product
 
-ROWS = 128  # that are summed one by one
-SMALL_PRODUCT = 2**18  # multiplications: up to here NumPy's OpenBLAS takes one thread too
-# The activations that these kernels compute, by the item's size; for the others there is a pass of its own.
+ROWS = 128  # so many are summed one by one
+SMALL_PRODUCT = 2**18  # multiplications: up to this size NumPy's OpenBLAS uses one thread too
+# The activations that these kernels compute, by the size of an item; the others need a separate pass.
 FORWARD = {4: {"relu": RELU, "sigmoid": SIGMOID}, 8: {"relu": RELU}}
 BACKWARD = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 
 
 @part
 def add_bias(y: Array, b: Array, kind: int) -> None:
-    """y = f(y + b); the sigmoid in float32 only, and tanh not at all."""
+    """y = f(y + b); f is the identity, ReLU, or the sigmoid in float32."""
     for row in range(y.shape[0]):
         if kind == RELU:
             for j in range(y.shape[1]):
@@ -56,9 +56,10 @@ def add_bias(y: Array, b: Array, kind: int) -> None:
 
 @part
 def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, block: Array, kind: int) -> None:
-    """dz = dy ∘ f', f' written in y (the identity's dz is dy, and only read); db = Σ_rows dz.
+    """dz = dy ∘ f' with f' written in y (for the identity, dz is dy and only read); db = Σ_rows dz.
 
-    Many rows are summed in blocks of about √rows, in `block` of db's shape: rounding grows as slowly.
+    Many rows are summed in blocks of about √rows, so that rounding errors grow only like √rows. `block` is
+    memory for one block, with db's shape.
     """
     zero = dz.dtype.type(0)
     rows = max(ROWS, int(math.sqrt(dz.shape[0])))
@@ -87,7 +88,7 @@ def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, block: Array, kind:
 
 @inner
 def sum_rows(partial: Array, db: Array) -> None:
-    """db = Σ_rows of what the parts found, in their order."""
+    """db = sum of the bias gradients of all parts, in their order."""
     for j in range(db.size):
         db[j] = partial[0, 0, j]
     for row in range(1, partial.shape[0]):
@@ -97,7 +98,7 @@ def sum_rows(partial: Array, db: Array) -> None:
 
 @team
 def team_dense_forward(gemm: int, x: Array, W: Array, b: Array, y: Array, kind: int, parts: int) -> None:
-    """Each part's rows of y = f(x W + b)."""
+    """Compute the rows of y = f(x W + b) of each part in parallel."""
     for index in prange(parts):
         low, high = index * len(x) // parts, (index + 1) * len(x) // parts
         product(gemm, x[low:high], W, y[low:high], False, False)
@@ -109,7 +110,7 @@ def team_dense_backward(
     gemm: int, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array, y: Array, dz: Array,
     partial: Array, kind: int, wants_dx: bool, parts: int,
 ) -> None:  # fmt: skip
-    """Each part's rows of dz and dx; then, when all are there, its rows of dW = xᵀ dz."""
+    """Compute the rows of dz and dx of each part in parallel, and after that the rows of dW = xᵀ dz."""
     for index in prange(parts):
         low, high = index * len(x) // parts, (index + 1) * len(x) // parts
         bias_gradient(dy[low:high], y[low:high], dz[low:high], partial[index, 0], partial[index, 1], kind)
@@ -123,12 +124,12 @@ def team_dense_backward(
 
 
 class DenseNumba(Compiled, DenseNumPy):
-    """Product, bias and activation of a part's rows on one core."""
+    """A dense layer that computes product, bias and activation of a part's rows on one core."""
 
     def dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
     ) -> Array:
-        """Product, bias and activation of a part's rows on one core; benchmarks/operations.py."""
+        """Compute product, bias and activation of a part's rows on one core; see benchmarks/operations.py."""
         if not usual(W, x, y):
             return super().dense_forward(x, W, b, y, kind, alpha)
         fused = FORWARD[y.itemsize].get(kind, IDENTITY)
@@ -145,11 +146,11 @@ class DenseNumba(Compiled, DenseNumPy):
         self, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array | None,
         kind: str = "identity", alpha: float = 0.0, y: Array | None = None, dz: Array | None = None,
     ) -> Array:  # fmt: skip
-        """The activation's gradient, db and dx of a part's rows on one core; benchmarks/operations.py."""
+        """Compute dz, db and dx of a part's rows on one core; see benchmarks/operations.py."""
         if not usual(W, dy, x, dW, dx, y, dz):
             return super().dense_backward(dy, x, W, dW, db, dx, kind, alpha, y, dz)
         fused = BACKWARD.get(kind, IDENTITY)
-        if not fused:  # then dz is all there is to read
+        if not fused:  # then the kernel only reads dz
             if kind != "identity":
                 dy = self.activation_backward(kind, dy, None, y, dz, alpha)
             y = dz = dy
@@ -167,7 +168,7 @@ class DenseNumba(Compiled, DenseNumPy):
 
 @inner
 def small_forward(x: Array, block: Array, y: Array, rows: int, kind: int, alpha: float) -> None:
-    """y = f(x W + b), x and y flat, W and b the rows of `block`."""
+    """y = f(x W + b); x and y are flat, W and b are the rows of `block`."""
     inputs, units = block.shape[0] - 1, block.shape[1]
     for row in range(rows):
         out = y[row * units : (row + 1) * units]
@@ -194,7 +195,7 @@ def small_backward(
     dy: Array, x: Array, block: Array, dblock: Array, dx: Array, y: Array, rows: int, kind: int, alpha: float,
     wants_dx: bool,
 ) -> None:  # fmt: skip
-    """dz = dy ∘ f' (into dy); dW = xᵀ dz, db = Σ_rows dz, dx = dz Wᵀ."""
+    """dz = dy ∘ f' (written into dy); dW = xᵀ dz, db = Σ_rows dz, dx = dz Wᵀ."""
     units = block.shape[1]
     zero = x.dtype.type(0)
     for index in range(rows * units):
@@ -210,7 +211,7 @@ def small_backward(
     if rows <= ROWS:
         small_products(dy, x, block, dblock, dx, 0, rows, wants_dx)
         return
-    dblock[:, :] = zero  # many rows in blocks, or rounding would grow with their number
+    dblock[:, :] = zero  # sum many rows in blocks, or rounding errors grow with their number
     some = np.empty_like(dblock)
     for low in range(0, rows, ROWS):
         small_products(dy, x, block, some, dx, low, min(low + ROWS, rows), wants_dx)
@@ -221,7 +222,7 @@ def small_backward(
 def small_products(
     dz: Array, x: Array, block: Array, dblock: Array, dx: Array, low: int, high: int, wants_dx: bool
 ) -> None:
-    """dW and db of rows `low` to `high`, and their dx."""
+    """Compute dW and db of the rows `low` to `high`, and the dx of these rows."""
     inputs, units = block.shape[0] - 1, block.shape[1]
     zero = x.dtype.type(0)
     dblock[:, :] = zero

@@ -1,4 +1,4 @@
-"""Dropout: its mask is computed where it is needed, and never stored."""
+"""Dropout; its mask is computed when it is needed, and never stored."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class Dropout(Operations):
     """Dropout in the plain form."""
 
     def dropout(self, x: Array, y: Array, rate: float, key: int, row: int = 0) -> Array:
-        """y = x ∘ mask / (1 − rate); the mask is a hash of (key, row + i, j), so it is never stored.
+        """y = x ∘ mask / (1 − rate), where the mask is a hash of (key, row + i, j) and never stored.
 
-        The same call on dy gives dx. The mixing is ``lowbias32`` by Chris Wellons
+        The same call with dy returns dx. The hash function is ``lowbias32`` by Chris Wellons
         (https://nullprogram.com/blog/2018/07/31/), applied to the row and then to the column.
         """
         xp = self.xp
@@ -26,7 +26,7 @@ class Dropout(Operations):
 
 
 def _mix(h: Array) -> Array:
-    """A bijection of 32-bit integers in which every output bit depends on every input bit."""
+    """Mix the bits of 32-bit integers, reversibly: every output bit depends on every input bit."""
     h = h ^ (h >> 16)
     h = h * 0x7FEB352D
     h = h ^ (h >> 15)
@@ -56,7 +56,7 @@ class DropoutCuPy(OnGpu, Dropout):
     """Dropout on the GPU."""
 
     def dropout(self, x: Array, y: Array, rate: float, key: int, row: int = 0) -> Array:
-        """One launch, in 32-bit integers: the mask of the plain form, bit for bit."""
+        """Use one launch, with 32-bit integers: the mask equals that of the plain form, bit for bit."""
         with self._hold:
             DROPOUT.kernel(
                 x, x.shape[1], row & 0xFFFFFFFF, key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF,

@@ -1,4 +1,4 @@
-"""Rows of a data set, taken by their numbers: out[i] = source[indices[i]]."""
+"""Take rows of a data set by their numbers: out[i] = source[indices[i]]."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from nnx.ops.cuda import Elementwise
 
 
 class Gather(Operations):
-    """Rows in the plain form."""
+    """Take rows, in the plain form."""
 
     def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
-        """out[i] = source[indices[i]]; bytes are cast to out's type and divided there by `divisor`.
+        """out[i] = source[indices[i]]; bytes are converted to out's type and divided by `divisor`.
 
-        The indices were drawn by nnx and lie within the source, which is C-contiguous.
+        nnx draws the indices, so they are valid. The source is C-contiguous.
         """
         rows = self.xp.take(source, indices, axis=0)
         out[...] = rows if source.dtype == out.dtype else rows.astype(out.dtype) / divisor
@@ -22,10 +22,10 @@ class Gather(Operations):
 
 
 class GatherNumPy(InPlace, Gather):
-    """Rows written straight into place."""
+    """Take rows, written directly into the output."""
 
     def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
-        """One pass, two for bytes; ``mode="clip"`` because ``"raise"`` buffers the whole output first."""
+        """Use one pass, or two for bytes; ``"clip"``, because ``"raise"`` buffers the whole output first."""
         if source.dtype == out.dtype:
             return np.take(source, indices, axis=0, out=out, mode="clip")
         rows = np.take(source, indices, axis=0, out=self._scratch(out.shape, source.dtype), mode="clip")
@@ -41,10 +41,10 @@ GATHER_BYTES = Elementwise(
 
 
 class GatherCuPy(OnGpu, Gather):
-    """Rows on the GPU."""
+    """Take rows on the GPU."""
 
     def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
-        """One launch."""
+        """Take rows with one launch."""
         with self._hold:
             if source.dtype == out.dtype:
                 self.xp.take(source, indices, axis=0, out=out)

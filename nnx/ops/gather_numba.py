@@ -1,4 +1,4 @@
-"""Compiled twin of gather.py."""
+"""Compiled forms of gather.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def copy_rows(source: Array, indices: Array, out: Array) -> None:
 
 @team
 def team_gather(source: Array, indices: Array, out: Array, parts: int) -> None:
-    """Each part's rows."""
+    """Compute the rows of each part in parallel."""
     for index in prange(parts):
         low, high = index * len(out) // parts, (index + 1) * len(out) // parts
         copy_rows(source, indices[low:high], out[low:high])
@@ -38,17 +38,17 @@ def divide_rows(source: Array, indices: Array, out: Array, divisor: Scalar) -> N
 
 @team
 def team_gather_bytes(source: Array, indices: Array, out: Array, divisor: Scalar, parts: int) -> None:
-    """Each part's rows."""
+    """Compute the rows of each part in parallel."""
     for index in prange(parts):
         low, high = index * len(out) // parts, (index + 1) * len(out) // parts
         divide_rows(source, indices[low:high], out[low:high], divisor)
 
 
 class GatherNumba(Compiled, GatherNumPy):
-    """Rows copied by all threads."""
+    """Copy rows with all threads."""
 
     def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
-        """Rows copied by all threads; bytes in one pass; benchmarks/operations.py, gather."""
+        """Copy rows with all threads, and bytes in one pass; see benchmarks/operations.py, gather."""
         scaled = source.dtype == np.uint8 and out.dtype.kind == "f"
         parts = self._parts(len(out)) if out.size >= SMALL_ARRAY else 1
         if out.ndim != 2 or (parts == 1 and not scaled) or not usual(out, *([] if scaled else [source])):

@@ -1,4 +1,4 @@
-"""What is done to gradients before an update: clipping, and the search for numbers that are not finite."""
+"""Clip gradients before an update, and search them for values that are not finite."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Gradients(Operations):
     """Clipping and the search for values that are not finite in the plain form."""
 
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
-        """g = g · min(1, limit / ‖g‖₂), the norm taken over all the given buffers together.
+        """g = g · min(1, limit / ‖g‖₂), where ‖g‖₂ is the norm of all given buffers together.
 
-        ‖g‖ = t ‖g / t‖ with t the largest |g|, or the limit where that is larger: no square overflows.
+        ‖g‖ = t ‖g / t‖, where t is the largest |g|, or the limit if that is larger. So no square overflows.
         """
         xp = self.xp
         top = limit
@@ -30,12 +30,12 @@ class Gradients(Operations):
             g *= factor
 
     def clip_by_value(self, gradients: Array, limit: float) -> Array:
-        """G = min(max(g, −limit), limit), elementwise."""
+        """Clip each gradient: g = min(max(g, −limit), limit)."""
         gradients[...] = self.xp.clip(gradients, -limit, limit)
         return gradients
 
     def flag_nonfinite(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
-        """Write `step` (from 1) into `fault` if it is still zero and the loss or a gradient is not finite."""
+        """Write `step` (from 1) into `fault`, if it is still 0 and the loss or a gradient is not finite."""
         xp = self.xp
         finite = xp.all(xp.isfinite(value)) & xp.all(xp.isfinite(gradients))
         fault[...] = xp.where(finite | (fault != 0), fault, step)
@@ -46,7 +46,7 @@ class GradientsNumPy(Gradients):
     """Clipping and the search for values that are not finite in place."""
 
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
-        """The squares are summed in one pass; nothing is written where nothing is clipped."""
+        """Sum the squares in one pass; write only if the norm exceeds the limit."""
         norm = math.sqrt(sum(self._sum_of_squares(g) for g in gradients))
         if not math.isfinite(norm):
             super().clip_by_norm(gradients, limit)
@@ -55,11 +55,11 @@ class GradientsNumPy(Gradients):
                 g *= limit / norm
 
     def clip_by_value(self, gradients: Array, limit: float) -> Array:
-        """In place."""
+        """Clip each gradient in place."""
         return np.clip(gradients, -limit, limit, out=gradients)
 
     def flag_nonfinite(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
-        """The sum of squares meets every gradient once; only if it is not finite is each looked at."""
+        """Check the sum of squares; check each gradient only if the sum is not finite."""
         if fault[0] == 0 and not (
             math.isfinite(value[0])
             and (math.isfinite(self._sum_of_squares(gradients)) or np.isfinite(gradients).all())
@@ -71,7 +71,7 @@ class GradientsNumPy(Gradients):
         return sum_of_squares(flat)
 
 
-# many threads may write, all of them the same step
+# Several threads may write, but all write the same step.
 FLAG_NONFINITE = Elementwise(
     "flag_nonfinite",
     inputs="T gradient, raw T value, int64 step",
@@ -84,18 +84,18 @@ class GradientsCuPy(OnGpu, Gradients):
     """Clipping and the search for values that are not finite on the GPU."""
 
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
-        """The plain form."""
+        """Clip with the plain form."""
         with self._hold:
             super().clip_by_norm(gradients, limit)
 
     def clip_by_value(self, gradients: Array, limit: float) -> Array:
-        """In place."""
+        """Clip each gradient in place."""
         with self._hold:
             self.xp.clip(gradients, -limit, limit, out=gradients)
         return gradients
 
     def flag_nonfinite(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
-        """One launch; the host is told at the end of the epoch, when it reads `fault`."""
+        """Search with one launch; the host reads `fault` at the end of the epoch."""
         with self._hold:
             FLAG_NONFINITE.kernel(gradients if gradients.size else value, value, step, fault)
         return fault

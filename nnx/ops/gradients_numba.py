@@ -1,4 +1,4 @@
-"""Compiled twin of gradients.py: the sum of squares, from which the other operations follow."""
+"""Compiled form of gradients.py: the sum of squares, which the other operations use."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from nnx.ops.base import Array
 from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, part_sum, team
 from nnx.ops.gradients import GradientsNumPy
 
-NUMBERS = 8192  # that are summed in their own type; what comes of them is added in float64
+NUMBERS = 8192  # so many are summed in their own type; these sums are added in float64
 
 
 @part_sum
 def sum_of_squares(g: Array) -> Scalar:
-    """Σ g², block by block in g's type: infinite where it does not fit."""
+    """Σ g², block by block in g's type; infinite if it overflows."""
     total = 0.0
     for start in range(0, g.size, NUMBERS):
         some = g[start : start + NUMBERS]
@@ -26,13 +26,13 @@ def sum_of_squares(g: Array) -> Scalar:
 
 @team
 def team_sum_of_squares(g: Array, totals: Array, parts: int) -> None:
-    """In `totals` the sum of each part."""
+    """Compute the sum of squares of each part in parallel, into `totals`."""
     for index in prange(parts):
         totals[index] = sum_of_squares(g[index * g.size // parts : (index + 1) * g.size // parts])
 
 
 class GradientsNumba(Compiled, GradientsNumPy):
-    """The forms in place, with squares summed by the kernel: NumPy's BLAS is not entered."""
+    """The forms in place, but the kernel sums the squares, so that NumPy's BLAS is not used."""
 
     def _sum_of_squares(self, flat: Array) -> float:
         if self.threads > 1 and flat.size >= SMALL_ARRAY:

@@ -1,10 +1,10 @@
-"""The losses: each is one record that says all there is to it.
+"""The losses: one record describes each of them completely.
 
-A record's plain form takes ``(ops, y, p, parameter)``, y and p of shape (rows, features), and returns
-``(Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij)`` of shapes (rows,) and (rows, features). Averaging over features, rows and sample
-weights is done once, in `Losses.average`. Where a record has no form in place or no CUDA text, the plain form
-computes. `LOSSES` has the records by kind; a loss in `nnx.losses` names its kind. The kinds that end in
-``_from_logits`` take what goes *into* a final sigmoid or softmax and give the combined gradient, which
+The plain form of a record takes ``(ops, y, p, parameter)``, where y and p have shape (rows, features). It
+returns ``(Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij)`` of shapes (rows,) and (rows, features). `Losses.average` averages over
+features, rows and sample weights, for all losses. If a record has no form in place or no CUDA text, the plain
+form is used. `LOSSES` contains the records by kind; a loss in `nnx.losses` names its kind. The kinds that end
+in ``_from_logits`` take the *input* of a final sigmoid or softmax and return the combined gradient, which
 neither overflows nor loses digits.
 """
 
@@ -24,19 +24,19 @@ from nnx.ops.sums import sum_of_squares
 
 @dataclass(frozen=True)
 class RowLoss:
-    """Each row's loss and its gradient in the predictions.
+    """The loss of each row, and its gradient with respect to the predictions.
 
     Attributes
     ----------
     plain : callable
-        ``plain(ops, y, p, parameter)`` returns each row's loss and the gradient.
+        ``plain(ops, y, p, parameter)`` returns the loss of each row, and the gradient.
     in_place : callable or None
         ``in_place(ops, y, p, dy, factor)`` returns Σ ℓ and writes dy = factor ∂ℓ/∂p, on NumPy.
     cuda_value, cuda_gradient : str
-        One element of the loss and of its gradient, in the target ``y``, the prediction ``p`` and the
-        constant ``a``.
+        Code for one element of the loss and of its gradient, from the target ``y``, the prediction ``p`` and
+        the constant ``a``.
     cuda_rows : str
-        Source of a kernel ``nnx_row_loss``, for a loss that is no sum of independent elements.
+        Source of a kernel ``nnx_row_loss``, for a loss that is not a sum of independent elements.
     """
 
     plain: Callable[[Operations, Array, Array, float], tuple[Array, Array]]
@@ -68,7 +68,7 @@ SQUARED_ERROR = RowLoss(
 
 
 def _absolute_error(ops: Operations, y: Array, p: Array, parameter: float) -> tuple[Array, Array]:
-    """ℓ = |p − y|, gradient sign(p − y), zero where they are equal."""
+    """ℓ = |p − y|, gradient sign(p − y), which is 0 where p = y."""
     xp = ops.xp
     e = p - y
     return xp.sum(xp.abs(e), axis=1), xp.sign(e)
@@ -93,7 +93,7 @@ HUBER = RowLoss(
 
 
 def _binary_cross_entropy(ops: Operations, y: Array, p: Array, epsilon: float) -> tuple[Array, Array]:
-    """ℓ = −y log p − (1 − y) log(1 − p), gradient (p − y) / (p (1 − p)), p clipped to [ε, 1 − ε]."""
+    """ℓ = −y log p − (1 − y) log(1 − p), gradient (p − y) / (p (1 − p)); p is clipped to [ε, 1 − ε]."""
     xp = ops.xp
     p = xp.clip(p, epsilon, 1.0 - epsilon)
     values = -(y * xp.log(p) + (1.0 - y) * xp.log1p(-p))
@@ -113,7 +113,7 @@ def _binary_cross_entropy_from_logits(
 ) -> tuple[Array, Array]:
     """ℓ = softplus(z) − y z = (max(z, 0) − y z) + log(1 + e^−|z|), gradient σ(z) − y.
 
-    In this order no large numbers cancel where y is 0 or 1: each bracket is small where ℓ is.
+    In this order, no large numbers cancel if y is 0 or 1: if ℓ is small, both terms are small.
     """
     xp = ops.xp
     values = (xp.maximum(z, 0.0) - y * z) + xp.log1p(xp.exp(-xp.abs(z)))
@@ -123,7 +123,7 @@ def _binary_cross_entropy_from_logits(
 def _binary_cross_entropy_from_logits_in_place(
     ops: InPlace, y: Array, z: Array, dy: Array, factor: float
 ) -> float:
-    """Σ (max(z, 0) − y z) + log(1 + e^−|z|), summed once: sums of large terms would cancel."""
+    """Σ (max(z, 0) − y z) + log(1 + e^−|z|), as one sum: separate sums of large terms would cancel."""
     e = np.abs(z, out=ops._scratch(z.shape, z.dtype))
     np.log1p(np.exp(np.negative(e, out=e), out=e), out=e)
     np.maximum(z, 0.0, out=dy)
@@ -145,14 +145,14 @@ BINARY_CROSS_ENTROPY_FROM_LOGITS = RowLoss(
 
 
 def one_hot(ops: Operations, y: Array, like: Array) -> Array:
-    """Integer labels (rows,) as rows of zeros with a one; dense targets pass unchanged."""
+    """Return integer labels (rows,) as rows of zeros with a one; dense targets are returned unchanged."""
     if y.ndim == like.ndim:
         return y
     return (y[:, None] == ops.xp.arange(like.shape[1])).astype(like.dtype)
 
 
 def _categorical_cross_entropy(ops: Operations, y: Array, p: Array, epsilon: float) -> tuple[Array, Array]:
-    """ℓ = −Σ_j y_j log p_j, gradient −y / p, p clipped to [ε, 1]."""
+    """ℓ = −Σ_j y_j log p_j, gradient −y / p; p is clipped to [ε, 1]."""
     xp = ops.xp
     y = one_hot(ops, y, p)
     p = xp.clip(p, epsilon, 1.0)
@@ -176,7 +176,7 @@ def _categorical_cross_entropy_from_logits(
     e = xp.exp(z)
     total = xp.sum(e, axis=1, keepdims=True)
     mass = xp.sum(y, axis=1, keepdims=True)
-    values = xp.where(y != 0.0, y * (xp.log(total) - z), 0.0)  # 0 where z is −∞, which times 0 is NaN
+    values = xp.where(y != 0.0, y * (xp.log(total) - z), 0.0)  # 0 if z is −∞, because 0 · ∞ is NaN
     return xp.sum(values, axis=1), e / total * mass - y
 
 
@@ -186,7 +186,7 @@ def _categorical_cross_entropy_from_logits_in_place(
     np.subtract(z, np.max(z, axis=1, keepdims=True), out=dy)
     scratch = np.multiply(y, dy, out=ops._scratch(z.shape, z.dtype))
     picked = _sum(scratch)
-    if not math.isfinite(picked):  # a difference that overflowed counts for nothing where y_j = 0
+    if not math.isfinite(picked):  # where y_j = 0, a difference that overflowed does not count
         picked = _sum(np.where(y != 0.0, scratch, 0.0))
     np.exp(dy, out=dy)
     total, mass = np.sum(dy, axis=1, keepdims=True), np.sum(y, axis=1, keepdims=True)
@@ -233,7 +233,7 @@ extern "C" __global__ void nnx_row_loss(
 
 
 def _sum(x: Array) -> float:
-    """Σ x in x's own type, where NumPy adds pairwise; another type would be cast through a buffer."""
+    """Σ x in x's own type, in which NumPy adds pairwise; another type would be converted through a buffer."""
     return float(np.add.reduce(x, axis=None))
 
 
@@ -255,7 +255,7 @@ class Losses(Operations):
         self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
         scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
-        """value = scale Σ_i w_i Σ_j ℓ_ij / Σ_i w_i and dy = its gradient in y_pred, in one call.
+        """value = scale Σ_i w_i Σ_j ℓ_ij / Σ_i w_i, and dy = its gradient with respect to y_pred.
 
         Parameters
         ----------
@@ -266,7 +266,7 @@ class Losses(Operations):
         scale : float
             1 / features for a mean over features, 1 for a sum.
         parameter : float
-            The loss's own constant: Huber's δ, a cross-entropy's clipping ε.
+            The constant of the loss: δ of Huber, or ε for clipping in a cross-entropy.
         weights : array of shape (rows,), or None for equal weights
         """
         row_losses, gradient = LOSSES[kind].plain(self, y_true, y_pred, parameter)
@@ -276,15 +276,16 @@ class Losses(Operations):
         self, row_losses: Array, gradient: Array, value: Array | None, dy: Array | None,
         scale: float, weights: Array | None,
     ) -> None:  # fmt: skip
-        """The second half of `loss`: from each row's loss and gradient to the weighted mean's."""
+        """Compute the weighted mean and its gradient from the rows' losses and gradients; part of `loss`."""
         xp = self.xp
         if weights is None:
             row_weights = scale / row_losses.shape[0]
             column = row_weights
         else:
-            # only their ratios count: times a power of two, which is exact, so that their sum fits the type
+            # Only ratios of weights matter: scale them by a power of two, which is exact, so that their sum
+            # does not overflow.
             weights = xp.ldexp(weights, -xp.frexp(xp.max(weights))[1])
-            total = xp.sum(weights)  # zero where a batch drew only rows that do not count
+            total = xp.sum(weights)  # 0 if all rows of a batch have weight 0
             row_weights = weights * (scale / xp.where(total > 0, total, 1.0))
             column = row_weights[:, None]
         if value is not None:
@@ -294,13 +295,13 @@ class Losses(Operations):
 
 
 class LossesNumPy(InPlace, Losses):
-    """The losses in place, where a record has such a form."""
+    """The losses in place, if a record has such a form."""
 
     def loss(
         self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
         scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
-        """In place where rows weigh the same and the gradient is wanted; else plainly."""
+        """Compute in place if rows have equal weights and `dy` is given, else in the plain form."""
         in_place = LOSSES[kind].in_place if dy is not None and weights is None and dy is not y_pred else None
         if in_place is None or y_true.ndim != y_pred.ndim:
             super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
@@ -311,7 +312,7 @@ class LossesNumPy(InPlace, Losses):
             value[0] = total * factor
 
 
-# Each row's loss, and its gradient times `factor` where `wanted`; {value} and {gradient} are a record's.
+# The loss of each row, and if `wanted` its gradient times `factor`; {value} and {gradient} are from a record.
 ROW_LOSS_SOURCE = """
 extern "C" __global__ void nnx_row_loss(
         const T* target, const T* prediction, T* row_losses, T* dy, long long rows, long long columns,
@@ -343,7 +344,7 @@ ROW_LOSS = {
     if loss.cuda_rows or loss.cuda_value
 }
 
-# value = Σ row_losses · factor, by one block
+# value = Σ row_losses · factor, computed by one block
 SUM_LOSS = Raw(
     "sum_loss",
     "nnx_sum_loss",
@@ -369,7 +370,7 @@ class LossesCuPy(OnGpu, Losses):
         self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
         scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
-        """Two launches where rows weigh the same: the gradient with each row's loss, then their sum."""
+        """Use two launches if rows have equal weights: losses and gradients of rows, then the sum."""
         xp = self.xp
         plain = kind not in ROW_LOSS or weights is not None
         with self._hold:
@@ -379,7 +380,7 @@ class LossesCuPy(OnGpu, Losses):
             rows = y_pred.shape[0]
             number = y_pred.dtype.type
             row_losses = self._buffer("row_losses", rows, y_pred.dtype)
-            target = row_losses if dy is None else dy  # not written where no gradient is wanted
+            target = row_losses if dy is None else dy  # not written without a gradient
             arrays = (xp.ascontiguousarray(y_true), xp.ascontiguousarray(y_pred), row_losses, target)
             factor = number(scale / rows)
             ROW_LOSS[kind].over_rows(y_pred, arrays, number(parameter), factor, int(dy is not None))
@@ -390,6 +391,6 @@ class LossesCuPy(OnGpu, Losses):
         self, row_losses: Array, gradient: Array, value: Array | None, dy: Array | None,
         scale: float, weights: Array | None,
     ) -> None:  # fmt: skip
-        """The plain form."""
+        """Use the plain form."""
         with self._hold:
             super().average(row_losses, gradient, value, dy, scale, weights)

@@ -1,6 +1,6 @@
-"""Compiled twins of losses.py: squared error, and the two cross-entropies that start from logits.
+"""Compiled forms of losses.py: the squared error, and the two cross-entropies from logits.
 
-The others are computed by their forms in place or their plain forms.
+For other losses, the form in place or the plain form is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nnx.ops.base import Array
 from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, part_sum, team, usual
 from nnx.ops.losses import LossesNumPy
 
-COLUMNS = 512  # of factors 1 + e^-|z| ≤ 2, whose product then fits into a float64
+COLUMNS = 512  # so many factors 1 + e^-|z| ≤ 2 have a product that fits into float64
 
 
 @part_sum
@@ -37,7 +37,7 @@ def squared_error(y: Array, p: Array, dy: Array, factor: Scalar) -> Scalar:
 
 @team
 def team_squared_error(y: Array, p: Array, dy: Array, factor: Scalar, totals: Array, parts: int) -> None:
-    """Each part's rows, and in `totals` each part's sum."""
+    """Compute the rows of each part in parallel; the sum of each part goes into `totals`."""
     for index in prange(parts):
         low, high = index * len(p) // parts, (index + 1) * len(p) // parts
         totals[index] = squared_error(y[low:high], p[low:high], dy[low:high], factor)
@@ -47,7 +47,7 @@ def team_squared_error(y: Array, p: Array, dy: Array, factor: Scalar, totals: Ar
 def binary_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor: Scalar) -> Scalar:
     """Σ max(z, 0) − y z + log(1 + e^−|z|) in float32; dy = factor (σ(z) − y).
 
-    The logarithms of up to 512 numbers are one logarithm of their product, which float64 holds.
+    The sum of up to 512 logarithms is computed as one logarithm of a product, which fits into float64.
     """
     f = np.float32
     total = 0.0
@@ -71,7 +71,7 @@ def binary_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor: Scal
 def team_binary_cross_entropy_from_logits(
     y: Array, z: Array, dy: Array, factor: Scalar, totals: Array, parts: int
 ) -> None:
-    """As `team_squared_error`."""
+    """Compute the rows of each part in parallel; the sum of each part goes into `totals`."""
     for index in prange(parts):
         low, high = index * len(z) // parts, (index + 1) * len(z) // parts
         totals[index] = binary_cross_entropy_from_logits(y[low:high], z[low:high], dy[low:high], factor)
@@ -96,7 +96,7 @@ def categorical_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor:
             sums += e
             mass += y[row, j]
             picked += y[row, j] * shifted
-        if not math.isfinite(picked):  # a difference that overflowed counts for nothing where y_j = 0
+        if not math.isfinite(picked):  # where y_j = 0, a difference that overflowed does not count
             picked = f(0.0)
             for j in range(z.shape[1]):
                 picked += y[row, j] * (z[row, j] - top) if y[row, j] != f(0.0) else f(0.0)
@@ -116,9 +116,9 @@ class CompiledLoss:
     kernel : function
         ``kernel(y, p, dy, factor)`` returns Σ ℓ and writes dy = factor ∂ℓ/∂p.
     team_kernel : function or None
-        The same for many rows: ``team_kernel(y, p, dy, factor, totals, parts)``.
+        The same on several threads: ``team_kernel(y, p, dy, factor, totals, parts)``.
     float64 : bool
-        Whether they compute in float64 too.
+        Whether the kernels also work in float64.
     """
 
     kernel: Any
@@ -136,13 +136,13 @@ KERNELS = {
 
 
 class LossesNumba(Compiled, LossesNumPy):
-    """Value and gradient in one pass."""
+    """Losses with value and gradient in one pass."""
 
     def loss(
         self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
         scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
-        """One pass where rows weigh the same and the gradient is wanted; benchmarks/operations.py, loss."""
+        """Use one pass if rows have equal weights and `dy` is given; see benchmarks/operations.py, loss."""
         known = KERNELS.get(kind)
         if (
             known is None
@@ -165,7 +165,7 @@ class LossesNumba(Compiled, LossesNumPy):
             value[0] = total * factor
 
 
-# What the loop of `small_network_numba` knows, by its place.
+# The losses of the compiled loop in `small_network_numba`; their positions are their numbers.
 SMALL_LOSSES = (
     "squared_error", "binary_cross_entropy_from_logits", "categorical_cross_entropy_from_logits",
 )  # fmt: skip
@@ -174,7 +174,7 @@ SQUARED_ERROR, BINARY_CROSS_ENTROPY = range(2)
 
 @inner
 def small_loss(kind: int, y: Array, order: Array, p: Array, dy: Array, width: int, scale: float) -> Scalar:
-    """The loss of a batch; dy = its gradient in p, both flat."""
+    """Return the loss of a batch, and write its gradient with respect to p into dy; both are flat."""
     zero, one = p.dtype.type(0), p.dtype.type(1)
     factor = p.dtype.type(scale / order.size)
     total = 0.0
@@ -202,6 +202,6 @@ def small_loss(kind: int, y: Array, order: Array, p: Array, dy: Array, width: in
             total += mass * math.log(sums)
             for j in range(width):
                 if targets[j] != zero:
-                    total += targets[j] * (top - some[j])  # shifted first: log Σ would lose its digits
+                    total += targets[j] * (top - some[j])  # subtract first: log Σ would lose digits
                 gradient[j] = (gradient[j] / sums * mass - targets[j]) * factor
     return total * scale / order.size

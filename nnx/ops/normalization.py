@@ -12,11 +12,11 @@ class Normalization(Sums):
     """Both normalizations in the plain form."""
 
     def batch_moments(self, x: Array, mean: Array, variance: Array) -> Array:
-        """The mean and the biased variance of each column; returns the mean.
+        """Compute the mean and the biased variance of each column; return the mean.
 
-        In two passes: what a first mean leaves of each number is small, so its mean corrects the first to the
-        last digit, and the variance with it (Chan, Golub and LeVeque, 1983, eq. 1.7). A column that does not
-        vary has exactly its value as mean and 0 as variance.
+        The second pass subtracts the first mean, so its numbers are small, and their mean corrects the first
+        mean to the last digit, and also the variance (Chan, Golub and LeVeque, 1983, eq. 1.7). If all numbers
+        of a column are equal, the mean is exactly this number and the variance is 0.
         """
         rows = x.shape[0]
         first = self._column_sums(x) / rows
@@ -29,7 +29,7 @@ class Normalization(Sums):
     def batch_norm_forward(
         self, x: Array, mean: Array, variance: Array, gamma: Array, beta: Array, y: Array, epsilon: float
     ) -> Array:
-        """y = γ x̂ + β with x̂ = (x − mean) / √(variance + ε), column by column."""
+        """y = γ x̂ + β with x̂ = (x − mean) / √(variance + ε), for each column."""
         y[...] = gamma * ((x - mean) / self.xp.sqrt(variance + epsilon)) + beta
         return y
 
@@ -39,7 +39,7 @@ class Normalization(Sums):
     ) -> Array:  # fmt: skip
         """dβ = Σ dy, dγ = Σ dy x̂, dx = γ/σ (dy − dβ/n − x̂ dγ/n).
 
-        With ``constant`` the moments are running statistics that x does not move: dx = γ/σ dy.
+        With ``constant``, the moments are running statistics that do not depend on x: dx = γ/σ dy.
         """
         xp = self.xp
         sigma = xp.sqrt(variance + epsilon)
@@ -52,14 +52,14 @@ class Normalization(Sums):
         return dgamma
 
     def layer_norm_forward(self, x: Array, gamma: Array, beta: Array, y: Array, epsilon: float) -> Array:
-        """y = γ x̂ + β with x̂ = (x − mean) / √(variance + ε), row by row."""
+        """y = γ x̂ + β with x̂ = (x − mean) / √(variance + ε), for each row."""
         y[...] = gamma * self._normalized_rows(x, epsilon)[0] + beta
         return y
 
     def layer_norm_backward(
         self, dy: Array, x: Array, gamma: Array, dgamma: Array, dbeta: Array, dx: Array | None, epsilon: float
     ) -> Array:
-        """dβ = Σ dy, dγ = Σ dy x̂, dx = (g − mean(g) − x̂ mean(g x̂)) / σ with g = γ dy, row by row."""
+        """dβ = Σ dy, dγ = Σ dy x̂, dx = (g − mean(g) − x̂ mean(g x̂)) / σ with g = γ dy, for each row."""
         xp = self.xp
         normalized, sigma = self._normalized_rows(x, epsilon)
         dbeta[...] = self._column_sums(dy)
@@ -73,16 +73,16 @@ class Normalization(Sums):
     def _normalized_rows(self, x: Array, epsilon: float) -> tuple[Array, Array]:
         xp = self.xp
         centred = x - xp.mean(x, axis=1, keepdims=True)
-        centred -= xp.mean(centred, axis=1, keepdims=True)  # what rounding left of the first mean
+        centred -= xp.mean(centred, axis=1, keepdims=True)  # correct the rounding of the first mean
         sigma = xp.sqrt(xp.mean(centred * centred, axis=1, keepdims=True) + epsilon)
         return centred / sigma, sigma
 
 
 class NormalizationNumPy(SumsNumPy, Normalization):
-    """Moments and layer normalization in place; the rest stays plain."""
+    """Moments and layer normalization in place; the others in the plain form."""
 
     def batch_moments(self, x: Array, mean: Array, variance: Array) -> Array:
-        """In place, with the sums of `_column_sums`."""
+        """Compute the moments in place, with the sums of `_column_sums`."""
         rows = x.shape[0]
         np.divide(self._column_sums(x), rows, out=mean)
         centred = np.subtract(x, mean, out=self._scratch(x.shape, x.dtype))
@@ -95,16 +95,16 @@ class NormalizationNumPy(SumsNumPy, Normalization):
         return mean
 
     def layer_norm_forward(self, x: Array, gamma: Array, beta: Array, y: Array, epsilon: float) -> Array:
-        """In place."""
+        """Compute y in place."""
         np.multiply(self._normalized_rows(x, epsilon)[0], gamma, out=y)
         return np.add(y, beta, out=y)
 
     def _normalized_rows(self, x: Array, epsilon: float) -> tuple[Array, Array]:
-        """In place; both means by BLAS as products with ones, the second of what the first leaves."""
+        """Normalize in place; BLAS computes both means as products with ones, the second as a correction."""
         columns, centred = x.shape[1], self._scratch(x.shape, x.dtype)
         ones = self._ones(columns, x.dtype)
         np.subtract(x, (np.matmul(x, ones) / columns)[:, None], out=centred)
-        # the second mean is small: added to the first, it would be rounded away
+        # The second mean is small: if it were added to the first, rounding would remove it.
         centred -= (np.matmul(centred, ones) / columns)[:, None]
         squares = np.multiply(centred, centred, out=self._scratch(x.shape, x.dtype, 1))
         sigma = np.sqrt(np.mean(squares, axis=1, keepdims=True) + epsilon)
@@ -116,14 +116,14 @@ class NormalizationCuPy(OnGpu, Normalization):
     """The plain forms on the GPU."""
 
     def batch_moments(self, x: Array, mean: Array, variance: Array) -> Array:
-        """The plain form."""
+        """Use the plain form."""
         with self._hold:
             return super().batch_moments(x, mean, variance)
 
     def batch_norm_forward(
         self, x: Array, mean: Array, variance: Array, gamma: Array, beta: Array, y: Array, epsilon: float
     ) -> Array:
-        """The plain form."""
+        """Use the plain form."""
         with self._hold:
             return super().batch_norm_forward(x, mean, variance, gamma, beta, y, epsilon)
 
@@ -131,20 +131,20 @@ class NormalizationCuPy(OnGpu, Normalization):
         self, dy: Array, x: Array, mean: Array, variance: Array, gamma: Array, dgamma: Array, dbeta: Array,
         dx: Array | None, epsilon: float, constant: bool = False,
     ) -> Array:  # fmt: skip
-        """The plain form."""
+        """Use the plain form."""
         with self._hold:
             return super().batch_norm_backward(
                 dy, x, mean, variance, gamma, dgamma, dbeta, dx, epsilon, constant
             )
 
     def layer_norm_forward(self, x: Array, gamma: Array, beta: Array, y: Array, epsilon: float) -> Array:
-        """The plain form."""
+        """Use the plain form."""
         with self._hold:
             return super().layer_norm_forward(x, gamma, beta, y, epsilon)
 
     def layer_norm_backward(
         self, dy: Array, x: Array, gamma: Array, dgamma: Array, dbeta: Array, dx: Array | None, epsilon: float
     ) -> Array:
-        """The plain form."""
+        """Use the plain form."""
         with self._hold:
             return super().layer_norm_backward(dy, x, gamma, dgamma, dbeta, dx, epsilon)

@@ -1,4 +1,4 @@
-"""Matrix products within compiled kernels, on one thread each, by the BLAS that nnx loads for itself."""
+"""Matrix products inside compiled kernels, each on one thread, by the private BLAS of nnx."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 from nnx.ops.base import Array
 from nnx.ops.base_numba import inner
 
-ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112  # of CBLAS
+ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112  # constants of CBLAS
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -20,7 +20,7 @@ def _cblas_gemm(
     _: Any, address: Any, transpose_a: Any, transpose_b: Any, sizes: Any, a: Any, b: Any, c: Any,
     strides: Any, like: Any,
 ) -> Any:  # fmt: skip
-    """Call cblas_?gemm at `address` with α = 1, β = 0; a, b and c are addresses, `like` gives the type."""
+    """Call cblas_?gemm at `address` with α = 1, β = 0; a, b, c are addresses, `like` determines the type."""
     integer = types.int32
     signature = types.void(
         types.intp, integer, integer, types.UniTuple(integer, 3), types.intp, types.intp, types.intp,
@@ -48,7 +48,7 @@ def _cblas_gemm(
 
 @inner
 def _distance(a: Array, size: int) -> Any:
-    """From one row to the next, in numbers; an array of one row may state any, 0 included."""
+    """Return the distance between rows, in numbers; an array of one row may have any stride, even 0."""
     return np.int32(max(a.strides[0] // size, a.shape[1]))
 
 

@@ -1,9 +1,9 @@
-"""Training of a small network as one compiled loop: batches, forward, loss, backward, optimizer.
+"""Train a small network in one compiled loop: batches, forward, loss, backward, optimizer.
 
-On a network of a few numbers a step is the price of its calls, not of its arithmetic. Here a whole block of
-steps is one call. The network is described in numbers (`Program`). The formulas are those of the other
-``_numba`` files, in plain loops over rows, inputs and units. It stops before the update of a step whose
-loss or gradient is not finite.
+In a very small network, a step spends most of its time in calls, not in arithmetic. Here one call takes many
+steps. Numbers describe the network (`Program`). The formulas are those of the other ``_numba`` files, in
+plain loops over rows, inputs and units. If the loss or a gradient of a step is not finite, the loop stops
+before that step's update.
 """
 
 from __future__ import annotations
@@ -28,23 +28,24 @@ OPTIMIZERS = ("sgd", "adam")
 
 @dataclass(frozen=True)
 class Program:
-    """Dense layers and what is trained on them, as the loop reads it.
+    """Dense layers, loss and optimizer in the form that the loop reads.
 
     Attributes
     ----------
     widths : int array of shape (layers + 1,)
-        Inputs of the first layer, then units of each.
+        Inputs of the first layer, then the units of each layer.
     offsets : int array of shape (layers,)
-        Where each layer's block, W above b, begins in the arena.
+        Start of each layer's block in the arena; a block is W with b as its last row.
     kinds : int array of shape (layers,)
-        Activations, by their place in `ACTIVATIONS`.
+        Activations, as positions in `ACTIVATIONS`.
     alphas : float array of shape (layers,)
+        Parameters of the activations.
     loss, optimizer : int
-        By their place in `LOSSES` and `OPTIMIZERS`.
+        Positions in `LOSSES` and `OPTIMIZERS`.
     scale : float
-        Of the loss, as in `Backend.loss`.
+        Scale of the loss, as in `Backend.loss`.
     constants : tuple of float
-        β₁, β₂, ε, weight decay and l2 (the first three of Adam alone).
+        β₁, β₂, ε, weight decay and l2; only Adam uses the first three.
     """
 
     widths: Array
@@ -71,7 +72,7 @@ def run(
     losses: Array,
     done: Array,
 ) -> None:
-    """Take ``len(losses)`` steps in place, less where one meets a fault.
+    """Take ``len(losses)`` steps in place, or fewer if a loss or gradient is not finite.
 
     Parameters
     ----------
@@ -80,17 +81,17 @@ def run(
         Adam's m and v; none for SGD.
     x, y : array of shape (rows, inputs), (rows, units)
     orders : int array of shape (epochs, rows)
-        Taken in turn, and from the first again where there are fewer than epochs.
+        The order of rows in each epoch; if there are fewer orders than epochs, they repeat.
     batch : int
-        Rows of a step; the last of an epoch may have fewer.
+        Rows per step; the last step of an epoch may have fewer.
     rates : float array of shape (steps,)
-        The learning rate of each.
+        The learning rate of each step.
     first : int
-        Optimizer steps taken before.
+        Optimizer steps taken before this call.
     losses : array of shape (steps,)
-        Each step's loss.
+        The loss of each step is written into it.
     done : int array of shape (1,)
-        How many steps were taken: right also where an interrupt arrives on the way back.
+        The number of steps taken is written into it, and is correct even if an interrupt arrives on return.
     """
     m, v = slots or (gradients, gradients)
     _run(
@@ -152,7 +153,7 @@ def _run(
 
 @inner
 def _block(buffer: Array, offsets: Array, widths: Array, layer: int) -> Array:
-    """A layer's (inputs + 1, units) within a flat buffer: W above, b its last row."""
+    """Return a layer's block of shape (inputs + 1, units) in a flat buffer: W, with b as the last row."""
     size = (widths[layer] + 1) * widths[layer + 1]
     return buffer[offsets[layer] : offsets[layer] + size].reshape(widths[layer] + 1, widths[layer + 1])
 

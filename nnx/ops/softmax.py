@@ -14,7 +14,7 @@ def softmax(ops: Operations, x: Array) -> Array:
 
 
 def softmax_backward(ops: Operations, dy: Array, x: Array, y: Array, alpha: float) -> Array:
-    """Dx = y (dy − Σ_k dy_k y_k), row by row."""
+    """Compute dx = y (dy − Σ_k dy_k y_k), row by row."""
     xp = ops.xp
     return y * (dy - xp.sum(dy * y, axis=1, keepdims=True))
 

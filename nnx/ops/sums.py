@@ -1,4 +1,4 @@
-"""Sums over many numbers, in blocks: one by one in float32, rounding would grow with their count."""
+"""Sum many numbers in blocks: if added one by one in float32, rounding errors would grow with their count."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from nnx.ops.base import Array, InPlace, Operations
 
-BLOCK = 128  # rows that are summed one by one
-ONES = 2  # the slot of scratch that holds ones
-SUMMED = 2**17  # elements whose squares BLAS sums in their own type; sums of these are added in float64
+BLOCK = 128  # so many rows are summed one by one
+ONES = 2  # the slot of `_scratch` that holds ones
+SUMMED = 2**17  # BLAS sums so many squares in their own type; these sums are added in float64
 
 
 class Sums(Operations):
     """Sums in the plain form."""
 
     def _column_sums(self, x: Array) -> Array:
-        """Σ_rows x. Many rows are summed in blocks of about √rows, so that rounding grows as slowly."""
+        """Σ_rows x. Many rows are summed in blocks of about √rows, so rounding errors grow like √rows."""
         rows, columns = x.shape
         if rows <= BLOCK:
             return self.xp.sum(x, axis=0)
@@ -33,7 +33,7 @@ class SumsNumPy(InPlace, Sums):
     """Sums by BLAS."""
 
     def _column_sums(self, x: Array) -> Array:
-        """The same blocks of rows, each by BLAS as a product with ones, which reads x once."""
+        """Σ_rows x in the same blocks; BLAS sums each as a product with ones, which reads x only once."""
         rows, columns = x.shape
         block = min(rows, max(BLOCK, math.isqrt(rows)))
         whole = rows - rows % block
@@ -50,7 +50,7 @@ class SumsNumPy(InPlace, Sums):
 
 
 def sum_of_squares(flat: Array) -> float:
-    """Σ x² of a flat array, infinite where it does not fit; BLAS sums long ones naively, so in pieces."""
+    """Σ x² of a flat array, in pieces because BLAS sums long arrays naively; infinite if it overflows."""
     if flat.size <= SUMMED:
         return float(np.dot(flat, flat))
     whole = flat.size - flat.size % SUMMED

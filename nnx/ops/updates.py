@@ -1,11 +1,12 @@
-"""The optimizers' rules, one class for each.
+"""The update rules of the optimizers, one class for each.
 
-A rule updates flat buffers in place. `fault` is an integer array of shape (1,): while it is not zero, nothing
+A rule updates flat buffers in place. `fault` is an integer array of shape (1,); while it is not 0, nothing
 may change (`flag_nonfinite` in gradients.py sets it). `l2` adds l2·w to the gradient; `weight_decay` is
 decoupled: w shrinks by learning_rate·weight_decay·w before the update.
 
-On NumPy a rule takes a part of the buffers at a time, so that its temporary arrays stay in the caches. In the
-CUDA kernels `rate` is the learning rate with its corrections, and `shrink` is 1 − learning_rate·weight_decay.
+On NumPy, a rule processes a part of the buffers at a time, so that its temporary arrays stay in the caches.
+In the CUDA kernels, `rate` is the learning rate with its corrections, and `shrink` is
+1 − learning_rate·weight_decay.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import numpy as np
 from nnx.ops.base import Array, InPlace, OnGpu, Operations
 from nnx.ops.cuda import Elementwise
 
-CHUNK = 32768  # elements a rule treats at a time on NumPy
+CHUNK = 32768  # elements that a rule processes at a time on NumPy
 
 
 class Rule(Operations):
-    """What the plain forms share."""
+    """Base class of the plain forms."""
 
     def _commit(self, target: Array, new: Array, fault: Array) -> Array:
         target[...] = self.xp.where(fault == 0, new, target)
@@ -58,7 +59,7 @@ class SGDStepNumPy(InPlace, SGDStep):
         self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: float,
         momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
-        """Part by part, in place."""
+        """Update part by part, in place."""
         if fault[0]:
             return values
         for w, g, u in _chunks(values, gradients, velocity):
@@ -108,7 +109,7 @@ class SGDStepCuPy(OnGpu, SGDStep):
         self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: float,
         momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
-        """One launch."""
+        """Update with one launch."""
         shrink = 1.0 - learning_rate * weight_decay
         with self._hold:
             if velocity is None:
@@ -133,8 +134,8 @@ class AdamStep(Rule):
     ) -> Array:  # fmt: skip
         """m = β₁ m + (1−β₁) g; v = β₂ v + (1−β₂) g²; w = w − η √(1−β₂ᵗ)/(1−β₁ᵗ) m / (√v + ε).
 
-        `step` is t, counted from 1. ε stands outside the corrected root, as in section 2 of Kingma and Ba
-        (2015) and in Keras.
+        `step` is t, counted from 1. ε is outside the corrected root, as at the end of section 2 of Kingma and
+        Ba (2015) and in Keras.
         """
         rate = learning_rate * (1.0 - beta2**step) ** 0.5 / (1.0 - beta1**step)
         g = gradients + l2 * values
@@ -154,7 +155,7 @@ class AdamStepNumPy(InPlace, AdamStep):
         step: int, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7,
         weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
-        """Part by part, in place."""
+        """Update part by part, in place."""
         if fault[0]:
             return values
         rate = learning_rate * math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
@@ -200,7 +201,7 @@ class AdamStepCuPy(OnGpu, AdamStep):
         step: int, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7,
         weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
-        """One launch."""
+        """Update with one launch."""
         rate = learning_rate * (1.0 - beta2**step) ** 0.5 / (1.0 - beta1**step)
         shrink = 1.0 - learning_rate * weight_decay
         with self._hold:
@@ -261,7 +262,7 @@ class RMSpropStepCuPy(OnGpu, RMSpropStep):
         learning_rate: float, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
         weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
-        """One launch."""
+        """Update with one launch."""
         common = (gradients, fault, learning_rate, 1.0 - learning_rate * weight_decay, l2, 1.0 - rho, epsilon)
         with self._hold:
             if velocity is None:
@@ -307,7 +308,7 @@ class AdagradStepCuPy(OnGpu, AdagradStep):
         self, values: Array, gradients: Array, accumulator: Array, fault: Array, learning_rate: float,
         epsilon: float = 1e-7, weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
-        """One launch."""
+        """Update with one launch."""
         shrink = 1.0 - learning_rate * weight_decay
         with self._hold:
             ADAGRAD.kernel(gradients, fault, learning_rate, shrink, l2, epsilon, values, accumulator)
@@ -330,7 +331,7 @@ class UpdatesCuPy(SGDStepCuPy, AdamStepCuPy, RMSpropStepCuPy, AdagradStepCuPy, U
 
 
 def _chunks(*buffers: Array | None) -> Iterable[tuple[Array, ...]]:
-    """Flat buffers of one size (or None), in parts that stay in the caches."""
+    """Split flat buffers of one size (or None) into parts that fit into the caches."""
     size = buffers[0].size  # type: ignore[union-attr]
     if size <= CHUNK:
         return (buffers,)

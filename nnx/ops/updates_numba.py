@@ -1,4 +1,4 @@
-"""Compiled twins of updates.py: stochastic gradient descent without momentum, and Adam."""
+"""Compiled forms of updates.py: stochastic gradient descent without momentum, and Adam."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nnx.ops.updates import AdamStepNumPy, SGDStepNumPy
 
 
 class FlatBuffers(Compiled):
-    """What the rules share."""
+    """Base class of the compiled rules."""
 
     def _flat(
         self, kernel: Any, team_kernel: Any, buffers: tuple[Array, ...], constants: tuple[float, ...]
     ) -> None:
-        """Run a kernel over flat buffers, by one thread or by all."""
+        """Run a kernel over flat buffers, on one thread or on all."""
         number = buffers[0].dtype.type
         arguments = (*buffers, *map(number, constants))
         if self.threads > 1 and buffers[0].size >= SMALL_ARRAY:
@@ -36,7 +36,7 @@ def sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar) -> None:
 
 @team
 def team_sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar, parts: int) -> None:
-    """Each part of the flat buffers."""
+    """Update each part of the flat buffers in parallel."""
     for index in prange(parts):
         low, high = index * w.size // parts, (index + 1) * w.size // parts
         sgd(w[low:high], g[low:high], rate, shrink, l2)
@@ -49,7 +49,7 @@ class SGDStepNumba(FlatBuffers, SGDStepNumPy):
         self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: float,
         momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
-        """One pass without momentum; benchmarks/operations.py, sgd_step."""
+        """Update in one pass if there is no momentum; see benchmarks/operations.py, sgd_step."""
         if velocity is not None:
             return super().sgd_step(
                 values, gradients, velocity, fault, learning_rate, momentum, nesterov, weight_decay, l2
@@ -65,7 +65,7 @@ def adam(
     w: Array, g: Array, m: Array, v: Array, rate: Scalar, c1: Scalar, c2: Scalar, epsilon: Scalar,
     shrink: Scalar, l2: Scalar,
 ) -> None:  # fmt: skip
-    """As `AdamStep.adam_step`: c1 = 1 − β₁, c2 = 1 − β₂, `rate` with both corrections."""
+    """Update like `AdamStep.adam_step`; c1 = 1 − β₁, c2 = 1 − β₂, and `rate` includes both corrections."""
     for i in range(w.size):
         gradient = g[i] + l2 * w[i]
         mean = m[i] + c1 * (gradient - m[i])
@@ -80,7 +80,7 @@ def team_adam(
     w: Array, g: Array, m: Array, v: Array, rate: Scalar, c1: Scalar, c2: Scalar, epsilon: Scalar,
     shrink: Scalar, l2: Scalar, parts: int,
 ) -> None:  # fmt: skip
-    """Each part of the flat buffers."""
+    """Update each part of the flat buffers in parallel."""
     for index in prange(parts):
         low, high = index * w.size // parts, (index + 1) * w.size // parts
         adam(w[low:high], g[low:high], m[low:high], v[low:high], rate, c1, c2, epsilon, shrink, l2)
@@ -94,7 +94,7 @@ class AdamStepNumba(FlatBuffers, AdamStepNumPy):
         step: int, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7,
         weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
-        """One pass; benchmarks/operations.py, adam_step."""
+        """Update in one pass; see benchmarks/operations.py, adam_step."""
         if not fault[0]:
             rate = learning_rate * math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
             shrink = 1.0 - learning_rate * weight_decay
@@ -104,4 +104,4 @@ class AdamStepNumba(FlatBuffers, AdamStepNumPy):
 
 
 class UpdatesNumba(SGDStepNumba, AdamStepNumba):
-    """The rules that have compiled forms."""
+    """All compiled rules."""
