@@ -61,7 +61,7 @@ def test_a_network_or_data_too_large_are_refused():
     with pytest.raises(nnx.OutOfMemoryError, match=r"a network of 330,016 parameters .* 2\.518 MiB"):
         network(10_000).build(16)
     wide = np.zeros((4000, 100), np.int16)
-    with pytest.raises(nnx.OutOfMemoryError, match=r"x of shape \(4000, 100\) in float32 takes 1.526 MiB"):
+    with pytest.raises(nnx.OutOfMemoryError, match=r"x of shape \(4000, 100\) in float32 .* 1.526 MiB"):
         nnx.Network([nnx.Dense(1)], seed=0).fit(
             wide, wide[:, 0], loss=nnx.MeanSquaredError(), optimizer=nnx.SGD()
         )
