@@ -1,10 +1,10 @@
-"""Losses: value and gradient together. The formulas stand in `nnx.ops.losses`.
+"""Losses: value and gradient. The formulas are in `nnx.ops.losses`.
 
-A loss is called as ``loss(y_true, y_pred)`` and gives a scalar on the device; ``loss.gradient`` gives
-∂L/∂y_pred. With sample weights it is Σ_i w_i ℓ_i / Σ_i w_i. Shapes must agree exactly: nothing broadcasts.
+``loss(y_true, y_pred)`` returns a scalar on the device; ``loss.gradient`` returns ∂L/∂y_pred. With sample
+weights, the loss is Σ_i w_i ℓ_i / Σ_i w_i. Shapes must be equal: nothing is broadcast.
 
 Rows may have any shape. A loss averages (or sums) over all their elements. `CategoricalCrossEntropy` sums
-over the last axis, the classes, and averages over all positions. A weight counts for its whole row.
+over the last axis, the classes, and averages over all positions. A sample weight applies to its whole row.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MeanSquaredError(Loss):
     Parameters
     ----------
     reduction : {"mean", "sum_over_features"}
-        The second sums over features and averages over rows: L = (1/m) Σ_i ‖p_i − y_i‖².
+        "sum_over_features" sums over features and averages over rows: L = (1/m) Σ_i ‖p_i − y_i‖².
     """
 
     record = LossRecord(
@@ -56,7 +56,7 @@ class MeanSquaredError(Loss):
         self.sums_features = reduction == "sum_over_features"
 
     def config(self) -> dict[str, Any]:
-        """The reduction."""
+        """Return the reduction."""
         return {"reduction": self.reduction}
 
 
@@ -101,7 +101,7 @@ class Huber(Loss):
         self.delta = self.parameter = number("Huber: delta", delta, "(0, inf)")
 
     def config(self) -> dict[str, Any]:
-        """The constant δ."""
+        """Return the constant δ."""
         return {"delta": self.delta}
 
 
@@ -118,11 +118,11 @@ class _CrossEntropy(Loss):
 
     @property
     def takes_probabilities(self) -> bool:
-        """Unless it takes logits, or a subclass has a formula of its own."""
+        """Return whether predictions are probabilities: not with logits, or with a subclass's own formula."""
         return not self.from_logits and type(self).formula is Loss.formula
 
     def check_predictions(self, backend: Backend, p: Array) -> None:
-        """Probabilities lie in [0, 1], but for rounding."""
+        """Check that probabilities lie in [0, 1], except for rounding."""
         if not self.takes_probabilities or not p.size:
             return
         low, high = float(backend.xp.min(p)), float(backend.xp.max(p))
@@ -133,31 +133,31 @@ class _CrossEntropy(Loss):
             )
 
     def predictions(self, backend: Backend, y_pred: Array) -> Array:
-        """Probabilities, from logits where it takes those."""
+        """Return probabilities, computed from logits if the loss takes logits."""
         if not self.from_logits:
             return y_pred
         return activated(backend, self.activation, y_pred)
 
     def config(self) -> dict[str, Any]:
-        """The clipping constant ε, and whether predictions are logits."""
+        """Return the clipping constant ε, and whether predictions are logits."""
         return {"epsilon": self.epsilon, "from_logits": self.from_logits}
 
 
 class BinaryCrossEntropy(_CrossEntropy):
     """L = mean over all elements of −y log p − (1 − y) log(1 − p); gradient (p − y) / (p (1 − p)) / size.
 
-    For targets in [0, 1]; end the network with `Sigmoid`. In `fit` and `evaluate`, the sigmoid and this
-    loss are then computed together, from the sigmoid's input z: softplus(z) − y z, gradient (σ(z) − y) /
-    size, exact where p rounds to 0 or 1. Called on probabilities,
-    ``loss(y, p)`` clips them, and is at most −log ε = 16.1.
+    Targets lie in [0, 1]; end the network with `Sigmoid`. `fit` and `evaluate` then compute the sigmoid and
+    this loss together, from the sigmoid's input z: softplus(z) − y z, with gradient (σ(z) − y) / size. This
+    is exact even if p rounds to 0 or 1. A call ``loss(y, p)`` with probabilities clips them, and returns at
+    most −log ε = 16.1.
 
     Parameters
     ----------
     epsilon : float in (0, 0.5)
-        On probabilities, p is clipped to [ε, 1 − ε].
+        Probabilities p are clipped to [ε, 1 − ε].
     from_logits : bool
-        True takes z itself, of a network without a final activation: the same operation, without clipping.
-        Metrics are then taken on σ(z); `predict` gives z.
+        True if the network has no final activation and returns z. The loss is the same, without clipping.
+        Metrics then use σ(z); `predict` returns z.
     """
 
     record = LossRecord(
@@ -172,7 +172,7 @@ class BinaryCrossEntropy(_CrossEntropy):
     fused: ClassVar[dict[str, str]] = {"sigmoid": "binary_cross_entropy_from_logits"}
 
     def check_targets(self, y: Any, features: int | tuple[int, ...]) -> None:
-        """Targets are probabilities: in [0, 1]."""
+        """Check that targets are probabilities in [0, 1]."""
         super().check_targets(y, features)
         _check_bounds(y, "BinaryCrossEntropy: targets")
 
@@ -184,17 +184,17 @@ class CategoricalCrossEntropy(_CrossEntropy):
     (rows, …, classes) the sum is over the classes and the mean over all positions of all rows, as in PyTorch
     and Keras; labels then have the shape (rows, …).
 
-    In `fit` and `evaluate`, after a final softmax, both become one operation on the softmax's input, gradient
-    (softmax(z) Σ_j y_j − y) / rows, exact where p rounds to 0. Called on probabilities, ``loss(y, p)`` clips
-    them, and is at most −log ε = 16.1.
+    If the network ends with `Softmax`, `fit` and `evaluate` compute the softmax and this loss together, from
+    the softmax's input z, with gradient (softmax(z) Σ_j y_j − y) / rows. This is exact even if p rounds to 0.
+    A call ``loss(y, p)`` with probabilities clips them, and returns at most −log ε = 16.1.
 
     Parameters
     ----------
     epsilon : float in (0, 0.5)
-        On probabilities, p is clipped to [ε, 1].
+        Probabilities p are clipped to [ε, 1].
     from_logits : bool
-        True takes z itself, of a network without a final activation: the same operation, without clipping.
-        Metrics are then taken on softmax(z); `predict` gives z.
+        True if the network has no final activation and returns z. The loss is the same, without clipping.
+        Metrics then use softmax(z); `predict` returns z.
     """
 
     record = LossRecord(
@@ -215,7 +215,7 @@ class CategoricalCrossEntropy(_CrossEntropy):
     by_position = takes_labels = True
 
     def check_targets(self, y: Any, features: int | tuple[int, ...]) -> None:
-        """Labels are integers in [0, classes); dense targets lie in [0, 1]."""
+        """Check that labels are integers in [0, classes), or that dense targets lie in [0, 1]."""
         *positions, classes = features if isinstance(features, tuple) else (features,)
         if y.shape[1:] == tuple(positions) or y.ndim == 1:
             if y.shape[1:] != tuple(positions):
@@ -233,7 +233,7 @@ class CategoricalCrossEntropy(_CrossEntropy):
 
 
 def _check_bounds(y: Any, what: str) -> None:
-    """Refuse targets that leave [0, 1] by more than rounding explains."""
+    """Refuse targets outside [0, 1], beyond what rounding can cause."""
     if y.size and (y.min() < -ROUNDING or y.max() > 1.0 + ROUNDING):
         raise DataError(
             f"{what} must lie in [0, 1], found values from {float(y.min()):.9g} to {float(y.max()):.9g}: "
@@ -250,13 +250,13 @@ NAMES = by_name(KINDS)
 def get(loss: str | dict[str, Any] | Loss, **arguments: Any) -> Loss:
     """Make a loss from its name (a key of `NAMES`) and its arguments.
 
-    ``get("huber", delta=0.5)`` and ``get({"name": "huber", "delta": 0.5})`` are the same. A loss that is
-    already made is returned as it is.
+    ``get("huber", delta=0.5)`` and ``get({"name": "huber", "delta": 0.5})`` do the same. A loss object is
+    returned unchanged.
 
     Raises
     ------
     ConfigurationError
-        If the name is unknown (the text names the nearest), or an argument does not fit.
+        If the name is unknown (the text suggests the nearest), or an argument is invalid.
     """
     made: Loss = named.make("loss", NAMES, loss, arguments, Loss)
     return made

@@ -1,4 +1,4 @@
-"""What all losses share: checks of shapes, the value and the gradient in one call."""
+"""The base of all losses: checks of shapes, and value and gradient in one call."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ from nnx.backends import Array, Backend, host, resolve
 from nnx.errors import DataError
 from nnx.records import LossRecord
 
-ROUNDING = 1e-6  # eight units in the last place of a float32 near 1: as far as rounding gets out of [0, 1]
+ROUNDING = 1e-6  # eight units in the last place of a float32 near 1: the largest rounding outside [0, 1]
 
 
 class Loss:
     """Base of the losses: a kind of `nnx.ops.losses.LOSSES`, a reduction over features, a constant.
 
-    A loss of your own leaves `kind` empty and defines `formula` instead.
+    Your own loss leaves `kind` empty and defines `formula` instead.
 
     Attributes
     ----------
     kind : str
+        Name of the formula in `nnx.ops.losses.LOSSES`.
     fused : dict of str to str
-        For a final activation of that kind: the loss's kind that takes what goes into the activation.
+        For the kind of a final activation: the kind of loss that takes the input of this activation.
     activation : str
-        The final activation that makes this loss's predictions; empty where they are any numbers.
+        The final activation that this loss needs; empty if predictions can be any numbers.
     estimates : bool
         Whether predictions estimate the targets themselves: 1.2 is then as far from a target of 1 as 0.8 is.
-        Metrics of classes read outputs accordingly.
+        Metrics of classes depend on it.
     by_position : bool
-        Whether each position of a row counts as a row for itself, with its features on the last axis; else
-        all numbers of a row are its features.
+        Whether each position of a row counts like a row, with its features on the last axis; else all
+        numbers of a row are its features.
     takes_labels : bool
         Whether targets may be integer labels, without the axis of classes.
     bounded : bool
-        Whether targets must lie in [0, 1]. What rounding puts outside, up to `ROUNDING`, counts as 0 or 1.
+        Whether targets must lie in [0, 1]. Values outside by at most `ROUNDING` count as 0 or 1.
     parameter : float
-        Huber's δ, a cross-entropy's ε.
+        δ of Huber, or ε of a cross-entropy.
     """
 
-    record: ClassVar[LossRecord]  # of a loss of nnx, see `nnx.records`
+    record: ClassVar[LossRecord]  # only losses of nnx have it, see `nnx.records`
     kind: ClassVar[str] = ""
     fused: ClassVar[dict[str, str]] = {}
     by_position: ClassVar[bool] = False
@@ -55,24 +56,24 @@ class Loss:
         Loss.registry[cls.__name__] = cls
 
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Array:
-        """The loss.
+        """Compute the loss.
 
         Parameters
         ----------
         y_true, y_pred : array of shape (rows, …)
-            Of one device and dtype (NumPy arrays stay on the CPU).
+            Arrays on one device (NumPy arrays stay on the CPU).
         sample_weight : array of shape (rows,), optional
-            Not negative and not all zero, which `fit` checks and this call does not.
+            Weights that are not negative and not all zero; `fit` checks this, but this call does not.
 
         Returns
         -------
         array of shape ()
-            On the device: ``float(...)`` brings it to the host.
+            The loss on the device; ``float(...)`` copies it to the host.
 
         Raises
         ------
         DataError
-            If the shapes differ, or predictions are out of the loss's range; the text names both.
+            If the shapes differ, or predictions are outside the loss's range.
         """
         backend = _backend_of(y_pred)
         with backend.hold():
@@ -82,7 +83,7 @@ class Loss:
             return value[0]
 
     def gradient(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Array:
-        """∂L/∂y_pred, of y_pred's shape; parameters and errors as for the call."""
+        """Compute ∂L/∂y_pred, with y_pred's shape; parameters and errors as for the call."""
         backend = _backend_of(y_pred)
         with backend.hold():
             y_true, y_pred, sample_weight = self._checked(backend, y_true, y_pred, sample_weight)
@@ -100,7 +101,7 @@ class Loss:
         weights: Array | None = None,
         kind: str | None = None,
     ) -> None:
-        """Value and gradient in one call, into arrays of the caller's; shapes are not checked again."""
+        """Write value and gradient into the caller's arrays, in one call; shapes are not checked again."""
         if y_pred.ndim > 2:
             self._evaluate_flat(backend, y_true, y_pred, value, dy, weights, kind)
             return
@@ -121,7 +122,7 @@ class Loss:
         weights: Array | None,
         kind: str | None,
     ) -> None:
-        """`evaluate` with the rows, or all their positions, seen as rows of features."""
+        """Do `evaluate` with the rows, or all their positions, viewed as rows of features."""
         features = y_pred.shape[-1] if self.by_position else math.prod(y_pred.shape[1:])
         labels = y_true.ndim < y_pred.ndim
         flat = y_pred.reshape(-1, features)
@@ -136,28 +137,28 @@ class Loss:
             dy[...] = target
 
     def fused_kind(self, activation: str) -> str | None:
-        """The kind that takes what goes into a final activation of that kind; None where there is none."""
+        """Return the kind of loss that takes the input of a final activation; None if there is none."""
         return self.fused.get(activation) if type(self).formula is Loss.formula else None
 
     def formula(self, backend: Backend, y: Array, p: Array) -> tuple[Array, Array]:
-        """What a loss of your own defines: (Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij), of shapes (rows,) and (rows, features).
+        """Return (Σ_j ℓ_ij, ∂ℓ_ij/∂p_ij) of shapes (rows,) and (rows, features); define it in your own loss.
 
-        Averaging over features (unless ``sums_features``), rows and sample weights is done for you; write
-        it over ``backend.xp``, so that it runs on every device.
+        nnx averages over features (unless ``sums_features``), rows and sample weights. Use ``backend.xp``, so
+        that the formula runs on every device.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines neither kind nor formula")
+        raise NotImplementedError(f"{type(self).__name__} must define kind or formula")
 
     def check_predictions(self, backend: Backend, p: Array) -> None:
-        """Refuse predictions that this loss does not take; most losses take any numbers.
+        """Refuse predictions that this loss cannot take; most losses take any numbers.
 
         Raises
         ------
         DataError
-            If a value is out of range.
+            If a value is outside its range.
         """
 
     def predictions(self, backend: Backend, y_pred: Array) -> Array:
-        """What metrics are taken on: the network's output, or probabilities where that is logits."""
+        """Return the predictions for metrics: the output, or probabilities if the output is logits."""
         return y_pred
 
     def check_targets(self, y: Any, features: int | tuple[int, ...]) -> None:
@@ -167,12 +168,12 @@ class Loss:
         ----------
         y : array
         features : int or tuple of int
-            The number of outputs of a row, or the shape of a row's output where that has several axes.
+            The number of outputs per row, or the shape of a row's output if it has several axes.
 
         Raises
         ------
         DataError
-            If a shape does not fit; subclasses: if a value is out of range.
+            If a shape does not fit; in subclasses, also if a value is outside its range.
         """
         shape = features if isinstance(features, tuple) else (features,)
         if y.shape[1:] != shape:
@@ -184,7 +185,7 @@ class Loss:
             )
 
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {}
 
     def _checked(
@@ -220,19 +221,19 @@ class Loss:
 
 
 def activated(backend: Backend, kind: str, x: Array) -> Array:
-    """A new array: an activation on rows of any shape, a softmax on their last axis."""
+    """Apply an activation to rows of any shape (a softmax to the last axis), and return a new array."""
     y = backend.empty(x.shape, x.dtype)
     backend.activation_forward(kind, x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1]))
     return y
 
 
 def row_features(shape: tuple[int, ...]) -> int | tuple[int, ...]:
-    """What `Loss.check_targets` takes for a row's output: the number of its features, or its shape."""
+    """Return a row's output as `Loss.check_targets` takes it: the number of features, or the shape."""
     return shape[0] if len(shape) == 1 else tuple(shape)
 
 
 def _backend_of(y_pred: Any) -> Backend:
-    """The backend whose array `y_pred` is, found by its device."""
+    """Return the backend for the device of `y_pred`."""
     if hasattr(y_pred, "__cuda_array_interface__"):
         return resolve(f"gpu:{y_pred.device.id}")
     if not hasattr(y_pred, "dtype"):

@@ -1,14 +1,14 @@
 """Optimizers over flat buffers: one backend call updates a network's parameters.
 
-The update rules are Keras's, stated in `nnx.ops.updates`. An optimizer object holds hyper-parameters only;
-its moments and its step count live in the arena of the network it trains, so one object may serve several
-networks, and several may take turns on one. All take
+The update rules are those of Keras; `nnx.ops.updates` contains them. An optimizer object holds only
+hyper-parameters. Its moments and its step count lie in the arena of the network that it trains, so one object
+can train several networks, and several objects can train one network in turn. All optimizers take
 
-- ``weight_decay``: w shrinks by η·weight_decay·w before the update (decoupled, Loshchilov and Hutter, 2019);
-- ``l2``: adds l2·w to the gradient, the gradient of ½ l2 ‖w‖²;
+- ``weight_decay`` shrinks w by η·weight_decay·w before the update (decoupled, Loshchilov and Hutter, 2019);
+- ``l2`` adds l2·w to the gradient; this is the gradient of ½ l2 ‖w‖²;
 - ``clip_norm`` limits the norm of all trainable gradients together, ``clip_value`` each element;
-  clipping is done first;
-- ``groups``: another ``learning_rate``, ``weight_decay`` or ``l2`` for parameters whose names match a
+  clipping comes before everything else;
+- ``groups`` gives a different ``learning_rate``, ``weight_decay`` or ``l2`` to parameters whose names match a
   pattern, see `nnx.optimizers.groups`.
 """
 
@@ -33,7 +33,7 @@ _KERAS = {
 
 
 class SGD(Optimizer):
-    """Gradient descent: w = w − η g. With momentum u = μ u − η g, w = w + u (Nesterov: w = w + μ u − η g).
+    """Gradient descent: w = w − η g. With momentum: u = μ u − η g, w = w + u (Nesterov: w = w + μ u − η g).
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class SGD(Optimizer):
     Raises
     ------
     ConfigurationError
-        If a value is out of its range.
+        If a value is outside its range.
 
     References
     ----------
@@ -89,7 +89,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam: steps by running means of the gradient and of its square.
+    """Adam: update by running means of the gradient and of its square.
 
     m = β₁ m + (1−β₁) g; v = β₂ v + (1−β₂) g²; w = w − η √(1−β₂ᵗ)/(1−β₁ᵗ) m / (√v + ε).
 
@@ -150,7 +150,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay, 0.004 unless stated otherwise, as in Keras.
+    """Adam with decoupled weight decay, by default 0.004 as in Keras.
 
     Parameters as for `Adam`.
 
@@ -242,7 +242,7 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """a = a + g², a₀ given; w = w − η g / √(a + ε).
+    """a = a + g², starting at a₀; w = w − η g / √(a + ε).
 
     Parameters
     ----------
@@ -306,13 +306,13 @@ NAMES = by_name(KINDS)
 def get(optimizer: str | dict[str, Any] | Optimizer, **arguments: Any) -> Optimizer:
     """Make an optimizer from its name (a key of `NAMES`) and its arguments.
 
-    ``get("adam", learning_rate=1e-4)`` and ``get({"name": "adam", "learning_rate": 1e-4})`` are the same. An
-    optimizer that is already made is returned as it is.
+    ``get("adam", learning_rate=1e-4)`` and ``get({"name": "adam", "learning_rate": 1e-4})`` do the same. An
+    optimizer object is returned unchanged.
 
     Raises
     ------
     ConfigurationError
-        If the name is unknown (the text names the nearest), or an argument does not fit.
+        If the name is unknown (the text suggests the nearest), or an argument is invalid.
     """
     made: Optimizer = named.make("optimizer", NAMES, optimizer, arguments, Optimizer)
     return made

@@ -1,4 +1,4 @@
-"""What all optimizers share: their settings, parameter groups, and the step."""
+"""The base of all optimizers: their settings, parameter groups, and the step."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from nnx.schedules import Schedule, as_schedule
 Slot = tuple[str, float] | None
 Groups = Mapping[str, Mapping[str, Any]]
 SHARE, POSITIVE = "[0, 1)", "(0, inf)"  # the ranges of settings
-HIDDEN = ("schedule", "slots")  # attributes that no constructor takes by that name
+HIDDEN = ("schedule", "slots")  # attributes that are not arguments of a constructor
 
 
 class Trainable(Protocol):
-    """What an optimizer asks of a network."""
+    """What an optimizer needs from a network."""
 
     @property
     def arena(self) -> Arena:
-        """Where the parameters live."""
+        """Return the arena that holds the parameters."""
         ...
 
     @property
     def span(self) -> tuple[int, int]:
-        """Which of the arena's layers are meant: first, and one past the last."""
+        """Return the range of the arena's layers: the first, and one past the last."""
         ...
 
 
 class Optimizer:
     """Base of the optimizers.
 
-    A subclass names its slots and writes `update`, one backend call over a contiguous range. Each argument of
-    its constructor is an attribute of the same name; otherwise it writes `config` too.
+    A subclass names its slots and defines `update`, one backend call for a contiguous range. Each argument of
+    its constructor must be an attribute of the same name; otherwise it also defines `config`.
 
     Attributes
     ----------
     schedule : Schedule
-        The learning rate; ``learning_rate`` reads and sets it as a number where it is a constant.
+        The learning rate; ``learning_rate`` reads and sets it, as a number if it is constant.
     """
 
-    record: ClassVar[OptimizerRecord]  # of an optimizer of nnx, see `nnx.records`
+    record: ClassVar[OptimizerRecord]  # only optimizers of nnx have it, see `nnx.records`
     slots: tuple[Slot, ...] = ()
     _groups: grouping.Groups = ()
 
@@ -70,12 +70,12 @@ class Optimizer:
         self.groups = groups
 
     def setting(self, name: str, value: Any, interval: str = "[0, inf)") -> float:
-        """Return a setting as a float, checked to lie in its range."""
+        """Check that a setting lies in its range, and return it as a float."""
         return number(f"{type(self).__name__}: {name}", value, interval)
 
     @property
     def learning_rate(self) -> float | Schedule:
-        """The learning rate: a number where it is constant, else its schedule."""
+        """Return the learning rate: a number if it is constant, else its schedule."""
         schedule = self.schedule
         return schedule.learning_rate if type(schedule) is schedules.Constant else schedule
 
@@ -85,7 +85,7 @@ class Optimizer:
 
     @property
     def groups(self) -> Groups | None:
-        """The parameter groups, as `nnx.groups` describes them; a copy: assign to change them."""
+        """Return a copy of the parameter groups, see `nnx.optimizers.groups`; assign to change them."""
         return grouping.config(self._groups) or None
 
     @groups.setter
@@ -99,7 +99,7 @@ class Optimizer:
         return config | ({"groups": self.groups} if self._groups else {})
 
     def _arguments(self) -> dict[str, Any]:
-        """The attributes that are the constructor's arguments, without learning rate and groups."""
+        """Return the attributes that are the constructor's arguments, without learning rate and groups."""
         return {k: v for k, v in vars(self).items() if k not in HIDDEN and not k.startswith("_")}
 
     def state_for(self, network: Trainable) -> tuple[OptimizerState, list[Optimized]]:
@@ -156,22 +156,22 @@ class Optimizer:
         return made
 
     def rate(self, step: int) -> float:
-        """Return the schedule's learning rate after that many steps.
+        """Return the schedule's learning rate after `step` steps.
 
         Raises
         ------
         ConfigurationError
-            If a schedule of your own gives a rate that is negative or not finite.
+            If your own schedule returns a rate that is negative or not finite.
         """
         rate = self.schedule(step)
-        if type(rate) is float and 0.0 <= rate < math.inf:  # every step asks: the check below takes longer
+        if type(rate) is float and 0.0 <= rate < math.inf:  # fast for every step; the check below is slower
             return rate
         return number(f"{self.schedule!r}: the learning rate of step {step}", rate, "[0, inf)")
 
     def update(
         self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
     ) -> None:
-        """One step over one contiguous range; `step` counts this one, from 1."""
+        """Update one contiguous range; `step` is the number of this step, from 1."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

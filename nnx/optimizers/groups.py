@@ -1,14 +1,14 @@
-"""Parameter groups: settings of an optimizer that hold for some parameters only, chosen by their names.
+"""Parameter groups: settings of an optimizer for some parameters only, chosen by their names.
 
 ``groups={"*.b": {"weight_decay": 0.0}, "dense_1.*": {"learning_rate": 1e-4}}`` gives the biases no weight
-decay, and the first dense layer a learning rate that differs from the optimizer's.
+decay, and the first dense layer its own learning rate.
 
-- A pattern is one of file names (`fnmatch`): ``*`` is any text, ``?`` any character, ``[12]`` one of these.
+- A pattern works as for file names (`fnmatch`): ``*`` is any text, ``?`` any character, ``[12]`` 1 or 2.
   It is compared with the names of ``network.parameters()``. A pattern that has no effect is an error.
 - A group may set ``learning_rate`` (a number or a schedule, in place of the optimizer's), ``weight_decay``
-  and ``l2``. All else is the same for all parameters; ``clip_norm`` limits the norm of all gradients.
-- Where several patterns match a parameter, each setting comes from the first of them that has it:
-  ``dense_1.b`` above has both.
+  and ``l2``. Other settings are the same for all parameters; ``clip_norm`` limits the norm of all gradients.
+- If several patterns match a parameter, each setting comes from the first pattern that sets it:
+  ``dense_1.b`` above has both settings.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Groups = tuple[tuple[str, Settings], ...]  # (pattern, settings) in the order gi
 
 
 def read(owner: str, given: Mapping[str, Mapping[str, Any]] | None, others: Iterable[str]) -> Groups:
-    """Check groups as a caller gives them.
+    """Check groups as the caller gives them.
 
     Parameters
     ----------
     owner : str
-        The optimizer, for messages.
+        Name of the optimizer, for messages.
     given : mapping of patterns to mappings of settings
     others : iterable of str
         The optimizer's settings that are the same for all parameters.
@@ -39,7 +39,7 @@ def read(owner: str, given: Mapping[str, Mapping[str, Any]] | None, others: Iter
     Raises
     ------
     ConfigurationError
-        If a setting is unknown or out of its range.
+        If a setting is unknown or outside its range.
     """
     if given is None:
         return ()
@@ -74,7 +74,7 @@ def _settings(owner: str, pattern: Any, chosen: Any, others: Iterable[str]) -> S
 
 
 def config(groups: Groups) -> dict[str, dict[str, Any]]:
-    """Return groups as a caller gives them, as values that JSON can hold."""
+    """Return groups in the form in which the caller gives them, with values that JSON can hold."""
     return {
         pattern: {name: describe(value) if isinstance(value, Schedule) else value for name, value in settings}
         for pattern, settings in groups
@@ -82,14 +82,14 @@ def config(groups: Groups) -> dict[str, dict[str, Any]]:
 
 
 def choose(owner: str, groups: Groups, names: list[str]) -> list[Settings | None]:
-    """Return the settings of each parameter that differ from the optimizer's; None where none do.
+    """Return the settings of each parameter that the groups set; None if they set none.
 
-    Each setting comes from the first pattern that matches and has it.
+    Each setting comes from the first matching pattern that sets it.
 
     Raises
     ------
     ConfigurationError
-        If a pattern has no effect: it matches no name, or patterns before it set all that it sets.
+        If a pattern has no effect: it matches no name, or earlier patterns set the same settings.
     """
     found: dict[str, dict[str, Any]] = {name: {} for name in names}
     for pattern, settings in groups:
