@@ -275,6 +275,6 @@ def test_a_file_that_is_no_image_under_the_name_of_one(tmp_path):
     for suffix, kind in ((".png", "TGA"), (".jpg", "PPM"), (".gif", "ICO"), (".tif", "PCX")):
         path = tmp_path / f"x{suffix}"
         path.write_bytes(saved(Image.new("RGB", (16, 16)), kind))
-        with pytest.raises(nnx.DataError, match="cannot be read as an image"):
+        with pytest.raises(nnx.DataError, match="not a readable image"):
             load_labelled(tmp_path)
         path.unlink()

@@ -304,7 +304,7 @@ def _opened(path: Path) -> Iterator[Any]:
         except DataError:
             raise
         except Exception as error:  # on damaged files, decoders raise every kind of error
-            raise DataError(f"{path}: cannot be read as an image ({first_line(error)})") from error
+            raise DataError(f"{path}: is not a readable image ({first_line(error)})") from error
 
 
 def _check(image: Any, path: Path) -> None:
