@@ -1,4 +1,4 @@
-"""Layers: each a forward and a backward pass over rows."""
+"""Layers: each has a forward and a backward pass over rows."""
 
 import warnings
 from typing import Any
@@ -19,7 +19,7 @@ from nnx.layers.shapes import *
 from nnx.layers.workspace import Workspace as Workspace
 from nnx.records import by_name
 
-# nnx exports these too; what is not in the list (a plan, a workspace) is a name of nnx.layers only
+# nnx exports these too; names that are not in the list (Plan, Workspace) are only in nnx.layers
 __all__ = ["Layer"]
 __all__ += activations.__all__
 __all__ += containers.__all__
@@ -37,20 +37,20 @@ ACTIVATIONS = {name: kind for name, kind in NAMES.items() if kind.record.activat
 def get(layer: str | dict[str, Any] | Layer, **arguments: Any) -> Layer:
     """Make a layer from its name (a key of `NAMES`) and its arguments.
 
-    ``get("dense", units=8)`` and ``get({"name": "dense", "units": 8})`` are the same. A layer that is already
-    made is returned as it is.
+    ``get("dense", units=8)`` and ``get({"name": "dense", "units": 8})`` do the same. A layer object is
+    returned unchanged.
 
     Raises
     ------
     ConfigurationError
-        If the name is unknown (the text names the nearest), or an argument does not fit.
+        If the name is unknown (the text suggests the nearest), or an argument is invalid.
     """
     made: Layer = named.make("layer", NAMES, layer, arguments, Layer)
     return made
 
 
 def __getattr__(name: str) -> Any:
-    """`Cache` is the name of `Workspace` in version 0.1."""
+    """Return `Workspace` for its name in version 0.1, `Cache`."""
     if name == "Cache":
         warnings.warn("nnx.layers.Cache is now nnx.layers.Workspace", DeprecationWarning, stacklevel=2)
         return Workspace

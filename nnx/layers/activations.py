@@ -1,4 +1,4 @@
-"""Activations as layers. The formulas, forward and backward, stand in `nnx.ops.activations`."""
+"""Activations as layers. The formulas, forward and backward, are in `nnx.ops.activations`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["ELU", "GELU", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "S
 
 
 class Activation(Layer):
-    """Base of the activations: ``kind`` picks the backend's pair of formulas."""
+    """Base of the activations; ``kind`` chooses the formulas, forward and backward."""
 
     kind: ClassVar[str] = ""
     alpha: float = 0.0
 
     @property
     def fused_kind(self) -> str:
-        """Its kind, unless a subclass has passes of its own."""
+        """Return the kind, unless a subclass has its own passes."""
         own = type(self)
         plain = (Activation.forward_into, Activation.backward_into)
         return self.kind if (own.forward_into, own.backward_into) == plain else ""
@@ -76,7 +76,7 @@ class _Sloped(Activation):
         self.alpha = number(f"{type(self).__name__}: alpha", alpha, "[0, inf)")
 
     def config(self) -> dict[str, Any]:
-        """The constant."""
+        """Return the constant α."""
         return {"alpha": self.alpha}
 
 
@@ -86,7 +86,7 @@ class LeakyReLU(_Sloped):
     Parameters
     ----------
     alpha : float ≥ 0
-        The slope on the left.
+        The slope for x < 0.
 
     References
     ----------
@@ -133,12 +133,12 @@ class ELU(_Sloped):
 
 
 class GELU(Activation):
-    """y = x Φ(x), Φ the normal distribution function; dx = dy (Φ(x) + x φ(x)).
+    """y = x Φ(x), where Φ is the normal distribution function; dx = dy (Φ(x) + x φ(x)).
 
     Parameters
     ----------
     approximate : bool
-        True computes y = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))) instead, to about 1e-3.
+        True computes y = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))) instead, which is exact to about 1e-3.
 
     References
     ----------
@@ -162,7 +162,7 @@ class GELU(Activation):
             self.kind = "gelu_tanh"  # type: ignore[misc]
 
     def config(self) -> dict[str, Any]:
-        """Which of the two formulas."""
+        """Return which of the two formulas is used."""
         return {"approximate": self.approximate}
 
 
@@ -245,9 +245,9 @@ def make(name: str) -> Layer:
     Raises
     ------
     ConfigurationError
-        If the name is unknown; the text names the nearest.
+        If the name is unknown; the text suggests the nearest.
     """
-    from nnx.layers import ACTIVATIONS  # which is read from all layers
+    from nnx.layers import ACTIVATIONS  # imported late: it needs all layers
 
     if name not in ACTIVATIONS:
         raise ConfigurationError(f"unknown activation {name!r}{nearest(str(name), ACTIVATIONS)}")

@@ -1,4 +1,4 @@
-"""What every layer is: parameters as views into an arena, and two passes that write where they are told."""
+"""The base of all layers: parameters are views into an arena, and two passes write into given arrays."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from nnx.records import LayerRecord
 
 
 class Layer:
-    """Base class of all layers, and of your own.
+    """Base class of all layers, also of your own.
 
-    A layer maps rows of shape `input_shape` to rows of shape `output_shape`. It holds parameters and nothing
-    that depends on a batch: what backward needs again is kept in the `Workspace` it is handed.
+    A layer maps rows of shape `input_shape` to rows of shape `output_shape`. It holds parameters, and nothing
+    that depends on a batch. What the backward pass needs from the forward pass is in the `Workspace`.
 
-    A subclass writes `forward_into` and `backward_into`; with parameters also `parameter_shapes` and
-    `initial_values`; where its output is not as wide as its input, `width`. The class is then known to
-    ``load`` by its name. Its constructor's arguments are expected back from `config`: a network with a layer
-    whose `config` lacks one is neither copied nor saved. A layer does not hold other layers, unless it is a
-    container (`Sequential`, `Residual`, `Concatenate`): their parameters would be neither trained nor saved.
+    A subclass defines `forward_into` and `backward_into`; if it has parameters, also `parameter_shapes` and
+    `initial_values`; and if its output is not as wide as its input, also `width`. ``load`` finds the class by
+    its name. `config` must return all arguments of the constructor, else a network with this layer can be
+    neither copied nor saved. Only containers (`Sequential`, `Residual`, `Concatenate`) hold other layers: in
+    other layers, the parameters of held layers would be neither trained nor saved.
 
     Attributes
     ----------
     input_shape, output_shape : tuple of int or None
-        Shapes of a row, without the batch axis; None until known.
+        Shapes of a row, without the batch axis; None until they are known.
     inputs, outputs : int or None
-        The sizes of their last axes.
+        The sizes of the last axes of these shapes.
     layout : {"features", "rows", "shape"}
         The form in which the passes see a batch of shape (rows, …). ``"features"``: as (rows × positions,
-        inputs), so that a layer that works on the last axis is written for rows of features and takes any
-        shape. ``"rows"``: as (rows, all numbers of a row). ``"shape"``: as it is.
+        inputs), so a layer that works on the last axis is written for rows of features and takes any shape.
+        ``"rows"``: as (rows, all numbers of a row). ``"shape"``: unchanged.
     input_dtype : {"float", "integer"}
-        Integers reach the layer in the type in which they are given; it is then never asked for dx.
+        With "integer", integers reach the layer with their own type, and nothing asks for dx.
     trainable : bool
-        False makes optimizers leave the layer's parameters as they are.
+        If False, optimizers do not change the layer's parameters.
     name : str
-        Its name in the network it belongs to (``"dense_2"``), else its kind.
+        The layer's name in its network (``"dense_2"``); empty without a network.
 
     Notes
     -----
-    A layer of a network that was dropped keeps its values: ``layer.W`` reads and writes them, and `forward`
-    works. It still counts as that network's and cannot be given to another; and it keeps the network's
-    buffers in memory, because its values are views into them. Copy them (``layer.W.copy()``) to keep only
-    those.
+    If a network is deleted, a layer of it that you still hold keeps its values: ``layer.W`` reads and writes
+    them, and `forward` works. The layer cannot be given to another network. Its values are views into the
+    network's buffers, so the buffers stay in memory. To keep only the values, copy them
+    (``layer.W.copy()``).
 
     Examples
     --------
@@ -67,11 +67,11 @@ class Layer:
     ...             dx[...] = dy * self.factor
     """
 
-    record: ClassVar[LayerRecord]  # of a layer of nnx, see `nnx.records`
-    registry: ClassVar[dict[str, type[Layer]]] = {}  # nnx's by their name, others by module and name
+    record: ClassVar[LayerRecord]  # only layers of nnx have it, see `nnx.records`
+    registry: ClassVar[dict[str, type[Layer]]] = {}  # layers of nnx by name, others by module and name
 
     layout: ClassVar[str] = "features"
-    is_view: ClassVar[bool] = False  # a layer that only changes the shape: nothing is computed
+    is_view: ClassVar[bool] = False  # whether the layer only changes the shape and computes nothing
     input_dtype: str = "float"
     branches: tuple[tuple[Layer, ...], ...] = ()  # the layers that a container holds
 
@@ -93,60 +93,60 @@ class Layer:
         self._trainable = True
         self._plan: Plan | None = None
 
-    # ------------------------------------------------ what a subclass writes
+    # ---------------------------------------------- what a subclass defines
 
     def parameter_shapes(self) -> Shapes:
-        """Shapes of what is trained, by name: each becomes the attributes ``name`` and ``dname``."""
+        """Return the shapes of the parameters by name; each becomes the attributes ``name`` and ``dname``."""
         return {}
 
     def state_shapes(self) -> Shapes:
-        """Shapes of what is kept and saved but not trained (running statistics), by name."""
+        """Return the shapes of the state by name: saved but not trained, such as running statistics."""
         return {}
 
     def initial_values(self, generator: Any) -> dict[str, Any]:
-        """Host arrays for parameters and state, by name; those left out start at zero."""
+        """Return host arrays for parameters and state by name; those that are missing start at zero."""
         return {}
 
     def width(self, inputs: int) -> int:
-        """The size of the output's last axis for that of the input's."""
+        """Return the size of the output's last axis, for the size of the input's last axis."""
         return inputs
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The output's shape for the input's: all axes but the last stay, and that becomes `width`."""
+        """Return the output's shape for an input's shape; by default only the last axis changes."""
         return (*input_shape[:-1], self.width(input_shape[-1]))
 
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as values that JSON can hold."""
+        """Return the constructor's arguments, as values that JSON can hold."""
         return {}
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
-        """Compute y, of shape (rows, outputs), from x, of shape (rows, inputs); see `layout` for others."""
+        """Compute y of shape (rows, outputs) from x of shape (rows, inputs), or as `layout` says."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward_into")
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
-        """Overwrite the gradients of the parameters and, where wanted, dx, from dy = ∂L/∂y."""
+        """Overwrite the parameters' gradients, and dx unless it is None, from dy = ∂L/∂y."""
         raise NotImplementedError(f"{type(self).__name__} does not define backward_into")
 
     # --------------------------------------------------- used alone or built
 
     @property
     def takes_activation(self) -> bool:
-        """Whether its `forward_into` also computes an activation that a plan fuses into it."""
+        """Return whether `forward_into` also computes an activation that a plan fuses into the layer."""
         return False
 
     @property
     def reads_output(self) -> bool:
-        """Whether `backward_into` reads ``workspace.y``: nobody may then change it after the forward pass."""
+        """Return whether `backward_into` reads ``workspace.y``; then nothing may change y before it."""
         return True
 
     @property
     def fused_kind(self) -> str:
-        """The backend's activation that this layer is and nothing but it; empty where it is anything else."""
+        """Return the kind of the activation that this layer computes; empty for other layers."""
         return ""
 
     @property
     def trainable(self) -> bool:
-        """Whether optimizers may change this layer."""
+        """Return whether optimizers may change this layer."""
         return self._trainable
 
     @trainable.setter
@@ -156,7 +156,7 @@ class Layer:
             self.arena.trainable_changed()
 
     def connect(self, inputs: int | tuple[int, ...]) -> tuple[int, ...]:
-        """Fix the input's shape (given, or known from the layer before) and return the output's.
+        """Set the input's shape (given, or known from the layer before) and return the output's shape.
 
         Parameters
         ----------
@@ -166,12 +166,12 @@ class Layer:
         Raises
         ------
         ConfigurationError
-            If the layer states another width or takes no such shape, or holds other layers.
+            If the layer expects another width or shape, or holds other layers.
         """
         shape = as_shape(inputs)
         if self.inputs is not None and self.inputs != shape[-1] and not self.is_view:
             raise ConfigurationError(
-                f"{self!r} expects {self.inputs} inputs, but what comes before it gives {shape[-1]}"
+                f"{self!r} expects {self.inputs} inputs, but the layer or data before it has {shape[-1]}"
             )
         self.input_shape, self.inputs = shape, shape[-1]
         self.output_shape = self.shape_after(shape)
@@ -180,12 +180,12 @@ class Layer:
         return self.output_shape
 
     def refuse_inner_layers(self) -> None:
-        """See that no attribute holds a layer or a network, of which nothing would be trained or saved.
+        """Check that no attribute holds a layer or a network, because it would be neither trained nor saved.
 
         Raises
         ------
         ConfigurationError
-            If one does; the text names it.
+            If an attribute does; the text names it.
         """
         kinds = type(self).__mro__[: type(self).__mro__.index(Layer)]
         for owner in (self, *kinds):
@@ -194,19 +194,19 @@ class Layer:
                     raise ConfigurationError(
                         f"{type(self).__name__} holds another layer in {name!r}, whose parameters would be "
                         "neither counted, trained nor saved: list all layers in the network itself, or "
-                        "join them by nnx.Sequential, nnx.Residual or nnx.Concatenate"
+                        "join them with nnx.Sequential, nnx.Residual or nnx.Concatenate"
                     )
 
     def expand(self) -> list[Layer]:
-        """The layers this one stands for: itself, and the activation of a shorthand."""
+        """Return the layer itself, and the activation if the layer is a shorthand for both."""
         return [self]
 
     def absorb(self) -> list[Layer]:
-        """`expand` for a network, which from then on holds the activation as a layer of its own."""
+        """Do `expand` for a network, which then holds the activation as a separate layer."""
         return self.expand()
 
     def bind(self, arena: Arena, views: dict[str, Array]) -> None:
-        """Take the arena's views as attributes."""
+        """Store the arena's views as attributes."""
         self.arena = arena
         self._plan = None
         for name, view in views.items():
@@ -223,26 +223,26 @@ class Layer:
     def build(
         self, inputs: int | tuple[int, ...] | None = None, *, device: Any = None, dtype: Any = "float32"
     ) -> Layer:
-        """Give a layer used alone its own arena and initial values; a network does this for its layers.
+        """Give a layer without a network its own arena and initial values; networks do it for their layers.
 
         Parameters
         ----------
         inputs : int or tuple of int, optional
-            The shape of a row; a number n is the shape (n,). None where the layer states its width.
+            The shape of a row; a number n is the shape (n,). None if the layer was made with its width.
         device, dtype
             As for `Network`.
 
         Raises
         ------
         ConfigurationError
-            If the shape is neither stated nor given, or the layer belongs to a network.
+            If the shape is not known, or the layer belongs to a network.
         """
         if self.owned:
             raise ConfigurationError(f"{self.name} belongs to a network, which builds it")
         shape = inputs if inputs is not None else self.input_shape or self.inputs
         if shape is None:
             raise ConfigurationError(
-                f"{type(self).__name__}: the number of inputs is not known: build(inputs=…)"
+                f"{type(self).__name__}: the number of inputs is not known: call build(inputs=…)"
             )
         self.connect(shape)
         backend = resolve(device)
@@ -255,24 +255,24 @@ class Layer:
         return self
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """The layer's output for rows x; what backward needs is kept in a plan of the layer's own.
+        """Return the layer's output for rows x; the layer's own plan stores what `backward` needs.
 
         Parameters
         ----------
         x : array of shape (rows, *input_shape)
-            An array of the layer's device; host data for a layer not built yet, which builds it there.
+            An array on the layer's device. A layer that is not built yet is built for x.
         training : bool
-            Whether dropout drops and batch normalization uses the batch's own statistics.
+            Whether dropout drops, and batch normalization uses the batch's statistics.
 
         Returns
         -------
         array of shape (rows, *output_shape)
-            Valid until the next forward pass of the same layer; copy it to keep it.
+            It is valid until the next forward pass of this layer; copy it to keep it.
 
         Raises
         ------
         DataError
-            If x has no axis besides the rows, or does not fit the layer's input.
+            If x has only the axis of rows, or does not fit the layer's input.
         """
         if not hasattr(x, "ndim"):
             x = resolve("cpu" if self.arena is None else self.arena.backend).asarray(x)
@@ -286,7 +286,7 @@ class Layer:
             activations = self.expand()[1:]
             for layer in activations:
                 layer.connect(shape_of(self.output_shape))
-            # the layer holds its plan, so the plan refers to it weakly: no cycle keeps the two in memory
+            # The layer holds its plan, so the plan has a weak reference: no cycle keeps both in memory.
             self._plan = Plan([weakref.proxy(self), *activations], self.arena, keep=True)
         x = self.arena.backend.asarray(x, self.arena.dtype if self.input_dtype == "float" else None)
         if self.input_dtype != "float":
@@ -294,16 +294,16 @@ class Layer:
         return self._plan.forward(x, training=training)
 
     def backward(self, dy: Array) -> Array | None:
-        """dx = ∂L/∂x from dy = ∂L/∂y, for the batch of the last forward pass; parameters' gradients too.
+        """Compute the parameters' gradients from dy = ∂L/∂y for the last forward pass; return dx = ∂L/∂x.
 
-        None for a layer that takes integers.
+        A layer that takes integers returns None.
 
         Raises
         ------
         ConfigurationError
             If there was no forward pass.
         DataError
-            If dy is not of the output's shape.
+            If dy does not have the output's shape.
         """
         if self._plan is None or self.arena is None:
             raise ConfigurationError(f"{self!r}: backward before forward")
@@ -311,21 +311,21 @@ class Layer:
         return self._plan.backward(dy, input_gradient=self.input_dtype == "float")
 
     def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
-        """(name, value, gradient) of each parameter, as views."""
+        """Yield (name, value, gradient) of each parameter, as views."""
         for name in self.parameter_shapes():
             yield name, getattr(self, name), getattr(self, "d" + name)
 
     def named_state(self) -> Iterator[tuple[str, Array]]:
-        """(name, value) of what is kept but not trained, as views."""
+        """Yield (name, value) of the state, which is not trained, as views."""
         for name in self.state_shapes():
             yield name, getattr(self, name)
 
     def connections(self) -> dict[str, Any]:
-        """The shapes that `connect` fixes, by attribute."""
+        """Return the shapes that `connect` sets, by attribute."""
         return {name: getattr(self, name) for name in ("input_shape", "inputs", "output_shape", "outputs")}
 
     def parameter_count(self) -> int:
-        """How many numbers are trained (0 while the input width is unknown)."""
+        """Return the number of trained values (0 until the layer is built)."""
         return sum(value.size for _, value, _ in self.named_parameters()) if self.arena is not None else 0
 
     @classmethod
@@ -338,7 +338,7 @@ class Layer:
 
 
 def walk(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """The layers in order, each container before the layers that it holds."""
+    """Yield the layers in order, each container before the layers that it holds."""
     for layer in layers:
         yield layer
         for branch in layer.branches:
@@ -346,12 +346,12 @@ def walk(layers: Iterable[Layer]) -> Iterator[Layer]:
 
 
 def as_shape(inputs: int | tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a row, from the shape or the number of its features.
+    """Return the shape of a row, from its shape or the number of its features.
 
     Raises
     ------
     ConfigurationError
-        If it is not made of positive whole numbers.
+        If the shape does not consist of positive whole numbers.
     """
     shape = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     if not shape:
@@ -360,19 +360,19 @@ def as_shape(inputs: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def check_integers(layer: Layer, x: Array) -> None:
-    """Refuse an array of other types for a layer that takes integers.
+    """Check that an array for a layer that takes integers holds integers.
 
     Raises
     ------
     DataError
-        If it does not hold integers.
+        If it does not.
     """
     if x.dtype.kind not in "iu":
         raise DataError(f"{layer!s} takes integers, not {x.dtype}: x = x.astype(int)?")
 
 
 def _holds_layers(value: Any, depth: int = 3) -> bool:
-    """Whether it is a layer or a network, or a collection of some."""
+    """Return whether a value is a layer or a network, or a collection that contains one."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple | set | frozenset):
@@ -381,5 +381,5 @@ def _holds_layers(value: Any, depth: int = 3) -> bool:
 
 
 def full_name(kind: type[Layer]) -> str:
-    """A class by its module and name."""
+    """Return a class's module and name."""
     return f"{kind.__module__}.{kind.__qualname__}"

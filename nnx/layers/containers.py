@@ -1,7 +1,7 @@
 """Containers: layers that hold layers.
 
-A container's branches are lists of layers, each run by a plan of its own inside the network's plan. The inner
-layers are planned, fused, trained, frozen, checked and saved like any others, and named by their path
+The branches of a container are lists of layers. Each branch has its own plan inside the network's plan. The
+inner layers are planned, fused, trained, frozen, checked and saved like all others, and named by their path
 (``residual_1.dense_2``).
 """
 
@@ -26,8 +26,8 @@ ITS_LAYERS = "a file has the layers that it holds, one after the other"
 
 
 def _some_layers(*described: str | dict[str, Any]) -> list[Layer]:
-    """Layers for a gradient check."""
-    from nnx.layers import get  # which knows all layers, these containers too
+    """Make layers for a gradient check."""
+    from nnx.layers import get  # imported late: it needs all layers, also these containers
 
     return [get(one) for one in described]
 
@@ -38,7 +38,7 @@ class Container(Layer):
     Attributes
     ----------
     branches : tuple of tuples of Layer
-        What it holds. An empty branch hands its input on.
+        The layers of each branch. An empty branch returns its input.
     """
 
     layout = "shape"
@@ -50,12 +50,12 @@ class Container(Layer):
         held = [stack.expand(branch, type(self).__name__) if branch else () for branch in branches]
         inner = [layer for branch in held for layer in branch]
         if len(set(map(id, inner))) < len(inner):
-            raise ConfigurationError(f"{type(self).__name__}: a layer stands in it twice: build a second one")
+            raise ConfigurationError(f"{type(self).__name__}: a layer is in it twice: make a second layer")
         self.branches = tuple(held)
         kinds = {stack.takes_integers(branch) for branch in held}
         if len(kinds) > 1:
             raise ConfigurationError(
-                f"{type(self).__name__}: one branch takes integers, another floats, but all have one input"
+                f"{type(self).__name__}: one branch takes integers and another floats, but all get one input"
             )
         self.input_dtype = "integer" if kinds == {True} else "float"
         for branch in held:
@@ -72,7 +72,7 @@ class Container(Layer):
 
     @property
     def trainable(self) -> bool:
-        """Whether optimizers may change any of its layers; setting it sets it for all of them."""
+        """Return whether optimizers may change any of its layers; setting it sets all layers."""
         return any(layer.trainable for branch in self.branches for layer in branch)
 
     @trainable.setter
@@ -82,13 +82,13 @@ class Container(Layer):
                 layer.trainable = value
 
     def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
-        """(path within the container, value, gradient) of each parameter of its layers."""
+        """Yield (path in the container, value, gradient) of each parameter of its layers."""
         for layer in self._inner():
             for name, value, gradient in layer.named_parameters():
                 yield f"{layer.name.removeprefix(f'{self.name}.')}.{name}", value, gradient
 
     def named_state(self) -> Iterator[tuple[str, Array]]:
-        """(path within the container, value) of what its layers keep but do not train."""
+        """Yield (path in the container, value) of the state of its layers."""
         for layer in self._inner():
             for name, value in layer.named_state():
                 yield f"{layer.name.removeprefix(f'{self.name}.')}.{name}", value
@@ -107,16 +107,16 @@ class Container(Layer):
             raise ConfigurationError(f"in {self.name or type(self).__name__}: {error}") from error
 
     def refuse_inner_layers(self) -> None:
-        """A container may hold layers."""
+        """Do nothing: a container may hold layers."""
 
     def _shapes(self, input_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """The shape that each branch gives."""
+        """Connect each branch, and return the shapes of their outputs."""
         return [stack.connect(branch, input_shape) for branch in self.branches]
 
     # ---------------------------------------------------------------------- passes
 
     def place(self, workspace: Workspace, rows: int) -> None:
-        """Tell the branches' plans in which arrays their outputs and dx go; None is their own."""
+        """Give the branches' plans arrays for their outputs and dx; None means an array of the plan."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -132,7 +132,7 @@ class Container(Layer):
 
 
 class Sequential(Container):
-    """Layers one after the other, as one layer.
+    """Combine layers that run one after the other into one layer.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class Sequential(Container):
     Raises
     ------
     ConfigurationError
-        If there is no layer, one belongs to a network already, or shapes do not fit.
+        If there is no layer, a layer already belongs to a network, or shapes do not fit.
 
     Examples
     --------
@@ -163,53 +163,53 @@ class Sequential(Container):
         super().__init__([_some("Sequential", layers)])
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The last layer's."""
+        """Return the last layer's shape."""
         return self._shapes(input_shape)[0]
 
     def place(self, workspace: Workspace, rows: int) -> None:
-        """The last layer writes y, the first dx."""
+        """Let the last layer write y, and the first layer dx."""
         workspace.plans[0].lay_out(rows, workspace.y, workspace.dx)
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
-        """Run the layers."""
+        """Run the layers forward."""
         plan = workspace.plans[0]
         result = plan.run(x, workspace)
         if not plan.groups:
             y[...] = result
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
-        """Run them backward."""
+        """Run the layers backward."""
         plan = workspace.plans[0]
         result = plan.run_back(dy, dx is not None)
         if dx is not None and not plan.groups:
             dx[...] = result
 
     def config(self) -> dict[str, Any]:
-        """The layers."""
+        """Return the layers' descriptions."""
         return {"layers": list(map(entry_of, self.branches[0]))}
 
 
 class Residual(Container):
-    """y = f(x) + x, f being layers one after the other; y = f(x) + p(x) with a projection p.
+    """y = f(x) + x, where f is a sequence of layers; with a projection p: y = f(x) + p(x).
 
     Backward: dx = ∂f/∂x dy + dy, or ∂f/∂x dy + ∂p/∂x dy.
 
     Parameters
     ----------
     layers : sequence of Layer
-        f. Its output has the shape of its input, or of the projection's output.
+        The layers of f. Their output has the shape of their input, or of the projection's output.
     projection : Layer or sequence of Layer, optional
-        p, where the shapes differ: ``projection=nnx.Dense(16)``.
+        The layers of p, needed if the shapes of x and f(x) differ: ``projection=nnx.Dense(16)``.
 
     Raises
     ------
     ConfigurationError
-        If there is no layer, one belongs to a network already, or shapes do not fit.
+        If there is no layer, a layer already belongs to a network, or shapes do not fit.
 
     Notes
     -----
-    f writes into y, to which x is added in place, where its last layer does not need its own output for the
-    backward pass (`Dense` without an activation fused into it, a normalization, `Dropout`).
+    If the last layer of f does not need its own output in the backward pass (`Dense` without a fused
+    activation, a normalization, `Dropout`), f writes into y, and x is added in place.
 
     References
     ----------
@@ -241,29 +241,29 @@ class Residual(Container):
         super().__init__([_some("Residual", layers), way])
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape that both terms have."""
+        """Return the shape of both terms."""
         result, added = self._shapes(input_shape)
         if result != added:
-            has = f"its projection gives {added}" if self.branches[1] else f"its input has {added}"
-            advice = "" if self.branches[1] else f": give a projection to {result}, projection=nnx.Dense(…)"
-            raise ConfigurationError(f"its layers give rows of shape {result}, but {has}{advice}")
+            has = f"its projection returns {added}" if self.branches[1] else f"its input has {added}"
+            advice = "" if self.branches[1] else f": add a projection to {result}, projection=nnx.Dense(…)"
+            raise ConfigurationError(f"its layers return rows of shape {result}, but {has}{advice}")
         return result
 
     def place(self, workspace: Workspace, rows: int) -> None:
-        """f writes y, where it can, and dx."""
+        """Let f write y, if it can, and dx."""
         plan, projection = workspace.plans
         workspace.direct = bool(plan.groups) and not plan.reads_output
         plan.lay_out(rows, workspace.y if workspace.direct else None, workspace.dx)
         projection.lay_out(rows)
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
-        """y = f(x), and then the other term added."""
+        """Compute f(x), then add the other term."""
         plan, projection = workspace.plans
         result, added = plan.run(x, workspace), projection.run(x, workspace)
-        workspace.backend.xp.add(result, added, out=y)  # result is y itself, where f wrote there
+        workspace.backend.xp.add(result, added, out=y)  # if f wrote into y, result is y itself
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
-        """dx of f, and then of the other term."""
+        """Compute dx of f, then add dx of the other term."""
         plan, projection = workspace.plans
         result = plan.run_back(dy, dx is not None)
         added = projection.run_back(dy, dx is not None)
@@ -274,31 +274,31 @@ class Residual(Container):
         return ", projection=".join(branches if self.branches[1] else branches[:1])
 
     def config(self) -> dict[str, Any]:
-        """The layers and the projection."""
+        """Return the descriptions of the layers and of the projection."""
         layers, projection = (list(map(entry_of, branch)) for branch in self.branches)
         return {"layers": layers, "projection": projection or None}
 
 
 class Concatenate(Container):
-    """The outputs of several branches next to each other, on the last axis; all take the same input.
+    """Join the outputs of several branches on the last axis; all branches take the same input.
 
-    Backward: each branch is given its part of dy; dx is the sum of the branches'.
+    Backward: each branch gets its part of dy; dx is the sum of the branches' dx.
 
     Parameters
     ----------
     branches : sequence of sequences of Layer
-        At least one. Their outputs agree in all axes but the last. An empty branch gives its input:
-        ``Concatenate([[], [nnx.Dense(8), nnx.ReLU()]])``.
+        At least one branch. Their outputs must agree in all axes but the last. An empty branch returns its
+        input: ``Concatenate([[], [nnx.Dense(8), nnx.ReLU()]])``.
 
     Raises
     ------
     ConfigurationError
-        If there is no branch, a layer belongs to a network already, or shapes do not fit.
+        If there is no branch, a layer already belongs to a network, or shapes do not fit.
 
     Notes
     -----
-    A part of y is not contiguous, which kernels need: each branch writes into a buffer of its own, which is
-    copied to its place.
+    Kernels need contiguous arrays, and a part of y is not contiguous. So each branch writes into its own
+    buffer, which is then copied into y.
 
     References
     ----------
@@ -331,29 +331,29 @@ class Concatenate(Container):
         super().__init__(branches)
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The last axes added up."""
+        """Return the common shape, with the sum of the last axes."""
         shapes = self._shapes(input_shape)
         if len({shape[:-1] for shape in shapes}) > 1:
             raise ConfigurationError(
-                f"its branches give rows of shapes {', '.join(map(str, shapes))}: all axes but the last must "
-                "agree"
+                f"its branches return rows of shapes {', '.join(map(str, shapes))}: all axes but the last "
+                "must agree"
             )
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     def place(self, workspace: Workspace, rows: int) -> None:
-        """The first branch writes dx."""
+        """Let the first branch write dx."""
         for number, plan in enumerate(workspace.plans):
             plan.lay_out(rows, None, workspace.dx if number == 0 else None)
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
-        """Run the branches one after the other."""
+        """Run the branches forward, one after the other."""
         end = 0
         for plan in workspace.plans:
             begin, end = end, end + plan.output_shape[-1]
             y[..., begin:end] = plan.run(x, workspace)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
-        """Run the branches backward, and add up what they give."""
+        """Run the branches backward, and add up their dx."""
         end = 0
         for number, plan in enumerate(workspace.plans):
             begin, end = end, end + plan.output_shape[-1]
@@ -366,7 +366,7 @@ class Concatenate(Container):
                 dx[...] = result
 
     def config(self) -> dict[str, Any]:
-        """The branches."""
+        """Return the descriptions of the branches."""
         return {"branches": [list(map(entry_of, branch)) for branch in self.branches]}
 
 
@@ -377,7 +377,7 @@ def _some(name: str, layers: Layers) -> Layers:
 
 
 def _built(value: Any) -> Any:
-    """Layers from their descriptions, in lists as they stand there."""
+    """Build layers from their descriptions, in the same lists."""
     if isinstance(value, list):
         return [_built(one) for one in value]
     return from_entry(value) if isinstance(value, dict) else value

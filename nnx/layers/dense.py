@@ -27,14 +27,14 @@ class Dense(Layer):
     Parameters
     ----------
     inputs, units : int
-        ``Dense(units)``, or ``Dense(units=…)``, infers its input width from what comes before it;
-        ``Dense(inputs, units)`` states it.
+        ``Dense(units)`` or ``Dense(units=…)`` takes the number of inputs from the layer or data before it;
+        ``Dense(inputs, units)`` sets it.
     activation : str, optional
-        Shorthand: ``Dense(8, activation="relu")`` in a network is ``Dense(8), ReLU()``.
+        Shorthand: in a network, ``Dense(8, activation="relu")`` means ``Dense(8), ReLU()``.
     initializer : str or callable
-        For W; b starts at zero. A name from `nnx.initializers.NAMES`, or an initializer.
+        Initializer of W: a name from `nnx.initializers.NAMES`, or an initializer. b starts at zero.
     seed : int, optional
-        Draws this layer's weights, in a network too; None leaves that to the network's seed.
+        Seed for this layer's weights, also in a network; None uses the network's seed.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Dense(Layer):
         ),
         keras=Counterpart("Dense", {"units": "units"}),
         onnx=Counterpart("Gemm", arrays=("W", "b")),
-        listed=False,  # it is written as its width
+        listed=False,  # users write its width instead
     )
 
     block: Array
@@ -81,7 +81,7 @@ class Dense(Layer):
         super().__init__()
         known_inputs, units = (None, inputs) if units is None else (inputs, units)
         if activation is not None:
-            make(activation)  # an unknown name is refused here, where it was written
+            make(activation)  # refuses an unknown name here, where the user wrote it
         self.inputs = None if known_inputs is None else whole("Dense: inputs", known_inputs)
         self.outputs = self.units = whole("Dense: units", units)
         self.activation = activation
@@ -90,53 +90,53 @@ class Dense(Layer):
 
     @property
     def takes_activation(self) -> bool:
-        """True, unless a subclass has passes of its own."""
+        """Return True, unless a subclass has its own passes."""
         own = type(self)
         return own.forward_into is Dense.forward_into and own.backward_into is Dense.backward_into
 
     @property
     def reads_output(self) -> bool:
-        """Only for an activation fused into it, or if a subclass has passes of its own."""
+        """Return False, unless a subclass has its own passes; a fused activation is counted separately."""
         return not self.takes_activation
 
     def width(self, inputs: int) -> int:
-        """The number of units."""
+        """Return the number of units."""
         return self.units
 
     def expand(self) -> list[Layer]:
-        """The layer and, where the shorthand names one, its activation."""
+        """Return the layer and, if the shorthand names one, its activation."""
         return [self] if self.activation is None else [self, make(self.activation)]
 
     def absorb(self) -> list[Layer]:
-        """As `expand`, after which the layer alone is the affine map."""
+        """Do `expand`; afterwards this layer computes only x W + b."""
         layers = self.expand()
         self.activation = None
         return layers
 
     def parameter_shapes(self) -> Shapes:
-        """One block (inputs + 1, units): W above, b its last row."""
+        """Return the shape of the block (inputs + 1, units): W, with b as the last row."""
         assert self.inputs is not None
         return {"block": (self.inputs + 1, self.units)}
 
     def initial_values(self, generator: Any) -> dict[str, Any]:
-        """W by the initializer, b zero."""
+        """Return W from the initializer, and b = 0."""
         assert self.inputs is not None
         block = initializers.Zeros()(generator, (self.inputs + 1, self.units))
         block[:-1] = self.initializer(generator, (self.inputs, self.units))
         return {"block": block}
 
     def bind(self, arena: Arena, views: dict[str, Array]) -> None:
-        """Take the block, and W and b within it."""
+        """Store views of the block, and of W and b in it."""
         super().bind(arena, views)
         self.W, self.b = self.block[:-1], self.block[-1]
         self.dW, self.db = self.dblock[:-1], self.dblock[-1]
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
-        """y = x W + b, and the fused activation where the plan put one."""
+        """Compute y = x W + b, and the activation if the plan fused one."""
         workspace.backend.dense_forward(x, self.W, self.b, y, workspace.kind, workspace.alpha)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
-        """The gradients dW and db, and dx = dy Wᵀ."""
+        """Compute dW, db, and dx = dy Wᵀ."""
         workspace.backend.dense_backward(
             dy,
             workspace.x,
@@ -151,19 +151,19 @@ class Dense(Layer):
         )
 
     def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
-        """W and b."""
+        """Yield W and b."""
         yield "W", self.W, self.dW
         yield "b", self.b, self.db
 
     def config(self) -> dict[str, Any]:
-        """Widths, initializer and seed; a network has already split off the activation."""
+        """Return widths, initializer and seed; in a network, the activation is a separate layer."""
         config: dict[str, Any] = {"inputs": self.inputs, "units": self.units}
         if self.inputs is None:
             config = {"inputs": self.units}
         described = initializers.describe(self.initializer)
         if described is None and self.arena is None:
             raise ConfigurationError(
-                f"{self!r}: an initializer of your own cannot be written down; build the network first"
+                f"{self!r}: your own initializer cannot be saved: build the network first"
             )
         if described not in (None, "glorot_uniform"):
             config["initializer"] = described

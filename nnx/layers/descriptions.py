@@ -1,4 +1,4 @@
-"""Layers as files describe them, and layers from such descriptions."""
+"""Describe layers as files store them, and build layers from such descriptions."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from nnx.layers.base import Layer, full_name
 
 
 def entry_of(layer: Layer) -> dict[str, Any]:
-    """A layer as files describe it."""
+    """Return the description of a layer, as files store it."""
     return {"kind": kind_of(layer), "config": whole_config(layer), "trainable": layer.trainable}
 
 
 def from_entry(entry: dict[str, Any]) -> Layer:
-    """A layer from its description; errors as for `from_config`."""
+    """Build a layer from its description; errors as for `from_config`."""
     layer = from_config(entry["kind"], entry["config"])
-    if not layer.branches:  # the layers of a container say it for themselves
+    if not layer.branches:  # each layer of a container has its own entry
         layer.trainable = entry["trainable"]
     return layer
 
 
 def _named(name: str) -> list[type[Layer]]:
-    """The classes that a name means: the one of nnx, or all others that have it."""
+    """Return the classes with a name: the one of nnx, or else all others."""
     if name in Layer.registry:
         return [Layer.registry[name]]
     return [known for known in Layer.registry.values() if known.__name__ == name]
 
 
 def kind_of(layer: Layer) -> str:
-    """A layer's class as a file names it: by its name alone where no other class has it."""
+    """Return the name of a layer's class in a file: without the module if no other class has this name."""
     kind = type(layer)
     full = full_name(kind)
     return kind.__name__ if all(full_name(known) == full for known in _named(kind.__name__)) else full
 
 
 def from_config(kind: str, config: dict[str, Any]) -> Layer:
-    """A layer from its class's name and `Layer.config`.
+    """Build a layer from the name of its class and its `Layer.config`.
 
     Raises
     ------
     FileFormatError
-        If no such class is known (import the module that defines it first), several have the name, or the
-        arguments do not fit.
+        If no such class is known (first import the module that defines it), several classes have the name,
+        or the arguments are invalid.
     """
     found = _named(kind)
     if not found:
         raise FileFormatError(f"unknown layer {kind!r}{nearest(kind, Layer.registry)}")
     if len(found) > 1:
         raise FileFormatError(
-            f"layer {kind!r} is a name of {' and of '.join(map(full_name, found))}, and nothing says "
-            "which is meant: load it where only the right one is imported"
+            f"layer {kind!r} may be {' or '.join(map(full_name, found))}: load the file in a program that "
+            "imports only the right one"
         )
     made = found[0]
     try:

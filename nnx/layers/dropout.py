@@ -16,13 +16,13 @@ MASK64 = 0xFFFFFFFFFFFFFFFF
 
 
 class Dropout(Layer):
-    """In training y = x ∘ mask / (1 − rate), each element kept with probability 1 − rate; else y = x.
+    """In training y = x ∘ mask / (1 − rate), which keeps elements with probability 1 − rate; else y = x.
 
     Backward applies the same mask: dx = dy ∘ mask / (1 − rate). The mask is a hash of (seed, step, layer,
-    global row, column), computed where the data is: it is never stored or uploaded, it is the same on every
+    global row, column), computed on the device. It is never stored or uploaded, it is the same on every
     device, and resuming a run does not change it. Each forward pass in training draws a new mask: further
-    passes before the optimizer's next step are numbered, and their number is part of the hash. So many passes
-    of ``forward(x, training=True)`` give the mean and the variance of Monte Carlo dropout. Inputs
+    passes before the optimizer's next step are numbered, and this number is part of the hash. So you can use
+    many passes of ``forward(x, training=True)`` for the mean and the variance of Monte Carlo dropout. Inputs
     may have any shape: all numbers of a row are its columns.
 
     Parameters
@@ -32,7 +32,7 @@ class Dropout(Layer):
     Raises
     ------
     ConfigurationError
-        If rate lies outside [0, 1).
+        If `rate` is outside [0, 1).
 
     References
     ----------
@@ -54,15 +54,15 @@ class Dropout(Layer):
 
     @property
     def reads_output(self) -> bool:
-        """Only if a subclass has a backward pass of its own."""
+        """Return whether a subclass has its own backward pass."""
         return type(self).backward_into is not Dropout.backward_into
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
-        """The masked x in training, x itself otherwise."""
+        """Apply the mask to x in training; copy x otherwise."""
         self._mask(x, y, workspace)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
-        """The same mask on dy."""
+        """Apply the same mask to dy."""
         if dx is not None:
             self._mask(dy, dx, workspace)
 
@@ -74,12 +74,12 @@ class Dropout(Layer):
             target[...] = source
 
     def config(self) -> dict[str, Any]:
-        """The rate."""
+        """Return the rate."""
         return {"rate": self.rate}
 
 
 def _key(seed: int, step: int, layer: int, draw: int = 0) -> int:
-    """64 bits from these numbers, by the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    """Hash these numbers to 64 bits with the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
     key = 0
     for part in (seed, step, layer, *([draw] if draw else [])):
         key = (key + part + 0x9E3779B97F4A7C15) & MASK64

@@ -27,23 +27,24 @@ class _Normalization(Layer):
         self.epsilon = number(f"{type(self).__name__}: epsilon", epsilon, "(0, inf)")
 
     def parameter_shapes(self) -> Shapes:
-        """The scale γ and the shift β of each feature."""
+        """Return the shapes of the scale γ and the shift β, one number per feature."""
         assert self.inputs is not None
         return {"gamma": (self.inputs,), "beta": (self.inputs,)}
 
     def initial_values(self, generator: Any) -> dict[str, Any]:
-        """γ = 1, β = 0."""
+        """Return γ = 1; β starts at 0."""
         assert self.inputs is not None
         return {"gamma": initializers.Constant(1.0)(generator, (self.inputs,))}
 
 
 class BatchNorm(_Normalization):
-    """y = γ (x − μ) / √(σ² + ε) + β, μ and σ² of each feature over the batch, in training.
+    """y = γ (x − μ) / √(σ² + ε) + β for each feature.
 
-    Features are on the last axis; the batch is all other axes: rows, and the positions in each of them.
-    Otherwise μ and σ² are running statistics, updated by every forward pass in training as
-    r = momentum · r + (1 − momentum) · batch (σ² without Bessel's correction, as in Keras). A frozen layer
-    (``trainable=False``) always uses them and leaves them as they are, as in Keras.
+    In training, μ and σ² are the mean and variance over the batch. Features are on the last axis; the batch
+    is all other axes: rows, and the positions in each row. Otherwise μ and σ² are running statistics. Every
+    forward pass in training updates them: r = momentum · r + (1 − momentum) · batch (σ² without Bessel's
+    correction, as in Keras). A frozen layer (``trainable=False``) always uses the running statistics and does
+    not change them, as in Keras.
 
     Backward: dβ = Σ dy, dγ = Σ dy x̂, dx = γ/σ (dy − dβ/n − x̂ dγ/n).
 
@@ -79,12 +80,12 @@ class BatchNorm(_Normalization):
         self.momentum = number("BatchNorm: momentum", momentum, "[0, 1)")
 
     def state_shapes(self) -> Shapes:
-        """The running statistics."""
+        """Return the shapes of the running statistics."""
         assert self.inputs is not None
         return {"running_mean": (self.inputs,), "running_variance": (self.inputs,)}
 
     def initial_values(self, generator: Any) -> dict[str, Any]:
-        """γ = 1, β = 0; running mean 0, running variance 1."""
+        """Return γ = 1 and running variance 1; β and the running mean start at 0."""
         values = super().initial_values(generator)
         return values | {"running_variance": values["gamma"]}
 
@@ -99,11 +100,11 @@ class BatchNorm(_Normalization):
 
     @property
     def reads_output(self) -> bool:
-        """Only if a subclass has a backward pass of its own."""
+        """Return whether a subclass has its own backward pass."""
         return type(self).backward_into is not BatchNorm.backward_into
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
-        """Normalize by the batch's statistics (and follow them), or by the running ones."""
+        """Normalize with the batch's statistics and update the running ones, or use the running ones."""
         mean, variance = self._moments(workspace)
         if self._follows(workspace):
             workspace.backend.batch_moments(x, mean, variance)
@@ -115,7 +116,7 @@ class BatchNorm(_Normalization):
         workspace.backend.batch_norm_forward(x, mean, variance, self.gamma, self.beta, y, self.epsilon)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
-        """Through the batch's statistics in training; past the running ones otherwise."""
+        """Compute the gradients; in training they include those through the batch's statistics."""
         mean, variance = self._moments(workspace)
         if workspace.part is not None and dx is not None and self._follows(workspace):
             self._global_backward(dy, dx, workspace, workspace.part)
@@ -126,9 +127,9 @@ class BatchNorm(_Normalization):
         )  # fmt: skip
 
     def _global_moments(self, workspace: Workspace, part: Part, mean: Array, variance: Array) -> None:
-        """From this rank's moments to the global batch's: μ = Σ s μᵣ, σ² = Σ s (σᵣ² + (μᵣ − μ)²).
+        """Turn this rank's moments into the global batch's: μ = Σ s μᵣ, σ² = Σ s (σᵣ² + (μᵣ − μ)²).
 
-        s is the rank's share of the rows. No squares are subtracted: Chan, Golub and LeVeque (1983).
+        s is the rank's share of the rows. No large squares are subtracted: Chan, Golub and LeVeque (1983).
         """
         assert self.inputs is not None
         own = workspace.buffer("own mean", (self.inputs,))
@@ -141,7 +142,7 @@ class BatchNorm(_Normalization):
         part.communicator.sum(variance, f"the statistics of {self.name}")
 
     def _global_backward(self, dy: Array, dx: Array, workspace: Workspace, part: Part) -> None:
-        """With the global batch's dβ and dγ in dx; the gradients stay this rank's until all are summed."""
+        """Compute dx with dβ and dγ of the global batch; dgamma and dbeta stay this rank's until the sum."""
         assert self.inputs is not None
         mean, variance = self._moments(workspace)
         workspace.backend.batch_norm_backward(
@@ -150,7 +151,7 @@ class BatchNorm(_Normalization):
         sums = workspace.buffer("sums", (2, self.inputs))
         sums[0], sums[1] = self.dbeta, self.dgamma
         part.communicator.sum(sums, f"the gradients of {self.name}")
-        if part.rows == 0:  # what it computes with does not count, and moves nothing
+        if part.rows == 0:  # the rank's rows do not count, so dx = 0
             dx[...] = 0.0
             return
         positions = workspace.rows // (part.stop - part.start)  # in each row
@@ -159,12 +160,12 @@ class BatchNorm(_Normalization):
         dx[...] = self.gamma / sigma * (dy - (sums[0] + normalized * sums[1]) / (part.total * positions))
 
     def config(self) -> dict[str, Any]:
-        """Momentum and ε."""
+        """Return momentum and ε."""
         return {"momentum": self.momentum, "epsilon": self.epsilon}
 
 
 class LayerNorm(_Normalization):
-    """y = γ (x − μ) / √(σ² + ε) + β, μ and σ² of each row over its features, which are on the last axis.
+    """y = γ (x − μ) / √(σ² + ε) + β, with μ and σ² of each row over its features, on the last axis.
 
     Backward, with g = γ dy: dx = (g − mean(g) − x̂ mean(g x̂)) / σ, dβ = Σ dy, dγ = Σ dy x̂.
 
@@ -192,7 +193,7 @@ class LayerNorm(_Normalization):
 
     @property
     def reads_output(self) -> bool:
-        """Only if a subclass has a backward pass of its own."""
+        """Return whether a subclass has its own backward pass."""
         return type(self).backward_into is not LayerNorm.backward_into
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
@@ -200,11 +201,11 @@ class LayerNorm(_Normalization):
         workspace.backend.layer_norm_forward(x, self.gamma, self.beta, y, self.epsilon)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
-        """Through each row's statistics."""
+        """Compute the gradients, including those through each row's statistics."""
         workspace.backend.layer_norm_backward(
             dy, workspace.x, self.gamma, self.dgamma, self.dbeta, dx, self.epsilon
         )
 
     def config(self) -> dict[str, Any]:
-        """The constant ε."""
+        """Return the constant ε."""
         return {"epsilon": self.epsilon}

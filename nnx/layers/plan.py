@@ -1,15 +1,15 @@
-"""A plan: everything about a stack of layers that depends on a batch, and on nothing else.
+"""A plan: everything about a list of layers that depends on the batch.
 
-Workspaces are allocated for the largest batch seen; a smaller one uses their leading rows. In training every
-output is kept for backward, and gradients alternate between two buffers; in inference outputs alternate too.
-A training step after the first of its size allocates nothing.
+Workspaces are allocated for the largest batch so far; a smaller batch uses their first rows. In training,
+every output is stored for the backward pass, and gradients alternate between two buffers. In inference,
+outputs alternate between two buffers. A training step allocates nothing, except the first of its size.
 
-Fusion is decided here and never changes a layer: a `Dense` and an activation after it share one buffer and
-become one backend operation.
+The plan decides which operations are fused, and never changes a layer: a `Dense` and the activation after it
+share one buffer and become one backend operation.
 
 A batch is one array of shape (rows, …). Each layer says in which form its passes see it (`Layer.layout`), and
-the plan hands it views of that form; layers that only change the shape (`Layer.is_view`) are not run at all.
-Where all rows are plain features, there is nothing to view, and no time is spent on it.
+the plan gives it views in that form. Layers that only change the shape (`Layer.is_view`) are not run at all.
+If all rows are plain features, no views are needed, and no time is spent on them.
 """
 
 from __future__ import annotations
@@ -30,31 +30,32 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """Runs layers forward and backward in one mode.
+    """Run layers forward and backward, for training or for inference.
 
     Parameters
     ----------
     layers : sequence of Layer
-        Built, and bound to `arena`.
+        Layers that are built, and bound to `arena`.
     arena : Arena
     keep : bool
-        True keeps every output for backward; False (inference) lets outputs alternate between two buffers.
+        True stores every output for the backward pass; with False (inference), outputs alternate between two
+        buffers.
     fuse : bool
-        False runs every layer as an operation of its own.
+        False runs every layer as a separate operation.
     without_last : bool
-        Leave out the last layer: its work is part of a fused loss, which takes what would go into it.
+        Leave out the last layer, because a fused loss computes it and takes its input.
     inside : (Plan, int, int, tuple of int), optional
-        For the branch of a container: the plan that runs the container, the container's position there, the
-        branch's number, and the shape of its input.
+        For a branch of a container: the plan that runs the container, the container's position in it, the
+        number of the branch, and the shape of its input.
 
     Attributes
     ----------
     groups : list of (Layer, Layer or None)
-        What runs, in order: a layer, and the activation fused into it.
+        The layers that run, in order, each with the activation fused into it.
     input_shape, output_shape : tuple of int
-        Of a row.
+        Shapes of a row.
     branches : dict of int to list of Plan
-        What runs the branches of the containers, by their positions in `groups`.
+        The plans of the containers' branches, by the position of the container in `groups`.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class Plan:
         if layers:
             self.output_shape = shape_of(layers[-1].input_shape if without_last else layers[-1].output_shape)
         shapes = [shape for layer in layers for shape in (layer.input_shape, layer.output_shape)]
-        self._plain = all(len(shape_of(shape)) == 1 for shape in shapes)  # rows of features throughout
+        self._plain = all(
+            len(shape_of(shape)) == 1 for shape in shapes
+        )  # whether all rows are rows of features
         self._capacity = 0
         # branches share the buffers of the outermost plan
         self.buffers: Buffers = inside[0].buffers if inside else Buffers(arena.backend)
@@ -98,7 +101,7 @@ class Plan:
     def _bind(self, rows: int) -> list[tuple[Layer, Workspace]]:
         if rows <= self._capacity:
             return self.lay_out(rows)
-        # everything is laid out again for the larger batch
+        # allocate everything again for the larger batch
         self.buffers.clear()
         self._forget()
         self._capacity = 0
@@ -118,17 +121,17 @@ class Plan:
 
     @property
     def reads_output(self) -> bool:
-        """Whether the backward pass reads the output, so that nobody may change it after the forward pass."""
+        """Return whether the backward pass reads the output; then nothing may change it before."""
         layer, activation = self.groups[-1]
         return self.keep and (activation is not None or layer.reads_output)
 
     def nbytes(self, rows: int) -> int:
-        """About what a batch takes, its inputs and targets included."""
+        """Estimate the bytes that a batch needs, including inputs and targets."""
         inputs = [math.prod(shape_of(layer.input_shape)) for layer, _ in self.groups]
         outputs = [math.prod(shape_of(layer.output_shape)) for layer, _ in self.groups]
         if not outputs:
             return 0
-        if self.keep:  # outputs, two gradients in turns, what comes in and what goes back
+        if self.keep:  # outputs, two alternating gradients, input, target, the loss's gradient
             width = sum(outputs) + 2 * max(inputs) + inputs[0] + 2 * outputs[-1]
         else:
             width = 2 * max(outputs) + inputs[0]
@@ -136,12 +139,12 @@ class Plan:
         return int(rows * width * self.arena.dtype.itemsize) + inner
 
     def prepare(self, rows: int) -> None:
-        """Make room for a batch before the first one comes."""
+        """Allocate memory for a batch of `rows` rows in advance."""
         if rows not in self._bound:
             self._bind(rows)
 
     def lay_out(self, rows: int, y: Array = None, dx: Array = None) -> list[tuple[Layer, Workspace]]:
-        """Give each layer its arrays for so many rows; a container says where its branch's y and dx go."""
+        """Give each layer its arrays for a batch; a container passes arrays for its branch's y and dx."""
         steps: list[tuple[Layer, Workspace]] = []
         arriving = (rows, *self.input_shape)
         for position, (layer, activation) in enumerate(self.groups):
@@ -159,7 +162,7 @@ class Plan:
                 workspace.dx = dx.reshape(seen) if first else self._buffer("dx", position % 2, seen)
             if activation is not None:
                 workspace.kind, workspace.activation = activation.kind, activation  # type: ignore[attr-defined]
-                # the last layer's dy is the caller's; further down it is the plan's, free to be reused
+                # the last layer's dy belongs to the caller; other dy belong to the plan and can be reused
                 name, number = ("dz", 0) if last else ("dx", (position + 1) % 2)
                 workspace.dz = self._buffer(name, number, given) if self.keep else None
             if layer.branches:
@@ -173,7 +176,7 @@ class Plan:
         return self.buffers.buffer((self.path, name, number), shape, self.arena.dtype)
 
     def _reserve(self, rows: int) -> None:
-        """Size the shared buffers for the layer that needs most, before any view is taken."""
+        """Allocate the shared buffers for the layer that needs most, before views of them exist."""
         name = "dx" if self.keep else "y"
         shapes = [layer.input_shape if self.keep else layer.output_shape for layer, _ in self.groups]
         sizes = [rows * math.prod(shape_of(shape)) for shape in shapes]
@@ -194,9 +197,9 @@ class Plan:
     ) -> Array:
         """Run the layers on x of shape (rows, …); the result is valid until the next forward pass.
 
-        `row` is the first one's place in the global batch, `part` what else is to be known of that where
-        several ranks share it. `draw` numbers the random draws of a step: None takes the next, so that every
-        training pass drops other elements; a number repeats a draw.
+        `row` is the position of the first row in the global batch; `part` describes that batch if several
+        ranks share it. `draw` is the number of a random draw in a step: None takes the next number, so every
+        training pass drops other elements; the same number repeats a draw.
 
         Raises
         ------
@@ -204,7 +207,7 @@ class Plan:
             If x does not fit the first layer.
         """
         if self.buffers.own(x):
-            x = x.copy()  # a result of this plan as its input: the pass is about to write over it
+            x = x.copy()  # x is a result of this plan, and this pass would overwrite it
         rows = x.shape[0]
         steps = self._bound.get(rows)
         if steps is None:
@@ -218,7 +221,7 @@ class Plan:
         return self._pass(steps, x, training, row, part, draw)
 
     def run(self, x: Array, workspace: Workspace) -> Array:
-        """`forward` for the branch of a container, whose workspace is given."""
+        """Do `forward` for a branch of a container with the given workspace."""
         steps = self._bound[x.shape[0]]
         return self._pass(steps, x, workspace.training, workspace.row, workspace.part, workspace.draw)
 
@@ -253,15 +256,14 @@ class Plan:
     def backward(self, dy: Array, input_gradient: bool = False) -> Array | None:
         """Overwrite all parameters' gradients from dy = ∂L/∂y of the last forward pass.
 
-        Returns dx = ∂L/∂x where ``input_gradient`` asks for it, else None: the first layer then saves the
-        product.
+        Return dx = ∂L/∂x if ``input_gradient`` is True, else None; the first layer then skips a product.
 
         Raises
         ------
         ConfigurationError
-            If there was no forward pass, or the gradient in an input of integers is asked for.
+            If there was no forward pass, or ``input_gradient`` is True and the inputs are integers.
         DataError
-            If dy is not of the output's shape.
+            If dy does not have the output's shape.
         """
         steps = self._current
         if steps is None:
@@ -271,11 +273,11 @@ class Plan:
             last = steps[-1][0] if steps else "its layers"
             raise DataError(f"dy of shape {tuple(dy.shape)} does not fit the output of {last!s}, {expected}")
         if input_gradient and steps and steps[0][0].input_dtype != "float":
-            raise ConfigurationError(f"{steps[0][0]!s} takes integers, in which there is no gradient")
+            raise ConfigurationError(f"{steps[0][0]!s} takes integers, which have no gradient")
         return self.run_back(dy, input_gradient)
 
     def run_back(self, dy: Array, input_gradient: bool) -> Array | None:
-        """`backward` without its checks, also for the branch of a container."""
+        """Do `backward` without its checks, also for a branch of a container."""
         steps = self._current or []
         if not self._plain:
             dy = dy.reshape(steps[-1][1].y.shape if steps else (self._rows, *self.input_shape))
@@ -290,9 +292,9 @@ class Plan:
         return dy if dy is None or self._plain else dy.reshape((self._rows, *self.input_shape))
 
     def outputs(self) -> Iterator[tuple[Layer, Array]]:
-        """(layer, output) of the last forward pass, in order; a fused pair counts as its `Dense`.
+        """Yield (layer, output) of the last forward pass, in order; a fused pair appears as its `Dense`.
 
-        The layers of a container come before it.
+        The layers of a container come before the container.
         """
         for layer, workspace in self._current or []:
             for plan in workspace.plans:
@@ -301,13 +303,13 @@ class Plan:
 
 
 def shape_of(shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape of a layer that is connected."""
+    """Return the shape, which is known because the layer is connected."""
     assert shape is not None
     return shape
 
 
 def _seen(layer: Layer, rows: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The form in which a layer's passes see rows of a shape."""
+    """Return the shape in which a layer's passes see a batch (`Layer.layout`)."""
     shape = shape_of(shape)
     if layer.layout == "features":
         return (rows * math.prod(shape[:-1]), shape[-1])
@@ -315,9 +317,9 @@ def _seen(layer: Layer, rows: int, shape: tuple[int, ...] | None) -> tuple[int, 
 
 
 def _group(layers: Sequence[Layer], fuse: bool) -> list[tuple[Layer, Layer | None]]:
-    """Pairs (layer, activation fused into it or None)."""
+    """Return pairs (layer, activation fused into it or None)."""
     groups: list[tuple[Layer, Layer | None]] = []
-    adjacent = False  # whether the last group's output arrives in the shape that it has
+    adjacent = False  # whether no view changes the last group's output
     for layer in layers:
         if layer.is_view:
             adjacent = False

@@ -21,13 +21,14 @@ class Rescale(Layer):
 
     Backward: dx = dy · scale.
 
-    Both passes compute in float64 and round once, to the network's type, at the end. So a float32 network
-    standardizes a column with mean 1e6 and deviation 1 by ``Rescale(1.0, -1e6)`` and loses no digits.
+    Both passes compute in float64, and round only once, at the end, to the network's type. So a float32
+    network can standardize a column with mean 1e6 and deviation 1 with ``Rescale(1.0, -1e6)`` and loses no
+    digits.
 
     Parameters
     ----------
     scale, offset : float, or one for each feature (the last axis)
-        Finite. They belong to the layer's configuration, and a model file keeps them in float64.
+        Finite numbers. They are part of the layer's configuration; a model file stores them in float64.
 
     Raises
     ------
@@ -69,7 +70,7 @@ class Rescale(Layer):
         return inputs
 
     def bind(self, arena: Arena, views: dict[str, Array]) -> None:
-        """Take the constants to the network's device."""
+        """Copy the constants to the network's device."""
         super().bind(arena, views)
         xp = arena.backend.xp
         with arena.backend.hold():

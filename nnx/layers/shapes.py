@@ -1,4 +1,4 @@
-"""Layers that only change the shape of a row: they compute nothing, and copy nothing."""
+"""Layers that only change the shape of a row; they compute nothing and copy nothing."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["Flatten", "Reshape"]
 
 
 class _View(Layer):
-    """A layer whose output is a view of its input; plans do not run it, they hand on the view."""
+    """A layer whose output is a view of its input; plans pass on the view and do not run the layer."""
 
     layout = "shape"
     is_view = True
 
 
 class Flatten(_View):
-    """Make one axis of all axes of a row: (rows, a, b, …) becomes (rows, a · b · …).
+    """Join all axes of a row into one: (rows, a, b, …) becomes (rows, a · b · …).
 
-    A view, in the forward and in the backward pass. The last axis varies fastest, as in Keras.
+    The result is a view, in the forward and in the backward pass. The last axis varies fastest, as in Keras.
     """
 
     record = LayerRecord(
@@ -31,24 +31,24 @@ class Flatten(_View):
     )
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """One axis with all numbers of a row."""
+        """Return the shape with one axis for all numbers of a row."""
         return (math.prod(input_shape),)
 
 
 class Reshape(_View):
     """Give rows another shape: (rows, …) becomes (rows, *shape).
 
-    A view, in the forward and in the backward pass. The last axis varies fastest, as in Keras.
+    The result is a view, in the forward and in the backward pass. The last axis varies fastest, as in Keras.
 
     Parameters
     ----------
     shape : int or sequence of int
-        Of a row, without the batch axis. One size may be -1: it follows from the others.
+        The new shape of a row, without the batch axis. One size may be -1: it is computed from the others.
 
     Raises
     ------
     ConfigurationError
-        If a size is neither positive nor the only -1; when it is connected, if a row has another number of
+        If a size is not positive (only one may be -1), or, in a network, if rows have another number of
         elements.
     """
 
@@ -64,11 +64,11 @@ class Reshape(_View):
         super().__init__()
         sizes = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else (shape,)
         if not sizes or sizes.count(-1) > 1:
-            raise ConfigurationError(f"Reshape: shape takes sizes of which at most one is -1, not {shape!r}")
+            raise ConfigurationError(f"Reshape: shape must have sizes, at most one of them -1, not {shape!r}")
         self.shape = tuple(-1 if size == -1 else whole("Reshape: shape", size) for size in sizes)
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape, its -1 replaced."""
+        """Return the shape, with -1 replaced."""
         size, known = math.prod(input_shape), math.prod(size for size in self.shape if size > 0)
         found = tuple(size // known if one == -1 else one for one in self.shape)
         if math.prod(found) != size:
@@ -78,5 +78,5 @@ class Reshape(_View):
         return found
 
     def config(self) -> dict[str, Any]:
-        """The shape."""
+        """Return the shape."""
         return {"shape": list(self.shape)}

@@ -1,4 +1,4 @@
-"""Layers in order, before they are a network: checked, split, named, and asked for the values they have."""
+"""Prepare a list of layers for a network: check, split, name and connect them, and read their values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nnx.layers.base import Layer, as_shape, walk
 
 
 def expand(layers: Sequence[Layer], whose: str = "Network") -> tuple[Layer, ...]:
-    """Shorthands split into their layers; each checked to be a layer that is free."""
+    """Split shorthands into their layers, and check that each is a layer that belongs to no network."""
     if isinstance(layers, Layer):
         raise ConfigurationError(f"put the layers in one list: nnx.{whose}([nnx.Dense(…), …])")
     if not isinstance(layers, Sequence) or not layers:
@@ -29,9 +29,9 @@ def expand(layers: Sequence[Layer], whose: str = "Network") -> tuple[Layer, ...]
 
 
 def name(layers: Sequence[Layer]) -> None:
-    """Number the layers, and name each after its class and its place among those of that class.
+    """Number the layers, and name each by its class and its number among the layers of that class.
 
-    Layers in a container are numbered after it, and named by their path (``residual_1.dense_2``).
+    Layers in a container are numbered after the container, and named by their path (``residual_1.dense_2``).
     """
     for index, layer in enumerate(walk(layers)):
         layer.index = index
@@ -54,7 +54,7 @@ def _name(layers: Sequence[Layer], before: str) -> None:
 
 
 def values(layer: Layer) -> dict[str, Any] | None:
-    """The values of a layer that was built alone, on the host; None for a layer without any yet."""
+    """Return the values, on the host, of a layer that was built alone; None if it is not built."""
     if layer.arena is None:
         return None
     to_numpy = layer.arena.backend.to_numpy
@@ -65,24 +65,24 @@ def values(layer: Layer) -> dict[str, Any] | None:
 
 
 def connect(layers: Sequence[Layer], inputs: int | tuple[int, ...]) -> tuple[int, ...]:
-    """Fix all shapes from the first layer's, and return the last one's.
+    """Set the shapes of all layers from the first input's shape, and return the last output's shape.
 
-    If they do not fit, all stay as they were.
+    If they do not fit, no shape changes.
 
     Raises
     ------
     ConfigurationError
-        If a layer states a width that the layer before it does not give, takes no input of that shape, or
-        takes integers where it is not the first.
+        If a layer expects another width than the layer before it returns, does not accept its shape, or
+        takes integers but is not the first.
     """
     before = [(layer, layer.connections()) for layer in walk(layers)]
     shape = as_shape(inputs)
-    computed = False  # whether a layer before has made the input into floats
+    computed = False  # whether an earlier layer has computed floats
     try:
         for layer in layers:
             if computed and layer.input_dtype != "float":
                 raise ConfigurationError(
-                    f"{layer!r} takes integers, but what comes before it gives floats: put it first"
+                    f"{layer!r} takes integers, but the layer before it returns floats: put it first"
                 )
             shape = layer.connect(shape)
             computed = computed or not layer.is_view
@@ -94,6 +94,6 @@ def connect(layers: Sequence[Layer], inputs: int | tuple[int, ...]) -> tuple[int
 
 
 def takes_integers(layers: Sequence[Layer]) -> bool:
-    """Whether the first layer that computes anything takes integers."""
+    """Return whether the first layer that is not a view takes integers."""
     first = next((layer for layer in layers if not layer.is_view), None)
     return first is not None and first.input_dtype != "float"

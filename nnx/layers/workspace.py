@@ -1,4 +1,4 @@
-"""The arrays of a plan: buffers that grow with the batch, and what each layer finds in them."""
+"""The arrays of a plan: buffers that grow with the batch, and a workspace for each layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Buffers:
-    """The buffers of a plan: each is a view on an array that is replaced when it is too small."""
+    """The buffers of a plan: each is a view of an array, which is replaced if it is too small."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -24,7 +24,7 @@ class Buffers:
         self._owned: set[int] = set()  # the buffers in _kept, by identity
 
     def buffer(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        """A view of `shape` on the buffer kept under `key`."""
+        """Return a view with `shape` of the buffer for `key`."""
         size = math.prod(shape)
         exact = (key, shape, dtype)
         view = self._kept.get(exact)
@@ -37,47 +37,47 @@ class Buffers:
         return view
 
     def own(self, x: Array) -> bool:
-        """Whether `x` is a view on one of them."""
+        """Return whether `x` is a view of one of the buffers."""
         return x.base is not None and id(x.base) in self._owned
 
     def clear(self) -> None:
-        """Give all of them back."""
+        """Free all buffers."""
         self._kept.clear()
         self._owned.clear()
 
 
 class Workspace:
-    """What one layer keeps between its forward and backward pass, for one batch size.
+    """The arrays and settings of one layer for its forward and backward pass, for one batch size.
 
     Attributes
     ----------
     backend : Backend
     x, y : array
-        The layer's input and output of the last forward pass, as its passes see them (`Layer.layout`).
+        Input and output of the last forward pass, as the layer's passes see them (`Layer.layout`).
     rows : int
-        The first axis of x: the rows of the batch, times the positions of each where `Layer.layout` is
+        Size of x's first axis: the rows of the batch, times the positions of each row if `Layer.layout` is
         ``"features"``.
     training : bool
     step, row : int
-        Optimizer steps taken, and the position of the batch's first row in the step's global batch:
-        with the seed they determine a dropout mask.
+        Optimizer steps taken, and the position of the batch's first row in the global batch of the step.
+        Together with the seed they determine a dropout mask.
     draw : int
-        Training passes of this layer before this one since the last optimizer step: with the above it
-        determines a dropout mask. 0 throughout `fit`.
+        Number of earlier training passes of this layer since the last optimizer step. It is part of a dropout
+        mask too. It is always 0 in `fit`.
     part : Part or None
-        Where several ranks share the global batch: which of its rows these are.
+        If several ranks share the global batch: which of its rows this rank has.
     seed : int
     kind, alpha
-        The activation fused into a `Dense`; ``"identity"`` where there is none.
+        The activation fused into a `Dense`; ``"identity"`` if there is none.
     dz : array or None
-        Room for the gradient before that activation.
+        Memory for the gradient before that activation.
     plans : sequence of Plan
-        What runs the branches of a container.
+        The plans of a container's branches.
     direct : bool
         Whether a container's branch writes into y.
     arriving, view : tuple of int
-        The shape in which the input arrives, and the one in which the layer sees it; None where it is the
-        same.
+        The shape in which the input arrives, and the shape in which the layer sees it; `view` is None if
+        they are equal.
     """
 
     __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "arriving", "backend",
@@ -85,7 +85,7 @@ class Workspace:
                  "training", "view", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
-        # not the plan itself, which holds this workspace: without a cycle both are freed at once
+        # Do not store the plan, which holds this workspace: without a cycle, both are freed immediately.
         self._buffers, self._dtype = plan.buffers, plan.arena.dtype
         self._position = plan.path, position
         self.plans: Sequence[Plan] = plan.branches.get(position, ())
@@ -100,7 +100,7 @@ class Workspace:
         self.part: Part | None = None
         self.kind = "identity"
         self.alpha = 0.0
-        self.activation: Layer | None = None  # the fused one: its slope may change between two steps
+        self.activation: Layer | None = None  # the fused activation: its slope may change between steps
         self.arriving: tuple[int, ...] = ()
         self.view: tuple[int, ...] | None = None
         self.x: Array = None
@@ -109,13 +109,13 @@ class Workspace:
         self.dz: Array = None
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
-        """An array for this layer alone that lives as long as the plan; ask for it at every pass.
+        """Return an array for this layer only; request it again in every pass.
 
-        Its contents from the forward pass are still there in the backward pass.
+        The contents written in the forward pass are still there in the backward pass.
         """
         return self._buffers.buffer((self._position, name), shape, dtype or self._dtype)
 
     def room(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
-        """The name of `buffer` in version 0.1."""
+        """Return `buffer`; this was its name in version 0.1."""
         warnings.warn("cache.room is now workspace.buffer", DeprecationWarning, stacklevel=2)
         return self.buffer(name, shape, dtype)
