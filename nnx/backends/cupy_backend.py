@@ -1,6 +1,6 @@
 """The GPU with CuPy: cuBLAS computes products, and one kernel does everything around each product.
 
-A training step of L `Dense` layers, each with an activation whose derivative is written in y, launches:
+A training step of L `Dense` layers, each with an activation whose derivative follows from y, launches:
 
 - 1 gather;
 - forward L products and L kernels (bias and activation);

@@ -171,7 +171,7 @@ class Layer:
         shape = as_shape(inputs)
         if self.inputs is not None and self.inputs != shape[-1] and not self.is_view:
             raise ConfigurationError(
-                f"{self!r} expects {self.inputs} inputs, but the layer or data before it has {shape[-1]}"
+                f"{self!r} expects {self.inputs} inputs, but what comes before it gives {shape[-1]}"
             )
         self.input_shape, self.inputs = shape, shape[-1]
         self.output_shape = self.shape_after(shape)

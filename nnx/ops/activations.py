@@ -30,7 +30,7 @@ class Activation:
     backward : callable
         ``backward(ops, dy, x, y, alpha)`` returns dx = dy ∘ f'(x).
     from_output : bool
-        True if the derivative is written in y alone. Then y may overwrite x, and `Dense` and the activation
+        True if y alone determines the derivative. Then y may overwrite x, and `Dense` and the activation
         after it share one array.
     saturates : float
         Inputs are limited to ±saturates before the derivative is computed. There, the derivative already has

@@ -1,7 +1,7 @@
 """The fully connected layer: y = f(x W + b), and the gradients of W, b and x.
 
-The derivative of the activation f is written in f's output (`Activation.from_output`), so f's input needs no
-separate array.
+The derivative of the activation f is computed from f's output (`Activation.from_output`), so f's input needs
+no separate array.
 """
 
 from __future__ import annotations

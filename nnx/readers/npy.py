@@ -141,7 +141,7 @@ class Archive:
         """Read one array; errors are those of `read_npy`."""
         member = self.members[key]
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise DataError(f"{self.name}[{key}]: is compressed in another way than NumPy's: save it again")
+            raise DataError(f"{self.name}[{key}]: is compressed in a way unknown to NumPy: save it again")
         with self._archive.open(member) as stream:
             return read_npy(stream, member.file_size, f"{self.name}[{key}]", self.max_bytes, kinds)  # type: ignore[arg-type]
 
