@@ -47,7 +47,7 @@ def version(number: int) -> str:
 
 
 def wheel_for(driver: int | None) -> str | None:
-    """Return the CuPy package for a driver, with its CUDA libraries; None for an old driver or none.
+    """Return the CuPy package for a driver, with its CUDA libraries; None for an old or missing driver.
 
     A package works with drivers for its own major version of CUDA and for newer versions.
     """

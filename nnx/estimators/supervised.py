@@ -168,7 +168,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         weights, x, y = counted(checked_weights(sample_weight, x), x, y)
         multilabel = type_of_target(y).startswith("multilabel")
         if again and multilabel != self._multilabel:
-            raise DataError(f"y of shape {y.shape}: the network was made for the other kind of labels")
+            raise DataError(f"y of shape {y.shape}: the network expects the other kind of labels")
         if multilabel:
             y = y.toarray() if sparse.issparse(y) else y
             known = np.arange(y.shape[1])

@@ -13,7 +13,7 @@ ROUNDING = 1e-6  # eight units in the last place of a float32 near 1: the larges
 
 
 class Loss:
-    """Base of the losses: a kind of `nnx.ops.losses.LOSSES`, a reduction over features, a constant.
+    """Base of the losses; a loss has a kind in `nnx.ops.losses.LOSSES`, a reduction and a constant.
 
     Your own loss leaves `kind` empty and defines `formula` instead.
 

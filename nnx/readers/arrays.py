@@ -32,9 +32,9 @@ def load_arrays(
     """Load samples from a file.
 
     The first bytes of the file show its format: ``.npy``; ``.npz`` (its array ``x``, or its only array);
-    IDX, gzipped or plain. Any other file is read as a text table of numbers if its suffix allows it (``.csv``,
-    ``.tsv``, ``.txt``, …); delimiter, decimal mark, encoding and names of columns are found automatically.
-    Nothing is ever unpickled.
+    IDX, gzipped or plain. Any other file is read as a text table of numbers if its suffix allows it
+    (``.csv``, ``.tsv``, ``.txt``, …); delimiter, decimal mark, encoding and names of columns are found
+    automatically. Nothing is ever unpickled.
 
     Parameters
     ----------
