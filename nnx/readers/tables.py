@@ -122,7 +122,7 @@ def read_table(
     left_out = {*ignore, *texts}
     chosen = [index for index in range(reader.width) if index not in left_out]
     if not chosen and not texts:
-        raise DataError(f"{name}: no column is left to read")
+        raise DataError(f"{name}: no column is left to read: ignore fewer columns")
     cells = _Cells(reader, chosen, texts, max_bytes)
     for row in reader:
         cells.add(row)
