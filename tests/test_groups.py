@@ -303,9 +303,9 @@ def test_a_resumed_run_gives_the_same_bytes(tmp_path: Any, kind: str, callbacks:
     whole = trained("numpy", make(), epochs=6, callbacks=callbacks)
     kept = nnx.Checkpoint(tmp_path, every=1)
     with pytest.raises(KilledError):
-        trained("numpy", make(), epochs=6, callbacks=[*callbacks, Stop(), kept])
+        trained("numpy", make(), epochs=6, callbacks=[*callbacks, Stop()], checkpoint=kept)
     kept = nnx.Checkpoint(tmp_path, every=1, resume=True)
-    resumed = trained("numpy", make(), epochs=6, callbacks=[*callbacks, kept])
+    resumed = trained("numpy", make(), epochs=6, callbacks=callbacks, checkpoint=kept)
     for name, value in whole.items():
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
 

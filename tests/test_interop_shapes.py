@@ -314,7 +314,7 @@ REFUSED: dict[str, tuple[list[Any], tuple[Any, ...], dict[str, Any]]] = {
     "which meet at node 'Mul_y' (Mul)": (
         [node("Tanh", "x", to="a"), node("Relu", "x", to="s"), node("Mul", "a", "s")], (5,), {}
     ),
-    "its layers give rows of shape (2,)": (
+    "rows of shape (2,), but its input has (1,)": (
         [node("MatMul", "x", "W", to="a"), node("Add", "a", "x")], (1,), {"W": numbers(1, 2)}
     ),
     "nested more than 50 deep": (deep(60), (5,), {}),
@@ -398,7 +398,7 @@ def test_joins_that_no_container_computes_are_named(keras):
         r"meet at second share the layer shared": keras.Model(
             y, layers.Add(name="second")([both, layers.Dense(5)(shared)])
         ),
-        r"layer wide .Add.: .*its layers give rows of shape": keras.Model(
+        r"layer wide .Add.: .*rows of shape \(1,\), but its input has \(5,\)": keras.Model(
             y, layers.Add(name="wide")([layers.Dense(1)(y), y])
         ),
     }.items():

@@ -176,7 +176,7 @@ def test_logits_in_config_and_gradient_check(kind: type[nnx.Loss]) -> None:
     loss = kind(epsilon=1e-5, from_logits=True)
     assert loss.config() == {"epsilon": 1e-5, "from_logits": True}
     assert repr(kind(**loss.config())) == repr(loss) == f"{kind.__name__}(epsilon=1e-05, from_logits=True)"
-    assert repr(kind()) == f"{kind.__name__}(epsilon=1e-07)"
+    assert repr(kind()) == f"{kind.__name__}(epsilon=1e-07, from_logits=False)"
     assert nnx.gradcheck.check(loss).passed
     report = nnx.gradcheck.check(network_of(nnx.Dense(3, 4)), X, TARGETS[kind], loss)
     assert report.passed, report.message

@@ -35,7 +35,7 @@ class Config:
     dtype: str = "float32"
 
 
-def run(config, callbacks=()):
+def run(config, callbacks=(), checkpoint=None):
     x = np.array([[n >> bit & 1 for bit in range(config.bits)] for n in range(2**config.bits)], config.dtype)
     y = x.sum(axis=1, keepdims=True) % 2
     network = nnx.Network(
@@ -45,7 +45,7 @@ def run(config, callbacks=()):
     watch = Stopwatch()
     history = network.fit(
         x, y, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(0.05), epochs=config.epochs or 20,
-        batch_size=len(x), callbacks=[watch, *callbacks],
+        batch_size=len(x), callbacks=[watch, *callbacks], checkpoint=checkpoint,
     )
     p = network.predict(x)
     return Result(

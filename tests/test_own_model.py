@@ -392,7 +392,8 @@ def test_an_svm_scales_what_its_model_was_trained_on_scaled():
 )
 def test_a_width_without_an_activation_has_relu_but_for_a_code(layers, task, right):
     config = Config("x", layers=tuple(layers.split(",")))
-    network = build(config, task, 6, 6, "mse")
+    loss = "cross_entropy" if task == "classification" else "mse"
+    network = build(config, task, 6, 6, loss)
     names = [type(layer).__name__ for layer in network if type(layer).__name__ != "Identity"]
     assert " ".join(names) == right
     if task == "autoencoding":
