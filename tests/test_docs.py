@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -20,6 +22,7 @@ from nnx.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 NEEDS = {"coming-from.md": "keras", "onnx.md": "onnx"}  # pages whose Python needs more than nnx itself
@@ -181,6 +184,73 @@ def test_names_of_nnx_in_a_table_exist():
     assert names <= set(nnx.__all__)
 
 
+def dotted_name_exists(name: str) -> bool:
+    """Whether an attribute or a module of nnx has this dotted name."""
+    words = name.split(".")
+    found = importlib.import_module(words[0])
+    for number, word in enumerate(words[1:], 2):
+        try:
+            found = getattr(found, word)
+        except AttributeError:
+            try:
+                found = importlib.import_module(".".join(words[:number]))
+            except ModuleNotFoundError:
+                return False
+    return True
+
+
+NOT_NAMES = {"nnx.code"}  # a key in the metadata of an ONNX file
+NAME = re.compile(r"(?<![\w./-])nnx(?:\.[A-Za-z_]\w*)+")
+FILE = re.compile(r"(?<![\w/.-])(?:[\w.-]+/)+[\w-]+\.py\b")
+TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
+CODE = re.compile(r"`([^`\n]+)`")
+
+
+def attributes(text: str) -> list[tuple[str, str]]:
+    """Each ``Class.attribute`` in code in a line of text whose class is one that nnx exports."""
+    pairs = re.findall(r"(?<![\w.])([A-Z]\w*)\.([A-Za-z_]\w*)", " ".join(CODE.findall(text)))
+    return [(owner, attribute) for owner, attribute in pairs if owner in nnx.__all__]
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_names_of_nnx_exist(page: Path):
+    text = page.read_text(encoding="utf-8")
+    missing = {name for name in NAME.findall(text) if name not in NOT_NAMES and not dotted_name_exists(name)}
+    missing |= {
+        f"{owner}.{attribute}"
+        for owner, attribute in attributes(text)
+        if not hasattr(getattr(nnx, owner), attribute)
+    }
+    assert not missing, f"{page.name} names what nnx does not have: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_files_of_python_exist(page: Path):
+    """Paths start at the repository, at `nnx`, or at the page; a name in capitals is a placeholder."""
+    text = page.read_text(encoding="utf-8")
+    starts = (ROOT, ROOT / "nnx", page.parent)
+    missing = {
+        path
+        for path in FILE.findall(text)
+        if not Path(path).stem.isupper() and not any((start / path).exists() for start in starts)
+    }
+    missing |= {
+        f"{path}::{name}"
+        for path, name in TEST.findall(text)
+        if not re.search(rf"(def|class) {name}\b", (ROOT / path).read_text(encoding="utf-8"))
+    }
+    assert not missing, f"{page.name} names files that do not exist: {sorted(missing)}"
+
+
+def test_the_table_of_operations_names_methods_of_a_backend():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.split("| for | operations |")[1].split("\n\n")[0]
+    operations = {name for code in CODE.findall(table) for name in code.split()}
+    assert len(operations) > 30
+    backend = nnx.Network([nnx.Dense(1, 1)], device="numpy").backend
+    assert not {name for name in operations if not hasattr(backend, name)}
+
+
 @pytest.mark.mnist
 def test_python_of_the_readme_runs_on_mnist(mnist_directory: Path, tmp_path: Path):
     run_page(ROOT / "README.md", tmp_path, NNX_DATA_DIR=str(mnist_directory))
@@ -191,6 +261,27 @@ def test_commands_exist_and_take_these_options(page: Path):
     for arguments in commands(page):
         shown = CliRunner().invoke(cli, [*arguments, "--help"])
         assert shown.exit_code == 0, f"nnx {shlex.join(arguments)}: {shown.output}"
+
+
+INDENTED = re.compile(r"^    nnx (.+?)(?:  .*)?$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_commands_in_the_text_exist_and_have_these_options(page: Path):
+    """Commands in a sentence or an indented block; their arguments may be placeholders."""
+    text = page.read_text(encoding="utf-8")
+    inline = [code.removeprefix("nnx ") for code in CODE.findall(text) if re.match(r"nnx [a-z]", code)]
+    for given in inline + INDENTED.findall(text):
+        command, context = cli, click.Context(cli)
+        words = given.split()
+        while words and isinstance(command, click.Group) and not words[0].isupper():
+            found = command.get_command(context, words[0])
+            assert found is not None, f"{page.name}: nnx {given}: there is no {words[0]!r}"
+            command, context = found, click.Context(found)
+            del words[0]
+        options = {option for parameter in command.get_params(context) for option in parameter.opts}
+        missing = {word.split("=")[0] for word in words if re.match(r"--[a-z]", word)} - options
+        assert not missing, f"{page.name}: nnx {given}: there is no option {sorted(missing)}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
