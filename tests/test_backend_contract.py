@@ -75,6 +75,17 @@ def test_gather_of_bytes(backend: Backend, dtype: np.dtype, rows: int, divisor: 
     np.testing.assert_array_equal(backend.to_numpy(source), every)
 
 
+@pytest.mark.parametrize("kind", ["float", "bytes"])
+@pytest.mark.parametrize("rows", [3, 300])
+def test_gather_of_rows_with_axes(backend: Backend, dtype: np.dtype, kind: str, rows: int) -> None:
+    every = np.arange(11 * 60).reshape(11, 3, 4, 5).astype(dtype if kind == "float" else np.uint8)
+    indices = np.arange(rows) * 7 % 11
+    out = backend.empty((rows, 3, 4, 5), dtype)
+    divisor = 1.0 if kind == "float" else 255.0
+    assert backend.gather(backend.asarray(every), backend.asarray(indices), out, divisor) is out
+    np.testing.assert_array_equal(backend.to_numpy(out), np.divide(every[indices], divisor, dtype=dtype))
+
+
 def test_erfc(backend: Backend, dtype: np.dtype) -> None:
     # Abramowitz and Stegun, table 7.1
     x = backend.asarray(np.array([[0.0, 0.5, 1.0, -2.0, 30.0]]), dtype)

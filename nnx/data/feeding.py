@@ -81,14 +81,6 @@ def _columns(samples: Samples) -> dict[str, Rows]:
     }
 
 
-def gather(backend: Backend, source: Array, indices: Array, out: Array, divisor: float) -> Array:
-    """`Backend.gather` of rows of any shape: the backends' kernels see them as rows of numbers."""
-    if source.ndim > 2:
-        backend.gather(source.reshape(len(source), -1), indices, out.reshape(len(out), -1), divisor)
-        return out
-    return backend.gather(source, indices, out, divisor)
-
-
 class Resident(Feeder):
     """The data on the device, and memory for one batch of it; a batch of all rows is used where it lies.
 
@@ -148,7 +140,7 @@ class _Column:
         if self.data.dtype != self.dtype:
             whole = self.backend.empty(self.data.shape, self.dtype)
             indices = self.backend.asarray(np.arange(len(self.data)))
-            self.data = gather(self.backend, self.data, indices, whole, self.divisor)
+            self.data = self.backend.gather(self.data, indices, whole, self.divisor)
         return self.data
 
     def take(self, indices: Array) -> Array:
@@ -160,7 +152,7 @@ class _Column:
                 shape = (self._rows, *self.data.shape[1:])
                 self._room[self._rows] = self.backend.empty(shape, self.dtype)
             out = self._room[rows] = self._room[self._rows][:rows]
-        return gather(self.backend, self.data, indices, out, self.divisor)
+        return self.backend.gather(self.data, indices, out, self.divisor)
 
 
 def _uploaded(backend: Backend, rows: Rows, name: str) -> Array:
@@ -258,7 +250,7 @@ class _Room:
         sent = self._turns[turn].send(rows)
         if self._numbers is None:
             return sent
-        return gather(self.backend, sent, self._each[:rows], self._numbers[:rows], self.column.divisor)
+        return self.backend.gather(sent, self._each[:rows], self._numbers[:rows], self.column.divisor)
 
 
 class Augmented(Feeder):

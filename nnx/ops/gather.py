@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from nnx.ops.base import Array, InPlace, OnGpu, Operations
@@ -14,7 +16,7 @@ class Gather(Operations):
     def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
         """out[i] = source[indices[i]]; bytes are converted to out's type and divided by `divisor`.
 
-        nnx draws the indices, so they are valid. The source is C-contiguous.
+        Rows have any shape. nnx draws the indices, so they are valid. The arrays are C-contiguous.
         """
         rows = self.xp.take(source, indices, axis=0)
         out[...] = rows if source.dtype == out.dtype else rows.astype(out.dtype) / divisor
@@ -49,5 +51,6 @@ class GatherCuPy(OnGpu, Gather):
             if source.dtype == out.dtype:
                 self.xp.take(source, indices, axis=0, out=out)
             else:
-                GATHER_BYTES.kernel(source, indices[:, None], source.shape[1], divisor, out)
+                columns = math.prod(source.shape[1:])
+                GATHER_BYTES.kernel(source, indices[:, None], columns, divisor, out.reshape(-1, columns))
         return out

@@ -49,6 +49,9 @@ class GatherNumba(Compiled, GatherNumPy):
 
     def gather(self, source: Array, indices: Array, out: Array, divisor: float = 1.0) -> Array:
         """Copy rows with all threads, and bytes in one pass; see benchmarks/operations.py, gather."""
+        if out.ndim > 2:  # rows of numbers, for the kernels
+            self.gather(source.reshape(len(source), -1), indices, out.reshape(len(out), -1), divisor)
+            return out
         scaled = source.dtype == np.uint8 and out.dtype.kind == "f"
         parts = self._parts(len(out)) if out.size >= SMALL_ARRAY else 1
         if out.ndim != 2 or (parts == 1 and not scaled) or not usual(out, *([] if scaled else [source])):
