@@ -152,7 +152,6 @@ class Communicator:
             self.abort(1)
 
 
-Part = Shard
 ALONE = Communicator()
 _joined: list[Communicator] = []
 

@@ -21,7 +21,7 @@ from nnx.backends import Array
 from nnx.callbacks import Callback, History
 from nnx.checkpoints import Checkpoint
 from nnx.data.rows import HostArray
-from nnx.distributed import ALONE, Communicator, Part
+from nnx.distributed import ALONE, Communicator, Shard
 from nnx.errors import ConfigurationError
 from nnx.experiments.distortion import Affine
 from nnx.layers import Layer, Workspace
@@ -91,7 +91,7 @@ class SwapHalves(Layer):
             target[:half, : self.shared] = source[half : 2 * half, : self.shared]
             target[half : 2 * half, : self.shared] = source[:half, : self.shared]
 
-    def _exchange_with_others(self, source: Array, target: Array, workspace: Workspace, part: Part) -> None:
+    def _exchange_with_others(self, source: Array, target: Array, workspace: Workspace, part: Shard) -> None:
         """The same with the rows of the global batch, of which each rank lays down its own."""
         own = slice(part.start, part.start + part.rows)
         shared = workspace.buffer("all ranks' rows", (part.total, self.shared))

@@ -6,7 +6,7 @@ from typing import Any
 
 from nnx import initializers
 from nnx.backends import Array
-from nnx.distributed import Part
+from nnx.distributed import Shard
 from nnx.errors import number
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
@@ -126,7 +126,7 @@ class BatchNorm(_Normalization):
             constant=not self._follows(workspace),
         )  # fmt: skip
 
-    def _global_moments(self, workspace: Workspace, part: Part, mean: Array, variance: Array) -> None:
+    def _global_moments(self, workspace: Workspace, part: Shard, mean: Array, variance: Array) -> None:
         """Turn this rank's moments into the global batch's: μ = Σ s μᵣ, σ² = Σ s (σᵣ² + (μᵣ − μ)²).
 
         s is the rank's share of the rows. No large squares are subtracted: Chan, Golub and LeVeque (1983).
@@ -141,7 +141,7 @@ class BatchNorm(_Normalization):
         variance *= part.share
         part.communicator.sum(variance, f"the statistics of {self.name}")
 
-    def _global_backward(self, dy: Array, dx: Array, workspace: Workspace, part: Part) -> None:
+    def _global_backward(self, dy: Array, dx: Array, workspace: Workspace, part: Shard) -> None:
         """Compute dx with dβ and dγ of the global batch; dgamma and dbeta stay this rank's until the sum."""
         assert self.inputs is not None
         mean, variance = self._moments(workspace)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nnx.backends import Array
-from nnx.distributed import Part
+from nnx.distributed import Shard
 from nnx.errors import ConfigurationError, DataError
 from nnx.layers.workspace import Buffers, Workspace
 from nnx.ops.activations import ACTIVATIONS
@@ -192,7 +192,7 @@ class Plan:
         x: Array,
         training: bool = True,
         row: int = 0,
-        part: Part | None = None,
+        part: Shard | None = None,
         draw: int | None = None,
     ) -> Array:
         """Run the layers on x of shape (rows, …); the result is valid until the next forward pass.
@@ -231,7 +231,7 @@ class Plan:
         x: Array,
         training: bool,
         row: int,
-        part: Part | None,
+        part: Shard | None,
         draw: int | None,
     ) -> Array:
         step, seed, self._rows = self.arena.step, self.arena.seed, x.shape[0]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnx.backends import Array, Backend
-from nnx.distributed import Part
+from nnx.distributed import Shard
 
 if TYPE_CHECKING:
     from nnx.layers.base import Layer
@@ -64,7 +64,7 @@ class Workspace:
     draw : int
         Number of earlier training passes of this layer since the last optimizer step. It is part of a dropout
         mask too. It is always 0 in `fit`.
-    part : Part or None
+    part : Shard or None
         If several ranks share the global batch: which of its rows this rank has.
     seed : int
     kind, alpha
@@ -97,7 +97,7 @@ class Workspace:
         self.step = 0
         self.row = 0
         self.draw = 0
-        self.part: Part | None = None
+        self.part: Shard | None = None
         self.kind = "identity"
         self.alpha = 0.0
         self.activation: Layer | None = None  # the fused activation: its slope may change between steps

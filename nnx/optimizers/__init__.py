@@ -30,6 +30,7 @@ _KERAS = {
     "learning_rate": "learning_rate", "weight_decay": "weight_decay",
     "global_clipnorm": "clip_norm", "clipvalue": "clip_value",
 }  # fmt: skip
+_KERAS_ADAM = {**_KERAS, "beta_1": "beta1", "beta_2": "beta2", "epsilon": "epsilon"}
 
 
 class SGD(Optimizer):
@@ -115,7 +116,7 @@ class Adam(Optimizer):
 
     record = OptimizerRecord(
         names=("adam",),
-        keras=Counterpart("Adam", {**_KERAS, "beta_1": "beta1", "beta_2": "beta2", "epsilon": "epsilon"}),
+        keras=Counterpart("Adam", _KERAS_ADAM),
     )
 
     slots = (("m", 0.0), ("v", 0.0))
@@ -161,7 +162,7 @@ class AdamW(Adam):
 
     record = OptimizerRecord(
         names=("adamw",),
-        keras=Counterpart("AdamW", {**_KERAS, "beta_1": "beta1", "beta_2": "beta2", "epsilon": "epsilon"}),
+        keras=Counterpart("AdamW", _KERAS_ADAM),
     )
 
     def __init__(

@@ -49,8 +49,8 @@ class Guard:
         self.statistics = arena.state.size > 0
         self.state = arena.state.copy() if self.statistics else arena.state
         self.skips = run.on_nonfinite == "skip"
-        self.immediate = self.backend.synchronous
-        self._each_step = self.statistics and (self.immediate or self.skips)
+        self.synchronous = self.backend.synchronous
+        self._each_step = self.statistics and (self.synchronous or self.skips)
 
     def keep(self) -> None:
         """Copy running statistics before a step; a device that runs ahead keeps the epoch's first ones."""
@@ -63,7 +63,7 @@ class Guard:
         flag(slot, arena.gradients, arena.fault, number + 1)
         if self.statistics:  # they can overflow where neither loss nor gradients do
             flag(slot, arena.state, arena.fault, number + 1)
-        return self.immediate and bool(arena.fault[0]) and not self.skips
+        return self.synchronous and bool(arena.fault[0]) and not self.skips
 
     def leave_out(self, slot: Array) -> None:
         """With ``on_nonfinite="skip"``: mark the loss of a step at fault by NaN, take back its statistics.
@@ -102,11 +102,9 @@ class Guard:
         TrainingError
             If all were.
         """
-        if not self.skips:
+        if not self.skips or not np.isnan(losses).any():
             return batches.mean(losses)
         out = np.isnan(losses)
-        if not out.any():
-            return float(np.dot(losses.astype(np.float64), batches.shares))
         numbers = ", ".join(str(number + 1) for number in np.flatnonzero(out)[:5])
         text = f"epoch {self.run.epoch + 1}: {out.sum()} of {len(out)} batches left out (batch {numbers}"
         text += ", …)" if out.sum() > 5 else ")"
