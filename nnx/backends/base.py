@@ -60,7 +60,7 @@ class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Update
         DataError
             If `x` cannot be converted to NumPy.
         DeviceError
-            If `x` is an array on another device: first use ``to_numpy`` of its own backend.
+            If `x` is an array on another device: first call ``to_numpy`` of the backend it is on.
         """
         if foreign.on_gpu(x):
             raise DeviceError(

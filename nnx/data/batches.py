@@ -100,8 +100,8 @@ class Batches:
 def epoch_order(seed: int, step: int, *blocks: int) -> HostArray:
     """Return the order in which an epoch visits its rows.
 
-    It follows from the seed and the steps taken before, so a resumed run draws the same orders as one that
-    was never stopped. Several blocks come one after another, in random order, each with its rows mixed.
+    It follows from the seed and the steps taken before, so a resumed run draws the same orders as
+    an uninterrupted one. Several blocks come one after another, in random order, each with its rows mixed.
     """
     generator = initializers.generator(seed, "shuffles", step)
     if len(blocks) == 1:

@@ -20,7 +20,7 @@ FAR_IN_KERAS = (
 
 
 class Writer:
-    """Layers of Keras for those of a network; each has the name and the values of its own."""
+    """Builds a Keras layer for each layer of a network, with the same name and values."""
 
     def __init__(self, keras: Any, network: Network) -> None:
         self.keras, self.dtype = keras, network.dtype.name
