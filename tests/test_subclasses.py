@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -448,3 +449,28 @@ def test_a_layer_that_holds_layers_is_refused(make, name):
         make().build(3)
     with pytest.raises(nnx.errors.ConfigurationError, match=message):
         nnx.gradcheck.check(make(), 3)
+
+
+def test_a_callback_of_version_0_1_is_asked_by_its_old_name():
+    """`told_every` was the name of `every_n_epochs`."""
+
+    class Old(nnx.callbacks.Callback):
+        told_every = 100
+
+        def on_epoch_end(self, run):
+            epochs.append(run.epoch)
+
+    epochs = []
+    network = nnx.Network([nnx.Dense(2, 1)], seed=0)
+    with pytest.warns(DeprecationWarning, match="Old: told_every is now called every_n_epochs") as seen:
+        network.fit(
+            np.eye(2),
+            np.ones((2, 1)),
+            loss="mse",
+            optimizer="sgd",
+            epochs=250,
+            batch_size=2,
+            callbacks=[Old()],
+        )
+    assert [Path(warning.filename).name for warning in seen] == [Path(__file__).name]
+    assert set(epochs) >= {100, 200, 250}
