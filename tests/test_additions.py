@@ -17,6 +17,8 @@ import pytest
 
 import nnx
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(nnx.__file__).parent
 
 

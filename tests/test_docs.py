@@ -99,6 +99,7 @@ def with_python() -> list[object]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", with_python(), ids=lambda page: page.name)
 def test_python_runs(page: Path, tmp_path: Path):
     needed = NEEDS.get(page.name)
@@ -135,6 +136,7 @@ def alike(printed: str, shown: str) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [pytest.param("mnist", marks=pytest.mark.mnist), "digits"])
 def test_the_tutorial_prints_what_it_shows(data: str, tmp_path: Path, request: pytest.FixtureRequest):
     settings = {}
@@ -302,6 +304,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.slow
 def test_every_key_of_a_result_is_described(tmp_path: Path):
     """What `nnx run` prints as JSON, and keeps in its folder, stands on the page about the command line."""
     page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")

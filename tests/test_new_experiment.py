@@ -13,6 +13,8 @@ import pytest
 
 import nnx
 
+pytestmark = pytest.mark.slow
+
 MODULE = '''
 """Learn whether an odd number of bits is set."""
 

@@ -16,6 +16,8 @@ from test_resume import network, same, train
 
 import nnx
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 # The command line, where a run counts as long after 0.3 seconds and says when it keeps a checkpoint.
 IMPATIENT = """
