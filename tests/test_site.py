@@ -126,6 +126,12 @@ def test_a_layer_shows_only_its_own_members(site: Path):
     assert 'id="nnx.Dense.initial_values"' in built
 
 
+def test_a_network_shows_the_members_of_all_its_files(site: Path):
+    built = (site / "reference" / "network.html").read_text(encoding="utf-8")
+    shown = re.findall(r'id="nnx\.Network\.(\w+)"', built)
+    assert sorted(shown) == sorted(name for name in dir(nnx.Network) if not name.startswith("_"))
+
+
 @pytest.fixture(scope="module")
 def browser(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str]]:
     """A real Chromium, and the address of the site served from this machine."""

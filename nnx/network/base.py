@@ -1,0 +1,295 @@
+"""What a network is made of: layers in order, their parameters on one device, and the passes over them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from nnx import initializers
+from nnx.backends import Array, Backend, resolve
+from nnx.errors import ConfigurationError, DataError, flag, whole
+from nnx.layers import Layer, Plan, stack
+from nnx.layers.base import as_shape, check_integers, walk
+from nnx.layers.plan import shape_of
+from nnx.losses import Loss
+from nnx.parameters import Arena
+
+
+class NetworkBase:
+    """Build layers on a device, and run them forward and backward."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        device: str | Backend | None = None,
+        dtype: Any = "float32",
+        seed: int | None = None,
+        fuse: bool = True,
+    ) -> None:
+        self._assemble(layers, device, dtype, seed, fuse)
+        first = self.layers[0]
+        known = first.input_shape or first.inputs
+        if known is not None:
+            self.build(known)
+        self._adopt()
+
+    def _assemble(
+        self, layers: Sequence[Layer], device: str | Backend | None, dtype: Any, seed: int | None, fuse: bool
+    ) -> None:
+        """Everything but parameters."""
+        self.layers = stack.expand(layers)
+        self._backend = resolve(device)
+        self.dtype = _dtype(dtype)
+        self.seed = initializers.fresh_seed() if seed is None else whole("seed", seed, least=0)
+        self.fuse = flag("fuse", fuse)
+        self._code: int | None = None
+        self.span = (0, len(list(walk(self.layers))))  # in the arena, which counts layers in containers too
+        self._arena: Arena | None = None
+        self._parent: Self | None = None
+        self._prepare_plans()
+        stack.name(self.layers)
+
+    def _adopt(self) -> None:
+        """Make the layers this network's, once nothing can be refused any more."""
+        for layer in self.layers:
+            layer.owned = True
+            layer.absorb()
+
+    def _prepare_plans(self) -> None:
+        self._plans: dict[Any, Plan] = {}
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------ build
+
+    def build(self, inputs: int | tuple[int, ...]) -> Self:
+        """Fix the shape of the input and draw the initial weights; does nothing on a network that has them.
+
+        Parameters
+        ----------
+        inputs : int or tuple of int
+            The shape of a row, without the batch axis; a number n of features is the shape (n,).
+
+        Raises
+        ------
+        DataError
+            If the network is built for another shape.
+        ConfigurationError
+            If a layer states a width that does not fit the layer before it.
+        """
+        if inputs == 0:
+            raise DataError("a network takes at least one feature, not 0")
+        shape = as_shape(inputs)
+        if self._arena is not None:
+            if shape != self.input_shape:
+                found, takes = _in_words(shape), _in_words(shape_of(self.input_shape))
+                raise DataError(f"x has {found}, but {self.layers[0]!r} of this network takes {takes}")
+            return self
+        layers = list(walk(self.layers))
+        kept = [stack.values(layer) for layer in layers]
+        self._allocate(shape)
+        generator = initializers.generator(self.seed, "weights")
+        for layer, values in zip(layers, kept, strict=True):
+            if values is None:
+                own = None if layer.seed is None else initializers.generator(layer.seed, "weights")
+                layer.initialize(own or generator)
+            else:
+                with self._backend.hold():
+                    for name, value in values.items():
+                        getattr(layer, name)[...] = self._backend.asarray(value, self.dtype)
+        return self
+
+    def _allocate(self, inputs: int | tuple[int, ...]) -> None:
+        """Fix all shapes and make the arena; its values are zero."""
+        stack.connect(self.layers, inputs)
+        self._arena = Arena(list(walk(self.layers)), self._backend, self.dtype, self.seed)
+
+    @property
+    def arena(self) -> Arena:
+        """Where the parameters live.
+
+        Raises
+        ------
+        ConfigurationError
+            If the input width is not known yet.
+        """
+        if self._arena is None:
+            raise ConfigurationError(
+                f"the input width of {self.layers[0]!r} is not known yet: state it (Dense(inputs, units)), "
+                "call build(inputs), or fit data first"
+            )
+        return self._arena
+
+    @property
+    def code(self) -> int | None:
+        """For an autoencoder: how many layers encode.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is set to a number that leaves no layer on one side.
+        """
+        return self._code
+
+    @code.setter
+    def code(self, value: int | None) -> None:
+        code = None if value is None else whole("code", value)
+        if code is not None and code >= len(self.layers):
+            raise ConfigurationError(
+                f"code must be between 1 and {len(self.layers) - 1} layers, not {value!r}"
+            )
+        self._code = code
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape of a row, without the batch axis; None while it is not known."""
+        return self.layers[0].input_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of a row's output."""
+        _ = self.arena
+        return shape_of(self.layers[-1].output_shape)
+
+    @property
+    def takes_integers(self) -> bool:
+        """Whether x holds integers, which reach the first layer unchanged; else x holds floats."""
+        return stack.takes_integers(self.layers)
+
+    @property
+    def inputs(self) -> int | None:
+        """The size of the last axis of a row: its number of features."""
+        return self.layers[0].inputs
+
+    @property
+    def outputs(self) -> int:
+        """The size of the last axis of a row's output."""
+        _ = self.arena
+        assert self.layers[-1].outputs is not None
+        return self.layers[-1].outputs
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that computes."""
+        return self._backend if self._arena is None else self._arena.backend
+
+    @property
+    def device(self) -> str:
+        """The device that the work really runs on: ``"cpu"``, ``"gpu:0"``."""
+        return self.backend.device
+
+    def to(self, device: str | Backend) -> Self:
+        """Move parameters, statistics and optimizer state to another device, in place; returns the network.
+
+        Raises
+        ------
+        ConfigurationError
+            On a slice: move the network it belongs to.
+        DeviceError
+            If the device cannot be used; the network then stays where it was.
+        """
+        if self._parent is not None:
+            raise ConfigurationError("a slice cannot be moved: call to(device) on the network it belongs to")
+        backend = resolve(device)
+        if self._arena is not None and backend is not self._arena.backend:
+            self._arena.to(backend)
+            self._plans.clear()  # their room is on the device that is left
+        self._backend = backend
+        return self
+
+    def asarray(self, x: Any) -> Array:
+        """Host data as an array of the network's device and dtype; integers stay, where it takes those."""
+        return self.backend.asarray(x, None if self.takes_integers else self.dtype)
+
+    # ----------------------------------------------------------------- passes
+
+    def plan(self, mode: str, *, without_last: bool = False) -> Plan:
+        """The plan of a mode (``"training"``, ``"inference"``), made at its first use on a device."""
+        key = (mode, without_last)
+        plan = self._plans.get(key)
+        if plan is None or plan.backend is not self.arena.backend:
+            plan = self._plans[key] = Plan(
+                self.layers, self.arena, keep=mode == "training", fuse=self.fuse, without_last=without_last
+            )
+        return plan
+
+    def training_plan(self, loss: Loss) -> tuple[Plan, str]:
+        """The plan that `fit` runs, and the loss's kind: fused with the last activation where it can be."""
+        kind = self._fused_kind(loss)
+        return self.plan("training", without_last=kind is not None), kind or loss.kind
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """The network's output for rows x.
+
+        Parameters
+        ----------
+        x : array of shape (rows, *input_shape)
+            An array of the network's device, see `asarray`.
+        training : bool
+            True keeps what `backward` needs, lets dropout drop, and batch normalization use the batch's own
+            statistics.
+
+        Returns
+        -------
+        array of shape (rows, *output_shape)
+            Valid until the network's next pass, `predict` and `evaluate` included; copy it to keep it.
+
+        Raises
+        ------
+        DataError
+            If x is of another device or does not fit the first layer.
+        """
+        if not self.backend.owns(x):
+            raise DataError(
+                f"forward takes arrays of {self.device}, not {type(x).__name__}: x = network.asarray(x)"
+            )
+        self._receive("forward", x)
+        if self.takes_integers:
+            check_integers(self.layers[0], x)
+        elif x.dtype != self.dtype:
+            raise DataError(
+                f"forward takes {self.dtype.name} in this network, not {x.dtype}: x = network.asarray(x)"
+            )
+        return self.plan("training" if training else "inference").forward(x, training)
+
+    def backward(self, dy: Array, input_gradient: bool = False) -> Array | None:
+        """Overwrite all gradients from dy = ∂L/∂y, for the last ``forward(x, training=True)``.
+
+        Returns ∂L/∂x where ``input_gradient`` asks for it, else None.
+
+        Raises
+        ------
+        ConfigurationError
+            If there was no such forward pass.
+        DataError
+            If dy does not have the output's shape.
+        """
+        return self.plan("training").backward(dy, input_gradient)
+
+    def _receive(self, what: str, x: Any) -> None:
+        """See that rows have the shape that the network takes; the first it meets decide that."""
+        shape = self.input_shape if self._arena is not None else None
+        if x.ndim < 2 or (shape is not None and x.ndim != 1 + len(shape)):
+            axes = ("inputs",) if shape is None or len(shape) == 1 else shape
+            expected = ", ".join(map(str, ("rows", *axes)))
+            raise DataError(f"{what} takes x of shape ({expected}), not {tuple(x.shape)}")
+        self.build(tuple(x.shape[1:]))
+
+    def _fused_kind(self, loss: Loss) -> str | None:
+        """The loss's kind that takes what goes into the last activation; None where that is not fused."""
+        return loss.fused_kind(self.layers[-1].fused_kind) if self.fuse else None
+
+
+def _in_words(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} features" if len(shape) == 1 else f"rows of shape {shape}"
+
+
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    with contextlib.suppress(TypeError):
+        known: np.dtype[Any] = np.dtype(dtype)
+        if known.name in ("float32", "float64"):
+            return known
+    raise ConfigurationError(f"dtype must be float32 or float64, not {dtype!r}")

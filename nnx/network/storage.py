@@ -1,0 +1,202 @@
+"""A network's values by name, and what is made from them: copies, files, pickles."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+
+from nnx import model_files
+from nnx.backends import Array, Backend, resolve
+from nnx.errors import ConfigurationError, DataError, FileFormatError
+from nnx.layers import stack
+from nnx.layers.base import walk
+from nnx.layers.descriptions import entry_of, from_entry
+from nnx.network.base import NetworkBase
+
+HostArray = np.ndarray[Any, Any]
+
+
+class StoredNetwork(NetworkBase):
+    """Read and set a network's values; copy, save and load it."""
+
+    def parameters(self) -> Iterator[tuple[str, Array, Array]]:
+        """(name, value, gradient) of each parameter, as views; write through ``value[...] = …``."""
+        _ = self.arena
+        for layer in self.layers:
+            for name, value, gradient in layer.named_parameters():
+                yield f"{layer.name}.{name}", value, gradient
+
+    def parameter_count(self) -> int:
+        """How many numbers are trained."""
+        return sum(value.size for _, value, _ in self.parameters())
+
+    def weights(self) -> dict[str, HostArray]:
+        """Copies on the host of all parameters and running statistics, by name."""
+        to_numpy = self.arena.backend.to_numpy
+        persistent = list(self._persistent())
+        found = {name: to_numpy(value).copy() for name, value in persistent}
+        if len(found) < len(persistent):
+            names = [name for name, _ in persistent]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ConfigurationError(
+                f"two parameters are called {twice!r}: give their layers different names"
+            )
+        return found
+
+    def set_weights(self, weights: dict[str, Any]) -> None:
+        """Write `weights` (as from `weights`) into the network.
+
+        Raises
+        ------
+        DataError
+            If a name or shape does not fit; nothing is then written.
+        """
+        persistent = dict(self._persistent())
+        if set(weights) != set(persistent):
+            odd = sorted(set(weights) ^ set(persistent))
+            raise DataError(f"weights do not fit the network: {', '.join(odd[:4])} missing on one side")
+        ready = {}
+        for name, value in persistent.items():
+            if np.shape(weights[name]) != value.shape:
+                raise DataError(f"{name} has shape {value.shape}, not {np.shape(weights[name])}")
+            ready[name] = self.backend.asarray(weights[name], self.dtype)
+        with self.backend.hold():
+            for name, value in persistent.items():
+                value[...] = ready[name]
+
+    def _persistent(self) -> Iterator[tuple[str, Array]]:
+        for name, value, _ in self.parameters():
+            yield name, value
+        for layer in self.layers:
+            for name, value in layer.named_state():
+                yield f"{layer.name}.{name}", value
+
+    def copy(self) -> Self:
+        """A network of its own with the same layers, values and statistics; optimizer state is not copied."""
+        twin = type(self).from_config(self.config(), device=self.backend, draw=self._arena is None)
+        if self._arena is not None:
+            twin.set_weights(self._renamed(twin))
+        return twin
+
+    def _renamed(self, twin: StoredNetwork) -> dict[str, HostArray]:
+        names = [name for name, _ in twin._persistent()]
+        return dict(zip(names, self.weights().values(), strict=True))
+
+    def config(self) -> dict[str, Any]:
+        """What `from_config` needs to build it again, as values that JSON can hold.
+
+        Raises
+        ------
+        ConfigurationError
+            If the ``config()`` of a layer of your own lacks an argument of its constructor. `copy`, `save`,
+            pickles and checkpoints raise it too.
+        """
+        return {
+            "layers": list(map(entry_of, self.layers)),
+            "inputs": described(self.input_shape),
+            "dtype": self.dtype.name,
+            "seed": self.seed,
+            "fuse": self.fuse,
+            "code": self.code,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], device: str | Backend | None = None, *, draw: bool = True
+    ) -> Self:
+        """A network from `config`, with fresh initial weights.
+
+        With ``draw=False`` all values are zero, for a caller who sets them next: that saves memory and time.
+        """
+        layers = list(map(from_entry, config["layers"]))
+        network = cls.__new__(cls)
+        network._assemble(layers, device, config["dtype"], config["seed"], config["fuse"])
+        if config["inputs"] is not None:
+            inputs = config["inputs"]
+            shape = tuple(inputs) if isinstance(inputs, list) else inputs
+            (network.build if draw else network._allocate)(shape)
+        network._adopt()
+        network.code = config["code"]
+        return network
+
+    def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
+        """Write layers, parameters and statistics to a safetensors file; a failure leaves no half of one.
+
+        Parameters
+        ----------
+        path : path
+        metadata : dict, optional
+            Anything JSON can hold, returned by `nnx.checkpoints.read_metadata`.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        if self._parent is not None:  # in a file the layers are counted from the slice's own first
+            self.copy().save(path, metadata)
+            return
+        to_numpy = self.arena.backend.to_numpy  # on the host no copy: saving takes hardly any memory
+        values = {name: to_numpy(value) for name, value in self._persistent()}
+        model_files.write(path, values, self.config(), metadata or {})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], device: str | Backend | None = None) -> Self:
+        """Read a network written by `save`.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged, of another kind or version, or its arrays do not fit its layers.
+        OutOfMemoryError
+            If memory is too short; the text says what takes how much. About three times the size of the
+            parameters is needed: what is read, the values, and room for gradients.
+        """
+        backend = resolve(device)
+        weights, config = model_files.read(path)
+
+        def build() -> Any:
+            _check_claim(config, weights)
+            return cls.from_config(config, backend, draw=False)
+
+        network: Self = model_files.fitted(path, build, weights)
+        return network
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._parent is not None:
+            return self.copy().__getstate__()
+        weights = self.weights() if self._arena is not None else None
+        # the CPU by its own name where NumPy was not asked for: another machine may have no Numba
+        device = "numpy" if self.backend.name == "numpy" else self.device
+        return {"config": self.config(), "weights": weights, "device": device}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        twin = type(self).from_config(state["config"], device=state["device"])
+        self.__dict__.update(twin.__dict__)
+        if state["weights"] is not None:
+            self.set_weights(state["weights"])
+
+
+def _check_claim(config: dict[str, Any], weights: dict[str, HostArray]) -> None:
+    """See that the layers of a file take about as many numbers as it holds, before room is made for them."""
+    layers = stack.expand(list(map(from_entry, config["layers"])))
+    claimed = 0
+    if config["inputs"] is not None:
+        inputs = config["inputs"]
+        stack.connect(layers, tuple(inputs) if isinstance(inputs, list) else inputs)
+        shapes = [s for layer in walk(layers) for s in (layer.parameter_shapes(), layer.state_shapes())]
+        claimed = sum(math.prod(shape) for named in shapes for shape in named.values())
+    held = sum(value.size for value in weights.values())
+    if claimed > 2 * held + 2**16:  # which of the arrays does not fit is said where the weights are set
+        raise FileFormatError(f"its layers take {claimed:,} numbers, but it holds {held:,}")
+
+
+def described(shape: tuple[int, ...] | None) -> int | list[int] | None:
+    """A shape as files have it: the number of features, as in version 0.1, or a list of all axes."""
+    if shape is None:
+        return None
+    return shape[0] if len(shape) == 1 else list(shape)
