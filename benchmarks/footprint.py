@@ -21,7 +21,8 @@ import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
-    "nnx": str(ROOT), "nnx[fast]": f"{ROOT}[fast]", "torch": "torch",
+    "nnx": str(ROOT), "nnx[fast]": f"{ROOT}[fast]",
+    "nnx[experiments]": f"{ROOT}[experiments]", "torch": "torch",
     "tensorflow-cpu": "tensorflow-cpu", "jax": "jax",
 }  # fmt: skip
 
