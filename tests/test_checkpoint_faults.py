@@ -441,7 +441,7 @@ def test_what_resume_answers(tmp_path):
     other = command(tmp_path, *run, "--out", "run", "--resume", "--preset", "shallow")
     assert other.returncode == 2
     assert (
-        "step-40.safetensors was taken of a run with --preset deep, and this one is with --preset shallow: "
+        "step-40.safetensors is from a run with --preset deep, and this one is with --preset shallow: "
         "resume with the same"
     ) in other.stderr
 

@@ -310,7 +310,7 @@ class TestOneProcess:
 
     def test_fit_takes_nothing_else_for_a_communicator(self):
         network = nnx.Network([nnx.Dense(2, 1)], device="numpy")
-        with pytest.raises(nnx.ConfigurationError, match=r"what nnx\.distributed\.connect returns, not str"):
+        with pytest.raises(nnx.ConfigurationError, match=r"from nnx\.distributed\.connect, not str"):
             network.fit(
                 np.ones((4, 2)), np.ones((4, 1)), loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(0.1),
                 batch_size=2, communicator="mpi",

@@ -102,7 +102,7 @@ class TestRanksShareWork:
     def test_parameters_that_one_alone_puts_back_are_refused(self, tmp_path):
         done = mpi_jobs.run(2, JOBS / "sharing.py", tmp_path, "best")
         assert done.returncode != 0
-        assert done.stderr.count("differ in the parameters after the callbacks' last turn") == 1
+        assert done.stderr.count("differ in the parameters after on_train_end of the callbacks") == 1
 
     def test_all_stop_where_one_says_so(self, tmp_path):
         for ranks in (2, 3):

@@ -92,8 +92,7 @@ def test_early_stopping_says_that_it_needs_validation_data():
     with pytest.raises(nnx.ConfigurationError) as caught:
         network.fit(x, x[:, 0], callbacks=[EarlyStopping()], **how)
     assert str(caught.value) == (
-        "EarlyStopping: val_loss is recorded only with validation data: give fit validation=0.2, or "
-        'monitor="loss"'
+        'EarlyStopping: val_loss needs validation data: set validation=0.2 in fit, or monitor="loss"'
     )
     network.fit(x, x[:, 0], callbacks=[EarlyStopping(monitor="loss")], **how)
 
@@ -137,7 +136,7 @@ def test_a_table_with_other_columns_is_answered_with_both_lists(tmp_path, capsys
     ({"optimizer": "adamm"}, "unknown optimizer 'adamm': did you mean 'adam'?"),
     ({"optimizer": nnx.Adam}, "optimizer must be an nnx optimizer such as nnx.Adam(), not the class Adam"),
     ({"y": np.array(["a", "b"])},
-     "y holds text: number the classes: names, y = np.unique(y, return_inverse=True)"),
+     "y holds text, but must hold numbers: names, y = np.unique(y, return_inverse=True)"),
     ({"metrics": ["acc"], "validation": 0.5}, "unknown metric 'acc': did you mean 'accuracy'?"),
 ])  # fmt: skip
 def test_wrong_arguments_of_fit_are_named_alone(given, text):

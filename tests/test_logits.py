@@ -61,7 +61,7 @@ def test_probabilities_want_a_final_activation(kind: type[nnx.Loss], last: list[
     network = network_of(nnx.Dense(3, 4), *(layer() for layer in last))
     before = host(network[0].W).copy()
     message = (
-        rf"{kind.__name__} takes probabilities, but the network ends in .*: add "
+        rf"{kind.__name__} needs probabilities, but the network ends with .*: add "
         rf"nnx.{ENDS[kind].__name__}\(\) as its last layer, or use nnx.{kind.__name__}\(from_logits=True\)"
     )
     y = TARGETS[kind]
@@ -89,18 +89,18 @@ def test_what_counts_as_the_final_activation(kind: type[nnx.Loss]) -> None:
     assert fit(shorthand, kind(), TARGETS[kind])["loss"][0] > 0.0
     whole = network_of(nnx.Dense(3, 3), nnx.ReLU(), nnx.Dense(4), final())
     assert fit(whole[2:], kind(), TARGETS[kind])["loss"][0] > 0.0
-    with pytest.raises(ConfigurationError, match="takes probabilities, but the network ends in dense_2"):
+    with pytest.raises(ConfigurationError, match="needs probabilities, but the network ends with dense_2"):
         fit(whole[:3], kind(), TARGETS[kind])
 
 
 def test_sigmoids_are_no_distribution_over_classes() -> None:
     network = network_of(nnx.Dense(3, 4), nnx.Sigmoid())
     with pytest.raises(
-        ConfigurationError, match=r"ends in .*: put nnx.Softmax\(\) in place of that"
+        ConfigurationError, match=r"ends with .*: use nnx.Softmax\(\) instead of that"
     ) as error:
         fit(network, CLASSES(), LABELS)
     assert "from_logits" not in str(error.value)  # which is refused as well, so it is no advice
-    with pytest.raises(ConfigurationError, match=r"ends in sigmoid_1\(\): leave that layer out$"):
+    with pytest.raises(ConfigurationError, match=r"ends with sigmoid_1\(\): remove that layer$"):
         fit(network, CLASSES(from_logits=True), LABELS)
     softmax = network_of(nnx.Dense(3, 4), nnx.Softmax())
     assert fit(softmax, BINARY(), np.eye(4)[LABELS])["loss"][0] > 0.0  # each is a probability
@@ -111,7 +111,7 @@ def test_a_softmax_of_one_output_is_always_one(kind: type[nnx.Loss], last: type[
     network = network_of(nnx.Dense(3, 1), *([last()] if last else []))
     loss = kind() if last else kind(from_logits=True)
     with pytest.raises(
-        ConfigurationError, match=r"which is always 1: end the network in nnx.Dense\(1\), nnx.Sig"
+        ConfigurationError, match=r"which is always 1: end the network with nnx.Dense\(1\), nnx.Sig"
     ):
         fit(network, loss, np.ones((24, 1)))
 
@@ -165,9 +165,7 @@ def test_logits_train_as_the_fused_activation_does(kind: type[nnx.Loss], dtype: 
 @pytest.mark.parametrize("final", ENDS.values())
 def test_logits_want_no_final_activation(kind: type[nnx.Loss], final: type[nnx.Layer]) -> None:
     network = network_of(nnx.Dense(3, 4), final(), nnx.Identity())
-    with pytest.raises(
-        ConfigurationError, match=r"itself, but the network ends in s.*: leave that layer out"
-    ):
+    with pytest.raises(ConfigurationError, match=r"itself, but the network ends with s.*: remove that layer"):
         fit(network, kind(from_logits=True), TARGETS[kind])
 
 

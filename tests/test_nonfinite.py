@@ -1,4 +1,4 @@
-"""Training that meets a NaN or infinity, and leaves the batch out, or goes back to a checkpoint."""
+"""Training that meets a NaN or infinity: it skips the batch, or returns to a checkpoint."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_batch_is_left_out_and_counted(device, caplog):
     for name, value in made.weights().items():
         assert np.isfinite(value).all(), name
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    text = "1 of 8 batches left out (batch 3), as loss or gradients were not finite"
+    text = "skipped 1 of 8 batches (batch 3), whose loss or gradients were not finite"
     assert warnings == [f"epoch {epoch}: {text}" for epoch in (1, 2, 3, 4)]
 
 
@@ -67,7 +67,7 @@ def test_where_nothing_is_wrong_skip_changes_nothing():
 
 def test_an_epoch_without_a_finite_batch_is_an_error():
     with pytest.raises(
-        nnx.TrainingError, match=r"epoch 1: 8 of 8 batches left out \(batch 1, 2, 3, 4, 5, …\)"
+        nnx.TrainingError, match=r"epoch 1: skipped 8 of 8 batches \(batch 1, 2, 3, 4, 5, …\)"
     ):
         train(network(), np.full_like(X, 3e38), on_nonfinite="skip")
 
@@ -109,7 +109,7 @@ def test_training_goes_back_and_on_by_half_the_rate(tmp_path, caplog):
     assert [step for step, _ in broken.rates] == [*range(1, 14), 13, 13, *range(14, 33)]
     assert dict(broken.rates)[32] == 0.25
     assert "epoch 2, batch 6: the loss is nan and the output of dense_1 is not finite" in caplog.text
-    assert "back to step 12, on with the learning rate times 0.5 (1 of at most 5 times)" in caplog.text
+    assert "returned to step 12, with the learning rate times 0.5 (1 of at most 5 times)" in caplog.text
 
     class Quarter(nnx.Callback):
         """The same by hand."""
@@ -171,5 +171,5 @@ def test_a_compiled_loop_goes_back_too(tmp_path):
 def test_policies_are_checked(tmp_path):
     with pytest.raises(nnx.ConfigurationError, match="must be stop, skip or rollback, not 'ignore'"):
         train(network(), X, on_nonfinite="ignore")
-    with pytest.raises(nnx.ConfigurationError, match="goes back to a checkpoint: give checkpoint=nnx"):
+    with pytest.raises(nnx.ConfigurationError, match="returns to a checkpoint: set checkpoint=nnx"):
         train(network(), X, on_nonfinite="rollback")

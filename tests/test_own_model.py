@@ -313,7 +313,7 @@ def test_columns_too_large_to_scale_are_named():
             trained("t.csv", "--target", "y", "--task", "regression")
     values[3] = (1e39, 1.0)
     write("t.csv", ["a", "y"], values)
-    with pytest.raises(nnx.DataError, match=r"in float32, numbers beyond 3.4e38 are infinite"):
+    with pytest.raises(nnx.DataError, match=r"in float32, numbers above 3.4e38 are infinite"):
         trained("t.csv", "--target", "y", "--task", "regression", "--scale", "none")
 
 

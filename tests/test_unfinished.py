@@ -111,7 +111,7 @@ def test_others_files_stay_when_checkpoints_are_removed(tmp_path):
 
 
 def test_going_back_needs_a_checkpoint_of_the_beginning(tmp_path):
-    with pytest.raises(nnx.ConfigurationError, match="on_nonfinite='rollback' goes back to a checkpoint"):
+    with pytest.raises(nnx.ConfigurationError, match="on_nonfinite='rollback' returns to a checkpoint"):
         train(checkpoint=nnx.Checkpoint(tmp_path, wait="1m"), on_nonfinite="rollback")
 
 
@@ -130,7 +130,7 @@ def test_a_schedule_that_follows_the_epochs_is_explained(tmp_path, epochs):
         )
 
     fit(5, resume=False)
-    with pytest.raises(nnx.ConfigurationError, match=r"a run of 5 epochs, .* resume with epochs 5, or begin"):
+    with pytest.raises(nnx.ConfigurationError, match=r"a run of 5 epochs, .* resume with epochs 5, or start"):
         fit(epochs, resume=True)
 
 
@@ -238,7 +238,7 @@ def test_an_option_that_differs_is_named(tmp_path, begun):
         (("run", "autoencoder", *small, "--batch-size", "16"),
          "without --batch-size, and this one is with --batch-size 16"),
         (("run", "autoencoder", *small, "--epochs", "3"),
-         "of 2 epochs, and its learning rate follows their number: resume with --epochs 2"),
+         "of 2 epochs, and its learning rate depends on that number: resume with --epochs 2"),
         (("train", *own, "--layers", "9 relu"), "--layers '8 relu', and this one is with --layers '9 relu'"),
     ):  # fmt: skip
         done = command(tmp_path, *words, "--resume", "-q")
@@ -248,7 +248,7 @@ def test_an_option_that_differs_is_named(tmp_path, begun):
     np.savez(tmp_path / "data.npz", x=2 * np.eye(40, 3), y=np.arange(40) % 2)
     done = command(tmp_path, "train", *own, "--resume", "-q")
     assert done.returncode == 2
-    assert re.search(r"was taken with other (training|validation) data: resume with the same", done.stderr)
+    assert re.search(r"from a run with other (training|validation) data: resume with the same", done.stderr)
 
 
 @posix

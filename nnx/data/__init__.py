@@ -1,1 +1,1 @@
-"""What goes into a training step: rows as they are stored, checked samples, batches."""
+"""Prepare data for training steps: stored rows, checked samples, batches."""

@@ -1,4 +1,4 @@
-"""Which rows each batch takes: the order of an epoch, the batches in it, and each rank's rows of them."""
+"""Divide rows into batches: the order of an epoch, its batches, and each rank's rows of a batch."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from nnx.distributed import Communicator
 
 
 class Batches:
-    """How the rows of an epoch are divided into batches, and the batches among ranks.
+    """The batches of an epoch, and each rank's rows of them.
 
     Parameters
     ----------
     samples : Samples
     size : int
-        Rows of a batch; the last one may have fewer.
+        Number of rows in a batch; the last batch may have fewer.
     communicator : Communicator
     shuffle : bool
-        Whether each epoch has a random order.
+        Whether each epoch has another, random order.
     mix_one : bool
-        Whether that holds for a single batch of all rows too.
+        Whether to shuffle even if one batch holds all rows.
 
     Attributes
     ----------
     bounds : list of (int, int)
-        Where each batch begins and ends in the order of an epoch.
+        Start and stop of each batch, as positions in the order of an epoch.
     shards : list of Shard
         This rank's rows of each batch.
     own : list of slice
-        Where those lie in the order of an epoch.
+        Positions of these rows in the order of an epoch.
     most : int
-        The most rows of a batch that this rank has.
+        The largest number of rows that this rank has of a batch.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Batches:
         return len(self.bounds)
 
     def order(self, seed: int, step: int) -> HostArray | None:
-        """Return the row numbers of the epoch that begins at this step; None for all rows in one batch.
+        """Return the row numbers of the epoch that starts at this step; None if one batch holds all rows.
 
-        `shares` and `own_shares` then belong to this order.
+        This also sets `shares` and `own_shares` for this order.
         """
         if self.as_they_are:
             return None
@@ -76,9 +76,9 @@ class Batches:
         return np.stack([epoch_order(seed, first, *self.blocks) for first in steps])
 
     def _shares(self, order: HostArray | None) -> tuple[HostArray, list[float]]:
-        """Return each batch's share of the epoch's mean loss, and this rank's share of each batch.
+        """Return each batch's share of the epoch, and this rank's share of each batch.
 
-        Shares are of rows or, where rows have weights, of weights.
+        These are shares of the number of rows or, if rows have weights, of the sum of weights.
         """
         weights = np.ones(self.rows) if self.weights is None else self.weights.astype(np.float64)
         if order is not None:
@@ -91,7 +91,7 @@ class Batches:
         return sums / sums.sum(), (own / np.where(sums > 0.0, sums, 1.0)).tolist()
 
     def mean(self, losses: HostArray) -> float:
-        """Return the loss of an epoch from those of its batches."""
+        """Return an epoch's mean loss from the losses of its batches."""
         if len(losses) == 1:
             return float(losses[0])
         return float(np.dot(losses.astype(np.float64), self.shares))
@@ -100,8 +100,14 @@ class Batches:
 def epoch_order(seed: int, step: int, *blocks: int) -> HostArray:
     """Return the order in which an epoch visits its rows.
 
-    It follows from the seed and the steps taken before, so a resumed run draws the same orders as
-    an uninterrupted one. Several blocks come one after another, in random order, each with its rows mixed.
+    It depends only on the seed and the number of earlier steps, so a resumed run has the same orders as an
+    uninterrupted one. If there are several blocks, their order is random, and rows are shuffled within each.
+
+    Parameters
+    ----------
+    seed, step : int
+    *blocks : int
+        Number of rows in each block.
     """
     generator = initializers.generator(seed, "shuffles", step)
     if len(blocks) == 1:

@@ -1,4 +1,4 @@
-"""How rows reach a training step: from the device, streamed to it where they do not fit, or augmented."""
+"""Bring batches to the device: from rows that lie there already, streamed from the host, or augmented."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ Draw = Callable[[], np.random.Generator]
 
 
 class Feeder:
-    """Brings batches to the device; `feeder` chooses the way that fits the data."""
+    """Bring batches to the device; `feeder` chooses the subclass that fits the data."""
 
     resident = False  # whether all rows lie on the device
 
     def begin(self, order: HostArray | None) -> Any:
-        """Return the order of an epoch in the form that `batch` takes; None is all rows as they are."""
+        """Return the order of an epoch in the form for `batch`; None means all rows in their stored order."""
         return order
 
     def batch(self, number: int, order: Any) -> Batch:
         """Return inputs, targets and weights of this rank's rows of a batch.
 
-        It returns the same values however often it is called between two steps.
+        Repeated calls between two steps return the same values.
         """
         raise NotImplementedError
 
     def whole(self) -> Batch:
-        """Return all rows in the network's type, if they lie on the device."""
+        """Return all rows in the network's dtype; only if they lie on the device."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -51,14 +51,14 @@ def feeder(
     check_targets: Check,
     draw: Draw,
 ) -> Feeder:
-    """Choose how rows reach a step: augmented on the host, resident on the device, or streamed to it.
+    """Return the feeder for the data: augmented on the host, resident on the device, or streamed to it.
 
     Parameters
     ----------
     check_targets : callable
-        Checks targets that were not checked before training: of files, or from `augment`.
+        Checks targets that could not be checked before training: those in files, and those from `augment`.
     draw : callable
-        Returns the generator of the step, for `augment`.
+        Returns the random generator of the current step, for `augment`.
     """
     if augment is not None:
         return Augmented(backend, samples, batches, augment, check_targets, draw)
@@ -70,7 +70,7 @@ def feeder(
 
 
 def _columns(samples: Samples) -> dict[str, Rows]:
-    """What is brought to the device, by name; targets that are the inputs once."""
+    """Return the columns to bring to the device, by name; without targets that are the inputs."""
     found = {"x": samples.x, "y": samples.y, "sample_weight": samples.weights}
     if samples.y is samples.x:
         del found["y"]
@@ -82,9 +82,10 @@ def _columns(samples: Samples) -> dict[str, Rows]:
 
 
 class Resident(Feeder):
-    """The data on the device, and memory for one batch of it; a batch of all rows is used where it lies.
+    """All data lie on the device, and batches are gathered there. One batch of all rows is not copied.
 
-    Bytes stay bytes there, a quarter of what floats take: gathering a batch turns them into numbers.
+    Bytes stay bytes on the device, which takes a quarter of the memory of float32. Gathering a batch converts
+    them.
     """
 
     resident = True
@@ -97,7 +98,7 @@ class Resident(Feeder):
         self.x, self.y, self.weights = made["x"], made.get("y", made["x"]), made.get("sample_weight")
 
     def whole(self) -> Batch:
-        """All rows, in the network's type."""
+        """Return all rows in the network's dtype."""
         x = self.x.numbers()
         y = x if self.y is self.x else self.y.numbers()
         return x, y, None if self.weights is None else self.weights.numbers()
@@ -118,7 +119,7 @@ class Resident(Feeder):
 
 
 def _cut(batch: Batch, own: slice) -> Batch:
-    """A rank's rows of a batch of all ranks."""
+    """Return a rank's rows of a batch of all ranks."""
     x, y, weights = batch
     if own.stop - own.start == len(x):
         return batch
@@ -126,17 +127,17 @@ def _cut(batch: Batch, own: slice) -> Batch:
 
 
 class _Column:
-    """Inputs, targets or weights on the device, and room for a batch of them."""
+    """Inputs, targets or weights on the device, and memory for one batch of them."""
 
     def __init__(self, backend: Backend, held: Rows, name: str, rows: int) -> None:
         self.backend = backend
         self.dtype, self.divisor = held.dtype, held.divisor
         self.data = _uploaded(backend, held, name)
         self._rows = rows
-        self._room: dict[int, Array] = {}
+        self._outputs: dict[int, Array] = {}
 
     def numbers(self) -> Array:
-        """All of it; where it was bytes, it is turned into numbers for good."""
+        """Return all rows; bytes are converted once, and stay converted."""
         if self.data.dtype != self.dtype:
             whole = self.backend.empty(self.data.shape, self.dtype)
             indices = self.backend.asarray(np.arange(len(self.data)))
@@ -144,37 +145,37 @@ class _Column:
         return self.data
 
     def take(self, indices: Array) -> Array:
-        """The rows of a batch."""
+        """Return the rows of a batch."""
         rows = indices.shape[0]
-        out = self._room.get(rows)
-        if out is None:  # fewer rows use the first of the room
-            if not self._room:
+        out = self._outputs.get(rows)
+        if out is None:  # a smaller batch uses the first rows of the same memory
+            if not self._outputs:
                 shape = (self._rows, *self.data.shape[1:])
-                self._room[self._rows] = self.backend.empty(shape, self.dtype)
-            out = self._room[rows] = self._room[self._rows][:rows]
+                self._outputs[self._rows] = self.backend.empty(shape, self.dtype)
+            out = self._outputs[rows] = self._outputs[self._rows][:rows]
         return self.backend.gather(self.data, indices, out, self.divisor)
 
 
 def _uploaded(backend: Backend, rows: Rows, name: str) -> Array:
-    """The rows on the device as they are kept there; several arrays, or mapped ones, a part at a time."""
+    """Copy rows to the device, in pieces if they are mapped from files or lie in several arrays."""
     if len(rows.parts) == 1 and not rows.mapped:
         return backend.asarray(rows.parts[0])
     data = backend.empty(rows.shape, rows.kept)
-    room = np.empty((CHECKED, *rows.shape[1:]), rows.kept)
+    buffer = np.empty((CHECKED, *rows.shape[1:]), rows.kept)
     for start in range(0, len(rows), CHECKED):
         numbers = np.arange(start, min(start + CHECKED, len(rows)))
-        part = rows.bring(numbers, room[: len(numbers)])
+        piece = rows.bring(numbers, buffer[: len(numbers)])
         if rows.mapped:
-            check_finite(part, name, numbers)
-        data[start : start + CHECKED] = backend.asarray(part)
+            check_finite(piece, name, numbers)
+        data[start : start + CHECKED] = backend.asarray(piece)
     return data
 
 
 class Streamed(Feeder):
-    """The data on the host: while a batch is computed, a thread reads the next.
+    """The data stay on the host or in files: a thread reads the next batch while a step runs.
 
-    There are two buffers, which take turns: one is trained on, the other read into. What lies in files is
-    checked as it is read.
+    Two buffers take turns: a step uses one while the thread fills the other. Rows from files are checked when
+    they are read.
     """
 
     def __init__(self, backend: Backend, samples: Samples, batches: Batches, check_targets: Check) -> None:
@@ -182,27 +183,29 @@ class Streamed(Feeder):
         self.rows = len(samples)
         self.columns = _columns(samples)
         self.targets = "y" if "y" in self.columns else "x"
-        self._rooms = {name: _Room(backend, column, batches.most) for name, column in self.columns.items()}
+        self._buffers = {
+            name: _Buffers(backend, column, batches.most) for name, column in self.columns.items()
+        }
         self._reader = ThreadPoolExecutor(1, "nnx-reader")
         self._ahead: tuple[HostArray, int, int, Future[None]] | None = None
 
     def begin(self, order: HostArray | None) -> HostArray:
-        """The numbers of all rows."""
+        """Return the numbers of the rows in their order."""
         return np.arange(self.rows) if order is None else order
 
     def batch(self, number: int, order: HostArray) -> Batch:
-        """Wait for the rows, send them, and let the thread read those of the next batch."""
+        """Wait for the rows, send them to the device, and start to read the next batch."""
         turn = self._awaited(order, number)
         rows = self.own[number].stop - self.own[number].start
-        found = {name: room.send(rows, turn) for name, room in self._rooms.items()}
+        found = {name: buffers.send(rows, turn) for name, buffers in self._buffers.items()}
         if number + 1 < len(self.own):
             self._read(order, number + 1, 1 - turn)
         return found["x"], found[self.targets], found.get("sample_weight")
 
     def _awaited(self, order: HostArray, number: int) -> int:
-        """Wait until a batch is read, or read it now if it is an epoch's first; return its buffer."""
+        """Wait until a batch is read, and return the number of its buffer; an epoch's first is read now."""
         if self._ahead is not None and (self._ahead[0] is not order or self._ahead[1] != number):
-            wait([self._ahead[3]])  # its rows, and its errors, are not needed
+            wait([self._ahead[3]])  # neither its rows nor its errors are needed
             self._ahead = None
         if self._ahead is None:
             self._read(order, number, 0)
@@ -218,45 +221,45 @@ class Streamed(Feeder):
 
     def _fill(self, numbers: HostArray, turn: int) -> None:
         for name, column in self.columns.items():
-            stored = self._rooms[name].read_into(numbers, turn)
+            stored = self._buffers[name].read(numbers, turn)
             if column.mapped:
                 check_finite(stored, name, numbers)
                 if name == self.targets:
                     self.check_targets(column.values(stored) if column.kept == np.uint8 else stored)
 
     def close(self) -> None:
-        """Let the thread end."""
+        """End the thread."""
         self._reader.shutdown(cancel_futures=True)
 
 
-class _Room:
-    """Room for two batches of one column, on the host and on the device."""
+class _Buffers:
+    """Memory for two batches of one column, on the host and on the device."""
 
     def __init__(self, backend: Backend, column: Rows, rows: int) -> None:
         self.backend, self.column = backend, column
         shape = (rows, *column.shape[1:])
-        self._turns = [backend.staging(shape, column.kept) for _ in range(2)]
+        self._staging = [backend.staging(shape, column.kept) for _ in range(2)]
         self._numbers = None if column.kept == column.dtype else backend.empty(shape, column.dtype)
-        self._each = backend.asarray(np.arange(rows))
+        self._indices = backend.asarray(np.arange(rows))
 
-    def read_into(self, numbers: HostArray, turn: int) -> HostArray:
-        """Read these rows, once those before have left."""
-        staging = self._turns[turn]
+    def read(self, numbers: HostArray, turn: int) -> HostArray:
+        """Read rows into a buffer, after its earlier rows were copied to the device."""
+        staging = self._staging[turn]
         staging.wait()
         return self.column.bring(numbers, staging.host[: len(numbers)])
 
     def send(self, rows: int, turn: int) -> Array:
-        """What was read, on the device and in the network's type."""
-        sent = self._turns[turn].send(rows)
+        """Return the rows that were read, on the device and in the network's dtype."""
+        sent = self._staging[turn].send(rows)
         if self._numbers is None:
             return sent
-        return self.backend.gather(sent, self._each[:rows], self._numbers[:rows], self.column.divisor)
+        return self.backend.gather(sent, self._indices[:rows], self._numbers[:rows], self.column.divisor)
 
 
 class Augmented(Feeder):
-    """The data on the host: `augment` changes each batch there, before it is uploaded.
+    """The data stay on the host: `augment` changes each batch there, then it is copied to the device.
 
-    Every rank augments the whole batch and takes its rows of it, so that their number changes nothing.
+    Every rank augments the whole batch and takes its own rows, so the number of ranks does not matter.
     """
 
     def __init__(
@@ -272,33 +275,33 @@ class Augmented(Feeder):
         self.augment, self.check_targets, self.draw = augment, check_targets, draw
         self.y_is_x = samples.y is samples.x
         rows = batches.bounds[0][1]
-        self._room = {
+        self._buffers = {
             name: backend.empty((rows, *source.shape[1:]), source.dtype)
             for name, source in (("x", samples.x), ("y", samples.y))
         }
 
     def batch(self, number: int, order: HostArray) -> Batch:
-        """Augment a batch and upload it."""
+        """Augment a batch and copy it to the device."""
         shard = self.batches.shards[number]
         indices = order[slice(*self.batches.bounds[number])]
         return _cut(self._augmented(indices), slice(shard.start, shard.stop))
 
     def _augmented(self, indices: HostArray) -> Batch:
-        """The rows of these numbers, as `augment` returns them."""
+        """Return the rows with these numbers, changed by `augment`."""
         inputs = self.samples.x[indices]
         targets = inputs if self.y_is_x else self.samples.y[indices]
-        drawn = self.augment(self.draw(), inputs, targets)
+        changed = self.augment(self.draw(), inputs, targets)
         batch = []
-        for (name, room), rows in zip(self._room.items(), drawn, strict=True):
-            place = room[: len(indices)]
-            if np.shape(rows) != place.shape or np.asarray(rows).dtype.kind != place.dtype.kind:
+        for (name, buffer), rows in zip(self._buffers.items(), changed, strict=True):
+            out = buffer[: len(indices)]
+            if np.shape(rows) != out.shape or np.asarray(rows).dtype.kind != out.dtype.kind:
                 raise DataError(
-                    f"augment gave {name} of shape {np.shape(rows)}, {np.asarray(rows).dtype}, "
-                    f"for a batch of shape {tuple(place.shape)}, {place.dtype}"
+                    f"augment returned {name} of shape {np.shape(rows)} and type {np.asarray(rows).dtype}: "
+                    f"it must return the shape {tuple(out.shape)} and the type {out.dtype} of the batch"
                 )
-            check_finite(rows, f"what augment gave for {name}")
-            place[...] = self.backend.asarray(rows, place.dtype)
-            batch.append(place)
-        self.check_targets(drawn[1])
+            check_finite(rows, f"{name} from augment")
+            out[...] = self.backend.asarray(rows, out.dtype)
+            batch.append(out)
+        self.check_targets(changed[1])
         weights = self.samples.weights
         return batch[0], batch[1], None if weights is None else self.backend.asarray(weights[indices])

@@ -1,4 +1,4 @@
-"""Rows of numbers on the host, as they are stored: bytes, files mapped into memory, shards."""
+"""Rows of numbers on the host in their stored form: bytes, files mapped into memory, several arrays."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import numpy as np
 from nnx.errors import DataError
 
 HostArray = np.ndarray[Any, Any]
-CHECKED = 4096  # rows at a time: no mask, and no copy, as large as the data
+CHECKED = 4096  # rows that are checked at once, so that no mask or copy is as large as the data
 
 
 class Rows:
-    """Rows that are read when they are needed: what `fit`, `evaluate` and `predict` take beside arrays.
+    """Rows for `fit`, `evaluate` and `predict` that are read and converted only when they are needed.
 
-    A value is what is stored, cast to the network's type and divided there: ``Rows(pixels, divisor=255)``
-    are images in [0, 1] of which one byte a pixel is kept, in memory and on the device. Nothing is divided
-    unless it is asked for.
+    value = stored / divisor, in the network's dtype. For example, ``Rows(pixels, divisor=255)`` are images in
+    [0, 1] that take one byte per pixel, in memory and on the device.
 
     Parameters
     ----------
     x : array of shape (rows, …), or a list of such arrays
-        Of numbers. A list holds shards: one after another, and shuffled shard by shard (see `blocks`).
-        Arrays from ``np.load(path, mmap_mode="r")`` stay in their files, of which a batch's rows are read.
+        Numbers. The arrays of a list are joined along the first axis. A shuffle changes the order of the
+        arrays, and the order of the rows within each. Arrays from ``np.load(path, mmap_mode="r")`` stay in
+        their files, and each batch reads its rows.
     divisor : float > 0
 
     Attributes
     ----------
     shape : tuple of int
     dtype : numpy.dtype
-        Of the values: of what is stored, or float32 where integers are divided; see `astype`.
+        Type of the values: the stored type, or float32 if integers are divided; see `astype`.
     blocks : tuple of int
-        Rows of each array. A shuffle takes them in an order of its own, and mixes rows within them.
+        Number of rows in each array.
     mapped : bool
-        Whether any of it lies in a file.
+        Whether any of the arrays lies in a file.
 
     Raises
     ------
     DataError
-        If an array holds no numbers, has another type or width than the first, or the divisor is not
-        positive.
+        If there is no array, an array does not hold numbers or differs from the first in type or in the shape
+        of a row, or the divisor is not positive.
 
     Examples
     --------
@@ -54,13 +54,13 @@ class Rows:
     def __init__(self, x: Any, divisor: float = 1.0) -> None:
         self.parts: list[HostArray] = [_array(part) for part in (x if isinstance(x, list) else [x])]
         if not self.parts:
-            raise DataError("there are no rows in an empty list of arrays")
+            raise DataError("the list of arrays is empty: give at least one array")
         first = self.parts[0]
         for part in self.parts:
             if part.ndim == 0 or part.dtype != first.dtype or part.shape[1:] != first.shape[1:]:
                 raise DataError(
-                    f"arrays one after another must agree: {first.dtype} of shape {first.shape}, "
-                    f"and {part.dtype} of shape {part.shape}"
+                    "the arrays of a list must have one type, and rows of one shape, but the first is "
+                    f"{first.dtype} of shape {first.shape}, and another is {part.dtype} of shape {part.shape}"
                 )
         if not divisor > 0.0:
             raise DataError(f"divisor must be a positive number, not {divisor!r}")
@@ -74,42 +74,42 @@ class Rows:
         rows.dtype = np.dtype(dtype)
         return rows
 
-    # ------------------------------------------------------------ what they are
+    # -------------------------------------------------------------- properties
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(rows, …), or (rows,) of labels."""
+        """(rows, …), or (rows,) for labels."""
         return (len(self), *self.parts[0].shape[1:])
 
     @property
     def ndim(self) -> int:
-        """Dimensions."""
+        """Number of axes."""
         return self.parts[0].ndim
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """Rows of each array."""
+        """Number of rows in each array that is not empty."""
         return tuple(len(part) for part in self.parts if len(part))
 
     @property
     def stored(self) -> np.dtype[Any]:
-        """The type of what is stored."""
+        """Type of the stored numbers."""
         dtype: np.dtype[Any] = self.parts[0].dtype
         return dtype
 
     @property
     def kept(self) -> np.dtype[Any]:
-        """The type in which they are brought to a device: bytes stay bytes."""
+        """Type on the device: uint8 for bytes, else `dtype`."""
         return self.stored if self.stored == np.uint8 else self.dtype
 
     @property
     def nbytes(self) -> int:
-        """Bytes they take on a device."""
+        """Memory that the rows take on a device, in bytes."""
         return int(np.prod(self.shape)) * self.kept.itemsize
 
     @property
     def mapped(self) -> bool:
-        """Whether any of it lies in a file."""
+        """Whether any of the arrays lies in a file."""
         return any(isinstance(part, np.memmap) for part in self.parts)
 
     def __len__(self) -> int:
@@ -120,43 +120,44 @@ class Rows:
         return f"Rows(shape={self.shape}, {self.stored}{divided}, arrays={len(self.parts)})"
 
     def made_of(self) -> list[HostArray]:
-        """All that decides about their values, for a fingerprint of them."""
+        """Return everything that determines the values, for a fingerprint."""
         return [*self.parts, np.array([self.divisor])]
 
     # ---------------------------------------------------------------- reading
 
     def astype(self, dtype: Any) -> Rows:
-        """The same rows, whose values are of another type."""
+        """Return the same rows with values of another type."""
         return self._with(self.parts, dtype)
 
     def loaded(self) -> Rows:
-        """The same rows, in memory."""
+        """Return the same rows, read into memory."""
         return self._with([np.array(part) for part in self.parts], self.dtype)
 
     def __getitem__(self, index: Any) -> Any:
-        """Rows of a slice, which are not read yet; values, for an array of row numbers."""
+        """Return `Rows` for a slice, without reading them, or the values for an array of row numbers."""
         if not isinstance(index, slice):
             return self.values(self.read(self._numbers(index)))
         start, stop, stride = index.indices(len(self))
         if stride != 1:
-            raise DataError(f"a slice of rows goes from one to the next, not in steps of {stride}")
+            raise DataError(f"a slice of Rows must have step 1, not {stride}: use an array of row numbers")
         begins = [0, *self._ends[:-1].tolist()]
         cut = [part[max(0, start - b) : max(0, stop - b)] for part, b in zip(self.parts, begins, strict=True)]
         return self._with([part for part in cut if len(part)] or [self.parts[0][:0]], self.dtype)
 
     def _numbers(self, index: Any) -> HostArray:
-        """Row numbers, checked: a file or a gathering would take others without a word."""
+        """Return row numbers after checking them: NumPy would accept negative ones."""
         numbers = np.asarray(index)
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-            raise DataError(f"rows are taken by a slice or an array of row numbers, not by {index!r:.100}")
+            raise DataError(f"index Rows with a slice or an array of row numbers, not with {index!r:.100}")
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self):
             raise DataError(
-                f"row numbers go from 0 to {len(self) - 1}, not {numbers.min()} to {numbers.max()}"
+                f"row numbers must lie in 0 to {len(self) - 1}, but they go from {numbers.min()} to "
+                f"{numbers.max()}"
             )
         return numbers
 
     def read(self, indices: HostArray, out: HostArray | None = None) -> HostArray:
-        """Stored rows by number, into `out` (of the stored type, or another to cast to) where given."""
+        """Return the stored rows with these numbers, in `out` if it is given, cast to its type."""
         if out is None:
             out = np.empty((len(indices), *self.shape[1:]), self.stored)
         if len(self.parts) == 1:
@@ -169,15 +170,15 @@ class Rows:
         return out
 
     def bring(self, indices: HostArray, out: HostArray) -> HostArray:
-        """Rows by number, as they are brought to a device, into `out` of the type `kept`."""
+        """Return the rows with these numbers in the form for the device, in `out` of the type `kept`."""
         if self.kept == self.stored and (self.divisor == 1.0 or self.kept == np.uint8):
             return self.read(indices, out)
         out[...] = self.values(self.read(indices))
         return out
 
     def values(self, stored: HostArray) -> HostArray:
-        """What stored rows are worth, in `dtype`."""
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, which checks find
+        """Return the values of stored rows: divided, in `dtype`."""
+        with np.errstate(over="ignore"):  # a number that is too large becomes infinite, and checks find that
             if self.divisor == 1.0:
                 values: HostArray = np.asarray(stored).astype(self.dtype, copy=False)
             else:
@@ -200,7 +201,7 @@ def _array(x: Any) -> HostArray:
 
 def _take(source: HostArray, indices: HostArray, out: HostArray) -> HostArray:
     if source.dtype == out.dtype and source.flags.c_contiguous and source.dtype.isnative:
-        np.take(source, indices, axis=0, out=out, mode="clip")  # lets other threads run meanwhile
+        np.take(source, indices, axis=0, out=out, mode="clip")  # other threads can run during this call
         return out
     with np.errstate(over="ignore"):
         out[...] = source[indices]

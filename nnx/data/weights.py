@@ -1,4 +1,4 @@
-"""Weights of rows: which can be used, and those by which classes of any size count the same."""
+"""Check weights of rows, and compute weights that balance classes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from nnx.errors import DataError
 
 
 def refuse_unusable(weights: HostArray) -> None:
-    """See that no weight is negative, and not all are 0.
+    """Check weights of rows.
 
     Raises
     ------
     DataError
-        If it is so.
+        If a weight is negative, or all are 0.
     """
     if weights.min() < 0.0 or not weights.any():
-        raise DataError("sample_weight must not be negative, nor zero everywhere")
+        raise DataError("sample_weight must not hold negative numbers, and at least one must be above 0")
 
 
 def balanced(totals: HostArray, classes: int) -> HostArray:
-    """Return W / (classes · W_k) for each class k, with W_k its weight in `totals` and W their sum.
+    """Return W / (classes · W_k) for each class k, where W_k is its weight in `totals`, and W their sum.
 
-    So each class has the same weight in all. The factor of a class without any weight is 1.
+    With these factors, all classes have the same total weight. The factor of a class of weight 0 is 1.
     """
     factors = np.ones(len(totals))
     there = totals > 0.0

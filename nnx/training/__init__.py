@@ -1,6 +1,6 @@
-"""`fit` and `evaluate`: epochs, batches, and what is recorded of them.
+"""Train and evaluate networks: epochs, batches, callbacks, checkpoints.
 
-A network is known here by the calls made on it (`plan`, `arena`, `predict`, …) and never imported.
+This room uses a network's methods (`plan`, `arena`, `predict`, …), but never imports the class.
 """
 
 from nnx.data.batches import epoch_order

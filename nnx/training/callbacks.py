@@ -1,4 +1,4 @@
-"""Callbacks: what happens between epochs and steps of `fit` besides training."""
+"""Callbacks: objects that `fit` calls before and after training, and after each step and epoch."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from nnx.metrics.choice import check_mode, sign
 
 
 class History:
-    """What an epoch measured, one list for each name.
+    """The values of each epoch: one list for each name.
 
     Attributes
     ----------
     metrics : dict of str to list of float
-        ``"loss"`` (the mean over the epoch's samples, while they were trained on), ``"val_loss"``, …
+        ``"loss"`` (the mean over the epoch's rows, computed during training), ``"val_loss"``, …
     epochs : list of int
-        The number of each epoch recorded, from 1.
+        Number of each recorded epoch, from 1.
     steps : int
-        Optimizer steps in all.
+        Number of optimizer steps.
     left_out : int
-        Batches whose update was left out, as their loss or gradients were not finite
+        Batches that did not update the network because their loss or gradients were not finite
         (``fit(on_nonfinite="skip")``).
     rollbacks : int
-        Times that training went back to a checkpoint (``fit(on_nonfinite="rollback")``).
-    seconds, training_seconds : float
-        Time spent in `fit`, and in its epochs without validation and the callbacks behind an epoch.
+        How often training returned to a checkpoint (``fit(on_nonfinite="rollback")``).
+    seconds : float
+        Time spent in `fit`.
+    training_seconds : float
+        Time spent in its epochs, without validation and without what callbacks do after an epoch.
     first_step_seconds : float
-        From the beginning of the first epoch to the end of its first step (where small networks are trained
-        in one piece, of that epoch): kernels are compiled and workspaces allocated in it.
+        Time of the first step; for small networks, which a compiled loop trains, of the first epoch. It
+        includes the compilation of kernels and the allocation of memory.
     """
 
     def __init__(self) -> None:
@@ -56,11 +58,17 @@ class History:
         return self.metrics[name]
 
     def last(self) -> dict[str, float]:
-        """The newest value of each name."""
+        """Return the newest value of each name."""
         return {name: values[-1] for name, values in self.metrics.items()}
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """One line an epoch, the names in the first; the file appears whole or not at all."""
+        """Write a CSV file, whole or not at all: a line with the names, then a line for each epoch.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
         with replacing(path) as file:
             text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="")
             writer = csv.writer(text)
@@ -83,32 +91,32 @@ class Run:
     optimizer : Optimizer
     history : History
     epochs, batches : int
-        Epochs asked for, batches an epoch.
+        Number of epochs to train, and of batches in an epoch.
     epoch, step : int
-        Epochs finished, steps finished in this run.
+        Number of finished epochs and finished steps.
     batch : int
-        Batches finished in the epoch under way.
+        Number of finished batches of the current epoch.
     stop : str
-        Set it to a reason to end training after this epoch (before the first: to train none).
+        Set it to a reason to end training after this epoch. Set before the first epoch, none is trained.
     failed : bool
-        At the end: whether an error or an interrupt brought it about.
+        In `on_train_end`: whether an error or an interrupt ended training.
     on_nonfinite : str
-        What follows on a loss or gradient that is not finite, see `Network.fit`.
+        What to do when a loss or gradient is not finite, see `Network.fit`.
     interrupt : int
-        The signal that ends training after this step, where a `Checkpoint` takes care of it; else 0.
+        The signal that ends training after this step, if there is a `Checkpoint`; else 0.
     losses : array
-        Each batch's loss in the epoch under way, where the network computes.
+        Loss of each batch of the current epoch, on the network's device.
     callbacks : sequence of Callback
     loss : Loss
     begun : dict
-        The settings that callbacks can change, as they were when training began.
+        Values of the settings that callbacks can change, from the start of training.
     warned : set of str
-        What a reader was warned of.
+        The warnings that were already given.
     facts : callable
-        Returns what a resumed run must have in common with its checkpoint, by name.
+        Returns what must be the same in a resumed run and its checkpoint, by name.
     directions : dict of str to str or None
-        For each value that `fit` records: ``"min"`` where smaller is better, ``"max"`` where larger is, None
-        where that is not known.
+        For each recorded value: ``"min"`` if smaller is better, ``"max"`` if larger is better, None if that
+        is unknown.
     """
 
     network: Any
@@ -133,63 +141,64 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether no epoch is left to train."""
+        """Return whether training is finished."""
         return self.epoch >= self.epochs or bool(self.stop)
 
     def record(self, loss: float) -> None:
-        """An epoch is finished, with that mean loss."""
+        """Count a finished epoch and store its mean loss."""
         self.epoch, self.batch = self.epoch + 1, 0
         self.history.epochs.append(self.epoch)
         self.history.metrics.setdefault("loss", []).append(loss)
 
 
 class Callback:
-    """Base of the callbacks; override what is needed.
+    """Base class of callbacks: override the methods you need.
 
     Attributes
     ----------
     every_n_epochs : int
-        Call `on_epoch_end` every n epochs and after the last one. It may be called more often. Small networks
-        are trained for so many epochs in one piece.
+        How often `on_epoch_end` must be called: every n epochs and after the last one. It may be called more
+        often. A compiled loop trains a small network for up to n epochs in one call.
     every_rank : bool
-        False where only the first rank of a distributed job is to have it, because it writes or prints.
+        False if only the first rank of a distributed job calls it, for example because it writes a file.
     """
 
     every_n_epochs: int = 1
     every_rank: bool = True
 
     def on_train_begin(self, run: Run) -> None:
-        """Before the first epoch."""
+        """Do something before the first epoch."""
 
     def on_step_end(self, run: Run) -> None:
-        """After each optimizer step."""
+        """Do something after each optimizer step."""
 
     def on_epoch_end(self, run: Run) -> None:
-        """After each epoch, its values recorded in ``run.history``."""
+        """Do something after each epoch; ``run.history`` already has its values."""
 
     def on_train_end(self, run: Run) -> None:
-        """After the last epoch, or after an error or interrupt."""
+        """Do something after the last epoch, or after an error or an interrupt."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of it, by name: NumPy arrays, and what JSON can hold.
+        """Return what a checkpoint stores of this callback, by name: NumPy arrays, and values for JSON.
 
-        Without this method a checkpoint holds the attributes that changed since `on_train_begin`: numbers,
-        texts, schedules, and lists, tuples, sets and mappings of them. Others (arrays, deques, objects)
-        need it; a warning names an array or a collection that changed.
+        A callback without this method is stored by its attributes that changed since `on_train_begin`:
+        numbers, text, schedules, and lists, tuples, sets and mappings of these. A callback that changes other
+        attributes (arrays, deques, objects) needs this method. A warning names an array or collection that
+        changed and was not stored.
         """
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, after `on_train_begin`."""
+        """Continue from what `state` returned; called after `on_train_begin`."""
 
 
 def overrides(callback: Callback, method: str) -> bool:
-    """Whether a callback has a method of this name other than the empty one of `Callback`."""
+    """Return whether a callback defines this method, which is empty in `Callback`."""
     return getattr(getattr(callback, method), "__func__", None) is not getattr(Callback, method)
 
 
 class _Monitor(Callback):
-    """Follows one recorded value towards its best."""
+    """Follow one recorded value and remember its best."""
 
     def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
         check_mode(type(self).__name__, mode)
@@ -209,12 +218,12 @@ class _Monitor(Callback):
         self.best = state["best"]
 
     def improved(self, run: Run) -> bool:
-        """Whether the newest value is the best so far, by `min_delta` at least."""
+        """Return whether the newest value is better than the best so far by more than `min_delta`."""
         if self.monitor not in run.history.metrics:
             if self.monitor.startswith("val_") and "val_loss" not in run.history.metrics:
                 raise ConfigurationError(
-                    f"{type(self).__name__}: {self.monitor} is recorded only with validation data: give fit "
-                    'validation=0.2, or monitor="loss"'
+                    f"{type(self).__name__}: {self.monitor} needs validation data: set validation=0.2 in "
+                    'fit, or monitor="loss"'
                 )
             raise ConfigurationError(
                 f"{type(self).__name__}: {self.monitor!r} is not recorded in this run"
@@ -228,26 +237,27 @@ class _Monitor(Callback):
 
 
 class EarlyStopping(_Monitor):
-    """Stop when a recorded value has not improved for some epochs.
+    """Stop training when a recorded value has not improved for some epochs.
 
     Parameters
     ----------
     monitor : str
-        A name in the history. ``val_loss`` needs ``validation=`` in fit.
+        A name in the history. ``val_loss`` needs ``validation=`` in `fit`.
     patience : int
-        Stop after this many epochs in a row without improvement.
+        Stop after this many epochs in a row without improvement; 0 acts as 1.
     min_delta : float ≥ 0
-        The smallest change that counts as improvement.
+        A value counts as better only if it differs from the best by more than this.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better. Auto knows it for losses, nnx's metrics and scikit-learn's;
-        for a metric of your own, state it.
+        Whether a smaller or a larger value is better. ``"auto"`` works for losses, and for the metrics of nnx
+        and scikit-learn. For a metric of yours, choose ``"min"`` or ``"max"``.
     restore_best : bool
-        Put the parameters of the best epoch back at the end.
+        At the end, restore the parameters of the best epoch.
 
     Raises
     ------
     ConfigurationError
-        Before training, if the mode is auto and nothing says whether smaller or larger is better.
+        If an argument is invalid; before training, if the mode is auto and it is unknown which value is
+        better; after the first epoch, if `monitor` is not recorded.
     """
 
     def __init__(
@@ -263,52 +273,59 @@ class EarlyStopping(_Monitor):
         self.restore_best = flag("EarlyStopping: restore_best", restore_best)
         self.waited = 0
         self.best_epoch = 0
-        self._kept: Any = None
+        self._weights: Any = None  # of the best epoch
 
     def on_train_begin(self, run: Run) -> None:
-        """Forget an earlier run."""
+        """Start again from nothing."""
         super().on_train_begin(run)
-        self.waited, self.best_epoch, self._kept = 0, 0, None
+        self.waited, self.best_epoch, self._weights = 0, 0, None
 
     def on_epoch_end(self, run: Run) -> None:
-        """Keep the best parameters on the host, count the epochs since."""
+        """Copy the parameters if the value improved; else count the epoch, and stop after `patience`."""
         if self.improved(run):
             self.waited, self.best_epoch = 0, run.epoch
             if self.restore_best:
-                self._kept = run.network.weights()
+                self._weights = run.network.weights()
             return
         self.waited += 1
         if self.waited >= self.patience:
             run.stop = f"{self.monitor} has not improved since epoch {self.best_epoch}"
 
     def state(self) -> dict[str, Any]:
-        """The best value and its parameters, and the epochs since."""
-        kept = {f"kept.{name}": value for name, value in (self._kept or {}).items()}
-        return super().state() | {"waited": self.waited, "best_epoch": self.best_epoch} | kept
+        """Return the best value, its epoch and parameters, and the epochs without improvement."""
+        weights = {f"kept.{name}": value for name, value in (self._weights or {}).items()}
+        return super().state() | {"waited": self.waited, "best_epoch": self.best_epoch} | weights
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Wait on from there."""
+        """Continue from what `state` returned."""
         super().restore(state)
         self.waited, self.best_epoch = state["waited"], state["best_epoch"]
-        kept = {name.removeprefix("kept."): v for name, v in state.items() if name.startswith("kept.")}
-        self._kept = kept or None
+        weights = {name.removeprefix("kept."): v for name, v in state.items() if name.startswith("kept.")}
+        self._weights = weights or None
 
     def on_train_end(self, run: Run) -> None:
-        """Put the best parameters back, unless an error or interrupt ended the training."""
-        if self._kept is not None and not run.failed:
-            run.network.set_weights(self._kept)
-        self._kept = None
+        """Restore the best parameters, unless an error or an interrupt ended training."""
+        if self._weights is not None and not run.failed:
+            run.network.set_weights(self._weights)
+        self._weights = None
 
 
 class BestCheckpoint(_Monitor):
-    """Save the network whenever a recorded value is the best so far.
+    """Save the network after each epoch in which a recorded value is the best so far.
 
     Parameters
     ----------
-    path : path
-        A safetensors file, replaced whole each time.
+    path : path-like
+        A safetensors file. Each save replaces it as a whole.
     monitor, min_delta, mode
         As for `EarlyStopping`.
+
+    Raises
+    ------
+    ConfigurationError
+        As for `EarlyStopping`.
+    OutputError
+        During training, if the file cannot be written.
     """
 
     every_rank = False
@@ -324,47 +341,63 @@ class BestCheckpoint(_Monitor):
         self.path = Path(path)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Save on improvement."""
+        """Save the network if the value improved."""
         if self.improved(run):
             run.network.save(self.path)
 
 
 class CSVLog(Callback):
-    """Write the history to a CSV file after every epoch; of long trainings at most 200 times or so."""
+    """Write the history to a CSV file after each epoch; in long trainings, about 200 times in total.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    OutputError
+        During training, if the file cannot be written.
+    """
 
     every_rank = False
-    most = 200  # the whole file is written and flushed to the disk each time
+    most = 200  # each write replaces the whole file and flushes it to disk
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
     def on_train_begin(self, run: Run) -> None:
-        """Choose how often."""
+        """Choose after how many epochs to write."""
         self.every_n_epochs = max(1, run.epochs // self.most)
         self._written = 0
 
     def on_epoch_end(self, run: Run) -> None:
-        """Replace the file by one with the new lines."""
+        """Write the file again with the new epochs."""
         if run.epoch % self.every_n_epochs == 0 or run.over:
             run.history.write_csv(self.path)
             self._written = run.epoch
 
     def on_train_end(self, run: Run) -> None:
-        """What is not written yet; after an error or interrupt too, which is the one to tell."""
+        """Write the epochs that are still missing, also after an error or an interrupt."""
         if run.epoch != self._written:
+            # if training failed, report its error and not one of writing
             with suppress(OutputError) if run.failed else nullcontext():
                 run.history.write_csv(self.path)
 
 
 class Progress(Callback):
-    """One line an epoch, through a function that prints it.
+    """Print one line for each epoch.
 
     Parameters
     ----------
     write : callable
-        Takes a line; `print` by default.
+        Called with each line.
     every : int
-        Epochs between lines; the last is always written.
+        Print every n-th epoch, and the last one.
+
+    Raises
+    ------
+    ConfigurationError
+        If `every` is not a positive integer.
     """
 
     every_rank = False
@@ -376,24 +409,24 @@ class Progress(Callback):
 
     @property
     def every_n_epochs(self) -> int:  # type: ignore[override]
-        """As often as lines are written."""
+        """How often `on_epoch_end` must be called."""
         return self.every
 
     def on_train_begin(self, run: Run) -> None:
-        """Forget an earlier run."""
+        """Start again from nothing."""
         self._written = 0
 
     def on_epoch_end(self, run: Run) -> None:
-        """Epoch, and every value it recorded."""
+        """Print the epoch's number and values."""
         if run.epoch % self.every == 0 or run.over:
-            self._tell(run)
+            self._write_line(run)
 
     def on_train_end(self, run: Run) -> None:
-        """The last epoch, where a callback that was told later has made it the last."""
+        """Print the last epoch, if a callback called after this one stopped training in it."""
         if run.stop and run.history.epochs and run.epoch != self._written and not run.failed:
-            self._tell(run)
+            self._write_line(run)
 
-    def _tell(self, run: Run) -> None:
+    def _write_line(self, run: Run) -> None:
         self._written = run.epoch
         values = "  ".join(f"{name} {value:.6g}" for name, value in run.history.last().items())
         self.write(f"epoch {run.epoch}/{run.epochs}  {values}")

@@ -24,18 +24,18 @@ from nnx.training.options import FitOptions
 
 
 def check_options(options: FitOptions) -> FitOptions:
-    """Return the options with each value of its plain type, all but what depends on the data checked.
+    """Check the options, except for what depends on the data, and return them with plain Python values.
 
     Raises
     ------
     ConfigurationError
-        If an option makes no sense; the text says which.
+        If an option is invalid; the text names it.
     """
     check_kind("loss", options.loss, Loss, "CategoricalCrossEntropy")
     check_kind("optimizer", options.optimizer, Optimizer, "Adam")
     if not isinstance(options.communicator, Communicator):
         raise ConfigurationError(
-            "communicator must be what nnx.distributed.connect returns, not "
+            "communicator must be an object from nnx.distributed.connect, not "
             f"{type(options.communicator).__name__}"
         )
     callbacks, checkpoint = _separated(check_callbacks(options.callbacks), options.checkpoint)
@@ -48,18 +48,18 @@ def check_options(options: FitOptions) -> FitOptions:
         checkpoint=checkpoint,
     )
     nonfinite.check_policy(options.on_nonfinite, checkpoint is not None and not checkpoint.wait)
-    if checkpoint is not None or options.communicator.size > 1:  # then the run is known by the loss's config
+    if checkpoint is not None or options.communicator.size > 1:  # they compare the loss by its config
         whole_config(options.loss)
     return options
 
 
 def check_kind(what: str, given: Any, kind: type, example: str) -> None:
-    """Refuse what is no loss or no optimizer; a class instead of an object too.
+    """Check that an argument is a loss, or an optimizer: an object, not a class.
 
     Raises
     ------
     ConfigurationError
-        The text gives the form that is right.
+        If it is not; the text shows a valid value.
     """
     if isinstance(given, kind):
         return
@@ -70,12 +70,12 @@ def check_kind(what: str, given: Any, kind: type, example: str) -> None:
 
 
 def check_callbacks(callbacks: Any) -> list[Callback]:
-    """The callbacks as a list.
+    """Return the callbacks as a list.
 
     Raises
     ------
     ConfigurationError
-        If they are none, or one that stands in no list.
+        If it is not a list of callbacks, or two callbacks of nnx write the same file.
     """
     found: list[Any] = list(callbacks) if isinstance(callbacks, Iterable) else [None]
     if not all(isinstance(callback, Callback) for callback in found):
@@ -89,18 +89,18 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
                 f"{type(callback).__name__}: told_every is now called every_n_epochs",
                 DeprecationWarning, stacklevel=5,
             )  # fmt: skip
-    own = (c for c in found if type(c).__module__.startswith("nnx."))  # which write to their path
+    own = (c for c in found if type(c).__module__.startswith("nnx."))  # these write to `path`
     paths = [c.path.absolute() for c in own if hasattr(c, "path")]
     for path in paths:
         if paths.count(path) > 1:
-            raise ConfigurationError(f"two callbacks write {path}: give each a file of its own")
+            raise ConfigurationError(f"two callbacks write {path}: give each a different file")
     return found
 
 
 def _separated(
     callbacks: list[Callback], checkpoint: Checkpoint | None
 ) -> tuple[list[Callback], Checkpoint | None]:
-    """Return the callbacks without a checkpoint, and the checkpoint. Version 0.1 had it among them."""
+    """Return the other callbacks, and the checkpoint, which version 0.1 expected among the callbacks."""
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise ConfigurationError(f"checkpoint must be an nnx.Checkpoint(folder), not {checkpoint!r:.60}")
     among = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
@@ -116,7 +116,7 @@ def _separated(
 
 
 def check_data(network: Any, x: Any, y: Any, options: FitOptions) -> tuple[Samples, Validation | None]:
-    """Return the samples to train on and those to validate on.
+    """Return the rows to train on and the rows to validate on, both checked.
 
     Raises
     ------
@@ -144,27 +144,29 @@ def check_data(network: Any, x: Any, y: Any, options: FitOptions) -> tuple[Sampl
         )
     if options.batch_size < options.communicator.size:
         raise ConfigurationError(
-            f"batch_size={options.batch_size} is that of all {options.communicator.size} ranks together, "
-            "and each needs a row"
+            f"batch_size={options.batch_size} is too small for {options.communicator.size} ranks, which "
+            f"share each batch: set at least batch_size={options.communicator.size}"
         )
     if held_out is None:
         if metrics:
-            raise ConfigurationError("metrics are taken on validation data: give validation=0.1 or (x, y)")
+            raise ConfigurationError(
+                "metrics are computed on validation data only: set validation=0.1 or validation=(x, y)"
+            )
         return samples, None
     check_metrics(metrics, held_out, network.output_shape)
     return samples, Validation(held_out, metrics)
 
 
 def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, output_shape: tuple[int, ...]) -> None:
-    """Refuse metrics that do not fit the targets, or cannot take the weights of their rows.
+    """Check that metrics accept the targets and the weights of rows.
 
-    nnx's own are tried on predictions of 0, scikit-learn's on the targets themselves; other functions are
-    not called before the first epoch ends.
+    nnx's metrics are tried on predictions of 0, scikit-learn's on the targets as predictions. Your own
+    functions are first called when the first epoch ends.
 
     Raises
     ------
     DataError, ConfigurationError
-        As the metric does, or as `nnx.metrics.check_weights`.
+        If a metric does not accept them; see `nnx.metrics.choice.taken` and `check_weights`.
     """
     weights = samples.weights
     counted = None if weights is None else weights[weights > 0.0]
@@ -176,6 +178,6 @@ def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, output_sh
         if metric in NAMES.values():
             taken(name, metric, y_true, zeros, weights)
         elif tried_on_targets(metric):
-            labels = y_true.ndim == len(output_shape)  # one of the classes for each position
+            labels = y_true.ndim == len(output_shape)  # the number of a class at each position
             exact = np.eye(output_shape[-1], dtype=np.float32)[y_true] if labels else y_true
             taken(name, metric, y_true, exact, weights)

@@ -1,9 +1,9 @@
-"""Whether other programs keep the processors busy, so that training waits for them.
+"""Warn if other programs use the processors, so that training has to wait.
 
-NumPy's BLAS divides a product among threads that wait for each other by spinning. Where one of them does not
-get a processor, all wait, and a step may take ten times as long as on one thread. nnx reports that, with
-advice. It does not change the number of threads by itself: results' last digits depend on that number, and
-they must not depend on what else the machine does.
+NumPy's BLAS divides a product among threads. A thread that has finished its part spins until the others have,
+too. If one of them gets no processor, all wait, and a step can take ten times as long as on one thread. nnx
+reports this, with advice. It does not change the number of threads itself, because the last digits of results
+depend on that number, and they must not depend on what else runs on the machine.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, ClassVar
 
 logger = logging.getLogger("nnx")
 
-BEGIN, WINDOW = 0.5, 3.0  # seconds: before the first look, and from it to the judgement
-SHARE = 0.5  # of the time in which a thread wanted to run: where it waited for more, it is reported
+BEGIN, WINDOW = 0.5, 3.0  # seconds before the first measurement, and between it and the second
+SHARE = 0.5  # warn if threads waited for more than this share of the time in which they could have run
 TASKS = Path("/proc/self/task")
 
 
 class Contention:
-    """Looks twice, some seconds apart, and reports once; a training that is over before costs nothing.
+    """Measure twice, a few seconds apart, and warn at most once per process.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Contention:
         self.due = math.inf if backend.device != "cpu" or self.reported else time.monotonic() + BEGIN
 
     def look(self) -> None:
-        """To be called after every step."""
+        """Measure if it is time; called after every step."""
         if time.monotonic() < self.due:
             return
         before, self.before = self.before, _ran_and_waited()
@@ -64,7 +64,7 @@ def _report(share: float, backend: Any) -> str:
 
 
 def _ran_and_waited() -> tuple[float, float] | None:
-    """Seconds in which this process's threads ran, and waited for a processor; None where it is not known."""
+    """Return the seconds in which this process's threads ran, and waited for a processor; None if unknown."""
     ran = waited = 0
     with suppress(OSError, ValueError):
         for task in TASKS.iterdir():

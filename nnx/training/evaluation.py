@@ -1,4 +1,4 @@
-"""The loss and metrics of a network on data that it is not trained on."""
+"""Compute the loss and metrics of a network on data, without training it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ EVALUATION_ROWS = 1024
 
 @dataclass(frozen=True)
 class Validation:
-    """The data that `fit` measures the network on after each epoch, and the metrics by name."""
+    """The validation data of `fit`, and the metrics to compute on them after each epoch."""
 
     samples: Samples
     metrics: list[tuple[str, Metric]]
 
     def record(self, run: Run, communicator: Communicator) -> None:
-        """Measure the network and add ``val_loss`` and ``val_<metric>`` to the history."""
+        """Evaluate the network and add ``val_loss`` and ``val_<metric>`` to the history."""
         results = measure(run.network, self.samples, run.loss, self.metrics, communicator)
         for name, result in results.items():
             run.history.metrics.setdefault(f"val_{name}", []).append(result)
 
     def directions(self) -> dict[str, str | None]:
-        """For each value recorded: whether smaller (``"min"``) or larger (``"max"``) is better."""
+        """Return for each value whether smaller (``"min"``) or larger (``"max"``) is better, or None."""
         found: dict[str, str | None] = {f"val_{name}": direction(metric) for name, metric in self.metrics}
         return {"val_loss": "min"} | found
 
@@ -39,7 +39,7 @@ class Validation:
 def evaluate(
     network: Any, x: Any, y: Any, loss: Loss, metrics: Metrics = (), sample_weight: Any = None
 ) -> dict[str, float]:
-    """The loss and metrics of a network on data; see `Network.evaluate`."""
+    """Return the loss and metrics of a network on data; see `Network.evaluate`."""
     chosen = choose(metrics)
     return measure(network, check_samples(network, loss, x, y, sample_weight), loss, chosen)
 
@@ -51,7 +51,7 @@ def measure(
     metrics: list[tuple[str, Metric]],
     communicator: Communicator = ALONE,
 ) -> dict[str, float]:
-    """As `evaluate`, on samples that are checked; with other ranks, each its rows."""
+    """Return the loss and metrics on checked samples; the ranks of a job share the rows."""
     own = communicator.shard(len(samples))
     y_pred = np.zeros((len(samples) if metrics else 0, *network.output_shape), network.dtype)
     total, weight = 0.0, 0.0

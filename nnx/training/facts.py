@@ -1,4 +1,4 @@
-"""What a training run is known by: to its other ranks, and to a run that resumes it."""
+"""Describe a training run, to compare it with its other ranks and with a run that resumes it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from nnx.training.options import FitOptions
 def agreed(
     network: Any, options: FitOptions, samples: Samples, validation: Validation | None
 ) -> Callable[[], dict[str, Any]]:
-    """See that all ranks have the same of everything; return what a resumed run must have in common with it.
+    """Check that all ranks have the same data and options; return what a resumed run must have in common.
 
     Raises
     ------
     RankError
-        If a rank was given other data or options than the others.
+        If a rank has other data or options than the others.
     """
     if options.checkpoint is None and options.communicator.size == 1:
-        return dict  # nobody asks
+        return dict  # there is nothing to compare with
     known = _described(network, options)
     data = cache(lambda: _data(samples, validation))  # reading large data takes time
     options.communicator.agree(lambda: _alike(network, options) | known | data())
@@ -35,7 +35,7 @@ def agreed(
 
 
 def _described(network: Any, options: FitOptions) -> dict[str, Any]:
-    """The network and the options, all but the data."""
+    """Return the network and the options, without the data."""
     found: dict[str, Any] = network.config()
     return found | {
         "loss": identity.described(options.loss),
@@ -49,7 +49,7 @@ def _described(network: Any, options: FitOptions) -> dict[str, Any]:
 
 
 def _data(samples: Samples, validation: Validation | None) -> dict[str, Any]:
-    """What the network is trained on."""
+    """Return fingerprints of the data."""
     return {
         "the training data": fingerprint(*samples.arrays()),
         "the validation data": validation and fingerprint(*validation.samples.arrays()),
@@ -57,7 +57,7 @@ def _data(samples: Samples, validation: Validation | None) -> dict[str, Any]:
 
 
 def _alike(network: Any, options: FitOptions) -> dict[str, Any]:
-    """What ranks that train together must have in common besides."""
+    """Return what ranks must also have in common, but a resumed run need not."""
     arena = network.arena
     to_numpy = arena.backend.to_numpy
     return {

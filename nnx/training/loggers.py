@@ -56,17 +56,17 @@ class _Live(Callback):
     def on_epoch_end(self, run: Run) -> None:
         """Write the new epochs; in a resumed run, also the epochs recorded before."""
         if run.epoch % self.every_n_epochs == 0 or run.epoch == run.epochs:
-            self._tell(run)
+            self._write_new(run)
 
     def on_train_end(self, run: Run) -> None:
         """Write the remaining epochs, and close what is open."""
         try:
             if not run.failed:
-                self._tell(run)
+                self._write_new(run)
         finally:
             self.end(run)
 
-    def _tell(self, run: Run) -> None:
+    def _write_new(self, run: Run) -> None:
         epochs, metrics = run.history.epochs, run.history.metrics
         losses = metrics.get("loss", [])
         if run.history.rollbacks != self._rollbacks:  # the epochs after the rollback are trained again

@@ -1,4 +1,4 @@
-"""`fit`: the whole of a training run, from its options to its history."""
+"""`fit`: one training run, from its options to its history."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fit(network: Any, x: Any, y: Any, options: FitOptions) -> History:
 
 
 def _run(network: Any, options: FitOptions, trainer: SmallTrainer, validation: Validation | None) -> Run:
-    """Return what callbacks see of the training, before its first step."""
+    """Return the run as callbacks see it, before its first step."""
     run = Run(network, options.optimizer, History(), options.epochs, len(trainer.steps.batches))
     run.loss, run.losses, run.on_nonfinite = options.loss, trainer.steps.losses, options.on_nonfinite
     run.directions = {"loss": "min", **(validation.directions() if validation else {})}
@@ -64,7 +64,7 @@ def _run(network: Any, options: FitOptions, trainer: SmallTrainer, validation: V
 
 @contextmanager
 def _under_way(run: Run, trainer: SmallTrainer, pause: Pause) -> Iterator[None]:
-    """Begin a run and, however it ends, end it: callbacks, signals, the state of other ranks."""
+    """Start callbacks, signals and ranks for a run, and end them however the run ends."""
     began = time.perf_counter()
     backend = run.network.backend
     with ExitStack() as ending:
@@ -74,7 +74,7 @@ def _under_way(run: Run, trainer: SmallTrainer, pause: Pause) -> Iterator[None]:
         ending.enter_context(pause.interrupts)
         ending.callback(pause.ranks.end, run)
         for callback in run.callbacks:
-            if callback is pause.checkpoint:  # the last: it holds what the others set as they began
+            if callback is pause.checkpoint:  # the last one, so it stores what the others set at their start
                 run.begun = settings.begun(run)
             callback.on_train_begin(run)
             ending.callback(callback.on_train_end, run)
@@ -102,12 +102,12 @@ def _roll_back(run: Run, trainer: SmallTrainer, pause: Pause, why: str) -> None:
     """Return to the newest checkpoint and halve the learning rate."""
     times = run.history.rollbacks + 1
     if pause.checkpoint is not None:
-        pause.checkpoint.go_on(run)
+        pause.checkpoint.load_newest(run)
     pause.ranks.begin(run)
     kept = trainer.steps.kept
     run.history.rollbacks, kept.scale = times, 0.5**times
     nonfinite.logger.warning(
-        "%s; back to step %d, on with the learning rate times %g (%d of at most %d times)",
+        "%s; training returned to step %d, with the learning rate times %g (%d of at most %d times)",
         why.partition(" is not finite")[0] + " is not finite", run.step, kept.scale, times,
         nonfinite.ROLLBACKS,
     )  # fmt: skip

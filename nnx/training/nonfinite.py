@@ -1,4 +1,4 @@
-"""Values that are not finite: where they came first, and how training continues without them."""
+"""Find the first value that is not finite, and undo or skip the step that produced it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,24 @@ ROLLBACKS = 5
 
 
 def check_policy(on_nonfinite: str, checkpoints: bool) -> None:
-    """Raise a `ConfigurationError` for a policy that is unknown, or lacks what it needs."""
+    """Check a policy.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is unknown, or needs checkpoints and there are none.
+    """
     if on_nonfinite not in POLICIES:
         raise ConfigurationError(f"on_nonfinite must be stop, skip or rollback, not {on_nonfinite!r}")
     if on_nonfinite == "rollback" and not checkpoints:
         raise ConfigurationError(
-            "on_nonfinite='rollback' goes back to a checkpoint: give checkpoint=nnx.Checkpoint(folder) "
-            "without wait (--checkpoint-every)"
+            "on_nonfinite='rollback' returns to a checkpoint: set checkpoint=nnx.Checkpoint(folder) without "
+            "wait (on the command line: --checkpoint-every)"
         )
 
 
 class Guard:
-    """Watches the steps of an epoch for values that are not finite, and takes back what such a step did.
+    """Check each step of an epoch for values that are not finite, and undo what such a step changed.
 
     Parameters
     ----------
@@ -53,22 +59,23 @@ class Guard:
         self._each_step = self.statistics and (self.synchronous or self.skips)
 
     def keep(self) -> None:
-        """Copy running statistics before a step; a device that runs ahead keeps the epoch's first ones."""
+        """Copy running statistics before a step. On a GPU, the copy from the start of the epoch stays."""
         if self._each_step:
             self.state[...] = self.arena.state
 
     def stops(self, slot: Array, number: int) -> bool:
-        """Look at a step's loss, gradients and statistics; return whether the epoch ends here."""
+        """Check a step's loss, gradients and running statistics; return whether to end the epoch here."""
         arena, flag = self.arena, self.backend.flag_nonfinite
         flag(slot, arena.gradients, arena.fault, number + 1)
-        if self.statistics:  # they can overflow where neither loss nor gradients do
+        if self.statistics:  # they can overflow even if the loss and the gradients do not
             flag(slot, arena.state, arena.fault, number + 1)
         return self.synchronous and bool(arena.fault[0]) and not self.skips
 
     def leave_out(self, slot: Array) -> None:
-        """With ``on_nonfinite="skip"``: mark the loss of a step at fault by NaN, take back its statistics.
+        """With ``on_nonfinite="skip"``, undo a step with a fault, and set its loss to NaN.
 
-        The optimizer has changed nothing in such a step, but counted it. No value is read on the host.
+        The optimizer counted this step, but changed no parameters. The running statistics are restored here.
+        The host reads no value from the device.
         """
         if not self.skips:
             return
@@ -79,14 +86,14 @@ class Guard:
         fault[...] = 0
 
     def fault(self) -> int:
-        """Return the number of the first batch at fault, from 1; 0 for none."""
+        """Return the number of the first batch with a fault, from 1; 0 if there is none."""
         return int(self.arena.fault[0])
 
     @contextmanager
     def restored(self, number: int) -> Iterator[None]:
-        """Count the steps before that batch only; afterwards put the running statistics back.
+        """Set the step counts to those before a batch, and at the end restore the running statistics.
 
-        They are then as before the batch or, where faults are seen at an epoch's end, as before the epoch.
+        The statistics are those from before the batch; on a GPU, those from before the epoch.
         """
         self.arena.step, self.kept.step, self.run.step = (count + number - 1 for count in self.first)
         try:
@@ -95,23 +102,23 @@ class Guard:
             self.arena.state[...] = self.state
 
     def mean(self, losses: HostArray, batches: Batches) -> float:
-        """Return the mean loss of the epoch over the batches that were not left out.
+        """Return the epoch's mean loss over the batches that were not skipped.
 
         Raises
         ------
         TrainingError
-            If all were.
+            If all batches were skipped.
         """
         if not self.skips or not np.isnan(losses).any():
             return batches.mean(losses)
         out = np.isnan(losses)
         numbers = ", ".join(str(number + 1) for number in np.flatnonzero(out)[:5])
-        text = f"epoch {self.run.epoch + 1}: {out.sum()} of {len(out)} batches left out (batch {numbers}"
+        text = f"epoch {self.run.epoch + 1}: skipped {out.sum()} of {len(out)} batches (batch {numbers}"
         text += ", …)" if out.sum() > 5 else ")"
         if out.all():
-            raise TrainingError(f"{text}: no loss or no gradient was finite: lower the learning rate")
+            raise TrainingError(f"{text}, whose loss or gradients were not finite: lower the learning rate")
         self.run.history.left_out += int(out.sum())
-        logger.warning("%s, as loss or gradients were not finite", text)
+        logger.warning("%s, whose loss or gradients were not finite", text)
         kept = batches.shares[~out]
         return float(np.dot(losses[~out].astype(np.float64), kept) / kept.sum())
 

@@ -1,4 +1,4 @@
-"""The options of `fit` in one record, which goes from `Network.fit` to the loop."""
+"""The options of `fit` in one record, which `Network.fit` passes to the loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nnx.training.checkpoints import Checkpoint
 
 @dataclass(frozen=True)
 class FitOptions:
-    """The arguments of `Network.fit` besides the data; its docstring describes them."""
+    """The arguments of `Network.fit` without the data; `Network.fit` describes them."""
 
     loss: Loss
     optimizer: Optimizer
@@ -35,7 +35,7 @@ class FitOptions:
 
     @property
     def callbacks_here(self) -> list[Callback]:
-        """The callbacks of this rank; the checkpoint comes last, and holds the state of the others."""
+        """The callbacks of this rank; the checkpoint is the last, as it stores the state of the others."""
         given = [*self.callbacks, *([self.checkpoint] if self.checkpoint else [])]
         return [c for c in given if self.communicator.rank == 0 or getattr(c, "every_rank", True)]
 

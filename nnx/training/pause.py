@@ -1,4 +1,4 @@
-"""What happens between two steps: callbacks, a checkpoint, the end."""
+"""Do what is due between two steps: call callbacks, write a checkpoint, stop for a signal."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from nnx.training.signals import Interrupts
 
 
 class Pause:
-    """The pause between two steps.
+    """The work between two steps.
 
     Parameters
     ----------
     run : Run
     checkpoint : Checkpoint or None
-        Of this rank.
+        The checkpoint, on the rank that writes it.
     ranks : Ranks
     interrupts : Interrupts
 
     Attributes
     ----------
     on_step : list of Callback
-        The callbacks that are called after every step.
+        The callbacks to call after every step.
     """
 
     def __init__(self, run: Run, checkpoint: Checkpoint | None, ranks: Ranks, interrupts: Interrupts) -> None:
@@ -30,20 +30,20 @@ class Pause:
         self.on_step: list[Callback] = [c for c in run.callbacks if overrides(c, "on_step_end")]
 
     def look(self) -> None:
-        """Take a checkpoint if it is time for one, and end if a signal asks for it."""
+        """Write a checkpoint if one is due, and stop if a signal arrived."""
         if not self.interrupts.wanted:
             return
         run = self.run
         run.interrupt = self.ranks.interrupt(run)
         if self.checkpoint is not None:
-            self.checkpoint.at_rest(run)
+            self.checkpoint.between_steps(run)
         if run.interrupt:
-            self.ranks.communicator.barrier("the last checkpoint")  # before it is whole nobody ends the job
+            self.ranks.communicator.barrier("the last checkpoint")  # a rank that ends would end the job
             self.interrupts.deliver(run.interrupt)
             run.interrupt = 0
 
     def epochs_left(self) -> int:
-        """Return how many epochs may pass before a callback or the checkpoint must be called."""
+        """Return how many epochs can be trained before a callback or the checkpoint must be called."""
         run = self.run
         every = [  # told_every: the name in version 0.1
             getattr(c, "told_every", c.every_n_epochs) for c in run.callbacks if overrides(c, "on_epoch_end")

@@ -1,4 +1,4 @@
-"""What the ranks of a job exchange while they train; one process exchanges nothing."""
+"""Exchange gradients, losses and signals between the ranks of a job; one process exchanges nothing."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from nnx.training.signals import Interrupts
 
 
 class Ranks:
-    """The ranks of a job, as one of them sees them in `fit`.
+    """The ranks of a job during `fit`, as one rank sees them.
 
-    Gradients, losses and signals travel in one exchange a step.
+    Each step has one exchange, which carries gradients, losses and signals.
 
     Parameters
     ----------
     communicator : Communicator
     arena : Arena
     interrupts : Interrupts
-        The signals that wait in this process.
+        The signals that this process has received.
     """
 
     def __init__(self, communicator: Communicator, arena: Arena, interrupts: Interrupts) -> None:
         self.communicator, self.arena, self.interrupts = communicator, arena, interrupts
         self.alone = communicator.size == 1
-        self.interrupted = False  # whether a rank said in the last exchange that a signal waits
+        self.interrupted = False  # whether a rank reported a signal in the last exchange
 
     # ------------------------------------------------------------------ a step
 
     def shared(self, shard: Shard) -> Shard | None:
-        """Return the shard, for layers that need sums over the batch of all ranks; None on one process."""
+        """Return the shard, for layers that need sums over the batch of all ranks; None for one process."""
         return None if self.alone else shard
 
     def weigh(self, dy: Array, share: float) -> None:
-        """Turn dy of the mean over this rank's rows into its part of the mean over all."""
+        """Scale dy of the mean over this rank's rows to its share of the mean over all rows."""
         if not self.alone:
             dy *= share
 
@@ -58,14 +58,14 @@ class Ranks:
         self.interrupted = arena.backend.synchronous and bool(extra[1])
 
     def earliest(self, found: str) -> str:
-        """Return the first of the ranks' findings: others may see its gradients only."""
+        """Return the first of the faults that the ranks found; another rank may see only its effect."""
         return min(self.communicator.gather(found)).partition(" ")[2]
 
     def interrupt(self, run: Run) -> int:
         """Return the signal that ends training after this step on all ranks; 0 for none."""
         if self.alone:
             return self.interrupts.number
-        unseen = not self.arena.backend.synchronous and not run.batch  # a GPU is asked once an epoch
+        unseen = not self.arena.backend.synchronous and not run.batch  # a GPU is read once an epoch
         if not (self.interrupted or unseen):
             return 0
         return max(map(int, self.communicator.gather(str(self.interrupts.number), "the end of a step")))
@@ -73,9 +73,9 @@ class Ranks:
     # ------------------------------------------------------------------- a run
 
     def begin(self, run: Run) -> None:
-        """Put every rank into the state of the first, which may have read a checkpoint.
+        """Give every rank the state of rank 0, which may have read a checkpoint.
 
-        So a checkpoint is one file of one rank, and any number of ranks can resume it.
+        So only one rank reads and writes checkpoints, and any number of ranks can resume from one.
         """
         if self.alone:
             return
@@ -87,30 +87,30 @@ class Ranks:
             for name, array in arrays.items()
         }
         shapes = [(*key, array.shape, array.dtype.str) for key, array in own.items()]
-        its_own = counts["callbacks"]
-        told = self.communicator.broadcast(json.dumps([shapes, counts]) if first else "", "the start")
-        shapes, counts = json.loads(told)
+        own_callbacks = counts["callbacks"]
+        text = self.communicator.broadcast(json.dumps([shapes, counts]) if first else "", "the start")
+        shapes, counts = json.loads(text)
         found: tuple[dict[str, HostArray], dict[str, HostArray]] = ({}, {})
         for place, name, shape, dtype in shapes:
             array = np.ascontiguousarray(own[place, name]) if first else np.zeros(shape, dtype)
             found[place][name] = self.communicator.broadcast(array, "the start")
-        for name in its_own.keys() - counts["callbacks"].keys():  # of which the first knows nothing
-            counts["callbacks"][name] = its_own[name]
+        for name in own_callbacks.keys() - counts["callbacks"].keys():  # callbacks that rank 0 does not have
+            counts["callbacks"][name] = own_callbacks[name]
             found[1].update({key: array for key, array in training.items() if key.startswith(f"{name}.")})
         if not first:
             state.restore(run, *found, counts)
 
     def end_epoch(self, run: Run) -> None:
-        """Stop on every rank where a callback of one says so, and compare the parameters."""
+        """Stop every rank if a callback of one rank asks for it, and compare the ranks' parameters."""
         if self.alone:
             return
         run.stop = next(filter(None, self.communicator.gather(run.stop, f"the end of epoch {run.epoch}")), "")
         self._compare(f"epoch {run.epoch}")
 
     def end(self, run: Run) -> None:
-        """Compare the parameters: a callback of some ranks may have put others back."""
+        """Compare the parameters again: the callbacks of some ranks may have restored other ones."""
         if not run.failed:
-            self._compare("the callbacks' last turn")
+            self._compare("on_train_end of the callbacks")
 
     def _compare(self, what: str) -> None:
         arena = self.arena

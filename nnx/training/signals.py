@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, held back until training is between two steps."""
+"""Hold back Ctrl-C and SIGTERM until the current training step has ended."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 
 class Interrupts:
-    """As a context: the first signal is noted, a second one does what it would have done outside.
+    """A context that remembers the first signal; a second signal has its usual effect.
 
-    Only the main thread is told of signals; elsewhere nothing is held back.
+    Python handles signals in the main thread only. In other threads, the context does nothing.
 
     Parameters
     ----------
     wanted : bool
-        False leaves signals alone.
+        False to leave signals as they are.
 
     Attributes
     ----------
     wanted : bool
     number : int
-        The signal that came and waits; 0 before.
+        The signal that waits; 0 if there is none.
     """
 
     def __init__(self, wanted: bool) -> None:
@@ -34,7 +34,7 @@ class Interrupts:
         if self.wanted and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 usual = signal.getsignal(number)
-                if usual not in (None, signal.SIG_IGN):  # ignored, or not Python's to handle: so it stays
+                if usual not in (None, signal.SIG_IGN):  # else: ignored, or not handled by Python
                     self._usual[number] = signal.signal(number, self._hold)
         return self
 
@@ -45,11 +45,11 @@ class Interrupts:
         traceback: TracebackType | None,
     ) -> None:
         self._give_back()
-        if self.number and error is None:  # it came too late to be looked at
+        if self.number and error is None:  # it arrived after the last check
             self.deliver(self.number)
 
     def deliver(self, number: int) -> None:
-        """Let a signal do what it would have done outside."""
+        """Let a signal have its usual effect."""
         self._give_back()
         self.number = 0
         signal.raise_signal(number)

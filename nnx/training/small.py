@@ -1,8 +1,7 @@
-"""The trainer of small networks: whole blocks of steps in one compiled call.
+"""Train small networks with a compiled loop: many steps in one call.
 
-A backend that can do so (`Backend.small_loop`) takes small networks of plain `Dense` layers. Whatever the
-compiled loop does not know (other layers, subclasses, clipping, frozen layers, weights) is trained step by
-step.
+The loop (`Backend.small_loop`) supports small networks of `Dense` layers. Everything else (other layers,
+subclasses, clipping, frozen layers, weights of rows) is trained step by step.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from nnx.training.callbacks import Run
 from nnx.training.pause import Pause
 from nnx.training.step import StepTrainer
 
-SMALL = 2**14  # rows × parameters of a step: above, its arithmetic outweighs the calls
-BLOCK = 2**15  # steps at a time, or an epoch's, so that an interrupt does not wait long
+SMALL = 2**14  # rows × parameters of a step; in larger steps, arithmetic takes longer than Python's calls
+BLOCK = 2**15  # steps in one call (at least one epoch), so that Ctrl-C does not wait long
 
 
 class SmallTrainer:
-    """Trains in compiled blocks of epochs where it can, and step by step elsewhere.
+    """Train blocks of epochs in the compiled loop if it supports the training, else step by step.
 
     Parameters
     ----------
@@ -37,21 +36,21 @@ class SmallTrainer:
         self.loop = steps.backend.small_loop()
 
     def train(self, run: Run, pause: Pause, most: int = 1) -> None:
-        """Train for up to `most` epochs and record their losses; at least one."""
-        # asked anew each time: a callback may have frozen a layer
+        """Train for one or more epochs, at most `most`, and record their losses."""
+        # checked again at each call, because a callback may have frozen a layer
         program = None if pause.on_step else self._program(run)
         if program is None:
             self.steps.train(run, pause)
             return
         steps, batches = self.steps, self.steps.batches
-        most = 1 if run.step == 0 else most  # the first epoch alone: its time tells what compiling took
+        most = 1 if run.step == 0 else most  # the first epoch alone, for `first_step_seconds`
         count = max(1, min(most, BLOCK // max(len(batches), batches.rows // 32)))
         began = time.perf_counter()
         orders = batches.orders(steps.arena.seed, steps.arena.step, count)
         losses, done = np.zeros(count * len(batches), steps.arena.dtype), np.zeros(1, np.int64)
         try:
             self._run(program, orders, losses, done)
-        finally:  # what was done stays done, also where an interrupt comes between
+        finally:  # an interrupt does not undo finished steps
             steps.arena.step, steps.kept.step, run.step = (
                 step + int(done[0]) for step in (steps.arena.step, steps.kept.step, run.step)
             )
@@ -68,7 +67,7 @@ class SmallTrainer:
         self.steps.close()
 
     def _run(self, program: Any, orders: Any, losses: Any, done: Any) -> None:
-        """Take as many steps as `losses` has room for; see `nnx.ops.small_network_numba.run`."""
+        """Take ``losses.size`` steps; see `nnx.ops.small_network_numba.run`."""
         steps = self.steps
         x, y, _ = steps.feeder.whole()
         _, (part,) = steps.optimizer.state_for(steps.network)
@@ -81,7 +80,7 @@ class SmallTrainer:
         )  # fmt: skip
 
     def _program(self, run: Run) -> Any:
-        """The training as the compiled loop reads it; None where the loop does not know all of it."""
+        """Return the training in the form that the compiled loop needs, or None if it is not supported."""
         steps = self.steps
         if (
             self.loop is None
@@ -101,14 +100,14 @@ class SmallTrainer:
 
 
 def program(loop: Any, plan: Plan, loss: Loss, kind: str, optimizer: Optimizer) -> Any:
-    """Describe a training in numbers, for a compiled loop; None where the loop does not know it all.
+    """Return a training as numbers for the compiled loop, or None if the loop does not support it.
 
     Parameters
     ----------
     loop : module
-        What `Backend.small_loop` returns.
+        The module from `Backend.small_loop`.
     kind : str
-        The loss's, as the plan runs it.
+        The kind of the loss after fusion, from `Plan`.
     """
     plain = (type(loss).formula, type(loss).evaluate) == (Loss.formula, Loss.evaluate)
     groups = list(_groups(plan, loop.ACTIVATIONS))

@@ -1,4 +1,4 @@
-"""The plain trainer: an epoch step by step, on any backend."""
+"""Train an epoch step by step, on any backend."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class StepTrainer:
     ----------
     network : Network
     samples : Samples
-        What to train on.
+        The training data.
     options : FitOptions
     ranks : Ranks
-        What the processes of a job exchange in a step.
+        Sums gradients over the processes of a job.
 
     Attributes
     ----------
     losses : array
-        Each batch's loss in the epoch under way.
+        Loss of each batch of the current epoch.
     kept : OptimizerState
-        What the optimizer keeps for this network.
+        The optimizer's state for this network.
     """
 
     def __init__(self, network: Any, samples: Samples, options: FitOptions, ranks: Ranks) -> None:
@@ -50,7 +50,7 @@ class StepTrainer:
         arena: Arena = network.arena
         self.arena, self.backend = arena, arena.backend
         with self.backend.hold():
-            arena.gradients[...] = 0.0  # what an earlier fault left in layers outside this slice
+            arena.gradients[...] = 0.0  # an earlier run that failed may have left NaN outside this slice
             arena.fault[...] = 0
         self.contention = Contention(self.backend)
         self.plan: Plan
@@ -71,7 +71,7 @@ class StepTrainer:
         }
 
     def train(self, run: Run, pause: Pause, most: int = 1) -> None:
-        """Train on every row once, or on those that a checkpoint left of an epoch; record the mean loss."""
+        """Train for one epoch, or for the rest of the epoch that was resumed; record its mean loss."""
         order = self.feeder.begin(self.batches.order(self.arena.seed, self.arena.step - run.batch))
         guard = nonfinite.Guard(run, self.arena, self.kept)
         began = time.perf_counter()
@@ -91,7 +91,7 @@ class StepTrainer:
                 callback.on_step_end(run)
             self.contention.look()
             run.batch = number + 1
-            if run.batch < len(self._slots):  # after the last step: once the epoch is recorded
+            if run.batch < len(self._slots):  # after the last step, `fit` calls it
                 pause.look()
         if fault := guard.fault():
             with guard.restored(fault):
@@ -99,7 +99,7 @@ class StepTrainer:
         run.record(guard.mean(self.backend.to_numpy(self.losses), self.batches))
 
     def gradients(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
-        """Forward, loss, backward: overwrite the loss of this batch and all gradients."""
+        """Compute the loss of a batch and all gradients: forward, loss, backward."""
         slot, dy, shard = self._slots[number], self._dy[x.shape[0]], self.batches.shards[number]
         y_pred = self.plan.forward(x, True, shard.start, self.ranks.shared(shard), draw=0)
         self.loss.evaluate(self.backend, y, y_pred, slot, dy, weights, self.kind)
@@ -108,14 +108,14 @@ class StepTrainer:
         self.ranks.sum_gradients(slot, self.batches.own_shares[number])
 
     def explain(self, run: Run, order: Any, number: int) -> None:
-        """Run a batch again, with the parameters as before it, and name the first layer at fault."""
+        """Run a batch again with the parameters from before it; raise an error that names the first fault."""
         self.arena.fault[...] = 0
         self.gradients(*self.feeder.batch(number, order), number)
         where = self.ranks.earliest(nonfinite.first(self.network, self.plan))
         raise TrainingError(
             f"epoch {run.epoch + 1}, batch {number + 1}: the loss is {float(self.losses[number]):g} and "
-            f"{where} is not finite; the parameters are as before this batch: lower the learning rate, or "
-            "clip the gradients (clip_norm=1)"
+            f"{where} is not finite; the parameters are those from before this batch: lower the learning "
+            "rate, or clip the gradients (clip_norm=1)"
         )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints at regular times, and going on from the newest."""
+"""Write checkpoints during training, and resume from the newest one."""
 
 from __future__ import annotations
 
@@ -34,60 +34,60 @@ from nnx.training.checkpoints import identity, state
 from nnx.training.checkpoints.store import Store, logger
 
 EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
-DATA = "the "  # how the names of the data's fingerprints begin
+DATA = "the "  # the names of the data's fingerprints start with it
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Checkpoint(Callback):
-    """Keep the whole state of a training run in a folder, and go on from it.
+    """Write the whole state of a training run to a folder, and resume from it.
 
-    A run that is stopped at any moment, by a signal, a fault or the machine, and goes on with
-    ``resume=True``, ends with the bytes of one that was never stopped: parameters, history, metrics. A
-    checkpoint is a safetensors file with a checksum, which appears whole or not at all; `nnx.load` reads the
-    network in it.
+    A run may be stopped at any moment: by a signal, an error or a power failure. Resumed with
+    ``resume=True``, it gives bit-identical results to an uninterrupted run: parameters, history, metrics. A
+    checkpoint is a safetensors file with a checksum. It appears whole or not at all, and `nnx.load` reads its
+    network.
 
-    While `fit` runs, an interrupt (Ctrl-C) or SIGTERM waits for the end of the step, and for a checkpoint of
-    it; a second one does not wait.
+    An interrupt (Ctrl-C) or SIGTERM during `fit` takes effect after the current step and a checkpoint of it.
+    A second one takes effect at once.
 
     Parameters
     ----------
-    folder : path
-        Of its own; it is locked while training runs. Several fits one after the other, with the same object,
-        are kept apart by their number.
+    folder : path-like
+        A separate folder for this run; it is locked during training. If several calls of `fit` use one
+        `Checkpoint`, they are numbered, and each has its own checkpoints.
     every : int or str
         Optimizer steps (``500``, ``"500"``) or time (``"30s"``, ``"5m"``, ``"1h"``) between checkpoints.
-        There is one of the beginning and one of the end too. A small network that is trained in one compiled
-        loop is looked at between epochs.
+        There is also one at the start and one at the end. For a small network that a compiled loop trains,
+        checkpoints are written between epochs only.
     wait : str, optional
-        A time such as ``"1m"``: training that ends or is interrupted sooner writes nothing, so there is no
-        checkpoint of the beginning either. Where one cannot be written later, a warning says so once, and
-        training continues. ``fit(on_nonfinite="rollback")`` needs a `Checkpoint` without it.
-    keep : int
-        How many of the newest stay, besides the best.
+        A time such as ``"1m"``, before which no checkpoint is written, not even at the start. If a later
+        checkpoint cannot be written, there is one warning, and training continues.
+        ``fit(on_nonfinite="rollback")`` needs a `Checkpoint` without `wait`.
+    keep : int ≥ 1
+        How many of the newest checkpoints to keep, in addition to the best one.
     best : str or None
-        A name in the history: of the checkpoints taken, the one where it was best stays. ``"auto"`` takes
-        ``val_loss`` where there is validation, else ``loss``.
+        A name in the history. The checkpoint with the best value is kept. ``"auto"`` means ``val_loss`` if
+        there is validation data, else ``loss``.
     mode : {"auto", "min", "max"}
         Whether the smallest or the largest value is the best, as for `EarlyStopping`.
     resume : bool
-        Go on from the newest checkpoint that is intact; begin where there is none.
+        Resume from the newest intact checkpoint; start from the beginning if there is none.
     about : dict, optional
-        What else a run that goes on must have in common, by name.
+        More facts that a resumed run must have in common with its checkpoint, by name.
 
     Raises
     ------
     ConfigurationError
-        If an option makes no sense, or a run that goes on differs from what its checkpoint was taken of.
+        If an argument is invalid, or the run differs from the one that wrote the checkpoint.
     FileFormatError
         If there are checkpoints, but none is intact.
     OutputError
-        If a checkpoint cannot be written (without `wait`), another run has the folder, or there are
-        checkpoints in it that ``resume=True`` does not ask for.
+        If a checkpoint cannot be written (without `wait`), if another run uses the folder, or if it contains
+        checkpoints and `resume` is False.
     """
 
     every_rank = False
-    named: Callable[[str], str] = staticmethod(str)  # how a message names an entry of `about`
-    usual: Mapping[str, Any] = MappingProxyType({})  # the default of each entry of `about` that has one
+    named: Callable[[str], str] = staticmethod(str)  # returns the name of an entry of `about` for messages
+    usual: Mapping[str, Any] = MappingProxyType({})  # defaults of the entries of `about`
 
     def __init__(
         self,
@@ -121,12 +121,12 @@ class Checkpoint(Callback):
         self._best: dict[str, Any] = {"value": math.inf, "name": ""}
         self._ending = ExitStack()
         self._held = False
-        self._began = math.inf  # when the first of its fits began
+        self._began = math.inf  # when the first fit began
 
     # ------------------------------------------------------------------ a run
 
     def on_train_begin(self, run: Run) -> None:
-        """Take the folder; go on from its newest checkpoint, or keep the beginning."""
+        """Lock the folder. Resume from its newest checkpoint, or write one of the start."""
         self.fit += 1
         self._best = {"value": math.inf, "name": ""}
         named = self.best not in (None, "auto")
@@ -134,7 +134,8 @@ class Checkpoint(Callback):
         self.newest, self._taken = None, (-1, -1)
         if run.network.span != (0, len(run.network.arena)):
             raise ConfigurationError(
-                "a slice has no checkpoints: fit the whole network, with trainable=False on its other layers"
+                "checkpoints need the whole network, but this is a slice: fit the network, and set "
+                "trainable=False on its other layers"
             )
         self._began = min(self._began, time.monotonic())
         with ExitStack() as ending:
@@ -155,25 +156,26 @@ class Checkpoint(Callback):
         there = self.store.found()
         if there and not self.resume and self.fit == 1:
             raise OutputError(
-                f"{self.store.folder} holds checkpoints: resume from them, or choose another folder"
+                f"{self.store.folder} contains checkpoints: resume from them (resume=True; on the command "
+                "line: --resume), or choose another folder"
             )
         self._clock = time.monotonic()
-        if not self.go_on(run):
+        if not self.load_newest(run):
             if self.wait:
-                state.of_callbacks(run)  # what no checkpoint can hold is refused now, not after the wait
+                state.of_callbacks(run)  # if a checkpoint cannot store a value, raise now, not after the wait
             else:
                 self.take(run)
 
     def on_train_end(self, run: Run) -> None:
-        """Give the folder back."""
+        """Unlock the folder."""
         self._ending.close()
 
     def steps_left(self, run: Run) -> int:
-        """How many steps may be taken before `at_rest` should look again."""
+        """Return how many steps can be taken before `between_steps` must be called."""
         return self.steps - run.step % self.steps if self.steps else 2**62
 
-    def at_rest(self, run: Run) -> None:
-        """Between two steps, after all other callbacks: take a checkpoint if it is time."""
+    def between_steps(self, run: Run) -> None:
+        """Write a checkpoint if one is due; called after all other callbacks."""
         if time.monotonic() - self._began < self.wait:
             return
         due = self.steps and run.step // self.steps > self._taken[0] // self.steps
@@ -182,39 +184,39 @@ class Checkpoint(Callback):
             self._try(run)
 
     def _try(self, run: Run) -> None:
-        """Take a checkpoint; one that has waited is an extra, and does not end the run if it fails."""
+        """Write a checkpoint. With `wait`, a failure is a warning and does not end the run."""
         try:
             self.take(run)
         except (OutputError, OutOfMemoryError) as error:
             if not self.wait:
                 raise
-            self._taken, self._clock = (run.step, run.epoch), time.monotonic()  # not again at the next step
+            self._taken, self._clock = (run.step, run.epoch), time.monotonic()  # no retry at the next step
             if "unwritten" not in run.warned:
                 run.warned.add("unwritten")
                 logger.warning(
-                    "no checkpoint of step %d (%s): training continues, but a run that is stopped now can "
-                    "be resumed only from an earlier checkpoint, if there is one", run.step, error,
+                    "no checkpoint of step %d (%s): training continues, but if it is stopped, it can be "
+                    "resumed only from an earlier checkpoint, if there is one", run.step, error,
                 )  # fmt: skip
 
     # ---------------------------------------------------------- write and read
 
     def take(self, run: Run) -> None:
-        """Write a checkpoint, unless there is one of this very state."""
+        """Write a checkpoint, unless this state was written already or has a fault."""
         arena = run.network.arena
         if self._taken == (run.step, run.epoch) or int(arena.backend.to_numpy(arena.fault)[0]):
-            return  # a fault that is seen at the epoch's end only: what came before it is kept
+            return  # on a GPU, training sees a fault at the end of the epoch only
         self._hold()
         path = self.store.path(self.fit, run.step)
         self._follow_best(run, path.name)
         weights, arrays, counts = state.capture(run)
         counts |= {"facts": self._facts(run), "versions": _versions(run)}
-        counts |= {"options": self.about, "epochs": run.epochs}  # to name what a resumed run changes
+        counts |= {"options": self.about, "epochs": run.epochs}  # to name what a resumed run has changed
         model_files.write(path, weights, run.network.config(), {"checkpoint": True}, (arrays, counts))
         self.newest, self._taken, self._clock = path, (run.step, run.epoch), time.monotonic()
         self.store.prune(self.fit, self._best["name"])
 
-    def go_on(self, run: Run) -> bool:
-        """Put a run into the state of the newest checkpoint that is intact; whether there is one."""
+    def load_newest(self, run: Run) -> bool:
+        """Restore a run from the newest intact checkpoint; return False if there is none."""
         found = self.store.newest(self.fit)
         if found is None:
             return False
@@ -226,22 +228,22 @@ class Checkpoint(Callback):
             raise error if str(path) in str(error) else type(error)(f"{path}: {error}") from error
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FileFormatError(
-                f"{path}: what it says of the training is damaged ({error!r:.100})"
+                f"{path}: the state of the training in it is damaged ({error!r:.100})"
             ) from error
-        logger.info("going on from %s, after %d steps", path, run.step)
+        logger.info("resuming from %s, after %d steps", path, run.step)
         self.newest, self._taken = path, (run.step, run.epoch)
         return True
 
     def remove(self) -> None:
-        """Remove the checkpoints, and their folder if nothing else is in it: the run has finished."""
+        """Remove the checkpoints of a finished run, and their folder if it is then empty."""
         self.store.remove()
 
     def state(self) -> dict[str, Any]:
-        """Which checkpoint is the best."""
+        """Return the file name and the value of the best checkpoint."""
         return dict(self._best)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Know it again."""
+        """Continue from what `state` returned."""
         self._best = dict(state)
 
     def _facts(self, run: Run) -> dict[str, Any]:
@@ -253,41 +255,42 @@ class Checkpoint(Callback):
         versions = _versions(run)
         if counts["versions"] != versions:
             logger.warning(
-                "%s was written with %s, this is %s: the last digits may differ from one run's",
+                "%s was written with %s, and this is %s: the last digits of the results may differ from "
+                "those of an uninterrupted run",
                 path, counts["versions"], versions,
             )  # fmt: skip
         self._compare_options(path, counts.get("options", {}), json.loads(json.dumps(self.about)))
         then, now = counts["facts"], json.loads(json.dumps(self._facts(run)))
         for name in ("loss", "optimizer"):
-            if isinstance(then.get(name), str):  # of version 0.1
+            if isinstance(then.get(name), str):  # written by version 0.1
                 now[name] = identity.as_in_0_1(now[name])
-        usual = json.loads(json.dumps(dict(self.usual)))  # of options newer than the checkpoint
+        usual = json.loads(json.dumps(dict(self.usual)))  # for options that are newer than the checkpoint
         then = {n: usual[n] for n in self.about if n in usual and f"about {n}" not in now} | then
         older = {name for name in now if name.startswith("about ") and name not in then}  # 0.1 left these out
         differ = [n for n in dict.fromkeys((*then, *now)) if then.get(n) != now.get(n) and n not in older]
         if differ == ["optimizer"] and (epochs := counts.get("epochs", run.epochs)) != run.epochs:
             raise ConfigurationError(
-                f"{path} was taken of a run of {epochs} epochs, and its learning rate follows their number: "
-                f"resume with {self.named('epochs')} {epochs}, or begin in another folder"
+                f"{path} is from a run of {epochs} epochs, and its learning rate depends on that number: "
+                f"resume with {self.named('epochs')} {epochs}, or start in another folder"
             )
-        # the plainest first: a number or a name, then data, then lists of layers and callbacks
+        # report the simplest first: a number or a name, then data, then lists of layers and callbacks
         rank = {name: 1 if name.startswith(DATA) else 2 * isinstance(then.get(name), list) for name in differ}
         for name in sorted(differ, key=rank.__getitem__):
             what = identity.difference(name, then.get(name), now.get(name))
-            if name.startswith(DATA):  # their fingerprints tell a reader nothing
+            if name.startswith(DATA):  # fingerprints mean nothing to a reader
                 what = f"other {name.removeprefix(DATA)}"
             raise ConfigurationError(
-                f"{path} was taken with {what}: resume with the same, or begin in another folder"
+                f"{path} is from a run with {what}: resume with the same, or start in another folder"
             )
 
     def _compare_options(self, path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
-        """Name the option that differs; a checkpoint of an older version has no options apart."""
+        """Raise an error that names the option that differs. Older checkpoints do not store options."""
         for name, old in then.items():
             if name in now and now[name] != old:
                 was, is_ = (_given(self.named(name), value) for value in (old, now[name]))
                 raise ConfigurationError(
-                    f"{path} was taken of a run {was}, and this one is {is_}: "
-                    "resume with the same, or begin in another folder"
+                    f"{path} is from a run {was}, and this one is {is_}: "
+                    "resume with the same, or start in another folder"
                 )
 
     def _follow_best(self, run: Run, name: str) -> None:
@@ -313,7 +316,6 @@ def _given(option: str, value: Any) -> str:
 
 
 def _versions(run: Run) -> dict[str, str]:
-    """What computed, for a reader."""
     return {
         "nnx": version("nnx-arrays"), "numpy": np.__version__, "backend": run.network.arena.backend.name
     }  # fmt: skip

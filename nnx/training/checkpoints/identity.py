@@ -1,4 +1,4 @@
-"""What a resumed run must have in common with its checkpoint: its loss and optimizer, by `config`."""
+"""Describe a loss and an optimizer by `config`, to compare a resumed run with its checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def described(thing: Any) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return a value as JSON holds it; of what JSON cannot hold, something that tells it from others."""
+    """Return a value that JSON can store, or for other values a description that distinguishes them."""
     if isinstance(value, np.ndarray) and value.ndim:
         return {"array": fingerprint(value)}
     if isinstance(value, dict):
@@ -45,15 +45,15 @@ def difference(name: str, then: Any, now: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a value as JSON, cut where it is long."""
+    """Return a value as JSON, shortened to 100 characters."""
     text = json.dumps(value)
     return text if len(text) <= 100 else f"{text[:97]}…"
 
 
 def as_in_0_1(description: dict[str, Any]) -> str:
-    """Return a description from `described` as the text by which version 0.1 knew a loss or an optimizer."""
+    """Return a description from `described` as version 0.1 wrote it: as text."""
     config = dict(description["config"])
-    if not config.get("from_logits", True):  # came later
+    if not config.get("from_logits", True):  # version 0.1 did not have it
         del config["from_logits"]
     texts = {name: repr(value) for name, value in config.items()}
     if "learning_rate" in config:

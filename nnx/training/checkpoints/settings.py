@@ -1,8 +1,8 @@
-"""Settings that a callback can change while training runs, and that a checkpoint must therefore hold.
+"""Store the settings that a callback can change during training, so that a resumed run has them too.
 
-They are attributes: of the layers (`trainable`, a dropout rate), the network, the optimizer and its schedule,
-the loss, the run, and of a user's callbacks that have no `state`. A checkpoint holds those that differ from
-how the fit began; how it began is what a resumed run has in common with it.
+Settings are attributes of the layers (`trainable`, a dropout rate), the network, the optimizer and its
+schedule, the loss, the run, and of a user's callbacks without `state`. A checkpoint stores only those that
+changed since the start of the fit, because a resumed run has the same settings at its start.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from nnx.schedules import Schedule
 from nnx.training.callbacks import Callback, Run
 
 logger = logging.getLogger("nnx.checkpoints")
-MOST = 10_000  # entries of a list or mapping that is followed
-SAMPLE = 2**20  # numbers of an array that are compared
-OPAQUE = "of another kind"  # the key of a value that is only told apart from others
+MOST = 10_000  # longer lists and mappings are not stored
+SAMPLE = 2**20  # about how many elements of an array are compared
+OPAQUE = "of another kind"  # the key of a value that is compared, but cannot be stored
 Plain = dict[str, dict[str, Any]]
 
 
 def begun(run: Run) -> Plain:
-    """The settings as a fit begins, by owner and name."""
+    """Return the settings at the start of a fit, by owner and name."""
     return {name: _attributes(name, owner) for name, owner in _owners(run)}
 
 
 def changed(run: Run) -> Plain:
-    """Those that differ now from how the fit began, as JSON can hold them."""
+    """Return the settings that changed since the start of the fit, as values for JSON."""
     found: Plain = {}
     for name, owner in _owners(run) if run.begun else ():
         first = run.begun.get(name, {})
@@ -49,18 +49,18 @@ def changed(run: Run) -> Plain:
 
 
 def restore(run: Run, kept: Plain) -> None:
-    """Put the settings into the state that `changed` gave; those it does not name are as the fit began.
+    """Restore the settings that `changed` returned, and set all others as they were at the start of the fit.
 
-    A rollback within a fit leaves a user's callback as it is: what it has counted has happened.
+    A rollback during a fit does not change a user's callback: it may have counted what really happened.
 
     Raises
     ------
     ConfigurationError
-        If a schedule is of a class that is not known here.
+        If a schedule has an unknown class.
     TypeError, ValueError, AttributeError
         If the settings are damaged.
     """
-    rolls_back = run.step > 0  # a fit that resumes has made no step yet
+    rolls_back = run.step > 0  # a resumed fit has taken no step yet
     for name, owner in _owners(run) if run.begun else ():
         if rolls_back and _is_own(owner):
             continue
@@ -69,7 +69,7 @@ def restore(run: Run, kept: Plain) -> None:
             if (key in now and value == now[key]) or _opaque(value):
                 continue
             found = _decoded(value)
-            if type(owner).__module__.startswith("nnx."):  # others may add attributes, and change their kind
+            if type(owner).__module__.startswith("nnx."):  # a user's class may add attributes of any type
                 if key not in now:
                     raise ValueError(f"{name} has no {key}")
                 if _number(getattr(owner, key, None)) and not (found is None or _number(found)):
@@ -95,7 +95,7 @@ def _owners(run: Run) -> Iterator[tuple[str, Any]]:
 
 
 def _is_own(owner: Any) -> bool:
-    """Whether it is a callback of the user's own, without a state that it describes itself."""
+    """Return whether it is a user's callback without `state`."""
     kind = type(owner)
     return isinstance(owner, Callback) and not kind.__module__.startswith("nnx.") and (
         kind.state is Callback.state
@@ -114,13 +114,13 @@ _OF_A_LAYER = {
 
 
 def _attributes(called: str, owner: Any) -> dict[str, Any]:
-    """What of an owner is followed, by name, as JSON can hold it."""
+    """Return the attributes of an owner that a checkpoint may store, as values for JSON."""
     if called in _NAMES:
         return {name: _encoded(getattr(owner, name)) for name in _NAMES[called]}
     found = dict(getattr(owner, "__dict__", {}))
     if called == "optimizer":
         found.pop("slots", None)
-    if hasattr(owner, "parameter_shapes"):  # a layer's arrays are in the arena, and in the checkpoint
+    if hasattr(owner, "parameter_shapes"):  # a layer: the checkpoint has its arrays already
         found = {
             name: value for name, value in found.items()
             if name not in _OF_A_LAYER and (isinstance(value, np.generic) or not hasattr(value, "shape"))
@@ -136,7 +136,7 @@ def _encoded(value: Any, depth: int = 0) -> Any:
         return value
     if depth < 9 and type(value) in (list, tuple) and len(value) <= MOST:
         return {type(value).__name__: [_encoded(inner, depth + 1) for inner in value]}
-    if depth < 9 and type(value) in (set, frozenset) and len(value) <= MOST:  # in one order always
+    if depth < 9 and type(value) in (set, frozenset) and len(value) <= MOST:  # equal sets give equal JSON
         return {type(value).__name__: sorted((_encoded(inner, depth + 1) for inner in value), key=repr)}
     if depth < 9 and type(value) is dict and len(value) <= MOST and all(type(key) is str for key in value):
         return {"dict": {key: _encoded(inner, depth + 1) for key, inner in value.items()}}
@@ -147,7 +147,7 @@ def _encoded(value: Any, depth: int = 0) -> Any:
 
 
 def _content(value: Any, depth: int) -> Any:
-    """What shows that an array or a collection was changed in place; of large ones a part."""
+    """Return a value that changes if an array or a collection is changed in place; samples large ones."""
     if isinstance(value, np.ndarray):
         step = -(-value.size // SAMPLE) or 1
         part = value.reshape(-1)[::step] if value.flags.c_contiguous else value.ravel()[::step]
