@@ -25,7 +25,7 @@ def build(features: int, hidden: int, code: int) -> nnx.Network:
         ],
         seed=0,
     )  # fmt: skip
-    network.code = 3  # saved with the network, so that others know which layers encode
+    network.encoder_length = 3  # saved with the network, so that others know which layers encode
     return network
 
 
@@ -55,7 +55,9 @@ def main(epochs: int = 20) -> None:
     figures = {
         "loss": reports.learning_curve(history),
         "reconstructions": reports.reconstructions(shown, network.predict(shown), data.image_shape),
-        "codes": reports.code_map(network[: network.code].predict(x_test[:2000]), data.y_test[:2000]),
+        "codes": reports.code_map(
+            network[: network.encoder_length].predict(x_test[:2000]), data.y_test[:2000]
+        ),
     }
     for name, figure in figures.items():
         print(reports.save_figure(figure, f"figures/autoencoder_{name}.png"))

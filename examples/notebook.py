@@ -59,7 +59,7 @@ for axis, image, label in zip(axes, data.x_train, data.y_train, strict=False):
 # ## Model
 #
 # The encoder makes the image smaller, step by step, down to a linear code; the decoder mirrors it.
-# `network.code` says how many layers encode.
+# `network.encoder_length` says how many layers encode.
 
 # %%
 hidden, code = ((512, 256, 128), 64) if data.name == "mnist" else ((64, 32), 16)
@@ -67,13 +67,13 @@ layers: list[nnx.Layer] = []
 for units in hidden:
     layers += [nnx.Dense(units, initializer="he_normal"), nnx.ReLU()]
 layers.append(nnx.Dense(code, initializer="he_normal"))
-encoding_layers = len(layers)
+encoder_length = len(layers)
 for units in reversed(hidden):
     layers += [nnx.Dense(units, initializer="he_normal"), nnx.ReLU()]
 layers += [nnx.Dense(data.features), nnx.Sigmoid()]
 
 network = nnx.Network(layers, seed=0).build(data.features)
-network.code = encoding_layers
+network.encoder_length = encoder_length  # saved with the network
 print(network.summary())
 
 # %% [markdown]
@@ -109,10 +109,11 @@ reports.reconstructions(data.x_test[:10], reconstructed[:10], data.image_shape, 
 # %% [markdown]
 # ## Codes
 #
-# A slice of a network is a network with the same parameters: `network[:network.code]` is the encoder.
+# A slice of a network is a network with the same parameters. So `network[:network.encoder_length]` is the
+# encoder.
 
 # %%
-encoder = network[: network.code]
+encoder = network[: network.encoder_length]
 codes, test_codes = encoder.predict(data.x_train[:SVM_ROWS]), encoder.predict(data.x_test)
 reports.code_map(test_codes[:2000], data.y_test[:2000], title="Test codes in the plane")
 

@@ -22,7 +22,7 @@ from nnx import datasets, reports
 def main(rows: int = 60_000) -> None:
     network = nnx.load("autoencoder.safetensors")
     data = datasets.load(nnx.checkpoints.read_metadata("autoencoder.safetensors")["dataset"])
-    encoder = network[: network.code]  # a slice shares the network's parameters
+    encoder = network[: network.encoder_length]  # a slice shares the network's parameters
 
     x, y = data.x_train[:rows], data.y_train[:rows]
     classifier = make_pipeline(StandardScaler(), SVC(C=10.0, cache_size=1000))

@@ -213,7 +213,7 @@ CONFIGURATION = {
     "an unknown optimizer": (lambda: fit(optimizer="adan"), ["unknown optimizer 'adan'", "'adam'"]),
     "a loss for an optimizer": (lambda: fit(optimizer=MSE), ["optimizer"]),
     "predict in batches of nothing": (lambda: regressor().predict(X, batch_size=0), ["batch_size", "0"]),
-    "a stride": (lambda: regressor()[::2], ["contiguous"]),
+    "a stride": (lambda: regressor()[::2], ["neighbouring"]),
     "backward before forward": (backward_without_forward, ["backward before forward"]),
     "a layer's backward before forward": (lambda: nnx.Dense(2, 2).backward(Y), ["backward before forward"]),
     "parameters before the width is known": (

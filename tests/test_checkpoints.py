@@ -55,7 +55,7 @@ def network(seed=0, **options):
 @pytest.fixture
 def saved(tmp_path):
     made = network()
-    made.code = 3
+    made.encoder_length = 3
     path = tmp_path / "model.safetensors"
     made.save(path, {"dataset": "digits", "epochs": 3})
     return made, path
@@ -142,7 +142,7 @@ def test_a_model_of_version_0_1_computes_what_it_did(tmp_path):
     x = (np.arange(48) % 7).reshape(8, 6).astype(np.float32) / 8
     made = nnx.load(path)
     assert made.input_shape == (6,)
-    assert made.code == 5
+    assert made.encoder_length == 5
     assert [layer.trainable for layer in made.layers] == [place != 4 for place in range(9)]
     np.testing.assert_allclose(made.predict(x), checkpoints.read_metadata(path)["predicted"], atol=1e-6)
     made.save(tmp_path / "again.safetensors")
@@ -152,7 +152,7 @@ def test_a_model_of_version_0_1_computes_what_it_did(tmp_path):
 def test_code_seed_and_metadata_are_kept(saved):
     made, path = saved
     back = nnx.load(path)
-    assert (back.code, back.seed, back.fuse) == (3, 0, True)
+    assert (back.encoder_length, back.seed, back.fuse) == (3, 0, True)
     assert checkpoints.read_metadata(path) == {"dataset": "digits", "epochs": 3}
     assert back.predict(np.ones((2, 6))).tobytes() == made.predict(np.ones((2, 6))).tobytes()
 

@@ -39,7 +39,7 @@ def test_a_model_is_applied_to_files_of_each_format(trained, tmp_path, name, sou
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     network = nnx.load(folder / "model.safetensors")
-    expected = (network[: network.code] if name == "encode" else network).predict(x)
+    expected = (network[: network.encoder_length] if name == "encode" else network).predict(x)
     result = np.load(tmp_path / "out" / "y.npy", allow_pickle=False)
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
@@ -61,7 +61,7 @@ def test_codes_are_turned_back_by_the_decoder(trained, tmp_path):
     folder, _ = trained
     inputs(tmp_path)
     network = nnx.load(folder / "model.safetensors")
-    network[network.code :].save(tmp_path / "decoder.safetensors")
+    network[network.encoder_length :].save(tmp_path / "decoder.safetensors")
     for line in (
         f"encode {folder} x.npy --out codes.csv",
         "predict decoder.safetensors codes.csv --out y.npy",

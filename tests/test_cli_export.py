@@ -60,7 +60,7 @@ def test_a_model_of_one_s_own_data_takes_them_as_they_are(tmp_path, rng, task):
     pytest.importorskip("onnx", reason="needs onnx, which is not installed")
     x = rng.normal([10.0, -3.0, 0.5, 100.0], [2.0, 0.1, 7.0, 30.0], (50, 4))
     network = nnx.Network([nnx.Dense(4, 3), nnx.Tanh(), nnx.Dense(4)], dtype="float64", seed=0)
-    network.code = 2 if task == "autoencoding" else None
+    network.encoder_length = 2 if task == "autoencoding" else None
     prepared = Preparation(
         task=task,
         layout=Layout(features=4),
@@ -74,7 +74,7 @@ def test_a_model_of_one_s_own_data_takes_them_as_they_are(tmp_path, rng, task):
     written = nnx.interop.onnx.load(tmp_path / "model.onnx")
     assert "largest difference to nnx predict on 256 rows drawn at random: " in done.stderr
     np.testing.assert_allclose(written.predict(x), prepared.predict(network, x), rtol=1e-9, atol=1e-9)
-    assert written.code == (3 if task == "autoencoding" else None)
+    assert written.encoder_length == (3 if task == "autoencoding" else None)
 
 
 def far_from_zero(folder, rng, dtype="float32"):

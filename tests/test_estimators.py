@@ -174,7 +174,7 @@ def test_codes_are_decoded():
     np.testing.assert_allclose(
         model.inverse_transform(model.transform(X)), model.network_.predict(X), rtol=1e-9
     )
-    assert model.network_.code == 3
+    assert model.network_.encoder_length == 3
     with pytest.raises(ValueError, match="3 features"):
         model.inverse_transform(np.ones((5, 3)))
 

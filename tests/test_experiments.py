@@ -99,8 +99,11 @@ def test_presets_have_the_shapes_of_the_reference_systems():
     for preset in autoencoder.PRESETS:
         _, kinds, network = widths(preset)
         assert set(kinds) - {"ReLU" if preset != "best" else "SiLU"} == {"Dense", "Sigmoid"}
-        assert kinds[network.code - 1 : network.code + 1] == ["Dense", "Dense"]  # a linear code
-        assert network[: network.code].outputs == 64
+        assert kinds[network.encoder_length - 1 : network.encoder_length + 1] == [
+            "Dense",
+            "Dense",
+        ]  # a linear code
+        assert network[: network.encoder_length].outputs == 64
         assert kinds[-1] == "Sigmoid"
 
 
@@ -167,7 +170,7 @@ def test_svm_trains_an_autoencoder_where_no_model_is_given(digits):
     result = svm.run(svm.Config(None, "shallow", "digits", epochs=30, seed=5), data=digits)
     assert result.metrics["accuracy"] >= 0.95
     assert (result.preset, result.seed) == ("shallow", 5)
-    assert result.network.code == 3
+    assert result.network.encoder_length == 3
     assert result.timing["steps"] == 30 * 45
 
 

@@ -85,7 +85,7 @@ def deep(dtype: Any = "float32") -> nnx.Network:
         seed=0,
         dtype=dtype,
     )
-    network.code = 5
+    network.encoder_length = 5
     return network
 
 
@@ -97,8 +97,8 @@ def test_a_deep_network_its_slices_and_what_the_file_says_of_itself(rng, tmp_pat
         exchange.export(part, tmp_path / name)
         np.testing.assert_allclose(run(tmp_path / name, data), part.predict(data), **CLOSE)
         np.testing.assert_array_equal(exchange.load(tmp_path / name).predict(data), part.predict(data))
-    assert exchange.load(tmp_path / "whole.onnx").code == 5
-    assert exchange.load(tmp_path / "encoder.onnx").code is None
+    assert exchange.load(tmp_path / "whole.onnx").encoder_length == 5
+    assert exchange.load(tmp_path / "encoder.onnx").encoder_length is None
     model = onnx.load(tmp_path / "whole.onnx")
     assert (model.producer_name, model.producer_version) == ("nnx", nnx.__version__)
     assert [value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input] == ["batch"]

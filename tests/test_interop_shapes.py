@@ -133,7 +133,7 @@ def test_a_network_goes_to_keras_and_comes_back(keras, tmp_path: Path, rng, name
 def test_the_layers_of_a_sequential_are_written_one_by_one(keras, tmp_path: Path, rng):
     inner = nnx.Sequential([D(3), nnx.Sequential([nnx.Tanh()])])
     network = nnx.Network([inner, nnx.Flatten(), D(4)], seed=0).build(4)
-    network.code = 1
+    network.encoder_length = 1
     x = rng.standard_normal((ROWS, 4)).astype(np.float32)
     model = nnx.interop.keras.to_keras(network)
     assert [layer.name for layer in model.layers][:2] == [
@@ -143,7 +143,7 @@ def test_the_layers_of_a_sequential_are_written_one_by_one(keras, tmp_path: Path
     nnx.interop.onnx.export(network, tmp_path / "model.onnx")
     back = nnx.interop.onnx.load(tmp_path / "model.onnx")
     assert [type(layer).__name__ for layer in back.layers] == ["Dense", "Tanh", "Dense"]
-    assert back.code == 2  # its layers, after which the encoder ends
+    assert back.encoder_length == 2  # its layers, after which the encoder ends
     np.testing.assert_array_equal(back.predict(x), network.predict(x))
 
 

@@ -6,6 +6,7 @@ import copy
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,17 +134,40 @@ def test_trainable_neighbours_are_updated_in_one_call():
 def test_copies_are_equal_and_independent(duplicate):
     network = every_layer()
     network[4].trainable = False
-    network.code = 3
+    network.encoder_length = 3
     train(network, y=np.ones((12, 6)))
     twin = duplicate(network)
     same_bytes(network.weights(), twin.weights())
-    assert twin.code == 3
+    assert twin.encoder_length == 3
     assert [layer.trainable for layer in twin.layers] == [layer.trainable for layer in network.layers]
     assert twin.seed == network.seed
     assert twin.predict(X).tobytes() == network.predict(X).tobytes()
     before = network.weights()
     train(twin, y=np.zeros((12, 6)))
     same_bytes(before, network.weights())
+
+
+def test_the_old_name_of_encoder_length_works_with_a_warning(tmp_path):
+    """In version 0.1 it was `network.code`; files still have that name."""
+    network = every_layer()
+    with pytest.warns(DeprecationWarning, match=r"network\.code is now network\.encoder_length") as seen:
+        network.code = 3
+    assert network.encoder_length == 3
+    with pytest.warns(DeprecationWarning, match=r"network\.code is now network\.encoder_length") as read:
+        assert network.code == 3
+    assert {Path(warning.filename) for warning in [*seen, *read]} == {Path(__file__)}
+    assert network.config()["code"] == 3
+    network.save(tmp_path / "model.safetensors")
+    assert nnx.load(tmp_path / "model.safetensors").encoder_length == 3
+
+
+@pytest.mark.parametrize("length", [0, -1, 99, 1.5, "2"])
+def test_an_encoder_leaves_a_layer_on_both_sides(length):
+    network = every_layer()
+    network.encoder_length = len(network) - 1
+    with pytest.raises(nnx.ConfigurationError, match="encoder_length must be"):
+        network.encoder_length = length
+    assert network.encoder_length == len(network) - 1
 
 
 def test_a_network_without_weights_can_be_copied():

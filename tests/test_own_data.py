@@ -169,7 +169,7 @@ def test_images_are_coded_and_given_back(kind):
     assert Path("run/figures/reconstructions.png").is_file()
     network = nnx.load("run/model.safetensors")
     assert [layer.outputs for layer in network] == [32, 32, 6, 32, 32, 64, 64]
-    assert network.code == 3
+    assert network.encoder_length == 3
     invoke("encode", "run", source, "--out", "codes.npy")
     assert np.load("codes.npy").shape == (120, 6)
     invoke("reconstruct", "run", source, "--out", "back.npy")

@@ -356,7 +356,7 @@ def test_an_svm_scales_what_its_model_was_trained_on_scaled():
     result = own_data.run(Config("u1.npy", scale="standard", layers=("32 relu", "16"), epochs=10))
     RunFolder.create(Path("run")).write_training(result)
     model = Model.load("run")
-    right = model.prepared.predict(model.network[: model.network.code], np.load("u1.npy"))
+    right = model.prepared.predict(model.network[: model.network.encoder_length], np.load("u1.npy"))
     seen = {}
     compute = svm.compute
 
@@ -397,7 +397,7 @@ def test_a_width_without_an_activation_has_relu_but_for_a_code(layers, task, rig
     names = [type(layer).__name__ for layer in network if type(layer).__name__ != "Identity"]
     assert " ".join(names) == right
     if task == "autoencoding":
-        assert network[: network.code].outputs == 4
+        assert network[: network.encoder_length].outputs == 4
 
 
 # ------------------------------------------------------------------------------------ weights and metrics

@@ -89,7 +89,7 @@ def test_pretraining_changes_the_weights_and_not_the_layers():
         seed=0,
         device="cpu",
     )
-    network.code = 3
+    network.encoder_length = 3
     before, layers = network.weights(), network.layers
     how = Pretraining(epochs=3, batch_size=64, distortion=Affine(10, 0.1, 0.1, 0.5))
     history = pretrain(network, data.x_train, (8, 8), how, nnx.BinaryCrossEntropy(), nnx.Adam(1e-3))

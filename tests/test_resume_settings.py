@@ -147,6 +147,18 @@ def test_what_a_callback_changed_stays_changed(tmp_path, name):
         assert whole[1].metrics != fit([])[1].metrics
 
 
+def test_the_length_of_the_encoder_has_its_old_name_in_a_checkpoint(tmp_path):
+    """Checkpoints of version 0.1 call it `code`, and version 0.1 can read those of today."""
+    change = Change(assign("network.encoder_length", 3))
+    written = nnx.Checkpoint(tmp_path, every=EVERY)
+    with pytest.raises(Killed):
+        fit([change, Stop()], checkpoint=written)
+    *_, counts = model_files.read_training(written.newest)
+    assert counts["settings"]["network"] == {"code": 3}
+    resumed, _ = fit([change], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY, resume=True))
+    assert resumed.encoder_length == 3
+
+
 class Plateau(nnx.Callback):
     """Halves the learning rate where the loss does not fall: its own counts decide, and it has no `state`."""
 

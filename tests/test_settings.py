@@ -227,7 +227,7 @@ WRONG = {
     "epochs of 2.7": lambda: fit(network(), epochs=np.array(2.7)),
     "shuffle as text": lambda: fit(network(), shuffle="no"),
     "true validation": lambda: fit(network(), validation=True),
-    "code of 1.7": lambda: setattr(network(), "code", np.array(1.7)),
+    "an encoder of 1.7 layers": lambda: setattr(network(), "encoder_length", np.array(1.7)),
     "an array in about": lambda: nnx.Checkpoint("x", about={"a": np.zeros(2)}),
     "a set in about": lambda: nnx.Checkpoint("x", about={"a": {1, 2}}),
     "metadata of a network": lambda: network().save("x", {"a": object()}),

@@ -60,7 +60,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     Attributes
     ----------
     network_ : nnx.Network
-        ``network_.code`` is the number of its layers that encode.
+        ``network_.encoder_length`` is the number of its layers that encode.
     loss_curve_, validation_loss_curve_ : list of float
         One value per epoch; the second is empty without early stopping.
     n_iter_ : int
@@ -141,9 +141,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         x = self._check(X, reset=not again)
         loss = self._loss()
         weights, x = counted(checked_weights(sample_weight, x), x)
-        layers, code = self._layers(x.shape[1], loss)
+        layers, encoder_length = self._layers(x.shape[1], loss)
         self._train(x, None, weights, layers, loss, again=again, partial=partial)
-        self.network_.code = code
+        self.network_.encoder_length = encoder_length
         return self
 
     def _layers(self, features: int, loss: nnx.Loss) -> tuple[list[nnx.Layer], int]:
@@ -154,19 +154,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
 
     @property
     def _n_features_out(self) -> int:
-        width: int = self.network_[: self.network_.code].outputs
+        width: int = self.network_[: self.network_.encoder_length].outputs
         return width
 
     def transform(self, X: Any) -> HostArray:
         """Return codes of shape (rows, n_components)."""
         X = self._given(X)
-        return self._outputs(self.network_[: self.network_.code], X)
+        return self._outputs(self.network_[: self.network_.encoder_length], X)
 
     def inverse_transform(self, X: Any) -> HostArray:
         """Compute data of shape (rows, features) from codes of shape (rows, n_components)."""
         check_is_fitted(self)
         codes = check_array(on_host(X, "X"), dtype=self.network_.dtype)
-        return self.network_[self.network_.code :].predict(codes)
+        return self.network_[self.network_.encoder_length :].predict(codes)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the share of the variance that is reconstructed: 1 − Σ (x − f(x))² / Σ (x − mean)².

@@ -88,7 +88,7 @@ def widths(preset: Preset, features: int) -> tuple[list[int], int]:
 
 
 def build(config: Config, features: int = 784) -> Network:
-    """The network with its initial weights; ``network[:network.code]`` encodes."""
+    """The network with its initial weights; ``network[:network.encoder_length]`` encodes."""
     preset = config.chosen()
     hidden, code = widths(preset, features)
     layers: list[Any] = []
@@ -104,7 +104,7 @@ def build(config: Config, features: int = 784) -> Network:
         inputs = width
     layers += [Dense(inputs, features, initializer=preset.initializer), Sigmoid()]
     network = Network(layers, device=config.device, dtype=config.dtype, seed=config.seed)
-    network.code = coded
+    network.encoder_length = coded
     return network
 
 
@@ -252,7 +252,7 @@ def _measure(result: Result, network: Network, x: HostArray, data: datasets.Data
     with stage("reconstructing the test images"):
         reconstructed = network.predict(data.x_test)
     mse = mean_squared_error(data.x_test, reconstructed)
-    codes = network[: network.code].predict(data.x_test[:DRAWN])
+    codes = network[: network.encoder_length].predict(data.x_test[:DRAWN])
     result.metrics = {
         "test_mse": mse,
         "test_mse_per_image": mse * data.features,

@@ -102,7 +102,7 @@ def encoder_of(network: Network, features: int | None = None, name: str = "this 
     DataError
         If it was trained on images of another size.
     """
-    if network.code is None:
+    if network.encoder_length is None:
         kind = "a classifier" if isinstance(network.layers[-1], Softmax) else "not an autoencoder"
         raise ConfigurationError(
             f"{name} is {kind}, it has no code: use nnx predict; codes come from an autoencoder (nnx run "
@@ -113,4 +113,4 @@ def encoder_of(network: Network, features: int | None = None, name: str = "this 
             f"this model encodes rows of {network.inputs} numbers, but the data has {features} in each: "
             "give it what it was trained on"
         )
-    return network[: network.code]
+    return network[: network.encoder_length]

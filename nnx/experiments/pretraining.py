@@ -123,12 +123,12 @@ def pretrain(
 ) -> History:
     """Train a twin of an autoencoder with `SwapHalves` behind its code, and give its weights to `network`."""
     config = network.config()
-    code = network.code
-    assert code is not None
-    width = network[code - 1].outputs
+    encoder_length = network.encoder_length
+    assert encoder_length is not None
+    width = network[encoder_length - 1].outputs
     assert width is not None
     swap = {"kind": "SwapHalves", "config": {"shared": width - width // OWN_SHARE}, "trainable": True}
-    config["layers"].insert(code, swap)
+    config["layers"].insert(encoder_length, swap)
     twin = Network.from_config(config, device=network.backend)
     twin.set_weights(network.weights())
 

@@ -42,7 +42,7 @@ def to_keras(network: Network) -> Any:
     -------
     keras.Sequential or keras.Model
         A functional model if the network holds a `Residual` (``Add``) or `Concatenate`; the layers of a
-        `Sequential` follow each other. Not compiled. `code` is not carried: Keras has no place for it.
+        `Sequential` follow each other. Not compiled. `encoder_length` is lost: Keras has no place for it.
 
     Raises
     ------

@@ -32,8 +32,8 @@ def export(
 
     The file has an input ``x`` of shape (batch, *input_shape) and an output ``y`` of shape (batch,
     *output_shape), both with the network's float type and any number of rows. It uses operator set 20 and IR
-    version 9 (ONNX 1.15). It names nnx and its version as the producer, and stores `network.code` as
-    ``nnx.code``.
+    version 9 (ONNX 1.15). It names nnx and its version as the producer, and stores `network.encoder_length`
+    as ``nnx.code``.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> N
         found = read(onnx, model, path.parent)
         network = assemble(found.parts, found.shape, found.dtype, device, found.most)
         code = {entry.key: entry.value for entry in model.metadata_props}.get(CODE)
-        network.code = None if code is None else int(code)
+        network.encoder_length = None if code is None else int(code)
     except (FileFormatError, ConfigurationError) as error:
         raise FileFormatError(f"{path}: {error}") from error
     except (DeviceError, MissingLibraryError):

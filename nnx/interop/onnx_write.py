@@ -61,8 +61,8 @@ def model_of(
         opset_imports=[helper.make_opsetid("", OPERATORS)], ir_version=IR,
         producer_name="nnx", producer_version=nnx.__version__,
     )  # fmt: skip
-    if network.code is not None:
-        encoder = read_back(network.layers[: network.code]) + (0 if inputs is None else 1)
+    if network.encoder_length is not None:
+        encoder = read_back(network.layers[: network.encoder_length]) + (0 if inputs is None else 1)
         helper.set_model_props(model, {CODE: str(encoder)})
     return model
 

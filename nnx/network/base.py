@@ -1,9 +1,13 @@
-"""What a network is made of: layers in order, their parameters on one device, and the passes over them."""
+"""The base of a network: its layers in order, their parameters on one device, and the passes.
+
+Of the network's files, a training step runs this one only. `storage.py` and `network.py` add the rest.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -40,45 +44,48 @@ class NetworkBase:
     def _assemble(
         self, layers: Sequence[Layer], device: str | Backend | None, dtype: Any, seed: int | None, fuse: bool
     ) -> None:
-        """Everything but parameters."""
+        """Set every attribute; the parameters follow in `build`."""
         self.layers = stack.expand(layers)
         self._backend = resolve(device)
         self.dtype = _dtype(dtype)
         self.seed = initializers.fresh_seed() if seed is None else whole("seed", seed, least=0)
         self.fuse = flag("fuse", fuse)
-        self._code: int | None = None
-        self.span = (0, len(list(walk(self.layers))))  # in the arena, which counts layers in containers too
+        self._encoder_length: int | None = None
+        self.span = (0, len(list(walk(self.layers))))  # the arena also counts layers in containers
         self._arena: Arena | None = None
         self._parent: Self | None = None
         self._prepare_plans()
         stack.name(self.layers)
 
     def _adopt(self) -> None:
-        """Make the layers this network's, once nothing can be refused any more."""
+        """Mark the layers as this network's; called last, as a network that fails must take no layer."""
         for layer in self.layers:
             layer.owned = True
             layer.absorb()
 
     def _prepare_plans(self) -> None:
+        """Start without plans; a slice calls it too, for plans of the slice."""
         self._plans: dict[Any, Plan] = {}
         self._lock = threading.Lock()
 
     # ------------------------------------------------------------------ build
 
     def build(self, inputs: int | tuple[int, ...]) -> Self:
-        """Fix the shape of the input and draw the initial weights; does nothing on a network that has them.
+        """Set the shape of the input and draw the initial weights; return the network.
+
+        A network that is already built for this shape does not change.
 
         Parameters
         ----------
         inputs : int or tuple of int
-            The shape of a row, without the batch axis; a number n of features is the shape (n,).
+            The shape of a row, without the batch axis; the number n means the shape (n,).
 
         Raises
         ------
         DataError
-            If the network is built for another shape.
+            If the network was built for another shape.
         ConfigurationError
-            If a layer states a width that does not fit the layer before it.
+            If a layer expects another width than the layer before it returns.
         """
         if inputs == 0:
             raise DataError("a network takes at least one feature, not 0")
@@ -103,13 +110,13 @@ class NetworkBase:
         return self
 
     def _allocate(self, inputs: int | tuple[int, ...]) -> None:
-        """Fix all shapes and make the arena; its values are zero."""
+        """Set the shapes of all layers, and make their arena, filled with zeros."""
         stack.connect(self.layers, inputs)
         self._arena = Arena(list(walk(self.layers)), self._backend, self.dtype, self.seed)
 
     @property
     def arena(self) -> Arena:
-        """Where the parameters live.
+        """The buffers that hold all parameters, gradients and running statistics.
 
         Raises
         ------
@@ -124,49 +131,60 @@ class NetworkBase:
         return self._arena
 
     @property
-    def code(self) -> int | None:
-        """For an autoencoder: how many layers encode.
+    def encoder_length(self) -> int | None:
+        """For an autoencoder: the number of layers that encode; None for other networks.
 
         Raises
         ------
         ConfigurationError
-            If it is set to a number that leaves no layer on one side.
+            If it is set to a number that leaves the encoder or the decoder without a layer.
         """
-        return self._code
+        return self._encoder_length
+
+    @encoder_length.setter
+    def encoder_length(self, value: int | None) -> None:
+        length = None if value is None else whole("encoder_length", value)
+        if length is not None and length >= len(self.layers):
+            raise ConfigurationError(
+                f"encoder_length must be between 1 and {len(self.layers) - 1} layers, not {value!r}"
+            )
+        self._encoder_length = length
+
+    @property
+    def code(self) -> int | None:
+        """The old name of `encoder_length`, from version 0.1."""
+        warnings.warn("network.code is now network.encoder_length", DeprecationWarning, stacklevel=2)
+        return self.encoder_length
 
     @code.setter
     def code(self, value: int | None) -> None:
-        code = None if value is None else whole("code", value)
-        if code is not None and code >= len(self.layers):
-            raise ConfigurationError(
-                f"code must be between 1 and {len(self.layers) - 1} layers, not {value!r}"
-            )
-        self._code = code
+        warnings.warn("network.code is now network.encoder_length", DeprecationWarning, stacklevel=2)
+        self.encoder_length = value
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """The shape of a row, without the batch axis; None while it is not known."""
+        """The shape of a row of x, without the batch axis; None while it is not known."""
         return self.layers[0].input_shape
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """The shape of a row's output."""
+        """The shape of a row of the output, without the batch axis."""
         _ = self.arena
         return shape_of(self.layers[-1].output_shape)
 
     @property
     def takes_integers(self) -> bool:
-        """Whether x holds integers, which reach the first layer unchanged; else x holds floats."""
+        """Whether the first layer takes integers; they reach it unchanged. If not, x holds floats."""
         return stack.takes_integers(self.layers)
 
     @property
     def inputs(self) -> int | None:
-        """The size of the last axis of a row: its number of features."""
+        """The number of features: the size of the last axis of x. None while it is not known."""
         return self.layers[0].inputs
 
     @property
     def outputs(self) -> int:
-        """The size of the last axis of a row's output."""
+        """The size of the last axis of the output."""
         _ = self.arena
         assert self.layers[-1].outputs is not None
         return self.layers[-1].outputs
@@ -178,36 +196,40 @@ class NetworkBase:
 
     @property
     def device(self) -> str:
-        """The device that the work really runs on: ``"cpu"``, ``"gpu:0"``."""
+        """The device that the network computes on: ``"cpu"``, ``"gpu:0"``."""
         return self.backend.device
 
     def to(self, device: str | Backend) -> Self:
-        """Move parameters, statistics and optimizer state to another device, in place; returns the network.
+        """Move parameters, running statistics and optimizer state to another device; return the network.
+
+        The network itself changes; no copy is made.
 
         Raises
         ------
         ConfigurationError
-            On a slice: move the network it belongs to.
+            On a slice: move the whole network.
         DeviceError
-            If the device cannot be used; the network then stays where it was.
+            If the device cannot be used. The network then stays on its device.
         """
         if self._parent is not None:
-            raise ConfigurationError("a slice cannot be moved: call to(device) on the network it belongs to")
+            raise ConfigurationError(
+                "a slice cannot be moved: call to(device) on the network that it is a slice of"
+            )
         backend = resolve(device)
         if self._arena is not None and backend is not self._arena.backend:
             self._arena.to(backend)
-            self._plans.clear()  # their room is on the device that is left
+            self._plans.clear()  # their buffers are on the old device
         self._backend = backend
         return self
 
     def asarray(self, x: Any) -> Array:
-        """Host data as an array of the network's device and dtype; integers stay, where it takes those."""
+        """Copy host data to the network's device, in its dtype; integers keep theirs if it takes integers."""
         return self.backend.asarray(x, None if self.takes_integers else self.dtype)
 
     # ----------------------------------------------------------------- passes
 
     def plan(self, mode: str, *, without_last: bool = False) -> Plan:
-        """The plan of a mode (``"training"``, ``"inference"``), made at its first use on a device."""
+        """Return the plan of a mode, ``"training"`` or ``"inference"``; made at its first use."""
         key = (mode, without_last)
         plan = self._plans.get(key)
         if plan is None or plan.backend is not self.arena.backend:
@@ -217,30 +239,33 @@ class NetworkBase:
         return plan
 
     def training_plan(self, loss: Loss) -> tuple[Plan, str]:
-        """The plan that `fit` runs, and the loss's kind: fused with the last activation where it can be."""
+        """Return the plan that `fit` runs, and the kind of loss to compute.
+
+        If the loss can be fused with the last activation, the plan leaves that activation out.
+        """
         kind = self._fused_kind(loss)
         return self.plan("training", without_last=kind is not None), kind or loss.kind
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """The network's output for rows x.
+        """Compute the network's output for rows x.
 
         Parameters
         ----------
         x : array of shape (rows, *input_shape)
-            An array of the network's device, see `asarray`.
+            An array on the network's device, see `asarray`.
         training : bool
-            True keeps what `backward` needs, lets dropout drop, and batch normalization use the batch's own
-            statistics.
+            True stores what `backward` needs, turns dropout on, and lets batch normalization use the
+            statistics of this batch.
 
         Returns
         -------
         array of shape (rows, *output_shape)
-            Valid until the network's next pass, `predict` and `evaluate` included; copy it to keep it.
+            The next pass overwrites it, also that of `predict` or `evaluate`: copy it to keep it.
 
         Raises
         ------
         DataError
-            If x is of another device or does not fit the first layer.
+            If x is on another device, or does not fit the first layer.
         """
         if not self.backend.owns(x):
             raise DataError(
@@ -256,21 +281,21 @@ class NetworkBase:
         return self.plan("training" if training else "inference").forward(x, training)
 
     def backward(self, dy: Array, input_gradient: bool = False) -> Array | None:
-        """Overwrite all gradients from dy = ∂L/∂y, for the last ``forward(x, training=True)``.
+        """Compute all gradients from dy = ∂L/∂y, for the last ``forward(x, training=True)``.
 
-        Returns ∂L/∂x where ``input_gradient`` asks for it, else None.
+        They overwrite those of the pass before. Returns ∂L/∂x if `input_gradient` is True, else None.
 
         Raises
         ------
         ConfigurationError
-            If there was no such forward pass.
+            If there was no forward pass with ``training=True``.
         DataError
             If dy does not have the output's shape.
         """
         return self.plan("training").backward(dy, input_gradient)
 
     def _receive(self, what: str, x: Any) -> None:
-        """See that rows have the shape that the network takes; the first it meets decide that."""
+        """Check the shape of x, and build a network that has no input shape yet."""
         shape = self.input_shape if self._arena is not None else None
         if x.ndim < 2 or (shape is not None and x.ndim != 1 + len(shape)):
             axes = ("inputs",) if shape is None or len(shape) == 1 else shape
@@ -279,7 +304,7 @@ class NetworkBase:
         self.build(tuple(x.shape[1:]))
 
     def _fused_kind(self, loss: Loss) -> str | None:
-        """The loss's kind that takes what goes into the last activation; None where that is not fused."""
+        """Return the kind of loss that includes the last activation; None if the two are not fused."""
         return loss.fused_kind(self.layers[-1].fused_kind) if self.fuse else None
 
 

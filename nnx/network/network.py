@@ -31,26 +31,27 @@ class Network(StoredNetwork):
     Parameters
     ----------
     layers : sequence of Layer
-        The first may leave its input width out: it is then taken from the first data seen.
+        The first may leave out its input width; the first data then decide it.
     device : str, optional
-        ``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"`` or a backend's name; None takes the default
-        (`nnx.use`, ``NNX_DEVICE``). Read once, when the network is made.
+        ``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"`` or the name of a backend. None takes the default of now
+        (`nnx.use`, ``NNX_DEVICE``); a later change of it does not move the network.
     dtype : {"float32", "float64"}
     seed : int, optional
-        Initial weights, shuffles and dropout masks derive from it; None draws one, see ``network.seed``.
+        Initial weights, shuffles and dropout masks follow from it. None draws one: ``network.seed``.
     fuse : bool
-        False runs every layer as an operation of its own, for study and for tests.
+        False runs every layer as a separate operation, for study and for tests.
 
     Attributes
     ----------
     layers : tuple of Layer
-    code : int or None
-        For an autoencoder: how many layers encode. ``network[:code]`` then gives the codes. Saved with it.
+    encoder_length : int or None
+        For an autoencoder: the number of layers that encode, which you set. ``network[:encoder_length]`` is
+        then the encoder. Saved with the network.
 
     Raises
     ------
     ConfigurationError
-        If there is no layer, a layer belongs to another network, or widths do not fit.
+        If there is no layer, a layer belongs to another network, or the widths of layers do not fit.
     DeviceError
         If the device cannot be used.
 
@@ -63,18 +64,20 @@ class Network(StoredNetwork):
     """
 
     def predict(self, x: Any, batch_size: int = training.EVALUATION_ROWS) -> HostArray:
-        """The network's output for host data, as a NumPy array; concurrent calls take turns.
+        """Compute the network's output for host data, as a NumPy array.
+
+        Several threads may call it at once; they take turns.
 
         Parameters
         ----------
         x : array_like, or Rows, of shape (rows, *input_shape)
         batch_size : int
-            Rows at a time.
+            The number of rows in one pass.
 
         Raises
         ------
         DataError
-            If x has no axis besides the rows, is empty, or does not fit the first layer.
+            If x has no rows, has only one axis, or does not fit the first layer.
         """
         integers = self.takes_integers
         if isinstance(x, Rows):
@@ -91,26 +94,25 @@ class Network(StoredNetwork):
             result = np.empty((x.shape[0], *self.output_shape), self.dtype)
             plan = self.plan("inference")
             for start in range(0, x.shape[0], batch_size):
-                part = x[start : start + batch_size]
-                part = self.asarray(np.asarray(part) if isinstance(part, Rows) else part)
-                result[start : start + batch_size] = self.backend.to_numpy(plan.forward(part, False))
+                batch = x[start : start + batch_size]
+                batch = self.asarray(np.asarray(batch) if isinstance(batch, Rows) else batch)
+                result[start : start + batch_size] = self.backend.to_numpy(plan.forward(batch, False))
         return result
 
     def score(
         self, x: HostArray, y: HostArray, loss: Loss, weights: Any = None, output: bool = True
     ) -> tuple[float, HostArray | None]:
-        """The loss of some rows, the same function of them as in `fit`, and what metrics are taken on.
+        """Compute the loss of one batch as `fit` does, and the output for metrics.
 
-        A final activation is fused with its loss where `fit` fuses it, so that neither clips nor rounds
-        probabilities. `measure` in `nnx.training.evaluation` calls this for each batch; concurrent calls take
-        turns.
+        The last activation is fused with the loss if `fit` fuses it: probabilities are then not clipped or
+        rounded. `nnx.training.evaluation.measure` calls it for each batch. Several threads take turns.
 
         Parameters
         ----------
         x, y, weights : array
-            On the host, as checked by `nnx.data.samples.check_samples`.
+            On the host, checked by `nnx.data.samples.check_samples`.
         output : bool
-            Whether the second is wanted; else it is None.
+            False returns None instead of the output.
         """
         backend = self.backend
         with self._lock, backend.hold(), backend.quiet():
@@ -149,47 +151,47 @@ class Network(StoredNetwork):
         communicator: Communicator = ALONE,
         on_nonfinite: str = "stop",
     ) -> History:
-        """Train on host data.
+        """Train the network on host data.
 
         Parameters
         ----------
         x : array_like, or Rows, of shape (rows, *input_shape)
-            Bytes (uint8) stay bytes on the device, and are the numbers 0 to 255: ``nnx.Rows(x, divisor=255)``
-            has them divided.
+            Bytes (uint8) stay bytes on the device, and count as the numbers 0 to 255.
+            ``nnx.Rows(x, divisor=255)`` divides them.
         y : array_like, or Rows, of shape (rows, *output_shape)
-            Or (rows,) for one output, or integer labels, of the output's shape without its last axis.
-            ``y is x`` (an autoencoder) stores the data only once.
-        loss : Loss, or what `nnx.losses.get` takes
-        optimizer : Optimizer, or what `nnx.optimizers.get` takes
+            Or of shape (rows,) for one output, or integer labels of the output's shape without its last axis.
+            ``y is x``, for an autoencoder, stores the data only once.
+        loss : Loss, or an argument of `nnx.losses.get`
+        optimizer : Optimizer, or an argument of `nnx.optimizers.get`
         epochs, batch_size : int
             The last batch of an epoch may be smaller; a batch may not be larger than the data.
         validation : float, (x, y) or (x, y, weights), optional
-            The last share of the rows (taken before any shuffle), or data of its own; recorded as
-            ``val_loss`` and ``val_<metric>``.
+            The share of rows to take from the end, before any shuffle; or separate data. Its results are
+            recorded as ``val_loss`` and ``val_<metric>``.
         metrics : sequence of str or callable, or mapping of names to them
-            Taken on validation data, with its weights, see `nnx.metrics`. A mapping names them:
+            Computed on validation data, with its weights, see `nnx.metrics`. A mapping names them:
             ``{"q90": partial(quantile, q=0.9)}`` is recorded as ``val_q90``.
         callbacks : sequence of Callback
         checkpoint : Checkpoint, optional
-            Writes the whole state of the training to a folder at regular times, and resumes from there.
+            Writes the whole state of training to a folder at regular times, and resumes from there.
         shuffle : bool
             Draw a new order for every epoch.
         sample_weight : array_like of shape (rows,), optional
             A batch's loss is Σ w ℓ / Σ w.
         augment : callable, optional
-            ``augment(generator, x, y) -> (x, y)`` on each batch, on the host: NumPy arrays in, of the same
-            shapes out, the generator derived from the seed, the epoch and the batch. Where ``y is x``
-            above, it is here too: return the changed rows twice to reconstruct them, or (changed,
-            unchanged) for a denoising autoencoder. Validation data is left as it is.
+            ``augment(generator, x, y) -> (x, y)``, called on each batch, on the host. It takes NumPy arrays
+            and returns arrays of the same shapes. The generator follows from the seed, the epoch and the
+            batch. If ``y is x`` in `fit`, it is so here too: return the changed rows twice to reconstruct
+            them, or (changed, unchanged) for a denoising autoencoder. Validation data is not augmented.
         communicator : Communicator
-            What `nnx.distributed.connect` returns: the ranks of its job train together, each with its rows
-            of every batch. All call `fit` with the same arguments; `batch_size` is that of all together.
+            From `nnx.distributed.connect`: the ranks of a job train together, each on its share of every
+            batch. All call `fit` with the same arguments; `batch_size` counts the rows of all ranks.
         on_nonfinite : {"stop", "skip", "rollback"}
-            What follows on a loss or gradient that is NaN or infinite. Parameters and running statistics are
-            in any case as before that batch. ``"stop"`` raises. ``"skip"`` leaves that batch's update out
-            and counts it (``history.left_out``); the epoch's loss is then that of the others.
-            ``"rollback"`` goes back to the newest checkpoint (see `Checkpoint`) and on by half the learning
-            rate; the sixth time it raises (``history.rollbacks``).
+            What to do if a loss or gradient is NaN or infinite. Parameters and running statistics are then
+            as before that batch. ``"stop"`` raises. ``"skip"`` makes no update for the batch and counts it
+            (``history.left_out``); the epoch's loss is then that of the other batches. ``"rollback"``
+            returns to the newest checkpoint (see `Checkpoint`) and continues with half the learning rate;
+            the sixth time it raises (``history.rollbacks``).
 
         Returns
         -------
@@ -198,16 +200,16 @@ class Network(StoredNetwork):
         Raises
         ------
         DataError
-            If the data does not fit, or holds NaN or infinity.
+            If the data does not fit the network, or holds NaN or infinity.
         ConfigurationError
-            If an option makes no sense.
+            If an option is invalid.
         TrainingError
-            If a loss or gradient is not finite; the parameters are then as before that batch.
+            If a loss or gradient is not finite. The parameters are then as before that batch.
         OutOfMemoryError
-            If a batch takes more than is left of the host's memory; the text says how much (a `DeviceError`
-            says it of a GPU's).
+            If a batch needs more memory than the host has left; the text says how much. On a GPU it is a
+            `DeviceError`.
         RankError
-            If a rank does not come, or was given other data or options than the others.
+            If a rank is missing, or has other data or options than the others.
         """
         loss = losses.get(loss) if isinstance(loss, str | dict) else loss
         optimizer = optimizers.get(optimizer) if isinstance(optimizer, str | dict) else optimizer
@@ -228,11 +230,10 @@ class Network(StoredNetwork):
         metrics: Metrics = (),
         sample_weight: Any = None,
     ) -> dict[str, float]:
-        """``{"loss": …}`` and the metrics on data, in inference; errors as for `fit`.
+        """Compute the loss and the metrics on data: ``{"loss": …, "accuracy": …}``. Errors as for `fit`.
 
-        The loss is the same function as in `fit`: of logits where a final activation is fused with it. It
-        differs from `fit`'s by what training does: dropout, a batch's own statistics, and parameters that
-        change from batch to batch.
+        The loss is the same function as in `fit`. The loss that `fit` reports for the same data can differ,
+        because of dropout, batch statistics, and parameters that change from batch to batch.
         """
         loss = losses.get(loss) if isinstance(loss, str | dict) else loss
         return training.evaluate(self, x, y, loss, metrics, sample_weight)
@@ -249,24 +250,24 @@ class Network(StoredNetwork):
         start, stop, stride = index.indices(len(self.layers))
         if stride != 1 or stop <= start:
             raise ConfigurationError(
-                f"a slice covers a contiguous range of layers, not [{start}:{stop}:{stride}]"
+                f"a slice takes neighbouring layers in order, not [{start}:{stop}:{stride}]"
             )
         _ = self.arena  # a slice shares parameters, so they must exist
-        part = Network.__new__(Network)
-        part.__dict__.update(self.__dict__)
-        part.layers = self.layers[start:stop]
-        before, held = (len(list(walk(some))) for some in (self.layers[:start], part.layers))
-        part.span = (self.span[0] + before, self.span[0] + before + held)
-        part._code = None
-        part._parent = self._parent or self
-        part._prepare_plans()
-        return part
+        sliced = Network.__new__(Network)
+        sliced.__dict__.update(self.__dict__)
+        sliced.layers = self.layers[start:stop]
+        before, held = (len(list(walk(some))) for some in (self.layers[:start], sliced.layers))
+        sliced.span = (self.span[0] + before, self.span[0] + before + held)
+        sliced._encoder_length = None
+        sliced._parent = self._parent or self
+        sliced._prepare_plans()
+        return sliced
 
     def __len__(self) -> int:
         return len(self.layers)
 
     def summary(self) -> str:
-        """A table of the layers, the shapes of their outputs, and their parameters."""
+        """Return a table of the layers, the shapes of their outputs, and their numbers of parameters."""
         layers = list(walk(self.layers))
         names = [f"{'  ' * layer.name.count('.')}{layer.name.rpartition('.')[2]}" for layer in layers]
         width = max(map(len, names))
@@ -285,5 +286,5 @@ class Network(StoredNetwork):
 
 
 def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
-    """Read a network written by `Network.save`; see `Network.load`."""
+    """Read a network that `Network.save` wrote; see `Network.load`."""
     return Network.load(path, device)

@@ -1,4 +1,4 @@
-"""A network's values by name, and what is made from them: copies, files, pickles."""
+"""A network's values by name; copies, model files and pickles of networks."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class StoredNetwork(NetworkBase):
     """Read and set a network's values; copy, save and load it."""
 
     def parameters(self) -> Iterator[tuple[str, Array, Array]]:
-        """(name, value, gradient) of each parameter, as views; write through ``value[...] = …``."""
+        """Yield (name, value, gradient) of each parameter, as views: ``value[...] = …`` sets a value."""
         _ = self.arena
         for layer in self.layers:
             for name, value, gradient in layer.named_parameters():
                 yield f"{layer.name}.{name}", value, gradient
 
     def parameter_count(self) -> int:
-        """How many numbers are trained."""
+        """Return the number of trained values."""
         return sum(value.size for _, value, _ in self.parameters())
 
     def weights(self) -> dict[str, HostArray]:
-        """Copies on the host of all parameters and running statistics, by name."""
+        """Copy all parameters and running statistics to the host, by name."""
         to_numpy = self.arena.backend.to_numpy
         persistent = list(self._persistent())
         found = {name: to_numpy(value).copy() for name, value in persistent}
@@ -48,12 +48,12 @@ class StoredNetwork(NetworkBase):
         return found
 
     def set_weights(self, weights: dict[str, Any]) -> None:
-        """Write `weights` (as from `weights`) into the network.
+        """Set all parameters and running statistics, from a mapping as `weights` returns it.
 
         Raises
         ------
         DataError
-            If a name or shape does not fit; nothing is then written.
+            If a name or shape does not fit. No value is changed then.
         """
         persistent = dict(self._persistent())
         if set(weights) != set(persistent):
@@ -76,24 +76,21 @@ class StoredNetwork(NetworkBase):
                 yield f"{layer.name}.{name}", value
 
     def copy(self) -> Self:
-        """A network of its own with the same layers, values and statistics; optimizer state is not copied."""
+        """Return an independent network with equal layers and values, but without optimizer state."""
         twin = type(self).from_config(self.config(), device=self.backend, draw=self._arena is None)
         if self._arena is not None:
-            twin.set_weights(self._renamed(twin))
+            names = [name for name, _ in twin._persistent()]  # a slice has other names than its copy
+            twin.set_weights(dict(zip(names, self.weights().values(), strict=True)))
         return twin
 
-    def _renamed(self, twin: StoredNetwork) -> dict[str, HostArray]:
-        names = [name for name, _ in twin._persistent()]
-        return dict(zip(names, self.weights().values(), strict=True))
-
     def config(self) -> dict[str, Any]:
-        """What `from_config` needs to build it again, as values that JSON can hold.
+        """Return what `from_config` needs to build the network again, as values that JSON can hold.
 
         Raises
         ------
         ConfigurationError
-            If the ``config()`` of a layer of your own lacks an argument of its constructor. `copy`, `save`,
-            pickles and checkpoints raise it too.
+            If the ``config()`` of a layer that you wrote lacks an argument of its constructor. `copy`,
+            `save`, pickles and checkpoints raise it too.
         """
         return {
             "layers": list(map(entry_of, self.layers)),
@@ -101,16 +98,16 @@ class StoredNetwork(NetworkBase):
             "dtype": self.dtype.name,
             "seed": self.seed,
             "fuse": self.fuse,
-            "code": self.code,
+            "code": self.encoder_length,  # files have this name since version 0.1
         }
 
     @classmethod
     def from_config(
         cls, config: dict[str, Any], device: str | Backend | None = None, *, draw: bool = True
     ) -> Self:
-        """A network from `config`, with fresh initial weights.
+        """Build a network from its `config`, with new initial weights.
 
-        With ``draw=False`` all values are zero, for a caller who sets them next: that saves memory and time.
+        ``draw=False`` makes all values zero. This saves memory and time if you set them next.
         """
         layers = list(map(from_entry, config["layers"]))
         network = cls.__new__(cls)
@@ -120,41 +117,41 @@ class StoredNetwork(NetworkBase):
             shape = tuple(inputs) if isinstance(inputs, list) else inputs
             (network.build if draw else network._allocate)(shape)
         network._adopt()
-        network.code = config["code"]
+        network.encoder_length = config["code"]
         return network
 
     def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
-        """Write layers, parameters and statistics to a safetensors file; a failure leaves no half of one.
+        """Write layers, parameters and statistics to a safetensors file, whole or not at all.
 
         Parameters
         ----------
         path : path
         metadata : dict, optional
-            Anything JSON can hold, returned by `nnx.checkpoints.read_metadata`.
+            Anything that JSON can hold; `nnx.checkpoints.read_metadata` returns it.
 
         Raises
         ------
         OutputError
             If the file cannot be written.
         """
-        if self._parent is not None:  # in a file the layers are counted from the slice's own first
+        if self._parent is not None:  # a file names the layers by their place in the slice
             self.copy().save(path, metadata)
             return
-        to_numpy = self.arena.backend.to_numpy  # on the host no copy: saving takes hardly any memory
+        to_numpy = self.arena.backend.to_numpy  # makes no copy on the host, so saving takes hardly any memory
         values = {name: to_numpy(value) for name, value in self._persistent()}
         model_files.write(path, values, self.config(), metadata or {})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str | Backend | None = None) -> Self:
-        """Read a network written by `save`.
+        """Read a network that `save` wrote.
 
         Raises
         ------
         FileFormatError
-            If the file is damaged, of another kind or version, or its arrays do not fit its layers.
+            If the file is damaged, has another kind or version, or its arrays do not fit its layers.
         OutOfMemoryError
-            If memory is too short; the text says what takes how much. About three times the size of the
-            parameters is needed: what is read, the values, and room for gradients.
+            If there is too little memory; the text says for what. Loading needs about three times the size of
+            the parameters: the arrays of the file, the values, and the gradients.
         """
         backend = resolve(device)
         weights, config = model_files.read(path)
@@ -170,7 +167,7 @@ class StoredNetwork(NetworkBase):
         if self._parent is not None:
             return self.copy().__getstate__()
         weights = self.weights() if self._arena is not None else None
-        # the CPU by its own name where NumPy was not asked for: another machine may have no Numba
+        # "cpu" instead of the name "numba": the machine that unpickles it may have no Numba
         device = "numpy" if self.backend.name == "numpy" else self.device
         return {"config": self.config(), "weights": weights, "device": device}
 
@@ -182,7 +179,7 @@ class StoredNetwork(NetworkBase):
 
 
 def _check_claim(config: dict[str, Any], weights: dict[str, HostArray]) -> None:
-    """See that the layers of a file take about as many numbers as it holds, before room is made for them."""
+    """Refuse a file whose layers need far more values than it holds, before memory is allocated for them."""
     layers = stack.expand(list(map(from_entry, config["layers"])))
     claimed = 0
     if config["inputs"] is not None:
@@ -191,12 +188,12 @@ def _check_claim(config: dict[str, Any], weights: dict[str, HostArray]) -> None:
         shapes = [s for layer in walk(layers) for s in (layer.parameter_shapes(), layer.state_shapes())]
         claimed = sum(math.prod(shape) for named in shapes for shape in named.values())
     held = sum(value.size for value in weights.values())
-    if claimed > 2 * held + 2**16:  # which of the arrays does not fit is said where the weights are set
+    if claimed > 2 * held + 2**16:  # smaller differences: set_weights names the array
         raise FileFormatError(f"its layers take {claimed:,} numbers, but it holds {held:,}")
 
 
 def described(shape: tuple[int, ...] | None) -> int | list[int] | None:
-    """A shape as files have it: the number of features, as in version 0.1, or a list of all axes."""
+    """Return a shape as files hold it: the number of features, as in version 0.1, or a list of all axes."""
     if shape is None:
         return None
     return shape[0] if len(shape) == 1 else list(shape)

@@ -115,7 +115,7 @@ def describe(
         for layer, follower in zip_longest(network.layers, network.layers[1:])
         if isinstance(layer, Dense)
     ]
-    encode = sum(isinstance(layer, Dense) for layer in network.layers[: network.code or 0])
+    encode = sum(isinstance(layer, Dense) for layer in network.layers[: network.encoder_length or 0])
     return {
         "name": name, "weights": name, "network": network.config(), "layers": layers, "seed": network.seed,
         "loss": {"kind": type(loss).__name__, "reduction": reduction},

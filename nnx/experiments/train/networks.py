@@ -133,7 +133,7 @@ def build(config: Config, task: str, features: int, outputs: int, loss: str) -> 
     ending: list[Layer] = [Dense(outputs), *([activation(last)] if last else [])]
     network = Network([*hidden, *ending], device=config.device, dtype=config.dtype, seed=config.seed)
     network.build(features)
-    network.code = coded or None
+    network.encoder_length = coded or None
     return network
 
 

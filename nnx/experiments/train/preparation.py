@@ -68,9 +68,9 @@ class Preparation:
         return result
 
     def _undone_by(self, network: Network) -> Scaling | None:
-        """The scaling of a network's outputs; an encoder, which has no `code`, gives codes as they are."""
+        """The scaling of a network's outputs; None for an encoder, which has no `encoder_length`."""
         if self.task == "autoencoding":
-            return None if network.code is None else self.inputs
+            return None if network.encoder_length is None else self.inputs
         return self.outputs
 
     def names(self, outputs: int) -> list[str] | None:

@@ -69,12 +69,13 @@ def restore(run: Run, kept: Plain) -> None:
             if (key in now and value == now[key]) or _opaque(value):
                 continue
             found = _decoded(value)
+            attribute = _NAMES.get(name, {}).get(key, key)
             if type(owner).__module__.startswith("nnx."):  # a user's class may add attributes of any type
                 if key not in now:
                     raise ValueError(f"{name} has no {key}")
-                if _number(getattr(owner, key, None)) and not (found is None or _number(found)):
+                if _number(getattr(owner, attribute, None)) and not (found is None or _number(found)):
                     raise TypeError(f"{name}.{key} is {found!r:.40}")
-            setattr(owner, key, found)
+            setattr(owner, attribute, found)
 
 
 def _owners(run: Run) -> Iterator[tuple[str, Any]]:
@@ -102,10 +103,10 @@ def _is_own(owner: Any) -> bool:
     )  # fmt: skip
 
 
-_NAMES = {
-    "run": ("epochs", "on_nonfinite"),
-    "network": ("seed", "fuse", "code"),
-    "the seed in use": ("seed",),
+_NAMES = {  # for each owner: the name in a checkpoint, and the attribute
+    "run": {"epochs": "epochs", "on_nonfinite": "on_nonfinite"},
+    "network": {"seed": "seed", "fuse": "fuse", "code": "encoder_length"},
+    "the seed in use": {"seed": "seed"},
 }
 _OF_A_LAYER = {
     *("arena", "owned", "inputs", "outputs", "input_shape", "output_shape", "input_dtype", "branches"),
@@ -116,7 +117,7 @@ _OF_A_LAYER = {
 def _attributes(called: str, owner: Any) -> dict[str, Any]:
     """Return the attributes of an owner that a checkpoint may store, as values for JSON."""
     if called in _NAMES:
-        return {name: _encoded(getattr(owner, name)) for name in _NAMES[called]}
+        return {key: _encoded(getattr(owner, name)) for key, name in _NAMES[called].items()}
     found = dict(getattr(owner, "__dict__", {}))
     if called == "optimizer":
         found.pop("slots", None)

@@ -133,7 +133,7 @@ class Nnx(Model):
 
     def predict(self, x: HostArray, layers: int | None = None) -> HostArray:
         """Predict by the network, or by its encoder."""
-        network = self.network if layers is None else self.network[: self.network.code]
+        network = self.network if layers is None else self.network[: self.network.encoder_length]
         return network.predict(x, self.job.get("predict_rows", PREDICT_ROWS))
 
     def events(self) -> Any:
