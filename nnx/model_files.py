@@ -173,30 +173,12 @@ def fitted(path: str | os.PathLike[str], build: Callable[[], Any], weights: dict
 
 
 def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
+    """Return the arrays and the header of a file; every fault of the file becomes a `FileFormatError`."""
+    from safetensors import SafetensorError
 
     path = Path(path)
     try:
-        if not path.is_file():
-            raise FileFormatError(
-                f"there is no model file {path}: name a .safetensors file or the folder of a run"
-            )
-        nbytes = path.stat().st_size
-        _check_header(path)
-        # without memory the library would end the process, so reserve it first
-        with (
-            host_memory.reserve(nbytes + MARGIN, f"reading {path}", "free some memory first", mapped=nbytes),
-            safe_open(path, framework="numpy") as file,
-        ):
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise FileFormatError(f"{path} is a safetensors file, but does not hold an nnx network")
-            if header.get("format_version") != str(VERSION):
-                found = str(header.get("format_version"))[:20]
-                raise FileFormatError(
-                    f"{path} has format version {found}, this nnx reads {VERSION}: use the nnx that wrote it"
-                )
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        weights, header = _arrays_and_header(path)
     except FileFormatError:
         raise
     except OSError as error:
@@ -208,6 +190,31 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, HostArray], dict[str,
     if header.get("crc32") != checksum(weights, header):
         raise _damaged(path, f"{path} is damaged: its checksum does not match its content")
     return weights, header
+
+
+def _arrays_and_header(path: Path) -> tuple[dict[str, HostArray], dict[str, str]]:
+    from safetensors import safe_open
+
+    if not path.is_file():
+        raise FileFormatError(
+            f"there is no model file {path}: name a .safetensors file or the folder of a run"
+        )
+    nbytes = path.stat().st_size
+    _check_header(path)
+    # without memory the library would end the process, so reserve it first
+    with (
+        host_memory.reserve(nbytes + MARGIN, f"reading {path}", "free some memory first", mapped=nbytes),
+        safe_open(path, framework="numpy") as file,
+    ):
+        header = file.metadata() or {}
+        if header.get("format") != FORMAT:
+            raise FileFormatError(f"{path} is a safetensors file, but does not hold an nnx network")
+        if header.get("format_version") != str(VERSION):
+            found = str(header.get("format_version"))[:20]
+            raise FileFormatError(
+                f"{path} has format version {found}, this nnx reads {VERSION}: use the nnx that wrote it"
+            )
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
 
 
 def _unread(path: Path, error: OSError) -> FileFormatError:

@@ -270,7 +270,9 @@ DIFFERENT = {
     "seed": ({"made": network(seed=4)}, "seed 3, not 4"),
     "callbacks": ({"more": [nnx.EarlyStopping()]}, r'callbacks \["Checkpoint"\], not \["EarlyStopping", "C'),
     "dtype": ({"made": nnx.Network([nnx.Dense(6, 3)], seed=3, dtype="float64")}, 'dtype "float32", not'),
+    "encoder": ({"made": network(seed=3)}, "encoder_length null, not 2"),
 }
+DIFFERENT["encoder"][0]["made"].encoder_length = 2
 
 
 @pytest.mark.parametrize("name", DIFFERENT)

@@ -228,6 +228,7 @@ WRONG = {
     "shuffle as text": lambda: fit(network(), shuffle="no"),
     "true validation": lambda: fit(network(), validation=True),
     "an encoder of 1.7 layers": lambda: setattr(network(), "encoder_length", np.array(1.7)),
+    "a wait without a unit": lambda: nnx.Checkpoint("x", wait=5),
     "an array in about": lambda: nnx.Checkpoint("x", about={"a": np.zeros(2)}),
     "a set in about": lambda: nnx.Checkpoint("x", about={"a": {1, 2}}),
     "metadata of a network": lambda: network().save("x", {"a": object()}),

@@ -21,8 +21,8 @@ from nnx.losses.base import activated
 from nnx.metrics import Metrics
 from nnx.network.storage import HostArray, StoredNetwork, described
 from nnx.optimizers import Optimizer
-from nnx.training.callbacks import Callback, History
 from nnx.training.checkpoints import Checkpoint
+from nnx.training.run import Callback, History
 
 
 class Network(StoredNetwork):

@@ -113,9 +113,7 @@ class StoredNetwork(NetworkBase):
         network = cls.__new__(cls)
         network._assemble(layers, device, config["dtype"], config["seed"], config["fuse"])
         if config["inputs"] is not None:
-            inputs = config["inputs"]
-            shape = tuple(inputs) if isinstance(inputs, list) else inputs
-            (network.build if draw else network._allocate)(shape)
+            (network.build if draw else network._allocate)(config["inputs"])
         network._adopt()
         network.encoder_length = config["code"]
         return network
@@ -180,13 +178,12 @@ class StoredNetwork(NetworkBase):
 
 def _check_claim(config: dict[str, Any], weights: dict[str, HostArray]) -> None:
     """Refuse a file whose layers need far more values than it holds, before memory is allocated for them."""
+    if config["inputs"] is None:
+        return
     layers = stack.expand(list(map(from_entry, config["layers"])))
-    claimed = 0
-    if config["inputs"] is not None:
-        inputs = config["inputs"]
-        stack.connect(layers, tuple(inputs) if isinstance(inputs, list) else inputs)
-        shapes = [s for layer in walk(layers) for s in (layer.parameter_shapes(), layer.state_shapes())]
-        claimed = sum(math.prod(shape) for named in shapes for shape in named.values())
+    stack.connect(layers, config["inputs"])
+    shapes = [s for layer in walk(layers) for s in (layer.parameter_shapes(), layer.state_shapes())]
+    claimed = sum(math.prod(shape) for named in shapes for shape in named.values())
     held = sum(value.size for value in weights.values())
     if claimed > 2 * held + 2**16:  # smaller differences: set_weights names the array
         raise FileFormatError(f"its layers take {claimed:,} numbers, but it holds {held:,}")

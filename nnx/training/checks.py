@@ -17,10 +17,10 @@ from nnx.metrics.choice import check_weights, choose, taken, tried_on_targets
 from nnx.metrics.formulas import NAMES, Metric
 from nnx.optimizers import Optimizer
 from nnx.training import nonfinite
-from nnx.training.callbacks import Callback
 from nnx.training.checkpoints import Checkpoint
 from nnx.training.evaluation import Validation
 from nnx.training.options import FitOptions
+from nnx.training.run import Callback
 
 
 def check_options(options: FitOptions) -> FitOptions:

@@ -12,7 +12,7 @@ from nnx.distributed import ALONE, Communicator
 from nnx.losses import Loss
 from nnx.metrics.choice import Metrics, choose, direction, taken
 from nnx.metrics.formulas import Metric
-from nnx.training.callbacks import Run
+from nnx.training.run import Run
 
 EVALUATION_ROWS = 1024
 

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from nnx.errors import ConfigurationError, MissingLibraryError, OutputError
 from nnx.files import make_folder, opened_log, record
-from nnx.training.callbacks import Callback, Run
+from nnx.training.run import Callback, Run
 
 Rows = list[tuple[int, dict[str, float]]]
 

@@ -10,13 +10,13 @@ from typing import Any
 from nnx.backends import threads
 from nnx.errors import TrainingError
 from nnx.training import facts, nonfinite
-from nnx.training.callbacks import History, Run
 from nnx.training.checkpoints import settings
 from nnx.training.checks import check_data, check_options
 from nnx.training.evaluation import Validation
 from nnx.training.options import FitOptions
 from nnx.training.pause import Pause
 from nnx.training.ranks import Ranks
+from nnx.training.run import History, Run
 from nnx.training.signals import Interrupts
 from nnx.training.small import SmallTrainer
 from nnx.training.step import StepTrainer

@@ -15,7 +15,7 @@ from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, TrainingError
 from nnx.layers.plan import Plan
 from nnx.parameters import Arena, OptimizerState
-from nnx.training.callbacks import Run
+from nnx.training.run import Run
 
 logger = logging.getLogger("nnx.training")
 POLICIES = ("stop", "skip", "rollback")

@@ -11,8 +11,8 @@ from nnx.distributed import ALONE, Communicator
 from nnx.losses import Loss
 from nnx.metrics import Metrics
 from nnx.optimizers import Optimizer
-from nnx.training.callbacks import Callback
 from nnx.training.checkpoints import Checkpoint
+from nnx.training.run import Callback
 
 
 @dataclass(frozen=True)

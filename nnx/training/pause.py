@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nnx.training.callbacks import Callback, Run, overrides
 from nnx.training.checkpoints import Checkpoint
 from nnx.training.ranks import Ranks
+from nnx.training.run import Callback, Run, overrides
 from nnx.training.signals import Interrupts
 
 

@@ -11,8 +11,8 @@ from nnx.data.rows import HostArray
 from nnx.distributed import Communicator, Shard
 from nnx.distributed.agreement import fingerprint
 from nnx.parameters import Arena
-from nnx.training.callbacks import Run
 from nnx.training.checkpoints import state
+from nnx.training.run import Run
 from nnx.training.signals import Interrupts
 
 

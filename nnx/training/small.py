@@ -15,8 +15,8 @@ import numpy as np
 from nnx.layers import Dense, Plan
 from nnx.losses import Loss
 from nnx.optimizers import SGD, Adam, AdamW, Optimizer
-from nnx.training.callbacks import Run
 from nnx.training.pause import Pause
+from nnx.training.run import Run
 from nnx.training.step import StepTrainer
 
 SMALL = 2**14  # rows × parameters of a step; in larger steps, arithmetic takes longer than Python's calls

@@ -16,11 +16,11 @@ from nnx.layers.plan import Plan
 from nnx.losses.base import row_features
 from nnx.parameters import Arena
 from nnx.training import nonfinite
-from nnx.training.callbacks import Run
 from nnx.training.contention import Contention
 from nnx.training.options import FitOptions
 from nnx.training.pause import Pause
 from nnx.training.ranks import Ranks
+from nnx.training.run import Run
 
 
 class StepTrainer:

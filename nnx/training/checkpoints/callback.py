@@ -29,11 +29,11 @@ from nnx.errors import (
     whole,
 )
 from nnx.metrics.choice import check_mode, sign
-from nnx.training.callbacks import Callback, Run
 from nnx.training.checkpoints import identity, state
 from nnx.training.checkpoints.store import Store, logger
+from nnx.training.run import Callback, Run
 
-EVERY = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
+INTERVAL = re.compile(r"(?P<steps>\d+)|(?P<time>\d+(\.\d+)?)(?P<unit>[smh])")
 DATA = "the "  # the names of the data's fingerprints start with it
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -101,17 +101,15 @@ class Checkpoint(Callback):
         about: dict[str, Any] | None = None,
         wait: str | None = None,
     ) -> None:
-        found = EVERY.fullmatch(str(every).strip())
-        if found is None or float(found[1]) <= 0 or (found[2] is None and "." in found[1]):
+        steps, seconds = _interval(every)
+        if not steps and not seconds:
             raise ConfigurationError(
                 f"Checkpoint: every must be a number of steps or a time such as '30s', not {every!r}"
             )
-        self.steps = int(found[1]) if found[2] is None else 0
-        self.seconds = float(found[1]) * SECONDS[found[2]] if found[2] else math.inf
-        waited = None if wait is None else EVERY.fullmatch(wait.strip())
-        if wait is not None and (waited is None or waited[2] is None):
+        _, waited = (None, 0.0) if wait is None else _interval(wait)
+        if waited is None:
             raise ConfigurationError(f"Checkpoint: wait must be a time such as '1m', not {wait!r}")
-        self.wait = float(waited[1]) * SECONDS[waited[2]] if waited else 0.0
+        self.steps, self.seconds, self.wait = steps or 0, seconds or math.inf, waited
         check_mode("Checkpoint", mode)
         self.best, self.mode, self.resume = best, mode, flag("Checkpoint: resume", resume)
         self.about = plain("Checkpoint: about", about or {})
@@ -252,6 +250,7 @@ class Checkpoint(Callback):
         return about | facts
 
     def _compare(self, run: Run, path: Path, counts: dict[str, Any]) -> None:
+        """Raise an error if a checkpoint is from another run; warn if libraries have other versions."""
         versions = _versions(run)
         if counts["versions"] != versions:
             logger.warning(
@@ -260,14 +259,10 @@ class Checkpoint(Callback):
                 path, counts["versions"], versions,
             )  # fmt: skip
         self._compare_options(path, counts.get("options", {}), json.loads(json.dumps(self.about)))
-        then, now = counts["facts"], json.loads(json.dumps(self._facts(run)))
-        for name in ("loss", "optimizer"):
-            if isinstance(then.get(name), str):  # written by version 0.1
-                now[name] = identity.as_in_0_1(now[name])
-        usual = json.loads(json.dumps(dict(self.usual)))  # for options that are newer than the checkpoint
-        then = {n: usual[n] for n in self.about if n in usual and f"about {n}" not in now} | then
-        older = {name for name in now if name.startswith("about ") and name not in then}  # 0.1 left these out
-        differ = [n for n in dict.fromkeys((*then, *now)) if then.get(n) != now.get(n) and n not in older]
+        then, now = self._facts_of_both(run, counts["facts"])
+        differ = [name for name in dict.fromkeys((*then, *now)) if then.get(name) != now.get(name)]
+        if not differ:
+            return
         if differ == ["optimizer"] and (epochs := counts.get("epochs", run.epochs)) != run.epochs:
             raise ConfigurationError(
                 f"{path} is from a run of {epochs} epochs, and its learning rate depends on that number: "
@@ -275,13 +270,24 @@ class Checkpoint(Callback):
             )
         # report the simplest first: a number or a name, then data, then lists of layers and callbacks
         rank = {name: 1 if name.startswith(DATA) else 2 * isinstance(then.get(name), list) for name in differ}
-        for name in sorted(differ, key=rank.__getitem__):
-            what = identity.difference(name, then.get(name), now.get(name))
-            if name.startswith(DATA):  # fingerprints mean nothing to a reader
-                what = f"other {name.removeprefix(DATA)}"
-            raise ConfigurationError(
-                f"{path} is from a run with {what}: resume with the same, or start in another folder"
-            )
+        name = min(differ, key=rank.__getitem__)
+        what = identity.difference(name, then.get(name), now.get(name))
+        if name.startswith(DATA):  # fingerprints mean nothing to a reader
+            what = f"other {name.removeprefix(DATA)}"
+        raise ConfigurationError(
+            f"{path} is from a run with {what}: resume with the same, or start in another folder"
+        )
+
+    def _facts_of_both(self, run: Run, then: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the facts of a checkpoint and of this run, so that older versions' can be compared too."""
+        now = json.loads(json.dumps(self._facts(run)))
+        for name in ("loss", "optimizer"):
+            if isinstance(then.get(name), str):  # written by version 0.1
+                now[name] = identity.as_in_0_1(now[name])
+        usual = json.loads(json.dumps(dict(self.usual)))  # for options that are newer than the checkpoint
+        then = {n: usual[n] for n in self.about if n in usual and f"about {n}" not in now} | then
+        missing = {n: now[n] for n in now if n.startswith("about ") and n not in then}  # in version 0.1
+        return then | missing, now
 
     def _compare_options(self, path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
         """Raise an error that names the option that differs. Older checkpoints do not store options."""
@@ -303,6 +309,16 @@ class Checkpoint(Callback):
         value = self._sign * run.history[monitor][-1]
         if value < self._best["value"]:
             self._best = {"value": value, "name": name}
+
+
+def _interval(text: object) -> tuple[int | None, float | None]:
+    """Return the steps that ``"500"`` means, or the seconds that ``"30s"`` means; the other is None."""
+    found = INTERVAL.fullmatch(str(text).strip())
+    if found is None:
+        return None, None
+    if found["steps"]:
+        return int(found["steps"]), None
+    return None, float(found["time"]) * SECONDS[found["unit"]]
 
 
 def _given(option: str, value: Any) -> str:

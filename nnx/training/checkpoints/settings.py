@@ -19,7 +19,7 @@ import numpy as np
 from nnx.errors import ConfigurationError, nearest
 from nnx.layers.base import walk
 from nnx.schedules import Schedule
-from nnx.training.callbacks import Callback, Run
+from nnx.training.run import Callback, Run
 
 logger = logging.getLogger("nnx.checkpoints")
 MOST = 10_000  # longer lists and mappings are not stored

@@ -15,8 +15,8 @@ import numpy as np
 
 from nnx import model_files
 from nnx.errors import ConfigurationError, plain
-from nnx.training.callbacks import Callback, Run
 from nnx.training.checkpoints import settings
+from nnx.training.run import Callback, Run
 
 HostArray = np.ndarray[Any, Any]
 Arrays = dict[str, HostArray]
