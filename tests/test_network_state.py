@@ -170,6 +170,23 @@ def test_an_encoder_leaves_a_layer_on_both_sides(length):
     assert network.encoder_length == len(network) - 1
 
 
+class Own(nnx.Network):
+    """A network of a user's class."""
+
+
+@pytest.mark.parametrize("duplicate", [lambda n: n.copy(), lambda n: pickle.loads(pickle.dumps(n))])
+def test_a_copy_is_of_the_same_class(duplicate):
+    network = Own([nnx.Dense(3, 2)], seed=0)
+    twin = duplicate(network)
+    assert type(twin) is Own
+    same_bytes(network.weights(), twin.weights())
+
+
+def test_the_class_is_found_where_pickles_of_version_0_1_look_for_it():
+    network = pickle.loads(b"cnnx.network\nNetwork\n.")  # the stream of a class is its module and name
+    assert network is nnx.Network
+
+
 def test_a_network_without_weights_can_be_copied():
     def wide():
         layers = [nnx.Dense(400, initializer=nnx.initializers.Normal(5.0)), nnx.Dense(2)]

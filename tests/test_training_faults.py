@@ -88,7 +88,7 @@ def test_values_that_are_not_finite_are_found_before_training(where, value):
         data["validation"] = (bad, Y)
     else:
         data[where][5] = value
-    hint = r": in float32, numbers beyond 3\.4e38 are infinite" if np.isinf(value) else ""
+    hint = r": in float32, numbers above 3\.4e38 are infinite" if np.isinf(value) else ""
     with pytest.raises(nnx.DataError, match=rf"NaN or infinite, first in row 5{hint}$") as caught:
         fit(network, **data)
     assert str(caught.value).startswith("x" if where == "validation" else where)

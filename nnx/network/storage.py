@@ -56,9 +56,10 @@ class StoredNetwork(NetworkBase):
             If a name or shape does not fit. No value is changed then.
         """
         persistent = dict(self._persistent())
-        if set(weights) != set(persistent):
-            odd = sorted(set(weights) ^ set(persistent))
-            raise DataError(f"weights do not fit the network: {', '.join(odd[:4])} missing on one side")
+        odd = [f"{name} is missing" for name in persistent if name not in weights]
+        odd += [f"the network has no {name}" for name in weights if name not in persistent]
+        if odd:
+            raise DataError(f"weights do not fit the network: {', '.join(odd[:4])}")
         ready = {}
         for name, value in persistent.items():
             if np.shape(weights[name]) != value.shape:
