@@ -56,8 +56,8 @@ class StoredNetwork(NetworkBase):
             If a name or shape does not fit. No value is changed then.
         """
         persistent = dict(self._persistent())
-        odd = [f"{name} is missing" for name in persistent if name not in weights]
-        odd += [f"the network has no {name}" for name in weights if name not in persistent]
+        odd = [f"the network has no {name}" for name in weights if name not in persistent]
+        odd += [f"{name} is missing" for name in persistent if name not in weights]
         if odd:
             raise DataError(f"weights do not fit the network: {', '.join(odd[:4])}")
         ready = {}
