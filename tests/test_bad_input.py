@@ -136,7 +136,9 @@ DATA = {
     "loss of a list": (lambda: MSE([[1.0]], [[1.0]]), ["y_pred must be an array", "list"]),
     "loss with weights of another length": (lambda: MSE(Y, Y, np.ones(3, np.float32)), ["(3,)", "10 rows"]),
     "gradient of two shapes": (lambda: BCE.gradient(Y, Y[:5]), ["(10, 2)", "(5, 2)"]),
-    "weights that do not fit": (lambda: regressor().set_weights({"dense_1.X": Y}), ["has no dense_1.X", "dense_1.W is missing"]),
+    "weights that do not fit": (
+        lambda: regressor().set_weights({"dense_1.X": Y}), ["has no dense_1.X", "dense_1.W is missing"],
+    ),
 }  # fmt: skip
 
 CONFIGURATION = {
