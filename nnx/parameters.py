@@ -1,7 +1,7 @@
-"""The arena: one flat buffer for all values, one for all gradients, one for what is not trained.
+"""The arena: one flat buffer for all parameters, one for all gradients, one for saved state.
 
-Layers hold views into it, so that one optimizer call updates everything, a norm is one reduction, and a
-save, a move to another device or an exchange between processes is one copy that forgets nothing.
+Layers hold views into these buffers. So one optimizer call updates all parameters, a norm is one reduction,
+and saving, moving to another device and exchanging between processes each copy whole buffers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
-RESERVED = (  # a layer's attributes
+RESERVED = (  # attributes of a layer that a parameter may not replace
     *("inputs", "outputs", "input_shape", "output_shape", "layout", "is_view", "input_dtype", "branches"),
     *("arena", "name", "index", "owned", "seed", "trainable"),
 )
@@ -26,35 +26,35 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Parameterized(Protocol):
-    """What the arena asks of a layer."""
+    """What the arena needs from a layer."""
 
     trainable: bool
 
     @property
     def name(self) -> str:
-        """Its name in the network."""
+        """Return the layer's name in its network."""
         ...
 
     def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
-        """(name, value, gradient) of each parameter, as views."""
+        """Yield (name, value, gradient) of each parameter, as views."""
         ...
 
     def parameter_shapes(self) -> Shapes:
-        """Shapes of what is trained, by attribute name."""
+        """Return the shapes of the parameters by attribute name."""
         ...
 
     def state_shapes(self) -> Shapes:
-        """Shapes of what is kept but not trained (running statistics)."""
+        """Return the shapes of the state by attribute name: saved but not trained (running statistics)."""
         ...
 
     def bind(self, arena: Arena, views: dict[str, Array]) -> None:
-        """Take the views: ``name`` and ``"d" + name`` for each parameter, ``name`` for each state."""
+        """Store the views: ``name`` and ``"d" + name`` for each parameter, ``name`` for each state."""
         ...
 
 
 @dataclass(frozen=True)
 class Optimized:
-    """A contiguous trainable range and the optimizer's slots over it, as views ready for one call."""
+    """A contiguous range of trainable parameters, with its gradients and slots, as views for one call."""
 
     values: Array
     gradients: Array
@@ -64,44 +64,53 @@ class Optimized:
 
 @dataclass
 class OptimizerState:
-    """What one optimizer keeps over one arena: slots of the shape of its values, and its own step count.
+    """The state of one optimizer for one arena.
 
-    Its learning rates are multiplied by `scale`: less than 1 once training went back after a fault.
+    Attributes
+    ----------
+    slots : dict of str to array of shape (size,)
+        Moments, one number for each parameter.
+    step : int
+        Number of steps that this optimizer took.
+    scale : float
+        Factor of the learning rate; it is below 1 after training returned to a checkpoint
+        (``fit(on_nonfinite="rollback")``).
     """
 
     slots: dict[str, Array]
     step: int = 0
     scale: float = 1.0
     ranges: dict[tuple[int, int], list[Optimized]] = field(default_factory=dict)
-    groups: Any = ()  # those that the ranges were made for
+    groups: Any = ()  # the parameter groups for which `ranges` were made
 
 
 class Arena:
-    """Flat buffers for the layers of one network (or of one layer used alone).
+    """Flat buffers for the layers of one network, or for one layer used alone.
 
-    Layers hold their arena; the arena knows its layers by weak references. So a network that is dropped
-    gives its memory back at once, and need not wait for Python's cycle collector. A layer that outlives its
-    network keeps its values and gradients, and with them these buffers.
+    Layers hold their arena; the arena has weak references to its layers. So the memory of a deleted network
+    is free at once, without Python's cycle collector. If you still hold a layer of it, that layer keeps its
+    values and gradients, and these buffers stay in memory.
 
     Attributes
     ----------
     values, gradients : array of shape (size,)
         Parameters of all layers in order, each aligned to 64 bytes; the padding stays zero.
-    exchange : array of shape (size + a little,)
-        What ranks sum after a step: the gradients, and behind them the step's loss.
+    exchange : array of shape (size + padding,)
+        What ranks sum after a step: the gradients, then the step's loss.
     state : array of shape (state_size,)
-        What is not trained.
+        Saved but not trained, such as running statistics.
     states : mapping of Optimizer to OptimizerState
-        Each optimizer's moments and its step count (Adam's t, a schedule's argument), made at its first
-        step and forgotten with it.
+        The state of each optimizer. It is created at the optimizer's first step, and deleted with the
+        optimizer.
     step : int
-        Steps taken by all optimizers: the counter of dropout masks and of shuffles.
+        Number of steps by all optimizers. It determines dropout masks and shuffles.
     seed : int
-        What initial weights, shuffles and dropout masks are derived from.
+        Seed of initial weights, shuffles and dropout masks.
     passes : dict of int to (int, int)
-        By a layer's index: the step of its last random draw, and the draws made in it; see `draw`.
+        For a layer's index: the step of its last random draw, and the number of draws in this step; see
+        `draw`.
     fault : integer array of shape (1,)
-        Not zero once a loss or gradient was not finite; optimizers then change nothing.
+        Not zero after a loss or gradient was not finite; optimizers then change nothing.
     """
 
     def __init__(self, layers: Sequence[Parameterized], backend: Backend, dtype: Any, seed: int) -> None:
@@ -121,7 +130,7 @@ class Arena:
             size += sum(self._padded(shape) for shape in layer.parameter_shapes().values())
             state_size += sum(self._padded(shape) for shape in layer.state_shapes().values())
         self._offsets.append(size)
-        nbytes = 2 * size * dtype.itemsize  # the optimizer's come later
+        nbytes = 2 * size * dtype.itemsize  # without slots, which are made at an optimizer's first step
         with backend.reserve(
             nbytes, f"a network of {size:,} parameters", "free some memory, or make its layers narrower"
         ):
@@ -133,21 +142,21 @@ class Arena:
         self._bind()
 
     def __len__(self) -> int:
-        """The number of layers."""
+        """Return the number of layers."""
         return len(self._layers)
 
     @property
     def layers(self) -> tuple[Parameterized, ...]:
-        """All layers; for work that needs every one of them.
+        """Return all layers.
 
         Raises
         ------
         ReferenceError
-            If the network was dropped and only some of its layers are left.
+            If the network was deleted, and some of its layers with it.
         """
         layers = tuple(layer() for layer in self._layers)
         if None in layers:
-            raise ReferenceError("the network of these layers was dropped")
+            raise ReferenceError("the network of these layers was deleted")
         return layers  # type: ignore[return-value]
 
     def _padded(self, shape: tuple[int, ...]) -> int:
@@ -168,12 +177,12 @@ class Arena:
             layer.bind(self, views)
 
     def to(self, backend: Backend) -> None:
-        """Move everything to another device; the layers' views follow."""
+        """Move everything to another device, and give the layers their new views."""
 
         def move(x: Array) -> Array:
             return backend.asarray(self.backend.to_numpy(x))
 
-        # everything is there before anything is replaced: a device that is full leaves all as it was
+        # copy everything before replacing anything: if the device is full, nothing has changed
         moved = [move(x) for x in (self.values, self.exchange, self.state, self.fault)]
         slots = {
             optimizer: {name: move(slot) for name, slot in kept.slots.items()}
@@ -188,7 +197,7 @@ class Arena:
         self._bind()
 
     def ranges(self, first: int, last: int) -> Iterator[slice]:
-        """The trainable ranges of layers ``first`` to ``last - 1``, neighbours merged."""
+        """Yield the trainable ranges of layers ``first`` to ``last - 1``; adjacent ranges are merged."""
         layers = self.layers
         start = stop = self._offsets[first]
         for index in range(first, last):
@@ -210,20 +219,21 @@ class Arena:
         groups: Any = (),
         choose: Callable[[list[str]], list[Any]] | None = None,
     ) -> tuple[OptimizerState, list[Optimized]]:
-        """Return an optimizer's state, and the trainable ranges of some layers with its slots over them.
+        """Return an optimizer's state, and the trainable ranges of some layers with their slots.
 
         Parameters
         ----------
         optimizer : object
-            One that was not seen before starts afresh.
+            A new optimizer gets a new state.
         slots : sequence of (name, initial value) or None
-            None stands for a slot that is not needed.
+            None is a slot that the optimizer does not need.
         first, last : int
-            The layers, by index.
+            The index of the first layer, and one past the last.
         groups : object
-            The optimizer's parameter groups; another object divides the ranges anew.
+            The optimizer's parameter groups. If this is another object than before, the ranges are made
+            again.
         choose : callable, optional
-            Gives the settings of parameters from their names. Ranges are then divided where settings differ.
+            Returns the settings of parameters from their names. Ranges are divided where settings differ.
         """
         kept = self.states.get(optimizer)
         if kept is None:
@@ -253,7 +263,7 @@ class Arena:
     def _divided(
         self, first: int, last: int, choose: Callable[[list[str]], list[Any]]
     ) -> Iterator[tuple[slice, Any]]:
-        """The trainable ranges, divided where the settings of their parameters differ."""
+        """Yield the trainable ranges with their settings, divided where the settings differ."""
         begins, names = self._named()
         settings = choose(names)
         for span in self.ranges(first, last):
@@ -266,14 +276,15 @@ class Arena:
             yield slice(start, span.stop), settings[inside[-1]] if inside else None
 
     def _named(self) -> tuple[list[int], list[str]]:
-        """Where each parameter begins in the buffers, in ascending order, and its name."""
+        """Return where each parameter starts in the buffers, in ascending order, and its name."""
         base = _address(self.values)
-        found: dict[int, str] = {}  # a container names the parameters of its layers, and they do too
+        found: dict[int, str] = {}  # by position, as a container and its layers both name the same parameter
         for layer in self.layers:
             for name, value, _ in layer.named_parameters():
                 if not value.flags.c_contiguous:
                     raise ConfigurationError(
-                        f"{layer.name}.{name} is not contiguous in memory: groups of parameters need that"
+                        f"{layer.name}.{name} is not contiguous in memory, but parameter groups need that: "
+                        "remove the groups, or let named_parameters yield contiguous arrays"
                     )
                 found[(_address(value) - base) // self.dtype.itemsize] = f"{layer.name}.{name}"
         return sorted(found), [found[begin] for begin in sorted(found)]
@@ -287,32 +298,32 @@ class Arena:
                 yield slot[0], buffer
 
     def draw(self, layer: int) -> int:
-        """Count a layer's training pass; return how many it had before since the last optimizer step."""
+        """Count a layer's training pass; return the number of earlier ones since the last optimizer step."""
         step, count = self.passes.get(layer, (self.step, 0))
         count = count if step == self.step else 0
         self.passes[layer] = (self.step, count + 1)
         return count
 
     def trainable_changed(self) -> None:
-        """Called by a layer whose `trainable` was set."""
+        """Make the ranges again at the next step; layers call this when their `trainable` is set."""
         for kept in self.states.values():
             kept.ranges.clear()
 
 
 def _address(x: Array) -> int:
-    """Where an array begins in its device's memory."""
+    """Return the address of an array in its device's memory."""
     interface = getattr(x, "__cuda_array_interface__", None) or x.__array_interface__
     address: int = interface["data"][0]
     return address
 
 
 def _check_names(layer: Parameterized) -> None:
-    """Refuse names of which one would replace the other: each becomes an attribute, gradients with a "d".
+    """Check the names of a layer's parameters and state: each becomes an attribute, gradients with a "d".
 
     Raises
     ------
     ConfigurationError
-        If two are the same, or a layer already has an attribute of that name from its class.
+        If two names are the same, or a name is already an attribute of the layer.
     """
     trained = list(layer.parameter_shapes())
     names = [*trained, *(f"d{name}" for name in trained), *layer.state_shapes()]
@@ -320,6 +331,6 @@ def _check_names(layer: Parameterized) -> None:
         taken = name in RESERVED or callable(getattr(type(layer), name, None))
         if taken or names.count(name) > 1:
             raise ConfigurationError(
-                f"{type(layer).__name__}: the parameter or state {name!r} replaces something of that name in "
-                "the layer: choose another name (a parameter p also takes dp, for its gradient)"
+                f"{type(layer).__name__}: the parameter or state {name!r} would replace another attribute of "
+                "the layer: choose another name (a parameter p also needs dp, for its gradient)"
             )

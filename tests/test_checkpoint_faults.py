@@ -408,7 +408,7 @@ def test_a_run_whose_disk_is_full_before_its_first_checkpoint_leaves_nothing(tmp
     assert done.returncode == 1
     error = done.stderr.splitlines()[-1]
     assert error.startswith("nnx: cannot write run/checkpoints/fit-1-step-0.safetensors (File too large)")
-    assert "is kept" not in done.stderr
+    assert "is saved" not in done.stderr
     assert not (tmp_path / "run").exists()
     done = command(tmp_path, *RUN, "--resume")  # which a script may always say
     assert done.returncode == 0, done.stderr
@@ -422,7 +422,7 @@ def test_what_resume_answers(tmp_path):
     run = ("run", "xor", "--epochs", 40, "--checkpoint-every", 10)
     done = command(tmp_path, *run, "--resume")
     assert (done.returncode, done.stderr.partition(";")[0]) == (
-        2, "nnx: --resume needs the folder of the run that it resumes: add --out FOLDER"
+        2, "nnx: --resume needs the folder of the run to resume: add --out FOLDER"
     )  # fmt: skip
     done = command(tmp_path, *run[:2], "--checkpoint-every", "often", "--out", "run")
     assert done.returncode == 2

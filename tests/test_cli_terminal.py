@@ -48,7 +48,7 @@ def test_a_figure_that_cannot_be_written_leaves_the_model_and_no_result(tmp_path
     done = command(tmp_path, "run", "xor", "--epochs", 10, "--out", "new", "-q", limit=6000)
     assert done.returncode == 1
     kept, error = done.stderr.splitlines()[-2:]
-    assert kept == "the trained model is kept in new"
+    assert kept == "the trained model is saved in new"
     assert error.startswith("nnx: cannot write new/figures/")
     assert [name for name in visible(tmp_path / "new") if "." in name] == ["history.csv", "model.safetensors"]
     assert nnx.load(tmp_path / "new" / "model.safetensors").inputs == 2
@@ -60,7 +60,7 @@ def test_a_full_standard_output_is_a_failure(tmp_path, arguments):
     with Path("/dev/full").open("w") as full:
         done = command(tmp_path, *arguments, stdout=full)
     assert done.returncode == 1
-    assert done.stderr == "nnx: the system refused: [Errno 28] No space left on device\n"
+    assert done.stderr == "nnx: the system reports an error: [Errno 28] No space left on device\n"
 
 
 @pytest.mark.parametrize("arguments", [("devices",), ("devices", "--json")])

@@ -51,7 +51,7 @@ def test_a_signal_ends_the_step_and_tells_how_to_go_on(tmp_path, whole, number, 
     assert out == ""
     tail, last = [line for line in err.splitlines() if line][-2:]
     kept, _, tail = tail.partition("; to resume: ")
-    assert re.fullmatch(r"training is kept up to step [\d,]+, in run", kept)
+    assert re.fullmatch(r"training is saved up to step [\d,]+, in run", kept)
     assert tail.startswith("nnx run autoencoder ")
     assert last in ("nnx: interrupted", "nnx: terminated")
     steps = [int(name.split("-")[3].partition(".")[0]) for name in visible(tmp_path / "run" / "checkpoints")

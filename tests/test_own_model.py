@@ -619,7 +619,7 @@ def test_an_input_is_not_written_over_unless_forced(model, kind):
     if kind == "a link":
         os.link("t.csv", out)
     inputs = ["two.csv", "t.csv"] if kind == "one of several" else ["t.csv"]
-    with pytest.raises(nnx.ConfigurationError, match=r"is also an INPUT, which would be lost.*--force"):
+    with pytest.raises(nnx.ConfigurationError, match=r"is also an INPUT, and would replace it.*--force"):
         invoke("predict", "run", *inputs, "--out", out)
     assert Path("t.csv").read_bytes() == before
     invoke("predict", "run", *inputs, "--out", out, "--force")
@@ -630,9 +630,9 @@ def test_what_an_id_cannot_be_is_named(model):
     np.save("x.npy", np.zeros((2, 2)))
     assert invoke("predict", "run", "x.npy", "--id", "row").stdout.startswith("row,kind\n1,")
     for line, words in (
-        ("x.npy --id name", "has no columns, so --id 'name' names none: --id row?"),
+        ("x.npy --id name", "has no named columns, so there is no column 'name': use --id row"),
         ("t.csv --id nam", "did you mean 'name'?"),
-        ("t.csv --id name --out y.npy", "names a column of a .csv file"),
+        ("t.csv --id name --out y.npy", "adds a column to a .csv file"),
     ):
         with pytest.raises(nnx.ConfigurationError) as caught:
             invoke("predict", "run", *line.split())

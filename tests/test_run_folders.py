@@ -94,7 +94,7 @@ def test_a_trained_model_stays_where_its_report_failed(tmp_path, monkeypatch, ca
     with pytest.raises(ZeroDivisionError):
         run(tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").exists()
-    assert "the trained model is kept in" in capsys.readouterr().err
+    assert "the trained model is saved in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["unfinished", "checkpoints"])

@@ -159,7 +159,7 @@ def test_an_interrupted_run_says_the_command_that_resumes_it(tmp_path, whole, ou
     assert last == "nnx: interrupted"
     kept, _, resuming = said.partition("; to resume: nnx ")
     (folder,) = tmp_path.glob("runs/*") if not out else [tmp_path / "run"]
-    assert kept.startswith("training is kept up to step ")
+    assert kept.startswith("training is saved up to step ")
     assert kept.endswith(f", in {folder.relative_to(tmp_path)}")
     (checkpoint,) = (folder / "unfinished").glob("fit-*")  # the newest only
     assert kept.split()[6].replace(",", "") == f"{checkpoint.stem.rpartition('-')[2]}"
@@ -190,7 +190,7 @@ def test_a_run_that_is_interrupted_at_once_says_that_nothing_is_kept(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert [line for line in err.splitlines() if line][-2:] == [
-        "nothing is kept: a run is kept from its first minute of training on, or by --checkpoint-every",
+        "nothing was saved: checkpoints start after a minute of training, or earlier with --checkpoint-every",
         "nnx: interrupted",
     ]
     assert visible(tmp_path) == []
@@ -208,7 +208,7 @@ def test_a_run_of_several_experiments_is_resumed_where_it_stopped(tmp_path):
     said = [line for line in err.splitlines() if line][-2]
     kept, _, resuming = said.partition("; to resume: nnx ")
     (folder,) = tmp_path.glob("runs/*")
-    assert kept == f"the runs that have finished are kept, in {folder.relative_to(tmp_path)}"
+    assert kept == f"the finished runs are saved in {folder.relative_to(tmp_path)}"
     before = (folder / "xor" / "result.json").stat().st_mtime_ns
     done = command(tmp_path, *resuming.split())
     assert done.returncode == 0, done.stderr

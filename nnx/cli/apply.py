@@ -1,4 +1,4 @@
-"""``nnx encode``, ``reconstruct`` and ``predict``: a trained network on arrays from files."""
+"""Define ``nnx encode``, ``nnx reconstruct`` and ``nnx predict``: apply a trained network to files."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from nnx.errors import ConfigurationError, OutputError, counted
 from nnx.experiments.train.config import RULES, defaults
 
 FORMATS = (".npy", ".csv")
-ROW = "row"  # what --id calls the number of a row
+ROW = "row"  # --id row means the number of the row
 
 HELP = """{what} the rows of INPUT.
 
-MODEL is a run's folder or a .safetensors file. INPUT is one or more .npy, .npz, .csv or IDX files (gzipped
-or plain) of numbers as the network was trained on, one row a sample; bytes, as images have them, are divided
-by 255. For a model of nnx train, INPUT is laid out as what it was trained on (a table may have more columns
-where they are named; a folder or a file of images), and is scaled as that was. A note says where numbers are
-far outside of what the network was trained on.
+MODEL is a run's folder or a .safetensors file. INPUT is one or more .npy, .npz, .csv or IDX files, gzipped or
+not. Each row is a sample with the same numbers as in training; bytes, as in images, are divided by 255.
+
+If nnx train made the model, INPUT has the form of the training data: a table (named columns may be in another
+order, and there may be more), an array, or images in a file or a folder. It is scaled as in training. A note
+warns if numbers lie far outside the range of the training data.
 
 \b
 Examples:
@@ -38,7 +39,7 @@ Examples:
 
 
 def _of_tables() -> list[Callable[[Any], Any]]:
-    """How a table is written, as for ``nnx train``."""
+    """Return the options of ``nnx train`` that describe the form of a table."""
     return [
         click.option("--" + name, type=options.Name(rule.known) if rule.known else str, help=rule.help,
                      default=defaults()[name], metavar=rule.metavar or None)
@@ -47,18 +48,18 @@ def _of_tables() -> list[Callable[[Any], Any]]:
 
 
 def _command(name: str, what: str) -> Callable[[Any], click.Command]:
-    """The arguments these commands share."""
+    """Add the arguments that these commands share."""
     existing = options.Existing()
 
     def decorate(function: Any) -> click.Command:
         for option in (
             *_of_tables(),
             options.device,
-            click.option("--force", is_flag=True, help="Let --out replace a file of INPUT."),
+            click.option("--force", is_flag=True, help="Allow --out to replace a file of INPUT."),
             click.option("--id", "identity", metavar="COLUMN",
-                         help=f"First column of the .csv: a column of INPUT, or {ROW}: its number, from 1."),
+                         help=f"First column of the .csv: a column of INPUT, or {ROW} for the row's number."),
             click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-                         help="A .npy or .csv file to write. Default: as .csv to standard output."),
+                         help="A .npy or .csv file to write.  [default: print as .csv]"),
             click.argument("inputs", metavar="INPUT...", type=existing, nargs=-1, required=True),
             click.argument("model", type=existing),
         ):  # fmt: skip
@@ -69,48 +70,48 @@ def _command(name: str, what: str) -> Callable[[Any], click.Command]:
     return decorate
 
 
-@_command("encode", "Write the codes that an autoencoder gives")
+@_command("encode", "Write an autoencoder's codes for")
 def encode(model: Path, **given: Any) -> None:
-    """The encoder alone."""
+    """Apply the encoder."""
     from nnx.experiments.codes import encoder_of
 
     _apply(model, partial(encoder_of, name=str(model)), **given)
 
 
-@_command("reconstruct", "Write what an autoencoder makes of")
+@_command("reconstruct", "Write an autoencoder's reconstructions of")
 def reconstruct(model: Path, **given: Any) -> None:
-    """The whole autoencoder."""
+    """Apply the whole autoencoder."""
     from nnx.experiments.codes import encoder_of
 
     def whole(network: Any, features: int) -> Any:
-        encoder_of(network, features, str(model))  # refuses what is no autoencoder
+        encoder_of(network, features, str(model))  # raises if it is not an autoencoder
         return network
 
     _apply(model, whole, **given)
 
 
-@_command("predict", "Write the outputs of a network for")
+@_command("predict", "Write a network's predictions for")
 @click.option("--probabilities", is_flag=True,
               help="Add a column with the probability of each class (.csv).")  # fmt: skip
 def predict(model: Path, **given: Any) -> None:
-    """Any network."""
+    """Apply any network."""
     _apply(model, lambda network, features: network, unit="answer", **given)
 
 
 @dataclass
 class Answers:
-    """What a network makes of the rows of one or more files.
+    """A network's outputs for the rows of one or more files.
 
     Attributes
     ----------
     outputs : list of array
-        One for each file.
+        One array for each file.
     files : list of str
-        Of each row: its picture, or the file it is from; empty where one file holds all rows.
+        For each row, its image file, or the file that contains it; empty if there is only one file.
     identities : list of str
-        Of each row; empty where none are asked for.
+        For each row, its cell in the column of ``--id``; empty without this option.
     heading : str
-        Of the identities.
+        Heading of the identities.
     """
 
     outputs: list[Any] = field(default_factory=list)
@@ -119,7 +120,7 @@ class Answers:
     heading: str = ""
 
     def before(self) -> tuple[list[str], list[list[str]]]:
-        """The headings and the columns in front of what the network says."""
+        """Return the headings and the columns to write before the outputs."""
         columns = {self.heading: self.identities, "file": self.files}
         kept = {heading: cells for heading, cells in columns.items() if cells}
         return list(kept), list(kept.values())
@@ -145,12 +146,14 @@ def _apply(
     if out is not None:
         _check_out(out, inputs, force)
     if identity is not None and not csv:
-        raise ConfigurationError(f"--id {identity} names a column of a .csv file, but --out is {out}")
+        raise ConfigurationError(
+            f"--id {identity} adds a column to a .csv file, but --out is {out}: remove --id, or write .csv"
+        )
     trained = Model.load(model, device, Reading(**table))
     if probabilities and not (csv and trained.prepared and trained.prepared.classes):
         raise ConfigurationError(
-            "--probabilities are written to a .csv file after the classes, which a model of nnx train has; "
-            "a .npy file always holds them"
+            "--probabilities needs a classifier made by nnx train, and writes to a .csv file: remove it; a "
+            ".npy file always contains the network's outputs"
         )
     answers = _answers(trained, choose, inputs, identity)
     for note in trained.notes:
@@ -158,7 +161,7 @@ def _apply(
     result = np.concatenate(answers.outputs)
     if out is None:
         if sys.stdout is None:
-            raise OutputError("standard output is closed: name a file by --out")
+            raise OutputError("standard output is closed: write to a file with --out")
         text = io.BytesIO()
         _write_table(text, result, trained, answers, probabilities)
         click.echo(text.getvalue(), nl=False)
@@ -174,12 +177,12 @@ def _apply(
 
 
 def _check_out(out: Path, inputs: Sequence[Path], force: bool) -> None:
-    """Refuse a name that says no format, and one whose file is an input."""
+    """Refuse a name without a known format, and a file that is an input."""
     if out.suffix.lower() not in FORMATS:
         raise ConfigurationError(f"--out {out}: the name must end in {' or '.join(FORMATS)}")
     if not force and out.exists() and any(out.samefile(source) for source in inputs):
         raise ConfigurationError(
-            f"--out {out} is also an INPUT, which would be lost: choose another name, or add --force"
+            f"--out {out} is also an INPUT, and would replace it: choose another name, or add --force"
         )
 
 
@@ -200,7 +203,7 @@ def _answers(
 
 
 def _identities(source: Path, column: str, trained: Any, rows: int, table: bool) -> tuple[str, list[str]]:
-    """A heading, and the cells of a table's column; or the rows' numbers, if no column is called so."""
+    """Return a heading and the cells of a table's column, or the rows' numbers if there is no such column."""
     from nnx.experiments.train.from_tables import identities
     from nnx.readers.arrays import kind_of
     from nnx.readers.idx import MAX_BYTES
@@ -218,12 +221,15 @@ def _identities(source: Path, column: str, trained: Any, rows: int, table: bool)
                 else:
                     return heading, cells
     if column != ROW:
-        raise ConfigurationError(f"{source}: has no columns, so --id {column!r} names none: --id {ROW}?")
+        raise ConfigurationError(
+            f"{source} has no named columns, so there is no column {column!r}: use --id {ROW} for the "
+            "numbers of the rows"
+        )
     return ROW, [str(number + 1) for number in range(rows)]
 
 
 def _write_table(file: BinaryIO, result: Any, trained: Any, answers: Answers, probabilities: bool) -> None:
-    """A line for each row: what tells it apart, where asked for; then its class, or numbers."""
+    """Write a line for each row: its identity and its file, if there are any, and its class or outputs."""
     heads, before = answers.before()
     count, prepared = result.shape[1], trained.prepared
     names = prepared.names(count) if prepared else None
@@ -240,7 +246,7 @@ def _write_table(file: BinaryIO, result: Any, trained: Any, answers: Answers, pr
     for number, row in enumerate(result):
         cells = [column[number] for column in before]
         cells += [classes[int(np.argmax(row))]] if classes else []
-        cells += [str(value) for value in row] if values else []  # as few digits as give the number again
+        cells += [str(value) for value in row] if values else []  # the shortest text that gives this number
         writer.writerow(cells)
     text.flush()
     text.detach()

@@ -1,4 +1,4 @@
-"""Says once that a run computes with another backend than the run before it, as what is installed changed."""
+"""Report if a run uses another backend than the run before it, because other libraries are installed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nnx.errors import FileFormatError
 
 
 def note(folder: Path, device: str | None, backend: Backend) -> str:
-    """A sentence about the change, from the newest finished run in the same parent folder; empty without one.
+    """Return a sentence if the newest finished run in the same parent folder used another backend, else "".
 
-    That run is how nnx knows: nothing is kept elsewhere, and the run that follows has this one before it.
-    Runs that named a device say nothing of the default.
+    The sentence appears once, because the next run is compared with this one. Runs with an explicit device
+    are not compared.
     """
     if (device or default_device()) != "auto":
         return ""
@@ -25,9 +25,9 @@ def note(folder: Path, device: str | None, backend: Backend) -> str:
     if not chosen or result.backend == backend.name:
         return ""
     return (
-        f"this run computes with {backend.name} on {backend.device}, the newest run before it ({path}) with "
-        f"{result.backend} on {result.device}: the default follows what is installed, and each rounds in its "
-        f"own way; --device {result.backend} computes as before, where it is installed"
+        f"this run uses {backend.name} on {backend.device}, but the run before it ({path}) used "
+        f"{result.backend} on {result.device}: the default device depends on what is installed, and backends "
+        f"round differently; for the same backend as before, install it and use --device {result.backend}"
     )
 
 
@@ -39,5 +39,5 @@ def _newest(parent: Path) -> tuple[Path, Any] | None:
         written = [(path.stat().st_mtime, path) for path in parent.glob(f"*/{RESULT_FILE}")]
         path = max(written, default=(0.0, None))[1]
         return None if path is None else (path.parent, read_run(path.parent))
-    except (OSError, FileFormatError):  # of others, or of another version: then nothing is known
+    except (OSError, FileFormatError):  # not a run, or one of another version
         return None

@@ -1,4 +1,4 @@
-"""From the declaration of an experiment to a finished run on the screen."""
+"""Run a declared experiment and print its result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run_declared(
     distributed: str | None = None,
     rank_timeout: float = TIMEOUT,
 ) -> int:
-    """Run a declared experiment as the options of its command say, and print its result.
+    """Run a declared experiment with the options of its command, and print its result.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def run_declared(
     if note := experiment.check(config, by_user()):
         say(f"note: {note}", quiet)
     if experiment.trains is None or not experiment.trains(config):
-        resume = None  # nothing is trained that could be resumed
+        resume = None  # this run trains nothing, so there is nothing to resume
     ranks = connect(distributed, rank_timeout) if distributed else ALONE
     config = replace(config, device=ranks.place(config.device))
     how = Options.of(config.device, config, quiet, verbose, tf32, checkpoint_every, resume, logs)
@@ -51,7 +51,7 @@ def run_declared(
         if finished:
             return 0
         logging.disable()
-        # checkpoints are the first rank's: the others only heed signals
+        # only the first rank writes checkpoints, but with one, every rank holds signals back
         experiment.run(config, checkpoint=how.checkpoint(out or Path()), **together)
         return 0
 
@@ -70,7 +70,7 @@ def run_declared(
 
 
 def by_user() -> set[str]:
-    """The options that the command line gives: a default is not one of them."""
+    """Return the names of the options that the user gave on the command line."""
     ctx = click.get_current_context()
     source = click.core.ParameterSource.COMMANDLINE
     return {name for name in ctx.params if ctx.get_parameter_source(name) is source}

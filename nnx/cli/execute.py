@@ -1,4 +1,4 @@
-"""One experiment from its configuration to a complete folder, or to no folder."""
+"""Run one experiment, and write a complete folder or none."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from nnx.experiments.stages import shown_by, stage
 from nnx.files import locked, make_folder, new_folder, recorded
 from nnx.libraries import EXPERIMENTS, require
 
-CHECKPOINTS = "checkpoints"  # within a run's folder: those that --checkpoint-every asks for
-UNFINISHED = (
-    "unfinished"  # likewise: those of every run that trains for longer than this, until it has finished
-)
-LONG = "1m"
-LIVE = {"jsonl": "history.jsonl", "tensorboard": "tensorboard"}  # likewise: who is told of epochs there
+# names in a run's folder
+CHECKPOINTS = "checkpoints"  # checkpoints from --checkpoint-every
+UNFINISHED = "unfinished"  # checkpoints without that option; removed when the run finishes
+LIVE = {"jsonl": "history.jsonl", "tensorboard": "tensorboard"}  # output of --log
 
-# The processor time used so far is what starting Python and loading NumPy and nnx took: part of every run.
+LONG = "1m"  # a shorter training writes no checkpoints to `UNFINISHED`
+
+# The processor time used so far: Python's start, and the import of NumPy and nnx. It is part of every run.
 _LOADING = time.process_time()
 
-# The entries of a result's timing where an experiment says nothing of them: it trained nothing itself.
+# Defaults for a result's timing, for experiments that train nothing themselves.
 _UNTRAINED = {
     "import_seconds": 0.0,
     "data_seconds": 0.0,
@@ -53,30 +53,30 @@ _UNTRAINED = {
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is run.
+    """The options of a run that are not part of its experiment's configuration.
 
     Attributes
     ----------
     device : str or None
     quiet, verbose : bool
     checkpoint_every : str or None
-        Steps or time between checkpoints; None takes one a minute, and removes it once the run has finished.
+        Steps or time between checkpoints. None: one a minute, removed when the run finishes.
     resume : bool or None
-        Resume the run in the folder; one that is finished gives its result again. None for a run that cannot
-        be resumed.
+        True: resume the run in the folder, or return its result if it is finished. None: a run that cannot be
+        resumed.
     about : dict
         What a resumed run must have in common with its checkpoint, by option.
     usual : dict
-        Their defaults: options that are newer than a checkpoint must have them.
+        Defaults of these options; a checkpoint that is older than an option counts as having its default.
     tf32 : bool
-        TF32 was asked for, and the run is refused where it would not be used.
+        Whether the user asked for TF32; it is an error if the run would not use it.
     dtype : str
     logs : tuple of str
-        Who else is told of each epoch: jsonl, tensorboard, mlflow.
+        Where to record each epoch: jsonl, tensorboard, mlflow.
     out : Path or None
-        The folder that ``--out`` names or would name, where it is not the run's own.
+        The folder for ``--out`` in the command that resumes, if it is not the run's own folder.
     given : dict
-        What the user gave of the experiment's configuration, by option.
+        What the user set of the experiment's configuration, by option.
     """
 
     device: str | None
@@ -93,12 +93,12 @@ class Options:
     given: dict[str, Any] = field(default_factory=dict)
 
     def live(self, folder: Path) -> list[Callback]:
-        """The callbacks that tell of each epoch; nothing is written before training.
+        """Return the callbacks that record each epoch. They write nothing before training.
 
         Raises
         ------
         MissingLibraryError
-            If the library of one is not installed.
+            If a library is not installed.
         """
         if not self.logs:
             return []
@@ -115,7 +115,7 @@ class Options:
     def of(cls, device: str | None, config: Any, quiet: bool, verbose: bool, tf32: bool,
            checkpoint_every: str | None = None, resume: bool | None = None, logs: tuple[str, ...] = (),
            **_: Any) -> Options:  # fmt: skip
-        """Those of a command line, with an experiment's configuration."""
+        """Return the options for an experiment's configuration and the other options of the command."""
         about = {name: value for name, value in asdict(config).items() if name not in ("device", "epochs")}
         usual = {entry.name: entry.default for entry in fields(config) if entry.default is not MISSING}
         return cls(
@@ -124,17 +124,17 @@ class Options:
         )  # fmt: skip
 
     def checkpoint(self, folder: Path) -> Checkpoint | None:
-        """What writes checkpoints into a run's folder; None for a run that cannot be resumed.
+        """Return the callback that writes checkpoints to a run's folder; None if it cannot be resumed.
 
         Raises
         ------
         ConfigurationError
-            If the time between them makes no sense.
+            If the time between checkpoints is invalid.
         """
         if self.resume is None:
             return None
         asked = self.checkpoint_every is not None
-        if self.resume:  # where the run's checkpoints are, however it is resumed
+        if self.resume:  # use the folder that has checkpoints, whatever the options are now
             asked = (folder / CHECKPOINTS).exists() or (asked and not (folder / UNFINISHED).exists())
         if asked:
             every = self.checkpoint_every or "30s"
@@ -149,13 +149,18 @@ class Options:
 
 
 def execute(name: str, job: Callable[..., Any], folder: Path, options: Options) -> Any:
-    """Run an experiment, keep its history and model, draw it, and write its result last.
+    """Run an experiment, and save its history, model and figures, and last its result.
 
-    What can be refused is refused first: a device that is absent, a folder that cannot be written.
+    A missing device and a folder that cannot be written are reported before the experiment starts.
 
     Returns
     -------
     Result
+
+    Raises
+    ------
+    NnxError
+        If the run cannot start, or fails.
     """
     began = time.perf_counter()
     require(EXPERIMENTS, "experiments", "an experiment")
@@ -201,14 +206,14 @@ def execute(name: str, job: Callable[..., Any], folder: Path, options: Options) 
 
 
 def _backend(options: Options) -> backends.Backend:
-    """The backend that computes.
+    """Return the backend.
 
     Raises
     ------
     DeviceError
         If the device cannot be used.
     ConfigurationError
-        If TF32 is asked for where it would not be used.
+        If the user asked for TF32, but the run would not use it.
     """
     with messages(options.quiet, options.verbose):
         backend = backends.resolve(options.device)
@@ -220,12 +225,12 @@ def _backend(options: Options) -> backends.Backend:
 
 
 def _load_libraries(name: str) -> float:
-    """Load what an experiment needs later, so that it is timed as import and as nothing else.
+    """Import the libraries that an experiment needs, so that their import is timed separately.
 
     Returns
     -------
     float
-        The seconds that it took, with those of starting Python and nnx.
+        The seconds for this and for the start of Python and nnx.
     """
     began = time.perf_counter()
     with stage("loading libraries"):
@@ -235,21 +240,20 @@ def _load_libraries(name: str) -> float:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Remove the checkpoints that nobody asked for: the run has finished, or would fail again."""
     Checkpoint(folder / UNFINISHED).remove()
 
 
 def _refuse_without_tf32(backend: backends.Backend, dtype: str) -> None:
     if dtype != "float32":
-        raise ConfigurationError(f"--tf32 is for float32, and this run computes in {dtype}: leave one out")
+        raise ConfigurationError(f"--tf32 needs float32, but --dtype is {dtype}: remove one of them")
     if backend.device == "cpu":
         raise ConfigurationError(
-            f"--tf32 is for products on a GPU, and this run is on cpu ({backend.name}): "
-            "add --device gpu, or leave it out"
+            f"--tf32 needs a GPU, but this run uses cpu ({backend.name}): add --device gpu, or remove --tf32"
         )
     if not backend.tf32:
         raise ConfigurationError(
-            f"{backend.device} has no TF32, which came with compute capability 8.0: leave --tf32 out"
+            f"--tf32 needs a GPU of compute capability 8.0 or newer, and {backend.device} is older: remove "
+            "--tf32"
         )
 
 
@@ -257,11 +261,13 @@ def _faults_survived(result: Any) -> list[str]:
     history = result.history
     if history is None:
         return []
-    told = {
-        "batches were left out, as their loss or gradients were not finite": history.left_out,
-        "times training went back to a checkpoint, as a loss or gradient was not finite": history.rollbacks,
+    counts = {
+        "batches were skipped, because their loss or gradients were not finite": history.left_out,
+        "times, training returned to a checkpoint, because a loss or gradient was not finite": (
+            history.rollbacks
+        ),
     }
-    return [f"{count} {text}" for text, count in told.items() if count]
+    return [f"{count} {text}" for text, count in counts.items() if count]
 
 
 def _draw(result: Any, folder: Path) -> None:
@@ -279,94 +285,94 @@ def _report(result: Any, folder: Path) -> None:
 
 
 def refuse_finished(folders: Iterable[Path]) -> None:
-    """See before the first of several runs that none would be refused for its folder after the others.
+    """Check the folders of several runs before the first run starts.
 
     Raises
     ------
     OutputError
-        If a folder holds a result already.
+        If a folder already contains a result.
     """
     for folder in folders:
         RunFolder.refuse_finished(folder)
 
 
 def already_finished(ranks: Communicator, out: Path | None, resume: bool) -> bool:
-    """Whether the first rank finds a run that is to be resumed finished: then no rank trains.
+    """Return whether the run to resume is already finished, as rank 0 sees it. Then no rank trains.
 
-    All ranks must ask: only the first may see the folder.
+    Every rank must call this, because only rank 0 may be able to see the folder.
     """
     if not resume or ranks.size == 1:
         return False
     found = ranks.rank == 0 and out is not None and RunFolder.finished(out)
-    return bool(ranks.gather("finished" if found else "", "the look at the run's folder")[0])
+    return bool(ranks.gather("finished" if found else "", "the check of the run's folder")[0])
 
 
 def run_folder(name: str, out: Path | None, resume: bool) -> Path:
-    """The folder of ``--out``, or a new one, which is made: no other run can take it.
+    """Return the folder of ``--out``, or create a new folder, which no other run can then take.
 
     Raises
     ------
     UsageError
-        If a run is to be resumed, and it is not said which.
+        If ``--resume`` is given without ``--out``.
     """
     if resume and out is None:
-        raise click.UsageError("--resume needs the folder of the run that it resumes: add --out FOLDER")
+        raise click.UsageError("--resume needs the folder of the run to resume: add --out FOLDER")
     if out is not None:
         return out
     with recorded() as made:
         folder = new_folder(default_folder(name))
-    click.get_current_context().call_on_close(made.undo)  # removes it where it is empty: the run failed
+    click.get_current_context().call_on_close(made.undo)  # remove it if it is empty because the run failed
     return folder
 
 
 def default_folder(name: str) -> Path:
-    """``runs/<experiment>-<time>``; a number follows where that is taken."""
+    """Return ``runs/<experiment>-<time>``."""
     return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 @contextmanager
 def _nothing_half_written(folder: Path, options: Options) -> Iterator[None]:
-    """Where a run fails, remove what it wrote, unless a trained model or a checkpoint is there; nothing else.
+    """If a run fails, remove what it wrote, unless it has a trained model or a checkpoint.
 
-    An interrupted run says what is kept, and how to resume it.
+    After an interrupt, print what was saved, and the command that resumes the run.
     """
     with recorded() as made:
         try:
             yield
         except BaseException as error:
-            refused = isinstance(error, NnxError) and not isinstance(error, OutputError)  # it would be again
+            refused = isinstance(error, NnxError) and not isinstance(error, OutputError)  # would fail again
             if refused and not options.resume:
                 made.undo(folder / UNFINISHED)
             if kept := _checkpoints(folder):
                 if not refused:
                     _say_how_to_resume(folder, kept[0], options)
             elif folder / MODEL_FILE in made:
-                say(f"the trained model is kept in {folder}")
+                say(f"the trained model is saved in {folder}")
             else:
                 made.undo()
                 if not isinstance(error, Exception):
-                    _say_what_else_is_kept(options)
+                    _say_what_is_saved(options)
             raise
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, int]]:
-    """The fits and steps of a run's checkpoints, the newest first."""
+    """Return the fit and the step of each checkpoint of a run, newest first."""
     from nnx.training.checkpoints.store import fits_and_steps
 
-    with suppress(NnxError):  # a folder that cannot be read: who knows what is in it
+    with suppress(NnxError):  # the folder cannot be read
         return fits_and_steps(folder / CHECKPOINTS) or fits_and_steps(folder / UNFINISHED)
     return []
 
 
 def _say_how_to_resume(folder: Path, newest: tuple[int, int], options: Options) -> None:
-    """Name what is kept of a run that was stopped, and the command that resumes it."""
+    """Print what was saved of a run that was stopped, and the command that resumes it."""
     fit, step = newest
-    kept = f"{'training' if fit == 1 else f'training {fit}'} is kept up to step {step:,}"
-    say(f"{kept}, in {folder}; to resume: {_resuming(options.out or folder)}")
+    saved = f"{'training' if fit == 1 else f'training {fit}'} is saved up to step {step:,}"
+    say(f"{saved}, in {folder}; to resume: {_resuming(options.out or folder)}")
 
 
 def _resuming(folder: Path) -> str:
-    """The command that was given, as it must be given to resume."""
+    """Return the command that resumes the run: the command that started it, with ``--resume``."""
     arguments = [word for word in sys.argv[1:] if word != "--resume"]
     if not any(word.split("=")[0] == "--out" for word in arguments):
         arguments += ["--out", str(folder)]
@@ -375,18 +381,21 @@ def _resuming(folder: Path) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A word as a shell takes it; with bytes that are no text, as bash and zsh write them."""
+    """Quote a word for the shell; bytes that are not text in the form of bash and zsh."""
     if word.isprintable():
         return shlex.quote(word)
     letters = (chr(b) if b < 128 and chr(b).isalnum() else f"\\x{b:02x}" for b in os.fsencode(word))
     return f"$'{''.join(letters)}'"
 
 
-def _say_what_else_is_kept(options: Options) -> None:
-    """After an interrupt of a run of which nothing is kept."""
+def _say_what_is_saved(options: Options) -> None:
+    """Print what exists after an interrupt of a run without a checkpoint."""
     if options.out is not None and any(options.out.glob("*/result.json")):
-        say(f"the runs that have finished are kept, in {options.out}; to resume: {_resuming(options.out)}")
+        say(f"the finished runs are saved in {options.out}; to resume: {_resuming(options.out)}")
     elif options.resume is not None:
-        say("nothing is kept: a run is kept from its first minute of training on, or by --checkpoint-every")
+        say(
+            "nothing was saved: checkpoints start after a minute of training, or earlier with "
+            "--checkpoint-every"
+        )
     else:
-        say("nothing is kept of this run")
+        say("nothing of this run was saved")

@@ -1,4 +1,4 @@
-"""The options that a user gave, and whether a finished run was trained with them."""
+"""Find out which options the user gave, and whether a finished run was trained with them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _BY_USER = click.core.ParameterSource.COMMANDLINE
 
 
 def given(config: dict[str, Any], usual: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The part of a configuration that the command line or its ``--config`` file gives, without the device.
+    """Return what the user set of a configuration, without the device.
 
-    Of the file's values those count that are not the defaults, `usual`.
+    This is what the command line gives, and what a ``--config`` file sets to other values than the defaults,
+    `usual`.
     """
     context = click.get_current_context(silent=True)
     if context is None:
@@ -31,17 +32,15 @@ def given(config: dict[str, Any], usual: dict[str, Any] | None = None) -> dict[s
 
 
 def refuse_others(found: Any, folder: Path, options: dict[str, Any]) -> None:
-    """Refuse options that a finished run was not trained with: its result is not what they ask for.
+    """Check that a finished run was trained with these options.
 
     Raises
     ------
     ConfigurationError
-        If there are any; the text names them, and the run's.
+        If some differ; the text names them and the values of the run.
     """
     known, asked = found.config, dict(options)
-    if (
-        "batch_size" in asked and "rows" in found.metrics
-    ):  # the run has noted fewer where there are fewer rows
+    if "batch_size" in asked and "rows" in found.metrics:  # a run with fewer rows has stored the smaller size
         asked["batch_size"] = min(asked["batch_size"], found.metrics["rows"])
     said = [
         f"{named(name)} {_plain(value)} (the run has {_plain(known[name])})"
@@ -50,18 +49,18 @@ def refuse_others(found: Any, folder: Path, options: dict[str, Any]) -> None:
     ]
     if said:
         raise ConfigurationError(
-            f"the run in {folder} is finished, and these options are not its own: {', '.join(said)}: leave "
-            "them out, or train anew: choose another --out, without --resume"
+            f"the run in {folder} is finished, and was trained with other options: {', '.join(said)}: remove "
+            "these options, or train a new run: choose another --out, and remove --resume"
         )
 
 
 def named(option: str) -> str:
-    """An entry of a configuration as the command line names it."""
+    """Return the option for an entry of a configuration."""
     return "DATA" if option == "data" else "--" + option.replace("_", "-")
 
 
 def _plain(value: Any) -> str:
-    """A value as the command line has it."""
+    """Return a value in the form for the command line."""
     if value in (None, [], ()):
         return "none"
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,4 +1,4 @@
-"""The command ``nnx``: its groups, and what an error looks like."""
+"""The command ``nnx``: its subcommands, its exit status, and how it shows errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INTERRUPTED, TERMINATED = 130, 143
 
 
 class _Terminated(BaseException):
-    """SIGTERM, as an exception, so that files being written are cleaned up."""
+    """SIGTERM as an exception, so that unfinished files are removed."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,17 +42,17 @@ def cli() -> None:
     \b
     Exit status:
       0    done
-      1    failed: a file, a device, the training; or a check found a fault
-      2    wrong usage: an option, an argument or a setting
+      1    failed: a file, a device or the training, or a check found an error
+      2    wrong usage: an invalid command, option, argument or setting
       130  interrupted (Ctrl-C); 143 terminated (SIGTERM)
 
     \b
     Examples:
-      nnx run autoencoder                 train, measure, draw
-      nnx run svm --model runs/NAME       classify its codes
-      nnx run compare                     against Keras, PyTorch, JAX, sklearn
-      nnx train flowers.csv --target species    on your own data
-      nnx report runs/A runs/B            two runs side by side, as a web page
+      nnx run autoencoder            train it, evaluate it, draw figures
+      nnx run svm --model runs/NAME  classify the autoencoder's codes
+      nnx run compare                compare with Keras, PyTorch, JAX, sklearn
+      nnx train flowers.csv --target species    train on your own data
+      nnx report runs/A runs/B       write a web page that compares two runs
     """
 
 
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what an old code page lacks is a question mark, no error
+        if isinstance(stream, io.TextIOWrapper):  # print ? for a character that the terminal does not have
             stream.reconfigure(errors="replace")
     status = _status(sys.argv[1:] if arguments is None else arguments)
     if status:
@@ -75,15 +75,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give a program that was started without standard streams (``>&-``, a daemon) ones that lead nowhere.
+    """Open standard streams that are closed (``>&-``, a daemon) as the null device.
 
-    Else the next file it opens has the number of such a stream, and gets what libraries print.
+    Otherwise the next file that is opened would take the place of such a stream, and libraries would print
+    into it.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
@@ -95,7 +96,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def _status(arguments: Sequence[str]) -> int:
     try:
         status = cli.main(args=arguments, prog_name="nnx", standalone_mode=False)
-        sys.stdout.flush()  # here, where a reader that has gone or a full disk can still be told
+        sys.stdout.flush()  # while an error (a closed pipe, a full disk) can still be reported
         return status if isinstance(status, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -116,7 +117,7 @@ def _status(arguments: Sequence[str]) -> int:
     except _Terminated:
         _show("terminated")
         return TERMINATED
-    except BrokenPipeError:  # the reader of a pipe has gone: nothing is left to say to it
+    except BrokenPipeError:  # the program that read the output has ended: print nothing more
         _drop_output()
         return 1
     except Exception as error:
@@ -127,15 +128,15 @@ def _status(arguments: Sequence[str]) -> int:
 
 
 def _join_to_report(arguments: Sequence[str]) -> None:
-    """Join the job where a rank failed before it did: the others wait for it, and this ends their wait."""
+    """Join the job if this rank failed before it joined, so that the others do not wait for it."""
     asked = any(argument.partition("=")[0] == "--distributed" for argument in arguments)
     if asked and joined().size == 1 and launched_rank() is not None:
-        with suppress(Exception):  # without MPI: the others notice by themselves that this rank is missing
+        with suppress(Exception):  # without MPI, the others notice that this rank is missing
             connect("mpi")
 
 
 def _drop_output() -> None:
-    """Where standard output cannot be written, drop what it still holds: Python would try again at exit."""
+    """Discard buffered output that cannot be written: Python would try again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -143,18 +144,18 @@ def _drop_output() -> None:
 
 
 def _explained(error: Exception) -> str:
-    """One line for an error that ends a command."""
+    """Return the line that explains an error."""
     if isinstance(error, NnxError):
         return str(error) if isinstance(error, RankError) else _of_rank(str(error))
     if isinstance(error, MemoryError):
         return f"out of memory ({error}): choose a smaller --batch-size"
     if isinstance(error, OSError):
-        return f"the system refused: {error}"
-    return f"a fault of nnx itself, {type(error).__name__}: {error}; --debug shows where"
+        return f"the system reports an error: {error}"
+    return f"this is a bug in nnx, {type(error).__name__}: {error}; --debug shows where"
 
 
 def _of_rank(text: str) -> str:
-    """An error with the rank that met it, where that is not the first."""
+    """Return an error's text, with the rank in front if it is not rank 0."""
     return f"rank {joined().rank}: {text}" if joined().rank else text
 
 

@@ -19,17 +19,17 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Name(click.Choice[str]):
-    """One of some names; an unknown one is answered with the nearest."""
+    """One of several names; for an unknown name, the error suggests the nearest."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name itself."""
+        """Return the name."""
         if value not in self.choices:
             self.fail(f"{value!r}{nearest(str(value), self.choices)}", param, ctx)
         return str(value)
 
 
 class Names(click.ParamType[tuple[str, ...]]):
-    """Some names with commas between; an unknown one is answered with the nearest."""
+    """Names separated by commas; for an unknown name, the error suggests the nearest."""
 
     name = "names"
 
@@ -39,19 +39,19 @@ class Names(click.ParamType[tuple[str, ...]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """The names, each once."""
+        """Return the names without duplicates."""
         given = value.split(",") if isinstance(value, str) else value
         return tuple(dict.fromkeys(self.one.convert(name.strip(), param, ctx) for name in given))
 
 
 class Existing(click.Path):
-    """The path of what is there; another one is answered with the nearest name in its folder."""
+    """An existing path; for another one, the error suggests the nearest name in its folder."""
 
     def __init__(self, path_type: type[Any] = Path, **limits: Any) -> None:
         super().__init__(exists=True, path_type=path_type, **limits)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path itself."""
+        """Return the path."""
         path = Path(value)
         if not os.path.lexists(path):
             others = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -62,15 +62,15 @@ class Existing(click.Path):
 
 
 def _alike(path: Path, name: str) -> bool:
-    """Whether two files may be taken for each other, whatever their suffixes."""
+    """Return whether two file names are similar without their suffixes."""
     return difflib.SequenceMatcher(None, path.stem, Path(name).stem).ratio() > 0.7
 
 
 class Whole(click.IntRange):
-    """A whole number that is not too small."""
+    """A whole number with a minimum."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number itself."""
+        """Return the number."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
@@ -78,13 +78,13 @@ class Whole(click.IntRange):
 
 
 class Folder(click.Path):
-    """The path of a folder, which need not exist."""
+    """The path of a folder that may or may not exist."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path itself."""
+        """Return the path."""
         if os.path.lexists(value) and not Path(value).is_dir():
             self.fail(f"{str(value)!r} is a file: name a folder", param, ctx)
         return super().convert(value, param, ctx)
@@ -96,7 +96,7 @@ class Every(click.ParamType[str]):
     name = "every"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text itself, as `nnx.Checkpoint` takes it."""
+        """Return the text, which `nnx.Checkpoint` accepts."""
         from nnx.checkpoints import Checkpoint
         from nnx.errors import ConfigurationError
 
@@ -109,7 +109,7 @@ class Every(click.ParamType[str]):
 
 def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
-        os.environ["NNX_DEBUG"] = "1"  # the environment: processes that a command starts read it too
+        os.environ["NNX_DEBUG"] = "1"  # so that processes that a command starts see it, too
 
 
 DEBUG = click.Option(
@@ -123,7 +123,7 @@ DEBUG = click.Option(
 
 
 def everywhere(command: click.Command, option: click.Option) -> None:
-    """Give a command, and all below it, an option."""
+    """Add an option to a command and all its subcommands."""
     command.params.append(option)
     if isinstance(command, click.Group):
         for below in command.commands.values():
@@ -131,7 +131,7 @@ def everywhere(command: click.Command, option: click.Option) -> None:
 
 
 def _devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """What a shell may complete."""
+    """Return the names that a shell can complete."""
     return [name for name in DEVICES if name.startswith(incomplete)]
 
 
@@ -147,7 +147,7 @@ _distributed = click.option(
     "--distributed",
     type=Name(KINDS),
     default=None,
-    help="Train with the other processes of an mpiexec job, by MPI or between GPUs by NCCL.",
+    help="Train together with the other processes of an mpiexec job; nccl sums gradients between GPUs.",
 )
 _rank_timeout = click.option(
     "--rank-timeout",
@@ -155,12 +155,12 @@ _rank_timeout = click.option(
     default=TIMEOUT,
     show_default=True,
     metavar="SECONDS",
-    help="How long processes wait for one that does not come, before they end the job.",
+    help="End the job if a process does not respond for this long.",
 )
 
 
 def distributed(function: Function) -> Function:
-    """``--distributed`` and ``--rank-timeout``."""
+    """Add ``--distributed`` and ``--rank-timeout``."""
     return _distributed(_rank_timeout(function))
 
 
@@ -169,8 +169,8 @@ _checkpoint_every = click.option(
     type=Every(),
     default=None,
     metavar="N|TIME",
-    help="Keep the state of training every N steps, or every 30s, 5m, 1h, so that a stopped run can be "
-    "resumed.  [default: every minute, until the run has finished]",
+    help="Save a checkpoint every N steps, or every 30s, 5m or 1h, so that a stopped run can be resumed. "
+    "Without this option, one is saved every minute, and removed when the run finishes.",
 )
 resume = click.option(
     "--resume",
@@ -180,13 +180,13 @@ resume = click.option(
 
 
 def checkpoints(function: Function) -> Function:
-    """``--checkpoint-every`` and ``--resume``; see `nnx.cli.execute.Options`."""
+    """Add ``--checkpoint-every`` and ``--resume``; see `nnx.cli.execute.Options`."""
     return _checkpoint_every(resume(function))
 
 
 def _tf32(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     if value:
-        os.environ["CUPY_TF32"] = "1"  # CuPy reads it at its first product, also in processes of a comparison
+        os.environ["CUPY_TF32"] = "1"  # CuPy reads it at its first product, also in a comparison's processes
     return value
 
 
@@ -200,12 +200,13 @@ live = click.option(
     "logs",
     type=Name(["jsonl", "tensorboard", "mlflow"]),
     multiple=True,
-    help="Record each epoch as soon as it ends, in a file, TensorBoard or MLflow; may be repeated.",
+    help="Record each epoch when it ends: in a file of JSON lines, in TensorBoard or in MLflow. Can be given "
+    "several times.",
 )
 
 
 def of_rule(name: str, rule: Rule, default: Any = None) -> Callable[[Function], Function]:
-    """The option that a rule of an experiment describes."""
+    """Return the option that an experiment's rule describes."""
     kind: Any = str
     if rule.known:
         kind = Name(rule.known)
@@ -229,11 +230,11 @@ def of_rule(name: str, rule: Rule, default: Any = None) -> Callable[[Function], 
 
 
 dataset = of_rule("dataset", DATASET, "auto")
-open_report = click.option("--open", "open_", is_flag=True, help="Open the report in a browser at the end.")
+open_report = click.option("--open", "open_", is_flag=True, help="At the end, open the report in a browser.")
 
 
 def of_every_run(function: Function) -> Function:
-    """The options of every ``nnx run``."""
+    """Add the options of every ``nnx run``."""
     for option in (
         open_report,
         click.option("-v", "--verbose", is_flag=True, help="Say which device was chosen, and why."),
@@ -252,13 +253,13 @@ def of_every_run(function: Function) -> Function:
             default=0,
             show_default=True,
             metavar="N",
-            help="For the initial weights, the order of batches and dropout.",
+            help="Seed for the initial weights, the order of batches and dropout.",
         ),
         click.option(
             "--tf32",
             is_flag=True,
             callback=_tf32,
-            help="Let a GPU round the factors of float32 products to TF32: faster, 10 bits instead of 23.",
+            help="Let a GPU round the factors of float32 products to TF32 (10 bits instead of 23): faster.",
         ),
         click.option(
             "--threads",
@@ -266,14 +267,14 @@ def of_every_run(function: Function) -> Function:
             metavar="N",
             expose_value=False,
             callback=_threads,
-            help="Threads of the CPU; default: as many as the cores that this process may use.",
+            help="Threads to use on the CPU.  [default: one for each core that this process may use]",
         ),
         click.option(
             "--dtype",
             type=Name(["float32", "float64"]),
             default="float32",
             show_default=True,
-            help="Type of the numbers that are computed with.",
+            help="Number type of the computation.",
         ),
         device,
     ):

@@ -216,18 +216,18 @@ class Shown(Callback):
     def on_epoch_end(self, run: Run) -> None:
         """Show the values of the epoch."""
         if run.epoch % self.every_n_epochs == 0 or run.over:
-            self._tell(run)
+            self._show(run)
 
     def on_train_end(self, run: Run) -> None:
         """Show the last epoch, also if another callback ended training after this one ran."""
         if self._view is None:
             return
         if run.epoch != self._said and not run.failed and run.history.epochs:
-            self._tell(run)
+            self._show(run)
         self._view.close()
         self._view = None
 
-    def _tell(self, run: Run) -> None:
+    def _show(self, run: Run) -> None:
         assert self._view is not None
         values = "  ".join(f"{name} {value:#.5g}" for name, value in run.history.last().items())
         self._work.measured, self._said = f"after epoch {run.epoch}: {values}", run.epoch

@@ -1,4 +1,4 @@
-"""``nnx run``: the experiments."""
+"""Define ``nnx run``: a command for each experiment."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from nnx.experiments.svm_engines import OPTION
 
 
 class Experiments(click.Group):
-    """Commands of experiments; each is made from its declaration when it is first asked for."""
+    """The commands of the experiments. Each is made from its declaration at its first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Their names."""
+        """Return their names."""
         return sorted({*experiments.NAMES, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context | None, cmd_name: str) -> click.Command | None:
-        """The command of a name; for an unknown one all are made, from which click names the nearest."""
+        """Return the command with a name; for an unknown name, make all, so that click can suggest one."""
         wanted = (cmd_name,) if cmd_name in {*experiments.NAMES, *self.commands} else experiments.NAMES
         for name in wanted:
             if name not in self.commands:
@@ -39,11 +39,11 @@ class Experiments(click.Group):
         return self.commands.get(cmd_name)
 
 
-@click.group(cls=Experiments, short_help="Run an experiment: train, measure, draw.")
+@click.group(cls=Experiments, short_help="Run an experiment: train, evaluate, draw figures.")
 def run() -> None:
-    """Run an experiment: train, measure, draw, keep everything in a folder.
+    """Run an experiment: train, evaluate, draw figures, and save everything in a folder.
 
-    The folder holds result.json, history.csv, model.safetensors, figures/ and report.html.
+    The folder contains result.json, history.csv, model.safetensors, figures/ and report.html.
 
     \b
     Examples:
@@ -54,7 +54,7 @@ def run() -> None:
 
 
 def _command(experiment: Experiment) -> click.Command:
-    """The command of a declared experiment."""
+    """Return the command of a declared experiment."""
 
     def call(**values: Any) -> int:
         own = {
@@ -73,8 +73,8 @@ def _command(experiment: Experiment) -> click.Command:
     return click.command(experiment.name, short_help=experiment.summary, help=experiment.text)(made)
 
 
-@run.command(name="all", short_help="XOR, the autoencoder and the SVM, then a summary.")
-@options.of_rule("preset", Rule("name", "The autoencoder.", tuple(PRESETS)), "deep")
+@run.command(name="all", short_help="Run xor, autoencoder and svm, and print a summary.")
+@options.of_rule("preset", Rule("name", "Preset of the autoencoder.", tuple(PRESETS)), "deep")
 @options.dataset
 @options.of_rule("svm_engine", OPTION, "auto")
 @options.resume
@@ -83,7 +83,7 @@ def _command(experiment: Experiment) -> click.Command:
 def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str | None, dtype: str, seed: int,
          logs: tuple[str, ...], out: Path | None, tf32: bool, as_json: bool, quiet: bool, verbose: bool,
          open_: bool) -> None:  # fmt: skip
-    """XOR, the autoencoder and the SVM on its codes, a folder each, then one summary.
+    """Run xor, autoencoder, and svm on the autoencoder's codes, and print a summary. Each has its own folder.
 
     \b
     Examples:
