@@ -51,18 +51,43 @@ def as_program(page: Path) -> str:
     return "\n".join(lines)
 
 
+def commands_in(text: str) -> list[list[str]]:
+    """The arguments of every `nnx …` in a shell block."""
+    found = []
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line.removeprefix("$ "), comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            del words[0]
+        if words[:1] == ["nnx"]:
+            end = next((i for i, word in enumerate(words) if word in ("|", ">", "&&", ";")), len(words))
+            found.append(words[1:end])
+    return found
+
+
 def commands(page: Path) -> list[list[str]]:
     """The arguments of every `nnx …` in the page's shell blocks."""
-    found = []
-    for _, text in blocks(page, SHELLS):
-        for line in text.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True)
-            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-                del words[0]
-            if words[:1] == ["nnx"]:
-                end = next((i for i, word in enumerate(words) if word in ("|", ">", "&&", ";")), len(words))
-                found.append(words[1:end])
-    return found
+    return [arguments for _, text in blocks(page, SHELLS) for arguments in commands_in(text)]
+
+
+WITH_COMMANDS = {"own-data.md"}  # pages that make all files which their commands need
+RUN = """
+def nnx_command(*arguments):
+    from click.testing import CliRunner
+    from nnx.cli.main import cli
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, f"nnx {arguments}: {done.output}"
+"""
+
+
+def with_commands(page: Path) -> str:
+    """The page's Python and its `nnx …` commands as one program, in the order of the page."""
+    parts = [RUN]
+    for found in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        if found["kind"] == "python":
+            parts.append(found["text"])
+        elif found["kind"] in SHELLS:
+            parts += [f"nnx_command(*{arguments!r})" for arguments in commands_in(found["text"])]
+    return "\n".join(parts)
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
@@ -77,8 +102,12 @@ def test_there_are_pages():
 
 
 def run_page(page: Path, folder: Path, **settings: str) -> list[str]:
-    """What each block prints, in a separate process: a page's layers and losses register by class name."""
-    program = f"exec(compile({as_program(page)!r}, {page.name!r}, 'exec'))"
+    """Run a page in a separate process, because its layers and losses register by class name.
+
+    Return what each block of Python prints; nothing for a page in `WITH_COMMANDS`.
+    """
+    source = with_commands(page) if page.name in WITH_COMMANDS else as_program(page)
+    program = f"exec(compile({source!r}, {page.name!r}, 'exec'))"
     environment = {name: value for name, value in os.environ.items() if name != "NNX_DATA_DIR"}
     environment |= {"NNX_OFFLINE": "1", "NNX_CACHE_DIR": str(folder / "cache"), "NNX_DEVICE": "cpu"}
     environment |= {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT), **settings}
@@ -251,6 +280,23 @@ def test_the_table_of_operations_names_methods_of_a_backend():
     assert len(operations) > 30
     backend = nnx.Network([nnx.Dense(1, 1)], device="numpy").backend
     assert not {name for name in operations if not hasattr(backend, name)}
+
+
+def test_the_table_of_errors_names_every_class():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.split("| class | for |")[1].split("\n\n")[0]
+    classes = {name for name, kind in vars(nnx.errors).items() if isinstance(kind, type)}
+    assert set(CODE.findall(table)) == {name for name in classes if name.endswith("Error")} - {"NnxError"}
+
+
+GLOSSED = ("arena", "plan", "workspace", "shard", "span", "fused", "encoder", "run", "rank", "segment")
+
+
+def test_the_glossary_defines_each_word_once():
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\| ([\w, ]+) \|", page, re.MULTILINE)
+    assert set(GLOSSED) <= set(words)
+    assert len(words) == len(set(words)) + words.count("word") - 1
 
 
 @pytest.mark.mnist
