@@ -49,7 +49,8 @@ def ladder(session: nox.Session) -> None:
     """What can be shown of the GPU without one: on CuPy's real wheel, then on the stand-in (docs/gpu.md)."""
     session.install(*without_tensorflow(), *PROJECT["dependency-groups"]["ladder"])
     session.run("pytest", "-n", "2", "-m", "ladder", "tests/ladder", *session.posargs)
-    session.run("pytest", "tests/test_devices.py", "tests/test_devices_errors.py")  # with CuPy's own errors
+    errors = ("tests/backends/test_backends.py", "tests/backends/test_cupy_errors.py")
+    session.run("pytest", *errors)  # with CuPy's own errors
     standin = {"PYTHONPATH": str(Path(__file__).parent / "tests" / "ladder" / "standin")}
     required = {"NNX_REQUIRE_GPU": "1"}  # a test that finds no GPU there has not run
     session.run("pytest", "-n", "2", "-m", "gpu or standin", *session.posargs, env=standin | required)
@@ -76,11 +77,11 @@ def site(session: nox.Session) -> None:
     groups = PROJECT["dependency-groups"]
     session.install("-e", ".[experiments]", "pytest", *groups["site"])
     session.run("python", "-m", "zensical", "build", "--clean", "--strict")  # -m: docs/formulas.py is found
-    session.run("pytest", "tests/test_site.py")
+    session.run("pytest", "tests/documents/test_site.py")
 
 
 @nox.session
 def package(session: nox.Session) -> None:
     """The wheel and the source archive: built, checked, and installed on every Python that is found."""
     session.install("-e", ".", "pytest", "pytest-xdist", *PROJECT["dependency-groups"]["package"])
-    session.run("pytest", "-n", "2", "tests/test_distribution.py", *session.posargs)
+    session.run("pytest", "-n", "2", "tests/package/test_distribution.py", *session.posargs)

@@ -3,7 +3,7 @@
 Run it:  python docs/draw_rooms.py
 
 An arrow that others imply (cli imports network, and also reports, which imports network) is left out, so
-that the order can be seen; tests/test_site.py finds a drawing that is older than the code.
+that the order can be seen; tests/documents/test_site.py finds a drawing that is older than the code.
 """
 
 from __future__ import annotations

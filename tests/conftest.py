@@ -19,21 +19,11 @@ import pytest  # noqa: E402
 
 from nnx.backends import Backend  # noqa: E402
 
-pytest.register_assert_rewrite(
-    "contract",
-    "command_line",
-    "mpi_jobs",
-    "devices_here",
-    "figures",
-    "small_networks",
-    "report_runs",
-    "browser",
-)
+pytest.register_assert_rewrite("support")
 
-from devices_here import HAS_GPU, shortened, usable  # noqa: E402
-from skips import pytest_terminal_summary  # noqa: E402, F401
-
-ROOT = Path(__file__).resolve().parents[1]
+from support.devices_here import HAS_GPU, shortened, usable  # noqa: E402
+from support.places import ROOT  # noqa: E402
+from support.skips import pytest_terminal_summary  # noqa: E402, F401
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,7 +66,7 @@ ON_GPU = [pytest.param("gpu", marks=pytest.mark.gpu)] if HAS_GPU or os.environ.g
 def device(request: pytest.FixtureRequest) -> Iterator[str]:
     """The CPU and, where there is one, the GPU, for whatever names no device: a module runs on each.
 
-    That there is none is told once, by `test_devices.py`.
+    That there is none is told once, by `backends/test_backends.py`.
     """
     found = usable(request.param)
     with pytest.MonkeyPatch.context() as patch:
@@ -113,7 +103,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 
     On the digits, which stand in for an MNIST that is not there.
     """
-    from command_line import command
+    from support.command_line import command
 
     place = tmp_path_factory.mktemp("cli")
     done = command(
@@ -126,7 +116,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 @pytest.fixture(scope="session")
 def run_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A finished run of each experiment, by name."""
-    from report_runs import make
+    from support.report_runs import make
 
     return make(tmp_path_factory.mktemp("runs"))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from support.places import OLD
 
 import nnx
 from nnx import checkpoints
@@ -138,7 +139,7 @@ def test_a_layer_of_ones_own_comes_back(tmp_path, monkeypatch):
 
 def test_a_model_of_version_0_1_computes_what_it_did(tmp_path):
     """Trained and saved by version 0.1, with its predictions in the metadata."""
-    path = Path(__file__).parent / "old" / "model-0.1.safetensors"
+    path = OLD / "model-0.1.safetensors"
     x = (np.arange(48) % 7).reshape(8, 6).astype(np.float32) / 8
     made = nnx.load(path)
     assert made.input_shape == (6,)

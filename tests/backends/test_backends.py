@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from devices_here import HAS_CUPY, HAS_GPU, one_line, without_gpu
+from support.devices_here import HAS_CUPY, HAS_GPU, one_line, without_gpu
 
 import nnx
 from nnx import backends

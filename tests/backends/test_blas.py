@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.places import ROOT
 
 import nnx
 from nnx.backends import blas
@@ -15,8 +15,6 @@ from nnx.backends import blas
 pytest.importorskip("numba", reason="Numba is not installed: pip install 'nnx-arrays[fast]'")
 
 from nnx.backends.numba_backend import NumbaBackend
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devices_here import HAS_CUPY, HAS_GPU, needs_cupy, one_line
+from support.devices_here import HAS_CUPY, HAS_GPU, needs_cupy, one_line
 
 from nnx import backends
 from nnx.backends import available, cuda_driver, cupy_errors, resolve

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contract import agree, close, room
+from support.contract import agree, close, room
+from support.places import TESTS
+from support.teams import trained
 
 import nnx
 from nnx import backends
@@ -210,15 +212,6 @@ def test_the_exponential_is_right_to_two_units_in_the_last_place() -> None:
 # -------------------------------------------------------------- threads, processes, runs
 
 
-def trained(seed: int = 0) -> bytes:
-    """The bytes of a network large enough for a team, after some steps."""
-    x = np.random.default_rng(5).random((400, 120), dtype=np.float32)
-    layers = [nnx.Dense(120, 200), nnx.ReLU(), nnx.Dense(30), nnx.Dense(120), nnx.Sigmoid()]
-    network = nnx.Network(layers, seed=seed, device="numba")
-    network.fit(x, x, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(1e-3), epochs=3, batch_size=150)
-    return bytes(network.arena.values.tobytes()) + network.predict(x).tobytes()
-
-
 def test_the_same_seed_gives_the_same_bytes() -> None:
     assert trained() == trained()
 
@@ -237,7 +230,7 @@ def test_networks_in_several_threads_are_trained_as_alone() -> None:
 FORKED = """
 import hashlib, multiprocessing, sys
 sys.path.insert(0, {tests!r})
-import test_numba_backend as module
+from support import teams as module
 def work(queue):
     queue.put(module.trained())
 if __name__ == "__main__":
@@ -257,7 +250,7 @@ if __name__ == "__main__":
 )
 def test_a_forked_worker_gives_the_same_numbers(tmp_path) -> None:
     script = tmp_path / "forked.py"
-    script.write_text(FORKED.format(tests=str(Path(__file__).parent)))
+    script.write_text(FORKED.format(tests=str(TESTS)))
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
 

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from command_line import command
+from support.command_line import command
 
 import nnx
 from nnx import checkpoints

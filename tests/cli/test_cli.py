@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from command_line import command, environment, visible
+from support.command_line import command, environment, visible
 
 import nnx
 from nnx.backends import resolve

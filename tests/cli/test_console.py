@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import COMMAND, command, environment, visible
+from support.command_line import COMMAND, command, environment, visible
 
 import nnx
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from command_line import COMMAND, command, environment, visible
+from support.command_line import COMMAND, command, environment, visible
 
 import nnx
 from nnx.cli import execute as execution

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import command
+from support.command_line import command
 
 import nnx
 from nnx.cli.export import _compare as compare

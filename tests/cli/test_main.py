@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 import pytest
-from command_line import command, environment
-from report_runs import keep
+from support.command_line import command, environment
+from support.report_runs import keep
 
 import nnx
 from nnx.cli.execute import CHECKPOINTS, LIVE, default_folder
@@ -26,8 +26,10 @@ ROOT = Path(nnx.__file__).parent
 def commands(group=cli, words=()):
     """Every command with the words that call it."""
     yield words, group
-    for name, one in getattr(group, "commands", {}).items():
-        yield from commands(one, (*words, name))
+    if isinstance(group, click.Group):
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            yield from commands(group.get_command(context, name), (*words, name))
 
 
 # -------------------------------------------------------------------------------- completion

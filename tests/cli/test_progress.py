@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from command_line import command
+from support.command_line import command
 
 from nnx.backends import resolve
 from nnx.cli import backend_change, progress

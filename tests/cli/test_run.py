@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from command_line import KEYS, TIMING, command, visible, without_note_on_a_busy_machine
+from support.command_line import KEYS, TIMING, command, visible, without_note_on_a_busy_machine
 
 from nnx.backends import resolve, threads
 

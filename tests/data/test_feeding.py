@@ -9,18 +9,16 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.places import JOBS
 
 import nnx
 from nnx import datasets, training
 from nnx.backends.numpy_backend import NumpyBackend
 from nnx.backends.staging import Staging
 from nnx.data import samples
-
-JOBS = Path(__file__).parent / "jobs"
 
 RNG = np.random.default_rng(3)
 PIXELS = RNG.integers(0, 256, (300, 24), dtype=np.uint8)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.places import ROOT
 
 from nnx.datasets import (
     Dataset,
@@ -25,8 +26,6 @@ from nnx.datasets import (
 )
 from nnx.datasets.mnist_files import FILES
 from nnx.errors import ConfigurationError, DataError
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def mnist_directory() -> Path:

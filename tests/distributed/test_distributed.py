@@ -10,10 +10,10 @@ import threading
 import time
 from pathlib import Path
 
-import mpi_jobs
 import numpy as np
 import pytest
-from mpi_jobs import JOBS, TIMEOUT, needs_mpi, until
+from support import mpi_jobs
+from support.mpi_jobs import JOBS, TIMEOUT, needs_mpi, until
 
 import nnx
 from nnx.distributed import ALONE, Communicator, agreement

@@ -7,10 +7,10 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-import mpi_jobs
 import numpy as np
 import pytest
-from mpi_jobs import JOBS, needs_mpi, until
+from support import mpi_jobs
+from support.mpi_jobs import JOBS, needs_mpi, until
 
 import nnx
 

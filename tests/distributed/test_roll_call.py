@@ -11,10 +11,10 @@ import threading
 import time
 from pathlib import Path
 
-import mpi_jobs
 import numpy as np
 import pytest
-from mpi_jobs import JOBS, needs_mpi, until
+from support import mpi_jobs
+from support.mpi_jobs import JOBS, needs_mpi, until
 
 from nnx.distributed import supervisor
 

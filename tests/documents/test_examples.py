@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.places import ROOT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 
 # What each is run with (few epochs, steps or rows), a pattern its output must hold, and the figures it draws.

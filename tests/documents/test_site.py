@@ -20,11 +20,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from browser import chromium, look
+from support.browser import chromium, look
+from support.places import ROOT
 
 import nnx
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 REFERENCE = re.compile(r"^::: nnx\.(\S+)$", re.MULTILINE)
 FETCHED = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//[^>]*>""")

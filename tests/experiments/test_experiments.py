@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from command_line import without_note_on_a_busy_machine
-from devices_here import shortened
+from support.command_line import without_note_on_a_busy_machine
+from support.devices_here import shortened
 
 import nnx
 from nnx import datasets, metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
-from small_networks import host
+from support.small_networks import host
 
 import nnx
 from nnx import gradcheck

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_networks import forward, host, same_bytes
+from support.small_networks import forward, host, same_bytes
 
 import nnx
 from nnx.layers import Layer

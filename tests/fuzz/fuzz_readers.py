@@ -1,4 +1,4 @@
-"""Hostile files by the thousand: every reader, as in tests/test_hostile_fuzz.py, for as long as it is told.
+"""Hostile files by the thousand: every reader, as in tests/hostile/test_fuzz.py, for as long as it is told.
 
     python tests/fuzz/fuzz_readers.py                     10,000 changed files of each kind
     python tests/fuzz/fuzz_readers.py --files 100000 npz csv
@@ -26,7 +26,7 @@ GUIDED = ("zipfile", "tomllib", "csv", "gzip", "json", "PIL", "numpy.lib", "nnx"
 
 def by_change(kind: str, files: int, seed: int) -> None:
     """Change good files, half of them with checksums that are right again."""
-    import hostile
+    from support import hostile
 
     reader, draw, taken, began, slowest = hostile.READERS[kind], random.Random(seed), 0, time.monotonic(), 0.0
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
@@ -54,7 +54,7 @@ def by_coverage(kind: str, seconds: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=list(GUIDED), enable_loader_override=False):
-        hostile = importlib.import_module("hostile")
+        hostile = importlib.import_module("support.hostile")
         for name in ("Png", "Jpeg", "Gif", "Bmp", "Tiff", "WebP"):
             importlib.import_module(f"PIL.{name}ImagePlugin")
     reader, draw = hostile.READERS[kind], random.Random(0)
@@ -87,7 +87,7 @@ def main() -> None:
         (kind,) = arguments.kinds
         by_coverage(kind, arguments.atheris)
         return
-    import hostile
+    from support import hostile
 
     for kind in arguments.kinds or hostile.READERS:
         by_change(kind, arguments.files, arguments.seed)

@@ -38,7 +38,7 @@ def test_every_layer_and_loss_has_a_case(base: type) -> None:
     abstract = {Activation, Container}
     elsewhere = {
         "SwapHalves"
-    }  # an experiment's own layer, above gradcheck: tests/test_pretraining.py checks it
+    }  # an experiment's own layer, above gradcheck: tests/experiments/test_pretraining.py checks it
     missing = {
         kind.__name__
         for kind in subclasses(base)

@@ -19,14 +19,15 @@ import tempfile
 import zlib
 from pathlib import Path
 
-import hostile
 import numpy as np
 import pytest
-from command_line import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_hostile_files import ARRAYS as MADE_TO_HARM
+from support import hostile
+from support.command_line import command
+from support.made_to_harm import ARRAYS as MADE_TO_HARM
+from support.places import JOBS
 
 import nnx
 from nnx.experiments.train.labelled import load_inputs, load_labelled
@@ -199,7 +200,7 @@ def test_reading_takes_no_more_memory_than_is_accepted(tmp_path):
         folder = tmp_path / f"{number:02} {what}"
         folder.mkdir()
         (folder / name).write_bytes(data)
-    job = Path(__file__).parent / "jobs" / "bounded.py"
+    job = JOBS / "bounded.py"
     path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, job, tmp_path, str(2**30)],

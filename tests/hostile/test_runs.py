@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from command_line import command
+from support.command_line import command
 
 from nnx.errors import FileFormatError
 from nnx.experiments.reading import read_run

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import command
-from small_networks import randomized
+from support.command_line import command
+from support.small_networks import randomized
 
 import nnx
 from nnx.cli.export import _compare as compare

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_networks import LAYERS, randomized
+from support.small_networks import LAYERS, randomized
 
 import nnx
 from nnx.interop import onnx as exchange
@@ -47,7 +47,7 @@ def test_every_layer_is_tried():
     public = {getattr(nnx, name) for name in nnx.__all__}
     public = {one for one in public if isinstance(one, type) and issubclass(one, nnx.Layer)} - {nnx.Layer}
     elsewhere = {nnx.Flatten, nnx.Reshape, nnx.Sequential, nnx.Residual, nnx.Concatenate}
-    assert {type(layer) for layer in LAYERS} == public - elsewhere  # test_interop_shapes.py
+    assert {type(layer) for layer in LAYERS} == public - elsewhere  # interop/test_interop_shapes.py
 
 
 @pytest.mark.parametrize("rows", [1, ROWS])

@@ -1,6 +1,6 @@
 """Files as PyTorch, Keras, tf2onnx and scikit-learn export them: read as layers, with the numbers they had.
 
-The files are in tests/exported; tests/onnx_exporters.py wrote them.
+The files are in tests/support/exported; tests/support/onnx_exporters.py wrote them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.places import EXPORTED
 
 import nnx
 
 onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'nnx-arrays[onnx]'")
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
-FILES = sorted((Path(__file__).parent / "exported").glob("*.onnx"))
+FILES = sorted(EXPORTED.glob("*.onnx"))
 LAYERS = {  # what lies between the first Dense and the last
     "gelu": ["GELU"], "gelu-tanh": ["GELU"], "silu": ["SiLU"], "softplus": ["Softplus"], "elu": ["ELU"],
     "softplus-beta": ["Rescale", "Softplus", "Rescale"], "layer-norm": ["LayerNorm"],

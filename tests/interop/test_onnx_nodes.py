@@ -1,6 +1,6 @@
 """ONNX's own node tests: those about constant weights and batches of vectors all pass.
 
-``pytest tests/test_interop_onnx_nodes.py -rP`` prints how many those are, and why the others are left out.
+``pytest tests/interop/test_onnx_nodes.py -rP`` prints how many those are, and why the others are left out.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.places import ROOT
 
 pytest.importorskip("onnx", reason="needs onnx: pip install 'nnx-arrays[onnx]'")
 
-from onnx_node_tests import OPERATORS, cases, check, table
+from support.onnx_node_tests import OPERATORS, cases, check, table
 
 pytestmark = [
     pytest.mark.usefixtures("on_cpu"),
     pytest.mark.filterwarnings("ignore"),  # of ONNX's own making, where it computes what it expects
 ]
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "onnx.md"
+PAGE = ROOT / "docs" / "onnx.md"
 
 
 def test_those_about_constant_weights_and_batches_of_vectors_all_pass(tmp_path: Path):

@@ -19,7 +19,7 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnxru
 
 import onnx
 import onnxruntime as runtime
-from onnx_random_graphs import graph
+from support.onnx_random_graphs import graph
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 GRAPHS = 250

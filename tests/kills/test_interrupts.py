@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import COMMAND, command, environment, visible
-from test_resume import same, train
+from support.command_line import COMMAND, command, environment, visible
+from support.places import with_helpers
+from support.resumed import same, train
 
 import nnx
 
@@ -77,7 +78,7 @@ class Slow(nnx.Callback):
             while time.monotonic() < end:
                 time.sleep(0.01)
 
-from test_resume import train
+from support.resumed import train
 try:
     train(callbacks=[Slow()], checkpoint=nnx.Checkpoint(sys.argv[1], every=2))
 except KeyboardInterrupt:
@@ -88,10 +89,9 @@ except KeyboardInterrupt:
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 def test_a_second_signal_does_not_wait(tmp_path):
     """The step takes a minute: the first signal waits for it, the second ends it at once."""
-    path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), str(Path(__file__).parent)])
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW, str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": path}, text=True, stdout=subprocess.PIPE,
+        env=with_helpers(), text=True, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "slow\n"

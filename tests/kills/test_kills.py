@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.places import TESTS
 
 import nnx
 
 pytestmark = pytest.mark.slow
 
 KILLS = 20
-SCRIPT = Path(__file__).parent / "soak" / "kills.py"
+SCRIPT = TESTS / "soak" / "kills.py"
 
 
 @pytest.mark.skipif(

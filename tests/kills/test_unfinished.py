@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 import pytest
-from command_line import command, environment, visible
-from test_resume import network, same, train
+from support.command_line import command, environment, visible
+from support.resumed import network, same, train
 
 import nnx
 

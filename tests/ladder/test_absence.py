@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import command
+from support.command_line import command
 
 from nnx.backends import cuda_driver, cupy_errors, resolve
 from nnx.errors import DeviceError

@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from support.places import ROOT
 
 pytestmark = pytest.mark.standin
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu.sh"
+SCRIPT = ROOT / "benchmarks" / "gpu.sh"
 
 
 def test_the_table_and_the_json_say_on_what_and_when(tmp_path):

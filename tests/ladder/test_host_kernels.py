@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from host_kernels import Elementwise, Raw, compile
+from support.ladder.host_kernels import Elementwise, Raw, compile
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("cupy_backends", reason="needs CuPy's real wheel: nox -s ladder")
 
-from compiled import ARCHITECTURES, compiled, float64_lines
-from sources import DTYPES, LAYOUTS, Source, sources
+from support.ladder.compiled import ARCHITECTURES, compiled, float64_lines
+from support.ladder.sources import DTYPES, LAYOUTS, Source, sources
 
 from nnx.ops.cuda import Elementwise, Raw
 

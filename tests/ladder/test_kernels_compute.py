@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract import close, room
-from host_kernels import compile
+from support.contract import close, room
+from support.ladder.host_kernels import compile
 
 from nnx.backends import Backend
 from nnx.ops.activations import ACTIVATIONS

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from host_kernels import compile
+from support.ladder.host_kernels import compile
 
 pytest.importorskip("cupy", reason="needs CuPy's real wheel: nox -s ladder")
-from test_number_range import (  # noqa: F401
+from support.number_range_tests import (  # noqa: F401
     overflowing,
     reference,
     test_activations,

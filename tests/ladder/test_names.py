@@ -10,10 +10,9 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-import names
 import numpy as np
 import pytest
-import wheel
+from support.ladder import names, wheel
 
 USES = names.gathered()
 ERRORS = Path(names.NNX / "backends" / "cupy_errors.py")

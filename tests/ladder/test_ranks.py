@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.places import TESTS
 
 BESIDE = Path(sys.executable).parent / "mpiexec"
 LAUNCHER = str(BESIDE) if BESIDE.is_file() else shutil.which("mpiexec")
@@ -30,7 +31,7 @@ def job(kind: str, ranks: int) -> dict[str, list[float]]:
         "-n",
         str(ranks),
         sys.executable,
-        str(Path(__file__).with_name("job.py")),
+        str(TESTS / "support" / "ladder" / "job.py"),
         kind,
     ]
     done = subprocess.run(

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from support.overflowing import Bad, bad
+from support.overflowing import network as fragile
+from support.overflowing import train as train_fragile
+from support.resumed import X, killed, network, same, train
 
 import nnx
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from test_nonfinite import Bad, bad
-from test_nonfinite import network as fragile
-from test_nonfinite import train as train_fragile
-from test_resume import X, killed, network, same, train
 
 pytestmark = pytest.mark.standin
 pytest.importorskip("cupy._world", reason="needs the stand-in for CuPy: nox -s ladder")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from command_line import command
+from support.command_line import command
 
 ASK = "from cupy._core import _routines_linalg as r; print(r.get_compute_type('f') == r.COMPUTE_TYPE_DEFAULT)"
 

@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from small_networks import forward, host
+from support.small_networks import forward, host
 
 import nnx
 from nnx import checkpoints

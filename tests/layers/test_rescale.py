@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.places import OLD
 
 import nnx
 from nnx.interop import keras as to_keras
 from nnx.interop import onnx as to_onnx
 
-OLD = Path(__file__).parent / "old"
 MEAN, SIGMA = np.array([1e6, -3.0, 0.5]), np.array([1.0, 0.25, 9.0])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_networks import forward, host
+from support.small_networks import forward, host
 
 import nnx
 from nnx.layers import Layer, Workspace

@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from small_networks import (
+from support.small_networks import (
     OPTIMIZERS,
     RNG,
     X,

@@ -10,7 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_networks import OPTIMIZERS, RNG, X, backward, every_layer, forward, host, same_bytes, small, train
+from support.small_networks import (
+    OPTIMIZERS,
+    RNG,
+    X,
+    backward,
+    every_layer,
+    forward,
+    host,
+    same_bytes,
+    small,
+    train,
+)
 
 import nnx
 

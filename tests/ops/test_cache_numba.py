@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_checkpoint_faults import small_disk
+from support.checkpoint_faults import small_disk
 
 import nnx
 

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from contract import ORACLE, ROWS, agree, close, room
+from support.contract import ORACLE, ROWS, agree, close, room
 
 from nnx.backends import Backend
 from nnx.errors import DeviceError

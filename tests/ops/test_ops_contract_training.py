@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract import ROWS, agree, close, room
+from support.contract import ROWS, agree, close, room
 
 from nnx.backends import Backend
 from nnx.ops.losses import LOSSES

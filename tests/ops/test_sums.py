@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from devices_here import usable
+from support.devices_here import usable
 
 import nnx
 from nnx.backends import Backend

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-import rooms
-from rooms import RANK, ROOT, imported, modules, room_imported, room_of
+from support import rooms
+from support.rooms import RANK, ROOT, imported, modules, room_imported, room_of
 
 from nnx.backends import Backend
 

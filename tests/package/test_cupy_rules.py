@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from device_code import NNX, OPS, for_devices, for_gpu
+from support.device_code import NNX, OPS, for_devices, for_gpu
 
 from nnx.backends import Backend
 from nnx.ops.activations import ACTIVATIONS

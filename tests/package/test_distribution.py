@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from support.places import ROOT
 
 import nnx
 from nnx import libraries
 
-ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TOOLS = ("build", "twine", "check_wheel_contents", "uv")
 pytestmark = pytest.mark.skipif(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-TESTS = """
+from support.places import TESTS
+
+MODULE = """
 import pytest
 
 @pytest.mark.skip(reason="no GPU")
@@ -22,14 +23,14 @@ def test_c(): pass
 
 def test_every_reason_is_told_once(tmp_path):
     for number in range(5):
-        (tmp_path / f"test_{number}.py").write_text(TESTS.format(count=10 - number))
+        (tmp_path / f"test_{number}.py").write_text(MODULE.format(count=10 - number))
     (tmp_path / "test_module.py").write_text(
         "import pytest\npytest.importorskip('no_such_module', reason='no module')\n"
     )
-    (tmp_path / "conftest.py").write_text("from skips import pytest_terminal_summary\n")
+    (tmp_path / "conftest.py").write_text("from support.skips import pytest_terminal_summary\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", str(tmp_path)],
-        cwd=tmp_path, env={"PYTHONPATH": str(Path(__file__).parent)}, text=True, check=False,
+        cwd=tmp_path, env={"PYTHONPATH": str(TESTS)}, text=True, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

@@ -10,36 +10,16 @@ import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib.util import find_spec
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import COMMAND, environment
+from support.command_line import COMMAND, environment
+from support.places import with_helpers
+from support.teams import numbers
 
 import nnx
 
-HERE = Path(__file__).parent
 DEVICES = ["numpy", *(["numba"] if find_spec("numba") else [])]
-
-
-def numbers(device: str, seed: int, width: int = 96) -> bytes:
-    """What comes of a training in which the kernels' threads take part: parameters and losses."""
-    rng = np.random.default_rng(seed)
-    x = rng.random((512, width), dtype=np.float32)
-    layers = [nnx.Dense(width, 256), nnx.BatchNorm(), nnx.ReLU(), nnx.Dropout(0.2), nnx.Dense(width),
-              nnx.Sigmoid()]  # fmt: skip
-    network = nnx.Network(layers, device=device, seed=seed)
-    history = network.fit(
-        x,
-        x,
-        loss=nnx.BinaryCrossEntropy(),
-        optimizer=nnx.Adam(1e-3),
-        epochs=3,
-        batch_size=128,
-        validation=0.25,
-    )
-    told = json.dumps(history.metrics).encode()
-    return b"".join(value.tobytes() for value in network.weights().values()) + told
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -106,8 +86,7 @@ def test_several_processes_at_once(device):
 
 FORK = """
 import os, sys
-sys.path.insert(0, sys.argv[2])
-from test_determinism import numbers
+from support.teams import numbers
 before = numbers(sys.argv[1], 3)  # threads and kernels are at work before the fork
 reading, writing = os.pipe()
 child = os.fork()
@@ -125,10 +104,9 @@ print("same")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_forked_worker_works(device):
-    path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), str(HERE)])
     done = subprocess.run(
-        [sys.executable, "-c", FORK, device, str(HERE)],
-        env=os.environ | {"PYTHONPATH": path}, text=True, capture_output=True, timeout=120, check=False,
+        [sys.executable, "-c", FORK, device],
+        env=with_helpers(), text=True, capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.stdout == "same\n", done.stderr
 

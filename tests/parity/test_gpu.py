@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from devices_here import without_gpu
+from support.devices_here import without_gpu
+from support.places import ROOT
 
 import nnx
 from nnx.backends import Backend
 
 TOLERANCES = {"float64": (200, 1e-6), "float32": (50, 1e-3)}  # steps, and how far apart after them
 BATCH = 32
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu.sh"
+SCRIPT = ROOT / "benchmarks" / "gpu.sh"
 
 
 def network(device: str, dtype: str) -> nnx.Network:

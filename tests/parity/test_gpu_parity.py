@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from devices_here import shortened
+from support.devices_here import shortened
 
 from nnx import datasets
 from nnx.experiments import autoencoder, xor

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import invoke
 from PIL import Image
+from support.command_line import invoke
 
 import nnx
 from nnx.experiments.train.labelled import Reading, load_inputs, load_labelled

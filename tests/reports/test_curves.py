@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from figures import INF, NAN, drawn, legend
+from support.figures import INF, NAN, drawn, legend
 
 from nnx import reports
 from nnx.errors import ConfigurationError, DataError, OutputError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from figures import NAN, drawn
 from matplotlib.colors import same_color
+from support.figures import NAN, drawn
 
 from nnx import reports
 from nnx.errors import ConfigurationError, DataError

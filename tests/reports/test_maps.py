@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from figures import NAN, XOR, drawn, legend
 from matplotlib.collections import PathCollection
+from support.figures import NAN, XOR, drawn, legend
 
 from nnx import reports
 from nnx.errors import DataError

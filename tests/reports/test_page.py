@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from command_line import command
+from support.command_line import command
 
 from nnx import reports
 from nnx.callbacks import History

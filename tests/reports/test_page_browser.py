@@ -9,7 +9,7 @@ import math
 from collections import Counter
 
 import pytest
-from browser import CONTRAST, chromium, look, requests
+from support.browser import CONTRAST, chromium, look, requests
 
 from nnx import reports
 

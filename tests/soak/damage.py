@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from test_checkpoint_faults import damage, write_large
+from support.checkpoint_faults import damage, write_large
 
 
 def main() -> None:

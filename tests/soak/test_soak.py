@@ -14,7 +14,7 @@ import nnx
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).parent / "soak" / "soak.py"
+SCRIPT = Path(__file__).with_name("soak.py")
 
 
 @pytest.mark.skipif(

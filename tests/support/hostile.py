@@ -1,6 +1,6 @@
 """Every reader of files, with good files to begin from, and what must hold for any bytes at all.
 
-`test_hostile_fuzz.py` and `fuzz/fuzz_readers.py` share this: the first tries some hundred changed files of
+`hostile/test_fuzz.py` and `fuzz/fuzz_readers.py` share this: the first tries some hundred changed files of
 each kind in the suite, the second as many as it is told.
 """
 

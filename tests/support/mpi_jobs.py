@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import nnx
+from support.places import JOBS  # noqa: F401
 
-JOBS = Path(__file__).parent / "jobs"
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 TIMEOUT = 3.0  # seconds that ranks wait for each other where one is to be missed
 

@@ -1,9 +1,9 @@
-"""Write the files in tests/exported: small networks as other libraries export them.
+"""Write the files in tests/support/exported: small networks as other libraries export them.
 
 They are kept, so that tests read real files and need none of these libraries. To write them anew:
 
     pip install torch onnxscript skl2onnx tf2onnx tensorflow
-    python tests/onnx_exporters.py tests/exported
+    python tests/support/onnx_exporters.py tests/support/exported
 """
 
 from __future__ import annotations

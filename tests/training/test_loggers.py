@@ -9,23 +9,15 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import COMMAND, command, environment, without_note_on_a_busy_machine
+from support.command_line import COMMAND, command, environment, without_note_on_a_busy_machine
+from support.logged import fit
+from support.places import TESTS
 
 import nnx
 from nnx.errors import ConfigurationError, MissingLibraryError, OutputError
-
-X = np.linspace(-1, 1, 24, dtype=np.float32).reshape(-1, 1)
-Y = X**2
-
-
-def fit(*callbacks, epochs=3, **options):
-    network = nnx.Network([nnx.Dense(1, 8), nnx.Tanh(), nnx.Dense(1)], device="cpu", seed=0)
-    return network.fit(X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(1e-2), epochs=epochs,
-                       batch_size=8, callbacks=callbacks, **options)  # fmt: skip
 
 
 def lines(path):
@@ -170,10 +162,11 @@ def test_mlflow_reads_parameters_values_and_how_it_ended(tmp_path):
     code = f"""
 import json, sys
 sys.path.insert(0, {str(tmp_path)!r})
-import test_live, nnx
-history = test_live.fit(nnx.MLflowLog("mine", parameters={{"preset": "deep"}}), validation=0.25)
+import nnx
+from support import logged
+history = logged.fit(nnx.MLflowLog("mine", parameters={{"preset": "deep"}}), validation=0.25)
 try:
-    test_live.fit(nnx.MLflowLog("fails"), test_live.Failing())
+    logged.fit(nnx.MLflowLog("fails"), logged.Failing())
 except nnx.ConfigurationError:
     pass
 import mlflow
@@ -185,7 +178,7 @@ for run in client.search_runs([owner.experiment_id]):
     found[run.info.run_name] = [run.info.status, run.data.params, [(p.step, p.value) for p in points]]
 print(json.dumps([found, history.metrics]))
 """
-    paths = [str(Path(__file__).parent), environment(tmp_path)["PYTHONPATH"]]
+    paths = [str(TESTS), environment(tmp_path)["PYTHONPATH"]]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=240,
         env=environment(tmp_path, PYTHONPATH=":".join(paths)),
@@ -198,11 +191,6 @@ print(json.dumps([found, history.metrics]))
     assert points == [[epoch, value] for epoch, value in zip((1, 2, 3), metrics["loss"], strict=True)]
     assert found["fails"][0] == "FAILED"
     assert (tmp_path / "mlflow.db").is_file()
-
-
-class Failing(nnx.Callback):
-    def on_epoch_end(self, run):
-        raise ConfigurationError("enough")
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import csv
 
 import numpy as np
 import pytest
-from small_networks import X37 as X
-from small_networks import Y37 as Y
-from small_networks import Recorder, fit, host, regressor
+from support.small_networks import X37 as X
+from support.small_networks import Y37 as Y
+from support.small_networks import Recorder, fit, host, regressor
 
 import nnx
 from nnx import training

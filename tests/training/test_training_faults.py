@@ -6,9 +6,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from small_networks import X37 as X
-from small_networks import Y37 as Y
-from small_networks import Recorder, fit, regressor
+from support.small_networks import X37 as X
+from support.small_networks import Y37 as Y
+from support.small_networks import Recorder, fit, regressor
 
 import nnx
 

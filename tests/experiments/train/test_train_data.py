@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import COMMAND, command, environment, invoke, visible
 from PIL import Image
-from test_docs import as_program, commands
+from support.command_line import COMMAND, command, environment, invoke, visible
+from support.pages import as_program, commands
+from support.places import OLD
 
 import nnx
 from nnx import model_files
@@ -525,7 +526,7 @@ def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_bytes(tmp_path):
         assert Path("run", name).read_bytes() == Path("whole", name).read_bytes()
 
 
-OLD = Path(__file__).parent / "old" / "train-0.1.safetensors"
+TRAINED = OLD / "train-0.1.safetensors"
 
 
 def test_a_run_of_version_0_1_is_resumed_if_newer_options_have_their_defaults(tmp_path):
@@ -536,7 +537,7 @@ def test_a_run_of_version_0_1_is_resumed_if_newer_options_have_their_defaults(tm
             "-q"]  # fmt: skip
     kept = Path("run", "checkpoints")
     kept.mkdir(parents=True)
-    shutil.copy(OLD, kept / "fit-1-step-8.safetensors")
+    shutil.copy(TRAINED, kept / "fit-1-step-8.safetensors")
     for option, value, words in (
         ("--missing", "mean", 'missing "error", not "mean"'),
         ("--categories", "onehot", 'categories "error", not "onehot"'),
@@ -551,7 +552,7 @@ def test_a_run_of_version_0_1_is_resumed_if_newer_options_have_their_defaults(tm
     assert result["timing"]["steps"] == 12
     with Path("run", "history.csv").open() as file:
         first = float(next(iter(csv.DictReader(file)))["loss"])
-    _, arrays, _ = model_files.read_training(OLD)
+    _, arrays, _ = model_files.read_training(TRAINED)
     assert first == arrays["history.loss"][0]
 
 

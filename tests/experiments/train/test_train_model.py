@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from command_line import invoke
 from sklearn import metrics as sklearn_metrics
+from support.command_line import invoke
 
 import nnx
 from nnx.cli.main import cli

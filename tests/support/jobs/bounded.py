@@ -6,9 +6,9 @@ import resource
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from hostile import LIMIT, READERS, attempt
+from support.hostile import LIMIT, READERS, attempt
 
 import nnx
 from nnx.experiments.train.labelled import load_labelled

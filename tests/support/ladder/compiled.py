@@ -1,7 +1,7 @@
 """nnx's kernels through NVIDIA's compiler, for every architecture, without a GPU.
 
-``python tests/ladder/compiled.py`` prints how many registers each kernel takes on each architecture, and what
-it spills; in the ladder's environment (docs/gpu.md).
+``python tests/support/ladder/compiled.py`` prints, for each architecture, how many registers each kernel
+takes and what it spills; in the ladder's environment (docs/gpu.md).
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ import re
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 
 from cupy_backends.cuda.libs import nvrtc
-from sources import Source, sources
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from support.ladder.sources import Source, sources
 
 # Turing, Ampere (A100, RTX 30), Ada, Hopper, Blackwell (B200, RTX 50)
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")

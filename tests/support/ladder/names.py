@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from device_code import NNX, for_devices
+
+from support.device_code import NNX, for_devices
 
 ARRAY = "cupy.ndarray"
 HOST_ONLY = ("numpy_backend", "numba_backend", "blas", "small", "batches",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter, deque
-from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors import safe_open
-from test_resume import Killed, X, Y, same
+from support.places import OLD
+from support.resumed import Killed, X, Y, same
 
 import nnx
 from nnx import model_files
@@ -254,7 +254,7 @@ def test_settings_that_nnx_did_not_write_are_refused(tmp_path, damage):
         fit([Change(CHANGES["l2"])], checkpoint=nnx.Checkpoint(tmp_path, every=EVERY, resume=True))
 
 
-OLD = Path(__file__).parent / "old" / "checkpoint-0.1.safetensors"
+CHECKPOINT = OLD / "checkpoint-0.1.safetensors"
 
 
 def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
@@ -273,13 +273,13 @@ def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
         return made, history
 
     (tmp_path / "kept").mkdir()
-    shutil.copy(OLD, tmp_path / "kept" / "fit-1-step-3.safetensors")
+    shutil.copy(CHECKPOINT, tmp_path / "kept" / "fit-1-step-3.safetensors")
     made, history = run(checkpoint=nnx.Checkpoint(tmp_path / "kept", resume=True))
     assert history.steps == 12
-    _, arrays, _ = model_files.read_training(OLD)
+    _, arrays, _ = model_files.read_training(CHECKPOINT)
     assert history["loss"][:1] == arrays["history.loss"].tolist()  # of before; dropout masks are others now
     assert all(np.isfinite(value).all() for value in made.weights().values())
-    assert nnx.load(OLD).inputs == 6
+    assert nnx.load(CHECKPOINT).inputs == 6
 
 
 class Told(nnx.Callback):

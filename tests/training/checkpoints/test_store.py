@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -13,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import command, visible
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from test_resume import KillAt, Killed, killed, names, same, train
+from support.checkpoint_faults import At, damage, meaning, small_disk, write_large
+from support.command_line import command, visible
+from support.places import with_helpers
+from support.resumed import KillAt, Killed, killed, names, same, train
 
 import nnx
-from nnx import model_files
 from nnx.files import locked
 
 pytestmark = pytest.mark.slow
@@ -38,15 +38,6 @@ def small(tmp_path_factory) -> bytes:
         checkpoint=nnx.Checkpoint(folder),
     )  # fmt: skip
     return (folder / "fit-1-step-1.safetensors").read_bytes()
-
-
-def meaning(path: Path) -> str:
-    """All that a checkpoint says; the error's name where it is refused."""
-    try:
-        weights, training, counts = model_files.read_training(path)
-    except nnx.FileFormatError:
-        return "refused"
-    return repr((sorted((n, v.dtype, v.tolist()) for n, v in (weights | training).items()), counts))
 
 
 def test_a_checkpoint_cut_at_any_length_is_refused(small, tmp_path):
@@ -73,36 +64,6 @@ def test_a_checkpoint_with_any_bit_flipped_is_refused(small, tmp_path):
 def test_a_large_checkpoint_damaged_anywhere_is_refused(tmp_path):
     path = write_large(tmp_path)
     assert damage(path, FLIPS, seed=1) == 0
-
-
-def write_large(folder: Path) -> Path:
-    """A checkpoint of half a megabyte."""
-    made = nnx.Network([nnx.Dense(200, 200)], seed=0, device="numpy")
-    x = np.ones((2, 200))
-    made.fit(
-        x,
-        x,
-        loss=nnx.MeanSquaredError(),
-        optimizer=nnx.Adam(),
-        batch_size=2,
-        checkpoint=nnx.Checkpoint(folder),
-    )
-    return folder / "fit-1-step-1.safetensors"
-
-
-def damage(path: Path, times: int, seed: int) -> int:
-    """Overwrite a byte at random places, one after another; how often that was not noticed."""
-    rng, unnoticed = np.random.default_rng(seed), 0
-    whole = path.read_bytes()
-    with path.open("r+b", buffering=0) as file:
-        for place, change in zip(
-            rng.integers(0, len(whole), times), rng.integers(1, 256, times), strict=True
-        ):
-            os.pwrite(file.fileno(), bytes([whole[place] ^ int(change)]), int(place))
-            unnoticed += meaning(path) != "refused"
-            os.pwrite(file.fileno(), whole[place : place + 1], int(place))
-    assert path.read_bytes() == whole
-    return unnoticed
 
 
 # ------------------------------------------------------------- the one before
@@ -155,7 +116,7 @@ UNREADABLE = """
 import os, sys
 import numpy as np, nnx, safetensors.numpy
 from pathlib import Path
-from test_resume import same, train
+from support.resumed import same, train
 folder, how = Path(sys.argv[1]), sys.argv[2]
 files = sorted(folder.iterdir())
 owner, modes = os.geteuid(), [(path, path.stat().st_mode) for path in (*files, folder)]
@@ -230,10 +191,9 @@ def test_checkpoints_that_memory_is_too_short_for_are_not_called_damaged(tmp_pat
 
 
 def python(code, *arguments):
-    path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), str(Path(__file__).parent)])
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": path}, text=True, capture_output=True, check=False,
+        env=with_helpers(), text=True, capture_output=True, check=False,
     )  # fmt: skip
 
 
@@ -316,15 +276,6 @@ def test_within_one_process_too(tmp_path):
         pass
 
 
-class At(nnx.Callback):
-    def __init__(self, step, what):
-        self.step, self.what = step, what
-
-    def on_step_end(self, run):
-        if run.step == self.step:
-            self.what()
-
-
 def test_a_folder_that_is_removed_ends_the_run_with_a_line(tmp_path):
     folder = tmp_path / "kept"
     removal = At(10, lambda: shutil.rmtree(folder))
@@ -332,22 +283,6 @@ def test_a_folder_that_is_removed_ends_the_run_with_a_line(tmp_path):
         nnx.OutputError, match=rf"cannot write {folder}/fit-1-step-12\.safetensors \(No such file"
     ):
         train(callbacks=[removal], checkpoint=nnx.Checkpoint(folder, every=4))
-
-
-@contextlib.contextmanager
-def small_disk(place: Path, size: str):
-    """A file system of its own in memory; skips where it cannot be had."""
-    place.mkdir()
-    mount = shutil.which("mount")
-    made = mount and subprocess.run(
-        [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True, check=False
-    )
-    if not made or made.returncode:
-        pytest.skip("no file system can be mounted here: that needs root")
-    try:
-        yield lambda size: subprocess.run([mount, "-o", f"remount,size={size}", place], check=True)
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 def test_a_disk_that_is_full_loses_nothing(tmp_path):
@@ -364,8 +299,8 @@ def test_a_disk_that_is_full_loses_nothing(tmp_path):
 READ_ONLY = """
 import os, sys
 import numpy as np, nnx, safetensors.numpy
-from test_resume import same, train
-from test_checkpoint_faults import At
+from support.resumed import same, train
+from support.checkpoint_faults import At
 folder = sys.argv[1]
 whole = train()
 owner = os.geteuid()
@@ -385,14 +320,13 @@ same(train(checkpoint=nnx.Checkpoint(folder, every=3, resume=True)), whole)
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX")
 def test_a_folder_that_becomes_read_only_loses_nothing():
-    path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), str(Path(__file__).parent)])
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "kept"
         folder.mkdir()
         Path(place).chmod(0o755)
         done = subprocess.run(
             [sys.executable, "-c", READ_ONLY, str(folder)],
-            env=os.environ | {"PYTHONPATH": path}, text=True, capture_output=True, check=False,
+            env=with_helpers(), text=True, capture_output=True, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"cannot write {folder}/fit-1-step-12.safetensors (Permission denied)")

@@ -18,7 +18,7 @@ def _host_kernels() -> Any:
     name = "host_kernels"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(
-            name, Path(__file__).resolve().parents[2] / f"{name}.py"
+            name, Path(__file__).resolve().parents[3] / "support" / "ladder" / f"{name}.py"
         )
         assert spec is not None
         assert spec.loader is not None

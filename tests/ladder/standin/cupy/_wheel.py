@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ASKED = Path(__file__).resolve().parents[2] / "wheel.py"
+ASKED = Path(__file__).resolve().parents[3] / "support" / "ladder" / "wheel.py"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "nnx-host-kernels"
 
 
