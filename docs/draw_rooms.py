@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from rooms import ORDER, imported, modules, room_imported, room_of  # noqa: E402
+from support.rooms import ORDER, imported, modules, room_imported, room_of  # noqa: E402
 
 DRAWING = ROOT / "docs" / "images" / "rooms.svg"
 LEFT_OUT = {"nnx", "__main__", "errors", "files", "libraries"}  # the face, its command, what all import

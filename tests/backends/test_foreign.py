@@ -144,7 +144,7 @@ def columns(first: Any, name: str = "pandas", kind: str = "DataFrame") -> Any:
     return getattr(library(name), kind)({"a": first, "b": [1.0, 1.0], "c": [1.0, 1.0]})
 
 
-ONE_LINE = ["x, a test_foreign_arrays.Stubborn of bfloat16", "(it requires grad)"]
+ONE_LINE = ["x, a tests.Stubborn of bfloat16", "(it requires grad)"]
 MISSING = ["x must hold numbers", "object"]
 REFUSED = {
     "on a GPU": (lambda: Exchanged(X, (2, 0)), ["x lies on a GPU", "cupy.asnumpy(x)"]),
