@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support import rooms
+from support.places import TESTS
 from support.rooms import RANK, ROOT, imported, modules, room_imported, room_of
 
 from nnx.backends import Backend
@@ -88,6 +91,70 @@ def test_the_checks_see_a_wrong_arrow(tmp_path, monkeypatch):
         "nnx.network": "network", "nnx.cli": "cli", "nnx.Network": "nnx", "nnx.network.Network": "network",
         "numpy": None, "nnx.cli.run.main": "cli",
     }  # fmt: skip
+
+
+# ------------------------------------------------------------------------------- the tests' own order
+
+THEMES = {
+    "documents": "pages, examples and the site",
+    "extending": "classes, operations and experiments that users add",
+    "fuzz": "hostile files by the thousand, a program to run by hand",
+    "hostile": "files made to do harm",
+    "kills": "runs that are killed or interrupted",
+    "ladder": "what is known of the GPU without one",
+    "memory": "memory that is freed, or too little",
+    "mistakes": "what users do wrong, and what nnx answers",
+    "package": "rules for the whole package, and what is published",
+    "parity": "the same numbers: twice, on each device, in other frameworks",
+    "soak": "hours of training and kills, programs to run by hand",
+}
+TEST_MODULES = sorted(TESTS.rglob("test_*.py"))
+
+
+def has_its_place(path: Path) -> bool:
+    """Whether the package has that folder, with a module of that name or of its beginning; or a theme has."""
+    *folders, name = path.relative_to(TESTS).parts
+    room, about = ROOT.joinpath(*folders), name.removeprefix("test_").removesuffix(".py")
+    if not room.is_dir():
+        return len(folders) == 1 and folders[0] in THEMES
+    known = {module.stem for module in room.iterdir()} | {*folders[-1:]}
+    return any(about == one or about.startswith(f"{one}_") for one in known)
+
+
+def test_test_modules_are_where_the_code_is_that_they_test():
+    assert [path for path in TEST_MODULES if not has_its_place(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "right"),
+    [
+        ("layers/test_dense.py", True),
+        ("layers/test_layers_by_name.py", True),
+        ("layers/test_adam.py", False),
+        ("parity/test_keras.py", True),
+        ("parity/more/test_keras.py", False),
+        ("others/test_dense.py", False),
+        ("test_files.py", True),
+        ("test_anything.py", False),
+    ],
+)
+def test_a_test_module_in_another_place_is_seen(place, right):
+    assert has_its_place(TESTS / place) == right
+
+
+def test_helpers_are_in_one_folder():
+    """Elsewhere are tests, conftest.py for pytest, the stand-in for CuPy, and programs to run by hand."""
+    for path in sorted(set(TESTS.rglob("*.py")) - set(TEST_MODULES)):
+        place = path.relative_to(TESTS)
+        if place.parts[0] != "support" and place.name != "conftest.py" and "standin" not in place.parts:
+            assert '__name__ == "__main__"' in path.read_text(encoding="utf-8"), place
+
+
+def test_no_test_module_is_imported():
+    """Also by no program in a string, which a process runs."""
+    for path in TESTS.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.findall(r"^\s*(?:from|import) (?:\w+\.)*test_\w+", text, re.MULTILINE), path
 
 
 def loaded_by(code: str) -> set[str]:
