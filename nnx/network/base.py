@@ -212,9 +212,7 @@ class NetworkBase:
             If the device cannot be used. The network then stays on its device.
         """
         if self._parent is not None:
-            raise ConfigurationError(
-                "a slice cannot be moved: call to(device) on the network that it is a slice of"
-            )
+            raise ConfigurationError("a slice cannot be moved: call to(device) on the whole network")
         backend = resolve(device)
         if self._arena is not None and backend is not self._arena.backend:
             self._arena.to(backend)

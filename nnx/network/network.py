@@ -250,7 +250,7 @@ class Network(StoredNetwork):
         start, stop, stride = index.indices(len(self.layers))
         if stride != 1 or stop <= start:
             raise ConfigurationError(
-                f"a slice takes neighbouring layers in order, not [{start}:{stop}:{stride}]"
+                f"a slice takes one or more neighbouring layers, in order, not [{start}:{stop}:{stride}]"
             )
         _ = self.arena  # a slice shares parameters, so they must exist
         sliced = Network.__new__(Network)
