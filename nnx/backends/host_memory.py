@@ -10,6 +10,7 @@ from nnx.backends import control_groups
 from nnx.errors import OutOfMemoryError
 
 ROOT = Path("/")
+UNCHECKED = 2**20  # bytes: the question, in a dozen files of the system, takes longer than such work
 
 
 def free(root: Path = ROOT, mapped: int = 0) -> int | None:
@@ -62,9 +63,10 @@ def reserve(nbytes: int, what: str, remedy: str, mapped: int = 0) -> Iterator[No
     Raises
     ------
     OutOfMemoryError
-        If less memory is left, or an allocation in the block fails; the text says what needs how much.
+        If less memory is left (not asked for less than a mebibyte), or an allocation in the block fails; the
+        text says what needs how much.
     """
-    left = free(mapped=mapped)
+    left = free(mapped=mapped) if nbytes >= UNCHECKED else None
     if left is not None and nbytes > left:
         raise OutOfMemoryError(f"{what} needs {size(nbytes)} of memory, {size(left)} are left: {remedy}")
     try:

@@ -96,6 +96,13 @@ class Batches:
             return float(losses[0])
         return float(np.dot(losses.astype(np.float64), self.shares))
 
+    def means(self, losses: HostArray) -> list[float]:
+        """Return the loss of each epoch, from losses of shape (epochs, batches)."""
+        if losses.shape[1] == 1:
+            means: list[float] = losses[:, 0].tolist()
+            return means
+        return [self.mean(epoch) for epoch in losses]
+
 
 def epoch_order(seed: int, step: int, *blocks: int) -> HostArray:
     """Return the order in which an epoch visits its rows.

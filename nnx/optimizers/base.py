@@ -90,6 +90,9 @@ class Optimizer:
 
     @groups.setter
     def groups(self, value: Groups | None) -> None:
+        if value is None:
+            self._groups = ()
+            return
         others = inspect.signature(type(self)).parameters
         self._groups = grouping.read(type(self).__name__, value, others)
 

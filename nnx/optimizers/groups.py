@@ -25,7 +25,7 @@ Settings = tuple[tuple[str, Any], ...]  # (name, value); a learning rate is a Sc
 Groups = tuple[tuple[str, Settings], ...]  # (pattern, settings) in the order given
 
 
-def read(owner: str, given: Mapping[str, Mapping[str, Any]] | None, others: Iterable[str]) -> Groups:
+def read(owner: str, given: Mapping[str, Mapping[str, Any]], others: Iterable[str]) -> Groups:
     """Check groups as the caller gives them.
 
     Parameters
@@ -41,8 +41,6 @@ def read(owner: str, given: Mapping[str, Mapping[str, Any]] | None, others: Iter
     ConfigurationError
         If a setting is unknown or outside its range.
     """
-    if given is None:
-        return ()
     if not isinstance(given, Mapping):
         raise ConfigurationError(
             f"{owner}: groups must be a dict of patterns, such as {{'*.b': {{'weight_decay': 0.0}}}}, "

@@ -140,11 +140,11 @@ class Run:
         """Return whether training is finished."""
         return self.epoch >= self.epochs or bool(self.stop)
 
-    def record(self, loss: float) -> None:
-        """Count a finished epoch and store its mean loss."""
-        self.epoch, self.batch = self.epoch + 1, 0
-        self.history.epochs.append(self.epoch)
-        self.history.metrics.setdefault("loss", []).append(loss)
+    def record(self, *losses: float) -> None:
+        """Count finished epochs and store the mean loss of each."""
+        first, self.epoch, self.batch = self.epoch + 1, self.epoch + len(losses), 0
+        self.history.epochs.extend(range(first, self.epoch + 1))
+        self.history.metrics.setdefault("loss", []).extend(losses)
 
 
 class Callback:

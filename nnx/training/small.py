@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx.data.rows import HostArray
 from nnx.layers import Dense, Plan
 from nnx.losses import Loss
 from nnx.optimizers import SGD, Adam, AdamW, Optimizer
@@ -56,8 +57,8 @@ class SmallTrainer:
             )
             finished, number = divmod(int(done[0]), len(batches))
             run.history.first_step_seconds = run.history.first_step_seconds or time.perf_counter() - began
-            for values in losses.reshape(count, len(batches))[:finished]:
-                run.record(batches.mean(values))
+            if finished:
+                run.record(*batches.means(losses.reshape(count, len(batches))[:finished]))
         if finished < count:
             order = None if batches.as_they_are else orders[finished % len(orders)]
             steps.explain(run, order, number)
@@ -70,14 +71,19 @@ class SmallTrainer:
         """Take ``losses.size`` steps; see `nnx.ops.small_network_numba.run`."""
         steps = self.steps
         x, y, _ = steps.feeder.whole()
-        _, (part,) = steps.optimizer.state_for(steps.network)
-        first = steps.kept.step
-        rates = [steps.optimizer.rate(first + step) * steps.kept.scale for step in range(losses.size)]
-        slots = tuple(slot for slot in part.slots if slot is not None)
+        _, (span,) = steps.optimizer.state_for(steps.network)
+        slots = tuple(slot for slot in span.slots if slot is not None)
         self.loop.run(
-            program, part.values, part.gradients, slots, x.reshape(len(x), -1), y, orders, steps.batches.most,
-            np.array(rates, float), first, losses, done,
+            program, span.values, span.gradients, slots, x.reshape(len(x), -1), y, orders, steps.batches.most,
+            self._rates(losses.size), steps.kept.step, losses, done,
         )  # fmt: skip
+
+    def _rates(self, count: int) -> HostArray:
+        """Return the learning rates of the next steps; a constant one is asked for only once."""
+        optimizer, kept = self.steps.optimizer, self.steps.kept
+        asked = 1 if isinstance(optimizer.learning_rate, float) else count
+        rates = np.array([optimizer.rate(kept.step + step) for step in range(asked)]) * kept.scale
+        return np.full(count, rates[0]) if asked == 1 else rates
 
     def _program(self, run: Run) -> Any:
         """Return the training in the form that the compiled loop needs, or None if it is not supported."""
