@@ -7,6 +7,7 @@ and saving, moving to another device and exchanging between processes each copy 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -53,7 +54,7 @@ class Parameterized(Protocol):
 
 
 @dataclass(frozen=True)
-class Optimized:
+class Span:
     """A contiguous range of trainable parameters, with its gradients and slots, as views for one call."""
 
     values: Array
@@ -80,8 +81,8 @@ class OptimizerState:
     slots: dict[str, Array]
     step: int = 0
     scale: float = 1.0
-    ranges: dict[tuple[int, int], list[Optimized]] = field(default_factory=dict)
-    groups: Any = ()  # the parameter groups for which `ranges` were made
+    spans: dict[tuple[int, int], list[Span]] = field(default_factory=dict)
+    groups: Any = ()  # the parameter groups for which `spans` were made
 
 
 class Arena:
@@ -196,8 +197,8 @@ class Arena:
         self.trainable_changed()
         self._bind()
 
-    def ranges(self, first: int, last: int) -> Iterator[slice]:
-        """Yield the trainable ranges of layers ``first`` to ``last - 1``; adjacent ranges are merged."""
+    def spans(self, first: int, last: int) -> Iterator[slice]:
+        """Yield the trainable spans of layers ``first`` to ``last - 1``; adjacent spans are merged."""
         layers = self.layers
         start = stop = self._offsets[first]
         for index in range(first, last):
@@ -218,8 +219,8 @@ class Arena:
         last: int,
         groups: Any = (),
         choose: Callable[[list[str]], list[Any]] | None = None,
-    ) -> tuple[OptimizerState, list[Optimized]]:
-        """Return an optimizer's state, and the trainable ranges of some layers with their slots.
+    ) -> tuple[OptimizerState, list[Span]]:
+        """Return an optimizer's state, and the trainable spans of some layers with their slots.
 
         Parameters
         ----------
@@ -230,10 +231,10 @@ class Arena:
         first, last : int
             The index of the first layer, and one past the last.
         groups : object
-            The optimizer's parameter groups. If this is another object than before, the ranges are made
+            The optimizer's parameter groups. If this is another object than before, the spans are made
             again.
         choose : callable, optional
-            Returns the settings of parameters from their names. Ranges are divided where settings differ.
+            Returns the settings of parameters from their names. Spans are divided where settings differ.
         """
         kept = self.states.get(optimizer)
         if kept is None:
@@ -242,15 +243,15 @@ class Arena:
                 raise ConfigurationError(f"{optimizer!r} has two slots of one name: {', '.join(named)}")
             kept = self.states[optimizer] = OptimizerState(dict(self._filled(slots)))
         if kept.groups is not groups:
-            kept.ranges.clear()
+            kept.spans.clear()
             kept.groups = groups
-        ready = kept.ranges.get((first, last))
+        ready = kept.spans.get((first, last))
         if ready is None:
-            spans: Iterable[tuple[slice, Any]] = ((span, None) for span in self.ranges(first, last))
+            spans: Iterable[tuple[slice, Any]] = ((span, None) for span in self.spans(first, last))
             if choose is not None:
                 spans = self._divided(first, last, choose)
-            ready = kept.ranges[first, last] = [
-                Optimized(
+            ready = kept.spans[first, last] = [
+                Span(
                     self.values[span],
                     self.gradients[span],
                     tuple(None if slot is None else kept.slots[slot[0]][span] for slot in slots),
@@ -263,10 +264,10 @@ class Arena:
     def _divided(
         self, first: int, last: int, choose: Callable[[list[str]], list[Any]]
     ) -> Iterator[tuple[slice, Any]]:
-        """Yield the trainable ranges with their settings, divided where the settings differ."""
+        """Yield the trainable spans with their settings, divided where the settings differ."""
         begins, names = self._named()
         settings = choose(names)
-        for span in self.ranges(first, last):
+        for span in self.spans(first, last):
             inside = [place for place, begin in enumerate(begins) if span.start <= begin < span.stop]
             start = span.start
             for place, following in pairwise(inside):
@@ -305,9 +306,16 @@ class Arena:
         return count
 
     def trainable_changed(self) -> None:
-        """Make the ranges again at the next step; layers call this when their `trainable` is set."""
+        """Make the spans again at the next step; layers call this when their `trainable` is set."""
         for kept in self.states.values():
-            kept.ranges.clear()
+            kept.spans.clear()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Optimized":
+        warnings.warn("nnx.parameters.Optimized is now nnx.parameters.Span", DeprecationWarning, stacklevel=2)
+        return Span
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _address(x: Array) -> int:

@@ -10,7 +10,7 @@ from nnx.backends import control_groups
 from nnx.errors import OutOfMemoryError
 
 ROOT = Path("/")
-UNCHECKED = 2**20  # bytes: the question, in a dozen files of the system, takes longer than such work
+CHECKED = 2**20  # bytes: to look for less, in a dozen files of the system, would take longer than the work
 
 
 def free(root: Path = ROOT, mapped: int = 0) -> int | None:
@@ -63,10 +63,10 @@ def reserve(nbytes: int, what: str, remedy: str, mapped: int = 0) -> Iterator[No
     Raises
     ------
     OutOfMemoryError
-        If less memory is left (not asked for less than a mebibyte), or an allocation in the block fails; the
-        text says what needs how much.
+        If a mebibyte or more is needed and less memory is left, or an allocation in the block fails; the text
+        says what needs how much.
     """
-    left = free(mapped=mapped) if nbytes >= UNCHECKED else None
+    left = free(mapped=mapped) if nbytes >= CHECKED else None
     if left is not None and nbytes > left:
         raise OutOfMemoryError(f"{what} needs {size(nbytes)} of memory, {size(left)} are left: {remedy}")
     try:

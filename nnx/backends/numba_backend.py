@@ -36,7 +36,7 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
     blas : Blas or None
         The private BLAS that computes products, each on one thread; None if NumPy's BLAS is used.
     threads : int
-        The largest number of parts into which work is divided.
+        The largest number of segments into which work is divided.
 
     """
 

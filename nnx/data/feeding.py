@@ -152,7 +152,7 @@ class _Column:
             if not self._outputs:
                 shape = (self._rows, *self.data.shape[1:])
                 self._outputs[self._rows] = self.backend.empty(shape, self.dtype)
-            out = self._outputs[rows] = self._outputs[self._rows][:rows]
+            out = self._outputs.setdefault(rows, self._outputs[self._rows][:rows])
         return self.backend.gather(self.data, indices, out, self.divisor)
 
 

@@ -79,6 +79,23 @@ class MpiCommunicator(Communicator):
             self._finish(self._world.Iallreduce(self._mpi.IN_PLACE, x), what)
         return x
 
+    def sums(self, *arrays: Array, what: str = "the exchange") -> tuple[Array, ...]:
+        """See `Communicator.sums`."""
+        stacked = arrays[0][None].repeat(len(arrays), axis=0)
+        for number, array in enumerate(arrays):
+            stacked[number] = array
+        return tuple(self.sum(stacked, what))
+
+    def pool_moments(self, mean: Array, variance: Array, share: float, what: str = "the exchange") -> None:
+        """See `Communicator.pool_moments`."""
+        shift = mean.copy()
+        mean *= share
+        self.sum(mean, what)
+        shift -= mean
+        variance += shift * shift
+        variance *= share
+        self.sum(variance, what)
+
     def gather(self, value: str, what: str = "the exchange") -> list[str]:
         """See `Communicator.gather`."""
         own = np.frombuffer(value.encode(), np.uint8)

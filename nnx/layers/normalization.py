@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from nnx import initializers
 from nnx.backends import Array
-from nnx.distributed import Shard
 from nnx.errors import number
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
@@ -108,8 +108,8 @@ class BatchNorm(_Normalization):
         mean, variance = self._moments(workspace)
         if self._follows(workspace):
             workspace.backend.batch_moments(x, mean, variance)
-            if workspace.part is not None:
-                self._global_moments(workspace, workspace.part, mean, variance)
+            shard = workspace.shard
+            shard.communicator.pool_moments(mean, variance, shard.share, f"the statistics of {self.name}")
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
@@ -118,46 +118,15 @@ class BatchNorm(_Normalization):
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Compute the gradients; in training they include those through the batch's statistics."""
         mean, variance = self._moments(workspace)
-        if workspace.part is not None and dx is not None and self._follows(workspace):
-            self._global_backward(dy, dx, workspace, workspace.part)
-            return
+        shard = workspace.shard
+        positions = workspace.rows // (shard.stop - shard.start)  # in each row
+        total = partial(shard.communicator.sums, what=f"the gradients of {self.name}")
         workspace.backend.batch_norm_backward(
             dy, workspace.x, mean, variance, self.gamma, self.dgamma, self.dbeta, dx, self.epsilon,
-            constant=not self._follows(workspace),
+            constant=not self._follows(workspace), rows=shard.total * positions, total=total,
         )  # fmt: skip
-
-    def _global_moments(self, workspace: Workspace, part: Shard, mean: Array, variance: Array) -> None:
-        """Turn this rank's moments into the global batch's: μ = Σ s μᵣ, σ² = Σ s (σᵣ² + (μᵣ − μ)²).
-
-        s is the rank's share of the rows. No large squares are subtracted: Chan, Golub and LeVeque (1983).
-        """
-        assert self.inputs is not None
-        own = workspace.buffer("own mean", (self.inputs,))
-        own[...] = mean
-        mean *= part.share
-        part.communicator.sum(mean, f"the statistics of {self.name}")
-        own -= mean
-        variance += own * own
-        variance *= part.share
-        part.communicator.sum(variance, f"the statistics of {self.name}")
-
-    def _global_backward(self, dy: Array, dx: Array, workspace: Workspace, part: Shard) -> None:
-        """Compute dx with dβ and dγ of the global batch; dgamma and dbeta stay this rank's until the sum."""
-        assert self.inputs is not None
-        mean, variance = self._moments(workspace)
-        workspace.backend.batch_norm_backward(
-            dy, workspace.x, mean, variance, self.gamma, self.dgamma, self.dbeta, None, self.epsilon
-        )
-        sums = workspace.buffer("sums", (2, self.inputs))
-        sums[0], sums[1] = self.dbeta, self.dgamma
-        part.communicator.sum(sums, f"the gradients of {self.name}")
-        if part.rows == 0:  # the rank's rows do not count, so dx = 0
+        if dx is not None and shard.rows == 0:  # this rank's row is there only to take part
             dx[...] = 0.0
-            return
-        positions = workspace.rows // (part.stop - part.start)  # in each row
-        sigma = workspace.backend.xp.sqrt(variance + self.epsilon)
-        normalized = (workspace.x - mean) / sigma
-        dx[...] = self.gamma / sigma * (dy - (sums[0] + normalized * sums[1]) / (part.total * positions))
 
     def config(self) -> dict[str, Any]:
         """Return momentum and ε."""

@@ -14,12 +14,13 @@ If all rows are plain features, no views are needed, and no time is spent on the
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nnx.backends import Array
-from nnx.distributed import Shard
+from nnx.distributed import ALONE, Shard
 from nnx.errors import ConfigurationError, DataError
 from nnx.layers.workspace import Buffers, Workspace
 from nnx.ops.activations import ACTIVATIONS
@@ -191,22 +192,22 @@ class Plan:
         self,
         x: Array,
         training: bool = True,
-        row: int = 0,
-        part: Shard | None = None,
+        *,
+        shard: Shard | None = None,
         draw: int | None = None,
     ) -> Array:
         """Run the layers on x of shape (rows, …); the result is valid until the next forward pass.
 
-        `row` is the position of the first row in the global batch; `part` describes that batch if several
-        ranks share it. `draw` is the number of a random draw in a step: None takes the next number, so every
-        training pass drops other elements; the same number repeats a draw.
+        `shard` says which rows of the global batch these are; None is all of them. `draw` is the number of a
+        random draw in a step: None takes the next number, so every training pass drops other elements; the
+        same number repeats a draw.
 
         Raises
         ------
         DataError
             If x does not fit the first layer.
         """
-        if self.buffers.own(x):
+        if x.base is not None and self.buffers.own(x):
             x = x.copy()  # x is a result of this plan, and this pass would overwrite it
         rows = x.shape[0]
         steps = self._bound.get(rows)
@@ -218,20 +219,19 @@ class Plan:
             first = self.groups[0][0] if self.groups else None
             expected = ", ".join(map(str, ("rows", *self.input_shape)))
             raise DataError(f"x of shape {tuple(x.shape)} does not fit {first!s}, which takes ({expected})")
-        return self._pass(steps, x, training, row, part, draw)
+        return self._pass(steps, x, training, shard or _all_of(rows), draw)
 
     def run(self, x: Array, workspace: Workspace) -> Array:
         """Do `forward` for a branch of a container with the given workspace."""
         steps = self._bound[x.shape[0]]
-        return self._pass(steps, x, workspace.training, workspace.row, workspace.part, workspace.draw)
+        return self._pass(steps, x, workspace.training, workspace.shard, workspace.draw)
 
     def _pass(
         self,
         steps: list[tuple[Layer, Workspace]],
         x: Array,
         training: bool,
-        row: int,
-        part: Shard | None,
+        shard: Shard,
         draw: int | None,
     ) -> Array:
         step, seed, self._rows = self.arena.step, self.arena.seed, x.shape[0]
@@ -245,9 +245,8 @@ class Plan:
                     workspace.alpha = workspace.activation.alpha  # type: ignore[attr-defined]
                 workspace.training = training
                 workspace.step = step
-                workspace.row = row
                 workspace.draw = draw if draw is not None else self.arena.draw(layer.index) if training else 0
-                workspace.part = part
+                workspace.shard = shard
                 layer.forward_into(x, workspace.y, workspace)
                 x = workspace.y
         self._current = steps
@@ -300,6 +299,12 @@ class Plan:
             for plan in workspace.plans:
                 yield from plan.outputs()
             yield layer, workspace.y
+
+
+@functools.lru_cache(64)
+def _all_of(rows: int) -> Shard:
+    """Return the shard of a batch that no other rank shares."""
+    return ALONE.shard(rows)
 
 
 def shape_of(shape: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnx.backends import Array, Backend
-from nnx.distributed import Shard
+from nnx.distributed import ALONE, Shard
 
 if TYPE_CHECKING:
     from nnx.layers.base import Layer
@@ -38,7 +38,7 @@ class Buffers:
 
     def own(self, x: Array) -> bool:
         """Return whether `x` is a view of one of the buffers."""
-        return x.base is not None and id(x.base) in self._owned
+        return id(x.base) in self._owned
 
     def clear(self) -> None:
         """Free all buffers."""
@@ -58,14 +58,13 @@ class Workspace:
         Size of x's first axis: the rows of the batch, times the positions of each row if `Layer.layout` is
         ``"features"``.
     training : bool
-    step, row : int
-        Optimizer steps taken, and the position of the batch's first row in the global batch of the step.
-        Together with the seed they determine a dropout mask.
+    step : int
+        Optimizer steps taken. The seed, `step` and `row` determine a dropout mask.
     draw : int
         Number of earlier training passes of this layer since the last optimizer step. It is part of a dropout
         mask too. It is always 0 in `fit`.
-    part : Shard or None
-        If several ranks share the global batch: which of its rows this rank has.
+    shard : Shard
+        The rows of the global batch that this rank has; all of them if the rank is alone.
     seed : int
     kind, alpha
         The activation fused into a `Dense`; ``"identity"`` if there is none.
@@ -81,7 +80,7 @@ class Workspace:
     """
 
     __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "arriving", "backend",
-                 "direct", "draw", "dx", "dz", "kind", "part", "plans", "row", "rows", "seed", "step",
+                 "direct", "draw", "dx", "dz", "kind", "plans", "rows", "seed", "shard", "step",
                  "training", "view", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
@@ -95,9 +94,8 @@ class Workspace:
         self.training = False
         self.seed = plan.arena.seed
         self.step = 0
-        self.row = 0
         self.draw = 0
-        self.part: Shard | None = None
+        self.shard: Shard = ALONE.shard(rows)
         self.kind = "identity"
         self.alpha = 0.0
         self.activation: Layer | None = None  # the fused activation: its slope may change between steps
@@ -107,6 +105,17 @@ class Workspace:
         self.y: Array = None
         self.dx: Array = None
         self.dz: Array = None
+
+    @property
+    def row(self) -> int:
+        """Return the position of the batch's first row in the global batch of the step."""
+        return self.shard.start
+
+    @property
+    def part(self) -> Shard | None:
+        """Return `shard`, or None if the rank is alone; this was its name in version 0.1."""
+        warnings.warn("workspace.part is now workspace.shard", DeprecationWarning, stacklevel=2)
+        return self.shard if self.shard.communicator.size > 1 else None
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
         """Return an array for this layer only; request it again in every pass.

@@ -6,6 +6,7 @@ Of the network's files, a training step runs this one only. `storage.py` and `ne
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import warnings
 from collections.abc import Sequence
@@ -114,7 +115,7 @@ class NetworkBase:
         stack.connect(self.layers, inputs)
         self._arena = Arena(list(walk(self.layers)), self._backend, self.dtype, self.seed)
 
-    @property
+    @functools.cached_property
     def arena(self) -> Arena:
         """The buffers that hold all parameters, gradients and running statistics.
 

@@ -1,8 +1,8 @@
 """Compile kernels for the CPU, and decide which arrays they accept.
 
-A kernel computes a part of the rows, or of a flat buffer. The function of the same name with the prefix
-``team_`` is a loop over the parts, which Numba's threads share. A part depends only on its number, so the
-same number of parts gives the same result, whichever thread computes a part.
+A kernel computes a segment of the rows, or of a flat buffer. The function of the same name with the prefix
+``team_`` is a loop over the segments, which Numba's threads share. A segment depends only on its number, so
+the same number of segments gives the same result, whichever thread computes a segment.
 
 Rules for loops that the compiler can vectorize: a loop runs from 0 to the size of a slice (an index that
 could be negative costs a branch), divisions do not check for zero (``error_model="numpy"``), sums may be
@@ -25,7 +25,7 @@ if numba.config.DISABLE_JIT:
 
 Scalar = Any
 SMALL_ARRAY = 2**15  # numbers: with fewer, one thread finishes before another has started
-PART_ROWS = 16  # the fewest rows of a part: in a dense layer, each part packs all of W again
+SEGMENT_ROWS = 16  # the fewest rows of a segment: in a dense layer, each segment packs all of W again
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -44,10 +44,10 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
-part = compiled()
+segment = compiled()
 inner = compiled(no_cpython_wrapper=True)  # only called by other kernels
-part_sum = compiled(fastmath={"contract", "reassoc"})
-# Threads share only the loop over parts; by default, Numba would also share every array expression.
+segment_sum = compiled(fastmath={"contract", "reassoc"})
+# Threads share only the loop over segments; by default, Numba would also share every array expression.
 NOT_SHARED = ("setitem", "numpy", "reduction", "comprehension", "stencil", "fusion", "inplace_binop")
 team = compiled(parallel=dict.fromkeys(NOT_SHARED, False) | {"prange": True})
 
@@ -58,7 +58,7 @@ class Compiled(InPlace):
     Attributes
     ----------
     threads : int
-        The largest number of parts into which work is divided.
+        The largest number of segments into which work is divided.
     blas : Blas or None
         The BLAS that computes products, each on one thread; None if NumPy's BLAS is used.
     """
@@ -66,13 +66,13 @@ class Compiled(InPlace):
     threads: int
     blas: Any
 
-    def _parts(self, rows: int) -> int:
-        return max(1, min(self.threads, rows // PART_ROWS))
+    def _segments(self, rows: int) -> int:
+        return max(1, min(self.threads, rows // SEGMENT_ROWS))
 
-    def _total(self, team_kernel: Any, arguments: tuple[Any, ...], parts: int) -> float:
-        """Return the sum of a kernel's results for all parts, always added in the same order."""
-        totals = self._scratch((parts,), np.float64)
-        team_kernel(*arguments, totals, parts)
+    def _total(self, team_kernel: Any, arguments: tuple[Any, ...], segments: int) -> float:
+        """Return the sum of a kernel's results for all segments, always added in the same order."""
+        totals = self._scratch((segments,), np.float64)
+        team_kernel(*arguments, totals, segments)
         return float(sum(totals.tolist()))
 
 

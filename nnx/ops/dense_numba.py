@@ -1,8 +1,8 @@
 """Compiled forms of dense.py.
 
-Each part of the rows has its own matrix product, on one thread. Bias, activation and gradients follow while
-the rows are still in that core's cache. The functions that begin with ``small_`` are for the compiled loop in
-`small_network_numba`, whose layers are only a few numbers wide.
+Each segment of the rows has its own matrix product, on one thread. Bias, activation and gradients follow
+while the rows are still in that core's cache. The functions that begin with ``small_`` are for the compiled
+loop in `small_network_numba`, whose layers are only a few numbers wide.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nnx.ops.activations_numba import (
     tanh_backward,
 )  # fmt: skip
 from nnx.ops.base import Array
-from nnx.ops.base_numba import Compiled, inner, part, team, usual
+from nnx.ops.base_numba import Compiled, inner, segment, team, usual
 from nnx.ops.dense import DenseNumPy
 from nnx.ops.products_numba import product
 
@@ -39,7 +39,7 @@ FORWARD = {4: {"relu": RELU, "sigmoid": SIGMOID}, 8: {"relu": RELU}}
 BACKWARD = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 
 
-@part
+@segment
 def add_bias(y: Array, b: Array, kind: int) -> None:
     """y = f(y + b); f is the identity, ReLU, or the sigmoid in float32."""
     for row in range(y.shape[0]):
@@ -54,7 +54,7 @@ def add_bias(y: Array, b: Array, kind: int) -> None:
                 y[row, j] += b[j]
 
 
-@part
+@segment
 def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, block: Array, kind: int) -> None:
     """dz = dy ∘ f' with f' written in y (for the identity, dz is dy and only read); db = Σ_rows dz.
 
@@ -88,7 +88,7 @@ def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, block: Array, kind:
 
 @inner
 def sum_rows(partial: Array, db: Array) -> None:
-    """db = sum of the bias gradients of all parts, in their order."""
+    """db = sum of the bias gradients of all segments, in their order."""
     for j in range(db.size):
         db[j] = partial[0, 0, j]
     for row in range(1, partial.shape[0]):
@@ -97,10 +97,10 @@ def sum_rows(partial: Array, db: Array) -> None:
 
 
 @team
-def team_dense_forward(gemm: int, x: Array, W: Array, b: Array, y: Array, kind: int, parts: int) -> None:
-    """Compute the rows of y = f(x W + b) of each part in parallel."""
-    for index in prange(parts):
-        low, high = index * len(x) // parts, (index + 1) * len(x) // parts
+def team_dense_forward(gemm: int, x: Array, W: Array, b: Array, y: Array, kind: int, segments: int) -> None:
+    """Compute the rows of y = f(x W + b) of each segment in parallel."""
+    for index in prange(segments):
+        low, high = index * len(x) // segments, (index + 1) * len(x) // segments
         product(gemm, x[low:high], W, y[low:high], False, False)
         add_bias(y[low:high], b, kind)
 
@@ -108,33 +108,33 @@ def team_dense_forward(gemm: int, x: Array, W: Array, b: Array, y: Array, kind: 
 @team
 def team_dense_backward(
     gemm: int, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array, y: Array, dz: Array,
-    partial: Array, kind: int, wants_dx: bool, parts: int,
+    partial: Array, kind: int, wants_dx: bool, segments: int,
 ) -> None:  # fmt: skip
-    """Compute the rows of dz and dx of each part in parallel, and after that the rows of dW = xᵀ dz."""
-    for index in prange(parts):
-        low, high = index * len(x) // parts, (index + 1) * len(x) // parts
+    """Compute the rows of dz and dx of each segment in parallel, and after that the rows of dW = xᵀ dz."""
+    for index in prange(segments):
+        low, high = index * len(x) // segments, (index + 1) * len(x) // segments
         bias_gradient(dy[low:high], y[low:high], dz[low:high], partial[index, 0], partial[index, 1], kind)
         if wants_dx:
             product(gemm, dz[low:high], W, dx[low:high], False, True)
-    for index in prange(parts):
-        low, high = index * len(W) // parts, (index + 1) * len(W) // parts
+    for index in prange(segments):
+        low, high = index * len(W) // segments, (index + 1) * len(W) // segments
         product(gemm, x[:, low:high], dz, dW[low:high], True, False)
         if index == 0:
             sum_rows(partial, db)
 
 
 class DenseNumba(Compiled, DenseNumPy):
-    """A dense layer that computes product, bias and activation of a part's rows on one core."""
+    """A dense layer that computes product, bias and activation of a segment's rows on one core."""
 
     def dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
     ) -> Array:
-        """Compute product, bias and activation of a part's rows on one core; see benchmarks/operations.py."""
+        """Compute product, bias and activation of a segment on one core; see benchmarks/operations.py."""
         if not usual(W, x, y):
             return super().dense_forward(x, W, b, y, kind, alpha)
         fused = FORWARD[y.itemsize].get(kind, IDENTITY)
         if self.blas is not None and len(x) * W.size > SMALL_PRODUCT:
-            team_dense_forward(self.blas.gemm[y.itemsize], x, W, b, y, fused, self._parts(len(x)))
+            team_dense_forward(self.blas.gemm[y.itemsize], x, W, b, y, fused, self._segments(len(x)))
         else:
             np.matmul(x, W, out=y)
             add_bias(y, b, fused)
@@ -146,7 +146,7 @@ class DenseNumba(Compiled, DenseNumPy):
         self, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array | None,
         kind: str = "identity", alpha: float = 0.0, y: Array | None = None, dz: Array | None = None,
     ) -> Array:  # fmt: skip
-        """Compute dz, db and dx of a part's rows on one core; see benchmarks/operations.py."""
+        """Compute dz, db and dx of a segment on one core; see benchmarks/operations.py."""
         if not usual(W, dy, x, dW, dx, y, dz):
             return super().dense_backward(dy, x, W, dW, db, dx, kind, alpha, y, dz)
         fused = BACKWARD.get(kind, IDENTITY)
@@ -158,10 +158,10 @@ class DenseNumba(Compiled, DenseNumPy):
         if self.blas is None or len(x) * W.size <= SMALL_PRODUCT:
             bias_gradient(dy, y, dz, db, self._scratch(db.shape, db.dtype), fused)
             return self._products(x, W, dz, dW, dx)
-        parts = self._parts(len(x))
+        segments = self._segments(len(x))
         team_dense_backward(
             self.blas.gemm[dW.itemsize], dy, x, W, dW, db, dz if dx is None else dx, y, dz,
-            self._scratch((parts, 2, len(db)), db.dtype), fused, dx is not None, parts,
+            self._scratch((segments, 2, len(db)), db.dtype), fused, dx is not None, segments,
         )  # fmt: skip
         return dW
 

@@ -20,10 +20,10 @@ def copy_rows(source: Array, indices: Array, out: Array) -> None:
 
 
 @team
-def team_gather(source: Array, indices: Array, out: Array, parts: int) -> None:
-    """Compute the rows of each part in parallel."""
-    for index in prange(parts):
-        low, high = index * len(out) // parts, (index + 1) * len(out) // parts
+def team_gather(source: Array, indices: Array, out: Array, segments: int) -> None:
+    """Compute the rows of each segment in parallel."""
+    for index in prange(segments):
+        low, high = index * len(out) // segments, (index + 1) * len(out) // segments
         copy_rows(source, indices[low:high], out[low:high])
 
 
@@ -37,10 +37,10 @@ def divide_rows(source: Array, indices: Array, out: Array, divisor: Scalar) -> N
 
 
 @team
-def team_gather_bytes(source: Array, indices: Array, out: Array, divisor: Scalar, parts: int) -> None:
-    """Compute the rows of each part in parallel."""
-    for index in prange(parts):
-        low, high = index * len(out) // parts, (index + 1) * len(out) // parts
+def team_gather_bytes(source: Array, indices: Array, out: Array, divisor: Scalar, segments: int) -> None:
+    """Compute the rows of each segment in parallel."""
+    for index in prange(segments):
+        low, high = index * len(out) // segments, (index + 1) * len(out) // segments
         divide_rows(source, indices[low:high], out[low:high], divisor)
 
 
@@ -53,11 +53,11 @@ class GatherNumba(Compiled, GatherNumPy):
             self.gather(source.reshape(len(source), -1), indices, out.reshape(len(out), -1), divisor)
             return out
         scaled = source.dtype == np.uint8 and out.dtype.kind == "f"
-        parts = self._parts(len(out)) if out.size >= SMALL_ARRAY else 1
-        if out.ndim != 2 or (parts == 1 and not scaled) or not usual(out, *([] if scaled else [source])):
+        segments = self._segments(len(out)) if out.size >= SMALL_ARRAY else 1
+        if out.ndim != 2 or (segments == 1 and not scaled) or not usual(out, *([] if scaled else [source])):
             return super().gather(source, indices, out, divisor)
         if scaled:
-            team_gather_bytes(source, indices, out, out.dtype.type(divisor), parts)
+            team_gather_bytes(source, indices, out, out.dtype.type(divisor), segments)
         else:
-            team_gather(source, indices, out, parts)
+            team_gather(source, indices, out, segments)
         return out

@@ -5,13 +5,13 @@ from __future__ import annotations
 from numba import prange
 
 from nnx.ops.base import Array
-from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, part_sum, team
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, segment_sum, team
 from nnx.ops.gradients import GradientsNumPy
 
 NUMBERS = 8192  # so many are summed in their own type; these sums are added in float64
 
 
-@part_sum
+@segment_sum
 def sum_of_squares(g: Array) -> Scalar:
     """Σ g², block by block in g's type; infinite if it overflows."""
     total = 0.0
@@ -25,10 +25,10 @@ def sum_of_squares(g: Array) -> Scalar:
 
 
 @team
-def team_sum_of_squares(g: Array, totals: Array, parts: int) -> None:
-    """Compute the sum of squares of each part in parallel, into `totals`."""
-    for index in prange(parts):
-        totals[index] = sum_of_squares(g[index * g.size // parts : (index + 1) * g.size // parts])
+def team_sum_of_squares(g: Array, totals: Array, segments: int) -> None:
+    """Compute the sum of squares of each segment in parallel, into `totals`."""
+    for index in prange(segments):
+        totals[index] = sum_of_squares(g[index * g.size // segments : (index + 1) * g.size // segments])
 
 
 class GradientsNumba(Compiled, GradientsNumPy):

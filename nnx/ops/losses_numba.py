@@ -14,13 +14,13 @@ from numba import prange
 
 from nnx.ops.activations_numba import exp_float32, relu
 from nnx.ops.base import Array
-from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, part_sum, team, usual
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, segment_sum, team, usual
 from nnx.ops.losses import LossesNumPy
 
 COLUMNS = 512  # so many factors 1 + e^-|z| ≤ 2 have a product that fits into float64
 
 
-@part_sum
+@segment_sum
 def squared_error(y: Array, p: Array, dy: Array, factor: Scalar) -> Scalar:
     """Σ (p − y)²; dy = 2 factor (p − y)."""
     twice = p.dtype.type(2) * factor
@@ -36,14 +36,14 @@ def squared_error(y: Array, p: Array, dy: Array, factor: Scalar) -> Scalar:
 
 
 @team
-def team_squared_error(y: Array, p: Array, dy: Array, factor: Scalar, totals: Array, parts: int) -> None:
-    """Compute the rows of each part in parallel; the sum of each part goes into `totals`."""
-    for index in prange(parts):
-        low, high = index * len(p) // parts, (index + 1) * len(p) // parts
+def team_squared_error(y: Array, p: Array, dy: Array, factor: Scalar, totals: Array, segments: int) -> None:
+    """Compute the rows of each segment in parallel; the sum of each segment goes into `totals`."""
+    for index in prange(segments):
+        low, high = index * len(p) // segments, (index + 1) * len(p) // segments
         totals[index] = squared_error(y[low:high], p[low:high], dy[low:high], factor)
 
 
-@part_sum
+@segment_sum
 def binary_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor: Scalar) -> Scalar:
     """Σ max(z, 0) − y z + log(1 + e^−|z|) in float32; dy = factor (σ(z) − y).
 
@@ -69,15 +69,15 @@ def binary_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor: Scal
 
 @team
 def team_binary_cross_entropy_from_logits(
-    y: Array, z: Array, dy: Array, factor: Scalar, totals: Array, parts: int
+    y: Array, z: Array, dy: Array, factor: Scalar, totals: Array, segments: int
 ) -> None:
-    """Compute the rows of each part in parallel; the sum of each part goes into `totals`."""
-    for index in prange(parts):
-        low, high = index * len(z) // parts, (index + 1) * len(z) // parts
+    """Compute the rows of each segment in parallel; the sum of each segment goes into `totals`."""
+    for index in prange(segments):
+        low, high = index * len(z) // segments, (index + 1) * len(z) // segments
         totals[index] = binary_cross_entropy_from_logits(y[low:high], z[low:high], dy[low:high], factor)
 
 
-@part_sum
+@segment_sum
 def categorical_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor: Scalar) -> Scalar:
     """Σ_rows Σ_j y_j (log Σ_k e^z_k − z_j) in float32; dy = factor (softmax(z) Σ_j y_j − y)."""
     f = np.float32
@@ -116,7 +116,7 @@ class CompiledLoss:
     kernel : function
         ``kernel(y, p, dy, factor)`` returns Σ ℓ and writes dy = factor ∂ℓ/∂p.
     team_kernel : function or None
-        The same on several threads: ``team_kernel(y, p, dy, factor, totals, parts)``.
+        The same on several threads: ``team_kernel(y, p, dy, factor, totals, segments)``.
     float64 : bool
         Whether the kernels also work in float64.
     """
@@ -156,9 +156,9 @@ class LossesNumba(Compiled, LossesNumPy):
             return
         factor = scale / len(y_pred)
         arguments = (y_true, y_pred, dy, dy.dtype.type(factor))
-        parts = self._parts(len(y_pred)) if y_pred.size >= SMALL_ARRAY else 1
-        if parts > 1 and known.team_kernel is not None:
-            total = self._total(known.team_kernel, arguments, parts)
+        segments = self._segments(len(y_pred)) if y_pred.size >= SMALL_ARRAY else 1
+        if segments > 1 and known.team_kernel is not None:
+            total = self._total(known.team_kernel, arguments, segments)
         else:
             total = known.kernel(*arguments)
         if value is not None:

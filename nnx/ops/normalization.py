@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from nnx.ops.base import Array, OnGpu
 from nnx.ops.sums import Sums, SumsNumPy
+
+
+def _itself(*sums: Array) -> tuple[Array, ...]:
+    return sums
 
 
 class Normalization(Sums):
@@ -35,11 +41,13 @@ class Normalization(Sums):
 
     def batch_norm_backward(
         self, dy: Array, x: Array, mean: Array, variance: Array, gamma: Array, dgamma: Array, dbeta: Array,
-        dx: Array | None, epsilon: float, constant: bool = False,
+        dx: Array | None, epsilon: float, constant: bool = False, rows: int | None = None,
+        total: Callable[[Array, Array], tuple[Array, ...]] = _itself,
     ) -> Array:  # fmt: skip
         """dβ = Σ dy, dγ = Σ dy x̂, dx = γ/σ (dy − dβ/n − x̂ dγ/n).
 
-        With ``constant``, the moments are running statistics that do not depend on x: dx = γ/σ dy.
+        With ``constant``, the moments are running statistics that do not depend on x: dx = γ/σ dy. If
+        processes share a batch, n = `rows` counts all its rows, and `total` returns dβ and dγ of all of them.
         """
         xp = self.xp
         sigma = xp.sqrt(variance + epsilon)
@@ -47,7 +55,10 @@ class Normalization(Sums):
         dbeta[...] = self._column_sums(dy)
         dgamma[...] = self._column_sums(dy * normalized)
         if dx is not None:
-            centred = dy if constant else dy - (dbeta + normalized * dgamma) / x.shape[0]
+            centred = dy
+            if not constant:
+                all_dbeta, all_dgamma = total(dbeta, dgamma)
+                centred = dy - (all_dbeta + normalized * all_dgamma) / (rows or x.shape[0])
             dx[...] = gamma / sigma * centred
         return dgamma
 
@@ -129,12 +140,13 @@ class NormalizationCuPy(OnGpu, Normalization):
 
     def batch_norm_backward(
         self, dy: Array, x: Array, mean: Array, variance: Array, gamma: Array, dgamma: Array, dbeta: Array,
-        dx: Array | None, epsilon: float, constant: bool = False,
+        dx: Array | None, epsilon: float, constant: bool = False, rows: int | None = None,
+        total: Callable[[Array, Array], tuple[Array, ...]] = _itself,
     ) -> Array:  # fmt: skip
         """Use the plain form."""
         with self._hold:
             return super().batch_norm_backward(
-                dy, x, mean, variance, gamma, dgamma, dbeta, dx, epsilon, constant
+                dy, x, mean, variance, gamma, dgamma, dbeta, dx, epsilon, constant, rows, total
             )
 
     def layer_norm_forward(self, x: Array, gamma: Array, beta: Array, y: Array, epsilon: float) -> Array:

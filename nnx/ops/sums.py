@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nnx.ops.base import Array, InPlace, Operations
 
 BLOCK = 128  # so many rows are summed one by one
-ONES = 2  # the slot of `_scratch` that holds ones
 SUMMED = 2**17  # BLAS sums so many squares in their own type; these sums are added in float64
 
 
@@ -32,10 +31,14 @@ class Sums(Operations):
 class SumsNumPy(InPlace, Sums):
     """Sums by BLAS."""
 
+    _held: ClassVar[dict[Any, Array]] = {}
+
     def _column_sums(self, x: Array) -> Array:
         """Σ_rows x in the same blocks; BLAS sums each as a product with ones, which reads x only once."""
         rows, columns = x.shape
-        block = min(rows, max(BLOCK, math.isqrt(rows)))
+        if rows <= BLOCK:
+            return np.matmul(self._ones(rows, x.dtype), x)
+        block = max(BLOCK, math.isqrt(rows))
         whole = rows - rows % block
         ones = self._ones(block, x.dtype)
         sums = np.add.reduce(np.matmul(ones, x[:whole].reshape(-1, block, columns)), axis=0)
@@ -44,9 +47,11 @@ class SumsNumPy(InPlace, Sums):
         return sums
 
     def _ones(self, size: int, dtype: Any) -> Array:
-        ones = self._scratch((size,), dtype, ONES)
-        ones.fill(1.0)
-        return ones
+        """Return ones, which may only be read."""
+        ones = self._held.get(dtype)
+        if ones is None or ones.size < size:
+            ones = self._held[dtype] = np.ones(max(size, BLOCK), dtype)
+        return ones[:size]
 
 
 def sum_of_squares(flat: Array) -> float:

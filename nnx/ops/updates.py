@@ -4,7 +4,7 @@ A rule updates flat buffers in place. `fault` is an integer array of shape (1,);
 may change (`flag_nonfinite` in gradients.py sets it). `l2` adds l2·w to the gradient; `weight_decay` is
 decoupled: w shrinks by learning_rate·weight_decay·w before the update.
 
-On NumPy, a rule processes a part of the buffers at a time, so that its temporary arrays stay in the caches.
+On NumPy, a rule processes a chunk of the buffers at a time, so that its temporary arrays stay in the caches.
 In the CUDA kernels, `rate` is the learning rate with its corrections, and `shrink` is
 1 − learning_rate·weight_decay.
 """
@@ -59,7 +59,7 @@ class SGDStepNumPy(InPlace, SGDStep):
         self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: float,
         momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
-        """Update part by part, in place."""
+        """Update chunk by chunk, in place."""
         if fault[0]:
             return values
         for w, g, u in _chunks(values, gradients, velocity):
@@ -155,7 +155,7 @@ class AdamStepNumPy(InPlace, AdamStep):
         step: int, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7,
         weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
-        """Update part by part, in place."""
+        """Update chunk by chunk, in place."""
         if fault[0]:
             return values
         rate = learning_rate * math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
@@ -331,7 +331,7 @@ class UpdatesCuPy(SGDStepCuPy, AdamStepCuPy, RMSpropStepCuPy, AdagradStepCuPy, U
 
 
 def _chunks(*buffers: Array | None) -> Iterable[tuple[Array, ...]]:
-    """Split flat buffers of one size (or None) into parts that fit into the caches."""
+    """Split flat buffers of one size (or None) into chunks that fit into the caches."""
     size = buffers[0].size  # type: ignore[union-attr]
     if size <= CHUNK:
         return (buffers,)

@@ -8,7 +8,7 @@ from typing import Any
 from numba import prange
 
 from nnx.ops.base import Array
-from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, part, team
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, segment, team
 from nnx.ops.updates import AdamStepNumPy, SGDStepNumPy
 
 
@@ -27,7 +27,7 @@ class FlatBuffers(Compiled):
             kernel(*arguments)
 
 
-@part
+@segment
 def sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar) -> None:
     """w = shrink w − rate (g + l2 w)."""
     for i in range(w.size):
@@ -35,10 +35,10 @@ def sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar) -> None:
 
 
 @team
-def team_sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar, parts: int) -> None:
-    """Update each part of the flat buffers in parallel."""
-    for index in prange(parts):
-        low, high = index * w.size // parts, (index + 1) * w.size // parts
+def team_sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar, segments: int) -> None:
+    """Update each segment of the flat buffers in parallel."""
+    for index in prange(segments):
+        low, high = index * w.size // segments, (index + 1) * w.size // segments
         sgd(w[low:high], g[low:high], rate, shrink, l2)
 
 
@@ -60,7 +60,7 @@ class SGDStepNumba(FlatBuffers, SGDStepNumPy):
         return values
 
 
-@part
+@segment
 def adam(
     w: Array, g: Array, m: Array, v: Array, rate: Scalar, c1: Scalar, c2: Scalar, epsilon: Scalar,
     shrink: Scalar, l2: Scalar,
@@ -78,11 +78,11 @@ def adam(
 @team
 def team_adam(
     w: Array, g: Array, m: Array, v: Array, rate: Scalar, c1: Scalar, c2: Scalar, epsilon: Scalar,
-    shrink: Scalar, l2: Scalar, parts: int,
+    shrink: Scalar, l2: Scalar, segments: int,
 ) -> None:  # fmt: skip
-    """Update each part of the flat buffers in parallel."""
-    for index in prange(parts):
-        low, high = index * w.size // parts, (index + 1) * w.size // parts
+    """Update each segment of the flat buffers in parallel."""
+    for index in prange(segments):
+        low, high = index * w.size // segments, (index + 1) * w.size // segments
         adam(w[low:high], g[low:high], m[low:high], v[low:high], rate, c1, c2, epsilon, shrink, l2)
 
 

@@ -20,7 +20,7 @@ from nnx import named
 from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError, flag
 from nnx.optimizers.base import POSITIVE, SHARE, Groups, Optimizer
-from nnx.parameters import Optimized
+from nnx.parameters import Span
 from nnx.records import Counterpart, OptimizerRecord, by_name
 from nnx.schedules import Schedule
 
@@ -79,12 +79,10 @@ class SGD(Optimizer):
             raise ConfigurationError("SGD: nesterov=True needs a momentum")
         self.slots = (("velocity", 0.0) if self.momentum else None,)
 
-    def update(
-        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
-    ) -> None:
+    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
         """Call `sgd_step`; its formulas are in `nnx.ops.updates`."""
         backend.sgd_step(
-            part.values, part.gradients, part.slots[0], fault, learning_rate,
+            span.values, span.gradients, span.slots[0], fault, learning_rate,
             self.momentum, self.nesterov, self.weight_decay, self.l2,
         )  # fmt: skip
 
@@ -139,13 +137,11 @@ class Adam(Optimizer):
         self.beta2 = self.setting("beta2", beta2, SHARE)
         self.epsilon = self.setting("epsilon", epsilon, POSITIVE)
 
-    def update(
-        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
-    ) -> None:
+    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
         """Call `adam_step`; its formulas are in `nnx.ops.updates`."""
-        m, v = part.slots
+        m, v = span.slots
         backend.adam_step(
-            part.values, part.gradients, m, v, fault, learning_rate, step,
+            span.values, span.gradients, m, v, fault, learning_rate, step,
             self.beta1, self.beta2, self.epsilon, self.weight_decay, self.l2,
         )  # fmt: skip
 
@@ -231,13 +227,11 @@ class RMSprop(Optimizer):
         self.epsilon = self.setting("epsilon", epsilon, POSITIVE)
         self.slots = (("v", 0.0), ("velocity", 0.0) if self.momentum else None)
 
-    def update(
-        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
-    ) -> None:
+    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
         """Call `rmsprop_step`; its formulas are in `nnx.ops.updates`."""
-        v, velocity = part.slots
+        v, velocity = span.slots
         backend.rmsprop_step(
-            part.values, part.gradients, v, velocity, fault, learning_rate,
+            span.values, span.gradients, v, velocity, fault, learning_rate,
             self.rho, self.momentum, self.epsilon, self.weight_decay, self.l2,
         )  # fmt: skip
 
@@ -290,12 +284,10 @@ class Adagrad(Optimizer):
         self.epsilon = self.setting("epsilon", epsilon, POSITIVE)
         self.slots = (("accumulator", self.initial_accumulator),)
 
-    def update(
-        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
-    ) -> None:
+    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
         """Call `adagrad_step`; its formulas are in `nnx.ops.updates`."""
         backend.adagrad_step(
-            part.values, part.gradients, part.slots[0], fault, learning_rate,
+            span.values, span.gradients, span.slots[0], fault, learning_rate,
             self.epsilon, self.weight_decay, self.l2,
         )  # fmt: skip
 

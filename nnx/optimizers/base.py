@@ -13,7 +13,7 @@ from nnx import schedules
 from nnx.backends import Array, Backend
 from nnx.errors import number
 from nnx.optimizers import groups as grouping
-from nnx.parameters import Arena, Optimized, OptimizerState
+from nnx.parameters import Arena, OptimizerState, Span
 from nnx.records import OptimizerRecord
 from nnx.schedules import Schedule, as_schedule
 
@@ -105,7 +105,7 @@ class Optimizer:
         """Return the attributes that are the constructor's arguments, without learning rate and groups."""
         return {k: v for k, v in vars(self).items() if k not in HIDDEN and not k.startswith("_")}
 
-    def state_for(self, network: Trainable) -> tuple[OptimizerState, list[Optimized]]:
+    def state_for(self, network: Trainable) -> tuple[OptimizerState, list[Span]]:
         """Return the optimizer's state for a network and the spans to update; the first call makes both.
 
         Raises
@@ -138,7 +138,7 @@ class Optimizer:
         for span in spans:
             self.update(backend, span, arena.fault, learning_rate, state.step)
 
-    def _step_groups(self, arena: Arena, state: OptimizerState, spans: list[Optimized]) -> None:
+    def _step_groups(self, arena: Arena, state: OptimizerState, spans: list[Span]) -> None:
         """Update each span with the settings of its group."""
         rules = [self._rule(span, state) for span in spans]  # all checked before anything changes
         arena.step += 1
@@ -146,7 +146,7 @@ class Optimizer:
         for span, (rule, learning_rate) in zip(spans, rules, strict=True):
             rule.update(arena.backend, span, arena.fault, learning_rate, state.step)
 
-    def _rule(self, span: Optimized, state: OptimizerState) -> tuple[Optimizer, float]:
+    def _rule(self, span: Span, state: OptimizerState) -> tuple[Optimizer, float]:
         """Return a copy with the settings of a span's group, and its learning rate."""
         rule = self if span.settings is None else self._with(span.settings)
         return rule, rule.rate(state.step) * state.scale
@@ -171,9 +171,7 @@ class Optimizer:
             return rate
         return number(f"{self.schedule!r}: the learning rate of step {step}", rate, "[0, inf)")
 
-    def update(
-        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
-    ) -> None:
+    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
         """Update one contiguous range; `step` is the number of this step, from 1."""
         raise NotImplementedError
 

@@ -28,6 +28,11 @@ class Contention:
     Parameters
     ----------
     backend : Backend
+
+    Attributes
+    ----------
+    due : float
+        When to look next, by `time.monotonic`.
     """
 
     reported: ClassVar[bool] = False
@@ -38,9 +43,7 @@ class Contention:
         self.due = math.inf if backend.device != "cpu" or self.reported else time.monotonic() + BEGIN
 
     def look(self) -> None:
-        """Measure if it is time; called after every step."""
-        if time.monotonic() < self.due:
-            return
+        """Measure; called after a step when `due` has come."""
         before, self.before = self.before, _ran_and_waited()
         self.due = time.monotonic() + WINDOW if before is None and self.before is not None else math.inf
         if before is None or self.before is None:

@@ -32,12 +32,12 @@ def fit(network: Any, x: Any, y: Any, options: FitOptions) -> History:
     trainer = SmallTrainer(StepTrainer(network, samples, options, ranks))
     run = _run(network, options, trainer, validation)
     run.facts = known
-    pause = Pause(run, options.checkpoint_here, ranks, interrupts)
+    pause = Pause(run, options.checkpoint_here, ranks, interrupts, each_epoch=validation is not None)
     with _under_way(run, trainer, pause):
         while not run.over:
             began = time.perf_counter()
             try:
-                trainer.train(run, pause, 1 if validation else pause.epochs_left())
+                trainer.train(run, pause)
             except TrainingError as error:
                 if run.on_nonfinite != "rollback" or run.history.rollbacks == nonfinite.ROLLBACKS:
                     raise

@@ -47,6 +47,13 @@ class Guard:
     run : Run
     arena : Arena
     kept : OptimizerState
+
+    Attributes
+    ----------
+    keeps : bool
+        Whether `keep` must be called before each step.
+    skips : bool
+        Whether `leave_out` must be called after each step: with ``on_nonfinite="skip"``.
     """
 
     def __init__(self, run: Run, arena: Arena, kept: OptimizerState) -> None:
@@ -56,12 +63,11 @@ class Guard:
         self.state = arena.state.copy() if self.statistics else arena.state
         self.skips = run.on_nonfinite == "skip"
         self.synchronous = self.backend.synchronous
-        self._each_step = self.statistics and (self.synchronous or self.skips)
+        self.keeps = self.statistics and (self.synchronous or self.skips)
 
     def keep(self) -> None:
         """Copy running statistics before a step. On a GPU, the copy from the start of the epoch stays."""
-        if self._each_step:
-            self.state[...] = self.arena.state
+        self.state[...] = self.arena.state
 
     def stops(self, slot: Array, number: int) -> bool:
         """Check a step's loss, gradients and running statistics; return whether to end the epoch here."""
@@ -72,13 +78,11 @@ class Guard:
         return self.synchronous and bool(arena.fault[0]) and not self.skips
 
     def leave_out(self, slot: Array) -> None:
-        """With ``on_nonfinite="skip"``, undo a step with a fault, and set its loss to NaN.
+        """Undo a step with a fault, and set its loss to NaN.
 
         The optimizer counted this step, but changed no parameters. The running statistics are restored here.
         The host reads no value from the device.
         """
-        if not self.skips:
-            return
         xp, fault = self.backend.xp, self.arena.fault
         slot[...] = xp.where(fault == 0, slot, float("nan"))
         if self.statistics:

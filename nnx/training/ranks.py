@@ -8,7 +8,7 @@ import numpy as np
 
 from nnx.backends import Array
 from nnx.data.rows import HostArray
-from nnx.distributed import Communicator, Shard
+from nnx.distributed import Communicator
 from nnx.distributed.agreement import fingerprint
 from nnx.parameters import Arena
 from nnx.training.checkpoints import state
@@ -36,19 +36,8 @@ class Ranks:
 
     # ------------------------------------------------------------------ a step
 
-    def shared(self, shard: Shard) -> Shard | None:
-        """Return the shard, for layers that need sums over the batch of all ranks; None for one process."""
-        return None if self.alone else shard
-
-    def weigh(self, dy: Array, share: float) -> None:
-        """Scale dy of the mean over this rank's rows to its share of the mean over all rows."""
-        if not self.alone:
-            dy *= share
-
     def sum_gradients(self, slot: Array, share: float) -> None:
-        """Sum the gradients and the loss of the step over the ranks, in place."""
-        if self.alone:
-            return
+        """Sum the gradients and the loss of a step over the ranks; `share` is this rank's part of them."""
         arena = self.arena
         extra = arena.exchange[arena.gradients.size :]
         extra[0:1] = slot * share

@@ -36,15 +36,16 @@ class SmallTrainer:
         self.steps = steps
         self.loop = steps.backend.small_loop()
 
-    def train(self, run: Run, pause: Pause, most: int = 1) -> None:
-        """Train for one or more epochs, at most `most`, and record their losses."""
+    def train(self, run: Run, pause: Pause) -> None:
+        """Train for an epoch, or in the compiled loop for all epochs until the pause; record their losses."""
         # checked again at each call, because a callback may have frozen a layer
         program = None if pause.on_step else self._program(run)
         if program is None:
             self.steps.train(run, pause)
             return
         steps, batches = self.steps, self.steps.batches
-        most = 1 if run.step == 0 else most  # the first epoch alone, for `first_step_seconds`
+        # the first epoch alone, for `first_step_seconds`
+        most = 1 if run.step == 0 else pause.epochs_left()
         count = max(1, min(most, BLOCK // max(len(batches), batches.rows // 32)))
         began = time.perf_counter()
         orders = batches.orders(steps.arena.seed, steps.arena.step, count)
@@ -97,9 +98,9 @@ class SmallTrainer:
             or run.on_nonfinite == "skip"
         ):
             return None
-        _, ranges = steps.optimizer.state_for(steps.network)
-        whole = len(ranges) == 1 and ranges[0].values.size == steps.arena.values.size
-        whole = whole and ranges[0].settings is None
+        _, spans = steps.optimizer.state_for(steps.network)
+        whole = len(spans) == 1 and spans[0].values.size == steps.arena.values.size
+        whole = whole and spans[0].settings is None
         if not whole or steps.batches.most * steps.arena.values.size > SMALL:
             return None
         return program(self.loop, steps.plan, steps.loss, steps.kind, steps.optimizer)

@@ -16,7 +16,6 @@ from nnx.layers.plan import Plan
 from nnx.losses.base import row_features
 from nnx.parameters import Arena
 from nnx.training import nonfinite
-from nnx.training.contention import Contention
 from nnx.training.options import FitOptions
 from nnx.training.pause import Pause
 from nnx.training.ranks import Ranks
@@ -52,7 +51,6 @@ class StepTrainer:
         with self.backend.hold():
             arena.gradients[...] = 0.0  # an earlier run that failed may have left NaN outside this slice
             arena.fault[...] = 0
-        self.contention = Contention(self.backend)
         self.plan: Plan
         self.plan, self.kind = network.training_plan(options.loss)
         mix_one = options.augment is not None
@@ -70,29 +68,26 @@ class StepTrainer:
             for rows in {shard.stop - shard.start for shard in self.batches.shards}
         }
 
-    def train(self, run: Run, pause: Pause, most: int = 1) -> None:
+    def train(self, run: Run, pause: Pause) -> None:
         """Train for one epoch, or for the rest of the epoch that was resumed; record its mean loss."""
         order = self.feeder.begin(self.batches.order(self.arena.seed, self.arena.step - run.batch))
         guard = nonfinite.Guard(run, self.arena, self.kept)
         began = time.perf_counter()
         for number in range(run.batch, len(self._slots)):
             x, y, weights = self.feeder.batch(number, order)
-            guard.keep()
+            if guard.keeps:
+                guard.keep()
             self.gradients(x, y, weights, number)
             if guard.stops(self._slots[number], number):
                 break
             self.optimizer.step(self.network)
-            guard.leave_out(self._slots[number])
+            if guard.skips:
+                guard.leave_out(self._slots[number])
             run.step += 1
             if run.step == 1:
                 self.backend.synchronize()
                 run.history.first_step_seconds = time.perf_counter() - began
-            for callback in pause.on_step:
-                callback.on_step_end(run)
-            self.contention.look()
-            run.batch = number + 1
-            if run.batch < len(self._slots):  # after the last step, `fit` calls it
-                pause.look()
+            pause.after_step()
         if fault := guard.fault():
             with guard.restored(fault):
                 self.explain(run, order, fault - 1)
@@ -101,11 +96,15 @@ class StepTrainer:
     def gradients(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
         """Compute the loss of a batch and all gradients: forward, loss, backward."""
         slot, dy, shard = self._slots[number], self._dy[x.shape[0]], self.batches.shards[number]
-        y_pred = self.plan.forward(x, True, shard.start, self.ranks.shared(shard), draw=0)
+        y_pred = self.plan.forward(x, shard=shard, draw=0)
         self.loss.evaluate(self.backend, y, y_pred, slot, dy, weights, self.kind)
-        self.ranks.weigh(dy, self.batches.own_shares[number])
+        if self.ranks.alone:
+            self.plan.backward(dy)
+            return
+        share = self.batches.own_shares[number]
+        dy *= share  # the gradient of the mean over all ranks' rows, not only over these
         self.plan.backward(dy)
-        self.ranks.sum_gradients(slot, self.batches.own_shares[number])
+        self.ranks.sum_gradients(slot, share)
 
     def explain(self, run: Run, order: Any, number: int) -> None:
         """Run a batch again with the parameters from before it; raise an error that names the first fault."""

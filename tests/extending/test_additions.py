@@ -170,10 +170,10 @@ class Updates(SignStep, ''',
         super().__init__(learning_rate, weight_decay, l2, clip_norm, clip_value, groups)
 
     def update(
-        self, backend: Backend, part: Optimized, fault: Array, learning_rate: float, step: int
+        self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int
     ) -> None:
         """See `sign_step`."""
-        backend.sign_step(part.values, part.gradients, fault, learning_rate, self.weight_decay, self.l2)
+        backend.sign_step(span.values, span.gradients, fault, learning_rate, self.weight_decay, self.l2)
 
 
 KINDS: tuple''',

@@ -11,6 +11,7 @@ import pytest
 
 import nnx
 from nnx.backends import Backend
+from nnx.distributed import ALONE, Shard
 from nnx.errors import ConfigurationError
 from nnx.layers import Plan
 
@@ -28,7 +29,8 @@ def mask(
     layer.index = index
     layer.arena.step = step
     plan = Plan([layer], layer.arena, keep=True)
-    y = plan.forward(backend.asarray(np.ones(shape), dtype), True, row)
+    shard = Shard(row, row + shape[0], shape[0], row + shape[0], ALONE)
+    y = plan.forward(backend.asarray(np.ones(shape), dtype), shard=shard)
     return backend.to_numpy(y) != 0.0
 
 

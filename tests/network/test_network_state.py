@@ -124,16 +124,16 @@ def test_trainable_neighbours_are_updated_in_one_call():
     network = small()
     arena = network.arena
 
-    def ranges():
-        return list(arena.ranges(0, len(network)))
+    def spans():
+        return list(arena.spans(0, len(network)))
 
-    assert ranges() == [slice(0, arena.values.size)]
+    assert spans() == [slice(0, arena.values.size)]
     network[2].trainable = False
-    assert len(ranges()) == 2
+    assert len(spans()) == 2
     network[0].trainable = False
-    assert len(ranges()) == 1
+    assert len(spans()) == 1
     network[4].trainable = False
-    assert ranges() == []
+    assert spans() == []
 
 
 # --------------------------------------------------------------------- copies

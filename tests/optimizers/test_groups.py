@@ -176,9 +176,9 @@ class Counting(nnx.SGD):
 
     calls: list[tuple[int, float, float]] = []  # noqa: RUF012
 
-    def update(self, backend: Any, part: Any, fault: Any, learning_rate: float, step: int) -> None:
-        self.calls.append((part.values.size, learning_rate, self.weight_decay))
-        super().update(backend, part, fault, learning_rate, step)
+    def update(self, backend: Any, span: Any, fault: Any, learning_rate: float, step: int) -> None:
+        self.calls.append((span.values.size, learning_rate, self.weight_decay))
+        super().update(backend, span, fault, learning_rate, step)
 
 
 @pytest.fixture
