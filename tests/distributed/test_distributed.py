@@ -245,6 +245,11 @@ class TestOneProcess:
         assert ALONE.broadcast("a") == "a"
         assert ALONE.broadcast(x) is x
         ALONE.barrier()
+        first, second = ALONE.sums(x, y := x + 1.0)
+        assert first is x
+        assert second is y
+        ALONE.pool_moments(x, y, 1.0)
+        np.testing.assert_array_equal([x, y], [np.arange(4.0), np.arange(4.0) + 1.0])
         ALONE.agree({"anything": 1})
         assert ALONE.shard(5).share == 1.0
 

@@ -183,6 +183,25 @@ def test_layers_of_version_0_1_take_any_shape(shape):
     assert layer.output_shape == (*shape[:-1], 12)
 
 
+def test_a_layer_alone_has_all_rows_of_the_batch_and_the_old_name_of_its_shard_warns():
+    seen = []
+
+    class Asking(Layer):
+        def forward_into(self, x, y, workspace):
+            y[...] = x
+            seen.append(workspace.shard)
+            with pytest.warns(DeprecationWarning, match=r"workspace\.shard"):
+                assert workspace.part is None
+
+    layer = Asking()
+    for rows in (3, 5):
+        layer.forward(np.ones((rows, 2)))
+    assert [(shard.start, shard.rows, shard.total, shard.share) for shard in seen] == [
+        (0, 3, 3, 1.0),
+        (0, 5, 5, 1.0),
+    ]
+
+
 def test_the_name_of_version_0_1_still_gives_a_buffer():
     class Kept(Layer):
         def forward_into(self, x, y, cache):

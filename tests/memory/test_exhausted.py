@@ -67,6 +67,12 @@ def test_a_network_or_data_too_large_are_refused():
         )
 
 
+def test_a_small_training_reads_nothing_of_the_system(monkeypatch):
+    monkeypatch.setattr(host_memory, "free", lambda **_: pytest.fail("looked"))
+    built = network().build(16)
+    built.fit(X[:50], X[:50], loss="mse", optimizer="adam", batch_size=20)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to RLIMIT_DATA")
 def test_a_system_that_refuses_memory_is_explained():
     """The limit is one that only asking for memory finds, where the system says nothing of it."""

@@ -134,6 +134,8 @@ def test_trainable_neighbours_are_updated_in_one_call():
     assert len(spans()) == 1
     network[4].trainable = False
     assert spans() == []
+    with pytest.warns(DeprecationWarning, match=r"nnx\.parameters\.Span"):
+        assert nnx.parameters.Optimized is nnx.parameters.Span
 
 
 # --------------------------------------------------------------------- copies
