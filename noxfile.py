@@ -1,7 +1,7 @@
-"""The matrix: ``nox`` runs the suite on every supported Python, the linters and the types.
+"""Define what ``nox`` runs: the tests on every supported Python, the linters and the type checker.
 
-``nox -s tests-3.12 -- -k xor`` hands what follows the dashes to pytest. `quick` is the short form: without
-TensorFlow, and without the tests that need it or the real MNIST, start MPI, or are marked `slow`.
+``nox -s tests-3.12 -- -k xor`` passes the arguments after the dashes to pytest. The short form is `quick`. It
+leaves out TensorFlow, and the tests that need TensorFlow or the real MNIST, start MPI, or are marked `slow`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ nox.options.sessions = ["tests", "lint", "types", "site", "package"]
 
 
 def without_tensorflow() -> list[str]:
-    """What pip is asked for: nnx, editable, and what the extra `test` brings, but for TensorFlow."""
+    """Return pip's arguments for an editable nnx and the extra `test`, without TensorFlow."""
     needed = PROJECT["project"]["optional-dependencies"]["test"]
     own, others = (
         [one for one in needed if "nnx-arrays" in one],
@@ -30,14 +30,14 @@ def without_tensorflow() -> list[str]:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The whole suite, against TensorFlow's Keras too."""
+    """Run all tests, also those against TensorFlow's Keras."""
     session.install("-e", ".[test]")
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=PYTHONS)
 def quick(session: nox.Session) -> None:
-    """The fast part of the suite, without TensorFlow."""
+    """Run the fast tests, without TensorFlow."""
     session.install(*without_tensorflow())
     session.run(
         "pytest", "-n", "2", "-m", "not keras and not mnist and not mpi and not slow", *session.posargs
@@ -46,19 +46,19 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def ladder(session: nox.Session) -> None:
-    """What can be shown of the GPU without one: on CuPy's real wheel, then on the stand-in (docs/gpu.md)."""
+    """Run the tests of the GPU code that need no GPU: on CuPy's wheel, then on a stand-in (docs/gpu.md)."""
     session.install(*without_tensorflow(), *PROJECT["dependency-groups"]["ladder"])
     session.run("pytest", "-n", "2", "-m", "ladder", "tests/ladder", *session.posargs)
     errors = ("tests/backends/test_backends.py", "tests/backends/test_cupy_errors.py")
     session.run("pytest", *errors)  # with CuPy's own errors
     standin = {"PYTHONPATH": str(Path(__file__).parent / "tests" / "ladder" / "standin")}
-    required = {"NNX_REQUIRE_GPU": "1"}  # a test that finds no GPU there has not run
+    required = {"NNX_REQUIRE_GPU": "1"}  # a test that finds no GPU fails, instead of being skipped
     session.run("pytest", "-n", "2", "-m", "gpu or standin", *session.posargs, env=standin | required)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and format."""
+    """Check style and format."""
     session.install(*PROJECT["dependency-groups"]["lint"])
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -66,14 +66,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types, strictly."""
+    """Check types with mypy's strict settings."""
     session.install("-e", ".[experiments]", *PROJECT["dependency-groups"]["lint"])
     session.run("mypy")
 
 
 @nox.session
 def site(session: nox.Session) -> None:
-    """The documentation site, built into site/ with warnings as errors, and its tests."""
+    """Build the documentation site into site/, with warnings as errors, and run its tests."""
     groups = PROJECT["dependency-groups"]
     session.install("-e", ".[experiments]", "pytest", *groups["site"])
     session.run("python", "-m", "zensical", "build", "--clean", "--strict")  # -m: docs/formulas.py is found
@@ -82,6 +82,6 @@ def site(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """The wheel and the source archive: built, checked, and installed on every Python that is found."""
+    """Build the wheel and the source archive, check them, and install them on every Python that is found."""
     session.install("-e", ".", "pytest", "pytest-xdist", *PROJECT["dependency-groups"]["package"])
     session.run("pytest", "-n", "2", "tests/package/test_distribution.py", *session.posargs)

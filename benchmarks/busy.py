@@ -85,10 +85,12 @@ def main(busy: int, steps: int, rounds: int, threads: int) -> None:
                     found.setdefault((*way, count), []).append(seconds(*way, steps))
     lines = []
     for device, number in ways:
-        alone, beside = (statistics.median(found[device, number, count]) for count in (0, busy))
+        alone, busy_median = (statistics.median(found[device, number, count]) for count in (0, busy))
         setting = "nnx's choice" if number is None else str(number)
         two = 2 * STEPS_OF_AN_EPOCH
-        lines.append([device, setting, f"{alone * two:.1f}", f"{beside * two:.1f}", f"{beside / alone:.1f}"])
+        lines.append(
+            [device, setting, f"{alone * two:.1f}", f"{busy_median * two:.1f}", f"{busy_median / alone:.1f}"]
+        )
     head = ["device", "threads", "alone, s for two epochs", f"next to {busy} busy processes, s", "ratio"]
     click.echo(table(head, lines))
 

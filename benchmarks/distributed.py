@@ -7,7 +7,7 @@ that do not take part sleep. So other work on the machine affects all ways alike
 a round.
 
 alone     rank 0 by itself, 256 rows for each step
-beside    every rank by itself, at the same time: the cost of shared caches and memory, without any exchange
+separate  every rank by itself, at the same time: the cost of shared caches and memory, without any exchange
 weak      all ranks together, 256 rows for each rank
 strong    all ranks together, 256 rows in total
 N parts   like weak, in a loop of this file: the exchange has N parts, and each starts as soon as the
@@ -127,7 +127,7 @@ def job(rounds: int, out: str) -> None:
 
         ways = {
             "alone": lambda: one(ROWS),
-            "beside": lambda: trained(network, own, ROWS, ALONE),
+            "separate": lambda: trained(network, own, ROWS, ALONE),
             "weak": weak,
             "strong": lambda: trained(network, own, ROWS, communicator),
             "one part": lambda: overlapped(network, own[:ROWS], MPI.COMM_WORLD, 1),
@@ -185,8 +185,8 @@ def print_result(result: dict[str, Any]) -> None:
         line(name, values, "", 1.0)
 
     ratio("weak-scaling efficiency, alone / weak", "alone", "weak")
-    ratio("  of it the machine's, alone / beside", "alone", "beside")
-    ratio("  of it the exchange's, beside / weak", "beside", "weak")
+    ratio("  of it the machine's, alone / separate", "alone", "separate")
+    ratio("  of it the exchange's, separate / weak", "separate", "weak")
     ratio("strong-scaling speed-up, alone / strong", "alone", "strong")
     ratio("strong-scaling efficiency", "alone", "strong", 1 / ranks)
     ratio("exchange / weak step", "exchange", "weak")
@@ -199,8 +199,8 @@ def print_result(result: dict[str, Any]) -> None:
 @click.option("--rounds", default=9, show_default=True)
 @click.option("--out", default="scaling.json", show_default=True, type=click.Path())
 def main(ranks: int, rounds: int, out: str) -> None:
-    beside = Path(sys.executable).parent / "mpiexec"
-    launcher = str(beside) if beside.is_file() else "mpiexec"
+    mpiexec = Path(sys.executable).parent / "mpiexec"
+    launcher = str(mpiexec) if mpiexec.is_file() else "mpiexec"
     environment = os.environ | dict.fromkeys(THREADS, "1")
     command = [launcher, "-n", str(ranks), sys.executable, __file__, "job", str(rounds), out]
     subprocess.run(command, env=environment, check=True)

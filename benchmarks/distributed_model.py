@@ -57,7 +57,7 @@ def fitted(result: dict[str, Any]) -> dict[str, float]:
     latency = start / (2 * np.ceil(np.log2(result["ranks"])))
     return {
         "a": a, "b": b, "alpha": float(latency), "beta": 1.0 / slope, "bytes": result["parameters"] * 4.0,
-        "crowding": seconds["beside"] / seconds["alone"],
+        "crowding": seconds["separate"] / seconds["alone"],
         "weak": seconds["weak"], "strong": seconds["strong"],
     }  # fmt: skip
 

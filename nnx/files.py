@@ -180,8 +180,8 @@ def probe(folder: Path) -> None:
         ) from error
 
 
-def opened_log(path: Path, *, anew: bool) -> TextIO:
-    """Open a log to append lines in UTF-8; refuse links and special files. `anew` empties the file first.
+def opened_log(path: Path, *, empty: bool) -> TextIO:
+    """Open a log to append lines in UTF-8; refuse links and special files. With `empty`, empty it first.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def opened_log(path: Path, *, anew: bool) -> TextIO:
             descriptor = os.open(path, flags, 0o666)
         try:
             _refuse_special(path, os.fstat(descriptor))
-            if anew:
+            if empty:
                 os.ftruncate(descriptor, 0)
         except BaseException:
             os.close(descriptor)

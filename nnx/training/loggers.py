@@ -112,7 +112,7 @@ class JSONLog(_Live):
 
     def begin(self, run: Run) -> None:
         """Open the file."""
-        self._file = opened_log(self.path, anew=self.training == 1)
+        self._file = opened_log(self.path, empty=self.training == 1)
 
     def write(self, rows: Rows) -> None:
         """Write one line for each row, then flush."""
