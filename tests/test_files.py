@@ -294,7 +294,7 @@ def test_a_log_does_not_follow_a_link(tmp_path):
         fit([nnx.JSONLog(link)])
     assert victim.read_text() == "precious"
     with pytest.raises(nnx.OutputError, match="No such file"):
-        opened_log(tmp_path / "none" / "log", anew=True)
+        opened_log(tmp_path / "none" / "log", empty=True)
 
 
 # --------------------------------------------------- what a failed run removes
@@ -310,7 +310,7 @@ def test_only_what_was_made_is_undone(tmp_path):
             write(tmp_path / "a" / "b" / "file")
         write(tmp_path / "a" / "b" / "changed")
         make_folder(tmp_path / "d")
-        opened_log(tmp_path / "d" / "log", anew=True).close()
+        opened_log(tmp_path / "d" / "log", empty=True).close()
         (tmp_path / "a" / "b" / "changed").unlink()
         (tmp_path / "a" / "b" / "changed").write_bytes(b"another's")
         (tmp_path / "a" / "notes").write_bytes(b"another's")
