@@ -237,7 +237,7 @@ def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:
-        raise _damaged(path, f"{path} is not a readable safetensors file: a header of {length:,} bytes")
+        raise _damaged(path, f"{path} is not a safetensors file: its header would take {length:,} bytes")
 
 
 def checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:
@@ -280,7 +280,7 @@ def _json(path: str | os.PathLike[str], header: dict[str, str], key: str) -> dic
     try:
         value = json.loads(header[key])
     except (KeyError, ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path}: the header has no readable {key!r}") from error
+        raise FileFormatError(f"{path} is not a valid nnx file: its header has no valid {key!r}") from error
     if not isinstance(value, dict):
-        raise FileFormatError(f"{path}: {key!r} in the header is not a JSON object")
+        raise FileFormatError(f"{path} is not a valid nnx file: {key!r} in its header is not a JSON object")
     return value

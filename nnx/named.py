@@ -33,7 +33,9 @@ def make(
     if base is not None and isinstance(given, base):
         if arguments:
             late = next(iter(arguments))
-            raise ConfigurationError(f"{given!r} is already made: give {late} with the name of the {what}")
+            raise ConfigurationError(
+                f"{given!r} is a finished {what}, so {late} cannot be set here: give the {what} by its name"
+            )
         return given
     found = dict(given) if isinstance(given, Mapping) else {"name": given}
     name = found.pop("name", None)

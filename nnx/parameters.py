@@ -240,7 +240,9 @@ class Arena:
         if kept is None:
             named = [slot[0] for slot in slots if slot is not None]
             if len(set(named)) < len(named):
-                raise ConfigurationError(f"{optimizer!r} has two slots of one name: {', '.join(named)}")
+                raise ConfigurationError(
+                    f"{optimizer!r} has two slots with the same name: rename one of {', '.join(named)}"
+                )
             kept = self.states[optimizer] = OptimizerState(dict(self._filled(slots)))
         if kept.groups is not groups:
             kept.spans.clear()

@@ -1,4 +1,4 @@
-"""Records: what an activation, a loss, an optimizer or a layer says about itself, in one place.
+"""Records: the names and counterparts of each activation, loss, optimizer and layer, in one place.
 
 A class of nnx has its record as the class attribute ``record``. All tables of names are read from these:
 `get`, the estimators, the command line, Keras, ONNX, gradient checks and tests. A record holds names and
@@ -16,18 +16,18 @@ Kind = TypeVar("Kind", bound=type)
 
 @dataclass(frozen=True)
 class Counterpart:
-    """What another library has for a class of nnx.
+    """The class, function or operator of another library that does the same as a class of nnx.
 
     Attributes
     ----------
     name : str
-        Of their class, function or operator.
+        Its name there.
     arguments : mapping
-        Their arguments, by name, and the attribute of nnx's object that has the value.
+        Names of its arguments, each with the attribute of nnx's object that has the value.
     fixed : mapping
-        Their arguments that always have the same value.
+        Its arguments that always have the same value.
     arrays : tuple of str
-        The layer's arrays that follow the data, in their order (ONNX).
+        The layer's arrays that are inputs after the data, in this order (ONNX).
     """
 
     name: str
@@ -36,15 +36,23 @@ class Counterpart:
     arrays: tuple[str, ...] = ()
 
     def values(self, ours: Any) -> dict[str, Any]:
-        """Return their arguments for an object of nnx."""
+        """Return the arguments of the other library for an object of nnx."""
         return {theirs: getattr(ours, name) for theirs, name in self.arguments.items()} | dict(self.fixed)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One gradient check: how the object is made, and options of `nnx.gradcheck.check`.
+    """One gradient check of a class.
 
-    `arguments` is a function where they are objects that belong to one network only.
+    Attributes
+    ----------
+    arguments : mapping, or callable that returns one
+        Arguments of the constructor. A callable makes new ones for each check: layers, for example, can
+        belong to only one network.
+    note : str
+        Words that distinguish this check from others of the class.
+    options : mapping
+        Options of `nnx.gradcheck.check`.
     """
 
     arguments: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
@@ -59,14 +67,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Record:
-    """What all records have.
+    """Base of the records.
 
     Attributes
     ----------
     names : tuple of str
-        What `get` knows it by; the first is the usual one.
+        The names that `get` accepts; the first is the main one.
     keras, onnx : Counterpart or str
-        Their form of it, or the reason why there is none.
+        The counterpart in Keras and ONNX, or the reason why there is none.
     """
 
     names: tuple[str, ...]
@@ -76,7 +84,7 @@ class Record:
 
 @dataclass(frozen=True)
 class LossRecord(Record):
-    """Of a loss.
+    """The record of a loss.
 
     Attributes
     ----------
@@ -85,7 +93,7 @@ class LossRecord(Record):
     command : str
         Its name in ``nnx train``.
     tasks : tuple of str
-        The tasks of ``nnx train`` that it is for.
+        The tasks of ``nnx train`` that can use it.
     cases : tuple of Case
     """
 
@@ -97,24 +105,25 @@ class LossRecord(Record):
 
 @dataclass(frozen=True)
 class OptimizerRecord(Record):
-    """Of an optimizer; the estimators and ``nnx train`` call it by its first name."""
+    """The record of an optimizer; the estimators and ``nnx train`` use its first name."""
 
 
 @dataclass(frozen=True)
 class LayerRecord(Record):
-    """Of a layer or an activation; the estimators and ``nnx train`` call it by its names.
+    """The record of a layer or an activation; the estimators and ``nnx train`` use its names.
 
     Attributes
     ----------
     cases : tuple of Case
     listed : bool
-        Whether ``nnx train --layers`` takes it by its name, followed by its required arguments.
+        Whether ``nnx train --layers`` accepts its name, followed by its required arguments.
     activation : bool
-        Whether it can be named as an activation: ``Dense(8, activation=…)``, the estimators, ``64 relu``.
+        Whether its name is accepted for an activation: ``Dense(8, activation=…)``, in the estimators, and in
+        ``--layers "64 relu"``.
     elementwise : bool
-        Whether each number of the output depends on one number of the input only.
+        Whether each number of the output depends on only one number of the input.
     initializer : str
-        The initial weights that suit a `Dense` layer in front of this activation.
+        The best initial weights for a `Dense` layer before this activation.
     """
 
     cases: tuple[Case, ...] = (Case(),)

@@ -127,7 +127,7 @@ def test_the_learning_rate_of_an_optimizer_is_read_and_set():
         (lambda: losses.get("huber", delta=-1), r"Huber: delta must lie in \(0, inf\)"),
         (lambda: losses.get({"delta": 1}), "unknown loss None"),
         (lambda: losses.get({"name": "huber", "delta": 1}, delta=2), "loss 'huber': delta is given twice"),
-        (lambda: losses.get(nnx.Huber(), delta=2), r"Huber\(delta=1.0\) is already made: give delta with"),
+        (lambda: losses.get(nnx.Huber(), delta=2), r"Huber\(delta=1.0\) is a finished loss, so delta"),
         (lambda: optimizers.get("adan"), "unknown optimizer 'adan': did you mean 'adam'"),
         (lambda: optimizers.get("adam", lr=1), "optimizer 'adam' has no argument 'lr': choose from"),
         (lambda: optimizers.get("sgd", momentm=1), "no argument 'momentm': did you mean 'momentum'"),

@@ -244,7 +244,7 @@ class Ended(Callback):
         self.notes: list[str] = []
 
     def on_train_end(self, run: Run) -> None:
-        """Report the end at once."""
+        """Print a note if a callback ended training, and store it."""
         if run.stop and not run.failed:
             self.notes.append(f"training ended after epoch {run.epoch} of {run.epochs}: {run.stop}")
             self.note(self.notes[-1])

@@ -168,7 +168,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         weights, x, y = counted(checked_weights(sample_weight, x), x, y)
         multilabel = type_of_target(y).startswith("multilabel")
         if again and multilabel != self._multilabel:
-            raise DataError(f"y of shape {y.shape}: the network expects the other kind of labels")
+            expected = "several labels" if self._multilabel else "one label"
+            raise DataError(f"y of shape {y.shape} does not fit: in the first fit, rows had {expected} each")
         if multilabel:
             y = y.toarray() if sparse.issparse(y) else y
             known = np.arange(y.shape[1])

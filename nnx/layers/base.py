@@ -120,7 +120,7 @@ class Layer:
         return {}
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
-        """Compute y of shape (rows, outputs) from x of shape (rows, inputs), or as `layout` says."""
+        """Compute y of shape (rows, outputs) from x of shape (rows, inputs); `layout` can change the form."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward_into")
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
@@ -171,7 +171,8 @@ class Layer:
         shape = as_shape(inputs)
         if self.inputs is not None and self.inputs != shape[-1] and not self.is_view:
             raise ConfigurationError(
-                f"{self!r} expects {self.inputs} inputs, but what comes before it gives {shape[-1]}"
+                f"{self!r} expects {self.inputs} inputs, but the layer or the data before it has "
+                f"{shape[-1]}: change one of the two numbers"
             )
         self.input_shape, self.inputs = shape, shape[-1]
         self.output_shape = self.shape_after(shape)
@@ -306,7 +307,7 @@ class Layer:
             If dy does not have the output's shape.
         """
         if self._plan is None or self.arena is None:
-            raise ConfigurationError(f"{self!r}: backward before forward")
+            raise ConfigurationError(f"{self!r}: call forward before backward")
         dy = self.arena.backend.asarray(dy, self.arena.dtype)
         return self._plan.backward(dy, input_gradient=self.input_dtype == "float")
 
@@ -368,7 +369,7 @@ def check_integers(layer: Layer, x: Array) -> None:
         If it does not.
     """
     if x.dtype.kind not in "iu":
-        raise DataError(f"{layer!s} takes integers, not {x.dtype}: x = x.astype(int)?")
+        raise DataError(f"{layer!s} takes integers, not {x.dtype}: use x.astype(int) if they are integers")
 
 
 def _holds_layers(value: Any, depth: int = 3) -> bool:

@@ -55,7 +55,8 @@ class Container(Layer):
         kinds = {stack.takes_integers(branch) for branch in held}
         if len(kinds) > 1:
             raise ConfigurationError(
-                f"{type(self).__name__}: one branch takes integers and another floats, but all get one input"
+                f"{type(self).__name__}: one branch takes integers and another takes floats, but all "
+                "branches get the same input: use branches of one kind"
             )
         self.input_dtype = "integer" if kinds == {True} else "float"
         for branch in held:

@@ -213,7 +213,7 @@ class Plan:
         steps = self._bound.get(rows)
         if steps is None:
             if rows == 0:
-                raise DataError("an empty batch: x has no rows")
+                raise DataError("x has no rows, but a batch needs at least one")
             steps = self._bind(rows)
         if x.shape[1:] != self.input_shape:
             first = self.groups[0][0] if self.groups else None
@@ -266,7 +266,7 @@ class Plan:
         """
         steps = self._current
         if steps is None:
-            raise ConfigurationError("backward before forward(x, training=True)")
+            raise ConfigurationError("call forward(x, training=True) before backward")
         expected = (self._rows, *self.output_shape)
         if dy.shape != expected:
             last = steps[-1][0] if steps else "its layers"

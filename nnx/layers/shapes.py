@@ -64,7 +64,9 @@ class Reshape(_View):
         super().__init__()
         sizes = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else (shape,)
         if not sizes or sizes.count(-1) > 1:
-            raise ConfigurationError(f"Reshape: shape must have sizes, at most one of them -1, not {shape!r}")
+            raise ConfigurationError(
+                f"Reshape: shape must be one or more sizes, of which one may be -1, not {shape!r}"
+            )
         self.shape = tuple(-1 if size == -1 else whole("Reshape: shape", size) for size in sizes)
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:

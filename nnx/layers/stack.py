@@ -12,7 +12,7 @@ from nnx.layers.base import Layer, as_shape, walk
 def expand(layers: Sequence[Layer], whose: str = "Network") -> tuple[Layer, ...]:
     """Split shorthands into their layers, and check that each is a layer that belongs to no network."""
     if isinstance(layers, Layer):
-        raise ConfigurationError(f"put the layers in one list: nnx.{whose}([nnx.Dense(…), …])")
+        raise ConfigurationError(f"nnx.{whose} takes one list of layers: nnx.{whose}([nnx.Dense(…), …])")
     if not isinstance(layers, Sequence) or not layers:
         raise ConfigurationError(f"a {whose.lower()} takes a list of at least one layer")
     expanded: list[Layer] = []

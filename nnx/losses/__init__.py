@@ -128,8 +128,8 @@ class _CrossEntropy(Loss):
         low, high = float(backend.xp.min(p)), float(backend.xp.max(p))
         if low < -ROUNDING or high > 1.0 + ROUNDING:
             raise DataError(
-                f"{type(self).__name__} takes probabilities in [0, 1], but predictions lie in [{low:g}, "
-                f"{high:g}]: end the network in nnx.{self.activation.title()}(), or use from_logits=True"
+                f"{type(self).__name__} needs probabilities in [0, 1], but predictions lie in [{low:g}, "
+                f"{high:g}]: end the network with nnx.{self.activation.title()}(), or use from_logits=True"
             )
 
     def predictions(self, backend: Backend, y_pred: Array) -> Array:

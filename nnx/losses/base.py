@@ -201,7 +201,8 @@ class Loss:
         labels = y_true.ndim == y_pred.ndim - 1 and self.takes_labels
         if not (labels and y_true.shape == y_pred.shape[:-1]) and y_true.shape != y_pred.shape:
             raise DataError(
-                f"y_true of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)} must agree"
+                f"y_true of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)} must have "
+                "equal shapes"
             )
         if labels:
             self.check_targets(backend.to_numpy(y_true), row_features(y_pred.shape[1:]))
@@ -211,7 +212,8 @@ class Loss:
             weights = backend.asarray(weights, y_pred.dtype)
             if weights.shape != (y_pred.shape[0],):
                 raise DataError(
-                    f"sample_weight of shape {tuple(weights.shape)} does not fit {y_pred.shape[0]} rows"
+                    f"sample_weight must have shape ({y_pred.shape[0]},), one weight for each row, not "
+                    f"{tuple(weights.shape)}"
                 )
         return y_true, y_pred, weights
 

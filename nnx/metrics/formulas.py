@@ -161,7 +161,8 @@ def _checked(
     """Return the targets, predictions and weights of the rows that count."""
     y, p = np.asarray(y_true), np.asarray(y_pred)
     if y.ndim == 0 or p.ndim == 0 or len(y) != len(p) or (same and y.shape != p.shape):
-        raise DataError(f"{what}: y_true of shape {y.shape} and y_pred of shape {p.shape} must agree")
+        wanted = "equal shapes" if same else "equally many rows"
+        raise DataError(f"{what}: y_true of shape {y.shape} and y_pred of shape {p.shape} must have {wanted}")
     weights = None
     if sample_weight is not None:
         weights = np.asarray(sample_weight, np.float64)
@@ -224,7 +225,10 @@ def by_position(
         return y, p, weights
     columns = y.shape[-1:] if y.ndim == p.ndim else ()
     if y.shape != (*p.shape[:-1], *columns):
-        raise DataError(f"y_true of shape {y.shape} and y_pred of shape {p.shape} must agree")
+        raise DataError(
+            f"y_true of shape {y.shape} does not fit y_pred of shape {p.shape}: give equal shapes, or a "
+            "label for each position"
+        )
     flat = p.reshape(-1, p.shape[-1])
     weights = None if weights is None else np.repeat(weights, len(flat) // len(p))
     return y.reshape(-1, *columns), flat, weights
@@ -240,7 +244,7 @@ def _like(y: HostArray, p: HostArray) -> HostArray:
     """Return the targets in the shape of the predictions, (rows, columns)."""
     columns = y.reshape(len(y), -1)
     if columns.shape != p.shape:
-        raise DataError(f"y_true of shape {y.shape} and y_pred of shape {p.shape} must agree")
+        raise DataError(f"y_true of shape {y.shape} and y_pred of shape {p.shape} must have equal shapes")
     return columns
 
 

@@ -34,7 +34,7 @@ class SumsNumPy(InPlace, Sums):
     _held: ClassVar[dict[Any, Array]] = {}
 
     def _column_sums(self, x: Array) -> Array:
-        """Σ_rows x in the same blocks; BLAS sums each as a product with ones, which reads x only once."""
+        """Σ_rows x in the same blocks; BLAS sums a block as its product with ones, and reads x only once."""
         rows, columns = x.shape
         if rows <= BLOCK:
             return np.matmul(self._ones(rows, x.dtype), x)

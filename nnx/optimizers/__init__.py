@@ -76,7 +76,7 @@ class SGD(Optimizer):
         self.momentum = self.setting("momentum", momentum, SHARE)
         self.nesterov = flag("SGD: nesterov", nesterov)
         if self.nesterov and not self.momentum:
-            raise ConfigurationError("SGD: nesterov=True needs a momentum")
+            raise ConfigurationError("SGD: nesterov=True needs a momentum: set, for example, momentum=0.9")
         self.slots = (("velocity", 0.0) if self.momentum else None,)
 
     def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:

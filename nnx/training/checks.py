@@ -140,7 +140,7 @@ def check_data(network: Any, x: Any, y: Any, options: FitOptions) -> tuple[Sampl
     if options.batch_size > len(samples):
         raise ConfigurationError(
             f"batch_size={options.batch_size} is larger than the {len(samples)} rows to train on: "
-            "give at most that"
+            f"set batch_size to {len(samples)} or less"
         )
     if options.batch_size < options.communicator.size:
         raise ConfigurationError(

@@ -23,7 +23,7 @@ from nnx.training.run import Run
 
 
 class StepTrainer:
-    """Trains a network step by step: batch, forward, loss, backward, update.
+    """Train a network step by step: batch, forward, loss, backward, update.
 
     Parameters
     ----------

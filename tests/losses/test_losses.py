@@ -157,11 +157,11 @@ def test_integer_targets_of_a_regression_are_numbers() -> None:
 @pytest.mark.parametrize("loss", ALL, ids=repr)
 @pytest.mark.parametrize("call", ["__call__", "gradient"])
 def test_shapes_that_differ_are_named(loss: nnx.Loss, call: str) -> None:
-    with pytest.raises(DataError, match=r"\(2, 1\).*\(2, 2\) must agree"):
+    with pytest.raises(DataError, match=r"\(2, 1\).*\(2, 2\) must have equal shapes"):
         getattr(loss, call)(Y[:, :1], P)  # would broadcast
     with pytest.raises(DataError, match=r"\(rows, features\).*\(2,\)"):
         getattr(loss, call)(Y[0], P[0])
-    with pytest.raises(DataError, match=r"sample_weight of shape \(3,\) does not fit 2 rows"):
+    with pytest.raises(DataError, match=r"sample_weight must have shape \(2,\), .* not \(3,\)"):
         getattr(loss, call)(Y, P, np.ones(3))
 
 

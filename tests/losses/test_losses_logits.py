@@ -122,10 +122,10 @@ def test_a_layer_of_ones_own_is_judged_by_its_values(kind: type[nnx.Loss]) -> No
     assert fit(fine, kind(), TARGETS[kind])["loss"][0] > 0.0
     wrong = network_of(nnx.Dense(3, 4), Own(1.0))
     with pytest.raises(
-        DataError, match=r"takes probabilities in \[0, 1\], but predictions lie in \[-.*, .*\]"
+        DataError, match=r"needs probabilities in \[0, 1\], but predictions lie in \[-.*, .*\]"
     ):
         fit(wrong, kind(), TARGETS[kind])
-    with pytest.raises(DataError, match="takes probabilities in"):
+    with pytest.raises(DataError, match="needs probabilities in"):
         wrong.evaluate(X, TARGETS[kind], loss=kind())
 
 
@@ -135,7 +135,7 @@ def test_by_hand_predictions_out_of_range_are_refused(kind: type[nnx.Loss], dtyp
     y = network.asarray(np.eye(4)[LABELS])
     z = network.forward(network.asarray(X), training=True)
     for call in (kind(), kind().gradient):
-        with pytest.raises(DataError, match=r"end the network in nnx.\w+\(\), or use from_logits=True"):
+        with pytest.raises(DataError, match=r"end the network with nnx.\w+\(\), or use from_logits=True"):
             call(y, z)
     rounded = network.asarray(np.full((24, 4), 1.0 + 5e-7))
     assert float(kind()(y, rounded)) >= 0.0

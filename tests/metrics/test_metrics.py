@@ -31,9 +31,9 @@ IN_0_1 = r"\[0, 1\]"
 
 # For each kind of target: targets, predictions, and what each metric says; a text is part of its refusal.
 TABLE = {
-    "labels": (ONE_OF_3, P3, {"accuracy": RIGHT_3, "binary_accuracy": "must agree", "mse": "must agree",
-               "mae": "must agree", "binary_cross_entropy": "must agree", "r2": "must agree"}),
-    "labels in a column": (ONE_OF_3.reshape(-1, 1), P3, {"accuracy": RIGHT_3, "mse": "must agree"}),
+    "labels": (ONE_OF_3, P3, {"accuracy": RIGHT_3, "binary_accuracy": "equal shapes", "mse": "equal shapes",
+               "mae": "equal shapes", "binary_cross_entropy": "equal shapes", "r2": "equal shapes"}),
+    "labels in a column": (ONE_OF_3.reshape(-1, 1), P3, {"accuracy": RIGHT_3, "mse": "equal shapes"}),
     "one-hot": (np.eye(3)[ONE_OF_3], P3, {
         "accuracy": RIGHT_3, "binary_accuracy": float(np.mean((P3 > 0.5) == np.eye(3)[ONE_OF_3])),
         "mse": reference.mean_squared_error(np.eye(3)[ONE_OF_3], P3),
@@ -56,7 +56,7 @@ TABLE = {
     "labels that come together, logits": (LABELS, np.log(PS), {
         "accuracy": r"predictions between .* in \[0, 1\]", "binary_accuracy": IN_0_1,
         "binary_cross_entropy": IN_0_1}),
-    "two classes": (BINARY, P1, {"accuracy": RIGHT_1, "binary_accuracy": RIGHT_1, "mse": "must agree"}),
+    "two classes": (BINARY, P1, {"accuracy": RIGHT_1, "binary_accuracy": RIGHT_1, "mse": "equal shapes"}),
     "two classes in a column": (BINARY.reshape(-1, 1).astype(np.float32), P1, {
         "accuracy": RIGHT_1, "binary_accuracy": RIGHT_1,
         "binary_cross_entropy": reference.log_loss(BINARY, P1),
@@ -83,7 +83,7 @@ TABLE = {
     "one row": (NUMBERS[:1], ANSWERS[:1], {"r2": "r2 .* row"}),
     "a constant": (np.full((5, 1), 0.1), np.full((5, 1), 0.2), {"r2": 0.0, "mae": 0.1}),
     "no row": (NUMBERS[:0], ANSWERS[:0], dict.fromkeys(metrics.NAMES, "row")),
-    "other rows": (NUMBERS[:4], ANSWERS[:5], dict.fromkeys(metrics.NAMES, "must agree")),
+    "other rows": (NUMBERS[:4], ANSWERS[:5], dict.fromkeys(metrics.NAMES, "many rows|equal shapes")),
     "not a number": (BINARY.reshape(-1, 1), np.full((ROWS, 1), np.nan),
                      dict.fromkeys(metrics.NAMES, math.nan)),
 }  # fmt: skip
@@ -234,7 +234,7 @@ def test_the_largest_of_several_estimates_may_lie_outside(loss, metric):
         (VALUES, nnx.MeanSquaredError(), "accuracy", "labels"),
         (X, nnx.MeanSquaredError(), "binary_accuracy", "labels"),
         (VALUES, nnx.MeanSquaredError(), "binary_cross_entropy", IN_0_1),
-        (CLASSES, nnx.CategoricalCrossEntropy(), "mse", r"\(80,\) and y_pred of shape \(80, 3\) must agree"),
+        (CLASSES, nnx.CategoricalCrossEntropy(), "mse", r"\(80,\) and y_pred of shape \(80, 3\) must have"),
         (VALUES, nnx.MeanSquaredError(), reference.f1_score, "f1_score: targets between"),
         (CLASSES, nnx.CategoricalCrossEntropy(), reference.f1_score, "'f1_score': Target is multiclass but"),
         (

@@ -129,7 +129,7 @@ DATA = {
     "a layer alone, too wide": (lambda: layer_alone(np.ones((2, 5))), ["(2, 5)", "Dense(3, 4)", "(rows, 3)"]),
     "a layer alone, flat": (lambda: layer_alone(X[0]), ["Dense(3, 4)", "(3,)"]),
     "a layer alone, backward": (lambda: layer_backward(np.ones((10, 3))), ["(10, 3)", "(10, 4)"]),
-    "loss of two shapes": (lambda: MSE(Y, Y[:, :1]), ["(10, 2)", "(10, 1)", "must agree"]),
+    "loss of two shapes": (lambda: MSE(Y, Y[:, :1]), ["(10, 2)", "(10, 1)", "equal shapes"]),
     "loss never broadcasts": (lambda: MSE(Y[:1], Y), ["(1, 2)", "(10, 2)"]),
     "loss of flat predictions": (lambda: MSE(Y[:, 0], Y[:, 0]), ["y_pred", "(10,)"]),
     "loss of integer predictions": (lambda: MSE(Y, Y.astype(int)), ["y_pred", "floats", "int64"]),
@@ -151,7 +151,7 @@ CONFIGURATION = {
     "a name for a layer": (lambda: nnx.Network(["relu"]), ["layer 0", "'relu'"]),
     "widths that do not fit": (
         lambda: nnx.Network([nnx.Dense(3, 4), nnx.ReLU(), nnx.Dense(5, 2)]),
-        ["dense_2(5, 2)", "expects 5 inputs", "gives 4"],
+        ["dense_2(5, 2)", "expects 5 inputs", "before it has 4"],
     ),
     "an unknown device": (
         lambda: nnx.Network([nnx.Dense(1, 1)], device="gpuu"), ["'gpuu'", "did you mean 'gpu'"],
@@ -216,8 +216,8 @@ CONFIGURATION = {
     "a loss for an optimizer": (lambda: fit(optimizer=MSE), ["optimizer"]),
     "predict in batches of nothing": (lambda: regressor().predict(X, batch_size=0), ["batch_size", "0"]),
     "a stride": (lambda: regressor()[::2], ["neighbouring"]),
-    "backward before forward": (backward_without_forward, ["backward before forward"]),
-    "a layer's backward before forward": (lambda: nnx.Dense(2, 2).backward(Y), ["backward before forward"]),
+    "backward before forward": (backward_without_forward, ["before backward"]),
+    "a layer's backward before forward": (lambda: nnx.Dense(2, 2).backward(Y), ["before backward"]),
     "parameters before the width is known": (
         lambda: list(nnx.Network([nnx.Dense(2)]).parameters()), ["input width", "build(inputs)"],
     ),

@@ -149,7 +149,7 @@ def test_wrong_arguments_of_fit_are_named_alone(given, text):
 
 
 def test_layers_without_a_list_and_a_rate_below_zero():
-    with pytest.raises(nnx.ConfigurationError, match=r"put the layers in one list: nnx\.Network\(\["):
+    with pytest.raises(nnx.ConfigurationError, match=r"nnx\.Network takes one list of layers: nnx\.N"):
         nnx.Network(nnx.Dense(2, 2), nnx.Softmax())
     with pytest.raises(nnx.ConfigurationError, match=r"^Adam: the learning rate"):
         nnx.Adam(-1)
