@@ -95,7 +95,7 @@ def host_array(x: Any, name: str) -> HostArray:
     if array.dtype.kind == "O" and all(isinstance(value, REAL) for value in array.flat):
         array = array.astype(np.float64)  # a data frame whose columns have different types
     if name == "y" and (array.dtype.kind in "UT" or (array.size and isinstance(array.flat[0], str))):
-        raise DataError("y holds text, but must hold numbers: use names, y = np.unique(y, return_inverse=True)")
+        raise DataError("y holds text, not numbers: use names, y = np.unique(y, return_inverse=True)")
     if array.dtype.kind not in "fiub":
         cast = ": cast it to float32" if "float" in array.dtype.name else ""
         raise DataError(f"{name} must hold numbers, not {array.dtype}{cast}")

@@ -50,7 +50,7 @@ class Container(Layer):
         held = [stack.expand(branch, type(self).__name__) if branch else () for branch in branches]
         inner = [layer for branch in held for layer in branch]
         if len(set(map(id, inner))) < len(inner):
-            raise ConfigurationError(f"{type(self).__name__} contains the same layer twice: make a second layer")
+            raise ConfigurationError(f"{type(self).__name__} has the same layer twice: make a second one")
         self.branches = tuple(held)
         kinds = {stack.takes_integers(branch) for branch in held}
         if len(kinds) > 1:

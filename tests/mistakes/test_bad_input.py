@@ -79,7 +79,7 @@ DATA = {
     "y a number": (lambda: fit(y=1.0), ["(10, 3)", "()", "equally many rows"]),
     "y too narrow": (lambda: fit(y=Y[:, :1]), ["targets of shape (10, 1)", "output of shape (10, 2)"]),
     "y flat for two outputs": (lambda: fit(y=Y[:, 0]), ["targets of shape (10, 1)", "(10, 2)"]),
-    "y of text": (lambda: fit(y=np.full((10, 2), "a")), ["y holds text, but must hold numbers"]),
+    "y of text": (lambda: fit(y=np.full((10, 2), "a")), ["y holds text, not numbers"]),
     "validation of another width": (
         lambda: fit(validation=(np.ones((4, 5)), Y[:4])), ["5 features", "takes 3"],
     ),
@@ -134,7 +134,7 @@ DATA = {
     "loss of flat predictions": (lambda: MSE(Y[:, 0], Y[:, 0]), ["y_pred", "(10,)"]),
     "loss of integer predictions": (lambda: MSE(Y, Y.astype(int)), ["y_pred", "floats", "int64"]),
     "loss of a list": (lambda: MSE([[1.0]], [[1.0]]), ["y_pred must be an array", "list"]),
-    "loss with weights of another length": (lambda: MSE(Y, Y, np.ones(3, np.float32)), ["shape (10,)", "not (3,)"]),
+    "loss with weights of another length": (lambda: MSE(Y, Y, np.ones(3)), ["shape (10,)", "not (3,)"]),
     "gradient of two shapes": (lambda: BCE.gradient(Y, Y[:5]), ["(10, 2)", "(5, 2)"]),
     "weights that do not fit": (
         lambda: regressor().set_weights({"dense_1.X": Y}), ["has no dense_1.X", "dense_1.W is missing"],

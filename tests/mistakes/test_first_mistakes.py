@@ -136,7 +136,7 @@ def test_a_table_with_other_columns_is_answered_with_both_lists(tmp_path, capsys
     ({"optimizer": "adamm"}, "unknown optimizer 'adamm': did you mean 'adam'?"),
     ({"optimizer": nnx.Adam}, "optimizer must be an nnx optimizer such as nnx.Adam(), not the class Adam"),
     ({"y": np.array(["a", "b"])},
-     "y holds text, but must hold numbers: use names, y = np.unique(y, return_inverse=True)"),
+     "y holds text, not numbers: use names, y = np.unique(y, return_inverse=True)"),
     ({"metrics": ["acc"], "validation": 0.5}, "unknown metric 'acc': did you mean 'accuracy'?"),
 ])  # fmt: skip
 def test_wrong_arguments_of_fit_are_named_alone(given, text):
