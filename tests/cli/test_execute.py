@@ -110,16 +110,16 @@ def test_a_run_that_is_refused_leaves_the_checkpoints_of_another(tmp_path, place
 
 @posix
 def test_an_interrupted_run_leaves_what_others_put_into_its_folder(tmp_path):
-    long = [*COMMAND, "run", "xor", "--epochs", "100000000", "--out", "exp", "-q", "--device", "numpy"]
+    long = [*COMMAND, "run", "xor", "--epochs", "100000000", "--out", "exp", "-q", "--device", "numpy",
+            "--log", "jsonl"]  # fmt: skip
     started = subprocess.Popen(
         long, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
     )
-    while not (tmp_path / "exp" / ".lock").exists():
+    while not (tmp_path / "exp" / "history.jsonl").exists():  # it trains
         assert started.poll() is None
         time.sleep(0.05)
     put(tmp_path / "exp" / "notes.txt")
     run(tmp_path / "exp" / "second")
-    time.sleep(1)
     started.send_signal(signal.SIGTERM)
     assert started.wait(timeout=60) == 143
     started.stderr.close()

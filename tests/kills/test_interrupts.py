@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +66,7 @@ def test_a_signal_ends_the_step_and_tells_how_to_go_on(tmp_path, whole, number, 
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
 import numpy as np, nnx
 
 class Slow(nnx.Callback):
@@ -75,6 +74,10 @@ class Slow(nnx.Callback):
         if run.step == 5:
             print("slow", flush=True)
             end = time.monotonic() + 60.0
+            held = signal.getsignal(signal.SIGINT).__self__  # training's own handler
+            while not held.number:
+                time.sleep(0.01)
+            print("held", flush=True)
             while time.monotonic() < end:
                 time.sleep(0.01)
 
@@ -96,7 +99,7 @@ def test_a_second_signal_does_not_wait(tmp_path):
     assert process.stdout is not None
     assert process.stdout.readline() == "slow\n"
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    assert process.stdout.readline() == "held\n"
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)

@@ -25,9 +25,13 @@ NAMES = [name for name in nnx.__all__ if name not in ROOMS]
 
 
 def public_members(cls: type) -> list[tuple[str, object]]:
+    """Its own, and those of bases that have no public name, as a network's are in several files."""
+    public = {getattr(nnx, name) for name in NAMES}
+    bases = [base for base in cls.__mro__[1:] if base.__module__.startswith("nnx.") and base not in public]
+    members = {name: member for base in [*reversed(bases), cls] for name, member in vars(base).items()}
     return [
         (f"{cls.__name__}.{name}", member)
-        for name, member in vars(cls).items()
+        for name, member in members.items()
         if not name.startswith("_")
         and (inspect.isfunction(member) or isinstance(member, (property, classmethod)))
     ]
