@@ -1,0 +1,197 @@
+"""Weights, factors of classes, and the metrics of a training on one's own data."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sklearn import metrics as sklearn_metrics
+from support.command_line import invoke
+from support.own_models import classes, here, trained, write  # noqa: F401
+
+import nnx
+from nnx.cli.main import cli
+from nnx.experiments.result import RunFolder
+from nnx.experiments.train import experiment as own_data
+from nnx.experiments.train import metrics as own_metrics
+from nnx.experiments.train.applying import Model
+from nnx.experiments.train.config import Config
+from nnx.experiments.train.labelled import load_labelled
+
+pytestmark = pytest.mark.usefixtures("on_cpu")
+
+
+def test_balanced_factors_and_metrics_count_weights_as_rows():
+    rng = np.random.default_rng(1)
+    y, w = rng.choice(3, 90, p=[0.6, 0.3, 0.1]), rng.integers(0, 4, 90).astype(float)
+    p = rng.dirichlet(np.ones(3), 90) + np.eye(3)[y] * 0.3
+    p /= p.sum(axis=1, keepdims=True)
+    many = np.repeat(np.arange(90), w.astype(int))
+    names = ("a", "b", "c")
+
+    def data(labels, weights):
+        return own_data.Labelled("d", "classification", labels[:, None], labels, names, (), None, weights)
+
+    weighted = own_data.class_factors(("balanced",), data(y, w), np.arange(90))
+    repeated = own_data.class_factors(("balanced",), data(y[many], None), np.arange(len(many)))
+    np.testing.assert_allclose(weighted, repeated)
+    sums = np.bincount(y, w * weighted[y])
+    np.testing.assert_allclose(sums, sums[0])
+    once = own_metrics.of_classes(y, p, names, 0, w)
+    often = own_metrics.of_classes(y[many], p[many], names, 0)
+    assert once.pop("by_class") == {name: pytest.approx(each) for name, each in often.pop("by_class").items()}
+    assert once.pop("classes") == often.pop("classes")
+    np.testing.assert_allclose(once.pop("confusion_matrix"), often.pop("confusion_matrix"))
+    assert once == pytest.approx(often)
+    true, answers = rng.normal(size=(90, 2)) + 1e9, rng.normal(size=(90, 2)) + 1e9
+    assert own_metrics.of_values(true, answers, w) == pytest.approx(
+        own_metrics.of_values(true[many], answers[many]), rel=1e-6
+    )
+
+
+def test_metrics_are_scikit_learn_s_on_the_rows_held_out():
+    classes()
+    options = {"target": ["kind"], "ignore": ["name"], "weights": "w", "epochs": 20}
+    result = own_data.run(Config.of("t.csv", options))
+    data = load_labelled("t.csv", target=["kind"], ignore=["name"], weights="w")
+    _, rows = own_data.split(data, 0.2, 0)
+    assert data.x.shape == (120, 2)
+    RunFolder.create(Path("run")).write_training(result)
+    p = Model.load("run").predict(data.x[rows])
+    true, w, found = data.y[rows], data.weights[rows], result.metrics
+    predicted = p.argmax(axis=1)
+    assert found["accuracy"] == pytest.approx(np.average(predicted == true, weights=w))
+    assert found["majority_accuracy"] == pytest.approx(np.average(true == 0, weights=w))
+    kwargs = {"sample_weight": w}
+    assert found["balanced_accuracy"] == pytest.approx(
+        sklearn_metrics.balanced_accuracy_score(true, predicted, **kwargs)
+    )
+    for name in ("precision", "recall", "f1"):
+        score = getattr(sklearn_metrics, f"{name}_score")
+        assert found[name] == pytest.approx(score(true, predicted, average="macro", **kwargs))
+    assert found["roc_auc"] == pytest.approx(sklearn_metrics.roc_auc_score(true, p[:, 1], **kwargs))
+    assert found["by_class"]["rare"]["rows"] == pytest.approx(w[true == 1].sum())
+    assert np.sum(found["confusion_matrix"]) == pytest.approx(w.sum())
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e-3, 1e300])
+def test_weights_count_by_their_ratio_however_large_they_are(scale):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(60, 2)), rng.integers(0, 4, 60)
+    found = []
+    for factor in (1.0, scale):
+        np.savez("d.npz", x=x, y=x @ [1.0, 2.0], w=w * factor)
+        found.append(trained("d.npz", "--weights", "w", "--epochs", 5, out=f"run{factor}")["metrics"])
+    assert found[1]["validation_loss"] == pytest.approx(found[0]["validation_loss"], rel=1e-5)
+    assert found[1]["mse"] == pytest.approx(found[0]["mse"], rel=1e-5)
+
+
+def test_a_class_that_is_missing_from_the_rows_has_no_recall_and_leaves_no_auc():
+    p = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.7, 0.3, 0.0]])
+    found = own_metrics.of_classes(np.array([0, 1, 1]), p, ("a", "b", "c"), 0)
+    assert found["roc_auc"] is None
+    assert found["by_class"]["c"] == {"precision": 0.0, "recall": None, "f1": 0.0, "rows": 0}
+    assert found["recall"] == found["balanced_accuracy"] == 0.75
+
+
+def test_rare_classes_count_where_they_are_balanced_or_given_a_factor():
+    rng = np.random.default_rng(0)
+    y = (rng.random(300) < 0.1).astype(int)
+    np.savez("d.npz", x=rng.normal(size=(300, 2)) + y[:, None], y=y, w=np.full(300, 3))
+    plain = trained("d.npz", "--epochs", 30, out="plain")["metrics"]
+    same = trained("d.npz", "--epochs", 30, "--weights", "w", out="same")["metrics"]
+    balanced = trained("d.npz", "--epochs", 30, "--class-weight", "balanced", out="balanced")["metrics"]
+    factor = trained("d.npz", "--epochs", 30, "--class-weight", "1=9", out="factor")["metrics"]
+    assert same["accuracy"] == pytest.approx(plain["accuracy"])
+    assert same["validation_loss"] == pytest.approx(plain["validation_loss"], rel=1e-3)
+    assert np.sum(same["confusion_matrix"]) == 3 * np.sum(plain["confusion_matrix"])
+    for found in (balanced, factor):
+        assert found["by_class"]["1"]["recall"] > plain["by_class"]["1"]["recall"]
+
+
+def test_weighted_counts_are_shown_as_they_are():
+    classes()
+    Path("t.csv").write_text(Path("t.csv").read_text().replace(",1,", ",0.5,"))
+    done = invoke("train", "t.csv", "--target", "kind", "--ignore", "name", "--weights", "w", "--epochs", 2,
+                  "--out", "run", "-q")  # fmt: skip
+    matrix = np.array(json.loads(Path("run/result.json").read_text())["metrics"]["confusion_matrix"])
+    assert matrix.sum() % 1 == 0.5
+    assert f"{np.trace(matrix):,.2f} of {matrix.sum():,.2f} right" in Path("run/report.html").read_text()
+    assert f"{matrix[1].sum():,.2f}" in done.stdout
+
+
+@pytest.mark.parametrize("task", ["classification", "regression", "autoencoding"])
+def test_a_model_no_better_than_the_simplest_guess_is_called_so(task):
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(200, 3)), rng.normal(size=200)
+    good = {"classification": x[:, 0] > 0, "regression": x @ [1.0, 2.0, 3.0], "autoencoding": None}[task]
+    bad = {"classification": noise > 0.9, "regression": noise, "autoencoding": None}[task]
+    words = {
+        "classification": "no better than always naming the commonest class, 0: accuracy",
+        "regression": "for target 1 the model is no better than always answering with the mean",
+        "autoencoding": "no better than the mean of each column would",
+    }[task]
+    for name, y, epochs in (("bad", bad, 1), ("good", good, 80)):
+        arrays = {} if y is None else {"y": y.astype(int) if task == "classification" else y}
+        np.savez(f"{name}.npz", x=x, **arrays)
+        rate = () if name == "good" else ("--learning-rate", 1e-9)
+        done = invoke("train", f"{name}.npz", "--epochs", epochs, *rate, "--out", name, "-q",
+                      "--layers", "8 tanh,3")  # fmt: skip
+        notes = json.loads(Path(name, "result.json").read_text())["notes"]
+        assert [words in note for note in notes] == ([True] if name == "bad" else [])
+        assert (words in done.stderr) == (name == "bad")
+
+
+@pytest.mark.parametrize("task", ["regression", "autoencoding"])
+def test_the_loss_has_its_metric_in_the_same_unit(task):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 2)) * [1.0, 1000.0]
+    np.savez("d.npz", x=x, **({"y": x * [1.0, 3.0]} if task == "regression" else {}))
+    found = trained("d.npz", "--epochs", 5, "--loss", "mse", "--layers", "4,1")["metrics"]
+    assert found["scaled"]["mse"] == pytest.approx(found["validation_loss"], rel=1e-5)
+    assert found["mse"] > 1000 * found["scaled"]["mse"]
+
+
+MISTAKES = {
+    "--class-weight balanced --target a --ignore kind --task regression": "is for classification",
+    "--class-weight rare=-1 --target kind": "the factor of 'rare' must be a number of at least 0, not -1",
+    "--class-weight rare=x --target kind": "the factor of 'rare' must be a number of at least 0, not x",
+    "--class-weight rear=2 --target kind": "there is no class 'rear': did you mean 'rare'?",
+    "--class-weight rare --target kind": "'rare' is neither 'balanced' nor NAME=FACTOR",
+    "--validation 0 --target kind": "--validation: must be a number above 0 and below 1, not 0",
+    "--loss log_loss --target kind": "'log_loss'",
+    "--weights v --target kind": "has no column 'v'",
+    "--weights kind --target kind": "weights: leave one out",
+    "--weights zero --target kind": "all weights are 0",
+    "--weights neg --target kind": "at least 0, but that of row 3 is -2",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_named_in_the_words_of_the_command_line(line):
+    lines = [(k, "rare" if k % 4 == 0 else "common", 0, -2 if k == 2 else 1) for k in range(20)]
+    write("t.csv", ["a", "kind", "zero", "neg"], lines)
+    done = CliRunner().invoke(
+        cli, ["train", "t.csv", *shlex.split(line), "--out", "run"], standalone_mode=False
+    )
+    assert isinstance(done.exception, Exception)
+    assert MISTAKES[line] in str(done.exception)
+    assert "\n" not in str(done.exception)
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("weights", [np.ones(5), np.ones((6, 2)), np.array([1.0, np.nan, 1, 1, 1, 1])])
+def test_weights_of_arrays_are_checked(weights):
+    np.savez("d.npz", x=np.zeros((6, 2)), y=np.arange(6) % 2, w=weights)
+    with pytest.raises(nnx.DataError, match="weight"):
+        load_labelled("d.npz", weights="w")
+    np.save("x.npy", np.zeros((6, 2)))
+    np.save("w.npy", weights)
+    with pytest.raises(nnx.DataError, match="weight"):
+        load_labelled("x.npy", weights="w.npy")
+    with pytest.raises(nnx.ConfigurationError, match="has no array 'v'"):
+        load_labelled("d.npz", weights="v")
