@@ -48,11 +48,11 @@ def cli() -> None:
 
     \b
     Examples:
-      nnx run autoencoder            train it, evaluate it, draw figures
-      nnx run svm --model runs/NAME  classify the autoencoder's codes
-      nnx run compare                compare with Keras, PyTorch, JAX, sklearn
+      nnx run autoencoder             train it, evaluate it, draw figures
+      nnx run svm --model runs/NAME   classify the autoencoder's codes
+      nnx run compare                 compare with Keras, PyTorch, JAX, sklearn
       nnx train flowers.csv --target species    train on your own data
-      nnx report runs/A runs/B       write a web page that compares two runs
+      nnx report runs/A runs/B        write a web page that compares two runs
     """
 
 
