@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
@@ -238,25 +238,19 @@ class Arena:
         """
         kept = self.states.get(optimizer)
         if kept is None:
-            named = [slot[0] for slot in slots if slot is not None]
-            if len(set(named)) < len(named):
-                raise ConfigurationError(
-                    f"{optimizer!r} has two slots with the same name: rename one of {', '.join(named)}"
-                )
-            kept = self.states[optimizer] = OptimizerState(dict(self._filled(slots)))
+            kept = self.states[optimizer] = self._new_state(optimizer, slots)
         if kept.groups is not groups:
             kept.spans.clear()
             kept.groups = groups
         ready = kept.spans.get((first, last))
         if ready is None:
-            spans: Iterable[tuple[slice, Any]] = ((span, None) for span in self.spans(first, last))
-            if choose is not None:
-                spans = self._divided(first, last, choose)
+            spans = self._divided(first, last, choose)
+            buffers = [None if slot is None else kept.slots[slot[0]] for slot in slots]
             ready = kept.spans[first, last] = [
                 Span(
                     self.values[span],
                     self.gradients[span],
-                    tuple(None if slot is None else kept.slots[slot[0]][span] for slot in slots),
+                    tuple(None if buffer is None else buffer[span] for buffer in buffers),
                     settings,
                 )
                 for span, settings in spans
@@ -264,9 +258,12 @@ class Arena:
         return kept, ready
 
     def _divided(
-        self, first: int, last: int, choose: Callable[[list[str]], list[Any]]
+        self, first: int, last: int, choose: Callable[[list[str]], list[Any]] | None
     ) -> Iterator[tuple[slice, Any]]:
         """Yield the trainable spans with their settings, divided where the settings differ."""
+        if choose is None:
+            yield from ((span, None) for span in self.spans(first, last))
+            return
         begins, names = self._named()
         settings = choose(names)
         for span in self.spans(first, last):
@@ -292,13 +289,17 @@ class Arena:
                 found[(_address(value) - base) // self.dtype.itemsize] = f"{layer.name}.{name}"
         return sorted(found), [found[begin] for begin in sorted(found)]
 
-    def _filled(self, slots: Sequence[tuple[str, float] | None]) -> Iterator[tuple[str, Array]]:
-        for slot in slots:
-            if slot is not None:
-                buffer = self.backend.zeros(self.values.shape, self.dtype)
-                with self.backend.hold():
-                    buffer += slot[1]
-                yield slot[0], buffer
+    def _new_state(self, optimizer: object, slots: Sequence[tuple[str, float] | None]) -> OptimizerState:
+        buffers: dict[str, Array] = {}
+        needed = [slot for slot in slots if slot is not None]
+        if len(dict(needed)) < len(needed):
+            names = ", ".join(name for name, _ in needed)
+            raise ConfigurationError(f"{optimizer!r} has two slots with the same name: rename one of {names}")
+        for name, value in needed:
+            buffers[name] = self.backend.zeros(self.values.shape, self.dtype)
+            with self.backend.hold():
+                buffers[name] += value
+        return OptimizerState(buffers)
 
     def draw(self, layer: int) -> int:
         """Count a layer's training pass; return the number of earlier ones since the last optimizer step."""
