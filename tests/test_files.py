@@ -1,4 +1,4 @@
-"""Where nnx writes: nothing of others is lost, no planted link is followed, and every save is whole."""
+"""Writing files: other files stay, planted links are not followed, and every file is complete."""
 
 from __future__ import annotations
 

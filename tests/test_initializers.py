@@ -1,4 +1,4 @@
-"""Initial weights: the laws they follow, the names they go by, and what a seed fixes."""
+"""Initial weights: their distributions, their names, and their seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model files: what goes in comes out, and nothing damaged is taken for whole."""
+"""Model files: what was saved is loaded, and damaged files are refused."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_layer_comes_back_as_it_was(name, dtype, tmp_path):
     assert back.predict(x).tobytes() == made.predict(x).tobytes()
 
 
-def test_a_layer_of_ones_own_comes_back(tmp_path, monkeypatch):
+def test_a_users_layer_is_loaded_again(tmp_path, monkeypatch):
     monkeypatch.setattr(Layer, "registry", dict(Layer.registry))
 
     class Scaled(nnx.Layer):

@@ -1,4 +1,4 @@
-"""What is kept by a name that a user chose: nothing replaces something else of that name."""
+"""Names that a user chooses: no name replaces something else with the same name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An activation or a loss is one record: with its plain formulas alone, every backend computes it."""
+"""One record defines an activation or a loss: with plain formulas alone, it runs on every backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices: what a name resolves to, the default, and what is said where a GPU is not there."""
+"""Devices: what a name resolves to, the default device, and the error if there is no GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The private copy of OpenBLAS: only tested versions are called, and without one results are the same."""
+"""The private copy of OpenBLAS: only tested versions are used; without one, results are the same."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What CuPy may run into, and how it is explained in one line with a remedy.
+"""Errors of CuPy, and the one line with a remedy that explains each.
 
-The errors are told apart by the names of their classes. Where CuPy is installed its own classes are used,
-elsewhere classes of the same names.
+Errors are distinguished by the names of their classes. If CuPy is installed, the tests use its classes, else
+classes with the same names.
 """
 
 from __future__ import annotations

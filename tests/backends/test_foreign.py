@@ -1,4 +1,4 @@
-"""Arrays of other libraries at every edge: NumPy comes back, and what cannot be read is refused in a line."""
+"""Arrays of other libraries as input: results are NumPy arrays, and unreadable input gives one clear line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiled kernels: as the plain forms on sizes that a team shares, however threads take them."""
+"""Compiled kernels equal the plain forms, on sizes that several threads share."""
 
 from __future__ import annotations
 

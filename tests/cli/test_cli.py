@@ -1,4 +1,4 @@
-"""The command line as its users meet it: help, mistakes, devices, gradient checks and data."""
+"""The command line for its users: help, mistakes, devices, gradient checks and data."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_without_a_command_the_help_is_shown(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["--debug run xor --device tpu", "run xor --device tpu --debug"])
-def test_debug_shows_the_traceback_wherever_it_stands(tmp_path, line):
+def test_debug_shows_the_traceback_in_any_position(tmp_path, line):
     done = command(tmp_path, *line.split())
     assert done.returncode == 2
     assert "Traceback" in done.stderr
@@ -262,7 +262,7 @@ GROUPS = ["", "run", "data", "devices", "gradcheck", "run xor", "run autoencoder
 
 
 @pytest.mark.parametrize("line", GROUPS)
-def test_examples_stand_on_lines_of_their_own(line, tmp_path):
+def test_examples_are_on_separate_lines(line, tmp_path):
     text = command(tmp_path, *line.split(), "--help").stdout
     assert "\\b" not in text
     lines = [line.strip() for line in text.splitlines()]

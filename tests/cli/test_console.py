@@ -1,4 +1,4 @@
-"""The command line when it is interrupted, when its disk is full or its reader gone, and on a terminal."""
+"""The command line on a terminal, after an interrupt, with a full disk, and with a closed pipe."""
 
 from __future__ import annotations
 

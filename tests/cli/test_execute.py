@@ -1,4 +1,4 @@
-"""A run's folder next to other people's files, its streams closed, its names no text."""
+"""A run's folder with other files in it, with closed streams, and with names that are not text."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_an_interrupted_run_leaves_what_others_put_into_its_folder(tmp_path):
 # -------------------------------------------------------------- folders by time
 
 
-def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+def test_runs_of_the_same_second_have_separate_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(execution, "default_folder", lambda name: Path("runs") / name)
     found = []

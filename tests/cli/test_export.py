@@ -1,4 +1,4 @@
-"""``nnx export``: what a run trained, in the files of other programs."""
+"""``nnx export``: write trained networks as files for other programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command in other people's terminals: completion, examples, nearest names, other systems than this."""
+"""The command in different terminals and systems: completion, examples, suggestions for wrong names."""
 
 from __future__ import annotations
 

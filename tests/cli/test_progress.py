@@ -1,4 +1,4 @@
-"""What a run says of itself: how far it is, how long it takes, what it computes with, where its report is."""
+"""What a run prints: its progress, its time, its backend, and the path of its report."""
 
 from __future__ import annotations
 

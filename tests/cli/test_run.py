@@ -1,4 +1,4 @@
-"""``nnx run`` in real processes: what it prints, what it leaves in its folder, its exit status."""
+"""``nnx run`` in real processes: what it prints, the files in its folder, its exit status."""
 
 from __future__ import annotations
 

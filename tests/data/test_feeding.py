@@ -1,4 +1,4 @@
-"""How data reach the network: the same numbers, and the same training, however they are kept."""
+"""Every way to feed data gives the same numbers and the same training."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_slice_reads_nothing_yet():
         ),
     ],
 )
-def test_what_makes_no_rows_is_refused(make, words):
+def test_invalid_rows_are_refused(make, words):
     with pytest.raises(nnx.DataError, match=words):
         make()
 
@@ -130,7 +130,7 @@ def test_plain_bytes_are_the_numbers_they_are():
     np.testing.assert_array_equal(autoencoder().predict(PIXELS), autoencoder().predict(PIXELS.astype("f4")))
 
 
-def test_bytes_with_weights_validation_and_targets_of_their_own():
+def test_bytes_with_weights_validation_and_separate_targets():
     def classifier():
         layers = [nnx.Dense(24, 8), nnx.ReLU(), nnx.Dense(3), nnx.Softmax()]
         return nnx.Network(layers, device="numpy", seed=0)

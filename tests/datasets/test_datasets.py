@@ -196,7 +196,7 @@ def test_a_data_folder_that_is_none_is_an_error(monkeypatch, tmp_path, name, wha
     [(None, "missing"), (b"", "damaged"), (b"\x1f\x8b", "damaged"), (b"<html>", "damaged"),
      (bytes([0, 0, 8, 1, 0, 0, 0, 1, 7]), "differs")],
 )  # fmt: skip
-def test_a_missing_file_is_told_from_a_damaged_one(tmp_path, bytes_, state):
+def test_a_missing_file_and_a_damaged_one_are_distinguished(tmp_path, bytes_, state):
     if bytes_ is not None:
         (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(bytes_)
     assert [status.state for status in verify_mnist(tmp_path)] == ["missing", state, "missing", "missing"]

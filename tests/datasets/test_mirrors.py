@@ -1,4 +1,4 @@
-"""Fetching MNIST: each way a mirror can fail leads to the next one, and nothing half-written stays."""
+"""Fetching MNIST: after each kind of failure the next mirror is tried, and no partial file stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several ranks train as one process does, and end together where one of them fails."""
+"""Several ranks train like one process, and end together if one of them fails."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class TestTheCommandLine:
         assert err.count("already holds a result") == 1
         assert not stdout
 
-    def test_a_run_that_is_ended_goes_on_with_other_ranks(self, tmp_path):
+    def test_a_stopped_run_resumes_with_other_ranks(self, tmp_path):
         """The preset with two trainings: the first exchanges rows of a batch, which lie on several ranks."""
         options = ("--preset", "best", "--epochs", 8, "--out")
         done = self.start(tmp_path, 1, *options, "whole")
@@ -192,7 +192,7 @@ class TestTheCommandLine:
         assert done.returncode != 0
         assert done.stderr.count("at least two classes") == 1
 
-    def test_ctrl_c_ends_all_ranks_and_another_number_of_them_goes_on(self, tmp_path):
+    def test_ctrl_c_ends_all_ranks_and_another_number_of_ranks_resumes(self, tmp_path):
         options = ("--preset", "shallow", "--epochs", 12, "--checkpoint-every", 1000)
         process = self.start(tmp_path, 2, *options, "--out", "job")
         assert any("epoch 2/" in line for line in iter(process.stderr.readline, ""))

@@ -1,4 +1,4 @@
-"""Ranks that do not come to the others: the job ends within its time limit, and a line names them."""
+"""Ranks that do not respond: the job ends within its time limit, and a line names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages in docs/ hold what they say: Python that runs, commands that exist, links that lead somewhere."""
+"""The pages in docs/ are right: their Python runs, their commands exist, their links lead somewhere."""
 
 from __future__ import annotations
 

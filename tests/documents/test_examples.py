@@ -1,4 +1,4 @@
-"""Every example runs as a user would run it: in a process of its own, warnings being errors."""
+"""Every example runs in a separate process, with warnings as errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation site: whole, in step with the code, and readable without a network."""
+"""The documentation site is complete, matches the code, and works without a network."""
 
 from __future__ import annotations
 

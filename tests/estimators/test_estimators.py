@@ -1,4 +1,4 @@
-"""The estimators where users put them: pipelines, searches, pickles; and what their parameters do."""
+"""The estimators in pipelines, searches and pickles, and the effect of their parameters."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_classes_that_come_later_are_announced():
 
 
 @pytest.mark.parametrize("estimator", ALL, ids=lambda one: type(one).__name__)
-def test_a_warm_start_goes_on(estimator):
+def test_a_warm_start_continues_training(estimator):
     model = fitted(estimator, warm_start=True, epochs=2)
     assert (outputs(model.fit(X, Y)) == outputs(fitted(estimator, epochs=4))).all()
     assert model.n_iter_ == 4

@@ -1,4 +1,4 @@
-"""Weights in the estimators: k is k equal rows, 0 a missing row; and what a second fit may not change."""
+"""Weights in the estimators: k counts as k equal rows, 0 as a missing row; what a second fit keeps."""
 
 from __future__ import annotations
 

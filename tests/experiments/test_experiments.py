@@ -1,4 +1,4 @@
-"""What the experiments reach, on the data they are about, and what they refuse."""
+"""The results that experiments reach on their real data, and the options they refuse."""
 
 from __future__ import annotations
 

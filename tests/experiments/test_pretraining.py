@@ -1,4 +1,4 @@
-"""Distortions and the exchange of codes that the autoencoder's best preset is pretrained with."""
+"""The distortions and the exchange of codes in the pretraining of the preset `best`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The libraries that may fit the support-vector machines: which is taken, and that it labels the same.
+"""The SVM libraries: which one is chosen, and that each gives the same labels.
 
-cuML needs a GPU: a module that records what it is handed, and has scikit-learn compute it, stands in for it.
+cuML needs a GPU. Here a module takes its place, which records its input and computes with scikit-learn.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def test_an_engine_that_was_asked_for_is_believed_with_a_note(monkeypatch, model
 
 
 @pytest.mark.parametrize(("svc", "why"), FAULTS[1:])
-def test_an_engine_that_was_asked_for_and_fails_is_told_in_a_line(monkeypatch, sample, svc, why):
+def test_a_requested_engine_that_fails_is_reported_in_a_line(monkeypatch, sample, svc, why):
     install(monkeypatch, "cuml", svc)
     with pytest.raises(DeviceError, match=why) as caught:
         svm_engines.choose("cuml", True, sample, [])

@@ -1,4 +1,4 @@
-"""Adding an activation, a loss, an optimizer or a layer: how many files it takes, and that it then works.
+"""Add an activation, a loss, an optimizer or a layer: count the files, and check that it works.
 
 Each is added to a copy of the package, and used there by another process: in `fit`, a gradient check, a file,
 the command line and an estimator.

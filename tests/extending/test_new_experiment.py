@@ -1,4 +1,4 @@
-"""An experiment is added in two files of the package: its own module, and the list of names."""
+"""A new experiment needs two files of the package: its own module, and the list of names."""
 
 from __future__ import annotations
 

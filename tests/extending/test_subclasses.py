@@ -1,4 +1,4 @@
-"""Classes of one's own derived from nnx's: what they define is what runs, whatever they are called."""
+"""A user's subclasses of nnx's classes: their own methods run, whatever their names."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def check_twins(network, tmp_path):
 
 @pytest.mark.parametrize("fuse", [True, False])
 @pytest.mark.parametrize("activation", [nnx.ReLU, nnx.Sigmoid, nnx.Tanh, nnx.GELU])
-def test_no_activation_is_dropped_behind_a_dense_with_passes_of_its_own(activation, fuse):
+def test_no_activation_is_dropped_after_a_dense_with_its_own_passes(activation, fuse):
     network = network_of(MaskedDense(3, 4), activation(), nnx.Dense(2), fuse=fuse)
     z = X @ (host(network[0].W) * MASK) + host(network[0].b)
     hidden = network_of(activation()).predict(z)
@@ -133,7 +133,7 @@ def test_no_activation_is_dropped_behind_a_dense_with_passes_of_its_own(activati
     assert report.passed, report.message
 
 
-def test_one_pass_of_its_own_is_enough_to_be_left_alone():
+def test_a_subclass_with_one_own_pass_is_not_fused():
     network = network_of(HalfDense(3, 4), nnx.ReLU())
     z = 0.5 * affine(network[0], X)
     np.testing.assert_allclose(network.predict(X), np.maximum(z, 0.0), rtol=1e-12)
@@ -146,7 +146,7 @@ def test_the_shorthand_of_a_derived_dense_is_the_two_layers():
 
 
 @pytest.mark.parametrize("make", [MyReLU, Doubled, Root], ids=lambda make: make.__name__)
-def test_a_derived_activation_is_itself_behind_a_dense(make, tmp_path):
+def test_a_derived_activation_runs_after_a_dense(make, tmp_path):
     network = network_of(nnx.Dense(3, 4), make(), nnx.Dense(2))
     z = affine(network[0], X)
     h = {

@@ -1,4 +1,4 @@
-"""Every backward pass against finite differences, and the check itself against gradients that are wrong."""
+"""Every backward pass against finite differences, and the check itself against wrong gradients."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ class Broken(Scale):
         y[...] = np.nan
 
 
-def test_a_layer_of_ones_own_passes() -> None:
+def test_a_users_layer_passes() -> None:
     report = check(Scale(power=3), 6, rows=4)
     assert report.passed
     assert {direction.tensor for direction in report.directions} == {"x", "factor"}
@@ -284,7 +284,7 @@ def test_a_kink_is_found_wherever_in_the_step_it_lies(distance: float) -> None:
     assert len(report.excluded) == 16
 
 
-def test_a_curved_function_is_not_taken_for_a_kink() -> None:
+def test_a_curved_function_is_not_mistaken_for_a_kink() -> None:
     class Wave(nnx.Layer):
         def forward_into(self, x: Any, y: Any, cache: Workspace) -> None:
             y[...] = np.sin(30.0 * x)

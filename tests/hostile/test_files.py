@@ -1,4 +1,4 @@
-"""Files made to do harm: each is refused by one line, in little memory, and writes nothing anywhere."""
+"""Harmful files: each gives one line, takes little memory, and writes nothing."""
 
 from __future__ import annotations
 

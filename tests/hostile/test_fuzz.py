@@ -1,6 +1,6 @@
-"""Files of which any byte may be wrong: each reader takes them or refuses them by one line of nnx's own.
+"""Files in which any byte may be wrong: each reader reads them, or refuses them with one line.
 
-More of the same, and by atheris where it is installed: ``python tests/fuzz/fuzz_readers.py --help``.
+``python tests/fuzz/fuzz_readers.py --help`` shows how to try more files, also with atheris.
 """
 
 from __future__ import annotations

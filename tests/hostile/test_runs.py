@@ -1,4 +1,4 @@
-"""A run's files that are damaged: one line, never a traceback, and never another number."""
+"""Damaged files of a run: one line, no traceback, and no wrong number."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rows of several axes and containers, to Keras and ONNX and back, and from files that others wrote.
+"""Rows of several axes and containers: to Keras and ONNX and back, and from files of others.
 
 In float64 all programs agree to 1e-12. In float32 they round each number by 6e-8 of its size, in another
-order; the networks here add up at most 24 products a number, so 5e-6 leaves room for ten such layers.
+order. The networks here sum at most 24 products for each number, so 5e-6 is enough for ten such layers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks to the real Keras and back: the same values and outputs, and a clear word where that cannot be.
+"""Networks to the real Keras and back: same values and outputs, or an error that says why not.
 
 Outputs agree to 1e-6: in float32 both round every operation by 1e-7, and in float64 Keras holds some
 constants in float32 (slopes, GELU's √2).
@@ -95,7 +95,7 @@ def test_a_deep_network_a_slice_and_what_is_frozen(keras, rng):
         exchange.to_keras(nnx.Network([nnx.Dense(3)]))
 
 
-def test_what_keras_trained_goes_on_in_nnx(keras, rng):
+def test_a_network_trained_by_keras_can_be_trained_further_in_nnx(keras, rng):
     """Running statistics that Keras gathered, and one more step of both by the same gradients."""
     x, y = rng.standard_normal((64, WIDTH)), rng.standard_normal((64, 2))
     model = keras.Sequential(

@@ -1,4 +1,4 @@
-"""Networks to ONNX files and back: the standard's checker, ONNX Runtime, files that are not what they say.
+"""Networks to ONNX files and back: the standard's checker, ONNX Runtime, and invalid files.
 
 Outputs agree to 1e-6, relative and absolute: in float32 both sides round every operation by 1e-7. For
 networks that amplify rounding, `test_networks_differ_by_what_they_make_of_rounding` states the bound.

@@ -1,4 +1,4 @@
-"""Files as PyTorch, Keras, tf2onnx and scikit-learn export them: read as layers, with the numbers they had.
+"""Files exported by PyTorch, Keras, tf2onnx and scikit-learn: read as layers with the same numbers.
 
 The files are in tests/support/exported; tests/support/onnx_exporters.py wrote them.
 """

@@ -1,4 +1,4 @@
-"""ONNX graphs made at random: read with the numbers of ONNX Runtime, or refused in one line with a node.
+"""Random ONNX graphs: read with the numbers of ONNX Runtime, or refused with a line that names a node.
 
 Tolerance: formulas are added up and multiplied out in another order than the file's, in float32.
 """

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in the middle of training: the step ends, a checkpoint is written, the run can go on."""
+"""Ctrl-C and SIGTERM during training: the step ends, a checkpoint is written, the run can be resumed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_step_and_tells_how_to_go_on(tmp_path, whole, number, status):
+def test_a_signal_ends_the_step_and_prints_how_to_resume(tmp_path, whole, number, status):
     process = subprocess.Popen(
         [*COMMAND, *map(str, TRAIN), "--checkpoint-every", "1h", "--out", "run"],
         cwd=tmp_path, env=environment(tmp_path), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -124,7 +124,7 @@ class Signal(nnx.Callback):
 
 
 @pytest.mark.parametrize("when", [{"step": 1}, {"step": 8}, {"step": 11}, {"epoch": 2}, {"step": 40}])
-def test_in_a_script_it_is_a_keyboard_interrupt_behind_the_checkpoint(tmp_path, when):
+def test_in_a_script_it_is_a_keyboard_interrupt_after_the_checkpoint(tmp_path, when):
     with pytest.raises(KeyboardInterrupt):
         train(callbacks=[Signal(**when)], checkpoint=nnx.Checkpoint(tmp_path, every=1000))
     step = when.get("step") or 16

@@ -1,4 +1,4 @@
-"""Runs that are killed at random places, and go on: the short form of `tests/soak/kills.py`."""
+"""Runs that are killed at random moments and resumed: the short form of `tests/soak/kills.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that trains for longer than a minute keeps a checkpoint unasked, until it has finished."""
+"""A run of more than a minute writes checkpoints without being asked, and removes them at its end."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_training_that_is_interrupted_later_can_be_resumed(tmp_path):
     assert visible(tmp_path) == []
 
 
-def test_a_checkpoint_is_taken_as_soon_as_the_wait_is_over(tmp_path):
+def test_a_checkpoint_is_written_as_soon_as_the_wait_is_over(tmp_path):
     train(
         callbacks=[Wait(step=5, seconds=0.3)],
         checkpoint=nnx.Checkpoint(tmp_path, "0.2s", keep=9, wait="0.2s"),

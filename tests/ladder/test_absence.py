@@ -1,7 +1,7 @@
-"""CuPy's real wheel where there is no GPU: what it does, and the one line that nnx makes of it.
+"""CuPy's real wheel on a machine without a GPU: its behaviour, and the one line that nnx prints.
 
-Drivers that are too old, or that find no GPU, are a shared library of three functions in the place of
-libcuda.so.1, which is all that CUDA asks before it gives up; the errors are CUDA's own.
+A shared library with three functions takes the place of libcuda.so.1, as a driver that is too old or finds no
+GPU. CUDA calls no other function before it gives up. The errors are CUDA's own.
 """
 
 from __future__ import annotations

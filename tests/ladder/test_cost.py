@@ -1,4 +1,4 @@
-"""What a training step on the GPU costs, counted on the stand-in: launches, copies, waits, allocations."""
+"""The cost of a training step on the GPU, counted on the stand-in: launches, copies, waits, allocations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How data reach a GPU: uploaded once as bytes, or streamed through pinned memory; on the stand-in."""
+"""Feeding data to a GPU, on the stand-in: uploaded once as bytes, or streamed through pinned memory."""
 
 from __future__ import annotations
 

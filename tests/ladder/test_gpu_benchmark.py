@@ -1,4 +1,4 @@
-"""The script that measures a GPU, run on the stand-in: its table, and its JSON; the times mean nothing."""
+"""The GPU benchmark on the stand-in: its table and its JSON; its times mean nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tool that runs CUDA sources on the host: what it must notice, or no test by it proves anything."""
+"""The tool that runs CUDA sources on the host: the errors it must notice."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_elements_are_found_by_strides_and_broadcast(rng):
         kernel(x, b, 2.0, np.array([7, 9]), y.astype(np.float32))
 
 
-def test_what_gxx_refuses_is_told():
+def test_an_error_of_gxx_is_reported():
     with pytest.raises(RuntimeError, match="undeclared"):
         Elementwise("T x", "T y", "y = undeclared(x)", "", {"T": "float32"})(
             np.ones(1, "f4"), np.ones(1, "f4")

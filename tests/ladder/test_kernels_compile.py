@@ -1,7 +1,7 @@
 """Every kernel, as CuPy writes it, goes through NVIDIA's compiler and assembler for every architecture.
 
 The text comes from CuPy's own code (`sources`), the compiler from its wheel; no driver and no GPU is asked.
-It shows that the kernels compile, what they take of a GPU, and that float32 stays float32; nothing is run.
+The tests show that kernels compile, which resources they need, and that float32 stays float32. Nothing is run.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def test_a_double_literal_in_a_float32_kernel_is_found(kernels: list[Source]) ->
     assert any(line.startswith(("mul.f64", "mul.rn.f64")) for line in float64_lines(compiled(slow, "80").ptx))
 
 
-def test_what_does_not_compile_is_told_with_the_compilers_words(kernels: list[Source]) -> None:
+def test_a_kernel_that_does_not_compile_is_reported_with_the_compilers_text(kernels: list[Source]) -> None:
     right = next(source for source in kernels if str(source) == "dropout float32 contiguous")
     wrong = replace(right, text=right.text.replace("nnx_mix((", "nnx_mixed(("))
     with pytest.raises(AssertionError, match=r'(?s)dropout float32 contiguous for sm_80.*"nnx_mixed"'):

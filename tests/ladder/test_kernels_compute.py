@@ -1,7 +1,7 @@
-"""Every kernel's source, compiled by g++, computes what the plain backend does.
+"""Every kernel's source, compiled by g++, computes the same as the plain backend.
 
 The plain forms of `nnx.ops` compute in float64 on the same numbers where they are finite, and in
-the kernel's own type where they are not: which overflow to infinity, and what becomes NaN, is a matter of it.
+the kernel's own type where they are not, because the type decides what overflows or becomes NaN.
 Raw kernels run thread by thread, from the first thread and from the last, and on one thread.
 """
 

@@ -1,4 +1,4 @@
-"""The kernels' sources, compiled by g++, over the whole range of numbers: the tests of all other backends."""
+"""The kernels' sources, compiled by g++, over the whole range of numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every name, keyword and method that nnx asks of CuPy is there in the wheel that users install.
+"""Every name, keyword and method of CuPy that nnx uses exists in CuPy's wheel.
 
 The list is read from the code (`names`), the answers come from the wheel (`wheel`), and no driver is asked.
 """
@@ -113,7 +113,7 @@ def test_every_error_told_apart_by_its_class_is_one_of_cupys() -> None:
     assert {name for name in told - of_libraries if not inspect.isclass(known.get(name))} == set()
 
 
-def test_every_elementwise_kernel_is_taken_by_cupys_own_parser() -> None:
+def test_cupys_parser_accepts_every_elementwise_kernel() -> None:
     """Its parameters, their types and names: CuPy reads them when the kernel is made, before any device."""
     from nnx.ops.cuda import Elementwise, Raw
 

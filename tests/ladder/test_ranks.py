@@ -1,4 +1,4 @@
-"""Ranks whose arrays lie on a (stand-in for a) GPU train as one process does on the CPU."""
+"""Ranks with arrays on a stand-in for a GPU train like one process on the CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints and faults of a GPU, whose faults are seen at an epoch's end only; on the stand-in."""
+"""Checkpoints and faults on a GPU, which shows faults at the end of an epoch; on the stand-in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def on_gpu() -> nnx.Network:
 
 
 @pytest.mark.parametrize("step", [3, 13, 24])
-def test_a_killed_run_goes_on_and_ends_as_one_that_never_was(tmp_path, step):
+def test_a_killed_run_resumes_and_equals_an_uninterrupted_one(tmp_path, step):
     killed(tmp_path, step, on_gpu)
     whole = train(on_gpu())
     resumed = train(on_gpu(), checkpoint=nnx.Checkpoint(tmp_path, every=3, resume=True))

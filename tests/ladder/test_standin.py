@@ -1,4 +1,4 @@
-"""What the stand-in for CuPy must refuse and count, or what runs on it proves nothing."""
+"""What the stand-in for CuPy must refuse and count, so that tests on it mean something."""
 
 from __future__ import annotations
 

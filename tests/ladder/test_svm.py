@@ -1,4 +1,4 @@
-"""Codes from a (stand-in for a) GPU: cuML where it is installed, else scikit-learn; the result says."""
+"""Codes on a stand-in for a GPU: cuML if it is installed, else scikit-learn; the result names it."""
 
 from __future__ import annotations
 

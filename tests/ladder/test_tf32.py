@@ -1,4 +1,4 @@
-"""TF32: off unless asked for, by the variable that CuPy reads; recorded; refused where there is none."""
+"""TF32: off by default, switched on by CuPy's variable, recorded, and refused if unavailable."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_result_records_it(tmp_path, options, on):
 
 
 @pytest.mark.standin
-def test_a_gpu_without_it_is_told(tmp_path):
+def test_a_gpu_without_tf32_is_an_error(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import cupy\nfind = cupy.cuda.runtime.getDeviceProperties\n"
         "cupy.cuda.runtime.getDeviceProperties = lambda index: {**find(index), 'major': 7}\n"

@@ -1,4 +1,4 @@
-"""With two (stand-ins for) GPUs, whatever is asked of ``gpu:1`` happens there, whichever is current."""
+"""With two stand-ins for GPUs, all work for ``gpu:1`` runs there, whichever device is current."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_files_copies_and_moves_land_where_they_were_asked_to(elsewhere, tmp_pat
     assert trained.to("gpu:1").device == "gpu:1"
 
 
-def test_what_is_left_behind_is_given_back():
+def test_memory_that_is_no_longer_needed_is_freed():
     def used():
         gc.collect()
         found = []

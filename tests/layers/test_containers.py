@@ -1,4 +1,4 @@
-"""Layers that hold layers: planned, fused, named, frozen, saved and resumed like any others."""
+"""Containers: their layers are planned, fused, named, frozen, saved and resumed like all others."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def test_a_setting_of_an_inner_layer_is_resumed(tmp_path):
     assert same(whole, resumed)
 
 
-def test_each_dropout_inside_has_masks_of_its_own():
+def test_each_dropout_inside_has_its_own_masks():
     block = nnx.Concatenate([[nnx.Dropout(0.5)], [nnx.Dropout(0.5)]])
     made = nnx.Network([nnx.Dropout(0.5), block], seed=0, dtype="float64").build(50)
     y = host(made.forward(made.asarray(np.ones((20, 50))), training=True)) > 0.0

@@ -1,4 +1,4 @@
-"""Dropout: how much it drops, and what its mask does and does not depend on."""
+"""Dropout: how much it drops, and what its mask depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rescale: y = x · scale + offset, in float64 and rounded once, here and in files for other programs."""
+"""Rescale: y = x · scale + offset in float64, rounded once, here and in exported files."""
 
 from __future__ import annotations
 

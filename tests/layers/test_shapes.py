@@ -1,4 +1,4 @@
-"""Rows of any shape: what a network does with them is what it does with their positions one by one."""
+"""Rows of any shape: a network gives the same results as for their positions one by one."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def trained(layers, x, y, loss, *, seed=0, **options):
     ],
     ids=["squares", "huber", "binary", "labels", "one-hot", "logits"],
 )
-def test_positions_train_as_rows_of_their_own(last, loss, y):
+def test_positions_train_as_separate_rows(last, loss, y):
     """One batch holds everything: the losses' means and the norms' statistics are over the same numbers."""
     kinds = [kind() for kind in last]
     whole = trained(stack(kinds), SEQUENCES, y, loss)

@@ -1,4 +1,4 @@
-"""Cross-entropies: which networks they are used with, and one value whatever way they are taken."""
+"""Cross-entropies: the networks they accept, and the same value from logits and from probabilities."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_softmax_of_one_output_is_always_one(kind: type[nnx.Loss], last: type[
 
 
 @pytest.mark.parametrize("kind", ENDS)
-def test_a_layer_of_ones_own_is_judged_by_its_values(kind: type[nnx.Loss]) -> None:
+def test_a_users_layer_is_judged_by_its_values(kind: type[nnx.Loss]) -> None:
     fine = network_of(nnx.Dense(3, 4), ENDS[kind](), Own(0.9))
     assert fit(fine, kind(), TARGETS[kind])["loss"][0] > 0.0
     wrong = network_of(nnx.Dense(3, 4), Own(1.0))

@@ -1,4 +1,4 @@
-"""What takes more memory than there is ends in one line that says how much it takes."""
+"""Too little memory: one line says what needs how much."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is dropped gives its memory back at once, not when Python's cycle collector next runs."""
+"""Memory of deleted objects is free at once, without Python's cycle collector."""
 
 from __future__ import annotations
 

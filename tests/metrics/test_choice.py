@@ -1,4 +1,4 @@
-"""Metrics that a user chose: their names, and which of two values is better."""
+"""The metrics that a user chose: their names, and which of two values is better."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics: what each says of each kind of target, in float64, and with the weights of the rows."""
+"""Metrics for each kind of target, in float64, and with weights of rows."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ def test_scikit_learns_functions_are_tried_with_their_options():
     assert history["val_mean_poisson_deviance"][-1] == metric(counts, network.predict(X))
 
 
-def test_what_a_function_refuses_later_is_told_with_its_name():
+def test_an_error_in_a_users_metric_names_it():
     def picky(y_true, y_pred):
         raise ValueError("not today")
 
@@ -360,7 +360,7 @@ def test_a_function_without_weights_is_refused_where_rows_differ_in_weight():
     assert history["val_worst"][-1] == worst(VALUES[:10], network.predict(X[:10]))  # the others are not there
 
 
-def test_a_function_of_ones_own_gets_the_weights_by_name():
+def test_a_users_function_gets_the_weights_by_name():
     seen = []
 
     def mine(y_true, y_pred, sample_weight=None):

@@ -1,4 +1,4 @@
-"""Bad input, one row a mistake: the class of the error, and what its one line must say."""
+"""Bad input, one case for each mistake: the class of the error and the words in its line."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_data_that_does_not_fit(mistake):
 
 
 @pytest.mark.parametrize("mistake", CONFIGURATION)
-def test_options_that_make_no_sense(mistake):
+def test_invalid_options(mistake):
     check(*CONFIGURATION[mistake], nnx.ConfigurationError)
 
 

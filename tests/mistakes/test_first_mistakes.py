@@ -1,4 +1,4 @@
-"""What a newcomer is told after a first mistake: what is wrong, where, and what to type instead."""
+"""The errors for a beginner's mistakes: what is wrong, where, and what to write instead."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Settings from NumPy, PyTorch or a file are converted where that is exact, else refused in one line."""
+"""Settings from NumPy, PyTorch or a file are converted if that is exact, and refused otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network promises besides its numbers: building, passes, modes, slices."""
+"""Networks: building, passes, modes, slices."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_widths_are_inferred_from_the_layer_before():
 
 
 @pytest.mark.parametrize("first_use", ["fit", "predict", "forward", "build"])
-def test_the_first_width_is_taken_from_the_first_data(first_use):
+def test_the_first_width_comes_from_the_first_data(first_use):
     network = nnx.Network([nnx.Dense(4), nnx.Tanh(), nnx.Dense(2)], seed=0)
     assert network.inputs is None
     assert "?" in network.summary()
@@ -261,7 +261,7 @@ def test_a_slice_shares_its_parameters():
     assert network[1:4][1:].span == (2, 4)
 
 
-def test_a_slice_has_plans_of_its_own():
+def test_a_slice_has_its_own_plans():
     network = small()
     forward(network, X, training=True)
     expected = small()
@@ -314,7 +314,7 @@ def test_gradients_left_outside_a_slice_are_no_fault_of_its_training():
 
 
 @pytest.mark.parametrize("part", [slice(0, 2), slice(2, 5)])
-def test_a_slice_is_saved_copied_and_pickled_as_a_network_of_its_own(part, tmp_path):
+def test_a_slice_is_saved_copied_and_pickled_as_a_separate_network(part, tmp_path):
     network = small()
     piece = network[part]
     x = X if part.start == 0 else RNG.normal(size=(12, 5)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Whose parameters are whose: views, freezing, copies, layers alone, several threads, seeds."""
+"""Who owns parameters: views, freezing, copies, layers alone, several threads, seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numba's cache of compiled code, damaged or on a full disk: the same numbers, and never a crash."""
+"""Numba's cache of compiled code, damaged or on a full disk: the same numbers, and no crash."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_kernel_is_compiled_again_where_a_kernel_that_it_calls_has_changed(tmp
     assert gradient != pytest.approx(right, rel=1e-5)
 
 
-def test_files_of_an_nnx_that_wrote_no_checksums_are_written_anew(kernel, tmp_path):
+def test_files_without_checksums_are_written_again(kernel, tmp_path):
     kernel()
     for path in cached(tmp_path):
         path.write_bytes(path.read_bytes()[:-32])

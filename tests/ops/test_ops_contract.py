@@ -1,4 +1,4 @@
-"""Arrays, layers and activations: every backend against the plain one, see `contract`."""
+"""Arrays, layers and activations: every backend equals the plain one, see `contract`."""
 
 from __future__ import annotations
 

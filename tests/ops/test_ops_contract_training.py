@@ -1,4 +1,4 @@
-"""Losses and optimizer steps: every backend against the plain one, see `contract`."""
+"""Losses and optimizer steps: every backend equals the plain one, see `contract`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums over many rows in float32: rounding must not grow with their number.
+"""Sums over many rows in float32: rounding errors do not grow with their number.
 
 Naive summation of n numbers of one sign is off by up to n ε / 2: 1e-2 for 200,000. Sums in blocks of about √n
 are off by √n ε at most, 3e-5, and by less than 1e-5 here, where roundings differ in sign.

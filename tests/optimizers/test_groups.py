@@ -1,4 +1,4 @@
-"""Parameter groups: the same numbers as an optimizer for each group, and as PyTorch's; what is refused."""
+"""Parameter groups: the same numbers as one optimizer for each group and as PyTorch, and their errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers and schedules: closed forms, what they leave alone, and options that are refused."""
+"""Optimizers and schedules: closed forms, frozen parameters, and refused options."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def test_two_optimizers_on_two_slices_keep_a_state_each(backend: Backend) -> Non
         )
 
 
-def test_another_optimizer_starts_afresh(backend: Backend) -> None:
+def test_another_optimizer_starts_with_new_moments(backend: Backend) -> None:
     network = network_of(backend)
     for _ in range(3):
         nnx.Adam(0.1).step(network)  # three objects: each takes a first step

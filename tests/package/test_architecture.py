@@ -1,4 +1,4 @@
-"""Imports point one way only, and what is light stays light."""
+"""Imports point one way only, and ``import nnx`` stays light."""
 
 from __future__ import annotations
 

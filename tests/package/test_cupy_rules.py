@@ -1,7 +1,7 @@
-"""What code that also runs on CuPy must not do, as far as reading it can tell; no CuPy is needed for it.
+"""Rules for code that also runs on CuPy, checked by reading the code; CuPy is not needed.
 
-Each rule is a function from a parsed module to what it found wrong, and is itself tried on a line that
-breaks it.
+Each rule is a function that returns the violations in a parsed module. It is also tried on a line that breaks
+it.
 """
 
 from __future__ import annotations

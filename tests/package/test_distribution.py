@@ -1,4 +1,4 @@
-"""What is published: the wheel and the source archive, built, checked, installed where nothing else is."""
+"""The wheel and the source archive: built, checked, and installed in an empty environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public face: names that resolve, docstrings that follow numpydoc, one version."""
+"""The public names resolve, docstrings follow numpydoc, and there is one version."""
 
 from __future__ import annotations
 

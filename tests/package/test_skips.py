@@ -1,4 +1,4 @@
-"""Skips are summed up at the end of the suite: every reason is told, with its count and its places."""
+"""The summary of skipped tests names every reason, with its count and its places."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_c(): pass
 """
 
 
-def test_every_reason_is_told_once(tmp_path):
+def test_every_reason_is_listed_once(tmp_path):
     for number in range(5):
         (tmp_path / f"test_{number}.py").write_text(MODULE.format(count=10 - number))
     (tmp_path / "test_module.py").write_text(

@@ -1,4 +1,4 @@
-"""The same seed gives the same bytes: twice, in threads and processes at once, and in a forked worker."""
+"""The same seed gives the same bytes: repeated, in threads, in processes, and after a fork."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A training run on the GPU: it follows the CPU's from the same seed, and its memory does not grow.
+"""Training on the GPU: it follows the CPU's training from the same seed, and its memory does not grow.
 
-And the script that measures a GPU, where there is none.
+Also the script that measures a GPU, on a machine without one.
 """
 
 from __future__ import annotations

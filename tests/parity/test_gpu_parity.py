@@ -1,4 +1,4 @@
-"""A GPU and the CPU train alike from one seed: every preset of every experiment, on real MNIST too."""
+"""A GPU and the CPU train alike from one seed: every preset of every experiment, also on real MNIST."""
 
 from __future__ import annotations
 

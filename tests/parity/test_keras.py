@@ -250,7 +250,7 @@ def for_keras(weights: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray 
     ],
     ids=["binary", "categorical", "labels"],
 )
-def test_cross_entropies_behind_their_activation(
+def test_cross_entropies_after_their_activation(
     keras: Any,
     rng: np.random.Generator,
     ours: nnx.Loss,

@@ -1,4 +1,4 @@
-"""Arrays from the user's files: read right, or refused by one line that names the file."""
+"""Arrays from a user's files: read correctly, or refused with one line that names the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The IDX reader: every well-formed file is read right, every other one is refused by a DataError."""
+"""The IDX reader: reads every valid file, and raises DataError for every other file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures are read as they are seen: transparent, turned, inverted, of 16 bits, of several sizes."""
+"""Images are read as they look: transparent, rotated, inverted, of 16 bits, of several sizes."""
 
 from __future__ import annotations
 

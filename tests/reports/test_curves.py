@@ -1,4 +1,4 @@
-"""Figures of curves, and how a figure is saved; checked by what they hold, never by their pixels."""
+"""Figures of curves, and how figures are saved; tests check their contents, not their pixels."""
 
 from __future__ import annotations
 

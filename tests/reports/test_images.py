@@ -1,4 +1,4 @@
-"""Figures of images: reconstructions and predictions; checked by what they hold, never by their pixels."""
+"""Figures of images: reconstructions and predictions; tests check their contents, not their pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of codes, confusions and decisions; checked by what they hold, never by their pixels."""
+"""Figures of codes, confusions and decisions; tests check their contents, not their pixels."""
 
 from __future__ import annotations
 

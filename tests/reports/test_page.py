@@ -1,4 +1,4 @@
-"""The page of a run: what stands on it, that its folder gives it again, and what it makes of lies."""
+"""The page of a run: its contents, that it can be written again, and how it treats wrong files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a run in a real Chromium: it opens, asks for nothing, and its controls work."""
+"""The page of a run in a real Chromium: it opens, loads nothing else, and its controls work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training in a loop grows nothing: the short form of `tests/soak/soak.py`."""
+"""Repeated training does not use more and more memory: the short form of `tests/soak/soak.py`."""
 
 from __future__ import annotations
 

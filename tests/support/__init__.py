@@ -1,1 +1,1 @@
-"""What several test modules share; pytest puts the folder tests/ on the path (pyproject.toml)."""
+"""Code that several test modules share; pytest puts the folder tests/ on the path (pyproject.toml)."""

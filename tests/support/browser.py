@@ -1,4 +1,4 @@
-"""A real Chromium without a window, driven by its own driver; nothing is downloaded."""
+"""Control a real Chromium without a window, with its own driver; nothing is downloaded."""
 
 from __future__ import annotations
 

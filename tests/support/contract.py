@@ -1,4 +1,4 @@
-"""How an operation of a backend is held against the plain one, and what callers may rely on.
+"""Compare an operation of a backend with the plain one, and check what callers may rely on.
 
 The oracle computes in float64 on inputs that were first rounded to the type under test, so what remains is
 the rounding of the backend's own arithmetic. A sum of n terms carries a rounding error of about ε √n times

@@ -1,4 +1,4 @@
-"""Which code of nnx runs on arrays of any device, and which on NumPy's or CuPy's alone."""
+"""Which code of nnx runs on arrays of any device, and which only on NumPy's or CuPy's arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which devices this machine has, for the tests about devices."""
+"""Find out which devices this machine has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading figures back, as several test modules do."""
+"""Read figures back."""
 
 from __future__ import annotations
 

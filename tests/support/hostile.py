@@ -1,7 +1,7 @@
-"""Every reader of files, with good files to begin from, and what must hold for any bytes at all.
+"""Every reader of files, with valid files to start from, and what must hold for any bytes.
 
-`hostile/test_fuzz.py` and `fuzz/fuzz_readers.py` share this: the first tries some hundred changed files of
-each kind in the suite, the second as many as it is told.
+`hostile/test_fuzz.py` and `fuzz/fuzz_readers.py` use this. The first tries some hundred changed files of each
+kind, the second as many as you choose.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A short training that other programs are told of."""
+"""A short training that other programs can follow."""
 
 from __future__ import annotations
 

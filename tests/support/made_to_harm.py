@@ -1,4 +1,4 @@
-"""Files of arrays that are made to do harm."""
+"""Harmful files of arrays."""
 
 from __future__ import annotations
 

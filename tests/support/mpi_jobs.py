@@ -1,4 +1,4 @@
-"""Real jobs of several ranks, started by ``mpiexec``, as several test modules use them."""
+"""Start real jobs of several ranks with ``mpiexec``."""
 
 from __future__ import annotations
 

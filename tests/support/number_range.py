@@ -1,6 +1,6 @@
-"""Activations and losses over the whole range of numbers by an independent framework, and how near is right.
+"""Activations and losses over the whole range of numbers by another framework, with tolerances.
 
-The reference computes in float64 on the very numbers that are given to nnx. Rounding is counted in ε of the
+The reference computes in float64 on the same numbers as nnx. Rounding is counted in ε of the
 type under test. An activation's output may be off by a few ε of itself; where a formula rounds the argument
 of an exponential, by as many times more as that argument is large. A slope that is written in the output y
 (as 1 − y² for tanh) is off by a few ε of 1, in every framework: y holds no more. What is less than the

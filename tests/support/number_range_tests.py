@@ -1,4 +1,4 @@
-"""Tests over the whole range of numbers: of every backend, and of the kernels' sources (fixture `every`)."""
+"""Tests over the whole range of numbers, for every backend and the kernels' sources (fixture `every`)."""
 
 from __future__ import annotations
 

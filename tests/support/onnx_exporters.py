@@ -1,6 +1,6 @@
 """Write the files in tests/support/exported: small networks as other libraries export them.
 
-They are kept, so that tests read real files and need none of these libraries. To write them anew:
+The files are stored, so that tests read real files and need none of these libraries. To write them again:
 
     pip install torch onnxscript skl2onnx tf2onnx tensorflow
     python tests/support/onnx_exporters.py tests/support/exported

@@ -1,4 +1,4 @@
-"""ONNX's own tests of single operators: which are about layers of nnx, and how it does on them."""
+"""ONNX's own tests of single operators: which ones concern layers of nnx, and their results."""
 
 from __future__ import annotations
 

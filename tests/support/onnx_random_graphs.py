@@ -1,4 +1,4 @@
-"""ONNX graphs made at random over the operators that nnx reads, and some that it does not."""
+"""Make random ONNX graphs from operators that nnx reads, and some that it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training that meets values which are not finite."""
+"""Training with values that are not finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the pages of the documentation: their Python, and their commands."""
+"""Read the Python and the commands in the pages of the documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things are: the repository, its tests, and what a process of its own needs on its path."""
+"""Paths: the repository, its tests, and the path that a separate process needs."""
 
 from __future__ import annotations
 

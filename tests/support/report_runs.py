@@ -1,4 +1,4 @@
-"""Finished runs of each experiment in folders of their own, as several test modules report them."""
+"""Finished runs of each experiment in separate folders, for reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that are killed at a step, resumed, and compared with runs that never were."""
+"""Runs that are killed at a step and resumed, to compare with uninterrupted ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rooms of the code, read from its files: their order, and who imports whom."""
+"""Read the rooms of the code from its files: their order, and who imports whom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of pytest's output: what was skipped, summed up by reason, instead of a line for each place."""
+"""Summarize skipped tests by reason at the end of pytest's output."""
 
 from __future__ import annotations
 

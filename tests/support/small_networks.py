@@ -1,4 +1,4 @@
-"""Small networks and data that several test modules train."""
+"""Small networks and data for tests."""
 
 from __future__ import annotations
 

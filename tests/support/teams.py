@@ -1,4 +1,4 @@
-"""Networks that are large enough for a team of threads."""
+"""Networks that are large enough for several threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callbacks against a recorded history, metrics against scikit-learn's and against plain formulas."""
+"""Callbacks and a recorded history; metrics against scikit-learn and plain formulas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other programs are told of a training while it goes on, and read back what they were told."""
+"""Loggers: other programs read the values during training and after it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_each_line_is_there_as_soon_as_its_epoch_has_ended(tmp_path):
     assert seen == [1, 2, 3, 4, 5]
 
 
-def test_a_second_fit_goes_on_in_the_same_file_and_a_new_callback_begins_anew(tmp_path):
+def test_a_second_fit_appends_to_the_file_and_a_new_callback_overwrites_it(tmp_path):
     log = nnx.JSONLog(tmp_path / "run.jsonl")
     fit(log, epochs=2)
     fit(log, epochs=1)
@@ -69,7 +69,7 @@ def test_a_second_fit_goes_on_in_the_same_file_and_a_new_callback_begins_anew(tm
     assert [(line["training"], line["epoch"]) for line in lines(log.path)] == [(1, 1)]
 
 
-def test_epochs_that_are_trained_anew_are_told_of_anew(tmp_path):
+def test_epochs_that_are_trained_again_are_recorded_again(tmp_path):
     class Fails(nnx.Callback):
         at = 22  # of three steps an epoch: in the eighth
 
@@ -240,7 +240,7 @@ def test_mlflow_s_refusal_is_one_line(monkeypatch):
 # ------------------------------------------------------------------------------ the command line
 
 
-def test_a_run_logs_where_it_is_told_and_prints_one_object_still(tmp_path):
+def test_a_run_writes_the_logs_it_was_asked_for_and_prints_one_object(tmp_path):
     line = "run autoencoder --dataset digits --preset shallow --epochs 3 --json -q --out run"
     done = command(tmp_path, *line.split(), "--log", "jsonl", "--log", "tensorboard", "--log", "jsonl")
     assert (done.returncode, without_note_on_a_busy_machine(done.stderr)) == (0, "")

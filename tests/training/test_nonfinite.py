@@ -31,7 +31,7 @@ def test_a_batch_is_left_out_and_counted(device, caplog):
     assert warnings == [f"epoch {epoch}: {text}" for epoch in (1, 2, 3, 4)]
 
 
-def test_what_is_left_out_changes_nothing():
+def test_skipped_batches_change_nothing():
     """One batch, and then the bad one: parameters, moments and statistics as after the first."""
     short, _ = train(network(), X[:8], epochs=1)
     made, history = train(network(), bad(8)[:16], epochs=1, on_nonfinite="skip")
@@ -50,7 +50,7 @@ def test_an_epoch_without_a_finite_batch_is_an_error():
         train(network(), np.full_like(X, 3e38), on_nonfinite="skip")
 
 
-def test_a_run_that_leaves_batches_out_goes_on_too(tmp_path):
+def test_a_run_that_skips_batches_can_be_resumed(tmp_path):
     whole = train(network(), bad(), on_nonfinite="skip")
     with pytest.raises(Killed):
         train(network(), bad(), KillAt(14), checkpoint=nnx.Checkpoint(tmp_path, every=3), on_nonfinite="skip")
@@ -95,7 +95,7 @@ def test_it_does_not_go_back_for_ever(tmp_path):
     assert broken.left == 99 - 6
 
 
-def test_a_run_that_went_back_goes_on(tmp_path):
+def test_a_run_that_returned_to_a_checkpoint_can_be_resumed(tmp_path):
     whole = train(
         network(), X, Bad(1), checkpoint=nnx.Checkpoint(tmp_path / "a", every=4), on_nonfinite="rollback"
     )

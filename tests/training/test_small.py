@@ -1,4 +1,4 @@
-"""Small networks as one compiled loop: the same training, step for step, and what it leaves to the others."""
+"""Small networks in the compiled loop train exactly as step by step; other networks are left out."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_float32_is_trained_in_float32(loops: list[bool]) -> None:
     np.testing.assert_allclose(*values, rtol=1e-5)
 
 
-def test_a_training_that_goes_on_is_the_training_that_never_stopped() -> None:
+def test_several_fits_equal_one_long_fit() -> None:
     whole, halves = network(), network()
     fit(whole, optimizer=nnx.Adam(0.01), epochs=6)
     optimizer = nnx.Adam(0.01)
@@ -133,7 +133,7 @@ def test_callbacks_and_validation_see_every_epoch(loops: list[bool]) -> None:
     assert loops == [True, False]
 
 
-def test_a_callback_is_told_of_the_epochs_it_asks_for_and_of_the_last(loops: list[bool]) -> None:
+def test_a_callback_is_called_every_n_epochs_and_after_the_last(loops: list[bool]) -> None:
     lines: list[str] = []
     history = fit(network(), epochs=12, callbacks=[nnx.Progress(lines.append, every=5)])
     assert loops == [True]
@@ -170,7 +170,7 @@ def test_what_a_callback_changes_is_seen_by_the_next_epoch() -> None:
     same(*nets, tolerance=1e-10)
 
 
-def test_a_callback_by_any_other_means_is_told_of_every_epoch() -> None:
+def test_a_callback_without_every_n_epochs_is_called_after_every_epoch() -> None:
     seen: list[int] = []
     callback = nnx.Callback()
     callback.on_epoch_end = lambda run: seen.append(run.epoch)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""`fit` against the hand-written loop, and what it promises when data or training go wrong."""
+"""`fit` equals a loop written by hand, and handles bad data and failed training."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def test_fitting_on_with_the_same_optimizer_is_fitting_longer(make):
     assert a.arena.step == b.arena.step == 25
 
 
-def test_another_optimizer_starts_afresh():
+def test_another_optimizer_starts_with_new_moments():
     a, b = regressor(), regressor()
     fit(a, optimizer=nnx.Adam(0.01))
     b.set_weights(a.weights())

@@ -1,4 +1,4 @@
-"""What training does not do: allocate, or go on with values that are not finite."""
+"""Training allocates nothing after its first step, and stops at values that are not finite."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class TestWorkers:
         assert difference(curves["nnx"], curves["keras"]) > 1e-6
 
     @pytest.mark.parametrize("side", SIDES)
-    def test_a_job_that_fails_gives_one_line_and_the_worker_goes_on(
+    def test_a_job_that_fails_gives_one_line_and_the_worker_continues(
         self, started: dict[str, Worker], known: dict[str, Problem], side: str
     ) -> None:
         worker = started[side]
@@ -336,7 +336,7 @@ class TestRefusals:
         with pytest.raises(ConfigurationError, match="did you mean 'torch'"):
             compare.run(compare.Config(dataset="digits", frameworks=("troch",)))
 
-    def test_a_module_that_cannot_be_imported_is_told(self) -> None:
+    def test_a_module_that_cannot_be_imported_is_reported(self) -> None:
         with pytest.raises(MissingLibraryError, match="no_such_module is installed but cannot be imported"):
             processes.import_seconds("no_such_module", 1, environment(1, gpu=False))
 
@@ -573,7 +573,7 @@ def test_a_number_that_is_not_finite_is_null_in_a_result(
     assert json.loads(capsys.readouterr().out, parse_constant=refuse) == expected
 
 
-def test_the_svm_of_a_given_model_claims_no_training_of_its_own(tmp_path: Path) -> None:
+def test_the_svm_of_a_given_model_reports_no_training(tmp_path: Path) -> None:
     digits = datasets.load_digits()
     network = autoencoder.build(autoencoder.Config("shallow", seed=5, device="cpu"), digits.features)
     network.save(tmp_path / "model.safetensors", {"preset": "shallow"})

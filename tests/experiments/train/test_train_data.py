@@ -498,7 +498,7 @@ def test_the_page_about_it_runs(capfd):
     assert np.load("again.npy").shape == (1797, 64)
 
 
-def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_bytes(tmp_path):
+def test_a_killed_run_resumes_and_ends_with_the_same_bytes(tmp_path):
     options = (
         "train",
         iris(),
@@ -556,7 +556,7 @@ def test_a_run_of_version_0_1_is_resumed_if_newer_options_have_their_defaults(tm
     assert first == arrays["history.loss"][0]
 
 
-def test_the_command_in_a_process_of_its_own(tmp_path):
+def test_the_command_in_a_separate_process(tmp_path):
     iris()
     done = command(tmp_path, "train", "iris.csv", "--target", "species", "--epochs", 2, "--out", "run")
     assert done.returncode == 0, done.stderr

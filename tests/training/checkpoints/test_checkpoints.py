@@ -13,7 +13,7 @@ import nnx
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 8, 9, 16, 22, 39, 40])
-def test_it_ends_as_one_that_never_stopped(tmp_path, step):
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, step):
     whole = train()
     killed(tmp_path, step)
     again = train(checkpoint=nnx.Checkpoint(tmp_path, every=3, resume=True))
@@ -21,7 +21,7 @@ def test_it_ends_as_one_that_never_stopped(tmp_path, step):
 
 
 @pytest.mark.parametrize("how", OPTIMIZERS)
-def test_every_optimizer_goes_on(tmp_path, how):
+def test_every_optimizer_can_be_resumed(tmp_path, how):
     whole = train(optimizer=OPTIMIZERS[how]())
     killed(tmp_path, 13, optimizer=OPTIMIZERS[how]())
     same(train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), optimizer=OPTIMIZERS[how]()), whole)
@@ -38,7 +38,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_way_to_train_goes_on(tmp_path, name):
+def test_every_way_to_train_can_be_resumed(tmp_path, name):
     options = OPTIONS[name]
     whole = train(**options)
     killed(tmp_path, 3 if name == "one batch" else 18, every=2, **options)
@@ -56,7 +56,7 @@ def test_a_run_that_is_stopped_again_and_again(tmp_path, device):
     same(train(network(device), checkpoint=nnx.Checkpoint(tmp_path, every=2, resume=True)), whole)
 
 
-def test_small_networks_in_a_compiled_loop_go_on(tmp_path):
+def test_small_networks_in_a_compiled_loop_can_be_resumed(tmp_path):
     pytest.importorskip("numba", reason="Numba is not installed")
 
     def make():
@@ -71,7 +71,7 @@ def test_small_networks_in_a_compiled_loop_go_on(tmp_path):
     same(train(make(), checkpoint=nnx.Checkpoint(tmp_path, every=160, resume=True), **options), whole)
 
 
-def test_mapped_files_go_on(tmp_path):
+def test_training_on_mapped_files_can_be_resumed(tmp_path):
     """Rows that are read from a file as they are needed, by a thread that reads ahead."""
     np.save(tmp_path / "x.npy", X)
 
@@ -134,7 +134,7 @@ class KillSecond(KillAt):
         pass
 
 
-def test_a_longer_run_goes_on_from_the_end_of_a_shorter(tmp_path):
+def test_a_longer_run_resumes_from_the_end_of_a_shorter_one(tmp_path):
     def optimizer():
         return nnx.Adam(0.01)  # a schedule would have another length
 
@@ -218,7 +218,7 @@ DIFFERENT["encoder"][0]["made"].encoder_length = 2
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_another_run_does_not_go_on_from_it(tmp_path, name):
+def test_another_run_cannot_resume_from_it(tmp_path, name):
     options, text = DIFFERENT[name]
     options = dict(options)
     killed(tmp_path, 20)
@@ -251,7 +251,7 @@ def test_what_else_must_be_the_same_is_named_first(tmp_path):
         train(network(seed=9), checkpoint=nnx.Checkpoint(tmp_path, resume=True, about={"preset": "best"}))
 
 
-def test_checkpoints_are_not_begun_over(tmp_path):
+def test_a_folder_with_checkpoints_needs_resume(tmp_path):
     killed(tmp_path, 20)
     with pytest.raises(nnx.OutputError, match="contains checkpoints: resume from them"):
         train(checkpoint=nnx.Checkpoint(tmp_path))

@@ -176,7 +176,7 @@ class Plateau(nnx.Callback):
 
 
 @pytest.mark.parametrize("stop", [9, 17, 25, 33])
-def test_a_callbacks_own_counts_go_on(tmp_path, stop):
+def test_a_callbacks_own_counts_are_restored(tmp_path, stop):
     class StopHere(nnx.Callback):
         def on_step_end(self, run):
             if run.step == stop:

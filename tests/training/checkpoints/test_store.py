@@ -70,7 +70,7 @@ def test_a_large_checkpoint_damaged_anywhere_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "empty", "of another kind"])
-def test_the_one_before_a_damaged_one_is_taken(tmp_path, how, caplog):
+def test_the_checkpoint_before_a_damaged_one_is_used(tmp_path, how, caplog):
     killed(tmp_path, 20)
     newest, whole = tmp_path / "fit-1-step-18.safetensors", train()
     data = newest.read_bytes()
@@ -83,7 +83,7 @@ def test_the_one_before_a_damaged_one_is_taken(tmp_path, how, caplog):
     assert (tmp_path / f"{newest.name}.damaged").exists()
 
 
-def test_where_none_is_intact_nothing_is_begun_over(tmp_path):
+def test_if_no_checkpoint_is_intact_training_does_not_start_again(tmp_path):
     killed(tmp_path, 20)
     there = list(tmp_path.glob("fit-*"))
     assert len(there) == 3
