@@ -1,7 +1,7 @@
 """Every kernel, as CuPy writes it, goes through NVIDIA's compiler and assembler for every architecture.
 
 The text comes from CuPy's own code (`sources`), the compiler from its wheel; no driver and no GPU is asked.
-The tests show that kernels compile, which resources they need, and that float32 stays float32. Nothing is run.
+They show that kernels compile, which resources they need, and that float32 stays float32. Nothing runs.
 """
 
 from __future__ import annotations
