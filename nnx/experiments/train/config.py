@@ -31,7 +31,7 @@ RULES = {
     "ignore": Rule("columns", "Columns of a table not to use.", metavar="COLUMN[,COLUMN]"),
     "missing": Rule("name", "For empty cells of a table (also NA, NaN, null and ?): report an error, drop "
                     "the row, or fill in the mean or the median of the training rows.", MISSING),
-    "categories": Rule("name", "For columns of text in a table: report an error, or make a feature for each text.",
+    "categories": Rule("name", "For columns of text in a table: report an error, or a feature for each text.",
                        CATEGORIES),
     "delimiter": Rule("name", "Character between the columns of a table, or comma, semicolon, tab, pipe, "
                       "space. Default: found from the file.", metavar="CHARACTER"),
