@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from nnx.datasets import load_arrays
 from nnx.errors import DataError, FileFormatError
 from nnx.experiments.result import HostArray, model_path
 from nnx.experiments.train.labelled import load_inputs
+from nnx.experiments.train.layout import Layout
 from nnx.experiments.train.preparation import Preparation
 from nnx.experiments.train.ranges import Range, Watch, are_bytes
 from nnx.experiments.train.scaling import BYTES
 from nnx.network import Network, load
+from nnx.readers import images
+from nnx.readers.arrays import as_rows
 from nnx.readers.form import Reading
 
 SURELY_BYTES = 128  # pixels of a model trained on [0, 1]: whole numbers with one as large as this are bytes
@@ -59,13 +63,13 @@ class Model:
         network, about = load(path, device=device), read_metadata(path)
         prepared, kept = Preparation.of_model(path, about, network), about.get("range")
         try:
-            trained_on = None if kept is None else Range.from_metadata(kept, network.inputs or 0)
+            trained_on = None if kept is None else Range.from_metadata(kept, network.input_shape or ())
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise FileFormatError(f"{path}: the range of its data is damaged ({error!r:.200})") from error
         return cls(network, prepared, trained_on, how or Reading())
 
     def read(self, path: str | Path) -> tuple[HostArray, list[str] | None]:
-        """The samples of a file or folder, and of images their files.
+        """Read the samples of a file or folder as the network takes them; for images, also their files.
 
         Raises
         ------
@@ -73,9 +77,11 @@ class Model:
             If they cannot be read, or are not what the network was trained on.
         """
         if self.prepared is None:
-            return self._pixels(
-                load_arrays(path, self.network.dtype, how=self.how, notes=self.notes), path
-            ), None
+            if _are_images(Path(path)):
+                return self._images(path)
+            kind = "int64" if self.network.takes_integers else self.network.dtype
+            x = load_arrays(path, kind, how=self.how, notes=self.notes, shape=self.network.input_shape)
+            return self._pixels(x, path), None
         x, files = load_inputs(path, self.prepared.layout, how=self.how, notes=self.notes)
         if self.prepared.layout.scaled_bytes:
             return self._bytes(x, path), files
@@ -84,6 +90,16 @@ class Model:
                 f"{path}: holds bytes (uint8), but the network was trained on numbers{self._limits()}"
             )
         return x, files
+
+    def _images(self, path: str | Path) -> tuple[HostArray, list[str] | None]:
+        """Read images for a network of your own, divided by 255 as bytes from other files are."""
+        shape = self.network.input_shape or ()
+        if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)):
+            raise DataError(f"{path}: holds images, but the network takes rows of shape {shape}")
+        image = (shape[0], shape[1], shape[2] if len(shape) == 3 else 1)
+        layout = Layout(math.prod(shape), image=image, scaled_bytes=True, shape=shape)
+        x, files = load_inputs(path, layout, notes=self.notes)
+        return np.divide(x, BYTES, dtype=self.network.dtype), files
 
     def of_pixels(self, x: HostArray) -> HostArray:
         """Pixels in [0, 1] as `predict` takes them: as bytes, if the network was trained on bytes."""
@@ -94,8 +110,9 @@ class Model:
     def predict(self, x: Any, part: Network | None = None) -> HostArray:
         """Apply the network, or a part of it, to rows as they are in the user's files.
 
-        Inputs are scaled as in training, and outputs come back in the units of the data; see
-        `Preparation.predict`. Of a model that ``nnx train`` did not write nothing is scaled.
+        The rows have the shape of those in training, or are flat. Inputs are scaled as in training, and
+        outputs are returned in the units of the data, see `Preparation.predict`. Models that ``nnx train``
+        did not write scale nothing.
 
         Raises
         ------
@@ -103,6 +120,8 @@ class Model:
             If a value is not finite, or the rows do not fit the network.
         """
         network, x = part or self.network, np.asarray(x)
+        if network.input_shape is not None:
+            x = as_rows(x, network.input_shape, "x")
         watch = None if self.trained_on is None else self._watch(self.trained_on)
         if self.prepared is not None:
             y = self.prepared.predict(network, x, watch=watch)
@@ -155,3 +174,7 @@ class Model:
             )
         self._note(f"{path}: numbers from 0 to 255 are taken for bytes, which the network was trained on")
         return x.astype(np.uint8)
+
+
+def _are_images(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() in images.SUFFIXES

@@ -40,7 +40,8 @@ def run(
 ) -> Result:
     """Train on a part of the data, measure on the rest.
 
-    Metrics: ``rows``, ``validation_rows``, ``features``, ``validation_loss`` (the loss as it is trained: of
+    Metrics: ``rows``, ``validation_rows``, ``features`` (numbers of a row), ``shape`` (of a row of several
+    axes), ``validation_loss`` (the loss as it is trained: of
     scaled data, with the weights of rows and classes), and those of `nnx.experiments.train.metrics.measure`,
     which are in the units of the data: of a classification ``accuracy``, ``majority_accuracy`` (of always
     naming the commonest class), ``balanced_accuracy``, ``precision``, ``recall``, ``f1``, ``roc_auc``,
@@ -54,7 +55,7 @@ def run(
     problem = posed(config)
     data, prepared = problem.data, problem.prepared
     data_seconds = time.perf_counter() - began
-    network = build(config, data.task, data.layout.features, outputs(data), problem.loss)
+    network = build(config, data.task, data.layout.row_shape, outputs(data), problem.loss)
     stopwatch = Stopwatch()
     history = _fitted(config, problem, network, [stopwatch], callbacks, communicator, checkpoint)
     train, held_out = problem.train, problem.held_out
@@ -77,6 +78,8 @@ def run(
     if communicator.rank == 0:
         result.metrics = {"rows": len(train.rows), "validation_rows": len(held_out.rows)}
         result.metrics |= {"features": data.layout.features}
+        if data.layout.shape is not None:
+            result.metrics |= {"shape": list(data.layout.shape)}
         loss = make_loss(problem.loss)
         found = network.evaluate(held_out.x, held_out.y, loss=loss, sample_weight=held_out.weights)
         result.metrics |= {"validation_loss": found["loss"]}

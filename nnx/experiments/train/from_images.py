@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,8 +36,11 @@ def from_folder(
             notes.append(f"{part}: {len(skipped):,} files are no images that are read (first {skipped[0]})")
     every = [file for its in files for file in its]
     found = images.survey(every, size, notes)
-    x = images.read_images(found, how.background, notes, max_bytes)
-    layout = Layout(x.shape[1], image=found.shape, scaled_bytes=not found.deep, background=how.background)
+    x = images.read_images(found, how.background, notes, max_bytes).reshape(-1, *found.shape)
+    layout = Layout(
+        math.prod(found.shape), image=found.shape, scaled_bytes=not found.deep, background=how.background,
+        shape=found.shape,
+    )  # fmt: skip
     held_out = np.arange(len(files[0]), len(every)) if len(parts) > 1 else None
     if task == "autoencoding":
         return Labelled(str(path), task, x, None, (), (), layout, notes=tuple(notes), held_out=held_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from nnx.experiments.train.layout import TASKS, Labelled, Layout
 from nnx.experiments.train.row_weights import check_weights, read_weights
 from nnx.experiments.train.targets import targets_of
 from nnx.readers import images, npy
-from nnx.readers.arrays import kind_of, read_any
+from nnx.readers.arrays import as_rows, check_axes, kind_of, read_any
 from nnx.readers.form import Reading
 from nnx.readers.idx import MAX_BYTES
 from nnx.readers.opening import reading
@@ -38,7 +39,7 @@ def load_labelled(
     """Load samples and what is to be learnt of them.
 
     ================  ===================================================  =================================
-    what              samples                                              targets
+    what              samples, in their own shape                          targets
     ================  ===================================================  =================================
     ``.csv``          the columns that `target` and `ignore` do not name   the columns in `target`
     ``.npz``          ``x``, or the only array                             ``y``, if there is one
@@ -98,16 +99,16 @@ def load_inputs(
     how: Reading | None = None,
     notes: list[str] | None = None,
 ) -> tuple[Array, list[str] | None]:
-    """Samples laid out as those a network was trained on, in the file's own type; of images, their files.
+    """Load samples as the network takes them, in the file's own type; and for images, their files.
 
-    A table may hold more columns where it names them, or all that the first had; a folder holds images, in
-    subfolders or not, whose size is changed where it must be. `notes` is filled with what must be known of
-    how the file was read.
+    A table may hold more columns if it names them, or all columns of the table in training. Images are
+    resized to the size of the training. Notes about how the file was read are added to `notes`. Rows get the
+    shape of those in training, see `nnx.readers.arrays.as_rows`.
 
     Raises
     ------
     DataError
-        If the file cannot be read, or its samples are not laid out so.
+        If the file cannot be read, or its samples have another shape.
     ConfigurationError
         If a table lacks a column, or can be read in two ways.
     """
@@ -120,18 +121,19 @@ def load_inputs(
         found = images.survey(files, layout.image[:2], notes, layout.image[2])
         found = replace(found, deep=not layout.scaled_bytes)
         x = images.read_images(found, layout.background, notes, max_bytes)
-        return x, [str(file) for file in files]
+        return x.reshape(-1, *layout.row_shape), [str(file) for file in files]
     with reading(path) as file:
         kind = kind_of(file, path)
         if kind == "csv":
             x = inputs_of_table(file, str(path), layout, how, notes, max_bytes)
         else:
-            x = _flat(_arrays(file, path, kind, (), how, notes, max_bytes)[0], str(path))
-    if x.shape[1] != layout.features:
-        raise DataError(
-            f"{path}: has {x.shape[1]} numbers in a row, but the network was trained on {layout.features}"
+            x = _arrays(file, path, kind, (), how, notes, max_bytes)[0]
+    if x.ndim > 2 and layout.shape is None and layout.image is None:
+        notes.append(
+            f"{path}: rows of shape {x.shape[1:]} are read as rows of {math.prod(x.shape[1:])} numbers, as "
+            "the network takes them"
         )
-    return x, names
+    return as_rows(x, layout.row_shape, str(path)), names
 
 
 def _refuse(given: object, text: str) -> None:
@@ -164,15 +166,8 @@ def _arrays(
         return x, read_any(other, place, max_bytes, npy.NUMBERS + npy.TEXTS), ()
 
 
-def _flat(x: Array, name: str) -> Array:
-    """(samples, features), without reading what is mapped."""
-    if x.ndim < 2:
-        raise DataError(f"{name}: has shape {x.shape}, expected at least two dimensions: (samples, features)")
-    return x.reshape(len(x), -1)
-
-
 def _image_of(x: Array) -> tuple[int, int, int] | None:
-    """The shape of an image, where the rows of bytes have one."""
+    """Return height, width and channels if the rows are bytes of an image."""
     if x.dtype != np.uint8 or x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
         return None
     return (int(x.shape[1]), int(x.shape[2]), int(x.shape[3]) if x.ndim == 4 else 1)
@@ -181,14 +176,18 @@ def _image_of(x: Array) -> tuple[int, int, int] | None:
 def _from_arrays(
     name: str, task: str, x: Array, y: Array | None, names: tuple[str, ...], weights: Array | None
 ) -> Labelled:
-    rows = _flat(x, name)
-    layout = Layout(rows.shape[1], image=_image_of(x), scaled_bytes=x.dtype == np.uint8)
-    counts = None if weights is None else check_weights(weights, len(rows), name)
+    check_axes(x, name)
+    shape = x.shape[1:]
+    layout = Layout(
+        math.prod(shape), image=_image_of(x), scaled_bytes=x.dtype == np.uint8,
+        shape=shape if len(shape) > 1 else None,
+    )  # fmt: skip
+    counts = None if weights is None else check_weights(weights, len(x), name)
     if y is None or task == "autoencoding":
         if task not in ("auto", "autoencoding"):
             raise ConfigurationError(f"{name}: {task} needs targets: an array y, or a file named by target")
-        return Labelled(name, "autoencoding", rows, None, (), (), layout, counts)
-    if y.ndim == 0 or len(y) != len(rows):
-        raise DataError(f"{name}: holds {len(rows):,} samples, but {y.shape[0] if y.ndim else 1:,} targets")
+        return Labelled(name, "autoencoding", x, None, (), (), layout, counts)
+    if y.ndim == 0 or len(y) != len(x):
+        raise DataError(f"{name}: holds {len(x):,} samples, but {y.shape[0] if y.ndim else 1:,} targets")
     found = targets_of(y, task, name, names=names)
-    return Labelled(name, found.task, rows, found.y, found.classes, found.called(names), layout, counts)
+    return Labelled(name, found.task, x, found.y, found.classes, found.called(names), layout, counts)

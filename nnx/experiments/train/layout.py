@@ -17,7 +17,7 @@ class Layout:
     Attributes
     ----------
     features : int
-        Numbers in a sample.
+        How many numbers a sample has.
     columns : tuple of str or None
         Of a table with names: those of the columns that samples are made of, in order.
     chosen : tuple of int or None
@@ -35,6 +35,9 @@ class Layout:
         numbers. None where all hold numbers.
     background : str
         Of images: what is seen through transparent parts.
+    shape : tuple of int or None
+        The shape of a sample, if it has several axes; None for a row of features, and for models of version
+        0.1, which flattened all samples.
     """
 
     features: int
@@ -46,6 +49,12 @@ class Layout:
     fills: tuple[float | None, ...] | None = None
     categories: tuple[tuple[str, ...], ...] | None = None
     background: str = "white"
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of a sample, as the network takes it."""
+        return self.shape or (self.features,)
 
     def names(self) -> tuple[str, ...]:
         """The features' names, where the columns have some: ``colour=red`` for one of a text."""
@@ -67,7 +76,7 @@ class Labelled:
     name : str
         Of the file or folder.
     task : {"classification", "regression", "autoencoding"}
-    x : array of shape (rows, features)
+    x : array of shape (rows, features), or (rows, …) if a sample has several axes
         Of the file's own type; a .npy file is mapped and not read.
     y : array or None
         Labels from 0, shape (rows,), int64; or values, shape (rows, targets), float64. None for

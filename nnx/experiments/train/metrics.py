@@ -178,6 +178,7 @@ def _of_coding(
     squares = np.zeros(data.layout.features)
     for part in parts(len(rows), data.layout.features):
         error = prepared.predict(network, data.x, rows[part]) - data.x[rows[part]]
+        error = error.reshape(len(error), -1)
         squares += counts[part] @ np.square(error, dtype=np.float64)
     mse = squares / counts.sum()
     _, deviation = moments(data.x, rows, weights)
@@ -185,7 +186,7 @@ def _of_coding(
     result.metrics |= {
         "mse": float(mse.mean()),
         "r2": 1.0 - float(mse.mean()) / variance if variance else float(not mse.any()),
-        "scaled": {"mse": float((mse / np.square(prepared.inputs.scale)).mean())},
+        "scaled": {"mse": float((mse / np.square(prepared.inputs.scale.reshape(-1))).mean())},
     }
     if result.metrics["r2"] <= 0.0:
         result.notes.append(
@@ -194,8 +195,9 @@ def _of_coding(
         )
     if data.layout.image is not None and data.layout.image[2] == 1:
         shown = rows[:DRAWN]  # as pixels in [0, 1], whatever the scaling
+        originals, decoded = data.x[shown] / BYTES, prepared.predict(network, data.x, shown) / BYTES
         result.arrays = {
-            "originals": data.x[shown] / BYTES,
-            "reconstructions": prepared.predict(network, data.x, shown) / BYTES,
+            "originals": originals.reshape(len(shown), -1),
+            "reconstructions": decoded.reshape(len(shown), -1),
             "image_shape": np.asarray(data.layout.image[:2]),
         }

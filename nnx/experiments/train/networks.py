@@ -10,7 +10,7 @@ from typing import Any
 from nnx import layers, optimizers
 from nnx.errors import ConfigurationError, nearest
 from nnx.experiments.train.config import LOSSES, Config
-from nnx.layers import ACTIVATIONS, Dense, Layer
+from nnx.layers import ACTIVATIONS, Dense, Flatten, Layer, Reshape
 from nnx.layers.activations import make as activation
 from nnx.losses import Loss
 from nnx.network import Network
@@ -112,15 +112,21 @@ def activated(words: Sequence[Words], task: str) -> list[Words]:
     return found
 
 
-def build(config: Config, task: str, features: int, outputs: int, loss: str) -> Network:
+def build(config: Config, task: str, shape: tuple[int, ...], outputs: int, loss: str) -> Network:
     """Build the network for a task: the hidden layers, and those that the task ends in.
 
     Classification ends in a softmax over the classes, regression in a linear layer. Of an autoencoder the
     layers are the encoder, whose last width is the code; the decoder has its widths and activations in
     reverse order, and ends in a sigmoid where its loss is the binary cross-entropy.
+
+    Rows of several axes are flattened first, unless the layers say where (``flatten``). An autoencoder
+    returns rows of the same shape.
     """
     words = activated(read_layers(config.layers), task)
     hidden = [layer for word in words for layer in word.layers()]
+    several = len(shape) > 1
+    if several and not any(isinstance(layer, Flatten) for layer in hidden):
+        hidden.insert(0, Flatten())
     coded = 0
     if task == "autoencoding":
         widths = [word for word in words if word.width is not None]
@@ -130,9 +136,11 @@ def build(config: Config, task: str, features: int, outputs: int, loss: str) -> 
         mirrored = [replace(word, name=word.name or word.later) for word in reversed(widths[:-1])]
         hidden += [layer for word in mirrored for layer in word.layers()]
     last = LOSSES[loss].activation
-    ending: list[Layer] = [Dense(outputs), *([activation(last)] if last else [])]
+    # before the activation, so that a loss can still be fused with it
+    shaped: list[Layer] = [Reshape(shape)] if several and task == "autoencoding" else []
+    ending: list[Layer] = [Dense(outputs), *shaped, *([activation(last)] if last else [])]
     network = Network([*hidden, *ending], device=config.device, dtype=config.dtype, seed=config.seed)
-    network.build(features)
+    network.build(shape)
     network.encoder_length = coded or None
     return network
 

@@ -14,7 +14,7 @@ from nnx.errors import FileFormatError
 from nnx.experiments.result import HostArray
 from nnx.experiments.train.labelled import TASKS, Layout
 from nnx.experiments.train.ranges import Watch
-from nnx.experiments.train.scaling import Scaling, parts
+from nnx.experiments.train.scaling import Scaling, parts, width
 from nnx.network import Network
 
 
@@ -45,9 +45,9 @@ class Preparation:
     ) -> HostArray:
         """Apply a network, or a part of it as an encoder, to rows of x, block by block.
 
-        The inputs are scaled in float64. Where the outputs were scaled for training, they come back in the
-        units of the data, in float64; codes and probabilities have the network's type. `watch` sees the
-        rows as they are in the file.
+        The inputs are scaled in float64. Outputs that were scaled for training are returned in the units of
+        the data, in float64; codes and probabilities have the network's type. `watch` sees the rows before
+        they are scaled.
 
         Raises
         ------
@@ -56,8 +56,8 @@ class Preparation:
         """
         count = len(x) if rows is None else len(rows)
         undone = self._undone_by(network)
-        result = np.empty((count, network.outputs), network.dtype if undone is None else np.float64)
-        for part in parts(count, x.shape[1]):
+        result = np.empty((count, *network.output_shape), network.dtype if undone is None else np.float64)
+        for part in parts(count, width(x)):
             block = x[part] if rows is None else x[rows[part]]
             if watch is not None:
                 watch.see(block)
@@ -85,9 +85,12 @@ class Preparation:
         def kept(scaling: Scaling | None) -> Any:
             return scaling and {"shift": scaling.shift.tolist(), "scale": scaling.scale.tolist()}
 
+        layout = asdict(self.layout)
+        if self.layout.shape is None:  # as in version 0.1, which can then read the file
+            del layout["shape"]
         return {
             "task": self.task,
-            "layout": asdict(self.layout),
+            "layout": layout,
             "inputs": kept(self.inputs),
             "outputs": kept(self.outputs),
             "classes": list(self.classes),
@@ -105,13 +108,21 @@ class Preparation:
         """
         kept = metadata.get("preparation")
         try:
-            return None if kept is None else cls.from_metadata(kept, network.outputs)
+            return (
+                None if kept is None else cls.from_metadata(kept, network.input_shape, network.output_shape)
+            )
         except FileFormatError as error:
             raise FileFormatError(f"{path}: {error}") from error
 
     @classmethod
-    def from_metadata(cls, kept: Any, outputs: int) -> Preparation:
-        """Read back what `to_metadata` gave, for a network of so many outputs; nothing of it is believed.
+    def from_metadata(cls, kept: Any, taken: tuple[int, ...] | None, given: tuple[int, ...]) -> Preparation:
+        """Read back what `to_metadata` returned, and check all of it.
+
+        Parameters
+        ----------
+        kept : object
+        taken, given : tuple of int
+            The shapes of a row that the network takes, and that it returns.
 
         Raises
         ------
@@ -119,19 +130,21 @@ class Preparation:
             If it is not what a preparation is, or does not fit the network.
         """
         try:
-            layout = _layout(kept["layout"])
+            layout, outputs = _layout(kept["layout"]), math.prod(given)
             made = cls(
                 task=_one_of(kept["task"], TASKS),
                 layout=layout,
-                inputs=_scaling(kept["inputs"], layout.features),
-                outputs=None if kept["outputs"] is None else _scaling(kept["outputs"], outputs),
+                inputs=_scaling(kept["inputs"], layout.row_shape),
+                outputs=None if kept["outputs"] is None else _scaling(kept["outputs"], given),
                 classes=_texts(kept["classes"], outputs),
                 targets=_texts(kept["targets"], 1 if kept["classes"] else outputs),
             )
             if made.task == "classification" and not made.classes:
                 raise ValueError("classes without names")
-            if made.task == "autoencoding" and outputs != layout.features:
-                raise ValueError(f"{outputs} outputs for {layout.features} features")
+            if made.task == "autoencoding" and given != layout.row_shape:
+                raise ValueError(f"outputs of shape {given} for rows of shape {layout.row_shape}")
+            if taken != layout.row_shape:
+                raise ValueError(f"rows of shape {layout.row_shape} for a network that takes {taken}")
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FileFormatError(f"what the model says of its data is damaged ({error!r:.200})") from error
         return made
@@ -154,10 +167,10 @@ def _texts(value: Any, count: int) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _scaling(value: Any, columns: int) -> Scaling:
+def _scaling(value: Any, row: tuple[int, ...]) -> Scaling:
     shift, scale = (np.array(value[name], np.float64) for name in ("shift", "scale"))
     for array in (shift, scale):
-        if array.shape not in ((1,), (columns,)) or not np.isfinite(array).all():
+        if array.shape not in ((1,), row) or not np.isfinite(array).all():
             raise ValueError("a scaling that does not fit")
     if not (scale > 0.0).all():
         raise ValueError("a scale that is not positive")
@@ -173,7 +186,7 @@ def _layout(value: Any) -> Layout:
     features = whole(value["features"], 1)
     chosen, image = value["chosen"], value["image"]
     count = features if chosen is None else len(chosen)
-    fills, categories = value.get("fills"), value.get("categories")
+    fills, categories, shape = value.get("fills"), value.get("categories"), value.get("shape")
     layout = Layout(
         features,
         None if value["columns"] is None else _texts(value["columns"], count),
@@ -184,7 +197,10 @@ def _layout(value: Any) -> Layout:
         None if fills is None else tuple(None if fill is None else _finite(fill) for fill in fills),
         None if categories is None else tuple(_texts(texts, len(texts)) for texts in categories),
         "black" if value.get("background") == "black" else "white",
+        None if shape is None else tuple(whole(size, 1) for size in shape),
     )
+    if layout.shape is not None and (math.prod(layout.shape) != features or len(layout.shape) < 2):
+        raise ValueError("a shape of another size")
     if layout.image is not None and (math.prod(layout.image) != features or layout.image[2] not in (1, 3)):
         raise ValueError("an image of another size")
     for of_columns in (layout.fills, layout.categories):

@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 
 from nnx.data.rows import HostArray
-from nnx.errors import shown
-from nnx.experiments.train.scaling import BYTES, MAX_SCALED, check_finite_columns, extent, parts
+from nnx.experiments.train.scaling import (
+    BYTES,
+    MAX_SCALED,
+    called,
+    check_finite_columns,
+    extent,
+    parts,
+    width,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +26,7 @@ class Range:
 
     Attributes
     ----------
-    low, high : array of shape (features,), or (1,) where one range holds for all
+    low, high : array of the shape of a row, or of shape (1,) if one range holds for all inputs
         float64, finite.
     pixels : bool
         Whether the inputs were pixels in [0, 1], which files may hold as 0 to 255.
@@ -42,11 +49,9 @@ class Range:
             return cls(np.zeros(1), np.full(1, BYTES))
         low, high = extent(x, rows, weights)
         check_finite_columns(low, high)
-        return (
-            cls(low, high)
-            if x.shape[1] <= MAX_SCALED
-            else cls(low.min(keepdims=True), high.max(keepdims=True))
-        )
+        if width(x) <= MAX_SCALED:
+            return cls(low, high)
+        return cls(low.min().reshape(1), high.max().reshape(1))
 
     @classmethod
     def of_pixels(cls) -> Range:
@@ -58,7 +63,7 @@ class Range:
         return {"low": self.low.tolist(), "high": self.high.tolist(), "pixels": self.pixels}
 
     @classmethod
-    def from_metadata(cls, kept: Any, features: int) -> Range:
+    def from_metadata(cls, kept: Any, shape: tuple[int, ...]) -> Range:
         """Read back what `to_metadata` gave.
 
         Raises
@@ -67,7 +72,7 @@ class Range:
             If it is something else.
         """
         low, high = (np.array(kept[name], np.float64) for name in ("low", "high"))
-        if low.shape != high.shape or low.shape not in ((1,), (features,)):
+        if low.shape != high.shape or low.shape not in ((1,), shape):
             raise ValueError("a range that does not fit")
         if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
             raise ValueError("a range that is none")
@@ -94,8 +99,8 @@ class Watch:
     def __init__(self, known: Range, names: Sequence[str] = ()) -> None:
         self.known, self.names = known, names
         with np.errstate(over="ignore"):
-            width = known.high - known.low
-        self.margin: HostArray = np.where(width > 0.0, width, np.maximum(np.abs(known.low), 1.0))
+            spread = known.high - known.low
+        self.margin: HostArray = np.where(spread > 0.0, spread, np.maximum(np.abs(known.low), 1.0))
         self.rows = self.far = 0
         self.low: Any = np.inf
         self.high: Any = -np.inf
@@ -106,7 +111,7 @@ class Watch:
             lowest, highest = self.known.low - self.margin, self.known.high + self.margin
         low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
         if (low < lowest).any() or (high > highest).any():
-            self.far += int(((x < lowest) | (x > highest)).any(axis=1).sum())
+            self.far += int(((x < lowest) | (x > highest)).reshape(len(x), -1).any(axis=1).sum())
         self.rows += len(x)
         self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
 
@@ -116,13 +121,13 @@ class Watch:
             return self._small()
         with np.errstate(over="ignore", invalid="ignore"):
             beyond = np.maximum(self.known.low - self.low, self.high - self.known.high) / self.margin
-        worst, common = int(np.argmax(beyond)), len(self.known.low) == 1
-        low, high = (float(limit[0 if common else worst]) for limit in (self.known.low, self.known.high))
-        column = f"column {shown(self.names[worst])}" if self.names else f"number {worst + 1} of a row"
+        worst, common = int(np.argmax(beyond)), self.known.low.size == 1
+        low, high = (float(limit.flat[0 if common else worst]) for limit in (self.known.low, self.known.high))
+        column = "values" if common else called(worst, beyond.shape, self.names)
         more = 0 if common else int((beyond > 1.0).sum()) - 1
         return (
             f"{self.far:,} of {self.rows:,} rows are far outside of what the network was trained on: "
-            f"{'values' if common else column} from {self.low[worst]:.6g} to {self.high[worst]:.6g}, "
+            f"{column} from {self.low.flat[worst]:.6g} to {self.high.flat[worst]:.6g}, "
             f"in training from {low:.6g} to {high:.6g}"
             f"{f' (and {more:,} more columns)' if more else ''}; check the units and the columns"
         )
@@ -149,4 +154,4 @@ def are_bytes(x: HostArray, least: int) -> bool:
         return False
     if x.dtype.kind in "iub":
         return True
-    return all(bool((x[part] == np.floor(x[part])).all()) for part in parts(len(x), x.shape[1]))
+    return all(bool((x[part] == np.floor(x[part])).all()) for part in parts(len(x), width(x)))

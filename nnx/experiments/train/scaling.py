@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +22,11 @@ _BLOCK = 2**18  # numbers that are looked at together: they stay in a processor'
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """z = (x − shift) / scale, column by column.
+    """z = (x − shift) / scale, for each number of a row.
 
     Attributes
     ----------
-    shift, scale : array of shape (columns,), or (1,) where all have the same
+    shift, scale : array of the shape of a row, or of shape (1,) if all numbers of a row have the same
         float64, finite; scale is positive.
     """
 
@@ -58,9 +59,9 @@ class Scaling:
         whole = pixels or x.dtype == np.uint8
         if kind == "none" or (kind == "auto" and whole):
             return cls(np.zeros(1), np.full(1, BYTES if whole else 1.0))
-        if x.shape[1] > MAX_SCALED:
+        if width(x) > MAX_SCALED:
             raise DataError(
-                f"{x.shape[1]:,} features are more than the {MAX_SCALED:,} that can have a scale each: "
+                f"{width(x):,} features are more than the {MAX_SCALED:,} that can have a scale each: "
                 "choose scale none"
             )
         if kind == "minmax":
@@ -74,7 +75,7 @@ class Scaling:
     def apply(self, x: HostArray, dtype: Any, clip: bool = False) -> HostArray:
         """z of `dtype`; computed in float64, block by block; on request the nearest value in [0, 1]."""
         z = np.empty(x.shape, dtype)
-        for part in parts(len(x), x.shape[1]):
+        for part in parts(len(x), width(x)):
             with np.errstate(over="ignore"):  # what becomes infinite is named where it is trained on
                 exact = x[part].astype(np.float64)
                 exact -= self.shift
@@ -101,7 +102,7 @@ class ScaledRows(Rows):
 
     Parameters
     ----------
-    x : memmap of shape (rows, features)
+    x : memmap of shape (rows, …)
     numbers : array of int
         Which rows, in order.
     scaling : Scaling
@@ -161,8 +162,13 @@ class ScaledRows(Rows):
         return [*self.parts, self.numbers, self.scaling.shift, self.scaling.scale, np.array([self.clip])]
 
 
+def width(x: HostArray) -> int:
+    """Return how many numbers a row has."""
+    return math.prod(x.shape[1:])
+
+
 def parts(rows: int, columns: int) -> Iterator[slice]:
-    """So many rows, in parts of no more numbers than are looked at together."""
+    """Divide so many rows into parts that fit in a processor's cache."""
     step = max(1, _BLOCK // columns)
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
@@ -171,9 +177,10 @@ def parts(rows: int, columns: int) -> Iterator[slice]:
 def _blocks(
     x: HostArray, rows: HostArray | None, weights: HostArray | None
 ) -> Iterator[tuple[HostArray, HostArray]]:
-    """Rows that count, as float64, with their weights."""
-    for part in parts(len(x) if rows is None else len(rows), x.shape[1]):
+    """Yield the rows of weight above 0, as float64 of shape (rows, numbers of a row), with their weights."""
+    for part in parts(len(x) if rows is None else len(rows), width(x)):
         block = np.asarray(x[part] if rows is None else x[rows[part]], np.float64)
+        block = block.reshape(len(block), -1)
         counts = np.ones(len(block)) if weights is None else weights[part]
         counted = counts > 0.0
         if counted.all():
@@ -185,13 +192,15 @@ def _blocks(
 def moments(
     x: HostArray, rows: HostArray | None = None, weights: HostArray | None = None
 ) -> tuple[HostArray, HostArray]:
-    """Mean and standard deviation of each column, as if a row of weight w were w rows.
+    """Return mean and standard deviation of each number of a row, in the shape of a row.
+
+    A row of weight w counts as w rows.
 
     Blocks are merged (Chan, Golub and LeVeque, 1979, eq. 2.1). All is computed on differences from the first
     row: they are exactly 0 in a constant column, and small where the mean is large. A deviation that rounding
     alone may have made is 0.
     """
-    count, mean, squares = 0.0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    count, mean, squares = 0.0, np.zeros(width(x)), np.zeros(width(x))
     first: HostArray | None = None
     with np.errstate(invalid="ignore", over="ignore"):
         for block, counts in _blocks(x, rows, weights):
@@ -205,7 +214,8 @@ def moments(
             mean += apart * (new / (count + new))
             count += new
         mean = mean + (0.0 if first is None else first)
-        return mean, _spread(np.sqrt(squares / count), mean)
+        deviation = _spread(np.sqrt(squares / count), mean)
+    return mean.reshape(x.shape[1:]), deviation.reshape(x.shape[1:])
 
 
 def _spread(spread: HostArray, value: HostArray) -> HostArray:
@@ -217,30 +227,41 @@ def _spread(spread: HostArray, value: HostArray) -> HostArray:
 def extent(
     x: HostArray, rows: HostArray | None = None, weights: HostArray | None = None
 ) -> tuple[HostArray, HostArray]:
-    """The smallest and the largest value of each column, in rows whose weight is not 0."""
-    low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
+    """Return the smallest and largest value of each number of a row, in the shape of a row.
+
+    Rows of weight 0 do not count.
+    """
+    low, high = np.full(width(x), np.inf), np.full(width(x), -np.inf)
     with np.errstate(invalid="ignore"):
         for block, _ in _blocks(x, rows, weights):
             np.minimum(low, block.min(axis=0), out=low)
             np.maximum(high, block.max(axis=0), out=high)
-    return low, high
+    return low.reshape(x.shape[1:]), high.reshape(x.shape[1:])
 
 
 def outside(scaling: Scaling, x: HostArray, rows: HostArray, margin: float) -> int:
-    """How many rows, when scaled, leave [0, 1] by more than a margin."""
+    """Count the rows that leave [0, 1] by more than a margin when they are scaled."""
     count = 0
-    for part in parts(len(rows), x.shape[1]):
+    for part in parts(len(rows), width(x)):
         z = scaling.apply(x[rows[part]], np.float64)
+        z = z.reshape(len(z), -1)
         count += int(((z < -margin) | (z > 1.0 + margin)).any(axis=1).sum())
     return count
 
 
 def check_finite_columns(*of_columns: HostArray, names: Sequence[str] = ()) -> None:
-    """Refuse columns whose moments or limits are not finite."""
+    """Refuse numbers of a row whose moments or limits are not finite."""
     finite = np.logical_and.reduce([np.isfinite(values) for values in of_columns])
     if not finite.all():
-        at = int(np.argmin(finite))
-        called = f"column {shown(names[at])}" if names else f"number {at + 1} of a row"
         raise DataError(
-            f"{called} holds values that are not finite, or too large to scale: leave such rows out"
+            f"{called(int(np.argmin(finite)), finite.shape, names)} holds values that are not finite, or too "
+            "large to scale: leave such rows out"
         )
+
+
+def called(at: int, shape: tuple[int, ...], names: Sequence[str] = ()) -> str:
+    """Return what a message calls a number of a row: its column's name, or its place, from 1."""
+    if names:
+        return f"column {shown(names[at])}"
+    place = [int(index) + 1 for index in np.unravel_index(at, shape)]
+    return f"number {place[0] if len(place) == 1 else tuple(place)} of a row"
