@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections.abc import Callable, Sequence
 from csv import writer as csv_writer
@@ -19,17 +20,22 @@ from nnx.cli.console import say
 from nnx.errors import ConfigurationError, OutputError, counted
 from nnx.experiments.train.config import RULES, defaults
 
-FORMATS = (".npy", ".csv")
+FORMATS = (".npy", ".npz", ".csv")
 ROW = "row"  # --id row means the number of the row
 
 HELP = """{what} the rows of INPUT.
 
 MODEL is a run's folder or a .safetensors file. INPUT is one or more .npy, .npz, .csv or IDX files, gzipped or
-not. Each row is a sample with the same numbers as in training; bytes, as in images, are divided by 255.
+not, or images in files or folders. Each row is a sample in the shape that the network takes, with the same
+numbers as in training. A table has the numbers of a row in its columns, the last axis first; that works for
+up to two axes longer than 1. Bytes, as in images, are divided by 255.
 
 If nnx train made the model, INPUT has the form of the training data: a table (named columns may be in another
-order, and there may be more), an array, or images in a file or a folder. It is scaled as in training. A note
-warns if numbers lie far outside the range of the training data.
+order, and there may be more), an array, or images. It is scaled as in training. A note warns if numbers lie
+far outside the range of the training data.
+
+A .npy or .npz file (array x) has the outputs in their own shape. A .csv has a line for each row. If outputs
+have several axes, its columns are output 1.1, output 1.2, ..., with the place on each axis.
 
 \b
 Examples:
@@ -59,7 +65,7 @@ def _command(name: str, what: str) -> Callable[[Any], click.Command]:
             click.option("--id", "identity", metavar="COLUMN",
                          help=f"First column of the .csv: a column of INPUT, or {ROW} for the row's number."),
             click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-                         help="A .npy or .csv file to write.  [default: print as .csv]"),
+                         help="A .npy, .npz or .csv file to write.  [default: print as .csv]"),
             click.argument("inputs", metavar="INPUT...", type=existing, nargs=-1, required=True),
             click.argument("model", type=existing),
         ):  # fmt: skip
@@ -170,10 +176,12 @@ def _apply(
     with replacing(out) as file:
         if csv:
             _write_table(file, result, trained, answers, probabilities)
+        elif out.suffix.lower() == ".npz":
+            np.savez(file, allow_pickle=False, x=result)  # x: what nnx reads from an archive
         else:
             np.save(file, result, allow_pickle=False)
     rows = counted(len(result), unit)
-    say(f"{out}: {rows} of {result.shape[1]}" if unit == "row" else f"{out}: {rows}")
+    say(f"{out}: {rows} of {' × '.join(map(str, result.shape[1:]))}" if unit == "row" else f"{out}: {rows}")
 
 
 def _check_out(out: Path, inputs: Sequence[Path], force: bool) -> None:
@@ -192,7 +200,7 @@ def _answers(
     found = Answers()
     for source in inputs:
         x, files = trained.read(source)
-        found.outputs.append(trained.predict(x, choose(trained.network, x.shape[1])))
+        found.outputs.append(trained.predict(x, choose(trained.network, math.prod(x.shape[1:]))))
         if files or len(inputs) > 1:
             found.files += files or [str(source)] * len(x)
         if identity is not None:
@@ -228,17 +236,23 @@ def _identities(source: Path, column: str, trained: Any, rows: int, table: bool)
     return ROW, [str(number + 1) for number in range(rows)]
 
 
+def _places(shape: tuple[int, ...]) -> list[str]:
+    """Name the numbers of a row by their place on each axis, from 1: ``output 3``, ``output 1.3``."""
+    return [f"output {'.'.join(str(index + 1) for index in place)}" for place in np.ndindex(shape)]
+
+
 def _write_table(file: BinaryIO, result: Any, trained: Any, answers: Answers, probabilities: bool) -> None:
     """Write a line for each row: its identity and its file, if there are any, and its class or outputs."""
     heads, before = answers.before()
-    count, prepared = result.shape[1], trained.prepared
-    names = prepared.names(count) if prepared else None
+    several, shape, prepared = result.ndim > 2, result.shape[1:], trained.prepared
+    result = result.reshape(len(result), -1)
+    names = prepared.names(result.shape[1]) if prepared else None
     classes = names if names and prepared.classes else None
     values = probabilities or not classes
     if classes:
         heads.append(prepared.targets[0] if prepared.targets else "class")
     if values:
-        heads += names or ([f"output {number + 1}" for number in range(count)] if heads else [])
+        heads += names or (_places(shape) if heads or several else [])
     text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
     writer = csv_writer(text, lineterminator="\n")
     if heads:

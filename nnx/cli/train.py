@@ -33,6 +33,7 @@ def _own_options(function: Any) -> Any:
             *also,
             name,
             type=kind,
+            multiple=rule.several,
             metavar=rule.metavar or None,
             help=text.strip(),
         )(function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,9 +109,10 @@ def encoder_of(network: Network, features: int | None = None, name: str = "this 
             f"{name} is {kind}, it has no code: use nnx predict; codes come from an autoencoder (nnx run "
             "autoencoder, or nnx train without --target)"
         )
-    if features is not None and network.inputs != features:
+    takes = math.prod(network.input_shape or ())
+    if features is not None and takes != features:
         raise DataError(
-            f"this model encodes rows of {network.inputs} numbers, but the data has {features} in each: "
+            f"this model encodes rows of {takes} numbers, but the data has {features} in each: "
             "give it what it was trained on"
         )
     return network[: network.encoder_length]

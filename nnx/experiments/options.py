@@ -25,6 +25,8 @@ class Rule:
     help : str
     option : str
         Its name on the command line, where that is not the entry's own.
+    several : bool
+        Whether the option may be given several times, once for each text of a list.
     """
 
     kind: str
@@ -35,6 +37,7 @@ class Rule:
     above: bool = False
     metavar: str = ""
     option: str = ""
+    several: bool = False
 
     def expected(self) -> str:
         """In words."""

@@ -105,8 +105,9 @@ def command(result: Result) -> str:
         words.append(str(result.config.get(experiment.argument)))
     for name, value in result.config.items():
         if name not in skipped and not (value is None or value is False or value in ([], ())):
-            words.append(option_name(name, experiment.options.get(name)))
-            words += [] if value is True else [_option(name, value)]
+            rule = experiment.options.get(name)
+            for one in value if rule is not None and rule.several else [value]:
+                words += [option_name(name, rule), *([] if one is True else [_option(name, one)])]
     device = result.backend if result.device == "cpu" else result.device
     return shlex.join([*words, "--device", device])
 

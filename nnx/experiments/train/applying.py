@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from nnx.datasets import load_arrays
 from nnx.errors import DataError, FileFormatError
 from nnx.experiments.result import HostArray, model_path
 from nnx.experiments.train.labelled import load_inputs
-from nnx.experiments.train.layout import Layout
 from nnx.experiments.train.preparation import Preparation
 from nnx.experiments.train.ranges import Range, Watch, are_bytes
 from nnx.experiments.train.scaling import BYTES
@@ -96,10 +94,14 @@ class Model:
         shape = self.network.input_shape or ()
         if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)):
             raise DataError(f"{path}: holds images, but the network takes rows of shape {shape}")
-        image = (shape[0], shape[1], shape[2] if len(shape) == 3 else 1)
-        layout = Layout(math.prod(shape), image=image, scaled_bytes=True, shape=shape)
-        x, files = load_inputs(path, layout, notes=self.notes)
-        return np.divide(x, BYTES, dtype=self.network.dtype), files
+        place = Path(path)
+        files = images.everywhere(place) if place.is_dir() else [place]
+        found = images.survey(files, None, self.notes, shape[2] if len(shape) == 3 else 1)
+        if found.shape[:2] != shape[:2]:
+            size, takes = (" × ".join(map(str, sides[:2])) for sides in (found.shape, shape))
+            raise DataError(f"{files[0]}: is {size} pixels, but the network takes {takes}: resize it")
+        x = images.read_images(found, self.how.background, self.notes)
+        return np.divide(x, BYTES, dtype=self.network.dtype).reshape(-1, *shape), list(map(str, files))
 
     def of_pixels(self, x: HostArray) -> HostArray:
         """Pixels in [0, 1] as `predict` takes them: as bytes, if the network was trained on bytes."""

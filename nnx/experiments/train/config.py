@@ -59,6 +59,9 @@ RULES = {
     "weight_decay": Rule("number", "Decoupled from the gradient (as in AdamW). Default: the optimizer's.",
                          metavar="X"),
     "clip_norm": Rule("number", "Largest norm of all gradients together.", above=True, metavar="X"),
+    "group": Rule("names", "Other settings for the parameters whose names match a pattern: learning_rate, "
+                  "weight_decay or l2. May be given several times; of two groups, the first counts.",
+                  metavar="'PATTERN NAME=X'", several=True),
     "epochs": Rule("whole", "", low=1, metavar="N"),
     "batch_size": Rule("whole", "Fewer where there are fewer rows.", low=1, metavar="N"),
     "patience": Rule("whole", "Stop after this many epochs without a smaller validation loss; keep the best.",
@@ -86,7 +89,7 @@ class Config:
         How the data is read.
     class_weight
         How much each class counts in the loss.
-    layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm
+    layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm, group
         The network, and how a step is taken.
     epochs, batch_size, patience, validation, seed, device, dtype, on_nonfinite
         How long, on what, where, and what follows on a fault.
@@ -115,6 +118,7 @@ class Config:
     momentum: float | None = None
     weight_decay: float | None = None
     clip_norm: float | None = None
+    group: tuple[str, ...] = ()
     epochs: int = 50
     batch_size: int = 32
     patience: int | None = None

@@ -50,7 +50,8 @@ def run(
     communicator its ranks train together, and the first alone measures.
     """
     require(EXPERIMENTS, "experiments", "training on your own data")
-    read_layers(config.layers)  # what is wrong here need not wait for the data
+    read_layers(config.layers)  # errors in these need not wait for the data
+    make_optimizer(config, 1)
     began = time.perf_counter()
     problem = posed(config)
     data, prepared = problem.data, problem.prepared

@@ -180,6 +180,8 @@ def make_optimizer(config: Config, steps: int) -> Optimizer:
         if getattr(config, name) is not None:
             options[name] = getattr(config, name)
     kind = optimizers.NAMES[config.optimizer]
+    if config.group:
+        options["groups"] = groups_of(config, steps)
     if "momentum" in options and not _has_momentum(kind):
         those = [name for name, other in optimizers.NAMES.items() if _has_momentum(other)]
         raise ConfigurationError(
@@ -189,6 +191,42 @@ def make_optimizer(config: Config, steps: int) -> Optimizer:
         options["learning_rate"] = Cosine(kind(**options).schedule(0), steps)
     made: Optimizer = kind(**options)
     return made
+
+
+def groups_of(config: Config, steps: int) -> dict[str, dict[str, Any]]:
+    """Return the parameter groups for an optimizer, from texts such as ``"*.b weight_decay=0"``.
+
+    A schedule applies to the learning rates of groups too.
+
+    Raises
+    ------
+    ConfigurationError
+        If a text is not a pattern with settings, or a pattern occurs twice. The optimizer checks settings.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for text in config.group:
+        pattern, *settings = text.split()
+        pairs = [setting.partition("=") for setting in settings]
+        if not pairs or not all(name and equals for name, equals, _ in pairs):
+            raise ConfigurationError(
+                f"group: write a pattern and its settings, as '*.b weight_decay=0', not {text[:60]!r}"
+            )
+        if pattern in groups:
+            raise ConfigurationError(
+                f"group: the pattern {pattern[:60]!r} is given twice: write all its settings in one group"
+            )
+        found: dict[str, Any] = {}
+        groups[pattern] = found
+        for name, _, number in pairs:
+            try:
+                found[name] = float(number)
+            except ValueError:
+                raise ConfigurationError(
+                    f"group {pattern[:60]!r}: {name[:40]} must be a number, not {number[:40]!r}"
+                ) from None
+        if config.schedule == "cosine" and "learning_rate" in found:
+            found["learning_rate"] = Cosine(found["learning_rate"], steps)
+    return groups
 
 
 def _has_momentum(kind: type) -> bool:
