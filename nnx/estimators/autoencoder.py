@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 import nnx
 from nnx.data.rows import HostArray
-from nnx.estimators.base import NetworkEstimator, output_layers
+from nnx.estimators.base import NetworkEstimator, input_layers, output_layers
 from nnx.estimators.checks import checked_weights, counted, on_host
 
 
@@ -119,38 +119,42 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         )  # fmt: skip
         self.n_components = n_components
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Autoencoder:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, checkpoint: nnx.Checkpoint | None = None
+    ) -> Autoencoder:
         """Train on X.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (rows, features)
-            A sparse matrix is converted to a dense array.
+        X : array_like of shape (rows, …), or sparse matrix of shape (rows, features)
+            The network flattens rows of several axes. A sparse matrix is converted to a dense array.
         y : None
             Ignored.
         sample_weight : array_like of shape (rows,), optional
+        checkpoint : Checkpoint, optional
+            As for `nnx.Network.fit`.
         """
-        return self._fit(X, sample_weight, partial=False)
+        return self._fit(X, sample_weight, partial=False, checkpoint=checkpoint)
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Autoencoder:
         """Train for one epoch on these rows, without early stopping; parameters as for `fit`."""
         return self._fit(X, sample_weight, partial=True)
 
-    def _fit(self, X: Any, sample_weight: Any, partial: bool) -> Autoencoder:
-        again = self._goes_on(partial)
+    def _fit(self, X: Any, sample_weight: Any, **how: Any) -> Autoencoder:
+        again = self._goes_on(how["partial"])
         x = self._check(X, reset=not again)
         loss = self._loss()
         weights, x = counted(checked_weights(sample_weight, x), x)
-        layers, encoder_length = self._layers(x.shape[1], loss)
-        self._train(x, None, weights, layers, loss, again=again, partial=partial)
+        layers, encoder_length = self._layers(x.shape[1:], loss)
+        self._train(x, None, weights, layers, loss, again=again, **how)
         self.network_.encoder_length = encoder_length
         return self
 
-    def _layers(self, features: int, loss: nnx.Loss) -> tuple[list[nnx.Layer], int]:
+    def _layers(self, shape: tuple[int, ...], loss: nnx.Loss) -> tuple[list[nnx.Layer], int]:
         """Return the layers of the whole network, and how many of them encode."""
         sizes = self._sizes()
-        encoder = [*self._hidden(sizes), nnx.Dense(self.n_components)]
-        return [*encoder, *self._hidden(sizes[::-1]), *output_layers(features, loss)], len(encoder)
+        encoder = [*input_layers(shape), *self._hidden(sizes), nnx.Dense(self.n_components)]
+        return [*encoder, *self._hidden(sizes[::-1]), *output_layers(shape, loss)], len(encoder)
 
     @property
     def _n_features_out(self) -> int:
@@ -163,7 +167,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         return self._outputs(self.network_[: self.network_.encoder_length], X)
 
     def inverse_transform(self, X: Any) -> HostArray:
-        """Compute data of shape (rows, features) from codes of shape (rows, n_components)."""
+        """Compute data, with rows of the shape of X in `fit`, from codes of shape (rows, n_components)."""
         check_is_fitted(self)
         codes = check_array(on_host(X, "X"), dtype=self.network_.dtype)
         return self.network_[self.network_.encoder_length :].predict(codes)
@@ -175,10 +179,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         """
         X = self._given(X)
         dense = X.toarray() if hasattr(X, "toarray") else X
+        flat, decoded = (x.reshape(len(x), -1) for x in (dense, self.network_.predict(dense)))
         return float(
             r2_score(
-                dense,
-                self.network_.predict(dense),
+                flat,
+                decoded,
                 sample_weight=checked_weights(sample_weight, dense),
                 multioutput="variance_weighted",
             )
@@ -186,6 +191,5 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 import nnx
 from nnx import losses, optimizers
 from nnx.data.rows import HostArray
-from nnx.errors import ConfigurationError
+from nnx.errors import ConfigurationError, DataError
 from nnx.estimators.checks import check_parameters, held_out, on_host, sizes, unknown
 from nnx.layers.activations import make
 from nnx.training.checks import check_callbacks
@@ -141,13 +142,36 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             options["y"] = on_host(options["y"], "y")
         columns = {str(dtype).lower() for dtype in getattr(X, "dtypes", ())}  # types in pandas or Polars
         dtype = np.float32 if columns == {"float32"} else [np.float64, np.float32]
-        return validate_data(self, on_host(X, "X"), accept_sparse="csr", dtype=dtype, **options)
+        again = not options.get("reset", True)
+        checked = validate_data(
+            self, on_host(X, "X"), accept_sparse="csr", dtype=dtype, allow_nd=True, **options
+        )
+        if again:
+            self._check_shape(checked[0] if "y" in options else checked)
+        return checked
 
     def _given(self, X: Any) -> Any:
         """Check data for the fitted network, and convert it to the network's dtype."""
         check_is_fitted(self)
-        X = on_host(X, "X")
-        return validate_data(self, X, accept_sparse="csr", dtype=self.network_.dtype, reset=False)
+        X = validate_data(
+            self, on_host(X, "X"), accept_sparse="csr", dtype=self.network_.dtype, allow_nd=True, reset=False
+        )
+        self._check_shape(X)
+        return X
+
+    def _check_shape(self, X: Any) -> None:
+        """Refuse rows of another shape than in the first fit; scikit-learn compares only the first axis.
+
+        Raises
+        ------
+        DataError
+            If they have another shape.
+        """
+        if X.shape[1:] != self.network_.input_shape:
+            raise DataError(
+                f"X has rows of shape {X.shape[1:]}, but {type(self).__name__} is expecting rows of shape "
+                f"{self.network_.input_shape}, as in the previous fit"
+            )
 
     def _outputs(self, network: nnx.Network, X: Any) -> HostArray:
         """Return the outputs of a network (the fitted network or a slice of it) for checked data."""
@@ -169,6 +193,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         again: bool,
         partial: bool,
         classes: HostArray | None = None,
+        checkpoint: nnx.Checkpoint | None = None,
     ) -> None:
         """Train on checked data, and store the network and the history.
 
@@ -184,6 +209,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             Train for one epoch on all rows.
         classes : array of shape (rows,), optional
             The rows held out contain the same share of each class.
+        checkpoint : Checkpoint, optional
+            From `fit`. The estimator has no such parameter: `clone` would give all copies the same folder.
         """
         random = check_random_state(self.random_state)
         if again:
@@ -206,7 +233,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         history = network.fit(
             x, y, loss=loss, optimizer=optimizer, epochs=1 if partial else self.epochs,
             batch_size=self._rows_of_a_batch(len(x)), validation=validation,
-            sample_weight=weights, callbacks=callbacks,
+            sample_weight=weights, callbacks=callbacks, checkpoint=checkpoint,
         )  # fmt: skip
         self._keep(network, optimizer, history, again)
         if stopping is not None and len(history.epochs) == self.epochs and stopping.waited < self.patience:
@@ -230,10 +257,23 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self._made_of = self._described()
         self._optimized_by = (self.optimizer, self.learning_rate, optimizer)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
+        return tags
 
-def output_layers(units: int, loss: nnx.Loss) -> list[nnx.Layer]:
+
+def input_layers(shape: tuple[int, ...]) -> list[nnx.Layer]:
+    """Return the first layers of a network for rows of a shape: rows of several axes are flattened."""
+    return [nnx.Flatten()] if len(shape) > 1 else []
+
+
+def output_layers(shape: tuple[int, ...], loss: nnx.Loss) -> list[nnx.Layer]:
     """Return the last layers of a network that predicts numbers, with the activation that its loss needs."""
-    return [nnx.Dense(units), *([make(loss.activation)] if loss.activation else [])]
+    shaped = [nnx.Reshape(shape)] if len(shape) > 1 else []
+    last = [make(loss.activation)] if loss.activation else []
+    return [nnx.Dense(math.prod(shape)), *shaped, *last]
 
 
 def _part(x: HostArray, y: HostArray | None, weights: HostArray | None, rows: Any) -> tuple[Any, Any, Any]:

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 import nnx
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, DataError
-from nnx.estimators.base import NetworkEstimator, output_layers
+from nnx.estimators.base import NetworkEstimator, input_layers, output_layers
 from nnx.estimators.checks import checked_weights, class_factors, counted, factors_of_labels
 
 ONE_HOT = 2**22  # largest size of one-hot targets (the compiled loop needs them); beyond it, labels are used
@@ -123,18 +123,22 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     classes_: HostArray
     _multilabel: bool
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkClassifier:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: nnx.Checkpoint | None = None
+    ) -> NetworkClassifier:
         """Train on X and y.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (rows, features)
-            A sparse matrix is converted to a dense array.
+        X : array_like of shape (rows, …), or sparse matrix of shape (rows, features)
+            The network flattens rows of several axes. A sparse matrix is converted to a dense array.
         y : array_like of shape (rows,), or of 0 and 1 of shape (rows, labels)
         sample_weight : array_like of shape (rows,), optional
             Rows of weight 0 are left out, also when the classes are determined.
+        checkpoint : Checkpoint, optional
+            As for `nnx.Network.fit`.
         """
-        return self._fit(X, y, None, sample_weight, partial=False)
+        return self._fit(X, y, None, sample_weight, partial=False, checkpoint=checkpoint)
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -161,8 +165,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             )
         return self._fit(X, y, classes, sample_weight, partial=True)
 
-    def _fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, partial: bool) -> NetworkClassifier:
-        again = self._goes_on(partial)
+    def _fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, **how: Any) -> NetworkClassifier:
+        again = self._goes_on(how["partial"])
         x, y = self._check(X, y=y, multi_output=True, reset=not again)
         check_classification_targets(y)
         weights, x, y = counted(checked_weights(sample_weight, x), x, y)
@@ -194,8 +198,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         if self.class_weight is not None:
             weights = self._weights(weights, y, labels, known)
             weights, x, targets, labels = counted(weights, x, targets, labels)
-        layers = self._layers(len(known), multilabel)
-        self._train(x, targets, weights, layers, loss, again=again, partial=partial, classes=labels)
+        layers = [*input_layers(x.shape[1:]), *self._layers(len(known), multilabel)]
+        self._train(x, targets, weights, layers, loss, again=again, classes=labels, **how)
         self.classes_, self._multilabel = known, multilabel
         return self
 
@@ -254,7 +258,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
         return tags
 
@@ -346,24 +349,28 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     True
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkRegressor:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: nnx.Checkpoint | None = None
+    ) -> NetworkRegressor:
         """Train on X and y.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (rows, features)
-            A sparse matrix is converted to a dense array.
+        X : array_like of shape (rows, …), or sparse matrix of shape (rows, features)
+            The network flattens rows of several axes. A sparse matrix is converted to a dense array.
         y : array_like of shape (rows,) or (rows, outputs)
         sample_weight : array_like of shape (rows,), optional
+        checkpoint : Checkpoint, optional
+            As for `nnx.Network.fit`.
         """
-        return self._fit(X, y, sample_weight, partial=False)
+        return self._fit(X, y, sample_weight, partial=False, checkpoint=checkpoint)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkRegressor:
         """Train for one epoch on these rows, without early stopping; parameters as for `fit`."""
         return self._fit(X, y, sample_weight, partial=True)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, partial: bool) -> NetworkRegressor:
-        again = self._goes_on(partial)
+    def _fit(self, X: Any, y: Any, sample_weight: Any, **how: Any) -> NetworkRegressor:
+        again = self._goes_on(how["partial"])
         x, y = self._check(X, y=y, multi_output=True, y_numeric=True, reset=not again)
         y = y.toarray() if sparse.issparse(y) else y
         weights, x, y = counted(checked_weights(sample_weight, x), x, y)
@@ -373,8 +380,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
                 f"y has {targets.shape[1]} outputs, but NetworkRegressor is expecting "
                 f"{self.network_.outputs}, as in the previous fit"
             )
-        layers = [*self._hidden(self._sizes()), *output_layers(targets.shape[1], loss)]
-        self._train(x, targets, weights, layers, loss, again=again, partial=partial)
+        hidden = [*input_layers(x.shape[1:]), *self._hidden(self._sizes())]
+        layers = [*hidden, *output_layers(targets.shape[1:], loss)]
+        self._train(x, targets, weights, layers, loss, again=again, **how)
         self._flat = y.ndim == 1
         return self
 
@@ -386,6 +394,5 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         return tags
