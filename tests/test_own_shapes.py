@@ -114,7 +114,7 @@ def test_layers_may_say_themselves_where_rows_are_flattened():
     assert network.encoder_length == 4
 
 
-@pytest.mark.parametrize("scale", ["auto", "standard", "minmax", "none"])
+@pytest.mark.parametrize("scale", ["standard", "minmax", "none"])
 def test_each_number_of_a_row_has_its_own_scale_whatever_the_shape(scale):
     x = np.random.default_rng(0).normal(size=(40, 2, 3)) * [1.0, 10.0, 1e3] + [0.0, 5.0, 1e6]
     np.save("x.npy", x)
@@ -189,14 +189,13 @@ def test_outputs_of_several_axes_are_whole_in_npy_and_npz_and_named_by_place_in_
 
 @pytest.mark.parametrize("scale", ["auto", "minmax"])
 @pytest.mark.parametrize("program", [onnx, keras], ids=["onnx", "keras"])
-def test_an_export_is_compared_on_the_images_of_the_training(program, scale, capfd):
+def test_an_export_is_compared_on_the_images_of_the_training(program, scale):
     pytest.importorskip(program.__name__.rpartition(".")[2], reason="not installed")
     images, _ = digits(20)
     np.save("images.npy", images)
-    trained("images.npy", "--layers", "4", "--scale", scale)
+    trained("images.npy", "--layers", "4", "--scale", scale, "--loss", "mse")
     name = f"model.{program.__name__.rpartition('.')[2]}"
-    invoke("export", "run", "--out", name)
-    assert "rows of images.npy" in capfd.readouterr().err
+    assert "20 rows of images.npy" in invoke("export", "run", "--out", name).stderr
     outputs, _ = program.compute(name, images.astype(np.float64 if scale == "minmax" else np.float32))
     np.testing.assert_allclose(outputs, applied("reconstruct", "images.npy"), rtol=1e-4, atol=0.05)
 
@@ -225,12 +224,13 @@ def test_a_network_of_your_own_for_images_takes_images_of_its_size():
 
 
 def test_integers_are_read_for_networks_that_take_them():
-    np.savetxt("x.csv", np.arange(12).reshape(2, 6), delimiter=",", fmt="%d")
-    np.save("x.npy", np.arange(12, dtype=np.uint8).reshape(2, 2, 3))
+    numbers = np.arange(12)[::-1].reshape(2, 2, 3)
+    np.savetxt("x.csv", numbers.reshape(2, 6), delimiter=",", fmt="%d")
+    np.save("x.npy", numbers.astype(np.uint8))
     for name in ("x.csv", "x.npy"):
         found = load_arrays(name, "int64", shape=(2, 3))
         assert found.dtype == np.int64
-        np.testing.assert_array_equal(found, np.arange(12).reshape(2, 2, 3))
+        np.testing.assert_array_equal(found, numbers)
     np.savetxt("half.csv", np.array([[1.0, 2.0], [3.0, 4.5]]), delimiter=",")
     with pytest.raises(nnx.DataError, match=r"half\.csv: holds numbers that are no integers, first in row 1"):
         load_arrays("half.csv", "int64")

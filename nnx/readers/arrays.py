@@ -194,7 +194,7 @@ def as_rows(array: Array, shape: tuple[int, ...], name: str) -> Array:
         return array
     if numbers != math.prod(shape):
         if len(shape) == 1:
-            raise DataError(f"{name}: has {numbers} numbers in a row, but the network takes {shape[0]}")
+            raise DataError(f"{name}: has {numbers} features, but the network takes {shape[0]}")
         has = f"{numbers} numbers in a row" if len(given) == 1 else f"rows of shape {given}"
         raise DataError(f"{name}: has {has}, but the network takes rows of shape {shape}")
     long = [size for size in shape if size > 1]

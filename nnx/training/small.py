@@ -73,9 +73,10 @@ class SmallTrainer:
         steps = self.steps
         x, y, _ = steps.feeder.whole()
         _, (span,) = steps.optimizer.state_for(steps.network)
+        x, y = (rows.reshape(len(rows), -1) for rows in (x, y))
         slots = tuple(slot for slot in span.slots if slot is not None)
         self.loop.run(
-            program, span.values, span.gradients, slots, x.reshape(len(x), -1), y, orders, steps.batches.most,
+            program, span.values, span.gradients, slots, x, y, orders, steps.batches.most,
             self._rates(losses.size), steps.kept.step, losses, done,
         )  # fmt: skip
 
@@ -86,6 +87,11 @@ class SmallTrainer:
         rates = np.array([optimizer.rate(kept.step + step) for step in range(asked)]) * kept.scale
         return np.full(count, rates[0]) if asked == 1 else rates
 
+    def _by_number(self) -> bool:
+        """Return whether the loop can compute the loss on all numbers of a row in one axis."""
+        shape, kind = self.steps.network.output_shape, self.steps.kind
+        return self.steps.samples.y.shape[1:] == shape and (len(shape) == 1 or "categorical" not in kind)
+
     def _program(self, run: Run) -> Any:
         """Return the training in the form that the compiled loop needs, or None if it is not supported."""
         steps = self.steps
@@ -93,7 +99,7 @@ class SmallTrainer:
             self.loop is None
             or not (steps.feeder.resident and steps.ranks.alone)
             or steps.samples.weights is not None
-            or steps.samples.y.ndim != 2
+            or not self._by_number()
             or run.batch
             or run.on_nonfinite == "skip"
         ):

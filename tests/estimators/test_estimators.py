@@ -254,6 +254,60 @@ def test_weights_of_classes_are_weights_of_their_rows():
     assert found[1] >= found[0]
 
 
+@pytest.mark.parametrize("estimator", ALL, ids=lambda one: type(one).__name__)
+def test_rows_of_several_axes_teach_what_flat_rows_teach(estimator):
+    images = DIGITS[:100].reshape(-1, 8, 8)
+    y = LABELS[:100]
+    shaped, flat = (clone(estimator).fit(x, y) for x in (images, DIGITS[:100]))
+    assert shaped.network_.input_shape == (8, 8)
+    np.testing.assert_array_equal(outputs(shaped, images), outputs(flat, DIGITS[:100]))
+    assert shaped.score(images, y) == flat.score(DIGITS[:100], y)
+    if isinstance(shaped, Autoencoder):
+        assert shaped.inverse_transform(shaped.transform(images)).shape == (100, 8, 8)
+    shaped.partial_fit(images, y)
+    for wrong in (images[:, :, :7], DIGITS[:100, :8], images[:, :, :, None]):
+        for call in (outputs, lambda one, x: one.partial_fit(x, y)):
+            with pytest.raises(nnx.DataError, match=r"is expecting rows of shape \(8, 8\)"):
+                call(shaped, wrong)
+
+
+def test_images_go_through_a_search_and_weights():
+    images = DIGITS[:120].reshape(-1, 8, 8)
+    search = GridSearchCV(CLASSIFIER, {"dropout": [0.0, 0.1]}, cv=2)
+    search.fit(images, LABELS[:120], sample_weight=np.arange(120.0))
+    assert search.best_score_ > 0.6
+    assert search.predict_proba(images).shape == (120, 10)
+
+
+@pytest.mark.parametrize("estimator", ALL, ids=lambda one: type(one).__name__)
+def test_a_checkpoint_resumes_a_fit_that_was_stopped(estimator, tmp_path):
+    class Stop(nnx.Callback):
+        def on_epoch_end(self, run):
+            if run.epoch == 12:
+                raise KeyboardInterrupt
+
+    whole = fitted(estimator)
+    stopped = clone(estimator).set_params(callbacks=[Stop()])
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(X, Y, checkpoint=nnx.Checkpoint(tmp_path, every=5))
+    resumed = clone(estimator)
+    resumed.fit(X, Y, checkpoint=nnx.Checkpoint(tmp_path, every=5, resume=True))
+    assert resumed.loss_curve_ == whole.loss_curve_
+    np.testing.assert_array_equal(outputs(resumed), outputs(whole))
+
+
+def test_each_fit_of_a_cross_validation_has_its_own_checkpoints(tmp_path):
+    checkpoint = nnx.Checkpoint(tmp_path, every=50)
+    given = {"params": {"checkpoint": checkpoint}, "cv": 3}
+    scores = cross_val_score(CLASSIFIER, X, Y, **given)
+    np.testing.assert_array_equal(scores, cross_val_score(CLASSIFIER, X, Y, cv=3))
+    assert {path.name.split("-step")[0] for path in tmp_path.glob("*.safetensors")} == {
+        "fit-1",
+        "fit-2",
+        "fit-3",
+    }
+
+
 def test_callbacks_are_told():
     class Count(nnx.Callback):
         seen = 0

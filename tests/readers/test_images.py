@@ -208,7 +208,7 @@ def test_colours_that_a_network_of_greys_does_not_see_are_told():
     saved(COLOURS, "b.png")
     notes = []
     x, _ = load_inputs("p", layout, notes=notes)
-    assert x.shape == (2, 12)
+    assert x.shape == (2, 3, 4, 1)
     (note,) = notes
     assert note.startswith("p: 1 images have colours")
 
@@ -237,7 +237,7 @@ def test_sizes_that_differ_are_named_and_brought_to_one():
     saved(np.zeros((6, 8), np.uint8), "b.png")
     with pytest.raises(nnx.DataError, match=r"b\.png: is 6 × 8 pixels.*a\.png is 3 × 4.*--image-size 3x4"):
         load_labelled("p")
-    assert load_labelled("p", image_size=(3, 4)).x.shape == (2, 12)
+    assert load_labelled("p", image_size=(3, 4)).x.shape == (2, 3, 4, 1)
 
 
 def test_files_that_are_no_images_and_deeper_folders_are_told():

@@ -104,7 +104,7 @@ EXPERIMENT = Experiment(
     sample in each line; --target names the columns to learn. Delimiter, decimal mark and encoding are
     detected. An .npz holds x and y. A .npy holds samples, and --target is a file of its targets. The images
     of a folder lie in a subfolder for each class, or all in it for an autoencoder; train/ and test/ may come
-    before.
+    before. Samples keep their shape: the network flattens images itself.
 
     The run's folder is that of nnx run; nnx predict applies the model, and scales its input in the same way.
     Losses are of scaled data; metrics are of the rows held out, and in the data's own units.
@@ -117,6 +117,7 @@ EXPERIMENT = Experiment(
       nnx train photos --image-size 32x32 --layers '256 relu,64 relu'
       nnx train data.npz --config run.toml --epochs 100
       nnx train patients.csv --target ill --class-weight balanced
+      nnx train data.npz --optimizer adamw --group '*.b weight_decay=0'
       nnx predict runs/NAME new.csv --out predicted.csv
     """,
     config=Config,

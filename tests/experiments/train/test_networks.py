@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("on_cpu")
 def test_a_width_without_an_activation_has_relu_but_for_a_code(layers, task, right):
     config = Config("x", layers=tuple(layers.split(",")))
     loss = "cross_entropy" if task == "classification" else "mse"
-    network = build(config, task, 6, 6, loss)
+    network = build(config, task, (6,), 6, loss)
     names = [type(layer).__name__ for layer in network if type(layer).__name__ != "Identity"]
     assert " ".join(names) == right
     if task == "autoencoding":

@@ -169,8 +169,10 @@ def test_images_are_coded_and_given_back(kind):
     assert (result["preset"], result["config"]["loss"]) == ("autoencoding", "binary_cross_entropy")
     assert Path("run/figures/reconstructions.png").is_file()
     network = nnx.load("run/model.safetensors")
-    assert [layer.outputs for layer in network] == [32, 32, 6, 32, 32, 64, 64]
-    assert network.encoder_length == 3
+    shape = (8, 8) if kind == "npy" else (8, 8, 1)
+    assert network.input_shape == network.output_shape == shape
+    assert [layer.outputs for layer in network] == [64, 32, 32, 6, 32, 32, 64, shape[-1], shape[-1]]
+    assert network.encoder_length == 4
     invoke("encode", "run", source, "--out", "codes.npy")
     assert np.load("codes.npy").shape == (120, 6)
     invoke("reconstruct", "run", source, "--out", "back.npy")
@@ -207,8 +209,9 @@ def test_colours_are_kept_where_the_first_image_has_them():
         Image.new("RGB", (2, 3), colour).save(f"flat/{index:02}.png")
     data = load_labelled("flat")
     assert data.layout.image == (3, 2, 3)
-    np.testing.assert_array_equal(data.x[0], [255, 0, 0] * 6)
-    np.testing.assert_array_equal(data.x[1], [0, 255, 0] * 6)
+    assert data.x.shape == (12, 3, 2, 3)
+    np.testing.assert_array_equal(data.x[0].reshape(-1), [255, 0, 0] * 6)
+    np.testing.assert_array_equal(data.x[1].reshape(-1), [0, 255, 0] * 6)
 
 
 # --------------------------------------------------------------------------------- the split, the scaling
@@ -387,6 +390,29 @@ def test_a_file_gives_the_options_and_options_override_it():
     assert nnx.load("run/model.safetensors").config()["layers"][0]["config"]["units"] == 16
 
 
+def test_groups_give_some_parameters_settings_of_their_own():
+    iris()
+    options = ("iris.csv", "--target", "species", "--epochs", 3, "--optimizer", "adamw")
+    start = trained(*options, "--group", "* learning_rate=0", out="start")
+    given = ("--group", "dense_1.* learning_rate=0 weight_decay=0", "--group", "*.b weight_decay=0")
+    result = trained(*options, *given, "--schedule", "cosine", out="run")
+    assert result["config"]["group"] == [given[1], given[3]]
+    first, last = (nnx.load(f"{name}/model.safetensors").weights() for name in ("start", "run"))
+    for name, value in last.items():
+        assert np.array_equal(value, first[name]) == name.startswith("dense_1."), name
+    assert start["config"]["group"] == ["* learning_rate=0"]
+    page = invoke("report", "run").stdout and Path("run/report.html").read_text()
+    assert (
+        "--group &#39;dense_1.* learning_rate=0 weight_decay=0&#39; --group &#39;*.b weight_decay=0&#39;"
+        in page
+    )
+    with pytest.raises(nnx.ConfigurationError, match=r"--group \*\.b l2=1 \(the run has dense_1\.\* learn"):
+        invoke("train", *options, "--group", "*.b l2=1", "--out", "run", "--resume", "-q")
+    Path("run.toml").write_text('group = ["dense_1.* learning_rate=0 weight_decay=0", "*.b weight_decay=0"]')
+    trained(*options, "--schedule", "cosine", "--config", "run.toml", out="toml")
+    assert Path("toml/history.csv").read_bytes() == Path("run/history.csv").read_bytes()
+
+
 def test_every_option_is_a_key_and_every_key_an_option():
     offered = {option.name: option for option in cli.commands["train"].params}
     assert set(RULES) <= set(offered)
@@ -451,6 +477,17 @@ MISTAKES = {
     "train iris.csv --target species --epochs many": (nnx.ConfigurationError, ["--epochs", "'many'"]),
     "train iris.csv --target species --validation 0.001": (nnx.DataError, ["of 150 rows", "0.001"]),
     "train iris.csv --target species --image-size 2x2": (nnx.ConfigurationError, ["no folder of images"]),
+    "train iris.csv --target species --group '*.b'": (nnx.ConfigurationError, ["'*.b weight_decay=0'"]),
+    "train iris.csv --target species --group '*.b l2=x'": (nnx.ConfigurationError, ["l2 must be a number"]),
+    "train iris.csv --target species --group '*.b wd=1'": (nnx.ConfigurationError, ["'wd'", "weight_decay"]),
+    "train iris.csv --target species --group '*.b l2=-1'": (nnx.ConfigurationError, ["l2", "[0, inf)"]),
+    "train iris.csv --target species --group '*.b momentum=1'": (nnx.ConfigurationError, ["'momentum'"]),
+    "train iris.csv --target species --group 'dense_9.* l2=1'": (
+        nnx.ConfigurationError, ["groups['dense_9.*'] matches no parameter"],
+    ),
+    "train iris.csv --target species --group '*.b l2=1' --group '*.b l2=0'": (
+        nnx.ConfigurationError, ["'*.b' is given twice"],
+    ),
     "train x.npy --task classification": (nnx.ConfigurationError, ["needs targets"]),
     "train x.npy --layers relu": (nnx.ConfigurationError, ["needs a width"]),
     "train x.npy --target y.npy": (nnx.DataError, ["holds 6 samples, but 5 targets"]),
@@ -495,7 +532,7 @@ def test_the_page_about_it_runs(capfd):
             invoke(*line, *(["-q", "--epochs", 3] if line[0] == "train" else []))
     assert table("predicted.csv")[0] == ["species"]
     assert table("named.csv")[0] == ["file", "class"]
-    assert np.load("again.npy").shape == (1797, 64)
+    assert np.load("again.npy").shape == (1797, 8, 8)
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_bytes(tmp_path):
