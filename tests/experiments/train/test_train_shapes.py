@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import invoke
 from PIL import Image
+from support.command_line import invoke
+from support.places import OLD
 
 import nnx
 from nnx.datasets import load_arrays, load_digits
@@ -19,8 +20,6 @@ from nnx.experiments.train.scaling import ScaledRows
 from nnx.interop import keras, onnx
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
-
-OLD = Path(__file__).parent / "old" / "flat-pictures-0.1.safetensors"
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +158,7 @@ def test_a_model_that_version_0_1_trained_on_flattened_images_predicts_the_same(
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4), np.uint8)
     np.save("x.npy", images)
     np.save("flat.npy", images.reshape(5, 16))
-    shutil.copy(OLD, "old.safetensors")
+    shutil.copy(OLD / "flat-pictures-0.1.safetensors", "old.safetensors")
     network = nnx.load("old.safetensors")
     assert network.input_shape == (16,)
     expected = network.predict((images.reshape(5, 16) / 255.0).astype(np.float32)) * 255.0
