@@ -84,14 +84,14 @@ json_values = st.recursive(
     max_leaves=12,
 )
 KEYS = ("task", "layout", "inputs", "outputs", "classes", "targets", "shift", "scale", "features", "columns",
-        "chosen", "width", "image", "scaled_bytes")  # fmt: skip
+        "chosen", "width", "image", "scaled_bytes", "shape")  # fmt: skip
 
 
 @settings(fuzzed, max_examples=200)
 @given(kept=json_values | st.dictionaries(st.sampled_from(KEYS), json_values))
 def test_what_a_model_says_of_its_data_is_not_believed(kept):
     with pytest.raises(nnx.FileFormatError, match="what the model says of its data is damaged"):
-        Preparation.from_metadata(kept, 2)
+        Preparation.from_metadata(kept, (2,), (2,))
 
 
 @settings(fuzzed, max_examples=60)
