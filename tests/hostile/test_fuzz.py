@@ -240,7 +240,7 @@ def test_a_link_that_leads_out_of_a_folder_is_refused(tmp_path, link):
 def test_links_within_a_folder_are_followed_and_a_ring_of_them_is_refused(tmp_path):
     picture(tmp_path / "1.png")
     (tmp_path / "2.png").symlink_to("1.png")
-    assert load_labelled(tmp_path).x.shape == (2, 4)
+    assert load_labelled(tmp_path).x.shape == (2, 2, 2, 1)
     (tmp_path / "3.png").symlink_to("4.png")
     (tmp_path / "4.png").symlink_to("3.png")
     with pytest.raises(nnx.DataError, match=r"[34]\.png|cannot be read"):
