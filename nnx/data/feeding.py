@@ -158,8 +158,8 @@ class _Column:
 
 def _uploaded(backend: Backend, rows: Rows, name: str) -> Array:
     """Copy rows to the device, in pieces if they are mapped from files or lie in several arrays."""
-    if len(rows.parts) == 1 and not rows.mapped:
-        return backend.asarray(rows.parts[0])
+    if len(rows.arrays) == 1 and not rows.mapped:
+        return backend.asarray(rows.arrays[0])
     data = backend.empty(rows.shape, rows.kept)
     buffer = np.empty((CHECKED, *rows.shape[1:]), rows.kept)
     for start in range(0, len(rows), CHECKED):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ class Rows:
 
     Attributes
     ----------
+    arrays : list of array
+        The arrays, as they were given.
     shape : tuple of int
     dtype : numpy.dtype
         Type of the values: the stored type, or float32 if integers are divided; see `astype`.
@@ -52,49 +55,56 @@ class Rows:
     """
 
     def __init__(self, x: Any, divisor: float = 1.0) -> None:
-        self.parts: list[HostArray] = [_array(part) for part in (x if isinstance(x, list) else [x])]
-        if not self.parts:
+        self.arrays: list[HostArray] = [_array(array) for array in (x if isinstance(x, list) else [x])]
+        if not self.arrays:
             raise DataError("the list of arrays is empty: give at least one array")
-        first = self.parts[0]
-        for part in self.parts:
-            if part.ndim == 0 or part.dtype != first.dtype or part.shape[1:] != first.shape[1:]:
+        first = self.arrays[0]
+        for array in self.arrays:
+            if array.ndim == 0 or array.dtype != first.dtype or array.shape[1:] != first.shape[1:]:
                 raise DataError(
                     "the arrays of a list must have one type, and rows of one shape, but the first is "
-                    f"{first.dtype} of shape {first.shape}, and another is {part.dtype} of shape {part.shape}"
+                    f"{first.dtype} of shape {first.shape}, and another is {array.dtype} of shape "
+                    f"{array.shape}"
                 )
         if not divisor > 0.0:
             raise DataError(f"divisor must be a positive number, not {divisor!r}")
         self.divisor = float(divisor)
         whole = first.dtype.kind in "iub" and self.divisor != 1.0
         self.dtype: np.dtype[Any] = np.dtype(np.float32) if whole else first.dtype.newbyteorder("=")
-        self._ends = np.cumsum([len(part) for part in self.parts])
+        self._ends = np.cumsum([len(array) for array in self.arrays])
 
-    def _with(self, parts: list[HostArray], dtype: Any) -> Rows:
-        rows = Rows(parts, self.divisor)
+    def _with(self, arrays: list[HostArray], dtype: Any) -> Rows:
+        rows = Rows(arrays, self.divisor)
         rows.dtype = np.dtype(dtype)
         return rows
 
     # -------------------------------------------------------------- properties
 
     @property
+    def parts(self) -> list[HostArray]:
+        """Return `arrays`; this was its name in version 0.1."""
+        warnings.warn("rows.parts is now rows.arrays", DeprecationWarning, stacklevel=2)
+        return self.arrays
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """(rows, …), or (rows,) for labels."""
-        return (len(self), *self.parts[0].shape[1:])
+        return (len(self), *self.arrays[0].shape[1:])
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self.parts[0].ndim
+        return self.arrays[0].ndim
 
     @property
     def blocks(self) -> tuple[int, ...]:
         """Number of rows in each array that is not empty."""
-        return tuple(len(part) for part in self.parts if len(part))
+        return tuple(len(array) for array in self.arrays if len(array))
 
     @property
     def stored(self) -> np.dtype[Any]:
         """Type of the stored numbers."""
-        dtype: np.dtype[Any] = self.parts[0].dtype
+        dtype: np.dtype[Any] = self.arrays[0].dtype
         return dtype
 
     @property
@@ -110,28 +120,28 @@ class Rows:
     @property
     def mapped(self) -> bool:
         """Whether any of the arrays lies in a file."""
-        return any(isinstance(part, np.memmap) for part in self.parts)
+        return any(isinstance(array, np.memmap) for array in self.arrays)
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def __repr__(self) -> str:
         divided = "" if self.divisor == 1.0 else f" / {self.divisor:g}"
-        return f"Rows(shape={self.shape}, {self.stored}{divided}, arrays={len(self.parts)})"
+        return f"Rows(shape={self.shape}, {self.stored}{divided}, arrays={len(self.arrays)})"
 
     def made_of(self) -> list[HostArray]:
         """Return everything that determines the values, for a fingerprint."""
-        return [*self.parts, np.array([self.divisor])]
+        return [*self.arrays, np.array([self.divisor])]
 
     # ---------------------------------------------------------------- reading
 
     def astype(self, dtype: Any) -> Rows:
         """Return the same rows with values of another type."""
-        return self._with(self.parts, dtype)
+        return self._with(self.arrays, dtype)
 
     def loaded(self) -> Rows:
         """Return the same rows, read into memory."""
-        return self._with([np.array(part) for part in self.parts], self.dtype)
+        return self._with([np.array(array) for array in self.arrays], self.dtype)
 
     def __getitem__(self, index: Any) -> Any:
         """Return `Rows` for a slice, without reading them, or the values for an array of row numbers."""
@@ -141,8 +151,8 @@ class Rows:
         if stride != 1:
             raise DataError(f"a slice of Rows must have step 1, not {stride}: use an array of row numbers")
         begins = [0, *self._ends[:-1].tolist()]
-        cut = [part[max(0, start - b) : max(0, stop - b)] for part, b in zip(self.parts, begins, strict=True)]
-        return self._with([part for part in cut if len(part)] or [self.parts[0][:0]], self.dtype)
+        cut = [x[max(0, start - b) : max(0, stop - b)] for x, b in zip(self.arrays, begins, strict=True)]
+        return self._with([x for x in cut if len(x)] or [self.arrays[0][:0]], self.dtype)
 
     def _numbers(self, index: Any) -> HostArray:
         """Return row numbers after checking them: NumPy would accept negative ones."""
@@ -160,13 +170,13 @@ class Rows:
         """Return the stored rows with these numbers, in `out` if it is given, cast to its type."""
         if out is None:
             out = np.empty((len(indices), *self.shape[1:]), self.stored)
-        if len(self.parts) == 1:
-            return _take(self.parts[0], indices, out)
+        if len(self.arrays) == 1:
+            return _take(self.arrays[0], indices, out)
         which = np.searchsorted(self._ends, indices, side="right")
         for number in np.unique(which):
-            places, part = np.flatnonzero(which == number), self.parts[number]
-            begin = self._ends[number] - len(part)
-            out[places] = part[indices[places] - begin]
+            places, array = np.flatnonzero(which == number), self.arrays[number]
+            begin = self._ends[number] - len(array)
+            out[places] = array[indices[places] - begin]
         return out
 
     def bring(self, indices: HostArray, out: HostArray) -> HostArray:
@@ -186,7 +196,7 @@ class Rows:
             return values
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> HostArray:
-        stored = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+        stored = self.arrays[0] if len(self.arrays) == 1 else np.concatenate(self.arrays)
         values = self.values(stored)
         array: HostArray = np.array(values, dtype, copy=copy)
         return array

@@ -48,10 +48,10 @@ class Samples:
         columns = (self.x, self.y, self.weights)
         return [a for column in columns for a in (column.made_of() if isinstance(column, Rows) else [column])]
 
-    def read(self, part: slice) -> tuple[HostArray, HostArray]:
+    def read(self, segment: slice) -> tuple[HostArray, HostArray]:
         """Return the inputs and targets of some rows as arrays; errors as for `check_finite`."""
-        x = _read(self.x, part, "x")
-        return x, x if self.y is self.x else _read(self.y, part, "y")
+        x = _read(self.x, segment, "x")
+        return x, x if self.y is self.x else _read(self.y, segment, "y")
 
     def split(self, fraction: float) -> tuple[Samples, Samples]:
         """Split into the first rows for training and the last `fraction` for validation, without a shuffle.
@@ -159,12 +159,12 @@ def _kept(x: Any) -> Rows | None:
 def _settled(rows: Rows, name: str) -> HostArray | Rows:
     """Return bytes and large mapped files unchanged; convert and check all other rows."""
     if rows.mapped:
-        if sum(part.nbytes for part in rows.parts) > READ_WHOLE:
+        if sum(array.nbytes for array in rows.arrays) > READ_WHOLE:
             return rows
         rows = rows.loaded()
     if rows.kept == np.uint8:
         return rows
-    arrays = [np.ascontiguousarray(rows.values(part)) for part in rows.parts]
+    arrays = [np.ascontiguousarray(rows.values(array)) for array in rows.arrays]
     before = 0
     for array in arrays:
         check_finite(array, name, range(before, before + len(array)))
@@ -172,10 +172,10 @@ def _settled(rows: Rows, name: str) -> HostArray | Rows:
     return arrays[0] if len(arrays) == 1 else Rows(arrays)
 
 
-def _read(column: HostArray | Rows, part: slice, name: str) -> HostArray:
-    values = np.asarray(column[part])
+def _read(column: HostArray | Rows, segment: slice, name: str) -> HostArray:
+    values = np.asarray(column[segment])
     if isinstance(column, Rows) and column.mapped:
-        check_finite(values, name, range(part.start, part.stop))
+        check_finite(values, name, range(segment.start, segment.stop))
     return values
 
 

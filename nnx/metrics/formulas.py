@@ -127,9 +127,9 @@ def r2(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = N
         raise DataError("r2 compares the error with the spread of the targets, so it needs two rows or more")
     first = y[:1].astype(np.float64)  # subtracted, so that the spread of a constant is exactly 0
     mean = np.zeros_like(first)
-    for part in _parts(y):
-        rows = y[part] - first
-        mean += (rows if weights is None else rows * weights[part].reshape(-1, *[1] * (y.ndim - 1))).sum(
+    for segment in _segments(y):
+        rows = y[segment] - first
+        mean += (rows if weights is None else rows * weights[segment].reshape(-1, *[1] * (y.ndim - 1))).sum(
             axis=0
         )
     mean /= len(y) if weights is None else weights.sum()
@@ -176,7 +176,7 @@ def _checked(
     return y, p, weights
 
 
-def _parts(y: HostArray) -> list[slice]:
+def _segments(y: HostArray) -> list[slice]:
     return [slice(start, start + BLOCK) for start in range(0, len(y), BLOCK)]
 
 
@@ -188,9 +188,9 @@ def _mean(
 ) -> float:
     """Return the mean of `formula` over all elements, in float64: over the columns, then over the rows."""
     each = np.empty(len(y))
-    for part in _parts(y):
-        values = formula(y[part].astype(np.float64), p[part].astype(np.float64))
-        each[part] = values.reshape(len(values), -1).mean(axis=1)
+    for segment in _segments(y):
+        values = formula(y[segment].astype(np.float64), p[segment].astype(np.float64))
+        each[segment] = values.reshape(len(values), -1).mean(axis=1)
     return _average(each, weights)
 
 

@@ -56,12 +56,12 @@ def measure(
     y_pred = np.zeros((len(samples) if metrics else 0, *network.output_shape), network.dtype)
     total, weight = 0.0, 0.0
     for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
-        part = slice(start, min(start + EVALUATION_ROWS, own.start + own.rows))
-        x, y = samples.read(part)
-        weights = None if samples.weights is None else samples.weights[part]
+        segment = slice(start, min(start + EVALUATION_ROWS, own.start + own.rows))
+        x, y = samples.read(segment)
+        weights = None if samples.weights is None else samples.weights[segment]
         value, predicted = network.score(x, y, loss, weights, output=bool(metrics))
         if predicted is not None:  # metrics are taken on all rows together
-            y_pred[part] = predicted
+            y_pred[segment] = predicted
         share = float(len(x) if weights is None else weights.sum(dtype=np.float64))
         if share:
             total, weight = total + share * value, weight + share

@@ -75,7 +75,9 @@ def test_arrays_one_after_another_are_one(cut):
 
 def test_a_slice_reads_nothing_yet():
     rows = nnx.Rows([PIXELS[:100], PIXELS[100:]])
-    assert all(np.shares_memory(part, PIXELS) for part in rows[50:150].parts)
+    assert all(np.shares_memory(part, PIXELS) for part in rows[50:150].arrays)
+    with pytest.warns(DeprecationWarning, match=r"rows\.arrays"):
+        assert rows.parts is rows.arrays
 
 
 @pytest.mark.parametrize(

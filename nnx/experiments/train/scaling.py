@@ -132,12 +132,12 @@ class ScaledRows(Rows):
 
     def astype(self, dtype: Any) -> Rows:
         """The same rows, whose values are of another type."""
-        return ScaledRows(self.parts[0], self.numbers, self.scaling, dtype, self.clip)
+        return ScaledRows(self.arrays[0], self.numbers, self.scaling, dtype, self.clip)
 
     def __getitem__(self, index: Any) -> Any:
         """As for `Rows`."""
         if isinstance(index, slice):
-            return ScaledRows(self.parts[0], self.numbers[index], self.scaling, self.dtype, self.clip)
+            return ScaledRows(self.arrays[0], self.numbers[index], self.scaling, self.dtype, self.clip)
         return self.values(self.read(self._numbers(index)))
 
     def read(self, indices: HostArray, out: HostArray | None = None) -> HostArray:
@@ -159,7 +159,7 @@ class ScaledRows(Rows):
 
     def made_of(self) -> list[HostArray]:
         """See `Rows.made_of`."""
-        return [*self.parts, self.numbers, self.scaling.shift, self.scaling.scale, np.array([self.clip])]
+        return [*self.arrays, self.numbers, self.scaling.shift, self.scaling.scale, np.array([self.clip])]
 
 
 def width(x: HostArray) -> int:

@@ -23,5 +23,5 @@ network = nnx.Network(
 options = {"loss": nnx.MeanSquaredError(), "optimizer": nnx.Adam(1e-3), "batch_size": 1024}
 history = network.fit(rows, rows, **options)
 validation = network.evaluate(rows, rows, loss=options["loss"])
-print(json.dumps([history["loss"], validation["loss"], rows.parts[0].nbytes * len(rows.parts)]))
+print(json.dumps([history["loss"], validation["loss"], rows.arrays[0].nbytes * len(rows.arrays)]))
 assert np.isfinite(history["loss"]).all()
