@@ -136,7 +136,7 @@ def _created(folder: Path, mode: int) -> tuple[int, Path]:
 
 
 def _try_lock(descriptor: int) -> bool | None:
-    """Lock an open file: True if it worked, False if another process has it, None without locks."""
+    """Lock an open file: True if it worked, False if another process has it, None if locks do not exist."""
     if not _POSIX:
         return None
     import fcntl

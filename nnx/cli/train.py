@@ -52,7 +52,7 @@ def _own_options(function: Any) -> Any:
 def train(data: str, file: str | None, **values: Any) -> int:
     """Train a network on DATA; see `nnx.experiments.train.EXPERIMENT`."""
     if RunFolder.finished(Path(data)):
-        raise ConfigurationError(f"{data} is the folder of a run: give the data")
+        raise ConfigurationError(f"{data} is the folder of a run: name the file or folder of the data")
     own = {name: values.pop(name) for name in RULES}
     given = {name: RULES[name].parsed(own[name]) for name in own if name in by_user()}
     return run_declared(EXPERIMENT, Config.of(data, given, file), **values)

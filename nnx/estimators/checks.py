@@ -138,7 +138,9 @@ def class_factors(
         )
     by_row = factors[labels]
     if not by_row.any():
-        raise ConfigurationError(f"class_weight={class_weight!r:.80} leaves no row a weight above 0")
+        raise ConfigurationError(
+            f"class_weight={class_weight!r:.80} gives all rows the weight 0: give a class a factor above 0"
+        )
     return by_row
 
 

@@ -46,7 +46,7 @@ class Container(Layer):
     def __init__(self, branches: Sequence[Layers]) -> None:
         super().__init__()
         if type(self) is Container:
-            raise ConfigurationError("a container is Sequential, Residual or Concatenate")
+            raise ConfigurationError("Container is a base class: use Sequential, Residual or Concatenate")
         held = [stack.expand(branch, type(self).__name__) if branch else () for branch in branches]
         inner = [layer for branch in held for layer in branch]
         if len(set(map(id, inner))) < len(inner):

@@ -46,7 +46,8 @@ def from_config(kind: str, config: dict[str, Any]) -> Layer:
     """
     found = _named(kind)
     if not found:
-        raise FileFormatError(f"unknown layer {kind!r}{nearest(kind, Layer.registry)}")
+        known = nearest(kind, Layer.registry)
+        raise FileFormatError(f"unknown layer {kind!r} (first import the module of your own layer){known}")
     if len(found) > 1:
         raise FileFormatError(
             f"layer {kind!r} may be {' or '.join(map(full_name, found))}: load the file in a program that "

@@ -187,7 +187,7 @@ def _check_claim(config: dict[str, Any], weights: dict[str, HostArray]) -> None:
     claimed = sum(math.prod(shape) for named in shapes for shape in named.values())
     held = sum(value.size for value in weights.values())
     if claimed > 2 * held + 2**16:  # smaller differences: set_weights names the array
-        raise FileFormatError(f"its layers take {claimed:,} numbers, but it holds {held:,}")
+        raise FileFormatError(f"its layers need {claimed:,} numbers, but the file holds {held:,}")
 
 
 def described(shape: tuple[int, ...] | None) -> int | list[int] | None:

@@ -82,7 +82,7 @@ def test_a_finished_run_is_not_the_answer_to_other_options(tmp_path, capsys):
     capsys.readouterr()
     invoke(*usual, "--resume")
     assert "note: the run in run is finished" in capsys.readouterr().err
-    assert told("train", "run") == "run is the folder of a run: give the data"
+    assert told("train", "run") == "run is the folder of a run: name the file or folder of the data"
 
 
 def test_early_stopping_says_that_it_needs_validation_data():

@@ -279,7 +279,7 @@ class Checkpoint(Callback):
         )
 
     def _facts_of_both(self, run: Run, then: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the facts of a checkpoint and of this run, so that older versions' can be compared too."""
+        """Return the facts of a checkpoint and of this run, also of a checkpoint from an older version."""
         now = json.loads(json.dumps(self._facts(run)))
         for name in ("loss", "optimizer"):
             if isinstance(then.get(name), str):  # written by version 0.1
