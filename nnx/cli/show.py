@@ -44,7 +44,7 @@ def _footer(outcome: Any, folder: Path) -> None:
             f"{timing['steps']:,.0f} steps in {timing['train_seconds']:.2f} s "
             f"({step_time(timing['microseconds_per_step'])} each)"
         )
-    parts.append(f"{timing['total_seconds']:.1f} s in total")
+    parts.append(f"{timing['total_seconds']:.1f} s total")
     click.echo("; ".join(parts))
     click.echo(f"the report is {page(folder)}")
     click.echo(f"everything is in {folder}")
