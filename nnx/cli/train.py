@@ -43,7 +43,7 @@ def _own_options(function: Any) -> Any:
 @click.command(short_help=EXPERIMENT.summary, help=EXPERIMENT.text)
 @click.argument("data", type=options.Existing(str))
 @click.option("--config", "file", type=options.Existing(str, dir_okay=False), metavar="FILE.toml",
-              help="Options by their names without dashes; those given here override it.")  # fmt: skip
+              help="A file of options, by names without dashes; the command line overrides it.")  # fmt: skip
 @_own_options
 @options.distributed
 @options.checkpoints

@@ -100,14 +100,15 @@ EXPERIMENT = Experiment(
     summary="Train a network on your own data.",
     text="""Train a network on DATA: classification, regression or an autoencoder.
 
-    DATA is a table (.csv, .tsv, .txt), an .npz, .npy or IDX file, or a folder of images. A table holds a
-    sample in each line; --target names the columns to learn. Delimiter, decimal mark and encoding are
-    detected. An .npz holds x and y. A .npy holds samples, and --target is a file of its targets. The images
-    of a folder lie in a subfolder for each class, or all in it for an autoencoder; train/ and test/ may come
-    before. Samples keep their shape: the network flattens images itself.
+    DATA is a table (.csv, .tsv, .txt), an .npz, .npy or IDX file, or a folder of images. A table has a sample
+    in each line, and --target names the columns to learn. Delimiter, decimal mark and encoding are detected.
+    An .npz contains the arrays x and y. A .npy contains samples, and --target names the file of the targets.
+    A folder has a subfolder of images for each class, or, for an autoencoder, only images; it may have
+    subfolders train/ and test/ that contain these. Samples keep their shape: the network flattens images
+    itself.
 
-    The run's folder is that of nnx run; nnx predict applies the model, and scales its input in the same way.
-    Losses are of scaled data; metrics are of the rows held out, and in the data's own units.
+    The run's folder has the same files as that of nnx run. nnx predict applies the model to new data, scaled
+    in the same way. Losses are computed on scaled data, metrics on the rows held out, in the data's units.
 
     \b
     Examples:
