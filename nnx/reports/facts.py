@@ -27,13 +27,15 @@ _SECONDS = "_seconds"
 
 
 def metrics(result: Result) -> dict[str, str]:
-    """Return the metrics that are one number or word, by name."""
+    """Return the metrics that are a number, a word or a shape, by name."""
     flat: dict[str, Any] = {}
     for name, value in result.metrics.items():
         if isinstance(value, dict) and all(isinstance(inner, int | float) for inner in value.values()):
             flat |= {f"{name}.{inner}": one for inner, one in value.items()}
         elif isinstance(value, str | int | float) or value is None:
             flat[name] = value
+        elif name == "shape" and isinstance(value, list):
+            flat[name] = " × ".join(map(str, value))
     named = declared(result).named
     return {named(name): _figure(name, value) for name, value in flat.items()}
 

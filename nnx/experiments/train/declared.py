@@ -15,6 +15,7 @@ from nnx.experiments.train.experiment import run
 METRICS = {
     "rows": "rows trained on",
     "validation_rows": "rows held out",
+    "shape": "shape of a row",
     "validation_loss": "loss on what was held out",
     "majority_accuracy": "accuracy of the commonest class",
     "balanced_accuracy": "balanced accuracy (mean recall)",
@@ -36,6 +37,8 @@ def tables(result: Result) -> Iterable[Table | str]:
     """The figures of the rows held out, and of a classification those of each class."""
     metrics, named = result.metrics, EXPERIMENT.named
     rows = [(named(name), f"{metrics[name]:,}") for name in ("rows", "validation_rows", "features")]
+    if "shape" in metrics:
+        rows.append((named("shape"), " × ".join(map(str, metrics["shape"]))))
     unit = " (of scaled data)" if "scaled" in metrics else ""
     rows.append((f"{named('validation_loss')}{unit}", f"{metrics['validation_loss']:.6g}"))
     for name in _OF_CLASSES if "accuracy" in metrics else _OF_VALUES:

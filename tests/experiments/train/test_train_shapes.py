@@ -54,6 +54,8 @@ def test_a_network_takes_images_in_their_shape_and_learns_what_it_learns_from_fl
     options = ("--target", "y.npy", "--task", "classification")
     found = [trained(f"{name}.npy", *options, out=name) for name in ("images", "flat")]
     assert [one["metrics"].pop("shape", None) for one in found] == [[8, 8], None]
+    assert "8 × 8" in Path("images/report.html").read_text()
+    assert "shape of a row" not in Path("flat/report.html").read_text()
     assert found[0]["metrics"] == found[1]["metrics"]
     shaped, flat = (nnx.load(f"{name}/model.safetensors") for name in ("images", "flat"))
     assert (shaped.input_shape, flat.input_shape) == ((8, 8), (64,))
