@@ -35,7 +35,7 @@ order, and there may be more), an array, or images. It is scaled as in training.
 far outside the range of the training data.
 
 A .npy or .npz file (array x) has the outputs in their own shape. A .csv has a line for each row. If outputs
-have several axes, its columns are output 1.1, output 1.2, ..., with the place on each axis.
+have several axes, its columns are output 1.1, output 1.2, …, with the place on each axis.
 
 \b
 Examples:
