@@ -92,7 +92,7 @@ def shaped(shapes, states=None):
     ],
 )  # fmt: skip
 def test_a_parameter_may_not_replace_what_its_layer_has(shapes, states, name):
-    with pytest.raises(nnx.ConfigurationError, match=f"Odd: the parameter or state '{name}' would replace"):
+    with pytest.raises(nnx.ConfigurationError, match=f"Odd: .*'{name}'"):
         shaped(shapes, states).build(2)
 
 
@@ -111,7 +111,7 @@ def test_an_optimizer_with_two_slots_of_one_name_is_refused():
             super().__init__(0.1)
             self.slots = Twice.slots
 
-    with pytest.raises(nnx.ConfigurationError, match="two slots with the same name: rename one of m, m"):
+    with pytest.raises(nnx.ConfigurationError, match=r"same name.* m, m"):
         fit(network(), optimizer=Twice())
 
 

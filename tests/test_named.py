@@ -76,7 +76,7 @@ def test_layers_by_name():
     for name in ("leaky_relu", "batch_norm", "layer_norm", "rescale", "flatten", "swish"):
         made = layers.get(name)
         assert type(layers.get({"name": name, **made.config()})) is type(made) is layers.NAMES[name]
-    with pytest.raises(ConfigurationError, match="unknown layer 'layernorm': did you mean 'layer_norm'"):
+    with pytest.raises(ConfigurationError, match="'layernorm': did you mean 'layer_norm'"):
         layers.get("layernorm")
 
 

@@ -292,7 +292,7 @@ def without_numba(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_asked_for_by_name_its_absence_is_one_line(without_numba: None) -> None:
-    with pytest.raises(DeviceError, match="Numba is not installed: run pip install numba tbb") as caught:
+    with pytest.raises(DeviceError, match=r"Numba .*pip install numba tbb") as caught:
         resolve("numba")
     assert "\n" not in str(caught.value)
     status = {s.name: s for s in backends.available()}["numba"]

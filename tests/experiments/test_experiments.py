@@ -133,7 +133,7 @@ def test_autoencoder_metrics_are_those_of_its_network(shallow, digits):
 
 
 def test_a_data_set_without_images_is_refused():
-    with pytest.raises(ConfigurationError, match="no images called 'xor': choose from auto, mnist, digits"):
+    with pytest.raises(ConfigurationError, match=r"'xor': .*auto, mnist, digits"):
         autoencoder.run(autoencoder.Config(dataset="xor"))
 
 
@@ -187,7 +187,7 @@ def test_encoder_of_gives_the_encoder_or_says_why_not(shallow, digits):
     encoder = codes.encoder_of(shallow.network, 64)
     assert encoder.outputs == 16
     np.testing.assert_array_equal(encoder.predict(digits.x_test), shallow.arrays["codes"])
-    with pytest.raises(DataError, match="rows of 64 numbers, but the data has 784 in each"):
+    with pytest.raises(DataError, match=r"64 numbers.* 784"):
         codes.encoder_of(shallow.network, 784)
     with pytest.raises(ConfigurationError, match="it has no code"):
         codes.encoder_of(nnx.Network([nnx.Dense(64, 16)]), 64)
@@ -278,7 +278,7 @@ def test_a_result_that_cannot_be_written_leaves_no_half(tmp_path):
 
 
 def test_a_models_path_is_a_run_folder_or_a_file(tmp_path):
-    with pytest.raises(FileFormatError, match=r"no model in .*: give a run's folder or a \.safetensors file"):
+    with pytest.raises(FileFormatError, match=r"no model in .*\.safetensors"):
         model_path(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"")
     assert (

@@ -161,13 +161,13 @@ def test_shapes_that_differ_are_named(loss: nnx.Loss, call: str) -> None:
         getattr(loss, call)(Y[:, :1], P)  # would broadcast
     with pytest.raises(DataError, match=r"\(rows, features\).*\(2,\)"):
         getattr(loss, call)(Y[0], P[0])
-    with pytest.raises(DataError, match=r"sample_weight must have shape \(2,\), .* not \(3,\)"):
+    with pytest.raises(DataError, match=r"sample_weight .*\(2,\).*\(3,\)"):
         getattr(loss, call)(Y, P, np.ones(3))
 
 
 def test_labels_out_of_range_are_refused() -> None:
     loss = nnx.CategoricalCrossEntropy()
-    with pytest.raises(DataError, match=r"labels must lie in \[0, 1\] for 2 classes, found \[0, 2\]"):
+    with pytest.raises(DataError, match=r"labels .*\[0, 1\].* 2 classes.*\[0, 2\]"):
         loss(np.array([0, 2]), P)
     with pytest.raises(DataError, match=r"found \[-1, 1\]"):
         loss(np.array([-1, 1]), P)

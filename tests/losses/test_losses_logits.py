@@ -89,15 +89,13 @@ def test_what_counts_as_the_final_activation(kind: type[nnx.Loss]) -> None:
     assert fit(shorthand, kind(), TARGETS[kind])["loss"][0] > 0.0
     whole = network_of(nnx.Dense(3, 3), nnx.ReLU(), nnx.Dense(4), final())
     assert fit(whole[2:], kind(), TARGETS[kind])["loss"][0] > 0.0
-    with pytest.raises(ConfigurationError, match="needs probabilities, but the network ends with dense_2"):
+    with pytest.raises(ConfigurationError, match=r"probabilities.* dense_2"):
         fit(whole[:3], kind(), TARGETS[kind])
 
 
 def test_sigmoids_are_no_distribution_over_classes() -> None:
     network = network_of(nnx.Dense(3, 4), nnx.Sigmoid())
-    with pytest.raises(
-        ConfigurationError, match=r"ends with .*: use nnx.Softmax\(\) instead of that"
-    ) as error:
+    with pytest.raises(ConfigurationError, match=r"ends with .*nnx.Softmax\(\) instead") as error:
         fit(network, CLASSES(), LABELS)
     assert "from_logits" not in str(error.value)  # which is refused as well, so it is no advice
     with pytest.raises(ConfigurationError, match=r"ends with sigmoid_1\(\): remove that layer$"):
@@ -121,9 +119,7 @@ def test_a_users_layer_is_judged_by_its_values(kind: type[nnx.Loss]) -> None:
     fine = network_of(nnx.Dense(3, 4), ENDS[kind](), Own(0.9))
     assert fit(fine, kind(), TARGETS[kind])["loss"][0] > 0.0
     wrong = network_of(nnx.Dense(3, 4), Own(1.0))
-    with pytest.raises(
-        DataError, match=r"needs probabilities in \[0, 1\], but predictions lie in \[-.*, .*\]"
-    ):
+    with pytest.raises(DataError, match=r"\[0, 1\].*\[-.*, .*\]"):
         fit(wrong, kind(), TARGETS[kind])
     with pytest.raises(DataError, match="needs probabilities in"):
         wrong.evaluate(X, TARGETS[kind], loss=kind())
@@ -135,7 +131,7 @@ def test_by_hand_predictions_out_of_range_are_refused(kind: type[nnx.Loss], dtyp
     y = network.asarray(np.eye(4)[LABELS])
     z = network.forward(network.asarray(X), training=True)
     for call in (kind(), kind().gradient):
-        with pytest.raises(DataError, match=r"end the network with nnx.\w+\(\), or use from_logits=True"):
+        with pytest.raises(DataError, match=r"nnx.\w+\(\).*from_logits=True"):
             call(y, z)
     rounded = network.asarray(np.full((24, 4), 1.0 + 5e-7))
     assert float(kind()(y, rounded)) >= 0.0
@@ -165,7 +161,7 @@ def test_logits_train_as_the_fused_activation_does(kind: type[nnx.Loss], dtype: 
 @pytest.mark.parametrize("final", ENDS.values())
 def test_logits_want_no_final_activation(kind: type[nnx.Loss], final: type[nnx.Layer]) -> None:
     network = network_of(nnx.Dense(3, 4), final(), nnx.Identity())
-    with pytest.raises(ConfigurationError, match=r"itself, but the network ends with s.*: remove that layer"):
+    with pytest.raises(ConfigurationError, match=r"ends with s.*remove"):
         fit(network, kind(from_logits=True), TARGETS[kind])
 
 

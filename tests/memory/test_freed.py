@@ -145,7 +145,7 @@ def test_a_layer_used_alone_is_freed():
 def test_a_layer_alone_that_is_given_the_wrong_width_names_itself():
     layer = nnx.Dense(8, 4)
     layer.forward(X)
-    with pytest.raises(nnx.DataError, match=r"does not fit Dense\(8, 4\), which takes \(rows, 8\)"):
+    with pytest.raises(nnx.DataError, match=r"Dense\(8, 4\).*\(rows, 8\)"):
         layer.forward(X[:, :3])
     with pytest.raises(nnx.DataError, match=r"does not fit the output of Dense\(8, 4\)"):
         layer.backward(X)

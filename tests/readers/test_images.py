@@ -104,9 +104,7 @@ def test_ink_on_a_transparent_ground_is_seen_on_white_or_as_is_asked():
     for old in Path("p").iterdir():
         old.unlink()
     saved(ink, "white.png")
-    with pytest.raises(
-        nnx.DataError, match=r"white\.png: is white where it is not transparent.*--background"
-    ):
+    with pytest.raises(nnx.DataError, match=r"white\.png: .*transparent.*--background"):
         load_labelled("p")
     pixels, data = seen(background="black")
     np.testing.assert_array_equal(pixels[0, :, 0, 0], [0, 255, 51, 0])
@@ -189,7 +187,7 @@ def test_colours_of_16_bits_are_read_in_8_and_that_is_told(write):
 @pytest.mark.parametrize("kind", ["F", "I"])
 def test_pixels_whose_range_is_not_known_are_refused(kind):
     saved(Image.new(kind, (2, 2)), "a.tif")
-    with pytest.raises(nnx.DataError, match=rf"a\.tif: has {kind} pixels, expected 8 or 16 bits"):
+    with pytest.raises(nnx.DataError, match=rf"a\.tif: .*{kind}.* 8 or 16 bits"):
         load_labelled("p")
 
 
@@ -235,7 +233,7 @@ def test_another_gamma_is_told():
 def test_sizes_that_differ_are_named_and_brought_to_one():
     saved(GREY, "a.png")
     saved(np.zeros((6, 8), np.uint8), "b.png")
-    with pytest.raises(nnx.DataError, match=r"b\.png: is 6 × 8 pixels.*a\.png is 3 × 4.*--image-size 3x4"):
+    with pytest.raises(nnx.DataError, match=r"b\.png: .*6 × 8.*a\.png.*3 × 4.*--image-size 3x4"):
         load_labelled("p")
     assert load_labelled("p", image_size=(3, 4)).x.shape == (2, 3, 4, 1)
 
@@ -280,7 +278,7 @@ def test_of_two_folders_that_could_be_held_out_the_first_is_and_that_is_told():
     assert data.held_out.tolist() == list(range(24, 48))
     assert "val is held out; test is not used" in data.notes[0]
     folders("val/grey")
-    with pytest.raises(nnx.DataError, match=r"val/grey: there is no class of this name in p/train"):
+    with pytest.raises(nnx.DataError, match=r"val/grey: .*no class.* p/train"):
         load_labelled("p")
 
 

@@ -99,7 +99,7 @@ def test_values_that_are_not_finite_are_found_before_training(where, value):
 def test_a_number_too_large_for_the_dtype_is_named():
     x = X.astype(np.float64)
     x[30, 2] = 1e300
-    with pytest.raises(nnx.DataError, match=r"x has a value that is NaN or infinite, first in row 30"):
+    with pytest.raises(nnx.DataError, match=r"x .*NaN or infinite.* row 30"):
         fit(regressor(), x=x)
     assert np.isfinite(fit(regressor(dtype="float64"), x=x)["loss"][0])
 

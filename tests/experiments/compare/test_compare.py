@@ -171,9 +171,7 @@ class TestWorkers:
     ) -> None:
         worker = started[side]
         worker.start(known["xor_deep"].steps(1, "float64") | {"weights": "absent"})
-        with pytest.raises(
-            NnxError, match="failed while doing steps of xor_deep: FileNotFoundError"
-        ) as caught:
+        with pytest.raises(NnxError, match="steps of xor_deep: FileNotFoundError") as caught:
             worker.finish()
         assert "\n" not in str(caught.value)
         worker.start(known["xor_deep"].steps(1, "float64"))
@@ -183,9 +181,7 @@ class TestWorkers:
         worker = Worker.of(sides_of("numpy", [])["nnx"], folder, environment(1, gpu=False)).greet()
         worker.process.kill()
         worker.start(known["xor_deep"].steps(1, "float64"))
-        with pytest.raises(
-            NnxError, match="nnx's process ended with status -9 while doing steps of"
-        ) as caught:
+        with pytest.raises(NnxError, match=r"nnx's process .*status -9.* steps of") as caught:
             worker.finish()
         worker.close()
         assert "\n" not in str(caught.value)
@@ -194,7 +190,7 @@ class TestWorkers:
         (tmp_path / "keras.py").write_text("raise RuntimeError('a broken installation')\n")
         variables = environment(1, gpu=False)
         variables["PYTHONPATH"] = os.pathsep.join([str(tmp_path), variables["PYTHONPATH"]])
-        with pytest.raises(NnxError, match=r"Keras's process ended with status 1 .*a broken installation"):
+        with pytest.raises(NnxError, match=r"Keras's process .*status 1 .*a broken installation"):
             Worker.of(sides_of("numpy", ["keras"])["keras"], folder, variables).greet()
 
 
@@ -337,7 +333,7 @@ class TestRefusals:
             compare.run(compare.Config(dataset="digits", frameworks=("troch",)))
 
     def test_a_module_that_cannot_be_imported_is_reported(self) -> None:
-        with pytest.raises(MissingLibraryError, match="no_such_module is installed but cannot be imported"):
+        with pytest.raises(MissingLibraryError, match=r"no_such_module .*cannot be imported"):
             processes.import_seconds("no_such_module", 1, environment(1, gpu=False))
 
     @pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf")])

@@ -87,9 +87,7 @@ def test_clipped_rows_of_a_file_are_those_of_memory():
 
 def test_a_scale_that_a_loss_cannot_take_is_named():
     np.save("x.npy", np.random.default_rng(0).normal(size=(30, 2)))
-    with pytest.raises(
-        nnx.ConfigurationError, match=r"with scale standard it goes from -.*choose scale minmax"
-    ):
+    with pytest.raises(nnx.ConfigurationError, match=r"scale standard .*-.*scale minmax"):
         trained("x.npy", "--loss", "binary_cross_entropy", "--scale", "standard")
 
 
@@ -209,7 +207,7 @@ def test_columns_too_large_to_scale_are_named():
         values = x.copy()
         values[3, at] = 1e300
         write("t.csv", ["a", "y"], values)
-        with pytest.raises(nnx.DataError, match=rf"column {name} holds values .* too large to scale"):
+        with pytest.raises(nnx.DataError, match=rf"column {name} .*too large"):
             trained("t.csv", "--target", "y", "--task", "regression")
     values[3] = (1e39, 1.0)
     write("t.csv", ["a", "y"], values)

@@ -350,7 +350,7 @@ def test_bytes_and_numbers_are_not_confused():
     np.save("bytes.npy", images)
     np.save("floats.npy", images / 255)
     trained("bytes.npy", "--epochs", 1, "--layers", "4")
-    with pytest.raises(nnx.DataError, match=r"numbers \(float64\), but the network was trained on bytes"):
+    with pytest.raises(nnx.DataError, match=r"float64.* bytes"):
         invoke("predict", "run", "floats.npy", "--out", "y.npy")
 
 
@@ -358,7 +358,7 @@ def test_values_that_are_not_finite_are_not_predicted():
     np.savez("d.npz", x=np.arange(40.0).reshape(20, 2), y=np.arange(20) % 2)
     trained("d.npz", "--epochs", 1)
     np.save("nan.npy", np.array([[1.0, 2.0], [np.nan, 2.0]]))
-    with pytest.raises(nnx.DataError, match="the data has a value that is NaN or infinite, first in row 1"):
+    with pytest.raises(nnx.DataError, match=r"NaN or infinite.* row 1"):
         invoke("predict", "run", "nan.npy", "--out", "y.csv")
     assert not Path("y.csv").exists()
 

@@ -220,7 +220,7 @@ def test_a_network_of_your_own_for_images_takes_images_of_its_size():
     expected = network.predict(image[None] / np.float32(255))
     np.testing.assert_array_equal(applied("predict", "a.png", model="own.safetensors"), expected)
     Image.fromarray(image.transpose(1, 0, 2)).save("b.png")
-    with pytest.raises(nnx.DataError, match=r"b\.png: is 3 × 2 pixels, but the network takes 2 × 3"):
+    with pytest.raises(nnx.DataError, match=r"b\.png: .*3 × 2 pixels.* 2 × 3"):
         invoke("predict", "own.safetensors", "b.png")
 
 
@@ -233,7 +233,7 @@ def test_integers_are_read_for_networks_that_take_them():
         assert found.dtype == np.int64
         np.testing.assert_array_equal(found, numbers)
     np.savetxt("half.csv", np.array([[1.0, 2.0], [3.0, 4.5]]), delimiter=",")
-    with pytest.raises(nnx.DataError, match=r"half\.csv: holds numbers that are no integers, first in row 1"):
+    with pytest.raises(nnx.DataError, match=r"half\.csv: .*integers.* row 1"):
         load_arrays("half.csv", "int64")
 
 
