@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 # Read once, when NumPy loads its BLAS: the arrays here are small, and parallel workers share the cores.
@@ -95,6 +97,16 @@ def mnist_directory() -> Path:
         if (folder / "train-images-idx3-ubyte.gz").is_file():
             return folder
     pytest.skip(f"no MNIST files in {place}: set NNX_DATA_DIR")
+
+
+@pytest.fixture
+def answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., CompletedProcess[str]]:
+    """Run the command line in this process, in `tmp_path`: as `command` does, but faster."""
+    from support.command_line import in_process
+
+    return partial(in_process, tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

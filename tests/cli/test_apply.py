@@ -56,7 +56,7 @@ def test_predict_writes_csv_that_gives_the_same_numbers(trained, tmp_path):
     np.testing.assert_array_equal(result, expected)
 
 
-def test_codes_are_turned_back_by_the_decoder(trained, tmp_path):
+def test_codes_are_turned_back_by_the_decoder(trained, tmp_path, answer):
     """Encode by one command, decode the file by another: together they reconstruct."""
     folder, _ = trained
     inputs(tmp_path)
@@ -67,12 +67,12 @@ def test_codes_are_turned_back_by_the_decoder(trained, tmp_path):
         "predict decoder.safetensors codes.csv --out y.npy",
         f"reconstruct {folder} x.npy --out whole.npy",
     ):
-        assert command(tmp_path, *line.split()).returncode == 0
+        assert answer(*line.split()).returncode == 0
     decoded, whole = np.load(tmp_path / "y.npy"), np.load(tmp_path / "whole.npy")
     np.testing.assert_allclose(decoded, whole, rtol=0, atol=1e-6)
 
 
-def test_models_and_inputs_that_do_not_fit_are_named(trained, tmp_path):
+def test_models_and_inputs_that_do_not_fit_are_named(trained, tmp_path, answer):
     folder, _ = trained
     inputs(tmp_path)
     np.save(tmp_path / "narrow.npy", np.zeros((3, 5), np.float32))
@@ -98,10 +98,10 @@ def test_models_and_inputs_that_do_not_fit_are_named(trained, tmp_path):
         ("predict x.npy x.npy", 1, "x.npy"),
         (f"predict {folder} x.npy --device gpu:7", 1, "gpu"),
     ):
-        done = command(tmp_path, *line.split(), "--out", "y.npy")
+        done = answer(*line.split(), "--out", "y.npy")
         assert done.returncode == status, (line, done.stderr)
         assert (done.stdout, len(done.stderr.splitlines())) == ("", 1), line
         assert text.lower() in done.stderr.lower(), line
         assert not (tmp_path / "y.npy").exists()
-    done = command(tmp_path, "predict", folder, "x.npy", "--out", "x.npy/below/y.npy")
+    done = answer("predict", folder, "x.npy", "--out", "x.npy/below/y.npy")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)

@@ -90,7 +90,7 @@ WRONG = [
     ("encode", 2, "MODEL"),
     ("encode taken", 2, "INPUT"),
     ("encode taken taken", 1, "not a readable safetensors file"),
-    ("encode taken taken --out codes.txt", 2, ".npy or .csv"),
+    ("encode taken taken --out codes.txt", 2, ".npz or .csv"),
     ("encode nowhere taken --out codes.npy", 2, "nowhere"),
     ("encode empty taken --out codes.npy", 1, "no model in empty"),
     ("data fetch --directory here", 1, "NNX_OFFLINE"),
@@ -99,14 +99,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("line", "status", "text"), WRONG, ids=[line for line, *_ in WRONG])
-def test_a_mistake_is_one_line_with_the_right_status_and_leaves_nothing(tmp_path, line, status, text):
+def test_a_mistake_is_one_line_with_the_right_status_and_leaves_nothing(tmp_path, answer, line, status, text):
     if "or choose device cpu" in text and any(
         found.usable for found in nnx.available() if found.name == "cupy"
     ):
         pytest.skip("a GPU is here, so asking for it is no mistake")
     (tmp_path / "taken").write_text("not a model")
     (tmp_path / "empty").mkdir()
-    done = command(tmp_path, *line.split())
+    done = answer(*line.split())
     assert done.returncode == status, done.stderr
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1

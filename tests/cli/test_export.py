@@ -32,14 +32,14 @@ def test_a_run_s_model_is_written_for_others(trained, tmp_path, name):
     assert f"out/model.{name}: {len(network)} layers" in done.stderr
 
 
-def test_what_cannot_be_written_is_one_line(trained, tmp_path):
+def test_what_cannot_be_written_is_one_line(trained, tmp_path, answer):
     folder, _ = trained
     for line, status, text in (
         (f"export {folder} --out model.pt", 2, "must end in .onnx or .keras"),
         (f"export {tmp_path} --out model.onnx", 1, "model"),
         ("export nowhere --out model.onnx", 2, "nowhere"),
     ):
-        done = command(tmp_path, *line.split())
+        done = answer(*line.split())
         assert (done.returncode, len(done.stderr.splitlines())) == (status, 1), done.stderr
         assert text in done.stderr
     assert not list(tmp_path.glob("model.*"))
@@ -55,7 +55,7 @@ def test_without_onnx_the_command_says_what_to_install(trained, tmp_path):
 
 
 @pytest.mark.parametrize("task", ["classification", "regression", "autoencoding"])
-def test_a_model_of_one_s_own_data_takes_them_as_they_are(tmp_path, rng, task):
+def test_a_model_of_one_s_own_data_takes_them_as_they_are(tmp_path, answer, rng, task):
     """The scaling that `nnx train` keeps beside a network is in the file that leaves nnx."""
     pytest.importorskip("onnx", reason="needs onnx, which is not installed")
     x = rng.normal([10.0, -3.0, 0.5, 100.0], [2.0, 0.1, 7.0, 30.0], (50, 4))
@@ -69,7 +69,7 @@ def test_a_model_of_one_s_own_data_takes_them_as_they_are(tmp_path, rng, task):
         classes=tuple("abcd") if task == "classification" else (),
     )
     network.save(tmp_path / "model.safetensors", {"preparation": prepared.to_metadata()})
-    done = command(tmp_path, "export", "model.safetensors", "--out", "model.onnx")
+    done = answer("export", "model.safetensors", "--out", "model.onnx")
     assert done.returncode == 0, done.stderr
     written = nnx.interop.onnx.load(tmp_path / "model.onnx")
     assert "largest difference to nnx predict on 256 rows drawn at random: " in done.stderr
@@ -94,10 +94,10 @@ def far_from_zero(folder, rng, dtype="float32"):
 
 
 @pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])
-def test_a_scaling_that_subtracts_is_computed_in_float64(tmp_path, rng, name):
+def test_a_scaling_that_subtracts_is_computed_in_float64(tmp_path, answer, rng, name):
     pytest.importorskip(name, reason=f"needs {name}, which is not installed")
     network, prepared, x = far_from_zero(tmp_path, rng)
-    done = command(tmp_path, "export", "model.safetensors", "--out", f"model.{name}")
+    done = answer("export", "model.safetensors", "--out", f"model.{name}")
     assert done.returncode == 0, done.stderr
     text, difference = re.search(r"on (300|256) rows of (\S+): (\S+) ", done.stderr).group(2, 3)
     assert text == str(tmp_path / "t.csv")

@@ -121,10 +121,10 @@ def test_the_help_ends_with_examples_that_can_be_parsed(monkeypatch, words, one)
         ("run xor --log json", "did you mean 'jsonl'?"),
     ],
 )
-def test_a_wrong_name_is_answered_with_the_nearest(tmp_path, line, near):
+def test_a_wrong_name_is_answered_with_the_nearest(tmp_path, answer, line, near):
     (tmp_path / "runs" / "best").mkdir(parents=True)
     (tmp_path / "data.csv").write_text("1,2\n", encoding="utf-8")
-    done = command(tmp_path, *line.split())
+    done = answer(*line.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert near in done.stderr.replace("\\", "/")
     assert len(done.stderr.splitlines()) == 1

@@ -510,10 +510,9 @@ def test_the_command_writes_and_says_where(run_folders, tmp_path):
         (["xor", "--out", "a.txt"], 2, ".html"),
     ],
 )
-def test_a_mistake_is_one_line(run_folders, tmp_path, monkeypatch, arguments, status, text):
-    monkeypatch.chdir(tmp_path)
+def test_a_mistake_is_one_line(run_folders, tmp_path, answer, arguments, status, text):
     (tmp_path / "xor").symlink_to(run_folders["xor"])
-    done = command(tmp_path, "report", *arguments)
+    done = answer("report", *arguments)
     assert (done.returncode, done.stdout) == (status, "")
     assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1

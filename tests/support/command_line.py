@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 import nnx
-from nnx.cli.main import cli
+from nnx.cli.main import cli, main
 
 COMMAND = [sys.executable, "-m", "nnx"]
 KEYS = {"experiment", "preset", "dataset", "device", "backend", "dtype", "seed", "metrics", "timing",
@@ -44,6 +46,25 @@ def command(tmp_path, *arguments, limit=None, stdout=subprocess.PIPE, **variable
         check=False,
         preexec_fn=limited if limit else None,
     )
+
+
+def in_process(tmp_path, monkeypatch, capsys, *arguments):
+    """The whole command, its exit status included, in this process: seconds faster than `command`."""
+    before = signal.getsignal(signal.SIGTERM)
+    wanted = environment(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        for name in os.environ.keys() - wanted.keys():
+            patch.delenv(name)
+        for name, value in wanted.items():
+            patch.setenv(name, value)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main([str(argument) for argument in arguments])
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    printed = capsys.readouterr()
+    return subprocess.CompletedProcess(arguments, ended.value.code, printed.out, printed.err)
 
 
 def visible(folder):
