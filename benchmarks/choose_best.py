@@ -15,6 +15,7 @@ import numpy as np
 
 from nnx import datasets
 from nnx.experiments import autoencoder, svm
+from nnx.experiments.codes import encoder_of
 from nnx.metrics import mean_squared_error
 
 BEST = autoencoder.PRESETS["best"]
@@ -51,7 +52,7 @@ def main(seed: int, only: str | None) -> None:
         network = autoencoder.build(autoencoder.Config("best", seed=seed))
         autoencoder.train(network, preset, data.x_train, data, [])
         error = mean_squared_error(data.x_test, network.predict(data.x_test))
-        encoder = svm.encoder_of(network, data.features)
+        encoder = encoder_of(network, data.features)
         right, pca_right = (
             (labels == data.y_test).mean()
             for labels in svm.classify(data, encoder.predict(data.x_train), encoder.predict(data.x_test))

@@ -10,12 +10,12 @@ from nnx.experiments.result import Result, RunFolder
 
 __all__ = ["NAMES", "Experiment", "Result", "RunFolder", "Table", "get"]
 
-# The commands of ``nnx run``; each is a module or a folder here that holds `EXPERIMENT`.
+# The commands of ``nnx run``; each is a module or a folder here that defines `EXPERIMENT`.
 NAMES = ("xor", "autoencoder", "svm", "compare")
 
 
 def get(name: str) -> Experiment:
-    """The declaration of an experiment; its module is loaded when it is first asked for.
+    """Return the declaration of an experiment; its module is loaded at the first call.
 
     Raises
     ------

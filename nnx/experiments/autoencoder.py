@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,12 @@ from nnx.errors import ConfigurationError, nearest
 from nnx.experiments.autoencoder_presets import PRESETS, Preset
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.distortion import Affine
-from nnx.experiments.options import BATCH_SIZE, DATASET, EPOCHS, ON_NONFINITE, Rule
+from nnx.experiments.options import BATCH_SIZE, DATASET, EPOCHS, ON_NONFINITE, Rule, choice
 from nnx.experiments.pretraining import pretrain
 from nnx.experiments.result import HostArray, Result, Stopwatch, logger
 from nnx.experiments.stages import stage
 from nnx.experiments.train.ranges import Range
-from nnx.layers import Dense, Sigmoid
+from nnx.layers import Dense, Layer, Sigmoid
 from nnx.layers.activations import make as activation
 from nnx.libraries import EXPERIMENTS, require
 from nnx.metrics import binary_cross_entropy, mean_squared_error
@@ -46,13 +47,13 @@ class Config:
     preset : {"deep", "shallow", "best"}
     dataset : {"auto", "mnist", "digits"}
     epochs, batch_size : int or None
-        None takes the preset's (on the digits: batches of 32, five times the epochs, for there are 42 times
-        fewer images).
+        None means the preset's (on the digits: batches of 32 and five times the epochs, because there are 42
+        times fewer images).
     seed : int
     device : str or None
     dtype : {"float32", "float64"}
     on_nonfinite : {"stop", "skip", "rollback"}
-        What follows on a loss or gradient that is not finite, see `Network.fit`.
+        What to do if a loss or gradient is not finite, see `Network.fit`.
     """
 
     preset: str = "deep"
@@ -65,22 +66,12 @@ class Config:
     on_nonfinite: str = "stop"
 
     def chosen(self) -> Preset:
-        """The preset by its name.
-
-        Raises
-        ------
-        ConfigurationError
-            If it is unknown.
-        """
-        if self.preset not in PRESETS:
-            raise ConfigurationError(
-                f"the autoencoder has no preset {self.preset!r}{nearest(self.preset, PRESETS)}"
-            )
-        return PRESETS[self.preset]
+        """Return the preset."""
+        return choice("the autoencoder has no preset", self.preset, PRESETS)
 
 
 def widths(preset: Preset, features: int) -> tuple[list[int], int]:
-    """(hidden widths, code) for images of `features` pixels; narrower for smaller ones, by the root."""
+    """Return (hidden widths, code) for images of `features` pixels; they shrink by the root of the size."""
     if features == 784:
         return list(preset.hidden), CODE
     shrink = (features / 784) ** 0.5
@@ -88,34 +79,22 @@ def widths(preset: Preset, features: int) -> tuple[list[int], int]:
 
 
 def build(config: Config, features: int = 784) -> Network:
-    """The network with its initial weights; ``network[:network.encoder_length]`` encodes."""
+    """Return the network with its initial weights; ``network[:network.encoder_length]`` encodes."""
     preset = config.chosen()
     hidden, code = widths(preset, features)
-    layers: list[Any] = []
-    inputs = features
-    for width in hidden:
-        layers += [Dense(inputs, width, initializer=preset.initializer), activation(preset.activation)]
-        inputs = width
-    layers.append(Dense(inputs, code, initializer=preset.initializer))
-    coded = len(layers)
-    inputs = code
-    for width in reversed(hidden):
-        layers += [Dense(inputs, width, initializer=preset.initializer), activation(preset.activation)]
-        inputs = width
-    layers += [Dense(inputs, features, initializer=preset.initializer), Sigmoid()]
+    layers: list[Layer] = []
+    for inputs, units in pairwise([features, *hidden, code, *reversed(hidden), features]):
+        layers += [Dense(inputs, units, initializer=preset.initializer), activation(preset.activation)]
+    coded = 2 * len(hidden) + 1
+    layers[-1:] = [Sigmoid()]
+    del layers[coded]  # the code is linear
     network = Network(layers, device=config.device, dtype=config.dtype, seed=config.seed)
     network.encoder_length = coded
     return network
 
 
 def load_data(config: Config, notes: list[str]) -> tuple[datasets.Dataset, float]:
-    """The data set and the seconds it took; a replacement is logged and told in `notes`.
-
-    Raises
-    ------
-    ConfigurationError
-        If the data set is not one of images.
-    """
+    """Return the images and the seconds that loading took; a replacement is logged and added to `notes`."""
     if config.dataset not in DATASETS:
         raise ConfigurationError(
             f"there are no images called {config.dataset!r}{nearest(config.dataset, DATASETS)}"
@@ -138,12 +117,12 @@ def load_data(config: Config, notes: list[str]) -> tuple[datasets.Dataset, float
 
 
 def settled(config: Config, data: datasets.Dataset) -> Preset:
-    """The preset with the configuration's own epochs and batch size, and fit for the size of the data."""
+    """Return the preset with the epochs and batch size of the configuration, adapted to the data's size."""
     preset = config.chosen()
     small = data.name != "mnist"
     epochs = config.epochs or preset.epochs * (5 if small else 1)
     before = preset.pretraining
-    if before is not None:  # as much shorter or longer as what follows
+    if before is not None:  # shorter or longer by the same factor
         before = replace(before, epochs=max(1, before.epochs * epochs // preset.epochs))
         before = replace(before, batch_size=64) if small else before
     batch_size = config.batch_size or (32 if small else preset.batch_size)
@@ -151,16 +130,12 @@ def settled(config: Config, data: datasets.Dataset) -> Preset:
 
 
 def train(
-    network: Network,
-    preset: Preset,
-    x: HostArray,
-    data: datasets.Dataset,
-    callbacks: Sequence[Callback],
-    communicator: Communicator = ALONE,
-    on_nonfinite: str = "stop",
-    checkpoint: Checkpoint | None = None,
+    network: Network, preset: Preset, x: HostArray, data: datasets.Dataset, **options: Any
 ) -> tuple[History, History | None]:
-    """Pretrain where the preset says so, then train: the histories of training and of pretraining."""
+    """Pretrain if the preset says so, then train; return the histories of training and of pretraining.
+
+    The options are those of `Network.fit`, and apply to both.
+    """
 
     def optimizer(epochs: int, batch_size: int) -> Optimizer:
         return preset.optimizer(epochs * -(-len(x) // batch_size))
@@ -168,11 +143,8 @@ def train(
     shape, before, pretrained = data.image_shape, preset.pretraining, None
     assert shape is not None
     if before is not None:
-        its_own = optimizer(before.epochs, before.batch_size)
-        pretrained = pretrain(
-            network, x, shape, before, preset.loss(), its_own, callbacks, on_nonfinite, communicator,
-            checkpoint,
-        )  # fmt: skip
+        first = optimizer(before.epochs, before.batch_size)
+        pretrained = pretrain(network, x, shape, before, preset.loss(), first, **options)
     images = data.for_training(preset.rows)
     history = network.fit(
         images, images,
@@ -181,11 +153,8 @@ def train(
         epochs=preset.epochs,
         batch_size=preset.batch_size,
         validation=(data.x_test, data.x_test),
-        callbacks=callbacks,
-        checkpoint=checkpoint,
         augment=distorting(preset.distortion, shape),
-        communicator=communicator,
-        on_nonfinite=on_nonfinite,
+        **options,
     )  # fmt: skip
     return history, pretrained
 
@@ -197,12 +166,11 @@ def run(
     communicator: Communicator = ALONE,
     checkpoint: Checkpoint | None = None,
 ) -> Result:
-    """Train on the training images, measure on the test images, beside PCA with as many components.
+    """Train on the training images and measure on the test images, next to PCA with as many components.
 
     Metrics: ``test_mse`` per pixel, ``test_mse_per_image`` (summed over pixels), ``test_bce``,
-    ``pca_test_mse``; where the preset pretrains, ``pretraining_loss`` of each epoch. The validation curve
-    is that of the test images: it is drawn, and nothing is chosen by it. With a communicator its ranks train
-    together, and the first alone measures.
+    ``pca_test_mse``; if the preset pretrains, ``pretraining_loss`` of each epoch. The validation curve is
+    that of the test images; it is only drawn. The ranks of a communicator train together; rank 0 measures.
     """
     require(EXPERIMENTS, "experiments", "the autoencoder experiment")
     notes: list[str] = []
@@ -214,16 +182,14 @@ def run(
     network = build(config, data.features)
     stopwatch = Stopwatch()
     history, pretrained = train(
-        network, preset, x, data, [stopwatch, *callbacks], communicator, config.on_nonfinite, checkpoint
-    )
-    result = Result(
-        experiment="autoencoder",
+        network, preset, x, data, callbacks=[stopwatch, *callbacks], checkpoint=checkpoint,
+        communicator=communicator, on_nonfinite=config.on_nonfinite,
+    )  # fmt: skip
+    result = Result.of(
+        "autoencoder",
+        network,
         preset=config.preset,
         dataset=data.name,
-        device=network.device,
-        backend=network.backend.name,
-        dtype=config.dtype,
-        seed=config.seed,
         timing={"data_seconds": data_seconds} | stopwatch.timing(),
         config=asdict(config)
         | {"dataset": data.name, "epochs": preset.epochs, "batch_size": preset.batch_size},
@@ -239,13 +205,10 @@ def run(
 
 
 def _loaded(config: Config, notes: list[str], communicator: Communicator) -> tuple[datasets.Dataset, float]:
-    """As `load_data`; other ranks load what the first has fetched."""
-    if communicator.rank == 0:
-        loaded = load_data(config, notes)
-        communicator.barrier("the loading of the data")
-        return loaded
+    """Call `load_data`; rank 0 first, so that the others find what it has fetched."""
+    loaded = load_data(config, notes) if communicator.rank == 0 else None
     communicator.barrier("the loading of the data")
-    return load_data(config, notes)
+    return loaded or load_data(config, notes)
 
 
 def _measure(result: Result, network: Network, x: HostArray, data: datasets.Dataset) -> None:
@@ -269,7 +232,7 @@ def _measure(result: Result, network: Network, x: HostArray, data: datasets.Data
 
 
 def distorting(distortion: Affine | None, shape: tuple[int, int]) -> Augmentation | None:
-    """The augmentation that distorts images and asks for the distorted ones back."""
+    """Return an augmentation that distorts images; the targets are the distorted images too."""
     if distortion is None:
         return None
 
@@ -281,7 +244,7 @@ def distorting(distortion: Affine | None, shape: tuple[int, int]) -> Augmentatio
 
 
 def pca_error(x_train: HostArray, x_test: HostArray, components: int) -> float:
-    """The mean squared error per pixel of PCA, the best linear code of that size."""
+    """Return the mean squared error per pixel of PCA, the best linear code of that size."""
     from sklearn.decomposition import PCA
 
     with stage(f"fitting PCA of {components} components"):
@@ -300,14 +263,14 @@ METRICS = {
 
 
 def tables(result: Result) -> Iterable[Table | str]:
-    """The errors on the test images."""
+    """Show the errors on the test images."""
     forms = {"test_mse": ".6f", "test_mse_per_image": ".4f", "test_bce": ".5f", "pca_test_mse": ".6f"}
     rows = [(METRICS[name], f"{result.metrics[name]:{form}}") for name, form in forms.items()]
     yield Table(f"Autoencoder {result.preset} on {result.dataset}", ("", ""), rows)
 
 
 def figures(result: Result, reports: Any) -> dict[str, Any]:
-    """A reconstruction of each digit, and the codes in the plane."""
+    """Draw a reconstruction of each digit, and the codes in the plane."""
     arrays = result.arrays
     shown = first_of_each(arrays["labels"])
     title = f"Test codes in the plane, {result.dataset}"
@@ -330,7 +293,7 @@ def first_of_each(labels: HostArray) -> list[int]:
 
 
 def verdict(result: Result) -> str:
-    """The test error next to that of PCA."""
+    """Compare the test error with that of PCA."""
     error, linear = (result.metrics.get(name) for name in ("test_mse", "pca_test_mse"))
     if error is None or linear is None or not (math.isfinite(error) and linear > 0):
         return ""

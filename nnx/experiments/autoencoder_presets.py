@@ -1,4 +1,4 @@
-"""The autoencoder's presets: what each is made of, and how it is trained."""
+"""The autoencoder's presets: architectures and how to train them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ class Preset:
     rows : int or None
         How many training images are used; None for all.
     distortion : Affine or None
-        Applied to training images, which are then reconstructed as distorted.
+        Applied to the training images, which are also the targets.
     pretraining : Pretraining or None
-        What goes before.
     """
 
     hidden: tuple[int, ...]
@@ -49,7 +48,7 @@ class Preset:
 
 
 def warm_cosine(learning_rate: float, steps: int) -> Schedule:
-    """A linear rise over the first twentieth of the steps, then half a cosine down to zero."""
+    """Return a linear rise over the first twentieth of the steps, then half a cosine down to zero."""
     rising = max(1, steps // 20)
     return Warmup(Cosine(learning_rate, max(1, steps - rising)), rising)
 

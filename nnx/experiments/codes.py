@@ -1,4 +1,4 @@
-"""The codes of images: from an autoencoder that the user gives, or from one that is trained for them."""
+"""Compute the codes of images with an autoencoder: one that the user gives, or one trained for this."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ from nnx.network import Network
 
 @dataclass(frozen=True)
 class Encoded:
-    """The codes of all images, and where they come from.
+    """The codes of all images, and their autoencoder.
 
     Attributes
     ----------
     network : Network
-        The autoencoder.
     preset : str
     train, test : array
         Codes of the training and of the test images.
     seconds : float
-        How long encoding took.
+        The time of encoding.
     trained : Result or None
-        Of the autoencoder, where it was trained for this.
+        The result of the autoencoder, if it was trained for this.
     """
 
     network: Network
@@ -46,15 +45,7 @@ class Encoded:
 
 
 def given(place: str, device: str | None) -> tuple[Model, str, str]:
-    """The autoencoder that a user gives, its preset, and the name of the data it was trained on.
-
-    Raises
-    ------
-    FileFormatError
-        If there is no model, or it is damaged.
-    ConfigurationError
-        If it is no autoencoder.
-    """
+    """Return the autoencoder that a user gives, its preset, and the name of the data it was trained on."""
     path = model_path(Path(place))
     model = Model.load(path, device=device)
     encoder_of(model.network, name=place)
@@ -63,7 +54,7 @@ def given(place: str, device: str | None) -> tuple[Model, str, str]:
 
 
 def of_given(model: Model, preset: str, data: datasets.Dataset, notes: list[str]) -> Encoded:
-    """The codes of an autoencoder that the user gives, which may want its inputs scaled."""
+    """Return the codes of an autoencoder that the user gives, which may need its inputs scaled."""
     encoder = encoder_of(model.network, data.features)
     train, test, seconds = _codes(lambda x: model.predict(model.of_pixels(x), encoder), data)
     notes += model.notes
@@ -76,7 +67,7 @@ def of_new(
     data: datasets.Dataset,
     checkpoint: Checkpoint | None,
 ) -> Encoded:
-    """The codes of an autoencoder that is trained for this."""
+    """Train an autoencoder, and return its codes."""
     trained = autoencoder.run(config, callbacks, data, checkpoint=checkpoint)
     assert trained.network is not None
     train, test, seconds = _codes(encoder_of(trained.network, data.features).predict, data)
@@ -86,7 +77,7 @@ def of_new(
 def _codes(
     encode: Callable[[HostArray], HostArray], data: datasets.Dataset
 ) -> tuple[HostArray, HostArray, float]:
-    """The codes of training and test images, and how long they took."""
+    """Encode the training and the test images; return the codes and the seconds."""
     began = time.perf_counter()
     with stage(f"encoding {len(data.x_train) + len(data.x_test):,} images"):
         train, test = encode(data.x_train), encode(data.x_test)
@@ -94,15 +85,7 @@ def _codes(
 
 
 def encoder_of(network: Network, features: int | None = None, name: str = "this model") -> Network:
-    """The encoder, if the network is an autoencoder (for images of that size).
-
-    Raises
-    ------
-    ConfigurationError
-        If it does not say which layer is the code.
-    DataError
-        If it was trained on images of another size.
-    """
+    """Return the encoder; refuse a network that is no autoencoder, or is for images of another size."""
     if network.encoder_length is None:
         kind = "a classifier" if isinstance(network.layers[-1], Softmax) else "not an autoencoder"
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Whether a device computes rightly: XOR is learnt on it, and every backward pass checked there."""
+"""Check that a device computes correctly: learn XOR on it, and check every backward pass there."""
 
 from __future__ import annotations
 
@@ -15,17 +15,7 @@ LARGEST_LOSS = 0.01  # the reference system's is 0.005 by then
 
 @dataclass(frozen=True)
 class DeviceCheck:
-    """What was found.
-
-    Attributes
-    ----------
-    device : str
-        As it was asked for.
-    passed : bool
-    message : str
-        What is wrong, or what was done, in one line.
-    seconds : float
-    """
+    """The result for a device: whether all is well, one line about it, and the time."""
 
     device: str
     passed: bool
@@ -34,7 +24,7 @@ class DeviceCheck:
 
 
 def check_device(device: str) -> DeviceCheck:
-    """Train XOR on `device`, and check every layer's and loss's gradient there; nothing is raised."""
+    """Train XOR on `device`, and check the gradients of all layers and losses there; raise nothing."""
     began = time.perf_counter()
     try:
         wrong, done = _found(device)

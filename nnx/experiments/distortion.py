@@ -1,4 +1,4 @@
-"""Small random affine distortions of images: what changes in handwriting without changing the digit."""
+"""Distort images by small random affine maps: handwriting changes in this way, but the digit does not."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from nnx.data.rows import HostArray
 
 @dataclass(frozen=True)
 class Affine:
-    """A random linear map about the centre, and a shift, for each image; pixels between pixels bilinearly.
+    """A random linear map about the centre, and a shift, for each image, with bilinear interpolation.
 
-    Each quantity is drawn uniformly on ± its value. No label is ever needed.
+    Each quantity is drawn uniformly on ± its value.
 
     Attributes
     ----------
     rotation : float
         Degrees.
     scale : float
-        Of the logarithm of the height's and of the width's scale, each drawn by itself.
+        Of the logarithms of the height's and the width's scale, which are drawn separately.
     shear : float
     shift : float
         Pixels, vertical and horizontal.
     share : float in [0, 1]
-        The share of images that is distorted at all.
+        The share of images that are distorted at all.
     """
 
     rotation: float
@@ -36,14 +36,14 @@ class Affine:
     share: float = 1.0
 
     def __call__(self, generator: np.random.Generator, x: HostArray, shape: tuple[int, int]) -> HostArray:
-        """Distort images x of shape (rows, height · width); what comes from outside the image is 0."""
+        """Distort images x of shape (rows, height · width); pixels outside the image are 0."""
         rows, columns = self._sources(generator, len(x), shape, x.dtype)
         return sample_bilinear(x, rows, columns, shape)
 
     def _sources(
         self, generator: np.random.Generator, count: int, shape: tuple[int, int], dtype: np.dtype[Any]
     ) -> tuple[HostArray, HostArray]:
-        """For each image and pixel, the row and the column it is taken from: (count, height · width) each."""
+        """Return for each image and pixel the row and column to read: (count, height · width) each."""
         chosen = generator.random(count) < self.share
 
         def draw(limit: float) -> HostArray:
@@ -67,7 +67,7 @@ class Affine:
 
 
 def sample_bilinear(x: HostArray, rows: HostArray, columns: HostArray, shape: tuple[int, int]) -> HostArray:
-    """Read images between their pixels; two rings of zeros around them stand for everything outside."""
+    """Read images between their pixels; two rings of zeros around them represent everything outside."""
     height, width = shape
     padded_width = width + 4
     padded = np.zeros((len(x), height + 4, padded_width), x.dtype)

@@ -1,4 +1,4 @@
-"""Where a result was computed: what a reader needs to judge its times, and nothing that needs git."""
+"""Describe the machine that computed a result, which its times depend on."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def environment(device: str, backend: str = "numpy") -> dict[str, str | int]:
     Parameters
     ----------
     device : str
-        What computed: ``"cpu"`` or ``"gpu:N"``.
+        The device that computed: ``"cpu"`` or ``"gpu:N"``.
     backend : str
-        By which backend: ``"numpy"``, ``"numba"`` or ``"cupy"``.
+        ``"numpy"``, ``"numba"`` or ``"cupy"``.
 
     Returns
     -------
     dict
         ``python``, ``system``, ``machine``, ``processor``, ``cores`` (those this process may use), on a CPU
-        ``threads`` (of the compiled kernels, or of NumPy's BLAS), and of a GPU its description as ``gpu``.
+        ``threads`` (of the compiled kernels, or of NumPy's BLAS), and ``gpu``, the description of a GPU.
     """
     found: dict[str, str | int] = {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -48,8 +48,8 @@ def environment(device: str, backend: str = "numpy") -> dict[str, str | int]:
 
 
 def process_seconds() -> float:
-    """How long this process has been running; where the system does not say, how long it has computed."""
-    with suppress(OSError, ValueError, IndexError):  # Linux: what follows the name, which may hold blanks
+    """Return how long this process has been running, or its CPU time if the system does not tell."""
+    with suppress(OSError, ValueError, IndexError):  # Linux; the name before the last ) may hold blanks
         fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
         return time.clock_gettime(time.CLOCK_BOOTTIME) - began
@@ -57,7 +57,7 @@ def process_seconds() -> float:
 
 
 def processor() -> str:
-    """The processor's name, as the system tells it; its architecture where it tells none."""
+    """Return the processor's name as the system gives it, or else its architecture."""
     with suppress(OSError, subprocess.SubprocessError):
         if platform.system() == "Linux":
             told = _MODEL.search(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))

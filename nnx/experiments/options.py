@@ -1,30 +1,33 @@
-"""Options of experiments: what a value must be, whether the command line, a file or Python gives it."""
+"""Options of experiments: which values are allowed, on the command line, in a file or in Python."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from nnx.errors import ConfigurationError, nearest
 from nnx.training.nonfinite import POLICIES
 
+Kind = TypeVar("Kind")
+
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be.
+    """The values that are allowed for an option.
 
     Attributes
     ----------
     kind : {"name", "names", "columns", "whole", "number", "size", "path"}
-        A name is one of `known`, where there are any; names are a list, or a text with commas; columns are
-        a list, or a text that is divided where the columns are known; a size is (height, width), or a text
-        "HxW"; a path is that of a file or folder that exists.
+        A name is one of `known`, if there are any; names are a list, or a text with commas; columns are a
+        list, or a text that is divided when the columns are known; a size is (height, width), or a text
+        "HxW"; a path names an existing file or folder.
     low, high : float
-        The range of numbers; `low` itself is left out where `above`.
+        The range of numbers; `low` itself is not allowed if `above` is set.
     help : str
     option : str
-        Its name on the command line, where that is not the entry's own.
+        Its name on the command line, if it differs from the name of the entry.
     several : bool
         Whether the option may be given several times, once for each text of a list.
     """
@@ -40,7 +43,7 @@ class Rule:
     several: bool = False
 
     def expected(self) -> str:
-        """In words."""
+        """Describe in words which values are allowed."""
         if self.known:
             return f"one of {', '.join(self.known)}"
         if self.kind in ("whole", "number"):
@@ -54,9 +57,9 @@ class Rule:
         }.get(self.kind, "a text")
 
     def parsed(self, text: Any) -> Any:
-        """What a text of the command line stands for, as a TOML file would give it; itself where it is none.
+        """Convert a text of the command line to the value that a TOML file would have.
 
-        What is not understood here is refused by `checked`.
+        Other values, and texts that do not fit, are returned as they are; `checked` refuses them.
         """
         if not isinstance(text, str):
             return text
@@ -66,13 +69,7 @@ class Rule:
             return text
 
     def checked(self, value: Any, where: str) -> Any:
-        """The value as `Config` holds it.
-
-        Raises
-        ------
-        ConfigurationError
-            If it is none; the text says `where`, and what is expected.
-        """
+        """Return the value for `Config`; the error for one that is not allowed begins with `where`."""
         if self.known and isinstance(value, str) and value not in self.known:
             raise ConfigurationError(f"{where}: {value[:40]!r} is unknown{nearest(value, self.known)}")
         found = getattr(self, f"_{self.kind}")(value)
@@ -117,6 +114,13 @@ class Rule:
         return sides if all(type(side) is int and 1 <= side < 2**12 for side in sides) else None
 
 
+def choice(what: str, name: str, known: Mapping[str, Kind]) -> Kind:
+    """Return the entry of that name; an error starts with `what` and names the nearest."""
+    if name not in known:
+        raise ConfigurationError(f"{what} {name!r}{nearest(name, known)}")
+    return known[name]
+
+
 def option_name(name: str, rule: Rule | None) -> str:
     """Return the option for an entry of a configuration: ``--batch-size``."""
     return "--" + ((rule.option if rule else "") or name).replace("_", "-")
@@ -127,7 +131,7 @@ EPOCHS = Rule(
 )
 BATCH_SIZE = Rule("whole", "Rows of a step.  [default: the preset's]", low=1, metavar="N")
 DATASET = Rule(
-    "name", "auto takes MNIST where it can be had, else the embedded digits.", ("auto", "mnist", "digits")
+    "name", "auto uses MNIST if it is available, else the embedded digits.", ("auto", "mnist", "digits")
 )
 ON_NONFINITE = Rule(
     "name",

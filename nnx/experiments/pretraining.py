@@ -1,27 +1,25 @@
-"""Pretraining of an autoencoder so that most of its code does not depend on how a digit happens to be drawn.
+"""Pretrain an autoencoder so that most of its code does not depend on how a digit is drawn.
 
-A batch holds images and, in its other half, distorted versions of the same images. Between encoder and
-decoder the two versions of an image exchange the shared part of their codes and keep the rest: the exchange
-costs nothing only if the shared part says what both have in common, and the rest how each is drawn. No label
-is needed. Training to reconstruct then goes on without the exchange, from weights that know the difference.
+Half of a batch holds images, the other half distorted versions of the same images. Between encoder and
+decoder, the two versions of an image exchange the shared part of their codes and keep the rest. The exchange
+costs nothing only if the shared part describes what both have in common, and the rest how each is drawn. No
+label is needed. Training without the exchange then starts from these weights.
 
 The exchange follows Hu, Szabó, Portenier, Zwicker and Favaro (2018), Disentangling factors of variation by
-mixing them (arXiv:1711.07410); the distorted versions stand in for their pairs of images.
+mixing them (arXiv:1711.07410); the distorted versions replace their pairs of images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nnx.backends import Array
-from nnx.callbacks import Callback, History
-from nnx.checkpoints import Checkpoint
+from nnx.callbacks import History
 from nnx.data.rows import HostArray
-from nnx.distributed import ALONE, Communicator, Shard
+from nnx.distributed import Shard
 from nnx.errors import ConfigurationError
 from nnx.experiments.distortion import Affine
 from nnx.layers import Layer, Workspace
@@ -29,19 +27,12 @@ from nnx.losses import Loss
 from nnx.network import Network
 from nnx.optimizers import Optimizer
 
-OWN_SHARE = 8  # one number of the code in eight is an image's own
+OWN_SHARE = 8  # one number of the code in eight is not shared
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How long, in which batches, and with which distortion.
-
-    Attributes
-    ----------
-    epochs, batch_size : int
-        Half of a batch's images are used (and drawn anew every epoch), the other half are their versions.
-    distortion : Affine
-    """
+    """How to pretrain. Half of a batch holds images (shuffled every epoch), half their distorted versions."""
 
     epochs: int
     batch_size: int
@@ -57,11 +48,6 @@ class SwapHalves(Layer):
     ----------
     shared : int > 0
         How many features are exchanged.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is not positive.
     """
 
     def __init__(self, shared: int) -> None:
@@ -92,7 +78,7 @@ class SwapHalves(Layer):
             target[half : 2 * half, : self.shared] = source[:half, : self.shared]
 
     def _exchange_with_others(self, source: Array, target: Array, workspace: Workspace, part: Shard) -> None:
-        """The same with the rows of the global batch, of which each rank lays down its own."""
+        """Exchange the rows of the global batch; every rank contributes its rows."""
         own = slice(part.start, part.start + part.rows)
         shared = workspace.buffer("all ranks' rows", (part.total, self.shared))
         shared[...] = 0.0
@@ -105,7 +91,7 @@ class SwapHalves(Layer):
         target[: part.rows, : self.shared] = shared[rows]
 
     def config(self) -> dict[str, Any]:
-        """The number of features exchanged."""
+        """Return the number of features exchanged."""
         return {"shared": self.shared}
 
 
@@ -116,12 +102,12 @@ def pretrain(
     how: Pretraining,
     loss: Loss,
     optimizer: Optimizer,
-    callbacks: Sequence[Callback] = (),
-    on_nonfinite: str = "stop",
-    communicator: Communicator = ALONE,
-    checkpoint: Checkpoint | None = None,
+    **options: Any,
 ) -> History:
-    """Train a twin of an autoencoder with `SwapHalves` behind its code, and give its weights to `network`."""
+    """Train a twin of an autoencoder with `SwapHalves` after its code, and give its weights to `network`.
+
+    More options are those of `Network.fit`.
+    """
     config = network.config()
     encoder_length = network.encoder_length
     assert encoder_length is not None
@@ -139,9 +125,8 @@ def pretrain(
         return rows, rows
 
     history = twin.fit(
-        x, x, loss=loss, optimizer=optimizer, epochs=how.epochs, batch_size=how.batch_size,
-        callbacks=callbacks, checkpoint=checkpoint, augment=pairs, on_nonfinite=on_nonfinite,
-        communicator=communicator,
+        x, x, loss=loss, optimizer=optimizer, epochs=how.epochs, batch_size=how.batch_size, augment=pairs,
+        **options,
     )  # fmt: skip
     network.set_weights(twin.weights())
     return history

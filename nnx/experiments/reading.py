@@ -1,4 +1,4 @@
-"""A run's folder read back: its result and its history, checked as files from anywhere are."""
+"""Read a run's folder: its result and its history. They are checked, because they may come from anywhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_BYTES = 2**26  # of one of the two files: a million epochs are 40 MB
 
 
 def read_run(folder: Path) -> Result:
-    """The result that a run's folder holds, with its history; without its network and arrays.
+    """Return the result in a run's folder, with its history, but without its network and arrays.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def read_run(folder: Path) -> Result:
 
 
 def _check(sums: Any, stored: dict[str, Any], folder: Path) -> None:
-    """See that the result, and the files that a report takes numbers from, are as they were written."""
+    """Check that the result, and the files that a report takes numbers from, are as they were written."""
     known = isinstance(sums, dict) and sums.keys() <= {RESULT_FILE, *CHECKED}
     if not known or (sums and sums.get(RESULT_FILE) != checksum(stored)):
         raise FileFormatError(
@@ -66,7 +66,7 @@ def _check(sums: Any, stored: dict[str, Any], folder: Path) -> None:
 
 
 def _text(path: Path) -> str:
-    """A file's text; one that is too large is refused before it is read."""
+    """Return a file's text; refuse a file that is too large before it is read."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

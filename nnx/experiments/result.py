@@ -1,4 +1,4 @@
-"""What an experiment returns, and the folder it is kept in."""
+"""The result of an experiment, and the folder that stores it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import math
 import platform
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,24 +27,24 @@ logger = logging.getLogger("nnx.experiments")
 
 HostArray = np.ndarray[Any, Any]
 RESULT_VERSION = 1
-# What is kept of a result as JSON, and what each is.
+# The entries of a result that are stored as JSON, and their types.
 STORED: dict[str, type] = {
     "experiment": str, "preset": str, "dataset": str, "device": str, "backend": str, "dtype": str,
     "seed": int, "metrics": dict, "timing": dict, "artifacts": dict, "versions": dict, "environment": dict,
     "config": dict, "notes": list,
 }  # fmt: skip
 MODEL_FILE, RESULT_FILE, HISTORY_FILE = "model.safetensors", "result.json", "history.csv"
-CHECKED = (HISTORY_FILE, "report.npz")  # whose checksums a result has: a report takes numbers from them
+CHECKED = (HISTORY_FILE, "report.npz")  # files with checksums: a report shows numbers from them
 
 
 @dataclass
 class Result:
-    """What one experiment measured, and what is needed to draw it.
+    """The measurements of one experiment, and what is needed to draw it.
 
     Attributes
     ----------
     experiment, preset, dataset, device, backend, dtype : str
-        What really ran: the data that was used, the device that computed.
+        The data that was used, the device that computed, and so on.
     seed : int
     metrics : dict
         Figures of merit; plain numbers and lists.
@@ -57,15 +58,15 @@ class Result:
     config : dict
         The configuration that gives this result again.
     notes : list of str
-        What a reader of the result must know (a data set that was replaced, say).
+        Facts that a reader of the result must know, for example that a data set was replaced.
     checksums : dict of str to str
-        CRC-32 of what was written, by file; of the result itself without this entry.
+        CRC-32 of each written file; that of the result is computed without this entry.
     history : History or None
     network : Network or None
     arrays : dict of str to array
-        What figures are drawn from: never in the JSON.
+        Data of the figures: never in the JSON.
     description : dict
-        What the model file says beside experiment, preset and data set: never in the JSON.
+        Entries of the model file besides experiment, preset and data set: never in the JSON.
     """
 
     experiment: str
@@ -91,8 +92,16 @@ class Result:
     def __post_init__(self) -> None:
         self.environment = self.environment or environment(self.device, self.backend)
 
+    @classmethod
+    def of(cls, experiment: str, network: Network, /, **values: Any) -> Result:
+        """Return the result of an experiment with a network, which gives device, float type and seed."""
+        return cls(
+            experiment, device=network.device, backend=network.backend.name, dtype=network.dtype.name,
+            seed=network.seed, **values,
+        )  # fmt: skip
+
     def to_json(self) -> dict[str, Any]:
-        """What ``result.json`` and ``--json`` hold; a number that is not finite becomes None."""
+        """Return the content of ``result.json`` and ``--json``; a number that is not finite becomes None."""
         stored = {"result_version": RESULT_VERSION} | {name: finite(getattr(self, name)) for name in STORED}
         return stored | ({"checksums": self.checksums} if self.checksums else {})
 
@@ -105,24 +114,18 @@ class RunFolder:
 
     @staticmethod
     def finished(path: Path) -> bool:
-        """Whether a folder holds the result of a run, which is written last."""
+        """Return whether a folder holds the result of a run, which is written last."""
         return (path / RESULT_FILE).exists()
 
     @staticmethod
     def refuse_finished(path: Path) -> None:
-        """See that a folder, if there is one, holds no result.
-
-        Raises
-        ------
-        OutputError
-            If it does.
-        """
+        """Raise an OutputError if a folder holds a result."""
         if RunFolder.finished(path):
             raise OutputError(f"{path} already holds a result: choose another --out, or remove it")
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
-        """Make the folder, and see now rather than after the training that it can be written.
+        """Make the folder, and check before the training that it can be written.
 
         Raises
         ------
@@ -137,18 +140,13 @@ class RunFolder:
         return cls(folder)
 
     def write_training(self, result: Result) -> None:
-        """Write the history and the model, where there are any, and note them in the result's artifacts."""
+        """Write the history and the model, if there are any, and add them to the result's artifacts."""
         if result.history is not None and result.history.epochs:
             result.history.write_csv(self.path / HISTORY_FILE)
             result.artifacts["history"] = HISTORY_FILE
         if result.network is not None:
-            description = {
-                "experiment": result.experiment,
-                "preset": result.preset,
-                "dataset": result.dataset,
-                **result.description,
-            }
-            result.network.save(self.path / MODEL_FILE, description)
+            about = {name: getattr(result, name) for name in ("experiment", "preset", "dataset")}
+            result.network.save(self.path / MODEL_FILE, about | result.description)
             result.artifacts["model"] = MODEL_FILE
 
     def write(self, result: Result) -> None:
@@ -163,13 +161,13 @@ class RunFolder:
 
 
 def checksum(stored: dict[str, Any]) -> str:
-    """CRC-32 of what a result says, without its checksums, however its JSON is laid out."""
+    """Return the CRC-32 of a result without its checksums, however its JSON is laid out."""
     rest = {name: value for name, value in stored.items() if name != "checksums"}
     return f"{zlib.crc32(json.dumps(rest, sort_keys=True).encode()):08x}"
 
 
 def file_checksum(path: Path) -> str:
-    """CRC-32 of a file's bytes."""
+    """Return the CRC-32 of a file's bytes."""
     crc = 0
     with path.open("rb") as file:
         while piece := file.read(2**20):
@@ -178,7 +176,7 @@ def file_checksum(path: Path) -> str:
 
 
 def finite(value: Any) -> Any:
-    """The same value for JSON, which has neither NaN nor infinity: None in their place, at any depth."""
+    """Return a value for JSON, which has neither NaN nor infinity: None in their place, at any depth."""
     if isinstance(value, dict):
         return {name: finite(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -187,7 +185,7 @@ def finite(value: Any) -> Any:
 
 
 def step_time(microseconds: float) -> str:
-    """The time of a step for a reader, in µs, ms or s: less than 1,000 of each.
+    """Return the time of a step for a reader, in µs, ms or s: less than 1,000 of each.
 
     Three digits are enough: the time of a step varies by more than that from run to run.
     """
@@ -198,13 +196,7 @@ def step_time(microseconds: float) -> str:
 
 
 def model_path(path: Path) -> Path:
-    """The model file of a run's folder, or the file itself.
-
-    Raises
-    ------
-    FileFormatError
-        If there is none.
-    """
+    """Return the model file of a run's folder, or the file itself; refuse a path that has none."""
     if path.suffix.lower() in TABLES and not path.is_dir():
         raise FileFormatError(
             f"{path} is a table, not a model: MODEL is a run's folder, for example runs/NAME"
@@ -216,35 +208,27 @@ def model_path(path: Path) -> Path:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computed."""
+    """Return the versions of nnx, Python and the libraries that computed."""
     found = {"nnx": nnx.__version__, "python": platform.python_version(), "numpy": np.__version__}
-    for name in (
-        "scikit-learn",
-        "scikit-learn-intelex",
-        "cupy-cuda12x",
-        "cupy-cuda13x",
-        "cuml-cu12",
-        "cuml-cu13",
-    ):
-        try:
+    cuda = ("cupy-cuda12x", "cupy-cuda13x", "cuml-cu12", "cuml-cu13")
+    for name in ("scikit-learn", "scikit-learn-intelex", *cuda):
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 class Stopwatch(Callback):
-    """Times training, in one `fit` or several; the first step (which allocates workspaces) apart."""
+    """Measures training, in one `fit` or several; separately the first step, which allocates workspaces."""
 
     def __init__(self) -> None:
         self.histories: list[History] = []
 
     def on_train_begin(self, run: Run) -> None:
-        """Follow another `fit`."""
+        """Add the history of another `fit`."""
         self.histories.append(run.history)
 
     def timing(self) -> dict[str, float]:
-        """The entries of a result's timing that concern training."""
+        """Return the entries of a result's timing about training."""
         train = sum(history.training_seconds for history in self.histories)
         steps = sum(history.steps for history in self.histories)
         first = self.histories[0].first_step_seconds if self.histories else 0.0

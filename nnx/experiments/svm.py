@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,16 +25,9 @@ from nnx.network import Network
 
 CODES_C, CODES_WIDTH = 10.0, 1.5  # C and γ · features on standardized codes; chosen without the test set
 PCA_C = 5.0
-GROWTH = 1.5  # measured exponent of the time of fit and prediction in the rows, 4,000 to 60,000
-TRAINING = (
-    "preset",
-    "epochs",
-    "batch_size",
-    "seed",
-    "dtype",
-    "on_nonfinite",
-)  # options of no use with a model
-OF_TRAINING = ("preset", "seed")  # what a configuration says of the network that is trained, not of a model
+GROWTH = 1.5  # the time of fit and prediction grows with rows**GROWTH (measured, 4,000 to 60,000 rows)
+TRAINING = ("preset", "epochs", "batch_size", "seed", "dtype", "on_nonfinite")  # no use with a model
+OF_TRAINING = ("preset", "seed")  # entries of a configuration that do not describe a given model
 
 
 @dataclass(frozen=True)
@@ -44,11 +37,11 @@ class Config:
     Attributes
     ----------
     model : str or None
-        A run's folder or a model file; None trains an autoencoder first, as the other fields say.
+        A run's folder or a model file; None trains an autoencoder first, by the other fields.
     preset, dataset, epochs, batch_size, seed, device, dtype, on_nonfinite
         As for the autoencoder.
     svm_engine : str
-        Which library fits: ``"sklearn"``, ``"sklearnex"``, ``"cuml"``; ``"auto"`` takes the fastest that is
+        The library that fits: ``"sklearn"``, ``"sklearnex"``, ``"cuml"``; ``"auto"`` uses the fastest that is
         installed, works here, and labels as scikit-learn does.
     """
 
@@ -64,9 +57,9 @@ class Config:
     on_nonfinite: str = "stop"
 
     def autoencoder(self) -> autoencoder.Config:
-        """The autoencoder to train where no model is given."""
-        values = {name: value for name, value in asdict(self).items() if name not in ("model", "svm_engine")}
-        return autoencoder.Config(**values)
+        """Return the configuration of the autoencoder that is trained if no model is given."""
+        names = [one.name for one in fields(autoencoder.Config)]
+        return autoencoder.Config(**{name: getattr(self, name) for name in names})
 
 
 def run(
@@ -75,7 +68,7 @@ def run(
     data: datasets.Dataset | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Result:
-    """Encode, standardize, classify; next to the same on PCA's scores.
+    """Encode, standardize, classify; do the same on PCA's scores to compare.
 
     Metrics: ``accuracy``, ``confusion_matrix`` (rows true, columns predicted), ``pca_accuracy``,
     ``mcnemar`` (the exact test on the digits that only one of the two gets right) and ``svm_engine``, the
@@ -86,7 +79,7 @@ def run(
     notes: list[str] = []
     data_seconds = 0.0
     model = None
-    if config.model is not None:  # before the data: it may be none, and it says what it was trained on
+    if config.model is not None:  # before the data: it may be damaged, and it names its data set
         model, preset, dataset = codes.given(config.model, config.device)
         if config.dataset == "auto" and dataset in autoencoder.DATASETS:
             config = replace(config, dataset=dataset)
@@ -96,56 +89,43 @@ def run(
         encoded = codes.of_new(config.autoencoder(), callbacks, data, checkpoint)
     else:
         encoded = codes.of_given(model, preset, data, notes)
-    network = encoded.network
+    network, trained = encoded.network, encoded.trained
     engine, on_codes, on_scores, seconds = compute(
         config.svm_engine, network, data, encoded.train, encoded.test, notes
     )
-    predicted = on_codes.predicted
-    right, pca_right = predicted == data.y_test, on_scores.predicted == data.y_test
-    trained = encoded.trained
-    return Result(
-        experiment="svm",
+    right, pca_right = on_codes.predicted == data.y_test, on_scores.predicted == data.y_test
+    result = Result.of(
+        "svm",
+        network,
         preset=encoded.preset,
         dataset=data.name,
-        device=network.device,
-        backend=network.backend.name,
-        dtype=network.dtype.name,
-        seed=network.seed,
         metrics={
             "accuracy": float(right.mean()),
-            "confusion_matrix": confusion(data.y_test, predicted),
+            "confusion_matrix": confusion(data.y_test, on_codes.predicted),
             "pca_accuracy": float(pca_right.mean()),
             "mcnemar": mcnemar(right, pca_right),
             "svm_engine": engine.name,
         },
-        timing=({} if trained is None else trained.timing)
-        | {"data_seconds": data_seconds, "encode_seconds": encoded.seconds}
-        | seconds,
-        config=asdict(config)
-        | {"dataset": data.name, "svm_engine": engine.name}
-        | ({} if trained else dict.fromkeys(OF_TRAINING)),
+        timing={"data_seconds": data_seconds, "encode_seconds": encoded.seconds} | seconds,
+        config=asdict(config) | {"dataset": data.name, "svm_engine": engine.name},
         notes=notes,
-        history=None if trained is None else trained.history,
-        network=None if trained is None else network,
-        description={} if trained is None else trained.description,
         arrays={
             "images": data.x_test,
             "y_true": data.y_test,
-            "y_pred": predicted,
+            "y_pred": on_codes.predicted,
             "image_shape": np.asarray(data.image_shape),
         },
     )
+    if trained is None:
+        result.config |= dict.fromkeys(OF_TRAINING)
+    else:
+        result.history, result.network, result.description = trained.history, network, trained.description
+        result.timing = trained.timing | result.timing
+    return result
 
 
-@dataclass(frozen=True)
-class Classified:
-    """What one machine says of the test images.
-
-    Attributes
-    ----------
-    predicted : array
-    fit_seconds, predict_seconds : float
-    """
+class Classified(NamedTuple):
+    """The labels that one machine predicts for the test images, and its times."""
 
     predicted: HostArray
     fit_seconds: float
@@ -155,12 +135,12 @@ class Classified:
 def compute(
     asked: str, network: Network, data: datasets.Dataset, train: HostArray, test: HostArray, notes: list[str]
 ) -> tuple[Engine, Classified, Classified, dict[str, float]]:
-    """Choose an engine and have it compute both machines.
+    """Choose an engine and let it compute both machines.
 
     Returns
     -------
     tuple
-        The engine, the machine on codes, the one on PCA's scores, and the entries of the timing.
+        The engine, the results on codes and on PCA's scores, and the entries of the timing.
     """
     began = time.perf_counter()
     sample = Sample.of(train, data.y_train, test, lambda engine: code_classifier(train.shape[1], engine))
@@ -183,7 +163,7 @@ def compute(
 
 
 def expected_seconds(engine: Engine, sample: Sample, rows: int) -> float | None:
-    """How long both machines will take on so many rows, from one on the sample; None for few rows."""
+    """Return the expected seconds of both machines, from one on the sample; None for few rows."""
     if rows < 2 * len(sample.x):
         return None
     began = time.perf_counter()
@@ -193,7 +173,7 @@ def expected_seconds(engine: Engine, sample: Sample, rows: int) -> float | None:
 
 
 def code_classifier(width: int, engine: Engine | None = None) -> Any:
-    """An unfitted classifier of codes of that width: standardization, then an SVM with an RBF kernel."""
+    """Return an unfitted classifier of codes: standardization, then an SVM with an RBF kernel."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -204,7 +184,7 @@ def code_classifier(width: int, engine: Engine | None = None) -> Any:
 def fit_both(
     data: datasets.Dataset, train: HostArray, test: HostArray, engine: Engine
 ) -> tuple[Classified, Classified]:
-    """The machine on standardized codes and the one on PCA's scores."""
+    """Fit a machine on standardized codes and one on PCA's scores."""
     from joblib import Parallel, delayed
     from sklearn.decomposition import PCA
 
@@ -230,13 +210,13 @@ def fit_both(
 
 
 def classify(data: datasets.Dataset, train: HostArray, test: HostArray) -> tuple[HostArray, HostArray]:
-    """Predicted test labels from standardized codes and from PCA's scores, by scikit-learn."""
+    """Predict test labels from standardized codes and from PCA's scores, by scikit-learn."""
     on_codes, on_scores = fit_both(data, train, test, svm_engines.require("sklearn"))
     return on_codes.predicted, on_scores.predicted
 
 
 def confusion(y_true: HostArray, y_pred: HostArray) -> list[list[int]]:
-    """Counts, rows true and columns predicted."""
+    """Return counts, rows true and columns predicted."""
     from sklearn.metrics import confusion_matrix
 
     return [[int(count) for count in row] for row in confusion_matrix(y_true, y_pred)]
@@ -274,7 +254,7 @@ METRICS = {
 
 
 def tables(result: Result) -> Iterable[Table | str]:
-    """The confusion matrix, and both machines next to each other."""
+    """Show the confusion matrix, and both machines next to each other."""
     metrics, timing = result.metrics, result.timing
     matrix = metrics["confusion_matrix"]
     yield Table(
@@ -298,19 +278,17 @@ def tables(result: Result) -> Iterable[Table | str]:
 
 
 def figures(result: Result, reports: Any) -> dict[str, Any]:
-    """The confusion matrix, and digits with their labels."""
-    arrays, matrix = result.arrays, np.asarray(result.metrics["confusion_matrix"])
-    shape = tuple(arrays["image_shape"].tolist())
+    """Draw the confusion matrix, and digits with their labels."""
+    matrix = np.asarray(result.metrics["confusion_matrix"])
+    images, true, predicted, shape = (result.arrays[k] for k in ("images", "y_true", "y_pred", "image_shape"))
     return {
         "confusion_matrix": reports.confusion_matrix(matrix, range(len(matrix))),
-        "predictions": reports.prediction_gallery(
-            arrays["images"], arrays["y_true"], arrays["y_pred"], shape
-        ),
+        "predictions": reports.prediction_gallery(images, true, predicted, tuple(shape.tolist())),
     }
 
 
 def verdict(result: Result) -> str:
-    """The accuracy on codes next to that on PCA's scores."""
+    """Compare the accuracy on codes with that on PCA's scores."""
     found = result.metrics
     if not {"accuracy", "pca_accuracy"} <= found.keys():
         return ""
@@ -328,7 +306,7 @@ def verdict(result: Result) -> str:
 
 
 def check(config: Config, given: Collection[str]) -> str:
-    """Refuse options of training next to a model; say that without one an autoencoder is trained."""
+    """Refuse options of training together with a model; without a model, say that one is trained."""
     if config.model is None:
         svm_engines.refuse_missing(config.svm_engine)
         return f"no --model is given, so an autoencoder (preset {config.preset}) is trained first"
@@ -340,7 +318,7 @@ def check(config: Config, given: Collection[str]) -> str:
 
 
 def unused(stored: Mapping[str, Any]) -> Collection[str]:
-    """The options of training, of a run that was given a model."""
+    """Return the options of training for a run that was given a model."""
     return TRAINING if stored.get("model") else ()
 
 

@@ -1,7 +1,7 @@
-"""Who computes the support-vector machines: scikit-learn, or an optional library that is faster.
+"""The libraries that compute support-vector machines: scikit-learn, or an optional one that is faster.
 
-An accelerated engine is believed only after it has labelled a sample as scikit-learn does: oneDAL and cuML
-have solvers of their own, and a machine that is fast and wrong is of no use.
+A faster engine is used only after it has labelled a sample as scikit-learn does, because oneDAL and cuML have
+other solvers.
 """
 
 from __future__ import annotations
@@ -29,50 +29,42 @@ PACKAGES = {
     "sklearnex": "scikit-learn-intelex, on x86-64 with Linux or Windows",
     "sklearn": "scikit-learn",
 }
-# MB of kernel rows: fewer are computed twice. oneDAL keeps few; on 60,000 codes more only cost it time.
+# MB for kernel rows, so that fewer are computed twice. For oneDAL, more only cost time on 60,000 codes.
 CACHE = {"sklearn": 1000, "sklearnex": 100, "cuml": 1000}
 SAMPLE, SAMPLE_TEST = 4000, 2000  # rows on which an engine is compared with scikit-learn
-DIFFERENT = 0.005  # the share of them it may label otherwise: ties, and solvers that stop a little apart
+DIFFERENT = 0.005  # largest share of different labels: there are ties, and solvers stop at other points
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A library that fits and asks support-vector machines.
-
-    Attributes
-    ----------
-    name : str
-        One of `NAMES`, and not ``auto``.
-    module : module
-        Where its ``SVC`` is, which takes and gives host arrays.
-    """
+    """A library that fits support-vector machines: its name, and the module with its ``SVC``."""
 
     name: str
     module: Any
 
     @property
     def parallel(self) -> bool:
-        """Whether one fit uses all there is, so that two side by side gain nothing."""
+        """Whether one fit uses the whole machine, so that two at the same time gain nothing."""
         return self.name != "sklearn"
 
     def svc(self, C: float, gamma: float) -> Any:
-        """An unfitted classifier with an RBF kernel, one machine for each pair of classes.
+        """Return an unfitted classifier with an RBF kernel, one machine for each pair of classes.
 
-        γ is a number always: cuML would take ``"scale"`` for each pair of classes anew, and what scikit-learn
-        means by it is one γ for all.
+        γ is always a number: with ``"scale"``, cuML would compute another γ for each pair of classes, while
+        scikit-learn uses one for all.
         """
         more = {"decision_function_shape": "ovo"} if self.name == "cuml" else {}  # there it is how it trains
         return self.module.SVC(C=C, gamma=gamma, cache_size=CACHE[self.name], **more)
 
 
 def scale(x: HostArray) -> float:
-    """The γ that scikit-learn calls ``"scale"``: 1 / (features · variance), in float64 as there."""
+    """Return the γ that scikit-learn calls ``"scale"``: 1 / (features · variance), also in float64."""
     variance = float(np.var(x, dtype=np.float64))
     return 1.0 / (x.shape[1] * variance) if variance else 1.0
 
 
 def load(name: str) -> Engine | None:
-    """The engine of that name, imported and seen to compute; None where it is not installed.
+    """Import an engine and test that it computes; return None if it is not installed.
 
     Raises
     ------
@@ -87,7 +79,7 @@ def load(name: str) -> Engine | None:
         if error.name and error.name.split(".")[0] == name:
             return None
         raise _unusable(MissingLibraryError, name, "imported", error) from error
-    except Exception as error:  # whatever a library that finds no driver may raise
+    except Exception as error:  # a library without its driver may raise anything
         raise _unusable(MissingLibraryError, name, "imported", error) from error
     try:
         points, labels = np.eye(6, dtype=np.float32), np.arange(6) % 3
@@ -100,18 +92,12 @@ def load(name: str) -> Engine | None:
 def _unusable(kind: type[NnxError], name: str, what: str, error: Exception) -> NnxError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return kind(
-        f"{name} is installed but cannot be {what} ({reason}): mend that, or choose another SVM engine"
+        f"{name} is installed but cannot be {what} ({reason}): repair it, or choose another SVM engine"
     )
 
 
 def require(name: str) -> Engine:
-    """The engine of that name.
-
-    Raises
-    ------
-    MissingLibraryError, DeviceError
-        If it is absent or of no use here.
-    """
+    """Return the engine of that name; raise an error if it is not installed or does not work here."""
     engine = load(name)
     if engine is None:
         raise MissingLibraryError(
@@ -121,13 +107,7 @@ def require(name: str) -> Engine:
 
 
 def refuse_missing(name: str) -> None:
-    """Before anything is trained, see that an engine which was asked for can be used.
-
-    Raises
-    ------
-    ConfigurationError, MissingLibraryError, DeviceError
-        If it cannot.
-    """
+    """Check before training that the engine asked for is known and works here."""
     if name not in NAMES:
         raise ConfigurationError(f"there is no SVM engine called {name!r}{nearest(name, NAMES)}")
     if name != AUTO:
@@ -136,14 +116,7 @@ def refuse_missing(name: str) -> None:
 
 @dataclass(frozen=True)
 class Sample:
-    """Some rows on which an engine is compared with scikit-learn.
-
-    Attributes
-    ----------
-    x, y, x_test : array
-    classifier : callable
-        Makes an unfitted classifier that an engine computes.
-    """
+    """Some rows on which an engine is compared with scikit-learn; `classifier` makes its classifier."""
 
     x: HostArray
     y: HostArray
@@ -152,19 +125,13 @@ class Sample:
 
     @classmethod
     def of(cls, x: HostArray, y: HostArray, x_test: HostArray, classifier: Callable[[Engine], Any]) -> Sample:
-        """So many rows as a second is enough for, spread over all of the data."""
+        """Return a sample spread over all of the data; it is computed in about a second."""
         rows = np.linspace(0, len(x) - 1, min(len(x), SAMPLE)).astype(int)
         test = np.linspace(0, len(x_test) - 1, min(len(x_test), SAMPLE_TEST)).astype(int)
         return cls(x[rows], y[rows], x_test[test], classifier)
 
     def different(self, engine: Engine) -> float:
-        """The share of the test rows that an engine labels otherwise than scikit-learn.
-
-        Raises
-        ------
-        DeviceError
-            If it fails.
-        """
+        """Return the share of the test rows that an engine labels otherwise than scikit-learn."""
         if engine.name == "sklearn":
             return 0.0
         try:
@@ -174,34 +141,29 @@ class Sample:
         return float(np.mean(ours != self.labels(require("sklearn"))))
 
     def labels(self, engine: Engine) -> HostArray:
-        """What an engine fitted to the sample says of its test rows."""
+        """Fit an engine to the sample, and return its labels of the test rows."""
         return np.asarray(self.classifier(engine).fit(self.x, self.y).predict(self.x_test))
 
 
 def choose(asked: str, gpu: bool, sample: Sample, notes: list[str]) -> Engine:
-    """The engine that was asked for, or the first that ``auto`` finds installed, at work and right.
+    """Return the engine that was asked for; for ``auto``, the first that works and labels right.
 
     Parameters
     ----------
     asked : str
         One of `NAMES`.
     gpu : bool
-        Whether ``auto`` may take one that needs a GPU.
+        Whether ``auto`` may choose an engine that needs a GPU.
     sample : Sample
     notes : list of str
-        Extended by what ``auto`` passed over although it is installed, and by an asked for engine's
-        disagreement with scikit-learn.
-
-    Raises
-    ------
-    MissingLibraryError, DeviceError
-        If the engine that was asked for is absent or of no use here.
+        Notes are added to it: engines that ``auto`` left out although they are installed, and differences of
+        the engine asked for from scikit-learn.
     """
     if asked != AUTO:
         engine = require(asked)
         different = sample.different(engine)
         if different > DIFFERENT:
-            notes.append(f"{_disagreement(asked, different)}: trust another SVM engine rather")
+            notes.append(f"{_disagreement(asked, different)}: another SVM engine is safer")
         return engine
     for name in ("cuml", "sklearnex") if gpu else ("sklearnex",):
         try:

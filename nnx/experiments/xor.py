@@ -11,9 +11,8 @@ import numpy as np
 from nnx import datasets
 from nnx.callbacks import Callback
 from nnx.checkpoints import Checkpoint
-from nnx.errors import ConfigurationError, nearest
 from nnx.experiments.declaration import Experiment, Table
-from nnx.experiments.options import EPOCHS, ON_NONFINITE, Rule
+from nnx.experiments.options import EPOCHS, ON_NONFINITE, Rule, choice
 from nnx.experiments.result import HostArray, Result, Stopwatch
 from nnx.experiments.train.ranges import Range
 from nnx.initializers import GlorotUniform, Initializer, Normal
@@ -26,7 +25,7 @@ from nnx.optimizers import SGD
 
 @dataclass(frozen=True)
 class Preset:
-    """A reference system's way to train 2 → 4 tanh → 1 sigmoid with MSE and SGD on the full batch."""
+    """How a reference system trains 2 → 4 tanh → 1 sigmoid with MSE and SGD on the full batch."""
 
     initializer: Initializer
     learning_rate: float
@@ -42,8 +41,7 @@ PRESETS = {
 
 GRID, MARGIN = 64, 0.3  # the surface: points on a side, and the margin around the unit square
 CASES = (("0 0", 0), ("0 1", 1), ("1 0", 1), ("1 1", 0))
-# What people wrote down of the two reference systems (docs/results.md): predictions of the cases, and losses
-# by epoch.
+# Reported results of the two reference systems (docs/results.md): predictions of the cases, losses by epoch.
 REPORTED_PREDICTIONS = {
     "deep": {"System A": (0.022, 0.954, 0.961, 0.046), "System A, Keras": (0.43, 0.59, 0.50, 0.52)},
     "shallow": {"System B": (0.007, 0.983, 0.982, 0.020)},
@@ -62,12 +60,12 @@ class Config:
     ----------
     preset : {"deep", "shallow"}
     epochs : int or None
-        None takes the preset's.
+        None means the preset's.
     seed : int
     device : str or None
     dtype : {"float32", "float64"}
     on_nonfinite : {"stop", "skip", "rollback"}
-        What follows on a loss or gradient that is not finite, see `Network.fit`.
+        What to do if a loss or gradient is not finite, see `Network.fit`.
     """
 
     preset: str = "deep"
@@ -78,20 +76,12 @@ class Config:
     on_nonfinite: str = "stop"
 
     def chosen(self) -> Preset:
-        """The preset by its name.
-
-        Raises
-        ------
-        ConfigurationError
-            If it is unknown.
-        """
-        if self.preset not in PRESETS:
-            raise ConfigurationError(f"xor has no preset {self.preset!r}{nearest(self.preset, PRESETS)}")
-        return PRESETS[self.preset]
+        """Return the preset."""
+        return choice("xor has no preset", self.preset, PRESETS)
 
 
 def build(config: Config) -> Network:
-    """The network with its initial weights."""
+    """Return the network with its initial weights."""
     initializer = config.chosen().initializer
     return Network(
         [Dense(2, 4, initializer=initializer), Tanh(), Dense(1, initializer=initializer), Sigmoid()],
@@ -121,14 +111,11 @@ def run(config: Config, callbacks: Sequence[Callback] = (), checkpoint: Checkpoi
     predictions = network.predict(data.x_test)
     losses = history["loss"]
     log: list[list[Any]] = [[i, losses[i]] for i in range(0, len(losses), preset.log_every)]
-    return Result(
-        experiment="xor",
+    return Result.of(
+        "xor",
+        network,
         preset=config.preset,
         dataset="xor",
-        device=network.device,
-        backend=network.backend.name,
-        dtype=config.dtype,
-        seed=config.seed,
         metrics={
             "loss": losses[-1],
             "accuracy": accuracy(data.y_test.ravel(), predictions),
@@ -145,7 +132,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), checkpoint: Checkpoi
 
 
 def surface(network: Network) -> HostArray:
-    """The network's output on a grid around the four points, shape (GRID, GRID)."""
+    """Return the network's output on a grid around the four points, shape (GRID, GRID)."""
     sides = np.linspace(-MARGIN, 1 + MARGIN, GRID, dtype=network.dtype)
     grid = np.stack(np.meshgrid(sides, sides), axis=-1).reshape(-1, 2)
     return network.predict(grid).reshape(GRID, GRID)
@@ -155,7 +142,7 @@ def surface(network: Network) -> HostArray:
 
 
 def tables(result: Result) -> Iterable[Table | str]:
-    """The losses, and the predictions next to those of the reference system."""
+    """Show the losses, and the predictions next to those of the reference system."""
     metrics = result.metrics
     yield Table("Loss", ("epoch", "loss"), [(str(e), f"{v:.6f}") for e, v in metrics["loss_log"]])
     reported = next(iter(REPORTED_PREDICTIONS[result.preset].values()))
@@ -168,7 +155,7 @@ def tables(result: Result) -> Iterable[Table | str]:
 
 
 def figures(result: Result, reports: Any) -> dict[str, Any]:
-    """The output between the four points."""
+    """Draw the output between the four points."""
     network = result.network
     assert network is not None
     drawn = reports.decision_surface(
@@ -181,7 +168,7 @@ def figures(result: Result, reports: Any) -> dict[str, Any]:
 
 
 def verdict(result: Result) -> str:
-    """How many cases are right."""
+    """Say how many cases are right."""
     accurate = result.metrics.get("accuracy")
     return "" if accurate is None else f"{round(4 * accurate)} of the 4 cases are right."
 

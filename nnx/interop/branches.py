@@ -29,12 +29,7 @@ class SharedCallError(Exception):
 def links(calls: Sequence[Call], source: Any, output: Any) -> Iterator[list[Call]]:
     """Yield the calls between two values through which all data pass, from the source to the output.
 
-    Parameters
-    ----------
-    calls : sequence of Call
-        In an order in which each comes after those that it takes values from. The output depends on each.
-    source, output
-        Values.
+    Each of the calls comes after those that it takes values from, and the output depends on each.
     """
     uses: dict[Any, int] = {output: 1}
     for call in calls:
@@ -57,10 +52,7 @@ def links(calls: Sequence[Call], source: Any, output: Any) -> Iterator[list[Call
 def branches(link: Sequence[Call], source: Any) -> list[list[Call]]:
     """Return the calls between the source and each value that the last call of a link takes.
 
-    Raises
-    ------
-    SharedCallError
-        If two branches share a call: then they do not start from one value.
+    Raise SharedCallError if two branches share a call: then they do not start from one value.
     """
     *before, last = link
     found: list[list[Call]] = []
@@ -87,12 +79,6 @@ def needed(calls: Sequence[Call], output: Any) -> list[Call]:
 
 
 def check_depth(depth: int) -> None:
-    """Refuse branches that are nested too deep.
-
-    Raises
-    ------
-    ConfigurationError
-        If they are.
-    """
+    """Refuse branches that are nested too deep."""
     if depth > DEEPEST:
         raise ConfigurationError(f"its branches are nested more than {DEEPEST} deep")

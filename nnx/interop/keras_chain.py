@@ -25,13 +25,7 @@ class Link(NamedTuple):
 
 
 def chain(config: dict[str, Any], inside: tuple[str, ...] = ()) -> list[Link]:
-    """Return the layers of a Sequential or Functional model, and of models inside it, from input to output.
-
-    Raises
-    ------
-    ConfigurationError
-        If the model has several inputs or outputs, or branches that no container of nnx computes.
-    """
+    """Return the layers of a Sequential or Functional model and its inner models, from input to output."""
     if "input_layers" not in config:
         return [link for entry in config["layers"] for link in _links(entry, inside)]
     where = "/".join((*inside, config["name"]))

@@ -109,11 +109,6 @@ def read(keras: Any, layer: Any, rank: int) -> list[Part]:
     """Return the layers of nnx that compute a Keras layer; two or more for ``Dense(activation=…)``.
 
     `rank` is the number of axes of its input, with the batch axis.
-
-    Raises
-    ------
-    ConfigurationError
-        If nnx has no such layer, or no such option.
     """
     for name, reader in READERS.items():
         if type(layer) is getattr(keras.layers, name, None):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nnx.errors import ConfigurationError
 from nnx.interop.affine import is_far
 from nnx.interop.keras_layers import WRITABLE, far_batch_norm, write
+from nnx.interop.parts import refuse_unknown
 from nnx.layers import BatchNorm, Layer, Sequential
-from nnx.layers.base import walk
 from nnx.network import Network
-from nnx.records import record_of
 
 FAR_IN_KERAS = (
     "its means are large compared with its deviations, and Keras computes it as x a + b, which loses "
@@ -27,12 +25,7 @@ class Writer:
         self.weights = network.weights()
         self.by_name: dict[str, Any] = {}
         self.notes: list[str] = []
-        for layer in walk(network.layers):
-            if type(layer) not in (*WRITABLE, Sequential):
-                record = record_of(type(layer))
-                known = ", ".join(sorted(kind.__name__ for kind in WRITABLE))
-                why = f"nnx can convert {known}" if record is None else record.keras
-                raise ConfigurationError(f"layer {layer.index}, {layer!r}: Keras has no such layer; {why}")
+        refuse_unknown(network, WRITABLE, "Keras", "keras")
 
     def made(self, layer: Layer) -> list[Any]:
         """Return Keras's layers for one that is no container; their values are set later."""

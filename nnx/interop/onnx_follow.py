@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +11,14 @@ import numpy as np
 from nnx.errors import ConfigurationError, FileFormatError
 from nnx.interop.algebra import Algebra, UnknownFormulaError
 from nnx.interop.branches import Call, SharedCallError, branches, check_depth, links
-from nnx.interop.onnx_fold import UNKNOWN
 from nnx.interop.onnx_forms import formula, recognized
 from nnx.interop.onnx_nodes import EVERYWHERE, READERS, NotAChainError, Step, two_classes
-from nnx.interop.onnx_shapes import RESHAPES, cast_to, reshaped
-from nnx.interop.onnx_tensors import STANDARD, Constants, named
+from nnx.interop.onnx_tensors import ROWS, STANDARD, UNKNOWN, Constants, named
 from nnx.interop.parts import Part, concatenated, summed
-from nnx.layers import Rescale
+from nnx.layers import Flatten, Rescale, Reshape
 
+FLOATS = {"float": "float32", "double": "float64"}
+RESHAPES = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 LONGEST = 30  # most nodes that one layer is written in
 
 
@@ -159,9 +160,9 @@ class Follower:
     def _node(self, node: Any, step: Step) -> None:
         kind = node.op_type if node.domain in STANDARD else f"{node.domain}.{node.op_type}"
         if kind in RESHAPES and not self.squeezed:
-            self._reshape(reshaped(kind, step))
+            self._reshape(_reshaped(kind, step))
         elif kind == "Cast":
-            self._cast(cast_to(self.onnx, step))
+            self._cast(_cast_to(self.onnx, step))
         elif kind not in READERS:
             known = ", ".join((*READERS, *RESHAPES, "Cast"))
             raise ConfigurationError(f"nnx has no layer for {kind}; it can read {known}")
@@ -206,3 +207,72 @@ class Follower:
 def _fits(parts: list[Part], width: int) -> bool:
     """Return whether the parts' values fit rows of this width, if it is known."""
     return all(np.size(v) in (1, width) or width == UNKNOWN for part in parts for v in part.values.values())
+
+
+# ------------------------------------------------------- operators that only change the shape or type
+
+
+def _cast_to(onnx: Any, step: Step) -> str:
+    """Return the float type that the data are cast to."""
+    kind = onnx.TensorProto.DataType.Name(step.attributes["to"]).lower()
+    if kind not in FLOATS:
+        raise ConfigurationError(f"it casts to {kind}: nnx computes in float32 and float64")
+    return FLOATS[kind]
+
+
+def _reshaped(kind: str, step: Step) -> list[Part] | None:
+    """Return the layer that reshapes rows, none if nothing changes, None if (rows, 1) becomes (rows,)."""
+    shape, to = step.shape, _target(kind, step)
+    width = UNKNOWN if UNKNOWN in shape[1:] else math.prod(shape[1:])
+    same_rows = to[:1] in ([shape[0]], [ROWS]) or (to[:1] == [-1] and -1 not in to[1:])
+    if same_rows and to[1:] == shape[1:] and width != UNKNOWN:
+        return []
+    if same_rows and len(to) == 2 and len(shape) == 2 and to[1] == -1:
+        return []
+    if width == 1 and len(shape) == 2 and to in ([-1], [ROWS], [shape[0]]):
+        return None
+    known = math.prod(length for length in to[1:] if length != -1)
+    fits = known == width or (to[1:].count(-1) == 1 and known > 0 and width % known == 0)
+    if not (same_rows and len(to) > 1 and width != UNKNOWN and fits and min(to[1:]) >= -1):
+        raise ConfigurationError(
+            f"it reshapes data from {_shown(shape)} to {_shown(to)}: nnx's layers keep rows apart"
+        )
+    row = [width // known if length == -1 else length for length in to[1:]]
+    if row == shape[1:]:
+        return []
+    return [Part(Flatten() if len(row) == 1 else Reshape(row), {})]
+
+
+def _target(kind: str, step: Step) -> list[int]:
+    """Return the shape after the operator; a length may be `ROWS`, `UNKNOWN` or -1."""
+    shape, rank = step.shape, len(step.shape)
+    if kind == "Flatten":
+        axis = int(step.attributes.get("axis", 1)) % (rank + 1)
+        if axis != 1:
+            raise ConfigurationError(f"it flattens from axis {axis} on: nnx can only flatten from axis 1 on")
+        return [shape[0], math.prod(shape[1:]) if UNKNOWN not in shape[1:] else -1]
+    given = step.constant(1)
+    if kind == "Squeeze":
+        axes = step.attributes.get("axes") if given is None else given.tolist()
+        axes = [axis % rank for axis in np.atleast_1d([] if axes is None else axes).tolist()]
+        if not axes or any(shape[axis] != 1 for axis in axes):
+            raise ConfigurationError("it removes axes that are not known to have length 1")
+        return [length for axis, length in enumerate(shape) if axis not in axes]
+    if kind == "Unsqueeze":
+        axes = step.attributes.get("axes") if given is None else given.tolist()
+        axes = np.atleast_1d([] if axes is None else axes).tolist()
+        places = {axis % (rank + len(axes)) for axis in axes}
+        lengths = iter(shape)
+        return [1 if axis in places else next(lengths) for axis in range(rank + len(places))]
+    if given is None:
+        raise ConfigurationError("its new shape depends on the data")
+    to = [int(length) for length in given.reshape(-1)]
+    if step.attributes.get("allowzero") and 0 in to:
+        raise ConfigurationError("it makes an axis of length 0")
+    return [shape[i] if length == 0 and i < rank else length for i, length in enumerate(to)]
+
+
+def _shown(shape: list[int]) -> str:
+    return (
+        "(" + ", ".join("rows" if n == ROWS else "?" if n in (UNKNOWN, -1) else str(n) for n in shape) + ")"
+    )

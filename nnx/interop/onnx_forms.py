@@ -35,13 +35,7 @@ FAR = 15.0  # for larger x, log(1 + eˣ) equals x in float32
 
 
 def formula(algebra: Algebra, node: Any, operands: Sequence[Operand], attributes: Any, rank: int) -> Poly:
-    """Return what a node computes from its operands.
-
-    Raises
-    ------
-    UnknownFormulaError
-        If no known form of a layer uses this operator.
-    """
+    """Return what a node computes; raise UnknownFormulaError for an operator in no known form of a layer."""
     kind = node.op_type
     if kind in REDUCTIONS:
         return _reduced(algebra, kind, operands, attributes, rank)
@@ -124,13 +118,7 @@ COMPARISONS: dict[str, Callable[[Algebra, Poly, Poly], Poly]] = {
 
 
 def recognized(algebra: Algebra, y: Poly) -> list[Part] | None:
-    """Return the layers that compute a formula, or None if no layer does.
-
-    Raises
-    ------
-    ConfigurationError
-        If the formula is known but nnx has no layer for it; the text says what to do.
-    """
+    """Return the layers that compute a formula, or None if no layer does; refuse log_softmax."""
     for form in FORMS:
         parts = form(algebra, y)
         if parts is not None:

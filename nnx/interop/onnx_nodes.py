@@ -10,8 +10,8 @@ import numpy as np
 
 from nnx.errors import ConfigurationError
 from nnx.interop.affine import clip, scale_by, shift_by
-from nnx.interop.onnx_fold import UNKNOWN
 from nnx.interop.onnx_forms import NO_LOG_SOFTMAX
+from nnx.interop.onnx_tensors import UNKNOWN
 from nnx.interop.parts import Part
 from nnx.layers import (
     ELU,
@@ -197,10 +197,7 @@ class NotAChainError(Exception):
 def two_classes(parts: list[Part], steps: list[Step]) -> list[Part]:
     """Read 1 - σ(z) next to σ(z), which scikit-learn's classifiers of two classes give, as σ of -z and z.
 
-    Raises
-    ------
-    NotAChainError
-        If the nodes compute something else.
+    Raise NotAChainError if the nodes compute something else.
     """
     kinds = [step.node.op_type for step in steps]
     layers = [type(part.layer) for part in parts[-2:]]

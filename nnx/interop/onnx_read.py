@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnx.errors import FileFormatError
-from nnx.interop.onnx_fold import UNKNOWN
-from nnx.interop.onnx_follow import Follower
-from nnx.interop.onnx_graph import calls, input_of, needed, output_of, shapes_of
-from nnx.interop.onnx_shapes import FLOATS
-from nnx.interop.onnx_tensors import Constants
+from nnx.interop.branches import Call
+from nnx.interop.onnx_follow import FLOATS, Follower
+from nnx.interop.onnx_tensors import ROWS, UNKNOWN, Constants, named
 from nnx.interop.parts import Part, leaves
 
 OLDEST = 7  # the operator set that gave Gemm, Add and others their present form
@@ -29,26 +27,20 @@ class Model(NamedTuple):
 
 
 def read(onnx: Any, model: Any, folder: Path) -> Model:
-    """Return the layers of a model.
-
-    Raises
-    ------
-    FileFormatError
-        If nnx's layers cannot compute a node, or the nodes do not form a chain with branches.
-    """
+    """Return the layers of a model."""
     graph = model.graph
     constants = Constants(onnx, graph, folder)
     opset = _opset(model)
-    source = input_of(graph, constants)
+    source = _input(graph, constants)
     notes: list[str] = []
-    output = output_of(onnx, graph, notes)
-    shapes = shapes_of(onnx, model)
-    nodes = [node for node in needed(graph.node, output) if not constants.fold(node, shapes)]
-    nodes = needed(nodes, output)
+    output = _output(onnx, graph, notes)
+    shapes = _shapes(onnx, model)
+    nodes = [node for node in _needed(graph.node, output) if not constants.fold(node, shapes)]
+    nodes = _needed(nodes, output)
     dtype = _type(onnx, source, nodes)
     if not shapes.get(source.name):
         raise FileFormatError("its input is a single number: nnx takes rows")
-    found = calls(nodes, source.name, output, constants)
+    found = _calls(nodes, source.name, output, constants)
     follower = Follower(onnx, constants, shapes, opset, notes)
     follower.follow(found, source.name, output)
     row = _row(shapes[source.name], follower.parts, notes)
@@ -57,6 +49,76 @@ def read(onnx: Any, model: Any, folder: Path) -> Model:
     if len(types) > 1:
         notes.append("it computes in float32 and float64: the network computes everything in float64")
     return Model(follower.parts, row, max(types), 64 * (constants.size + 2**20), notes)
+
+
+def _shapes(onnx: Any, model: Any) -> dict[str, list[int]]:
+    """Return the known shape of each value, with `ROWS` for an unknown first length, `UNKNOWN` for others."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
+            dimensions = [int(d.dim_value) or UNKNOWN for d in value.type.tensor_type.shape.dim]
+            if dimensions and dimensions[0] == UNKNOWN:
+                dimensions[0] = ROWS
+            shapes[value.name] = dimensions
+    return shapes
+
+
+def _input(graph: Any, constants: Constants) -> Any:
+    """Return the only input that is not a constant."""
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
+        raise FileFormatError(f"it has {len(inputs)} inputs ({names}): a network has one")
+    return inputs[0]
+
+
+def _output(onnx: Any, graph: Any, notes: list[str]) -> str:
+    """Return the output to read: the only one, or the only one of floats (a classifier's probabilities)."""
+    outputs = list(graph.output)
+    if len(outputs) == 1:
+        return str(outputs[0].name)
+    zipped = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "ZipMap"}
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+    found = [o for o in outputs if o.name in zipped or o.type.tensor_type.elem_type in floats]
+    if len(found) != 1:
+        names = ", ".join(output.name for output in outputs)
+        raise FileFormatError(f"it has {len(outputs)} outputs ({names}): a network has one")
+    others = ", ".join(repr(output.name) for output in outputs if output is not found[0])
+    notes.append(f"only its output {found[0].name!r} is read; left out: {others}")
+    return str(zipped.get(found[0].name, found[0].name))
+
+
+def _needed(nodes: list[Any], output: str) -> list[Any]:
+    """Return the nodes that an output depends on, in order."""
+    wanted = {output}
+    kept = []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= set(node.input)
+    return kept[::-1]
+
+
+def _calls(nodes: list[Any], source: str, output: str, constants: Constants) -> list[Call]:
+    """Return the nodes as calls from a value to an output; refuse other inputs and several outputs."""
+    found: list[Call] = []
+    given = {source}
+    used = {name for node in nodes for name in node.input} | {output}
+    for node in nodes:
+        takes = tuple(name for name in node.input if name and name not in constants)
+        for name in takes:
+            if name not in given:
+                raise FileFormatError(f"{named(node)} takes {name!r}, which is not a constant")
+        if not takes:
+            raise FileFormatError(f"{named(node)}: nnx cannot compute this operator from constants")
+        if used.intersection(node.output[1:]):
+            raise FileFormatError(f"{named(node)}: nnx has no layer that computes more than its first output")
+        given.add(node.output[0])
+        found.append(Call(node, takes, node.output[0]))
+    if output not in given or (output == source and found):
+        raise FileFormatError(f"its output {output!r} does not come from its input alone")
+    return found
 
 
 def _opset(model: Any) -> int:

@@ -8,19 +8,15 @@ from typing import Any
 import numpy as np
 
 import nnx
-from nnx.errors import ConfigurationError
 from nnx.interop.affine import Scaling, exact_type, far_offset, is_far
-from nnx.interop.parts import read_back
+from nnx.interop.parts import read_back, refuse_unknown
 from nnx.layers import GELU, KINDS, BatchNorm, Dense, Dropout, Layer, Rescale, Reshape, Sequential, SiLU
-from nnx.layers.base import walk
 from nnx.network import Network
-from nnx.records import Counterpart, record_of
+from nnx.records import Counterpart
 
 OPERATORS, IR = 20, 9  # set 20 added Gelu; IR version 9 is the oldest that has it
 CODE = "nnx.code"
 HostArray = np.ndarray[Any, Any]
-
-
 WRITABLE = {kind: kind.record.onnx for kind in KINDS if isinstance(kind.record.onnx, Counterpart)}
 
 
@@ -31,22 +27,11 @@ def model_of(
     inputs: Scaling | None = None,
     outputs: Scaling | None = None,
 ) -> Any:
-    """Return an ``onnx.ModelProto``; with scalings, it takes and returns numbers as in the user's files.
-
-    Raises
-    ------
-    ConfigurationError
-        If a layer has no operator.
-    """
+    """Return an ``onnx.ModelProto``; with scalings, it takes and returns numbers as in the user's files."""
     helper = onnx.helper
     graph = Graph(helper, network, dict(weights))
     source, taken = graph.scaled(inputs)
-    for layer in walk(network.layers):
-        if type(layer) not in (*WRITABLE, Sequential):
-            record = record_of(type(layer))
-            known = ", ".join(kind.__name__ for kind in WRITABLE)
-            why = f"nnx can convert {known}" if record is None else record.onnx
-            raise ConfigurationError(f"layer {layer.index}, {layer!r}: ONNX has no operator for it; {why}")
+    refuse_unknown(network, WRITABLE, "ONNX", "onnx")
     source = graph.chain(network.layers, source)
     given = graph.unscaled(outputs, source)
     kinds = [helper.np_dtype_to_tensor_dtype(dtype) for dtype in (taken, given)]
@@ -101,11 +86,10 @@ class Graph:
 
     def unscaled(self, scaling: Scaling | None, source: str) -> np.dtype[Any]:
         """Add z scale + shift as the output y; in float64 if it adds."""
-        dtype = self.dtype
+        dtype = self.dtype if scaling is None else exact_type(scaling, self.dtype)
+        if dtype != self.dtype:
+            source = self.cast(source, dtype, "outputs.cast")
         if scaling is not None:
-            dtype = exact_type(scaling, self.dtype)
-            if dtype != self.dtype:
-                source = self.cast(source, dtype, "outputs.cast")
             source = self.constant("Mul", source, "outputs.scale", scaling.scale.astype(dtype))
             if scaling.shift.any():
                 self.constant("Add", source, "outputs.shift", scaling.shift.astype(dtype))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from nnx.errors import ConfigurationError
 from nnx.layers import Concatenate, Identity, Layer, Rescale, Residual, Sequential, stack
 from nnx.layers.base import walk
 from nnx.network import Network
+from nnx.records import record_of
 
 
 class Part(NamedTuple):
@@ -28,13 +29,7 @@ class Part(NamedTuple):
 
 
 def summed(branches: Sequence[list[Part]]) -> Part:
-    """Return a `Residual` that adds up the outputs of branches; nested if there are more than two.
-
-    Raises
-    ------
-    ConfigurationError
-        If the branches cannot be joined.
-    """
+    """Return a `Residual` that adds up the outputs of branches; nested if there are more than two."""
     first, *others = branches
     for other in others:
         terms, added = (first, other) if first else (other, first)
@@ -45,13 +40,7 @@ def summed(branches: Sequence[list[Part]]) -> Part:
 
 
 def concatenated(branches: Sequence[list[Part]]) -> Part:
-    """Return a `Concatenate` of branches.
-
-    Raises
-    ------
-    ConfigurationError
-        If the branches cannot be joined.
-    """
+    """Return a `Concatenate` of branches."""
     layers = [[part.layer for part in branch] for branch in branches]
     return Part(Concatenate(layers), {}, tuple(part for branch in branches for part in branch))
 
@@ -72,13 +61,6 @@ def assemble(
     """Build the network of these parts for rows of a shape.
 
     `most` is the largest size of a row between the layers, and of all parameters together; None for no limit.
-
-    Raises
-    ------
-    ConfigurationError
-        If the layers' shapes do not fit, or the network is larger than `most`.
-    DataError
-        If the values do not fit the layers.
     """
     parts = parts or [Part(Identity(), {})]  # a network needs a layer
     layers = [part.layer for part in parts]
@@ -109,6 +91,16 @@ def _check_size(layers: Sequence[Layer], most: int) -> None:
         claimed = max(total, math.prod(layer.output_shape or ()))
         if claimed > most:
             raise ConfigurationError(f"its layers need {claimed:,} numbers: too many for what it holds")
+
+
+def refuse_unknown(network: Network, writable: Collection[type[Layer]], library: str, attribute: str) -> None:
+    """Refuse a layer that a library has no counterpart for; `attribute` of its record may say why."""
+    for layer in walk(network.layers):
+        if type(layer) not in (*writable, Sequential):
+            record = record_of(type(layer))
+            known = ", ".join(sorted(kind.__name__ for kind in writable))
+            why = f"nnx can convert {known}" if record is None else getattr(record, attribute)
+            raise ConfigurationError(f"layer {layer.index}, {layer!r}: {library} has no such layer; {why}")
 
 
 def read_back(layers: Sequence[Layer]) -> int:

@@ -78,13 +78,7 @@ def load_arrays(
 
 
 def kind_of(file: BinaryIO, path: Path) -> str:
-    """Return ``"npy"``, ``"npz"``, ``"idx"`` or ``"csv"``, by the first bytes, or by the suffix for text.
-
-    Raises
-    ------
-    DataError
-        If the file has another format, or is empty.
-    """
+    """Return ``"npy"``, ``"npz"``, ``"idx"`` or ``"csv"``, by the first bytes, or by the suffix for text."""
     start = file.read(len(npy.MAGIC))
     file.seek(0)
     if not start:

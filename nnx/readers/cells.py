@@ -76,12 +76,9 @@ def value(cell: str, decimal: str) -> float | None:
 def one_column(lines: Iterable[str]) -> str:
     """Return whether lines with commas may be one column of numbers with a decimal comma, such as 63,70.
 
-    Returns
-    -------
-    {"likely", "possible", ""}
-        "likely" if there is a heading without a comma, or if the digits after the commas look like decimal
-        places: equally many in all lines, or some begin with a zero, or none end with a zero. Empty if the
-        lines have several columns, or no commas.
+    It is "likely" if there is a heading without a comma, or if the digits after the commas look like decimal
+    places: equally many in all lines, or some begin with a zero, or none end with a zero. Otherwise it is
+    "possible", or "" if the lines have several columns, or no commas.
     """
     rest = [text for line in lines if (text := line.strip())]
     heads = 0
@@ -106,12 +103,8 @@ def decimal_mark(cells: Iterable[str], delimiter: str, name: str) -> str:
     """Return the decimal mark that cells show; empty if they show none.
 
     ``0,5`` and ``1.234,5`` show a comma, ``0.5`` and ``1,234.5`` a point. ``1,234`` shows neither. ``1.234``
-    shows a point, except if semicolons separate the columns, as is usual with decimal commas.
-
-    Raises
-    ------
-    ConfigurationError
-        If some cells show a point and others a comma, or if the cells can be read both ways.
+    shows a point, except if semicolons separate the columns, as is usual with decimal commas. Cells that show
+    both, or only cells that can be read both ways, are an error.
     """
     shows: dict[str, str] = {}
     unclear = ""

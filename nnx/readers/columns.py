@@ -18,15 +18,8 @@ COUNTING = frozenset(("id", "index", "idx", "row", "rowid", "row_id", "rownames"
 INDEX = "only counts or names the rows"
 _BY_PANDAS = "Unnamed: "
 _LISTED = 10
-_CODES = (
-    -99.0,
-    -999.0,
-    -9999.0,
-    -99999.0,
-    999.0,
-    9999.0,
-    99999.0,
-)  # codes for missing values in measured data
+# Codes for missing values in measured data.
+_CODES = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)
 _EASY = re.compile(r"[^\W\d][\w .()%/+-]*")  # names that --ignore and a shell take unchanged, in quotes
 _DATE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))([T ]\d{1,2}:\d\d.*)?")
 _NO_TARGET = (
@@ -49,13 +42,7 @@ def numbers_of_table(file: BinaryIO, name: str, reading: Reading, notes: list[st
 
 
 def check_size(file: BinaryIO, name: str, max_bytes: int) -> None:
-    """Refuse a text file that is too large to be read as a whole.
-
-    Raises
-    ------
-    DataError
-        If it has more than `max_bytes`.
-    """
+    """Refuse a text file that is too large to be read as a whole."""
     size = file.seek(0, 2)
     file.seek(0)
     if size > max_bytes:
@@ -140,13 +127,7 @@ def mistyped(table: Table, columns: Sequence[int]) -> dict[int, int]:
 
 
 def refuse_mistyped(table: Table, columns: Sequence[int]) -> None:
-    """Refuse columns of numbers that hold a few texts: these are mistakes, see `mistyped`.
-
-    Raises
-    ------
-    DataError
-        If there are such columns.
-    """
+    """Refuse columns of numbers that hold a few texts: these are mistakes, see `mistyped`."""
     many = mistyped(table, columns)
     if not many:
         return
@@ -169,11 +150,6 @@ def refuse_features(table: Table, texts: Sequence[int], onehot: bool, learn: boo
     """Refuse columns of text as features; with `onehot`, refuse only numbers with mistakes in them.
 
     With `learn`, the message first says how to learn a column, unless all texts are mistakes or dates.
-
-    Raises
-    ------
-    DataError
-        If there are such columns.
     """
     refused = [] if onehot else texts
     dates = [column for column in refused if is_date(table, column)]
@@ -188,9 +164,8 @@ def refuse_features(table: Table, texts: Sequence[int], onehot: bool, learn: boo
             f"{table.name}: {first_text(table, dates[0])} is a date, and nnx does not read dates: "
             f"leave it out with --ignore {as_option(table, dates)}"
         )
-    remedy = (
-        f": leave {'it' if len(refused) == 1 else 'them'} out with --ignore {as_option(table, refused[:20])}"
-    )
+    it = "it" if len(refused) == 1 else "them"
+    remedy = f": leave {it} out with --ignore {as_option(table, refused[:20])}"
     if dates:
         remedy += f" (nnx does not read dates: {listed(table, dates)})"
     if others:
@@ -199,15 +174,7 @@ def refuse_features(table: Table, texts: Sequence[int], onehot: bool, learn: boo
 
 
 def refuse_texts(table: Table, columns: Sequence[int], remedy: str, before: str = "") -> None:
-    """Refuse columns that hold texts instead of numbers, all in one message.
-
-    The message begins with `before` and ends with `remedy`.
-
-    Raises
-    ------
-    DataError
-        If `columns` is not empty.
-    """
+    """Refuse columns that hold texts instead of numbers, in one message from `before` to `remedy`."""
     if not columns:
         return
     said = [first_text(table, at) for at in columns[:_LISTED]]
@@ -224,27 +191,19 @@ def _joined(said: Sequence[str], columns: Sequence[object]) -> str:
 
 
 def refuse_gaps(table: Table, columns: Sequence[int], remedy: str) -> None:
-    """Refuse gaps in these columns, all in one message.
-
-    Raises
-    ------
-    DataError
-        If there are gaps.
-    """
-    found, said = [], []
-    rows = len(table.lines)
+    """Refuse gaps in these columns, all in one message."""
     if not gaps_in(table, columns).any():
         return
+    said = []
     for column in columns:
         gaps = np.flatnonzero(gaps_in(table, [column]))
         if len(gaps):
-            found.append(column)
-            more = f" ({len(gaps):,} of {rows:,} rows)" if len(gaps) > 1 else ""
+            more = f" ({len(gaps):,} of {len(table.lines):,} rows)" if len(gaps) > 1 else ""
             said.append(f"line {table.lines[gaps[0]]}, {table.called(column)}{more}")
-    if found:
-        what = f"{said[0]}: is empty" if len(found) == 1 else f"{len(found):,} columns have empty cells: "
-        rest = "" if len(found) == 1 else _joined(said[:_LISTED], found)
-        raise DataError(f"{table.name}: {what}{rest}{remedy}")
+    if len(said) == 1:
+        raise DataError(f"{table.name}: {said[0]}: is empty{remedy}")
+    rest = _joined(said[:_LISTED], said)
+    raise DataError(f"{table.name}: {len(said):,} columns have empty cells: {rest}{remedy}")
 
 
 def gaps_in(table: Table, columns: Sequence[int]) -> Array:

@@ -22,6 +22,7 @@ from nnx.readers.headers import Head, find_head
 
 MAX_LINE = 2**22  # characters in a line, also in the line of names
 MAX_COLUMNS = 2**18
+OPEN_QUOTE = "a quote opens here or in a later line and never closes"
 MISSING = ("error", "drop", "mean", "median")
 HEADERS = ("auto", "yes", "no")
 CATEGORIES = ("error", "onehot")
@@ -74,15 +75,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Form:
-    """How a table is written.
-
-    Attributes
-    ----------
-    encoding, delimiter, decimal : str
-        The decimal mark is empty if no number in the first lines shows it.
-    head : Head
-        The lines before the first row.
-    """
+    """How a table is written; the decimal mark is empty if no number in the first lines shows it."""
 
     encoding: str
     delimiter: str
@@ -115,22 +108,14 @@ def find_form(
     Parameters
     ----------
     file : binary file
-        It is read from its beginning.
     name : str
-        What errors call it.
+        The file's name in errors.
     asked : Reading, optional
-        What the user set.
+        Settings of the user.
     named, wanted : sequence of str
         Columns that the user named, and names of the columns that a model needs; see `find_head`.
     several : bool
         Whether the table is known to have several columns.
-
-    Raises
-    ------
-    DataError
-        If the file is not text, or has no rows.
-    ConfigurationError
-        If the table could be read in two ways; the text names the option that chooses one.
     """
     asked = asked or Reading()
     encoding = checked_encoding(asked.encoding) if asked.encoding else _encoding(file, name)
@@ -146,11 +131,10 @@ def find_form(
     rows = parsed(sample, delimiter)
     if excel and len(rows) == 1:
         raise DataError(f"{name}: holds no rows, only {sample[0].strip()!r}")
+    if not rows and any(map(str.strip, sample)):
+        raise DataError(f"{name}: line 1: {OPEN_QUOTE}")
     if not rows:
-        fault = (
-            "a quote opens here or in a later line and never closes" if any(map(str.strip, sample)) else ""
-        )
-        raise DataError(f"{name}: line 1: {fault}" if fault else f"{name}: holds no rows")
+        raise DataError(f"{name}: holds no rows")
     head = find_head(rows[bool(excel) :], name, {"yes": True, "no": False}.get(asked.header), named, wanted)
     body = (cell for line, row in rows if line > head.lines for cell in row)
     decimal = asked.decimal or decimal_mark(body, delimiter, name)
@@ -183,13 +167,7 @@ def reader_of(file: BinaryIO, name: str, form: Form) -> Any:
 
 
 def text_lines(file: BinaryIO, name: str, encoding: str) -> Generator[str]:
-    """Yield the lines of a file from its beginning; no line is read past `MAX_LINE` characters.
-
-    Raises
-    ------
-    DataError
-        If it is not text in that encoding, or a line is too long.
-    """
+    """Yield the lines of a file from its beginning; refuse other encodings and lines that are too long."""
     file.seek(0)
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
     number = 0
@@ -213,13 +191,7 @@ def text_lines(file: BinaryIO, name: str, encoding: str) -> Generator[str]:
 
 
 def checked_encoding(encoding: str) -> str:
-    """Return Python's name of a text encoding, with a byte order mark allowed in UTF-8.
-
-    Raises
-    ------
-    ConfigurationError
-        If Python has no such text encoding.
-    """
+    """Return Python's name of a text encoding, with a byte order mark allowed in UTF-8."""
     try:
         found = codecs.lookup(encoding)
         if not found._is_text_encoding:

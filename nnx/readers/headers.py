@@ -57,20 +57,11 @@ def find_head(
     rows : sequence of (int, list of str)
         The first rows, stripped, each with the number of its last line.
     name : str
-        What errors call the table.
+        The table's name in errors.
     asked : bool, optional
-        What the user said: whether the first line holds names.
-    named : sequence of str
-        Columns that the user gave by name or number.
-    wanted : sequence of str
-        The names of the columns that a model needs.
-
-    Raises
-    ------
-    ConfigurationError
-        If the first line could be names as well as data.
-    DataError
-        If the first line has another number of cells than the others.
+        Whether the user said that the first line holds names, or that it does not.
+    named, wanted : sequence of str
+        Columns that the user gave by name or number, and the names of the columns that a model needs.
     """
     comments, rest = _without_comments(rows)
     width = _width([row for _, row in rest])

@@ -33,27 +33,15 @@ MAX_PIXELS = 2**24  # of one image, before it is resized
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted by name, without hidden ones.
-
-    Raises
-    ------
-    DataError
-        If the folder cannot be read, or an entry is a link that leads outside.
-    """
+    """Return the folders in a folder, sorted by name, without hidden ones."""
     return [entry for entry in _entries(folder) if entry.is_dir()]
 
 
 def everywhere(folder: Path) -> list[Path]:
-    """Return the images in a folder's subfolders, then the images in the folder itself, sorted by name.
-
-    Raises
-    ------
-    DataError
-        If a folder cannot be read, an image is a link that leads outside, or a subfolder holds no image.
-    """
+    """Return the images in a folder's subfolders, then the images in the folder itself, sorted by name."""
     folders = subfolders(folder)
     files = [file for below in folders for file in _images(below)]
-    return files + (_images(folder) if not folders else _listed(folder))
+    return files + _images(folder, required=not folders)
 
 
 def others(folder: Path) -> list[Path]:
@@ -69,15 +57,11 @@ def _is_image(entry: Path) -> bool:
     return entry.suffix.lower() in SUFFIXES and not entry.is_dir()
 
 
-def _images(folder: Path) -> list[Path]:
-    found = _listed(folder)
-    if not found:
+def _images(folder: Path, required: bool = True) -> list[Path]:
+    found = [entry for entry in _entries(folder) if _is_image(entry)]
+    if required and not found:
         raise DataError(f"{folder}: holds no images ({', '.join(SUFFIXES)})")
     return found
-
-
-def _listed(folder: Path) -> list[Path]:
-    return [entry for entry in _entries(folder) if _is_image(entry)]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -102,17 +86,10 @@ def _entries(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the images have in common.
+    """How to read images: their shape (height, width, channels; three channels if any image has colours).
 
-    Attributes
-    ----------
-    files : sequence of Path
-    shape : (int, int, int)
-        Height, width and channels: three channels if any image has colours.
-    deep : bool
-        Whether any image has 16 bits per pixel. If so, all are read as float32, 0 to 255; else as bytes.
-    resize : bool
-        Whether all are resized to one size.
+    If any is `deep` (16 bits per pixel), all are read as float32, 0 to 255; else as bytes. `resize` states
+    whether all are resized to one size.
     """
 
     files: Sequence[Path]
@@ -126,10 +103,7 @@ def survey(
 ) -> Survey:
     """Read the headers of all images and decide how to read them; `channels`, if given, is not decided here.
 
-    Raises
-    ------
-    DataError
-        If an image cannot be read, or the images have several sizes and no `size` is given.
+    Images of several sizes are refused if no `size` is given.
     """
     sizes: dict[tuple[int, int], Path] = {}
     coloured, several, gammas, cut, deep = 0, [], [], [], False
@@ -212,11 +186,7 @@ def read_images(
 ) -> Array:
     """Read images as rows of height × width × channels: bytes, or float32 from 0 to 255 if any is deep.
 
-    Raises
-    ------
-    DataError
-        If an image is damaged or too large, if all together take more than `max_bytes`, or if an image has
-        the colour of the `background`, so that nothing of it is seen.
+    Images that take more than `max_bytes` in all are refused, and an image in the colour of the `background`.
     """
     height, width, channels = found.shape
     files, features = found.files, height * width * channels
@@ -307,11 +277,13 @@ def _opened(path: Path) -> Iterator[Any]:
             raise DataError(f"{path}: is not a readable image ({first_line(error)})") from error
 
 
+def _check_pixels(height: int, width: int, path: Path) -> None:
+    if width * height > MAX_PIXELS:
+        raise DataError(f"{path}: is {height:,} × {width:,} pixels, more than the {MAX_PIXELS:,} accepted")
+
+
 def _check(image: Any, path: Path) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise DataError(
-            f"{path}: is {image.height:,} × {image.width:,} pixels, more than the {MAX_PIXELS:,} accepted"
-        )
+    _check_pixels(image.height, image.width, path)
     if image.mode not in _MODES and not _is_deep(image):
         raise DataError(f"{path}: has {image.mode} pixels, expected 8 or 16 bits per channel: convert it")
 
@@ -328,7 +300,4 @@ def _check_webp(start: bytes, path: Path) -> None:
         sides = [1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)]
     else:
         sides = [int.from_bytes(start[at : at + 2], "little") & 0x3FFF for at in (26, 28)]
-    if sides[0] * sides[1] > MAX_PIXELS:
-        raise DataError(
-            f"{path}: is {sides[1]:,} × {sides[0]:,} pixels, more than the {MAX_PIXELS:,} accepted"
-        )
+    _check_pixels(sides[1], sides[0], path)

@@ -32,15 +32,7 @@ _HEADERS = {
     (3, 0): ("<I", np.lib.format.read_array_header_2_0),
 }
 # Raised by zipfile and zlib for damaged archives; RuntimeError: a member is encrypted.
-_ZIP_ERRORS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OverflowError, RuntimeError, ValueError)
 
 
 class Header:
@@ -91,11 +83,7 @@ def _parsed(file: BinaryIO, form: str, parse: Any, name: str) -> tuple[tuple[int
 def read_npy(file: BinaryIO, size: int, name: str, max_bytes: int = MAX_BYTES, kinds: str = NUMBERS) -> Array:
     """Read the array in a .npy stream of `size` bytes.
 
-    Raises
-    ------
-    DataError
-        If the stream is damaged, is longer or shorter than its header says, holds no values or more than
-        `max_bytes`, or holds values whose kind is not in `kinds`.
+    It may not hold more than `max_bytes`, or values whose kind is not in `kinds`.
     """
     header = Header(file, size, name, kinds)
     if header.nbytes > max_bytes:
@@ -113,13 +101,7 @@ def read_npy(file: BinaryIO, size: int, name: str, max_bytes: int = MAX_BYTES, k
 def map_npy(file: BinaryIO, size: int, name: str) -> Array:
     """Map the array of a .npy file into memory without reading it, so it may be larger than memory.
 
-    If another program shortens the file while it is mapped, the system kills this program: no error can be
-    caught.
-
-    Raises
-    ------
-    DataError
-        As for `read_npy`.
+    If another program shortens the file while it is mapped, the system kills this program without an error.
     """
     header = Header(file, size, name)
     try:
@@ -146,13 +128,7 @@ class Archive:
             return read_npy(stream, member.file_size, f"{self.name}[{key}]", self.max_bytes, kinds)  # type: ignore[arg-type]
 
     def inputs(self) -> str:
-        """Return the name of the array of inputs: ``x``, or the name of the only array.
-
-        Raises
-        ------
-        DataError
-            If there is not exactly one array, and none is called x.
-        """
+        """Return the name of the array of inputs: ``x``, or the name of the only array."""
         if "x" in self.members:
             return "x"
         if len(self.members) != 1:
@@ -165,17 +141,14 @@ class Archive:
 def open_npz(file: BinaryIO, name: str, max_bytes: int = MAX_BYTES) -> Iterator[Archive]:
     """Open an .npz file; nothing is written to disk, whatever paths the archive names.
 
-    Raises
-    ------
-    DataError
-        If the file is not an archive, or is damaged; also for errors inside the block.
+    Errors of a damaged archive, also inside the block, become a DataError.
     """
     try:
         with zipfile.ZipFile(_Bounded(file, name)) as archive:
             yield Archive(archive, name, max_bytes)
     except DataError:
         raise
-    except _ZIP_ERRORS as error:
+    except _DAMAGED as error:
         raise DataError(f"{name}: the .npz archive cannot be read ({first_line(error)})") from error
 
 

@@ -13,13 +13,7 @@ from nnx.errors import DataError, NnxError
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file for reading; errors of the system, also inside the block, become a DataError with `path`.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, or is a folder, a pipe or a device.
-    """
+    """Open a regular file for reading; errors of the system, also inside the block, become a DataError."""
     if "\0" in str(path):
         raise DataError(f"{str(path)!r}: cannot be read (a path must not hold a null byte)")
     try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from nnx.errors import ConfigurationError, DataError, nearest, shown
-from nnx.readers.form import Form, reader_of
+from nnx.readers.form import OPEN_QUOTE, Form, reader_of
 from nnx.readers.headers import COMMENTS
 
 
@@ -58,12 +58,7 @@ class TableReader:
     def places(self, given: Sequence[str]) -> list[int]:
         """Return the positions, from 0, of columns that are given by name or number (from 1; -1 is the last).
 
-        A text that is not a name may hold several names or numbers with commas between them: see `parts_of`.
-
-        Raises
-        ------
-        ConfigurationError
-            If there is no such column (the text suggests the nearest), or several columns have the name.
+        A text that is not a name may hold several names or numbers with commas between them, see `parts_of`.
         """
         known = self.columns or ()
         names = [name for text in given for name in ([text] if text in known else parts_of(text))]
@@ -86,7 +81,7 @@ def parts_of(text: str) -> list[str]:
 def _csv_fault(error: csv.Error) -> str:
     text = str(error)
     if "unexpected end" in text:
-        return "a quote opens here or in a later line and never closes"
+        return OPEN_QUOTE
     if "expected after" in text:
         return "a quote closes inside a cell: write each quote inside a quoted cell twice"
     return text

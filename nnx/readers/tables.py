@@ -39,7 +39,7 @@ class Table:
     Attributes
     ----------
     name : str
-        What an error calls it.
+        Its name in errors.
     columns : list of str or None
         The names of its columns, all different and none empty; None if the file has no names.
     width : int
@@ -111,12 +111,6 @@ def read_table(
     Columns count from 0. Numbers, texts and line numbers count 8 bytes each, and may take `max_bytes` in
     all. A line of totals at the end is left out. Use `numbers_only` if you refuse texts anyway: reading then
     stops soon after a column turns out to hold text.
-
-    Raises
-    ------
-    DataError
-        If the file is not text, a line is too long or has another number of cells, there is no row, or a
-        number is infinite.
     """
     reader = TableReader(file, name, form)
     left_out = {*ignore, *texts}

@@ -13,13 +13,7 @@ Array = npt.NDArray[Any]
 
 
 def choose_dtype(dtype: npt.DTypeLike, allowed: tuple[str, ...] = ("float32", "float64")) -> np.dtype[Any]:
-    """Return `dtype` as a NumPy type.
-
-    Raises
-    ------
-    ConfigurationError
-        If `dtype` is not one of `allowed`.
-    """
+    """Return `dtype` as a NumPy type; refuse one that is not in `allowed`."""
     try:
         chosen = np.dtype(dtype)
     except TypeError:

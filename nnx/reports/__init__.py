@@ -6,11 +6,10 @@ from nnx.libraries import needed
 
 with needed("reports", "nnx.reports"):
     from nnx.reports.curves import compare_curves, learning_curve
-    from nnx.reports.draw import draw, figures
     from nnx.reports.images import prediction_gallery, reconstructions
     from nnx.reports.maps import code_map, confusion_matrix, decision_surface
     from nnx.reports.page import report, write_report
-    from nnx.reports.saving import save_figure
+    from nnx.reports.saving import draw, figures, save_figure
     from nnx.reports.values import predicted_values
 
 __all__ = [

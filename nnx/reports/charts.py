@@ -30,20 +30,10 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve.
+    """A curve: its label, the number of its colour, and an SVG path in thousandths of the plot.
 
-    Attributes
-    ----------
-    label : str
-    style : int
-        Number of its colour on the page.
-    dashed : bool
-    path : str
-        An SVG path in thousandths.
-    heights : list of float or None
-        Height at each position, in thousandths from the top.
-    values : list of float or None
-        The recorded values, also NaN and infinity; None where nothing was recorded.
+    For each position, `heights` has the place in thousandths from the top (None: not drawn), and `values` the
+    recorded value, also NaN and infinity (None: nothing was recorded).
     """
 
     label: str
@@ -70,14 +60,10 @@ class Chart:
 
     def data(self) -> dict[str, Any]:
         """Return what the page's script needs to show the values at the pointer."""
-        lines = [
-            {
-                "label": line.label,
-                "y": line.heights,
-                "values": [v if v is None else number(v) for v in line.values],
-            }
-            for line in self.lines
-        ]
+        lines = []
+        for line in self.lines:
+            values = [v if v is None else number(v) for v in line.values]
+            lines.append({"label": line.label, "y": line.heights, "values": values})
         return {"step": self.step, "positions": self.positions, "x": self.at, "lines": lines}
 
     def summary(self) -> str:
@@ -85,9 +71,8 @@ class Chart:
         ends = []
         for line in self.lines:
             known = [value for value in line.values if _drawable(value)]
-            ends.append(
-                f"{line.label} from {number(known[0])} to {number(known[-1])}" if known else line.label
-            )
+            span = f" from {number(known[0])} to {number(known[-1])}" if known else ""
+            ends.append(line.label + span)
         return f"{self.title} over {self.total:,} {self.step}s: {'; '.join(ends)}"
 
     def rows(self) -> list[tuple[str, list[str]]]:
@@ -108,16 +93,9 @@ class Curve:
 
 
 def chart(title: str, curves: Sequence[Curve], step: str = "epoch", log: bool = True) -> Chart | None:
-    """Lay out a chart; return None if no value is finite.
+    """Lay out a chart of curves over steps (or epochs); return None if no value is finite.
 
-    Parameters
-    ----------
-    title : str
-    curves : sequence of Curve
-    step : str
-        What the horizontal axis counts.
-    log : bool
-        Whether the vertical axis may be logarithmic. It is, if the values span more than a factor of 20.
+    The vertical axis is logarithmic if `log` allows it and the values span more than a factor of 20.
     """
     union = sorted({int(position) for curve in curves for position in curve.positions})
     positions = [union[i] for i in _evenly(len(union), MOST_POSITIONS)]
@@ -140,9 +118,8 @@ def chart(title: str, curves: Sequence[Curve], step: str = "epoch", log: bool = 
     lines = []
     for curve, column in zip(curves, columns, strict=True):
         heights = [height(value) for value in column]
-        lines.append(
-            Line(curve.label, curve.style % STYLES, curve.dashed, _path(at, heights), heights, column)
-        )
+        path = _path(at, heights)
+        lines.append(Line(curve.label, curve.style % STYLES, curve.dashed, path, heights, column))
     return Chart(title, step, log, positions, at, _x_ticks(first, last), y_ticks, lines, len(union))
 
 
@@ -182,11 +159,10 @@ def _linear_axis(low: float, high: float) -> tuple[float, float, list[Tick]]:
 def _log_axis(low: float, high: float) -> tuple[float, float, list[Tick]]:
     low, high = low / 1.15, high * 1.15
     subs = (1.0, 2.0, 5.0) if high / low < 1e3 else (1.0,)
-    values = [
-        v for v in map(float, LogLocator(subs=subs, numticks=9).tick_values(low, high)) if low <= v <= high
-    ]
-    span = math.log(high / low)
-    return low, high, list(map(Tick, [1000.0 * math.log(high / v) / span for v in values], _labels(values)))
+    ticks = LogLocator(subs=subs, numticks=9).tick_values(low, high)
+    values = [float(v) for v in ticks if low <= v <= high]
+    at = [1000.0 * math.log(high / v) / math.log(high / low) for v in values]
+    return low, high, list(map(Tick, at, _labels(values)))
 
 
 def _x_ticks(first: int, last: int) -> list[Tick]:

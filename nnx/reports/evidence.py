@@ -93,13 +93,7 @@ def _misread(result: Result) -> Evidence:
 
 
 def write(kept: Evidence, path: Path) -> None:
-    """Write the evidence, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
+    """Write the evidence, whole or not at all."""
     with replacing(path) as file:
         np.savez_compressed(file, allow_pickle=False, **kept)
 

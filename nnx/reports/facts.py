@@ -60,16 +60,11 @@ def different_data(results: list[Result]) -> list[str]:
 
 
 def _data(result: Result) -> str:
-    figures, options = result.metrics, result.config
-    rows = [
-        f"{figures[name]:,}" for name in ("rows", "validation_rows") if isinstance(figures.get(name), int)
-    ]
-    words = [result.dataset]
-    if len(rows) == 2:
-        words.append(
-            f"{rows[0]} rows to train on and {rows[1]} held out, drawn with seed {options.get('seed')}"
-        )
-    return ", ".join(words)
+    rows, held_out = (result.metrics.get(name) for name in ("rows", "validation_rows"))
+    if not (isinstance(rows, int) and isinstance(held_out, int)):
+        return result.dataset
+    split = f"{rows:,} rows to train on and {held_out:,} held out"
+    return f"{result.dataset}, {split}, drawn with seed {result.config.get('seed')}"
 
 
 def timing(result: Result) -> dict[str, str]:

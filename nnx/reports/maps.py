@@ -60,15 +60,8 @@ def code_map(codes: ArrayLike, labels: ArrayLike, *, title: str | None = None) -
     order = np.random.default_rng(0).permutation(len(points))
     size = float(np.clip(20_000 / len(points), 4, 30))
     # Rasterized: thousands of points as vectors would make a PDF or SVG slow to open.
-    axes.scatter(
-        points[order, 0],
-        points[order, 1],
-        c=colours[of_point[order]],
-        s=size,
-        alpha=0.7,
-        linewidths=0,
-        rasterized=True,
-    )
+    x, y = points[order].T
+    axes.scatter(x, y, c=colours[of_point[order]], s=size, alpha=0.7, linewidths=0, rasterized=True)
     _mark_classes(axes, points, of_point, classes, colours)
     axes.set_xlabel(f"first component ({shares[0]:.1%} of the variance)")
     axes.set_ylabel(f"second component ({shares[1]:.1%} of the variance)")
@@ -78,13 +71,7 @@ def code_map(codes: ArrayLike, labels: ArrayLike, *, title: str | None = None) -
 
 
 def plane(codes: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the first two principal components of codes, (n, 2), and each one's share of the variance, (2,).
-
-    Raises
-    ------
-    DataError
-        If the codes are empty, not finite or too few.
-    """
+    """Return the first two principal components of codes, (n, 2), and their shares of the variance, (2,)."""
     from sklearn.decomposition import PCA
 
     array = finite_matrix(codes, "codes")

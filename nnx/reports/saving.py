@@ -1,4 +1,4 @@
-"""Save figures to files: whole or not at all, and with the same bytes for the same figure."""
+"""Draw the figures of a run, and save figures: whole or not at all, the same bytes for the same figure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from nnx import experiments
 from nnx.errors import ConfigurationError
+from nnx.experiments import Result
 from nnx.files import make_folder, replacing
+from nnx.reports.curves import learning_curve
 from nnx.reports.style import drawing_style
 
+FIGURES = "figures"
 # Fields that would otherwise hold the time or the version of the drawing program.
 _METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
@@ -55,3 +59,36 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
         warnings.filterwarnings("ignore", "Glyph .* missing")  # missing letters are drawn as boxes
         figure.savefig(file, format=kind, metadata=_METADATA[kind])
     return target
+
+
+def draw(result: Result, folder: Path) -> dict[str, str]:
+    """Draw an experiment's figures in ``folder/figures`` and add their paths to the result's artifacts.
+
+    Returns
+    -------
+    dict of str to str
+        Paths in the folder, by name.
+
+    Raises
+    ------
+    OutputError
+        If a figure cannot be written.
+    """
+    drawn: dict[str, str] = {}
+    for name, figure in figures(result).items():
+        save_figure(figure, folder / FIGURES / f"{name}.png")
+        drawn[name] = f"{FIGURES}/{name}.png"
+    result.artifacts.update(drawn)
+    return drawn
+
+
+def figures(result: Result) -> dict[str, Figure]:
+    """Return the figures of a result, by name."""
+    from nnx import reports
+
+    experiment = experiments.get(result.experiment)
+    drawn: dict[str, Figure] = {}
+    if result.history is not None and result.history.epochs:
+        title = f"{result.experiment} {result.preset} on {result.dataset}"
+        drawn["loss"] = learning_curve(result.history, title=title, log_scale=experiment.log_scale)
+    return drawn | experiment.figures(result, reports)

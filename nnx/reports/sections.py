@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+from numpy.typing import NDArray
 
 from nnx.errors import FileFormatError
 from nnx.experiments import Result
 from nnx.experiments.compare.sides import TITLES
 from nnx.experiments.xor import CASES, MARGIN
-from nnx.reports import charts, pictures
+from nnx.reports import charts
 from nnx.reports.evidence import Evidence
 from nnx.reports.facts import command
 
@@ -22,16 +26,7 @@ COINCIDE = 0.02  # curves with a smaller relative difference look like one
 
 @dataclass(frozen=True)
 class Run:
-    """A run in a report.
-
-    Attributes
-    ----------
-    name : str
-        Its name on the page.
-    result : Result
-    evidence : dict of str to array
-        See `nnx.reports.evidence`.
-    """
+    """A run in a report: its name on the page, its result, and its evidence (see `nnx.reports.evidence`)."""
 
     name: str
     result: Result
@@ -54,13 +49,7 @@ class Shown:
 
 
 def shown(run: Run) -> Shown:
-    """Prepare a run for the page.
-
-    Raises
-    ------
-    FileFormatError
-        If the content of its result is not valid.
-    """
+    """Prepare a run for the page; a result whose content is not valid is a FileFormatError."""
     kept, result = run.evidence, run.result
     try:
         points = ("points", "point_labels", "shares")
@@ -94,10 +83,8 @@ def curves(runs: list[Run]) -> list[charts.Chart]:
             recorded.setdefault(name, []).append(curve)
         before = run.result.metrics.get("pretraining_loss")
         if isinstance(before, list):
-            epochs = range(1, len(before) + 1)
-            recorded.setdefault("loss of pretraining", []).append(
-                charts.Curve(run.name, epochs, before, place)
-            )
+            curve = charts.Curve(run.name, range(1, len(before) + 1), before, place)
+            recorded.setdefault("loss of pretraining", []).append(curve)
     drawn = [charts.chart(name, lines, log="accuracy" not in name) for name, lines in recorded.items()]
     for run in runs:
         drawn += _compared(run, "" if len(runs) == 1 else f"{run.name}, ")
@@ -145,10 +132,9 @@ def _apart(lines: list[charts.Curve]) -> list[charts.Curve]:
 def _images(kept: Evidence) -> dict[str, Any]:
     names = ("originals", "reconstructions", "image_labels", "image_errors")
     pairs = [
-        {"label": str(label), "original": pictures.digit(x), "reconstruction": pictures.digit(y),
-         "error": f"{float(error):.4f}"}
+        {"label": str(label), "original": digit(x), "reconstruction": digit(y), "error": f"{error:.4f}"}
         for x, y, label, error in zip(*(kept[name] for name in names), strict=True)
-    ]  # fmt: skip
+    ]
     return {"pairs": pairs, "many": _columns(len(pairs), 12), "few": _columns(len(pairs), 5)}
 
 
@@ -184,20 +170,17 @@ def _confusion(run: Run) -> dict[str, Any]:
         share = f"{row[len(rows)] / total:.1%}" if total else "–"
         rows.append({"true": true, "cells": cells, "share": share})
     right, total = np.trace(counts).item(), counts.sum().item()
-    heading = f"{_count(right)} of {_count(total)} right" + (f" ({right / total:.2%})" if total else "")
+    form = "," if isinstance(total, int) else ",.2f"
+    heading = f"{right:{form}} of {total:{form}} right" + (f" ({right / total:.2%})" if total else "")
     return {"classes": classes, "rows": rows, "heading": heading, "images": bool(digits)}
-
-
-def _count(value: int | float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
 def _misread(kept: Evidence) -> dict[tuple[str, str], list[dict[str, str]]]:
     found: dict[tuple[str, str], list[dict[str, str]]] = {}
     names = ("misread", "misread_true", "misread_predicted", "misread_index")
     for image, true, other, index in zip(*(kept.get(name, ()) for name in names), strict=True):
-        digit = {"uri": pictures.digit(image), "index": f"{int(index):,}"}
-        found.setdefault((str(true), str(other)), []).append(digit)
+        shown = {"uri": digit(image), "index": f"{int(index):,}"}
+        found.setdefault((str(true), str(other)), []).append(shown)
     return found
 
 
@@ -209,7 +192,7 @@ def _surface(run: Run) -> dict[str, Any]:
         across, down = ((place + MARGIN) / (1 + 2 * MARGIN) * 100 for place in (x, y))
         rows.append({"point": point, "target": target, "value": f"{float(value):.4f}",
                      "left": round(across, 2), "top": round(100 - down, 2)})  # fmt: skip
-    return {"uri": pictures.surface(run.evidence["surface"]), "rows": rows}
+    return {"uri": surface(run.evidence["surface"]), "rows": rows}
 
 
 def _values(run: Run) -> dict[str, Any]:
@@ -236,3 +219,25 @@ def _comparison(result: Result) -> list[Any]:
 def _unfit(run: Run, error: Exception) -> FileFormatError:
     reason = f"{type(error).__name__}: {error}"
     return FileFormatError(f"the result of {run.name} does not fit its experiment ({reason}): run it again")
+
+
+# ------------------------------------------------- pictures as data URIs, so that a page needs no other file
+
+
+def digit(image: NDArray[np.uint8]) -> str:
+    """Return an image of bytes, (height, width), as ink on white: 0 is white, as in the figures."""
+    return _png(255 - image)
+
+
+def surface(values: NDArray[np.uint8]) -> str:
+    """Return a plane of bytes in the colours of `decision_surface`. The first row, smallest y, is lowest."""
+    colours = mpl.colormaps["PuOr_r"](values[::-1], bytes=True)
+    return _png(colours[..., :3])
+
+
+def _png(pixels: NDArray[Any]) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

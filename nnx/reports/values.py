@@ -50,9 +50,8 @@ def predicted_values(true: ArrayLike, predicted: ArrayLike, names: Sequence[obje
         both = np.concatenate([x[:, index], y[:, index]])
         ends = [float(both.min()), float(both.max())]
         axes.plot(ends, ends, color=FAINT, linewidth=1.2)
-        axes.scatter(
-            x[:, index], y[:, index], s=12, alpha=0.6, linewidths=0, color=PALETTE[0], rasterized=True
-        )
+        across, up = x[:, index], y[:, index]
+        axes.scatter(across, up, s=12, alpha=0.6, linewidths=0, color=PALETTE[0], rasterized=True)
         axes.set_xlabel(f"true {label_text(names[index])}")
         axes.set_ylabel("predicted")
         dress(axes, grid=True)

@@ -199,8 +199,8 @@ def test_auto_takes_the_fastest_that_is_installed(monkeypatch, sample, installed
 
 FAULTS = [
     (Wrong, r"cuml labels \d\d\.\d% of a sample otherwise than scikit-learn: "),
-    (NoDevice, r"cuml is installed but cannot be used here \(cudaErrorNoDevice: .* is detected\): mend that"),
-    (OutOfMemory, r"cuml is installed but cannot be used here \(std::bad_alloc: out_of_memory\): mend that"),
+    (NoDevice, r"cuml is installed but cannot be used here \(cudaErrorNoDevice: .* is detected\): repair it"),
+    (OutOfMemory, r"cuml is installed but cannot be used here \(std::bad_alloc: out_of_memory\): repair it"),
 ]
 
 
@@ -241,7 +241,7 @@ def test_an_engine_that_was_asked_for_is_believed_with_a_note(monkeypatch, model
     assert result.metrics["svm_engine"] == "cuml"
     assert result.metrics["accuracy"] < by_sklearn.metrics["accuracy"]
     (note,) = result.notes
-    assert re.match(FAULTS[0][1] + "trust another SVM engine rather", note)
+    assert re.match(FAULTS[0][1] + "another SVM engine is safer", note)
 
 
 @pytest.mark.parametrize(("svc", "why"), FAULTS[1:])

@@ -8,27 +8,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nnx import datasets
 from nnx.backends import resolve
 from nnx.backends.threads import asked, cores
 from nnx.errors import ConfigurationError
 from nnx.experiments import autoencoder
 from nnx.experiments.compare import processes
-from nnx.experiments.compare.agreement import Agreement, checks_of, examine
-from nnx.experiments.compare.declared import declared
+from nnx.experiments.compare.agreement import checks_of, examine
 from nnx.experiments.compare.jobs import problems
-from nnx.experiments.compare.measure import FIT, Measured, coded, first_steps, measure
+from nnx.experiments.compare.measure import FIT, Session, first_steps, measure
 from nnx.experiments.compare.plan import SVM, Budget
-from nnx.experiments.compare.sides import FRAMEWORKS, Side, chosen, problems_of, sides_of
-from nnx.experiments.compare.tables import comparison, tables
-from nnx.experiments.declaration import Table
+from nnx.experiments.compare.sides import FRAMEWORKS, INSTALLED, chosen, problems_of, sides_of
+from nnx.experiments.compare.tables import comparison, figures, tables, verdict
+from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.environment import process_seconds
+from nnx.experiments.options import DATASET, Rule
 from nnx.experiments.result import Result, logger, versions
 from nnx.experiments.stages import stage
 
 __all__ = ["Config", "Table", "run", "tables"]
 
-IMPORTS, IMPORTS_SHARE = 3, 0.05  # repeats, where they take no larger share of the time
+IMPORTS, IMPORTS_SHARE = 3, 0.05  # repeats, if they take no larger share of the time
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,13 @@ class Config:
     dataset : {"auto", "mnist", "digits"}
     seed : int
     device : str or None
-        Where nnx runs; the others run on the GPU where nnx does.
+        Where nnx runs; the others run on a GPU if nnx does.
     dtype : {"float32", "float64"}
-        Of what is timed.
+        The type in which the timed jobs compute.
     threads : int or None
-        For each process; None takes every core.
+        For each process; None uses every core.
     frameworks : tuple of str
-        Of ``"keras", "torch", "jax", "sklearn"``; ``"all"`` means those that are installed.
+        Any of ``"keras", "torch", "jax", "sklearn"``; ``"all"`` means those that are installed.
     """
 
     minutes: float = 15.0
@@ -61,12 +60,12 @@ class Config:
 
 
 def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spent: float = 0.0) -> Result:
-    """Compare nnx with other frameworks; `spent` seconds of the minutes are over already.
+    """Compare nnx with other frameworks; `spent` seconds of the minutes have passed already.
 
-    Metrics: ``agree`` (all checks), ``agreement`` (each of them), ``plan`` (seconds of each
-    part, as expected and as taken); and where
-    they agree ``table`` (rows with a value for each side), ``speedup``, ``xor_predictions``, ``xor_losses``,
-    ``epoch_losses``, ``times``, ``first_steps``, ``svm``. Arrays: loss curves by ``<what>_<side>``.
+    Metrics: ``agree`` (all checks), ``agreement`` (each of them), ``plan`` (seconds of each part, as expected
+    and as taken). If all agree, also ``table`` (rows with a value for each side), ``speedup``,
+    ``xor_predictions``, ``xor_losses``, ``epoch_losses``, ``times``, ``first_steps``, ``svm``. Arrays: loss
+    curves by ``<what>_<side>``.
 
     Raises
     ------
@@ -75,7 +74,7 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
     MissingLibraryError
         If a framework that is named is not installed.
     DeviceError
-        If the device cannot be used by all.
+        If a framework cannot use the device.
     NnxError
         If a process failed; the text says which, at what, and why.
     """
@@ -85,8 +84,7 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
         raise ConfigurationError(f"threads must be a positive integer, not {config.threads!r}")
     frameworks, notes = chosen(config.frameworks)
     backend = resolve(config.device)
-    device = backend.name if backend.device == "cpu" else backend.device
-    compared = sides_of(device, frameworks)
+    compared = sides_of(backend.name if backend.device == "cpu" else backend.device, frameworks)
     data, data_seconds = autoencoder.load_data(
         autoencoder.Config(dataset=config.dataset, dtype=config.dtype), notes
     )
@@ -95,66 +93,27 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
     notes += [note for name in frameworks for note in FRAMEWORKS[name].notes]
     timing = {"data_seconds": data_seconds} | _imports(frameworks, budget, variables, progress)
     with tempfile.TemporaryDirectory(prefix="nnx-compare-") as name:
-        folder = Path(name)
-        known = problems(folder, data, config.seed, problems_of(compared))
+        known = problems(Path(name), data, config.seed, problems_of(compared))
         began = budget.spent()
-        with processes.workers(folder, compared, variables) as started:
-            first = first_steps(started, known, config.dtype)
+        with processes.workers(Path(name), compared, variables) as started:
+            session = Session(started, known, data, config.dtype, threads, budget, progress)
+            first, job_seconds, step_seconds = first_steps(session)
             budget.took["starting"] = budget.spent() - began
-            svm = SVM * timing["nnx_import_seconds"] * len(coded(started)) if "deep" in known else 0.0
-            budget.plan(_parts(known, frameworks), first.job, first.step, svm)
+            svm = SVM * timing["nnx_import_seconds"] * len(session.coded()) if "deep" in known else 0.0
+            fit = [FIT] if "keras" in frameworks else []
+            parts = [*(f"agreement {check}" for check in checks_of(known)), *known, *fit]
+            budget.plan(parts, job_seconds, step_seconds, svm)
             agreement = examine(started, known, progress, budget)
-            measured = None
-            if agreement.agree:
-                measured = measure(
-                    started, known, agreement, first.seconds, data, config.dtype, budget, threads, progress
-                )
+            measured = measure(session, agreement, first) if agreement.agree else None
             about = {side: worker.about for side, worker in started.items()}
     timing["total_seconds"] = budget.spent()  # a command adds what follows
-    result = _result(config, data, about, agreement, measured, timing, compared)
-    result.metrics["plan"] = {"expected_seconds": budget.expected, "seconds": budget.took}
-    result.notes = [*agreement.complaints(), *notes, *([] if measured is None else measured.notes)]
-    return result
-
-
-def _parts(known: Any, frameworks: tuple[str, ...]) -> list[str]:
-    """Return the parts of the plan."""
-    fit = [FIT] if "keras" in frameworks else []
-    return [*(f"agreement {name}" for name in checks_of(known)), *known, *fit]
-
-
-def _imports(
-    frameworks: tuple[str, ...], budget: Budget, variables: dict[str, str], progress: Callable[[str], Any]
-) -> dict[str, float]:
-    """Return the time of each import: the median of several, where they take little of the time."""
-    found, repeats = {}, 1
-    modules = {name: (FRAMEWORKS[name].modules[0], FRAMEWORKS[name].install) for name in frameworks}
-    for name, (module, install) in modules.items():
-        progress(f"importing {module}")
-        found[name] = processes.import_seconds(module, 1, variables, install)
-    if IMPORTS * sum(found.values()) < IMPORTS_SHARE * budget.left():
-        repeats = IMPORTS
-        found = {name: processes.import_seconds(*modules[name][:1], repeats, variables) for name in found}
-    found["nnx"] = processes.import_seconds("nnx", repeats, variables)
-    return {f"{name}_import_seconds": seconds for name, seconds in found.items()} | {
-        "import_repeats": repeats
-    }
-
-
-def _result(
-    config: Config,
-    data: datasets.Dataset,
-    about: dict[str, dict[str, Any]],
-    agreement: Agreement,
-    measured: Measured | None,
-    timing: dict[str, float],
-    compared: dict[str, Side],
-) -> Result:
     metrics: dict[str, Any] = {"agree": agreement.agree, "agreement": agreement.checks}
     arrays = dict(agreement.curves)
     if measured is not None:
         metrics |= comparison(measured, timing, compared)
         arrays |= measured.arrays
+        notes += measured.notes
+    metrics["plan"] = {"expected_seconds": budget.expected, "seconds": budget.took}
     libraries = versions()
     for worker in about.values():
         libraries |= worker["versions"]
@@ -171,7 +130,26 @@ def _result(
         versions=libraries,
         config=asdict(config) | {"dataset": data.name},
         arrays=arrays,
+        notes=[*agreement.complaints(), *notes],
     )
+
+
+def _imports(
+    frameworks: tuple[str, ...], budget: Budget, variables: dict[str, str], progress: Callable[[str], Any]
+) -> dict[str, float]:
+    """Return the time of each import: the median of several, if they take little of the time."""
+    found, repeats = {}, 1
+    modules = {name: (FRAMEWORKS[name].modules[0], FRAMEWORKS[name].install) for name in frameworks}
+    for name, (module, install) in modules.items():
+        progress(f"importing {module}")
+        found[name] = processes.import_seconds(module, 1, variables, install)
+    if IMPORTS * sum(found.values()) < IMPORTS_SHARE * budget.left():
+        repeats = IMPORTS
+        found = {name: processes.import_seconds(*modules[name][:1], repeats, variables) for name in found}
+    found["nnx"] = processes.import_seconds("nnx", repeats, variables)
+    return {f"{name}_import_seconds": seconds for name, seconds in found.items()} | {
+        "import_repeats": repeats
+    }
 
 
 def _run(config: Config, callbacks: Sequence[Any] = ()) -> Result:
@@ -181,4 +159,37 @@ def _run(config: Config, callbacks: Sequence[Any] = ()) -> Result:
         return run(config, logger.info, process_seconds())
 
 
-EXPERIMENT = declared(Config, _run)
+EXPERIMENT = Experiment(
+    name="compare",
+    summary="Compare with other frameworks: same weights, same batches.",
+    text="""Compare with other frameworks: same weights, same batches, a process each.
+
+    The exit status is 1 if the loss curves do not agree; no speed-up is printed then.
+
+    \b
+    Examples:
+      nnx run compare
+      nnx run compare --with keras,torch,jax,sklearn
+      nnx run compare --minutes 40 --out runs/compare
+    """,
+    config=Config,
+    run=_run,
+    tables=tables,
+    options={
+        "frameworks": Rule(
+            "names",
+            "keras, torch, jax, sklearn, several with commas between, or all that are installed (all).",
+            (*FRAMEWORKS, INSTALLED),
+            metavar="NAMES",
+            option="with",
+        ),
+        "minutes": Rule("number", "How long the whole command may take.", low=0.5, metavar="MINUTES"),
+        "dataset": DATASET,
+    },
+    figures=figures,
+    libraries=("sklearn.svm",),
+    metrics={"agree": "losses agree with nnx's"},
+    verdict=verdict,
+    failed=lambda result: not result.metrics["agree"],
+    trains=None,
+)

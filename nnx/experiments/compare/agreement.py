@@ -1,4 +1,4 @@
-"""Do all frameworks compute the same? Examined before any time is compared."""
+"""Find out whether all frameworks compute the same, before any time is compared."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Agreement:
     ----------
     checks : dict of dict
         By name: ``problem, dtype, steps, tolerance``, the largest relative difference of each other side and
-        of all (None where a loss is not finite), and ``agree``.
+        of all (None if a loss is not finite), and ``agree``.
     curves : dict of array
         The losses, ``agreement_<check>_<side>``.
     step_seconds : dict of dict
-        A first idea of what a step takes: problem → side → seconds.
+        A first estimate of the time of a step: problem → side → seconds.
     """
 
     checks: dict[str, dict[str, Any]]
@@ -64,7 +64,7 @@ class Agreement:
 
     @property
     def agree(self) -> bool:
-        """Whether all do."""
+        """Whether all checks agree."""
         return all(check["agree"] for check in self.checks.values())
 
     def complaints(self) -> list[str]:
@@ -86,7 +86,7 @@ def _apart(check: dict[str, Any]) -> list[str]:
 
 
 def within(apart: float | None, tolerance: float) -> bool:
-    """Whether a difference is known and small enough."""
+    """Return whether a difference is known and small enough."""
     return apart is not None and apart <= tolerance
 
 
@@ -101,15 +101,14 @@ def examine(
     progress: Callable[[str], Any],
     budget: Budget,
 ) -> Agreement:
-    """Run every check on every side that can; with a quarter of the steps, or 20, where time is short."""
+    """Run every check on every side that can; if time is short, with a quarter of the steps, or with 20."""
     found = Agreement({}, {}, {})
     for name, check in checks_of(problems).items():
         if budget.short:
             check = replace(check, steps=max(min(check.steps, 20), check.steps // 4))
         with budget.part(f"agreement {name}"):
-            answers = each(
-                able(started, check.problem), problems[check.problem].steps(check.steps, check.dtype)
-            )
+            job = problems[check.problem].steps(check.steps, check.dtype)
+            answers = each(able(started, check.problem), job)
         curves = {side: arrays["losses"] for side, (_, arrays) in answers.items()}
         apart = {side: difference(curves["nnx"], curve) for side, curve in curves.items() if side != "nnx"}
         known = [value for value in apart.values() if value is not None]
@@ -130,7 +129,7 @@ def examine(
 
 
 def difference(ours: HostArray, theirs: HostArray) -> float | None:
-    """Return max |a − b| / |b|; None where a value is not finite."""
+    """Return max |a − b| / |b|; None if a value is not finite."""
     if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         return None
     return float((np.abs(ours - theirs) / np.maximum(np.abs(theirs), np.finfo(np.float64).tiny)).max())

@@ -1,8 +1,9 @@
-"""How easy a framework is to use: the lines of the same program, and the size on the disk."""
+"""Measure how easy a framework is to use: the lines of the same program, and the size on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import metadata
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def program_lines() -> dict[str, int]:
 
 
 def installed_megabytes(names: Iterable[str]) -> float | None:
-    """Return the size on the disk of distributions and all that they require; None where one is missing."""
+    """Return the size on disk of distributions and all that they require; None if one is missing."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -76,17 +77,8 @@ def installed_megabytes(names: Iterable[str]) -> float | None:
 
 
 def megabytes(framework: str) -> float | None:
-    """Return what a framework takes on the disk, with all that it requires."""
+    """Return the size of a framework on disk, with all that it requires."""
     if framework == "nnx":
         return installed_megabytes(["nnx-arrays"])
-    packages = [name for name in FRAMEWORKS[framework].packages if installed(name)]
-    return installed_megabytes(packages) if packages else None
-
-
-def installed(name: str) -> bool:
-    """Whether a distribution is installed."""
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
+    installed = [name for name in FRAMEWORKS[framework].packages if any(metadata.distributions(name=name))]
+    return installed_megabytes(installed) if installed else None

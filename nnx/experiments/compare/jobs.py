@@ -1,4 +1,4 @@
-"""What all frameworks are asked to do: one description of network, loss, optimizer and batches for all."""
+"""Describe what all frameworks do: one description of network, loss, optimizer and batches for all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from nnx import datasets
 from nnx.experiments import autoencoder, xor
-from nnx.experiments.compare.protocol import HostArray, Job, steps_an_epoch
+from nnx.experiments.compare.protocol import Job, steps_an_epoch
 from nnx.experiments.compare.sides import AUTOENCODERS, CLASSIFIER, XOR
-from nnx.layers import Dense, Layer, ReLU, Softmax
+from nnx.layers import Dense, ReLU, Softmax
 from nnx.losses import CategoricalCrossEntropy, Loss, MeanSquaredError
 from nnx.network import Network
 from nnx.optimizers import SGD, Adam, Optimizer
@@ -57,10 +57,10 @@ class Problem:
         return 1 + -(-TIMED // self.steps_an_epoch)
 
     def stops(self, epochs: int) -> list[int]:
-        """The steps after which training stops: the ends of its parts.
+        """Return the steps after which training stops: the ends of its parts.
 
         The first epoch of an autoencoder is one part: its last, smaller batch compiles a second time. Later
-        ones are as many parts as it takes to have ``TIMED`` of them.
+        epochs are divided into as many parts as needed for ``TIMED`` of them.
         """
         an_epoch = self.steps_an_epoch
         if an_epoch == 1:
@@ -71,11 +71,11 @@ class Problem:
         return [an_epoch, *(epoch * an_epoch + end for epoch in range(1, epochs) for end in ends)]
 
     def steps(self, count: int, dtype: str) -> Job:
-        """The job that tells the loss of each of the first steps."""
+        """Return the job that reports the loss of each of the first steps."""
         return self.job | {"task": "steps", "steps": count, "dtype": dtype}
 
     def training(self, epochs: int, dtype: str) -> Job:
-        """The job that trains for all epochs, in parts, and predicts."""
+        """Return the job that trains for all epochs, in parts, and predicts."""
         schedule = dict(self.job["optimizer"]["schedule"])
         if "steps" in schedule:
             schedule["steps"] = epochs * self.steps_an_epoch
@@ -106,15 +106,11 @@ def describe(
     assert type(optimizer) in (Adam, SGD)  # the two that the presets use
     names = ("beta1", "beta2", "epsilon") if isinstance(optimizer, Adam) else ()
     schedule = optimizer.schedule
-    layers = [
-        [
-            layer.name,
-            layer.units,
-            "linear" if follower is None or isinstance(follower, Dense) else _kind(follower),
-        ]
-        for layer, follower in zip_longest(network.layers, network.layers[1:])
-        if isinstance(layer, Dense)
-    ]
+    layers = []
+    for layer, after in zip_longest(network.layers, network.layers[1:]):
+        if isinstance(layer, Dense):
+            linear = after is None or isinstance(after, Dense)
+            layers.append([layer.name, layer.units, "linear" if linear else type(after).__name__.lower()])
     encode = sum(isinstance(layer, Dense) for layer in network.layers[: network.encoder_length or 0])
     return {
         "name": name, "weights": name, "network": network.config(), "layers": layers, "seed": network.seed,
@@ -128,10 +124,6 @@ def describe(
     }  # fmt: skip
 
 
-def _kind(layer: Layer) -> str:
-    return type(layer).__name__.lower()
-
-
 def problems(
     folder: Path, data: datasets.Dataset, seed: int, names: Collection[str] = (*XOR, *AUTOENCODERS)
 ) -> dict[str, Problem]:
@@ -139,12 +131,13 @@ def problems(
 
     Weights are drawn in float64 and rounded by each side that computes in float32, so all round alike.
     """
-    _save(folder, "images", data.x_train)
-    _save(folder, "test_images", data.x_test)
-    _save(folder, "labels", data.y_train.astype(np.int32))
     cases = datasets.load_xor()
-    _save(folder, "cases", cases.x_train)
-    _save(folder, "targets", cases.y_train)
+    arrays = {
+        "images": data.x_train, "test_images": data.x_test, "labels": data.y_train.astype(np.int32),
+        "cases": cases.x_train, "targets": cases.y_train,
+    }  # fmt: skip
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
     found: dict[str, Problem] = {}
     for name in names:
         if name == CLASSIFIER:
@@ -182,13 +175,10 @@ def _xor(folder: Path, preset_name: str, seed: int) -> Problem:
 
 def _classifier(folder: Path, data: datasets.Dataset, seed: int) -> Problem:
     """The digits by their pixels: the network that scikit-learn can build too."""
-    hidden = [layer for units in CLASSIFIER_HIDDEN for layer in (Dense(units), ReLU())]
-    layers = [
-        Dense(data.features, CLASSIFIER_HIDDEN[0]),
-        *hidden[1:],
-        Dense(len(np.unique(data.y_train))),
-        Softmax(),
-    ]
+    first, *others = CLASSIFIER_HIDDEN
+    layers = [Dense(data.features, first), ReLU()]
+    layers += [layer for units in others for layer in (Dense(units), ReLU())]
+    layers += [Dense(len(np.unique(data.y_train))), Softmax()]
     network = Network(layers, device="numpy", dtype="float64", seed=seed)
     save_weights(folder, CLASSIFIER, network)
     rows, images = len(data.x_train), ("images", "labels", "test_images")
@@ -200,7 +190,3 @@ def save_weights(folder: Path, name: str, network: Network) -> None:
     """Write ``<name>.npz``."""
     values: dict[str, Any] = network.weights()
     np.savez(folder / f"{name}.npz", **values)
-
-
-def _save(folder: Path, name: str, array: HostArray) -> None:
-    np.save(folder / f"{name}.npy", array, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""What is measured once all sides agree: XOR, the autoencoders, a classifier, the SVM on codes."""
+"""Measure, once all sides agree: XOR, the autoencoders, a classifier, the SVM on codes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,36 @@ from nnx.metrics import accuracy, mean_squared_error
 
 FIT_EPOCHS = 50  # of XOR by Keras's fit
 FIT = "xor_fit"
-# Of the time that is free before each; the SVM has the rest.
+# Each training's share of the time that is free before it; the SVM has the rest.
 SHARES = {"xor_deep": 0.08, "xor_shallow": 0.1, FIT: 0.0, CLASSIFIER: 0.2, "deep": 0.55, "shallow": 0.55}
 PILOT = 2000  # rows of the SVM that is timed to choose how many to take
-LEAST_BATCHES = 8  # of an epoch, where the machine is slow
-CAREFUL = 0.8  # of the time that is left, as a forecast is none
+LEAST_BATCHES = 8  # of an epoch, on a slow machine
+CAREFUL = 0.8  # use only this share of the time that is left: the forecast may be wrong
 FIRST_STEPS = 5  # of the first job
-FRESH = 3  # processes in which the first step is timed, where there is time
+FRESH = 3  # processes in which the first step is timed, if there is time
 FRESH_SHARE = 0.15  # of the free time at most, for three of them
+
+
+@dataclass(frozen=True)
+class Session:
+    """What all parts of a comparison use: the workers by side, the problems by name, and the time."""
+
+    started: dict[str, Worker]
+    problems: dict[str, Problem]
+    data: datasets.Dataset
+    dtype: str
+    threads: int
+    budget: Budget
+    progress: Callable[[str], Any]
+
+    def coded(self) -> list[str]:
+        """Return the sides whose codes an SVM is fitted to; XLA changes only the time."""
+        return [side for side in able(self.started, "deep") if side != "keras_xla"]
+
+    def first_job(self, worker: Worker) -> Job:
+        """Return the first job of a worker: a few steps of its largest problem."""
+        name = "deep" if "deep" in self.problems and "deep" in worker.problems else CLASSIFIER
+        return self.problems[name].steps(FIRST_STEPS, self.dtype)
 
 
 @dataclass
@@ -39,7 +61,7 @@ class Measured:
     Attributes
     ----------
     times : dict of dict of dict
-        problem → side → ``microseconds_per_step`` (median of the parts but the first, which compiles),
+        problem → side → ``microseconds_per_step`` (median of all parts but the first, which compiles),
         ``repeats`` (how many parts that are), ``train_seconds`` (all parts), ``epochs``, ``steps``.
     first_steps : dict of list
         side → seconds of the deep autoencoder's first step, each in a fresh process.
@@ -69,42 +91,49 @@ class Measured:
         return found
 
 
-def measure(
-    started: dict[str, Worker],
-    problems: dict[str, Problem],
-    agreement: Agreement,
-    first_steps: dict[str, float],
-    data: datasets.Dataset,
-    dtype: str,
-    budget: Budget,
-    threads: int,
-    progress: Callable[[str], Any],
-) -> Measured:
+def first_steps(session: Session) -> tuple[dict[str, float], float, float]:
+    """Let each side do its first job: build, compile, take a few steps.
+
+    Returns
+    -------
+    tuple
+        The seconds of the first step of each side, compiling included. Of all sides together: the seconds of
+        the whole job without its other steps, and of a step.
+    """
+    found, a_step, began = {}, 0.0, time.monotonic()
+    for side, worker in session.started.items():
+        worker.start(session.first_job(worker))
+        answer = worker.finish()[0]
+        found[side] = float(answer["first_seconds"])
+        a_step += float(answer["seconds"])
+    return found, time.monotonic() - began - (FIRST_STEPS - 1) * a_step, a_step
+
+
+def measure(session: Session, agreement: Agreement, first: dict[str, float]) -> Measured:
     """Train everything in turn, as long as the budget allows; what is cut short is cut for all alike."""
-    found = Measured(features=data.features)
-    found.first_steps = _more_first_steps(first_steps, started, problems, dtype, budget, progress)
+    data, budget = session.data, session.budget
+    found = Measured(features=data.features, first_steps=_more_first_steps(session, first))
     codes: dict[str, tuple[HostArray, HostArray]] = {}
     for name, share in SHARES.items():
-        if name == FIT and "keras" in started:
+        if name == FIT and "keras" in session.started:
             with budget.part(FIT):
-                found.fit_seconds = _fit_seconds(started["keras"], problems["xor_deep"], dtype)
-        elif name in problems:
-            codes |= _train(
-                able(started, name), problems[name], agreement=agreement, dtype=dtype, share=share,
-                budget=budget, found=found, progress=progress,
-            )  # fmt: skip
+                found.fit_seconds = _fit_seconds(session)
+        elif name in session.problems:
+            step_seconds = sum(agreement.step_seconds[name].values())
+            codes |= _train(session, found, session.problems[name], step_seconds, share)
     for name in AUTOENCODERS:
         found.test_mse[name] = {
             side: mean_squared_error(data.x_test, p) for side, p in found.predictions.get(name, {}).items()
         }
     for side, p in found.predictions.get(CLASSIFIER, {}).items():
         found.accuracy[side] = float(np.mean(p.argmax(axis=1) == data.y_test))
-    codes = {side: codes[side] for side in coded(started) if side in codes}
+    codes = {side: codes[side] for side in session.coded() if side in codes}
     if codes:
         with budget.part("svm"):
-            found.svm = classify(data, codes, budget, threads)
-        progress(f"SVM on codes: {', '.join(f'{s} {v:.4f}' for s, v in found.svm['accuracy'].items())}")
-    found.notes.append(_used(found, problems))
+            found.svm = classify(data, codes, budget, session.threads)
+        scores = ", ".join(f"{side} {score:.4f}" for side, score in found.svm["accuracy"].items())
+        session.progress(f"SVM on codes: {scores}")
+    found.notes.append(_used(found, session.problems))
     if budget.spent() + budget.later > 1.1 * budget.total:
         found.notes.append(
             f"this took {budget.spent() / 60:.1f} minutes, more than the {budget.total / 60:g} asked for: "
@@ -113,66 +142,21 @@ def measure(
     return found
 
 
-def coded(started: dict[str, Worker]) -> list[str]:
-    """Return the sides whose codes an SVM is fitted to: what XLA changes is the time alone."""
-    return [side for side in able(started, "deep") if side != "keras_xla"]
-
-
-@dataclass
-class First:
-    """The first job on each side: building, compiling, a few steps.
-
-    Attributes
-    ----------
-    seconds : dict
-        side → seconds of the first step, compiling included.
-    job, step : float
-        Seconds of the whole job without its other steps, and of a step; on all sides together.
-    """
-
-    seconds: dict[str, float]
-    job: float
-    step: float
-
-
-def first_steps(started: dict[str, Worker], known: dict[str, Problem], dtype: str) -> First:
-    """Let each side do its first job, before any other."""
-    found, began = First({}, 0.0, 0.0), time.monotonic()
-    for side, worker in started.items():
-        worker.start(_first(worker, known, dtype))
-        answer = worker.finish()[0]
-        found.seconds[side] = float(answer["first_seconds"])
-        found.step += float(answer["seconds"])
-    found.job = time.monotonic() - began - (FIRST_STEPS - 1) * found.step
-    return found
-
-
-def _first(worker: Worker, known: dict[str, Problem], dtype: str) -> Job:
-    name = "deep" if "deep" in known and "deep" in worker.problems else CLASSIFIER
-    return known[name].steps(FIRST_STEPS, dtype)
-
-
-def _fit_seconds(worker: Worker, problem: Problem, dtype: str) -> float:
+def _fit_seconds(session: Session) -> float:
     """Return the seconds of an epoch of Keras's `fit`."""
-    worker.start(problem.job | {"task": "fit_epochs", "epochs": FIT_EPOCHS, "dtype": dtype})
+    worker, problem = session.started["keras"], session.problems["xor_deep"]
+    worker.start(problem.job | {"task": "fit_epochs", "epochs": FIT_EPOCHS, "dtype": session.dtype})
     return float(worker.finish()[0]["seconds"])
 
 
-def _more_first_steps(
-    first: dict[str, float],
-    started: dict[str, Worker],
-    problems: dict[str, Problem],
-    dtype: str,
-    budget: Budget,
-    progress: Callable[[str], Any],
-) -> dict[str, list[float]]:
-    """Take the first step once more in fresh processes, where there is time."""
-    found = {side: [seconds] for side, seconds in first.items()}
+def _more_first_steps(session: Session, first: dict[str, float]) -> dict[str, list[float]]:
+    """Take the first step again in fresh processes, if there is time."""
+    found, budget = {side: [seconds] for side, seconds in first.items()}, session.budget
     if not budget.short and (FRESH - 1) * budget.took["starting"] < FRESH_SHARE * budget.free():
-        for side, worker in started.items():
-            found[side] += worker.first_step_seconds(_first(worker, problems, dtype), FRESH - 1)
+        for side, worker in session.started.items():
+            found[side] += worker.first_step_seconds(session.first_job(worker), FRESH - 1)
     taken = ", ".join(f"{side} {np.median(seconds):.3f} s" for side, seconds in found.items())
-    progress(f"first step in a fresh process: {taken}")
+    session.progress(f"first step in a fresh process: {taken}")
     return found
 
 
@@ -192,25 +176,18 @@ def _used(found: Measured, problems: dict[str, Problem]) -> str:
 
 
 def _train(
-    started: dict[str, Worker],
-    problem: Problem,
-    *,
-    agreement: Agreement,
-    dtype: str,
-    share: float,
-    budget: Budget,
-    found: Measured,
-    progress: Callable[[str], Any],
+    session: Session, found: Measured, problem: Problem, step_seconds: float, share: float
 ) -> dict[str, tuple[HostArray, HostArray]]:
     """Train one problem on all sides, until its time is over; return the codes of each, if it has any."""
-    name = problem.name
+    name, budget = problem.name, session.budget
     with budget.part(name, share) as end:
         extra = end - budget.spent() - budget.least[name]
-        problem, epochs = affordable(problem, sum(agreement.step_seconds[name].values()), extra)
-        progress(f"{name}: up to {epochs:,} epochs on each side, in turn")
-        job = problem.training(epochs, dtype) | ({"code_rows": PILOT} if budget.short else {})
-        least = job["stops"][TIMED]  # a median wants some parts
-        answers = in_turn(started, job, lambda step: step >= least and budget.spent() > end)
+        problem, epochs = affordable(problem, step_seconds, extra)
+        session.progress(f"{name}: up to {epochs:,} epochs on each side, in turn")
+        job = problem.training(epochs, session.dtype) | ({"code_rows": PILOT} if budget.short else {})
+        least = job["stops"][TIMED]  # a median needs some parts
+        sides = able(session.started, name)
+        answers = in_turn(sides, job, lambda step: step >= least and budget.spent() > end)
     parts = len(answers["nnx"]["seconds"])
     job |= {"stops": job["stops"][:parts], "epochs": job["stops"][parts - 1] // problem.steps_an_epoch}
     found.times[name] = {side: _times(answer["seconds"], job) for side, answer in answers.items()}
@@ -219,7 +196,7 @@ def _train(
     found.log_every[name] = (job["keep"], problem.log_every)
     found.rows[name] = job["rows"]
     for side, times in found.times[name].items():
-        progress(
+        session.progress(
             f"{name}: {side} {step_time(times['microseconds_per_step'])} a step "
             f"(median of {times['repeats']}), last loss {answers[side]['losses'][-1]:.6g}"
         )
@@ -227,7 +204,7 @@ def _train(
 
 
 def affordable(problem: Problem, step_seconds: float, limit: float) -> tuple[Problem, int]:
-    """The problem and its epochs for so many seconds: fewer epochs, then fewer rows."""
+    """Return the problem and its epochs for so many seconds: fewer epochs, then fewer rows."""
     batch = problem.job["batch_size"]
     steps = int(limit / step_seconds / problem.least_epochs)
     if steps < problem.steps_an_epoch and problem.job["rows"] > LEAST_BATCHES * batch:
@@ -238,7 +215,7 @@ def affordable(problem: Problem, step_seconds: float, limit: float) -> tuple[Pro
 
 
 def _times(seconds: list[float], job: Job) -> dict[str, Any]:
-    """What the parts took: the median of all but the first, which compiles, and the sum."""
+    """Return the times of the parts: the median of all but the first, which compiles, and the sum."""
     a_step = np.array(seconds) / np.diff(job["stops"], prepend=0)
     return {
         "microseconds_per_step": 1e6 * float(np.median(a_step[1:])),
@@ -250,17 +227,14 @@ def _times(seconds: list[float], job: Job) -> dict[str, Any]:
 
 
 def xor_accuracy(predictions: HostArray) -> float:
-    """The share of the four cases that is right."""
+    """Return the share of the four cases that is right."""
     return accuracy(datasets.load_xor().y_train.ravel(), predictions)
 
 
 def classify(
-    data: datasets.Dataset,
-    codes: dict[str, tuple[HostArray, HostArray]],
-    budget: Budget,
-    threads: int,
+    data: datasets.Dataset, codes: dict[str, tuple[HostArray, HostArray]], budget: Budget, threads: int
 ) -> dict[str, Any]:
-    """The SVM of `nnx.experiments.svm` on each side's codes: test accuracies, and the rows of the fit."""
+    """Fit the SVM of `nnx.experiments.svm` to each side's codes: test accuracies, and the rows of the fit."""
     from joblib import Parallel, delayed
 
     def score(train: HostArray, test: HostArray, rows: int) -> float:

@@ -1,4 +1,4 @@
-"""The time of a comparison: what each part takes at least, and how what is left over is shared out."""
+"""Plan the time of a comparison: what each part takes at least, and how the rest is shared out."""
 
 from __future__ import annotations
 
@@ -27,31 +27,26 @@ FULL_STEPS, FULL_SHARE = 400, 0.3  # agreement on all steps: so many more, if th
 
 
 class Budget:
-    """Minutes, how much of them is left, and for what.
+    """The time of a comparison: how much is left, and for what; the minutes must be positive.
 
     Parameters
     ----------
     minutes : float
     spent : float
-        Seconds that were spent before: Python and libraries were loaded.
+        Seconds that have passed already: Python and libraries were loaded.
 
     Attributes
     ----------
     total : float
         Seconds in all.
     later : float
-        Seconds to keep for what follows the measurements: figures and the report.
+        Seconds kept for what follows the measurements: figures and the report.
     least : dict
         Seconds that each part still to come takes at least.
     expected, took : dict
         Seconds that each part was expected to take at least, and that it took.
     short : bool
-        Whether time is short: agreement is examined on fewer steps, and fewer codes are made.
-
-    Raises
-    ------
-    ConfigurationError
-        If the minutes are not a positive number.
+        Whether time is short: the agreement then uses fewer steps, and the SVM fewer codes.
     """
 
     def __init__(self, minutes: float, spent: float = 0.0) -> None:
@@ -78,7 +73,7 @@ class Budget:
         return max(0.0, self.left() - sum(self.least.values()))
 
     def plan(self, parts: Iterable[str], job: float, step: float, svm: float) -> None:
-        """Expect the parts.
+        """Plan the parts, and refuse minutes that are too few for the smallest comparison.
 
         Parameters
         ----------
@@ -87,11 +82,6 @@ class Budget:
             Seconds of the first job and of a step of the deep autoencoder, on all sides together.
         svm : float
             Seconds of the smallest SVMs.
-
-        Raises
-        ------
-        ConfigurationError
-            If the minutes are too few for the smallest comparison.
         """
         self.least = {part: LEAST[part][0] * job + LEAST[part][1] * step for part in parts} | {"svm": svm}
         self.expected = dict(self.least)
@@ -109,14 +99,9 @@ class Budget:
 
     @contextmanager
     def part(self, name: str, share: float = 0.0) -> Iterator[float]:
-        """Do a part of the plan.
+        """Do a part of the plan; the context gives when it must end, in seconds since the beginning.
 
-        The context gives the moment at which it must end, in seconds since the beginning.
-
-        Parameters
-        ----------
-        share : float
-            Of what is free, in addition to the least that the part takes.
+        It gets the least that it takes, and a `share` of the free time.
         """
         began, extra = self.spent(), share * self.free()
         least = self.least.get(name, 0.0)

@@ -26,7 +26,7 @@ THREADS = (
 
 
 def environment(threads: int, gpu: bool) -> dict[str, str]:
-    """Return what every worker runs in: as many threads, the same devices, nothing printed by TensorFlow."""
+    """Return what every worker runs in: the same threads and devices, no messages of TensorFlow."""
     values = dict(os.environ) | dict.fromkeys(THREADS, str(threads))
     values |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "PYTHONUNBUFFERED": "1"}
     if gpu:  # by default TensorFlow and JAX take all of its memory, and nothing is left for the other workers
@@ -44,7 +44,7 @@ def environment(threads: int, gpu: bool) -> dict[str, str]:
 
 @contextmanager
 def confined(threads: int) -> Iterator[None]:
-    """Let processes that are started within use so many cores: JAX takes no number of threads."""
+    """Limit processes that are started in this block to so many cores: JAX has no option for it."""
     if threads >= affinity() or not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -57,13 +57,7 @@ def confined(threads: int) -> Iterator[None]:
 
 
 def import_seconds(module: str, repeats: int, variables: dict[str, str], install: str = "") -> float:
-    """Return the median time that ``import module`` takes in a fresh process.
-
-    Raises
-    ------
-    MissingLibraryError
-        If it cannot be imported.
-    """
+    """Return the median time that ``import module`` takes in a fresh process."""
     code = f"import time; t = time.perf_counter(); import {module}; print('\\n', time.perf_counter() - t)"
     found = []
     for _ in range(repeats):
@@ -86,13 +80,13 @@ class Worker:
     title : str
         Its name in messages.
     command : sequence of str
-        What follows ``python``: a script or ``-m`` and a module.
+        The arguments of ``python``: a script, or ``-m`` and a module.
     folder : Path
-        The job folder.
+        The folder of the job's files.
     argument : str
         The worker's variant.
     variables : dict
-        Its environment, as `environment` makes it.
+        Its environment, see `environment`.
     """
 
     about: dict[str, Any]
@@ -123,13 +117,7 @@ class Worker:
         return worker
 
     def greet(self) -> Worker:
-        """Wait until it is ready for jobs.
-
-        Raises
-        ------
-        NnxError
-            If it cannot start.
-        """
+        """Wait until it is ready for jobs."""
         try:
             self.about = self.expect("hello")
         except BaseException:
@@ -145,13 +133,7 @@ class Worker:
             self.process.stdin.flush()
 
     def expect(self, event: str) -> dict[str, Any]:
-        """Return the worker's next event.
-
-        Raises
-        ------
-        NnxError
-            If it failed or ended; the text says at what, and why.
-        """
+        """Return the worker's next event; an NnxError says at what it failed or ended, and why."""
         assert self.process.stdout is not None
         text = self.process.stdout.readline()
         if not text:
@@ -170,12 +152,12 @@ class Worker:
         return message
 
     def start(self, job: Job) -> None:
-        """Hand it a job."""
+        """Give it a job."""
         self.doing = f"doing {job['task']} of {job['name']}"
         self.send(job | {"out": f"{job['name']}-{job['task']}-{self.process.pid}"})
 
     def finish(self) -> tuple[dict[str, Any], dict[str, HostArray]]:
-        """Return what the worker says at the end of a job, and its arrays."""
+        """Return the worker's answer at the end of a job, and its arrays."""
         message = self.expect("done")
         if "arrays" not in message:
             return message, {}
@@ -186,7 +168,7 @@ class Worker:
         return message, arrays
 
     def part(self) -> dict[str, Any]:
-        """Let it compute one part, and return what it reports."""
+        """Let it compute one part, and return its report."""
         self.send({"go": True})
         return self.expect("part")
 
@@ -218,13 +200,7 @@ class Worker:
 
 @contextmanager
 def workers(folder: Path, chosen: dict[str, Side], variables: dict[str, str]) -> Iterator[dict[str, Worker]]:
-    """Run one process for each side.
-
-    Raises
-    ------
-    DeviceError
-        If nnx runs on a GPU and a framework that could use it sees none.
-    """
+    """Run one process for each side. If nnx runs on a GPU, every framework that can use it must see it."""
     gpu = chosen["nnx"].variant.startswith("gpu")
     started: dict[str, Worker] = {}
     try:
@@ -271,17 +247,10 @@ def each(started: dict[str, Worker], job: Job) -> dict[str, tuple[dict[str, Any]
 def in_turn(
     started: dict[str, Worker], job: Job, over: Callable[[int], bool] = lambda step: False
 ) -> dict[str, dict[str, Any]]:
-    """Train in turn, a part each: a busy moment of the machine then affects all.
+    """Train in turn, a part each: so a busy moment of the machine affects all.
 
-    Parameters
-    ----------
-    over : callable
-        Whether training ends on all sides after the part that ends with this step, the last of an epoch.
-
-    Returns
-    -------
-    dict of dict
-        For each side: ``seconds`` of each part, and the job's arrays.
+    Training ends on all sides after the part that ends an epoch at a step for which `over` is true. Return
+    for each side the ``seconds`` of each part, and the arrays of the job.
     """
     for worker in started.values():
         worker.start(job)

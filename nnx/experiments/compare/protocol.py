@@ -26,7 +26,7 @@ Task = Callable[["Line", "Store", Job], dict[str, Any]]
 
 
 class Line:
-    """Events out, jobs in. What a framework prints to standard output goes to standard error."""
+    """Events out, jobs in. What a framework prints to standard output is sent to standard error."""
 
     def __init__(self) -> None:
         self._out = os.fdopen(os.dup(1), "w")

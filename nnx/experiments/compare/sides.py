@@ -1,4 +1,4 @@
-"""The frameworks that nnx is compared with: what each is called, needs, can do, and does differently."""
+"""The frameworks that nnx is compared with: names, requirements, problems they can do, differences."""
 
 from __future__ import annotations
 
@@ -107,29 +107,21 @@ def sides_of(device: str, frameworks: Sequence[str]) -> dict[str, Side]:
 
 
 def problems_of(sides: dict[str, Side]) -> list[str]:
-    """Return what is computed: all that another side can do; the classifier where one can do nothing else."""
+    """Return what is computed: all that another side can do; the classifier if one can do nothing else."""
     peers = [side.problems for name, side in sides.items() if name != "nnx"]
     found = [name for name in (*XOR, *AUTOENCODERS) if any(name in problems for problems in peers)]
     return [*found, *([CLASSIFIER] if (CLASSIFIER,) in peers else [])]
 
 
 def absent(framework: str) -> str:
-    """Return what is missing of a framework and the command that installs it; empty where nothing is."""
+    """Return what a framework lacks and the command that installs it; empty if it lacks nothing."""
     about = FRAMEWORKS[framework]
     missing = [name for name in about.modules if find_spec(name) is None]
     return f"{about.title} is not installed: {about.install}" if missing else ""
 
 
 def chosen(names: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Return the frameworks to compare with, and a line for each that ``"all"`` leaves out.
-
-    Raises
-    ------
-    ConfigurationError
-        If a name is unknown.
-    MissingLibraryError
-        If a framework that is asked for by name is not installed, or none of all is.
-    """
+    """Return the frameworks to compare with, and a line for each that ``"all"`` leaves out."""
     known = [*FRAMEWORKS, INSTALLED]
     for name in names:
         if name not in known:

@@ -1,4 +1,4 @@
-"""The comparison as tables: for people (`tables`) and for programs (`comparison`)."""
+"""Show a comparison: as tables for people (`tables`) and for programs (`comparison`), and as figures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROBLEMS = {
 def comparison(measured: Measured, timing: dict[str, float], sides: dict[str, Side]) -> dict[str, Any]:
     """Return the metrics of a comparison whose loss curves agree."""
     xor = [name for name in XOR if name in measured.times]
-    return {
+    found: dict[str, Any] = {
         "table": _rows(measured, timing, sides),
         "speedup": _speedups(measured),
         "xor_predictions": {
@@ -52,21 +52,18 @@ def comparison(measured: Measured, timing: dict[str, float], sides: dict[str, Si
         "first_steps": measured.first_steps,
         "test_mse": measured.test_mse,
         "svm": measured.svm,
-    } | _where_measured(measured)
-
-
-def _where_measured(measured: Measured) -> dict[str, Any]:
-    """Return what only some comparisons have."""
-    fit, accuracy = measured.fit_seconds, measured.accuracy
-    return ({} if fit is None else {"xor_fit_seconds_per_epoch": fit}) | (
-        {"classifier": {"accuracy": accuracy}} if accuracy else {}
-    )
+    }
+    if measured.fit_seconds is not None:
+        found["xor_fit_seconds_per_epoch"] = measured.fit_seconds
+    if measured.accuracy:
+        found["classifier"] = {"accuracy": measured.accuracy}
+    return found
 
 
 def _rows(measured: Measured, timing: dict[str, float], sides: dict[str, Side]) -> list[dict[str, Any]]:
     """Return System B's comparison table, a row a measure; a side that was not measured is None.
 
-    ``repeats``: of how many timings a time is the median, of the least on any side; None where none is taken.
+    ``repeats``: a time is the median of so many timings (the fewest on any side); None for other values.
     """
     rows: list[dict[str, Any]] = []
 
@@ -108,23 +105,14 @@ def _rows(measured: Measured, timing: dict[str, float], sides: dict[str, Side]) 
     add("first step of a process, compiling", "s", first, repeats)
     if measured.svm:
         add(f"SVM on {measured.svm['rows']:,} deep codes: accuracy", "share", measured.svm["accuracy"])
-    for what, unit, found, count in (
-        (
-            "import",
-            "s",
-            {f: timing.get(f"{f}_import_seconds") for f in ("nnx", *FRAMEWORKS)},
-            "import_repeats",
-        ),
-        ("installed, with requirements", "MB", _sizes(sides), ""),
-        ("lines, deep autoencoder", "lines", ease.program_lines(), ""),
-    ):
-        values = {side: found.get(about.framework) for side, about in sides.items()}
-        add(f"ease of use: {what}", unit, values, int(timing[count]) if count else None)
+    used = {side: about.framework for side, about in sides.items()}
+    imports = {side: timing.get(f"{name}_import_seconds") for side, name in used.items()}
+    add("ease of use: import", "s", imports, int(timing["import_repeats"]))
+    sizes = {name: ease.megabytes(name) for name in set(used.values())}
+    add("ease of use: installed, with requirements", "MB", {side: sizes[n] for side, n in used.items()})
+    lines = ease.program_lines()
+    add("ease of use: lines, deep autoencoder", "lines", {side: lines.get(n) for side, n in used.items()})
     return rows
-
-
-def _sizes(sides: dict[str, Side]) -> dict[str, float | None]:
-    return {name: ease.megabytes(name) for name in {side.framework for side in sides.values()}}
 
 
 def _speedups(measured: Measured) -> dict[str, dict[str, float]]:
@@ -166,13 +154,13 @@ def tables(result: Result) -> list[Table]:
     agreement = _agreement(metrics["agreement"], sides[1:])
     if not metrics["agree"]:
         return [agreement]
-    names = _titles(sides)
-    found = [_speedup_table(metrics["speedup"], sides[1:])]
     rows = [_text(row, sides) for row in metrics["table"]]
-    found.append(
-        Table(f"{_together(['nnx', *_others(sides)])} on {result.dataset}", ("", *names, "repeats"), rows)
-    )
-    found.append(agreement)
+    title = f"{_together(['nnx', *_others(sides)])} on {result.dataset}"
+    found = [
+        _speedup_table(metrics["speedup"], sides[1:]),
+        Table(title, ("", *_titles(sides), "repeats"), rows),
+        agreement,
+    ]
     predictions = metrics["xor_predictions"]
     found += [_prediction_table(name, predictions[name], sides) for name in predictions]
     for name, log in metrics["xor_losses"].items():
@@ -217,19 +205,15 @@ def _text(row: dict[str, Any], sides: Sequence[str]) -> tuple[str, ...]:
 
 
 def _speedup_table(speedup: dict[str, dict[str, float]], sides: Sequence[str]) -> Table:
+    def ratio(value: float) -> str:
+        return f"{value:,.0f}×" if value >= 100 else f"{value:.3g}×"
+
     rows = [
-        (PROBLEMS[name], *(f"{_ratio(values[s])}×" if s in values else "–" for s in sides))
+        (PROBLEMS[name], *(ratio(values[side]) if side in values else "–" for side in sides))
         for name, values in speedup.items()
     ]
-    return Table(
-        f"A step in {_together(_others(sides))} takes so many times as long as in nnx",
-        ("", *_titles(sides)),
-        rows,
-    )
-
-
-def _ratio(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    title = f"A step in {_together(_others(sides))} takes so many times as long as in nnx"
+    return Table(title, ("", *_titles(sides)), rows)
 
 
 def _prediction_table(name: str, predictions: dict[str, Any], sides: Sequence[str]) -> Table:
@@ -258,3 +242,44 @@ def _epoch_table(name: str, curves: dict[str, list[float]]) -> Table:
         for epoch, values in enumerate(zip(*curves.values(), strict=True), start=1)
     ]
     return Table(f"{PROBLEMS[name]}: training loss", ("epoch", *_titles(list(curves))), rows)
+
+
+# ---------------------------------------------------------------------------- figures and the verdict
+
+
+def figures(result: Result, reports: Any) -> dict[str, Any]:
+    """Draw one figure for each array ``<what>_nnx``, with the other frameworks' arrays of the same name.
+
+    The losses of an agreement are for steps. All others are for the epochs ``<what>_epochs``, or for every
+    epoch.
+    """
+    drawn, arrays = {}, result.arrays
+    for name in [key.removesuffix("_nnx") for key in arrays if key.endswith("_nnx")]:
+        curves = {label: arrays[f"{name}_{s}"] for s, label in TITLES.items() if f"{name}_{s}" in arrays}
+        drawn[f"{name}_losses"] = reports.compare_curves(
+            curves,
+            x=arrays.get(f"{name}_epochs"),
+            xlabel="step" if name.startswith("agreement_") else "epoch",
+            title=f"{name}: all from the same weights",
+            log_scale=True,
+        )
+    return drawn
+
+
+def verdict(result: Result) -> str:
+    """Compare a step of the deep autoencoder with that of the fastest other framework.
+
+    For scikit-learn alone, compare a step of the classifier.
+    """
+    speedup = result.metrics.get("speedup", {})
+    network = next((name for name in ("deep", "classifier") if speedup.get(name)), None)
+    if network is None:
+        return ""
+    side, ratio = min(speedup[network].items(), key=lambda item: item[1])
+    slower, faster = {"keras_xla": "Keras with XLA"}.get(side, TITLES.get(side, side)), "nnx"
+    if ratio < 1.0:
+        slower, faster, ratio = faster, slower, 1.0 / ratio
+    return (
+        f"With equal losses, a step of the {'deep autoencoder' if network == 'deep' else network} takes "
+        f"{ratio:.2g} times as long in {slower} as in {faster}."
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,25 @@ from nnx.experiments.compare.protocol import (
 
 PREDICT_ROWS = 1024
 CROSS_ENTROPIES = ("BinaryCrossEntropy", "CategoricalCrossEntropy")
+
+
+class Events:
+    """The clock of a GPU, see `Gate`: the time between two events in its queue."""
+
+    def __init__(self, event: Callable[[], Any], milliseconds: Callable[[Any, Any], float]) -> None:
+        self.event, self.milliseconds = event, milliseconds
+
+    def start(self) -> None:
+        """Mark the beginning."""
+        self.first = self.event()
+        self.first.record()
+
+    def seconds(self) -> float:
+        """Return the time from the beginning to the end of what is queued now."""
+        last = self.event()
+        last.record()
+        last.synchronize()
+        return float(self.milliseconds(self.first, last)) / 1e3
 
 
 class Model:
@@ -85,7 +104,7 @@ class Model:
         return blas()
 
     def events(self) -> Any:
-        """Return a clock of the GPU's own, see `Gate`; None on a CPU."""
+        """Return the clock of the GPU, see `Gate`; None on a CPU."""
         return None
 
     def run(self, rows: Sequence[Any]) -> list[Any]:
@@ -97,7 +116,7 @@ class Model:
         return [float(loss) for loss in losses]
 
     def numbered(self, epochs: int) -> list[Any]:
-        """Return what `step` takes, for each step of so many epochs."""
+        """Return the argument of `step` for each step of so many epochs."""
         if self.job["batch_size"] == self.job["rows"]:
             return [None] * epochs
         return [self.number(rows) for rows in batches(self.job, epochs)]

@@ -46,7 +46,7 @@ class Parts(keras.callbacks.Callback):  # type: ignore[misc]
         self.gate.open()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Stop, where a part ends."""
+        """Stop at the end of a part."""
         self.step += 1
         if self.step in self.stops:
             float(logs["loss"])  # waits for the device
@@ -137,8 +137,8 @@ class Keras(Model):
     def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
         super().__init__(job, weights, variant)
         keras.config.set_floatx(job["dtype"])
-        # The policy is made from floatx at the first model and then kept: without this line a float32 job
-        # that follows a float64 one would still compute in float64.
+        # Keras makes the policy from floatx at the first model and keeps it: without this line, a float32 job
+        # after a float64 one would still compute in float64.
         keras.config.set_dtype_policy(job["dtype"])
         activations = [activation for _, _, activation in job["layers"]]
         if self.logits:
@@ -158,7 +158,7 @@ class Keras(Model):
             self.x, self.y = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
 
     def restore(self) -> None:
-        """Set the initial weights; the jobs that start again train by SGD, which keeps nothing."""
+        """Set the initial weights; jobs that restart use SGD, which has no state."""
         self.model.set_weights([part for pair in self.weights for part in pair])
 
     def step(self, rows: Any) -> Any:
@@ -214,7 +214,7 @@ class Keras(Model):
 def optimizer(job: Job) -> Any:
     """Return Keras's optimizer and schedule for nnx's.
 
-    Where they are Python floats, Keras rounds β₁, β₂ and a schedule's learning rate to float32, whatever the
+    If they are Python floats, Keras rounds β₁, β₂ and a schedule's learning rate to float32, whatever the
     model computes in (``ops.cast``): 1 − β₂ is then off by 1e-5. As float64 scalars they stay exact.
     """
     scalar: Any = np.float64 if job["dtype"] == "float64" else float
@@ -241,7 +241,7 @@ def fit_epochs(line: Line, store: Store, job: Job) -> dict[str, Any]:
 
 
 def gpus() -> int:
-    """Count the GPUs that the engine sees; without one it would take the CPU in silence."""
+    """Count the GPUs that the engine sees; without one it would use the CPU and not say so."""
     if ENGINE == "tensorflow":
         import tensorflow as tf
 
@@ -257,7 +257,7 @@ def gpus() -> int:
 
 
 def settings() -> dict[str, str]:
-    """Give TensorFlow its threads, and TF32 where nnx has it; return the versions."""
+    """Give TensorFlow its threads, and TF32 if nnx uses it; return the versions."""
     if ENGINE != "tensorflow":
         return {"keras": keras.__version__}
     import tensorflow as tf
@@ -266,7 +266,7 @@ def settings() -> dict[str, str]:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     tf32 = os.environ.get("CUPY_TF32", "0") not in ("", "0")
-    tf.config.experimental.enable_tensor_float_32_execution(tf32)  # by itself it would be on
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)  # it is on by default
     return {"keras": keras.__version__, "tensorflow": tf.__version__}
 
 

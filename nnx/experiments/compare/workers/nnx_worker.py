@@ -11,29 +11,9 @@ from nnx import Network, losses, optimizers, schedules
 from nnx.backends import resolve
 from nnx.callbacks import Callback, Run
 from nnx.experiments.compare.protocol import Gate, HostArray, Job
-from nnx.experiments.compare.workers.base import PREDICT_ROWS, Model, main
+from nnx.experiments.compare.workers.base import PREDICT_ROWS, Events, Model, main
 
 DEVICE, _, BY_HAND = sys.argv[2].partition("-") if len(sys.argv) > 2 else ("cpu", "", "")
-
-
-class Events:
-    """Time on the GPU, between two marks in its queue."""
-
-    def start(self) -> None:
-        """Mark the beginning."""
-        import cupy
-
-        self.first = cupy.cuda.Event()
-        self.first.record()
-
-    def seconds(self) -> float:
-        """Return the time from there to what is queued last."""
-        import cupy
-
-        last = cupy.cuda.Event()
-        last.record()
-        last.synchronize()
-        return float(cupy.cuda.get_elapsed_time(self.first, last)) / 1e3
 
 
 class Parts(Callback):
@@ -47,7 +27,7 @@ class Parts(Callback):
         self.gate.open()
 
     def on_step_end(self, run: Run) -> None:
-        """Stop, where a part ends."""
+        """Stop at the end of a part."""
         if run.step in self.stops:
             run.network.backend.synchronize()
             if not self.gate.stop():
@@ -70,7 +50,7 @@ class Turns(Callback):
 
 
 class Nnx(Model):
-    """A `Network`; every way to train goes through `fit`, but for the loop by hand."""
+    """A `Network`; it trains by `fit`, or by a loop written by hand."""
 
     def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
         super().__init__(job, weights, variant)
@@ -87,7 +67,7 @@ class Nnx(Model):
         }
 
     def restore(self) -> None:
-        """Set the initial weights, and make a new optimizer."""
+        """Set the initial weights and make a new optimizer."""
         self.how["optimizer"] = self.optimizer()
         names = [name for name, _, _ in self.job["layers"]]
         pairs = zip(names, self.weights, strict=True)
@@ -138,7 +118,11 @@ class Nnx(Model):
 
     def events(self) -> Any:
         """Return CuPy's events on a GPU."""
-        return Events() if DEVICE.startswith("gpu") else None
+        if not DEVICE.startswith("gpu"):
+            return None
+        import cupy
+
+        return Events(cupy.cuda.Event, cupy.cuda.get_elapsed_time)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Sklearn(Model):
         )  # fmt: skip
 
     def place(self, x: HostArray, y: HostArray) -> None:
-        """Keep the arrays, and let the estimator make its own."""
+        """Keep the arrays, and let the estimator allocate its weights."""
         self.x, self.y = x, y.ravel() if self.classifies else y
         classes = {"classes": np.unique(self.y)} if self.classifies else {}
         warnings.simplefilter("ignore")  # a batch as large as the data

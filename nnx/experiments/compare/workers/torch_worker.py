@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from nnx.experiments.compare.protocol import HostArray, Job
-from nnx.experiments.compare.workers.base import PREDICT_ROWS, Model, main, rate
+from nnx.experiments.compare.workers.base import PREDICT_ROWS, Events, Model, main, rate
 
 DEVICE = "cuda" if os.environ.get("NNX_COMPARE_GPU") else "cpu"
 ACTIVATIONS: dict[str, Any] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "linear": nn.Identity}
@@ -22,22 +23,6 @@ LOSSES: dict[str, Any] = {
     "mean": functional.mse_loss,
     "sum_over_features": lambda p, y: functional.mse_loss(p, y, reduction="sum") / len(y),
 }
-
-
-class Events:
-    """Time on the GPU, between two marks in its queue."""
-
-    def start(self) -> None:
-        """Mark the beginning."""
-        self.first = torch.cuda.Event(enable_timing=True)
-        self.first.record()
-
-    def seconds(self) -> float:
-        """Return the time from there to what is queued last."""
-        last = torch.cuda.Event(enable_timing=True)
-        last.record()
-        last.synchronize()
-        return float(self.first.elapsed_time(last)) / 1e3
 
 
 class Torch(Model):
@@ -130,7 +115,8 @@ class Torch(Model):
 
     def events(self) -> Any:
         """Return CUDA's events on a GPU."""
-        return Events() if DEVICE == "cuda" else None
+        mark, elapsed = partial(torch.cuda.Event, enable_timing=True), torch.cuda.Event.elapsed_time
+        return Events(mark, elapsed) if DEVICE == "cuda" else None
 
 
 if __name__ == "__main__":
