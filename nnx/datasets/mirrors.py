@@ -18,6 +18,7 @@ TIMEOUT = 5.0
 DEADLINE = 240.0
 _CHUNK = 8192
 _POLL = 0.1
+NO_ANSWER = "did not answer within {:g} s"
 
 
 class DatasetUnavailableError(DataError):
@@ -93,12 +94,8 @@ def fetch_first(
     Returns
     -------
     tuple of (bytes, str)
-        The content of the file, and the mirror that sent it, as in `mirrors`.
-
-    Raises
-    ------
-    DatasetUnavailableError
-        If no mirror sent the file; the text says what each mirror did.
+        The content of the file, and the mirror that sent it, as in `mirrors`. If no mirror sent the file, a
+        DatasetUnavailableError says what each mirror did.
     """
     end = time.monotonic() + deadline
     failures = []
@@ -139,7 +136,7 @@ def _fetch(
             if now >= end:
                 raise _MirrorError(f"was not done after {deadline:.3g} s")
             if now >= sink.last_news + timeout:
-                raise _MirrorError(_no_answer(timeout))
+                raise _MirrorError(NO_ANSWER.format(timeout))
             worker.join(min(_POLL, end - now))
             if progress is not None:
                 progress(file, len(sink.data), sink.announced)
@@ -161,10 +158,6 @@ def _download(fetch: Callable[..., object], url: str, sink: _Sink, errors: list[
         sink.close()
 
 
-def _no_answer(timeout: float) -> str:
-    return f"did not answer within {timeout:g} s"
-
-
 def _describe(error: Exception, timeout: float) -> str:
     """Describe in a few words why a download failed."""
     import requests
@@ -174,7 +167,7 @@ def _describe(error: Exception, timeout: float) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"answered HTTP {error.response.status_code}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return _no_answer(timeout)
+        return NO_ANSWER.format(timeout)
     if "IncompleteRead" in str(error):
         return "stopped early: sent less than it announced"
     # The innermost error in the chain comes from the system, such as "Connection refused".

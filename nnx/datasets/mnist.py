@@ -164,25 +164,22 @@ def fetch_mnist(
 def _read_stored(directory: str | Path | None) -> tuple[dict[str, IdxContent], str]:
     """Read the first complete set on disk; a damaged file is an error, except in the cache."""
     reasons = []
-    for place in user_places(directory):
-        found = locate(place)
-        if len(found) == len(FILES):
-            return {file.name: read_mnist_file(file, found[file.name]) for file in FILES}, _source(found)
-        reasons.append(_absence(place, found))
+    places = [(place, True) for place in user_places(directory)]
     if directory is None:
-        found = locate(cache_directory())
-        if len(found) == len(FILES):
-            try:
-                return {file.name: read_mnist_file(file, found[file.name]) for file in FILES}, _source(found)
-            except DataError as damage:
-                reasons.append(str(damage))
-        else:
-            reasons.append(_absence(cache_directory(), found))
+        places.append((cache_directory(), False))
+    for place, is_users in places:
+        found = locate(place)
+        if len(found) < len(FILES):
+            reasons.append(_absence(place, found))
+            continue
+        try:
+            contents = {file.name: read_mnist_file(file, found[file.name]) for file in FILES}
+            return contents, str(found[FILES[0].name].parent)
+        except DataError as damage:
+            if is_users:
+                raise
+            reasons.append(str(damage))
     raise DatasetUnavailableError("MNIST was not found (" + "; ".join(reasons) + ")")
-
-
-def _source(found: Mapping[str, Path]) -> str:
-    return str(found[FILES[0].name].parent)
 
 
 def _absence(place: Path, found: Mapping[str, Path]) -> str:
@@ -239,14 +236,9 @@ def _fetch_file(
 
     try:
         return fetch_first(
-            f"{file.name}.gz",
-            mirrors,
-            check,
-            limit=limit,
-            timeout=timeout,
-            deadline=deadline,
-            progress=progress,
-        )
+            f"{file.name}.gz", mirrors, check,
+            limit=limit, timeout=timeout, deadline=deadline, progress=progress,
+        )  # fmt: skip
     except DatasetUnavailableError as failure:
         raise DatasetUnavailableError(f"{failure}; {_REMEDY}") from failure
 

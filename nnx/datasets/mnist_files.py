@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,22 +101,15 @@ def verify_mnist(directory: str | Path | None = None) -> list[FileStatus]:
     places = user_places(directory)
     if directory is None:
         places.append(cache_directory())
-    found: Mapping[str, Path] = {}
-    for place in places:
-        found = locate(place)
-        if found:
-            break
+    found = next((files for place in places if (files := locate(place))), {})
     looked = " or ".join(str(place) for place in places)
     return [_status(file, found.get(file.name), looked) for file in FILES]
 
 
 def find_mnist() -> dict[str, Path] | None:
     """Return the paths of the four files in ``NNX_DATA_DIR`` or the cache, unverified; None if incomplete."""
-    for place in [*user_places(None), cache_directory()]:
-        found = locate(place)
-        if len(found) == len(FILES):
-            return found
-    return None
+    every = map(locate, [*user_places(None), cache_directory()])
+    return next((found for found in every if len(found) == len(FILES)), None)
 
 
 def cache_directory() -> Path:
@@ -133,10 +125,7 @@ def cache_directory() -> Path:
 def user_places(directory: str | Path | None) -> list[Path]:
     """Return the directories that the user named: only `directory` if given, else ``NNX_DATA_DIR``.
 
-    Raises
-    ------
-    ConfigurationError
-        If ``NNX_DATA_DIR`` does not name a folder: the user expects the data to be there.
+    If ``NNX_DATA_DIR`` is not a folder, that is an error: the user expects the data to be there.
     """
     if directory is not None:
         return [Path(directory).expanduser()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from typing import Any
@@ -53,11 +54,15 @@ def difference(texts: list[str]) -> str:
         usual = Counter(values).most_common(1)[0][0]  # of equally common values, the first: rank 0's
         odd = [rank for rank, value in enumerate(values) if value != usual]
         if odd:
-            ranks = ("rank " if len(odd) == 1 else "ranks ") + ", ".join(map(str, odd[:8]))
-            more = f" and {len(odd) - 8} more" if len(odd) > 8 else ""
             shown = f"{_short(values[odd[0]])} instead of {_short(usual)}"
-            return f"{ranks}{more} of {len(texts)} differ in {name}: {shown}"
+            return f"{ranks(odd)} of {len(texts)} differ in {name}: {shown}"
     return ""
+
+
+def ranks(numbers: Sequence[int]) -> str:
+    """Return ranks in words: ``"rank 3"``, ``"ranks 0, 2 and 5 more"`` (the first eight by number)."""
+    more = f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
+    return f"{'rank' if len(numbers) == 1 else 'ranks'} {', '.join(map(str, numbers[:8]))}{more}"
 
 
 def _short(text: str) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from nnx.distributed.agreement import ranks
+
 PATIENCE = 0.25  # seconds of waiting before a rank looks for messages
 ANSWER, QUESTION = 0, 1
 
@@ -86,5 +88,4 @@ class Wait:
         absent = sorted(set(range(self.roll.size)) - self.waiting)
         if not absent:
             return f"all {self.roll.size} ranks wait, and none finished"
-        names = ("rank " if len(absent) == 1 else "ranks ") + ", ".join(map(str, absent[:8]))
-        return f"{names}{f' and {len(absent) - 8} more' if len(absent) > 8 else ''} did not reach"
+        return f"{ranks(absent)} did not reach"

@@ -28,6 +28,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
+from nnx.distributed.agreement import ranks
+
 # The variables in which launchers store a rank: Open MPI, MPICH and Intel MPI (Hydra), PMIx, Slurm.
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
@@ -152,8 +154,7 @@ def _missing(present: dict[int, int]) -> str:
     absent = sorted(set(range(size)) - set(present))
     if not present or not absent or local not in (size, 0):
         return "not all ranks joined"
-    more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
-    return f"{'rank' if len(absent) == 1 else 'ranks'} {', '.join(map(str, absent[:8]))}{more} did not join"
+    return f"{ranks(absent)} did not join"
 
 
 def _joined_ranks() -> dict[int, int]:

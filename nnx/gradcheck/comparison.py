@@ -110,25 +110,12 @@ class GradientReport:
 
 
 def run(
-    name: str,
-    backend: Backend,
-    at_point: Callable[[np.random.Generator], Function],
-    seed: int,
-    redraw: bool,
+    name: str, backend: Backend, at_point: Callable[[np.random.Generator], Function], seed: int, redraw: bool
 ) -> GradientReport:
     """Check the function that `at_point` makes; try another point if every direction met a kink.
 
-    Parameters
-    ----------
-    name : str
-        Name of the subject, for the report.
-    backend : Backend
-        The backend that computes it; its device is current during the check.
-    at_point : callable
-        Makes the function from a random generator, which also draws the point if none was given.
-    seed : int
-    redraw : bool
-        Whether `at_point` draws the point.
+    `at_point` gets a random generator, from which it also draws the point if `redraw` is set. The backend's
+    device is current during the check.
     """
     for attempt in range(POINTS if redraw else 1):
         generator = np.random.default_rng([seed, attempt])

@@ -125,16 +125,12 @@ class Stack(Function):
             gradients = {"x": self.host(dx)} | gradients
         for name, gradient in gradients.items():
             if np.isnan(gradient).any() and not self.problem:
-                self.problem = (
-                    f"backward must overwrite the whole gradient of {name}: it adds to it or gives NaN"
-                )
+                fault = "it adds to it or gives NaN"
+                self.problem = f"backward must overwrite the whole gradient of {name}: {fault}"
         self.plan.backward(self.dy)
         for name, _, gradient in self.parameters:
-            self._note(
-                f"the gradient of {name} changes if dx is None (nobody needs dx)",
-                gradients[name],
-                gradient,
-            )
+            note = f"the gradient of {name} changes if dx is None (nobody needs dx)"
+            self._note(note, gradients[name], gradient)
         return gradients
 
     def _note(self, problem: str, expected: HostArray, found: Array) -> None:
@@ -172,11 +168,8 @@ class LossValue(Function):
         for name, (kind, weights) in self.variants.items():
             if kind is None:
                 value, dy = self._evaluate(name)
-                p = self.tensors[name]
-                alone = (
-                    self.host(self.loss(self.y, p, weights)),
-                    self.host(self.loss.gradient(self.y, p, weights)),
-                )
-                if not (np.allclose(alone[0], value, 1e-10) and np.allclose(alone[1], dy, 1e-10, 1e-14)):
+                arguments = (self.y, self.tensors[name], weights)
+                loss, gradient = self.host(self.loss(*arguments)), self.host(self.loss.gradient(*arguments))
+                if not (np.allclose(loss, value, 1e-10) and np.allclose(gradient, dy, 1e-10, 1e-14)):
                     self.problem = "loss(y, p) and loss.gradient(y, p) differ from what evaluate gives"
         return {name: self._evaluate(name)[1] for name in self.variants}

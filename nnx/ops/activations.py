@@ -215,6 +215,7 @@ INVERSE_SQRT_TWO_PI = 1.0 / math.sqrt(2.0 * math.pi)
 TANH_GELU_SCALE = 2.0 * math.sqrt(2.0 / math.pi)  # doubled: (1 + tanh u) / 2 = σ(2u), which loses no digits
 TANH_GELU_CUBIC = 0.044715
 FLAT = 40.0  # beyond ±40, both forms of GELU have slope 0 or 1
+CUDA_CLIPPED = f"nnx_clip(x, T(-{FLAT:g}), T({FLAT:g}))"
 
 
 def _gelu(ops: Activations, x: Array, alpha: float) -> Array:
@@ -232,7 +233,7 @@ GELU = Activation(
     from_output=False,
     saturates=FLAT,
     cuda_forward="T(0.5) * x * erfc(x * T(-0.7071067811865476))",
-    cuda_backward="dy * nnx_gelu_slope(nnx_clip(x, T(-40), T(40)))",
+    cuda_backward=f"dy * nnx_gelu_slope({CUDA_CLIPPED})",
 )
 
 
@@ -253,8 +254,8 @@ GELU_TANH = Activation(
     backward=_gelu_tanh_backward,
     from_output=False,
     saturates=FLAT,
-    cuda_forward="x * nnx_sigmoid(nnx_gelu_inner(nnx_clip(x, T(-40), T(40))))",
-    cuda_backward="dy * nnx_gelu_tanh_slope(nnx_clip(x, T(-40), T(40)))",
+    cuda_forward=f"x * nnx_sigmoid(nnx_gelu_inner({CUDA_CLIPPED}))",
+    cuda_backward=f"dy * nnx_gelu_tanh_slope({CUDA_CLIPPED})",
 )
 
 CUDA_FUNCTIONS = (

@@ -146,6 +146,7 @@ class BestCheckpoint(_Monitor):
     """
 
     every_rank = False
+    writes_path = True
 
     def __init__(
         self,
@@ -177,6 +178,7 @@ class CSVLog(Callback):
     """
 
     every_rank = False
+    writes_path = True
     most = 200  # each write replaces the whole file and flushes it to disk
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -75,7 +75,7 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
     Raises
     ------
     ConfigurationError
-        If it is not a list of callbacks, or two callbacks of nnx write the same file.
+        If it is not a list of callbacks, or two callbacks write the same file.
     """
     found: list[Any] = list(callbacks) if isinstance(callbacks, Iterable) else [None]
     if not all(isinstance(callback, Callback) for callback in found):
@@ -89,8 +89,7 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
                 f"{type(callback).__name__}: told_every is now called every_n_epochs",
                 DeprecationWarning, stacklevel=5,
             )  # fmt: skip
-    own = (c for c in found if type(c).__module__.startswith("nnx."))  # these write to `path`
-    paths = [c.path.absolute() for c in own if hasattr(c, "path")]
+    paths = [callback.path.absolute() for callback in found if callback.writes_path]
     for path in paths:
         if paths.count(path) > 1:
             raise ConfigurationError(f"two callbacks write {path}: give each a different file")

@@ -104,6 +104,7 @@ class JSONLog(_Live):
     """
 
     most = 10**9  # write every epoch at once
+    writes_path = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()

@@ -157,10 +157,13 @@ class Callback:
         often. A compiled loop trains a small network for up to n epochs in one call.
     every_rank : bool
         False if only the first rank of a distributed job calls it, for example because it writes a file.
+    writes_path : bool
+        Whether it writes the file `path`, so that no other callback may write the same.
     """
 
     every_n_epochs: int = 1
     every_rank: bool = True
+    writes_path: bool = False
 
     def on_train_begin(self, run: Run) -> None:
         """Do something before the first epoch."""

@@ -73,7 +73,7 @@ def restore(run: Run, kept: Plain) -> None:
             if type(owner).__module__.startswith("nnx."):  # a user's class may add attributes of any type
                 if key not in now:
                     raise ValueError(f"{name} has no {key}")
-                if _number(getattr(owner, attribute, None)) and not (found is None or _number(found)):
+                if not _may_replace(getattr(owner, attribute, None), found):
                     raise TypeError(f"{name}.{key} is {found!r:.40}")
             setattr(owner, attribute, found)
 
@@ -181,6 +181,13 @@ def _decoded(value: Any) -> Any:
         if kind.__name__ in value:
             return kind(_decoded(inner) for inner in value[kind.__name__])
     return {name: _decoded(inner) for name, inner in value["dict"].items()}
+
+
+def _may_replace(value: Any, found: Any) -> bool:
+    """Return whether a stored value may replace one: a schedule stays a schedule, a number a number."""
+    if isinstance(value, Schedule):
+        return isinstance(found, Schedule)
+    return not _number(value) or found is None or _number(found)
 
 
 def _number(value: Any) -> bool:

@@ -239,6 +239,8 @@ def test_going_back_after_a_fault_takes_back_what_was_changed_since(tmp_path):
         {"layer 1": {"trainable": "perhaps", "units": [1]}}, {"optimizer": {"schedule": {"schedule": "No"}}},
         {"optimizer": {"schedule": {"schedule": "Step", "attributes": 3}}}, {"network": {"code": 99}},
         {"optimizer": {"l2": {"numpy": "O", "value": "x"}}}, {"optimizer": {"l2": {"other": 1}}},
+        {"optimizer": {"schedule": 0.1}}, {"optimizer": {"schedule": None}},
+        {"optimizer": {"schedule": {"list": [0.1]}}},
     ],
     ids=repr,
 )  # fmt: skip
