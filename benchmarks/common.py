@@ -1,11 +1,11 @@
 """Share what all benchmarks need: workers that take turns, their environment, tables, and JSON.
 
-The workers are those of ``nnx run compare`` (``nnx/experiments/compare/workers``), and a few here
-(``workers/``). Every framework runs in a separate process, with the same number of threads and otherwise with
-its defaults. Idle threads are allowed to spin, because ``OMP_WAIT_POLICY=passive`` would make PyTorch a third
-slower (12.8 ms instead of 9.6 for a step of the deep autoencoder). Instead, a pause before each turn lets the
-threads of the last turn fall asleep. In every round, each worker takes one turn, in a rotating order, while
-the others wait on their pipes.
+The workers (``workers/``) are those of ``nnx run compare`` (``nnx/experiments/compare/workers``), which here
+take turns, and a few more. Every framework runs in a separate process, with the same number of threads and
+otherwise with its defaults. Idle threads are allowed to spin, because ``OMP_WAIT_POLICY=passive`` would make
+PyTorch a third slower (12.8 ms instead of 9.6 for a step of the deep autoencoder). Instead, a pause before
+each turn lets the threads of the last turn fall asleep. In every round, each worker takes one turn, in a
+rotating order, while the others wait on their pipes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from jobs import Job, prepare
 from nnx.backends.threads import cores
 from nnx.errors import NnxError
 from nnx.experiments.compare import processes
-from nnx.experiments.compare.sides import FRAMEWORKS, ROOM, absent
+from nnx.experiments.compare.sides import FRAMEWORKS, absent
 
 TUNING = ("OPENBLAS_", "MKL_", "OMP_", "KMP_", "GOMP_", "NUMBA_", "ONEDNN_", "XLA_", "ATEN_", "TF_ENABLE_")
 ENVIRONMENT = dict(os.environ)
@@ -91,11 +91,10 @@ class Turns:
     def __init__(self, row: Row, folder: Path, threads: int, job: dict[str, Any]) -> None:
         self.row = row
         script = WORKERS / f"{row.worker}_worker.py"
-        command = (str(script),) if script.exists() else ("-m", f"{ROOM}.{row.worker}_worker")
         if row.worker in FRAMEWORKS and (missing := absent(row.worker)):
             raise MissingError(missing)
         variables = environment(threads, row.variables)
-        self.worker = processes.Worker(row.name, command, folder, row.variant, variables)
+        self.worker = processes.Worker(row.name, (str(script),), folder, row.variant, variables)
         try:
             about = self.worker.greet().about
             if GPU in row.variables and not about["gpus"]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from turns import blas
 
 from nnx.experiments.compare.protocol import Gate, Job, Line, Store, serve
-from nnx.experiments.compare.workers.base import blas
 
 
 def turns(line: Line, store: Store, job: Job) -> dict[str, Any]:

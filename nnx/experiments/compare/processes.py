@@ -142,7 +142,7 @@ class Worker:
             reason = f": {lines[-1].strip()}" if lines else ""
             raise NnxError(
                 f"{self.title}'s process ended with status {status} while {self.doing}{reason}; "
-                "nothing was compared: mend that and run again"
+                "nothing was compared: repair it and run again"
             )
         message: dict[str, Any] = json.loads(text)
         if message["event"] == "error":

@@ -1,8 +1,7 @@
 """What the workers of all frameworks share: a model that trains on rows by number, and the jobs it does.
 
 A worker is a subclass of `Model` and a call of `main`. The jobs are ``steps`` (the loss of each of the first
-steps), ``train`` (all epochs, in parts, then predict), and for the benchmarks ``turns`` (the same number of
-steps again and again) and ``encode`` (predict again and again).
+steps) and ``train`` (all epochs, in parts, then predict). The benchmarks add more (``benchmarks/workers``).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -32,30 +31,10 @@ PREDICT_ROWS = 1024
 CROSS_ENTROPIES = ("BinaryCrossEntropy", "CategoricalCrossEntropy")
 
 
-class Events:
-    """The clock of a GPU, see `Gate`: the time between two events in its queue."""
-
-    def __init__(self, event: Callable[[], Any], milliseconds: Callable[[Any, Any], float]) -> None:
-        self.event, self.milliseconds = event, milliseconds
-
-    def start(self) -> None:
-        """Mark the beginning."""
-        self.first = self.event()
-        self.first.record()
-
-    def seconds(self) -> float:
-        """Return the time from the beginning to the end of what is queued now."""
-        last = self.event()
-        last.record()
-        last.synchronize()
-        return float(self.milliseconds(self.first, last)) / 1e3
-
-
 class Model:
     """A job's network in one framework, with its loss and its optimizer.
 
-    A subclass defines `__init__`, `restore`, `step` and `predict`; it overrides `train` and `turns` where its
-    framework has its own `fit`.
+    A subclass defines `__init__`, `restore`, `step` and `predict`, and `train` if its framework has a `fit`.
 
     Parameters
     ----------
@@ -79,6 +58,14 @@ class Model:
         # The fused form that starts from logits: nnx's `fit` uses it, and so do all others.
         self.logits = job["loss"]["kind"] in CROSS_ENTROPIES
 
+    @classmethod
+    def of(cls, store: Store, job: Job, variant: str) -> Model:
+        """Return the model of a job with its data and initial weights."""
+        model = cls(job, store.weights(job), variant)
+        model.place(*store.data(job))
+        model.restore()
+        return model
+
     def place(self, x: HostArray, y: HostArray) -> None:
         """Put the data where the framework computes."""
         self.x, self.y = x, y
@@ -98,14 +85,6 @@ class Model:
     def predict(self, x: HostArray, layers: int | None = None) -> HostArray:
         """Return the output of the network, or of so many of its first dense layers."""
         raise NotImplementedError
-
-    def kernel(self) -> str:
-        """Name the library that multiplies matrices."""
-        return blas()
-
-    def events(self) -> Any:
-        """Return the clock of the GPU, see `Gate`; None on a CPU."""
-        return None
 
     def run(self, rows: Sequence[Any]) -> list[Any]:
         """Train on one batch after the other; return their losses, which need not be ready yet."""
@@ -140,35 +119,6 @@ class Model:
         means = np.average(np.reshape(losses, (-1, count)), axis=1, weights=sizes)
         return [float(mean) for mean in means[:: job["keep"]]]
 
-    def turns(self, gate: Gate) -> None:
-        """Train for the same number of steps again and again, until the parent says stop.
-
-        Warm up by the few steps whose loss is compared, and by a turn.
-        """
-        job = self.job
-        if job["task"] == "encode":
-            take_turns(gate, lambda _: float(np.abs(self.predict(self.x)).mean()), self)
-            return
-        rows = self.numbered(1) * (job["turn"] if job["restart"] else 1)
-
-        def turn(steps: int) -> float:
-            if job["restart"]:
-                self.restore()
-                return self.read(self.run(rows[:steps])[-1:])[0]
-            return float(np.mean(self.read(self.run(rows[:steps]))))
-
-        take_turns(gate, turn, self)
-
-
-def take_turns(gate: Gate, turn: Any, model: Any) -> None:
-    """Call `turn(steps)`, which returns a loss, once a turn."""
-    job = model.job
-    early = turn(job["check"])
-    turn(job["check" if job["restart"] else "turn"])
-    more = gate.open(loss=early, kernel=model.kernel())
-    while more:
-        more = gate.stop(loss=turn(job["turn"]))
-
 
 def rate(job: Job, step: int) -> float:
     """Return the learning rate of a step, counted from 0."""
@@ -179,30 +129,12 @@ def rate(job: Job, step: int) -> float:
     return float(schedule["learning_rate"]) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def blas() -> str:
-    """Describe the BLAS libraries that this process has loaded: version, kernel and threads."""
-    from threadpoolctl import threadpool_info
-
-    found = sorted(
-        f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')} x{lib['num_threads']}"
-        for lib in threadpool_info()
-        if lib["user_api"] == "blas"
-    )
-    return ", ".join(found)
-
-
 def main(kind: type[Model], about: dict[str, Any], **more: Any) -> None:
     """Serve the parent: ``python -m nnx.experiments.compare.workers.NAME FOLDER VARIANT``."""
     folder, variant = Path(sys.argv[1]), sys.argv[2]
 
-    def build(store: Store, job: Job) -> Model:
-        model = kind(job, store.weights(job), variant)
-        model.place(*store.data(job))
-        model.restore()
-        return model
-
     def steps(line: Line, store: Store, job: Job) -> dict[str, Any]:
-        model, losses, seconds = build(store, job), [], []
+        model, losses, seconds = kind.of(store, job, variant), [], []
         epochs = -(-job["steps"] // steps_an_epoch(job))
         for rows in islice(model.numbered(epochs), job["steps"]):
             began = time.perf_counter()
@@ -212,7 +144,7 @@ def main(kind: type[Model], about: dict[str, Any], **more: Any) -> None:
         return {"arrays": store.write(job["out"], losses=losses)} | times
 
     def train(line: Line, store: Store, job: Job) -> dict[str, Any]:
-        model = build(store, job)
+        model = kind.of(store, job, variant)
         arrays: dict[str, Any] = {"losses": model.train(Gate(line))}
         test = store.array(job["test"], job["dtype"])
         arrays["predictions"] = model.predict(test)
@@ -222,11 +154,4 @@ def main(kind: type[Model], about: dict[str, Any], **more: Any) -> None:
             arrays["test_codes"] = model.predict(test, job["codes"])
         return {"arrays": store.write(job["out"], **arrays)}
 
-    def turns(line: Line, store: Store, job: Job) -> dict[str, Any]:
-        gate, model = Gate(line), build(store, job)
-        gate.events = model.events()
-        model.turns(gate)
-        return {}
-
-    tasks = {"steps": steps, "train": train, "turns": turns, "encode": turns}
-    serve(folder, tasks | more, about, Line())
+    serve(folder, {"steps": steps, "train": train} | more, about, Line())

@@ -1,4 +1,4 @@
-"""JAX's side. VARIANT is ``step`` (a jitted step, donated buffers) or ``loop`` (all steps in one program)."""
+"""JAX's side. VARIANT is ``step``: a jitted step with donated buffers."""
 
 from __future__ import annotations
 
@@ -75,21 +75,14 @@ class Jax(Model):
         jax.config.update("jax_enable_x64", job["dtype"] == "float64")
         self.activations = [activation for _, _, activation in job["layers"]]
         trained = [*self.activations[:-1], "linear"] if self.logits else self.activations
-        one = partial(update, job, partial(objective, job, trained))
+        self.update = partial(update, job, partial(objective, job, trained))
 
         @partial(jax.jit, donate_argnums=0)
         def step(state: Any, x: Any, y: Any, rows: Any) -> Any:
             inputs = x if rows is None else x[rows]
-            return one(state, inputs, inputs if y is None else y if rows is None else y[rows])
+            return self.update(state, inputs, inputs if y is None else y if rows is None else y[rows])
 
-        @partial(jax.jit, donate_argnums=0)
-        def loop(state: Any, x: Any, y: Any, steps: int) -> Any:
-            first = (state, jnp.zeros((), job["dtype"]))
-            return jax.lax.fori_loop(
-                0, steps, lambda _, carry: one(carry[0], x, x if y is None else y), first
-            )
-
-        self._step, self._loop = step, loop
+        self._step = step
         self._outputs = {
             count: jax.jit(partial(forward, self.activations[:count]))
             for count in (job["codes"], None)
@@ -117,13 +110,6 @@ class Jax(Model):
         self.state, loss = self._step(self.state, self.x, self.y, rows)
         return loss
 
-    def run(self, rows: Sequence[Any]) -> list[Any]:
-        """Run all steps as one program, for the variant ``loop``."""
-        if self.variant != "loop":
-            return super().run(rows)
-        self.state, loss = self._loop(self.state, self.x, self.y, len(rows))
-        return [loss]
-
     def predict(self, x: HostArray, layers: int | None = None) -> HostArray:
         """Predict in batches."""
         size, parameters = self.job.get("predict_rows", PREDICT_ROWS), self.state[0][:layers]
@@ -132,11 +118,12 @@ class Jax(Model):
         found = np.concatenate([np.asarray(part) for part in parts])
         return np.asarray(jax.nn.softmax(found)) if last == "softmax" else found
 
-    def kernel(self) -> str:
-        """Name the matrix library."""
-        return "XLA's own"
+
+def about() -> dict[str, Any]:
+    """Return the version, and the GPUs it sees."""
+    gpus = sum(device.platform == "gpu" for device in jax.devices())
+    return {"gpus": gpus, "versions": {"jax": jax.__version__}}
 
 
 if __name__ == "__main__":
-    gpus = sum(device.platform == "gpu" for device in jax.devices())
-    main(Jax, {"gpus": gpus, "versions": {"jax": jax.__version__}})
+    main(Jax, about())

@@ -2,7 +2,7 @@
 
 Everything is Keras's own: its layers, losses, optimizers, schedules and train step. Many batches go through
 `Model.fit`; the whole of a small set goes through `train_on_batch`, as `fit` takes milliseconds for an epoch
-of any size. ``KERAS_BACKEND`` names another engine than TensorFlow.
+of any size.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ import numpy as np
 from nnx.experiments.compare.protocol import Gate, HostArray, Job, Line, Store, orders, steps_an_epoch
 from nnx.experiments.compare.workers.base import PREDICT_ROWS, Model, main
 
-ENGINE = keras.backend.backend()
-ENDLESS = 2**40  # steps of an epoch that does not end, as its beginning takes time
 LOSSES = {
     "BinaryCrossEntropy": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
     "CategoricalCrossEntropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -58,66 +56,15 @@ class Parts(keras.callbacks.Callback):  # type: ignore[misc]
         self.losses.append(float(logs["loss"]))
 
 
-class Turns(keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops at the gate after so many steps of one endless epoch; the first turn warms up."""
-
-    def __init__(self, gate: Gate, steps: int, early: float, kernel: str) -> None:
-        super().__init__()
-        self.gate, self.steps, self.first = gate, steps, {"loss": early, "kernel": kernel}
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Report the time and the mean loss since the last turn."""
-        turn, rest = divmod(batch + 1, self.steps)
-        if rest:
-            return
-        loss = float(logs["loss"])  # waits for the device
-        if not (self.gate.open(**self.first) if turn == 1 else self.gate.stop(loss=loss)):
-            self.model.stop_training = True
-        self.model.reset_metrics()
-
-
-class Clock(keras.callbacks.Callback):  # type: ignore[misc]
-    """Notes when each epoch ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ends: list[float] = []
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Note the time."""
-        self.ends.append(time.perf_counter())
-
-
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches from the host, for engines other than TensorFlow: the rows in order, again and again."""
-
-    def __init__(self, x: HostArray, y: HostArray, order: HostArray, size: int, length: int) -> None:
-        super().__init__()
-        self.data, self.order, self.size, self.length = (x, y), order, size, length
-
-    def __len__(self) -> int:
-        """Count them."""
-        return self.length
-
-    def __getitem__(self, index: int) -> tuple[HostArray, HostArray]:
-        """Return one."""
-        an_epoch = -(-self.order.shape[1] // self.size)
-        epoch, batch = divmod(index, an_epoch)
-        rows = self.order[epoch % len(self.order), batch * self.size : (batch + 1) * self.size]
-        return self.data[0][rows], self.data[1][rows]
-
-
 def pipeline(job: Job, x: HostArray, y: HostArray, epochs: int | None) -> Any:
     """Return batches in nnx's order: row numbers, gathered and prefetched by tf.data; endless without epochs.
 
     The fastest of Keras's ways on these jobs: as fast a step as `train_on_batch`, without its work in Python
     for every batch, and faster than `fit` on NumPy arrays, which copies them once more.
     """
-    order, size = orders(job, epochs or 1), job["batch_size"]
-    if ENGINE != "tensorflow":
-        return Batches(x, y, order, size, ENDLESS if epochs is None else epochs * steps_an_epoch(job))
     import tensorflow as tf
 
+    order, size = orders(job, epochs or 1), job["batch_size"]
     with tf.device("CPU"):
         inputs = tf.constant(x)
         targets = inputs if y is x else tf.constant(y)
@@ -182,18 +129,6 @@ class Keras(Model):
         )  # fmt: skip
         return parts.losses[:: job["keep"]]
 
-    def turns(self, gate: Gate) -> None:
-        """Train by one `fit` whose epoch does not end."""
-        job = self.job
-        if job["restart"] or job["task"] == "encode":
-            super().turns(gate)
-            return
-        batches = pipeline(job, self.x, self.y, None)
-        fit = {"verbose": 0, "shuffle": False}
-        early = self.model.fit(batches, steps_per_epoch=job["check"], **fit).history["loss"][0]
-        turns = Turns(gate, job["turn"], early, self.kernel())
-        self.model.fit(batches, steps_per_epoch=ENDLESS, callbacks=[turns], **fit)
-
     def predict(self, x: HostArray, layers: int | None = None) -> HostArray:
         """Predict by the model, or by a model of its first layers."""
         model, last = self.model, LAST.get(self.job["loss"]["kind"])
@@ -203,12 +138,6 @@ class Keras(Model):
         rows = self.job.get("predict_rows", PREDICT_ROWS)
         found = model.predict(x, batch_size=rows, verbose=0)
         return np.asarray(keras.ops.convert_to_numpy(last(found)) if last else found)
-
-    def kernel(self) -> str:
-        """Name the matrix library."""
-        if ENGINE != "tensorflow":
-            return f"its engine's ({ENGINE})"
-        return "XLA's own" if self.variant == "xla" else "Eigen, oneDNN"
 
 
 def optimizer(job: Job) -> Any:
@@ -233,33 +162,15 @@ def fit_epochs(line: Line, store: Store, job: Job) -> dict[str, Any]:
     worker = Keras(job, store.weights(job), sys.argv[2])
     worker.restore()
     x, y = store.data(job)
-    clock = Clock()
-    worker.model.fit(
-        x, y, batch_size=job["batch_size"], epochs=1 + job["epochs"], verbose=0, callbacks=[clock]
-    )
-    return {"seconds": float(np.median(np.diff(clock.ends)))}
+    ends: list[float] = []
+    clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: ends.append(time.perf_counter()))
+    epochs = 1 + job["epochs"]
+    worker.model.fit(x, y, batch_size=job["batch_size"], epochs=epochs, verbose=0, callbacks=[clock])
+    return {"seconds": float(np.median(np.diff(ends)))}
 
 
-def gpus() -> int:
-    """Count the GPUs that the engine sees; without one it would use the CPU and not say so."""
-    if ENGINE == "tensorflow":
-        import tensorflow as tf
-
-        found: list[Any] = tf.config.list_physical_devices("GPU")
-        return len(found)
-    if ENGINE == "torch":
-        import torch
-
-        return int(torch.cuda.device_count())
-    import jax
-
-    return sum(device.platform == "gpu" for device in jax.devices())
-
-
-def settings() -> dict[str, str]:
-    """Give TensorFlow its threads, and TF32 if nnx uses it; return the versions."""
-    if ENGINE != "tensorflow":
-        return {"keras": keras.__version__}
+def about() -> dict[str, Any]:
+    """Give TensorFlow its threads, and TF32 if nnx uses it; return the versions, and the GPUs it sees."""
     import tensorflow as tf
 
     threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
@@ -267,8 +178,9 @@ def settings() -> dict[str, str]:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     tf32 = os.environ.get("CUPY_TF32", "0") not in ("", "0")
     tf.config.experimental.enable_tensor_float_32_execution(tf32)  # it is on by default
-    return {"keras": keras.__version__, "tensorflow": tf.__version__}
+    versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
+    return {"versions": versions, "gpus": len(tf.config.list_physical_devices("GPU"))}
 
 
 if __name__ == "__main__":
-    main(Keras, {"versions": settings(), "gpus": gpus()}, fit_epochs=fit_epochs)
+    main(Keras, about(), fit_epochs=fit_epochs)

@@ -69,5 +69,10 @@ class Sklearn(Model):
         return np.asarray(self.model.predict_proba(x) if self.classifies else self.model.predict(x))
 
 
+def about() -> dict[str, Any]:
+    """Return the version; it computes on the CPU."""
+    return {"gpus": 0, "versions": {"scikit-learn": sklearn.__version__}}
+
+
 if __name__ == "__main__":
-    main(Sklearn, {"gpus": 0, "versions": {"scikit-learn": sklearn.__version__}})
+    main(Sklearn, about())

@@ -1,9 +1,8 @@
-"""PyTorch's side. VARIANT is ``eager``, or ``compiled`` by `torch.compile`."""
+"""PyTorch's side. VARIANT is ``eager``."""
 
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from nnx.experiments.compare.protocol import HostArray, Job
-from nnx.experiments.compare.workers.base import PREDICT_ROWS, Events, Model, main, rate
+from nnx.experiments.compare.workers.base import PREDICT_ROWS, Model, main, rate
 
 DEVICE = "cuda" if os.environ.get("NNX_COMPARE_GPU") else "cpu"
 ACTIVATIONS: dict[str, Any] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "linear": nn.Identity}
@@ -39,8 +38,6 @@ class Torch(Model):
         loss = LOSSES[job["loss"]["reduction"] or job["loss"]["kind"]]
         self.objective: Any = lambda x, y: loss(self.network(x), y)
         self.output: Any = self.network
-        if variant == "compiled":
-            self.objective, self.output = torch.compile(self.objective), torch.compile(self.network)
 
     def place(self, x: HostArray, y: HostArray) -> None:
         """Keep tensors on the device."""
@@ -107,19 +104,13 @@ class Torch(Model):
                 found.append(last(output) if last else output)
             return np.asarray(torch.cat(found).cpu().numpy())
 
-    def kernel(self) -> str:
-        """Name the matrix libraries that PyTorch was built with."""
-        mkl = "MKL" if torch.backends.mkl.is_available() else "no MKL"
-        threads = torch.get_num_threads()
-        return f"{mkl}, oneDNN, {torch.backends.cpu.get_cpu_capability()}, x{threads}"
 
-    def events(self) -> Any:
-        """Return CUDA's events on a GPU."""
-        mark, elapsed = partial(torch.cuda.Event, enable_timing=True), torch.cuda.Event.elapsed_time
-        return Events(mark, elapsed) if DEVICE == "cuda" else None
+def about() -> dict[str, Any]:
+    """Give PyTorch its threads, and TF32 if nnx uses it; return the version, and the GPUs it sees."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.backends.cuda.matmul.allow_tf32 = os.environ.get("CUPY_TF32", "0") not in ("", "0")
+    return {"gpus": torch.cuda.device_count(), "versions": {"torch": torch.__version__}}
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    torch.backends.cuda.matmul.allow_tf32 = os.environ.get("CUPY_TF32", "0") not in ("", "0")
-    main(Torch, {"gpus": torch.cuda.device_count(), "versions": {"torch": torch.__version__}})
+    main(Torch, about())

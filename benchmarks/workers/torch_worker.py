@@ -1,0 +1,36 @@
+"""Run PyTorch in turns. VARIANT is ``eager``, or ``compiled`` by `torch.compile`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from turns import Events, InTurns, main
+
+from nnx.experiments.compare.protocol import HostArray, Job
+from nnx.experiments.compare.workers import torch_worker
+
+
+class Torch(InTurns, torch_worker.Torch):
+    """A `Sequential` of dense layers with their activations, trained by the shortest loop."""
+
+    def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
+        super().__init__(job, weights, variant)
+        if variant == "compiled":
+            self.objective, self.output = torch.compile(self.objective), torch.compile(self.network)
+
+    def kernel(self) -> str:
+        """Name the matrix libraries that PyTorch was built with."""
+        mkl = "MKL" if torch.backends.mkl.is_available() else "no MKL"
+        threads = torch.get_num_threads()
+        return f"{mkl}, oneDNN, {torch.backends.cpu.get_cpu_capability()}, x{threads}"
+
+    def events(self) -> Any:
+        """Return CUDA's events on a GPU."""
+        mark, elapsed = partial(torch.cuda.Event, enable_timing=True), torch.cuda.Event.elapsed_time
+        return Events(mark, elapsed) if torch_worker.DEVICE == "cuda" else None
+
+
+if __name__ == "__main__":
+    main(Torch, torch_worker.about())
