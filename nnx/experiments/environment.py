@@ -60,9 +60,9 @@ def processor() -> str:
     """Return the processor's name as the system gives it, or else its architecture."""
     with suppress(OSError, subprocess.SubprocessError):
         if platform.system() == "Linux":
-            told = _MODEL.search(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
-            if told:
-                return told[1].strip()
+            found = _MODEL.search(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+            if found:
+                return found[1].strip()
         if platform.system() == "Darwin":
             name = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
             done = subprocess.run(name, capture_output=True, text=True, timeout=5, check=True)

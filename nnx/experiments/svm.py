@@ -77,18 +77,7 @@ def run(
     require(EXPERIMENTS, "experiments", "the SVM experiment")
     svm_engines.refuse_missing(config.svm_engine)
     notes: list[str] = []
-    data_seconds = 0.0
-    model = None
-    if config.model is not None:  # before the data: it may be damaged, and it names its data set
-        model, preset, dataset = codes.given(config.model, config.device)
-        if config.dataset == "auto" and dataset in autoencoder.DATASETS:
-            config = replace(config, dataset=dataset)
-    if data is None:
-        data, data_seconds = autoencoder.load_data(config.autoencoder(), notes)
-    if model is None:
-        encoded = codes.of_new(config.autoencoder(), callbacks, data, checkpoint)
-    else:
-        encoded = codes.of_given(model, preset, data, notes)
+    encoded, data, data_seconds = _encoded(config, callbacks, data, checkpoint, notes)
     network, trained = encoded.network, encoded.trained
     engine, on_codes, on_scores, seconds = compute(
         config.svm_engine, network, data, encoded.train, encoded.test, notes
@@ -122,6 +111,26 @@ def run(
         result.history, result.network, result.description = trained.history, network, trained.description
         result.timing = trained.timing | result.timing
     return result
+
+
+def _encoded(
+    config: Config,
+    callbacks: Sequence[Callback],
+    data: datasets.Dataset | None,
+    checkpoint: Checkpoint | None,
+    notes: list[str],
+) -> tuple[codes.Encoded, datasets.Dataset, float]:
+    """Return the codes (of the given model, or of one trained for this), the data, and its loading time."""
+    model, seconds = None, 0.0
+    if config.model is not None:  # before the data: it may be damaged, and it names its data set
+        model, preset, dataset = codes.given(config.model, config.device)
+        if config.dataset == "auto" and dataset in autoencoder.DATASETS:
+            config = replace(config, dataset=dataset)
+    if data is None:
+        data, seconds = autoencoder.load_data(config.autoencoder(), notes)
+    if model is None:
+        return codes.of_new(config.autoencoder(), callbacks, data, checkpoint), data, seconds
+    return codes.of_given(model, preset, data, notes), data, seconds
 
 
 class Classified(NamedTuple):

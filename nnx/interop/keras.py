@@ -197,29 +197,24 @@ def register() -> None:
 
 @contextmanager
 def _library() -> Iterator[Any]:
-    """Yield Keras, and silence its warnings about deprecated functions."""
+    """Yield Keras with GELU's tanh form registered, and silence its warnings about deprecated functions."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        yield _imported()
+        try:
+            import keras
+        except ImportError as error:
+            raise MissingLibraryError(
+                f"this needs Keras and a library that Keras runs on ({error}): pip install tensorflow"
+            ) from error
+        if keras.saving.get_registered_object(f"nnx>{GELU_TANH}") is None:
 
+            @keras.saving.register_keras_serializable(package="nnx", name=GELU_TANH)  # type: ignore[untyped-decorator]
+            def gelu_tanh(x: Any) -> Any:
+                return keras.activations.gelu(x, approximate=True)
 
-def _imported() -> Any:
-    """Import Keras, and register the one function that it has no name for."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        import keras
-    except ImportError as error:
-        raise MissingLibraryError(
-            f"this needs Keras and a library that Keras runs on ({error}): pip install tensorflow"
-        ) from error
-    if keras.saving.get_registered_object(f"nnx>{GELU_TANH}") is None:
-
-        @keras.saving.register_keras_serializable(package="nnx", name=GELU_TANH)  # type: ignore[untyped-decorator]
-        def gelu_tanh(x: Any) -> Any:
-            return keras.activations.gelu(x, approximate=True)
-
-    return keras
+        yield keras
 
 
 def _check_models(keras: Any, model: Any, place: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from nnx.backends.threads import affinity
 from nnx.errors import DeviceError, MissingLibraryError, NnxError
 from nnx.experiments.compare.protocol import HostArray, Job, steps_an_epoch
-from nnx.experiments.compare.sides import FRAMEWORKS, ROOM, Side
+from nnx.experiments.compare.sides import FRAMEWORKS, ROOM, TITLES, Side
 
 THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
@@ -112,7 +112,7 @@ class Worker:
     def of(cls, side: Side, folder: Path, variables: dict[str, str]) -> Worker:
         """Start the worker of a side."""
         command = ("-m", f"{ROOM}.{side.framework}_worker")
-        worker = cls(side.title, command, folder, side.variant, variables)
+        worker = cls(TITLES[side.name], command, folder, side.variant, variables)
         worker.problems = side.problems
         return worker
 

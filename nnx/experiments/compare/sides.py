@@ -89,11 +89,6 @@ class Side:
     variant: str
     problems: tuple[str, ...]
 
-    @property
-    def title(self) -> str:
-        """The name for people."""
-        return TITLES[self.name]
-
 
 def sides_of(device: str, frameworks: Sequence[str]) -> dict[str, Side]:
     """Return nnx on a device and each way to use the frameworks, in the order of the tables."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.places import ROOT
 
 from nnx import datasets
 from nnx.cli.console import print_json, print_table
@@ -35,7 +36,7 @@ needs_keras = [
     ),
 ]
 SIDES = ("nnx", "keras", "keras_xla")
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks" / "workers"
+WORKERS = ROOT / "benchmarks" / "workers"
 EVERY = {  # each framework that can be compared, skipped where it is not installed
     name: pytest.param(
         name,
@@ -115,7 +116,7 @@ class TestEveryFramework:
         for job in [resumed] if "sklearn" in pair else [resumed, again]:
             losses = {}
             for side, worker in able(pair, job["name"]).items():
-                script = BENCHMARKS / f"{worker.command[-1].rpartition('.')[2]}.py"
+                script = WORKERS / f"{worker.command[-1].rpartition('.')[2]}.py"
                 timed = Worker(side, (str(script),), worker.folder, worker.argument, worker.variables).greet()
                 timed.start(job)
                 timed.expect("ready")
