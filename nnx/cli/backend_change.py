@@ -32,8 +32,7 @@ def note(folder: Path, device: str | None, backend: Backend) -> str:
 
 
 def _newest(parent: Path) -> tuple[Path, Any] | None:
-    from nnx.experiments.reading import read_run
-    from nnx.experiments.result import RESULT_FILE
+    from nnx.experiments.result import RESULT_FILE, read_run
 
     try:
         written = [(path.stat().st_mtime, path) for path in parent.glob(f"*/{RESULT_FILE}")]

@@ -24,8 +24,7 @@ from nnx.cli.given import given, named, refuse_others
 from nnx.distributed import Communicator, joined
 from nnx.errors import ConfigurationError, NnxError, OutputError
 from nnx.experiments import RunFolder
-from nnx.experiments.reading import read_run
-from nnx.experiments.result import MODEL_FILE
+from nnx.experiments.result import MODEL_FILE, read_run
 from nnx.experiments.stages import shown_by, stage
 from nnx.files import locked, make_folder, new_folder, recorded
 from nnx.libraries import EXPERIMENTS, require

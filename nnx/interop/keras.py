@@ -22,8 +22,7 @@ from nnx.interop.affine import Scaling, changes, exact_type
 from nnx.interop.keras_archive import check_archive, check_name
 from nnx.interop.keras_chain import MODELS, chain
 from nnx.interop.keras_layers import GELU_TANH, scaled, unscaled
-from nnx.interop.keras_read import ModelReader
-from nnx.interop.keras_write import Writer, applied
+from nnx.interop.keras_models import ModelReader, Writer, applied
 from nnx.interop.parts import assemble, tell
 from nnx.layers import Concatenate, Residual
 from nnx.layers.base import walk

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nnx.errors import ConfigurationError
 from nnx.experiments import Result
-from nnx.experiments.reading import read_run
+from nnx.experiments.result import read_run
 from nnx.files import make_folder, replacing
 from nnx.reports import evidence, facts
 from nnx.reports.sections import Run, curves, shown

@@ -20,7 +20,7 @@ import nnx
 from nnx.cli import execute as execution
 from nnx.cli.execute import Options, execute, run_folder
 from nnx.experiments import xor
-from nnx.experiments.reading import read_run
+from nnx.experiments.result import read_run
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, links and names of bytes are POSIX")
 QUIET = Options("numpy", quiet=True, verbose=False)

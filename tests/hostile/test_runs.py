@@ -10,7 +10,7 @@ import pytest
 from support.command_line import command
 
 from nnx.errors import FileFormatError
-from nnx.experiments.reading import read_run
+from nnx.experiments.result import read_run
 from nnx.reports import evidence
 
 RNG = np.random.default_rng(20)

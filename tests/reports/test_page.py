@@ -22,7 +22,7 @@ from nnx.cli import show
 from nnx.cli.main import cli
 from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError
 from nnx.experiments import Result, environment, svm
-from nnx.experiments.reading import read_run
+from nnx.experiments.result import read_run
 from nnx.experiments.train.config import RULES, Config
 from nnx.reports import charts, evidence, facts
 
