@@ -19,7 +19,6 @@ import numpy as np
 from nnx.backends import Array
 from nnx.callbacks import History
 from nnx.data.rows import HostArray
-from nnx.distributed import Shard
 from nnx.errors import ConfigurationError
 from nnx.experiments.distortion import Affine
 from nnx.layers import Layer, Workspace
@@ -69,26 +68,27 @@ class SwapHalves(Layer):
         target[...] = source
         if not workspace.training:
             return
-        if workspace.part is not None:
-            self._exchange_with_others(source, target, workspace, workspace.part)
+        if workspace.shard.communicator.size > 1:
+            self._exchange_with_others(source, target, workspace)
             return
         half = source.shape[0] // 2
         if half:
             target[:half, : self.shared] = source[half : 2 * half, : self.shared]
             target[half : 2 * half, : self.shared] = source[:half, : self.shared]
 
-    def _exchange_with_others(self, source: Array, target: Array, workspace: Workspace, part: Shard) -> None:
+    def _exchange_with_others(self, source: Array, target: Array, workspace: Workspace) -> None:
         """Exchange the rows of the global batch; every rank contributes its rows."""
-        own = slice(part.start, part.start + part.rows)
-        shared = workspace.buffer("all ranks' rows", (part.total, self.shared))
+        shard = workspace.shard
+        own = slice(shard.start, shard.start + shard.rows)
+        shared = workspace.buffer("all ranks' rows", (shard.total, self.shared))
         shared[...] = 0.0
-        shared[own] = source[: part.rows, : self.shared]
-        part.communicator.sum(shared, f"the exchange of {self.name}")
-        numbers = np.arange(part.total)
-        half = part.total // 2
+        shared[own] = source[: shard.rows, : self.shared]
+        shard.communicator.sum(shared, f"the exchange of {self.name}")
+        numbers = np.arange(shard.total)
+        half = shard.total // 2
         numbers[: 2 * half] = np.roll(numbers[: 2 * half], half)
         rows = workspace.backend.asarray(numbers[own])
-        target[: part.rows, : self.shared] = shared[rows]
+        target[: shard.rows, : self.shared] = shared[rows]
 
     def config(self) -> dict[str, Any]:
         """Return the number of features exchanged."""
