@@ -1,4 +1,4 @@
-"""The command ``nnx train``: a network for the user's own data, and its models applied to new files."""
+"""The command ``nnx train``: train a network on the user's data, and apply it to new files."""
 
 from nnx.experiments.train.applying import Model
 from nnx.experiments.train.config import Config

@@ -1,4 +1,4 @@
-"""A trained model on the user's files, which are read, scaled and checked as in training."""
+"""Apply a trained model to files, which are read, scaled and checked as in training."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from nnx.readers import images
 from nnx.readers.arrays import as_rows
 from nnx.readers.form import Reading
 
-SURELY_BYTES = 128  # pixels of a model trained on [0, 1]: whole numbers with one as large as this are bytes
+SURELY_BYTES = 128  # pixels of a model trained on [0, 1]: whole numbers this large are bytes
 BLACK = "the bytes are all 0 or 1, and bytes are divided by 255: if 1 means white, multiply by 255"
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network with what its file says of the data it was trained on.
+    """A network, and the description of its training data from its file.
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class Model:
     prepared : Preparation or None
         How files become its inputs; None for a model that ``nnx train`` did not write.
     trained_on : Range or None
-        The range of its inputs in training; None where the file does not say.
+        The range of its inputs in training; None if the file does not have it.
     how : Reading
-        How tables are written, where the user says so.
+        How tables are written, if the user says so.
     notes : list of str
         What a user should know about data it was applied to; nothing is noted twice.
     """
@@ -50,7 +50,7 @@ class Model:
 
     @classmethod
     def load(cls, path: str | Path, device: str | None = None, how: Reading | None = None) -> Model:
-        """The model in a run's folder, or in a file.
+        """Load the model in a run's folder, or in a file.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Model:
         return np.divide(x, BYTES, dtype=self.network.dtype).reshape(-1, *shape), list(map(str, files))
 
     def of_pixels(self, x: HostArray) -> HostArray:
-        """Pixels in [0, 1] as `predict` takes them: as bytes, if the network was trained on bytes."""
+        """Convert pixels in [0, 1] for `predict`: to bytes, if the network was trained on bytes."""
         if self.prepared is None or not self.prepared.layout.scaled_bytes:
             return x
         return np.round(x * BYTES).astype(np.uint8)
@@ -139,7 +139,7 @@ class Model:
         return Watch(known, (self.prepared and self.prepared.layout.names()) or ())
 
     def _far(self, x: HostArray) -> bool:
-        """Whether numbers leave the range of all inputs together by more than its width."""
+        """Return whether numbers leave the common range of all inputs by more than its width."""
         assert self.trained_on is not None
         low, high = float(self.trained_on.low.min()), float(self.trained_on.high.max())
         return bool(x.min() < 2.0 * low - high or x.max() > 2.0 * high - low)
@@ -153,7 +153,7 @@ class Model:
             self.notes.append(text)
 
     def _pixels(self, x: HostArray, path: str | Path) -> HostArray:
-        """Numbers for a network that was trained on pixels in [0, 1]; of bytes they are divided already."""
+        """Divide numbers from 0 to 255 for a network of pixels in [0, 1]; bytes are divided already."""
         if self.trained_on is None or not self.trained_on.pixels:
             return x
         if are_bytes(x, SURELY_BYTES):
@@ -164,7 +164,7 @@ class Model:
         return x
 
     def _bytes(self, x: HostArray, path: str | Path) -> HostArray:
-        """Bytes for a network that was trained on bytes, from numbers where they can be nothing else."""
+        """Return bytes for a network of bytes; numbers are converted if they must be bytes."""
         if x.dtype == np.uint8:
             if x.max() == 1:
                 self._note(f"{path}: {BLACK}")

@@ -1,4 +1,4 @@
-"""The options of ``nnx train``: one table says of each its name, kind, range and meaning.
+"""The options of ``nnx train``: one table has the name, kind, range and meaning of each.
 
 A key of a TOML file is an option of the command line without its dashes; both are checked here.
 """
@@ -20,7 +20,7 @@ from nnx.readers.form import BACKGROUNDS, CATEGORIES, HEADERS, MISSING, Reading
 from nnx.readers.opening import reading
 from nnx.training.nonfinite import POLICIES
 
-MAX_FILE = 2**13  # bytes of a TOML file: dotted names take time and memory by the square of their number
+MAX_FILE = 2**13  # bytes of a TOML file: time and memory grow with the square of the number of dotted names
 LOSSES = {kind.record.command: kind for kind in losses.KINDS if kind.record.command}
 SCHEDULES = ("constant", "cosine")
 
@@ -78,7 +78,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class Config:
-    """Configuration of training on one's own data; `RULES` says of each what it means.
+    """Configuration of training on one's own data; `RULES` explains each option.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class Config:
     on_nonfinite: str = "stop"
 
     def reading(self) -> Reading:
-        """How files are read."""
+        """Return how files are read."""
         return Reading(
             self.delimiter, self.decimal, self.encoding, self.header, self.missing, self.categories,
             self.background,
@@ -137,7 +137,7 @@ class Config:
 
     @classmethod
     def of(cls, data: str, options: Mapping[str, Any], file: str | Path | None = None) -> Config:
-        """From options, which override those of a TOML file.
+        """Make a configuration from options, which override those of a TOML file.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class Config:
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """The checked values of a TOML file.
+    """Read a TOML file and check its values.
 
     Raises
     ------
@@ -177,5 +177,5 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def defaults() -> dict[str, Any]:
-    """What holds where nothing is said, by name."""
+    """Return the default of each option, by name."""
     return {entry.name: entry.default for entry in fields(Config) if entry.name in RULES}

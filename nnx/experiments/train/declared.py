@@ -1,4 +1,4 @@
-"""How the result of ``nnx train`` is shown."""
+"""Declare ``nnx train``: its options, and how its result is shown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BY_CLASS = ("precision", "recall", "f1")
 
 
 def tables(result: Result) -> Iterable[Table | str]:
-    """The figures of the rows held out, and of a classification those of each class."""
+    """Yield the metrics on the rows held out; for a classification also those of each class."""
     metrics, named = result.metrics, EXPERIMENT.named
     rows = [(named(name), f"{metrics[name]:,}") for name in ("rows", "validation_rows", "features")]
     if "shape" in metrics:
@@ -69,7 +69,7 @@ def _share(value: float | None) -> str:
 
 
 def figures(result: Result, reports: Any) -> dict[str, Any]:
-    """What there is to see, by what the result holds."""
+    """Draw the figures for which the result has data."""
     arrays = result.arrays
     if "confusion_matrix" in result.metrics:
         matrix = np.asarray(result.metrics["confusion_matrix"])
@@ -85,7 +85,7 @@ def figures(result: Result, reports: Any) -> dict[str, Any]:
 
 
 def verdict(result: Result) -> str:
-    """Compare the figures with those of the simplest guess."""
+    """Compare the metrics with those of the simplest guess."""
     found = result.metrics
     if {"accuracy", "majority_accuracy"} <= found.keys():
         return (

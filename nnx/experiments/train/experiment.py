@@ -1,4 +1,4 @@
-"""A network trained on the user's own data: read, split, scaled, trained, measured on what was held out."""
+"""Train a network on the user's data: read, split, scale, train, measure on the rows held out."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def run(
 
 @dataclass(frozen=True)
 class Side:
-    """Some rows of the data, as the network takes them.
+    """Some rows of the data, ready for the network.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is learnt from what.
+    """The data, split and scaled, and the loss.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class Problem:
 
 
 def posed(config: Config) -> Problem:
-    """Read the data, split them, and scale both sides as the rows to train on have it.
+    """Read the data, split it, and scale both sides by the rows to train on.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def posed(config: Config) -> Problem:
     prepared = prepare(data, train, config.scale)
     trained_on = Range.of(data.x, train, _some(data.weights, train))
     description = {"preparation": prepared.to_metadata(), "range": trained_on.to_metadata()}
-    described(description)  # what no model file could keep is refused before the training
+    described(description)  # refuses what a model file cannot store, before training
     factors = class_factors(config.class_weight, data, train)
     weights = [_weights(data, rows, factors) for rows in (train, held_out)]
     notes = list(data.notes)
@@ -195,7 +195,7 @@ def _fitted(
 
 
 def _without_target(name: str, layout: Layout) -> str:
-    """A note for a table of which a column was perhaps to be learnt: the last, as an example."""
+    """Return a note that no column of a table is a target; its example is the last column."""
     assert layout.chosen is not None
     column = layout.columns[-1] if layout.columns else ""
     return (
@@ -205,14 +205,14 @@ def _without_target(name: str, layout: Layout) -> str:
 
 
 def outputs(data: Labelled) -> int:
-    """How many outputs a network for the data has."""
+    """Return the number of outputs of a network for the data."""
     if data.task == "classification":
         return len(data.classes)
     return data.layout.features if data.y is None else int(data.y.shape[1])
 
 
 def split(data: Labelled, share: float, seed: int) -> tuple[HostArray, HostArray]:
-    """The rows to train on and those held out: as the data say, else drawn, of each class the same share.
+    """Return the rows to train on and to hold out: given by the data, or drawn in each class.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def split(data: Labelled, share: float, seed: int) -> tuple[HostArray, HostArray
     order = initializers.generator(seed, "validation").permutation(len(data.x))
     if data.task == "classification":
         assert data.y is not None
-        # dealt class by class, so that every stretch of the order has its share of each
+        # mixed so that each part of the order has the same share of each class
         by_class = order[np.argsort(data.y[order], kind="stable")]
         counts = np.bincount(data.y)
         place = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
@@ -238,7 +238,7 @@ def split(data: Labelled, share: float, seed: int) -> tuple[HostArray, HostArray
 
 
 def prepare(data: Labelled, train: HostArray, scale: str) -> Preparation:
-    """The scaling of features, and of a regression's targets, as the rows to train on have them."""
+    """Fit the scaling of features, and of a regression's targets, on the rows to train on."""
     values, weights = data.y if data.task == "regression" else None, _some(data.weights, train)
     targets = None
     if values is not None:
@@ -254,12 +254,12 @@ def prepare(data: Labelled, train: HostArray, scale: str) -> Preparation:
 
 
 def _are_pixels(data: Labelled) -> bool:
-    """Whether x are pixels from 0 to 255, as bytes or, of images of 16 bits, with decimal places."""
+    """Return whether x has pixels from 0 to 255: bytes, or images of 16 bits as floats."""
     return data.layout.scaled_bytes or data.layout.image is not None
 
 
 def _part(data: Labelled, prepared: Preparation, rows: HostArray, dtype: str, clip: bool) -> tuple[Any, Any]:
-    """Inputs and targets of some rows, as the network takes them; on request an autoencoder's in [0, 1]."""
+    """Return inputs and targets of some rows; `clip` limits an autoencoder's targets to [0, 1]."""
     x = prepared.inputs.rows(data.x, rows, dtype)
     if data.y is None:
         return x, prepared.inputs.rows(data.x, rows, dtype, clip=True) if clip else x
@@ -271,7 +271,7 @@ def _some(weights: HostArray | None, rows: HostArray) -> HostArray | None:
 
 
 def class_factors(given: Sequence[str], data: Labelled, train: HostArray) -> HostArray | None:
-    """The factor of each class in the loss; None where all count the same.
+    """Return the factor of each class in the loss; None if all count the same.
 
     ``balanced``: W / (classes · W_k), with W the weight of all rows to train on, and W_k that of the class's.
 
@@ -308,7 +308,7 @@ def class_factors(given: Sequence[str], data: Labelled, train: HostArray) -> Hos
 
 
 def _weights(data: Labelled, rows: HostArray, factors: HostArray | None) -> HostArray | None:
-    """How much rows count in the loss: their own weights, times the factors of their classes.
+    """Return the weights of rows in the loss: their own, times the factors of their classes.
 
     The largest is 1: a loss is the same for weights all n times as large, but float32 ends at 1e38.
 
@@ -329,7 +329,7 @@ def _weights(data: Labelled, rows: HostArray, factors: HostArray | None) -> Host
 
 
 def _refuse_outside(scaling: Scaling, trained_on: Range, scale: str) -> None:
-    """See that scaled data lies in [0, 1], as the binary cross-entropy wants it."""
+    """Refuse scaled data outside [0, 1], which the binary cross-entropy cannot take."""
     low, high = ((limit - scaling.shift) / scaling.scale for limit in (trained_on.low, trained_on.high))
     if low.min() < -ROUNDING or high.max() > 1.0 + ROUNDING:
         raise ConfigurationError(
@@ -339,7 +339,7 @@ def _refuse_outside(scaling: Scaling, trained_on: Range, scale: str) -> None:
 
 
 def _note_outside(data: Labelled, prepared: Preparation, rows: HostArray, notes: list[str]) -> bool:
-    """Whether held-out rows leave [0, 1], which the binary cross-entropy takes; a note says so."""
+    """Return whether rows held out leave [0, 1], which the loss needs, and add a note if so."""
     count = outside(prepared.inputs, data.x, rows, ROUNDING)
     if count:
         notes.append(

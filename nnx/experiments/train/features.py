@@ -1,4 +1,4 @@
-"""Features of a table: gaps and texts as numbers, as the rows to train on have them, and the same again."""
+"""Turn gaps and texts of a table into numbers, as learnt from the rows to train on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROUNDING = 1e-12  # of a sum of weights
 
 
 def categories_of(table: Table, column: int) -> tuple[str, ...]:
-    """The different texts of a column, sorted.
+    """Return the different texts of a column, sorted.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def categories_of(table: Table, column: int) -> tuple[str, ...]:
 
 
 def matrix(table: Table, layout: Layout, notes: list[str]) -> Array:
-    """The samples of a table, shape (rows, features); of each text of a category 1 in its feature.
+    """Return the samples of a table, shape (rows, features); a text is 1 in its feature.
 
     A text that no feature is for gives 0 in all features of its column, and a note.
     """
@@ -65,7 +65,7 @@ def matrix(table: Table, layout: Layout, notes: list[str]) -> Array:
 
 
 def filled(table: Table, x: Array, layout: Layout, notes: list[str]) -> Array:
-    """Samples without gaps: each is the number that its column has for it; a note says in how many rows.
+    """Fill each gap with the number that its column has for it; a note has the number of rows.
 
     Raises
     ------
@@ -95,14 +95,14 @@ def filled(table: Table, x: Array, layout: Layout, notes: list[str]) -> Array:
 
 
 def _numeric(layout: Layout) -> list[tuple[int, int]]:
-    """Of each column of numbers: which of the chosen ones it is, and which feature."""
+    """Return (place among the chosen columns, feature) of each column of numbers."""
     categories = layout.categories or ((),) * len(layout.chosen or ())
     features = np.cumsum([0, *(len(texts) or 1 for texts in categories)])
     return [(at, int(features[at])) for at, texts in enumerate(categories) if not texts]
 
 
 def learnt(data: Labelled, train: Array) -> Labelled:
-    """The data with all that is learnt of the rows to train on: what gaps become, and which texts are known.
+    """Learn from the rows to train on how to fill gaps, and which texts are known; apply both.
 
     A row of weight w counts as w rows; one of weight 0 does not count.
 
@@ -140,7 +140,7 @@ def learnt(data: Labelled, train: Array) -> Labelled:
 
 
 def _middle(kind: str, values: Array, weights: Array | None) -> float:
-    """The mean or the median of values, as if each of weight w were w values."""
+    """Return the mean or the median of values; a value of weight w counts as w values."""
     if kind == "mean":
         return float(np.average(values, weights=weights))
     if weights is None:
@@ -156,7 +156,7 @@ def _middle(kind: str, values: Array, weights: Array | None) -> float:
 def _known_texts(
     data: Labelled, x: Array, layout: Layout, train: Array, notes: list[str]
 ) -> tuple[Array, Layout]:
-    """Without the features of texts that no row to train on has."""
+    """Remove the features of texts that no row to train on has."""
     assert layout.categories is not None
     assert layout.chosen is not None
     seen: Array = np.any(x[train], axis=0)

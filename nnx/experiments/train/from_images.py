@@ -1,4 +1,4 @@
-"""A user's folder of images as samples with classes: the names of its subfolders, or of those in train/."""
+"""Read a folder of images as samples; the subfolders, or those in train/, are the classes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nnx.readers import images
 from nnx.readers.form import Reading
 
 _TRAIN = ("train", "training")
-_HELD_OUT = ("val", "valid", "validation", "test", "testing")  # the first of these that is there
+_HELD_OUT = ("val", "valid", "validation", "test", "testing")  # the first that exists
 
 
 def from_folder(
     path: Path, task: str, size: tuple[int, int] | None, how: Reading, max_bytes: int
 ) -> Labelled:
-    """The images of a folder; see `nnx.experiments.train.labelled.load_labelled`."""
+    """Read the images of a folder; see `nnx.experiments.train.labelled.load_labelled`."""
     if task == "regression":
         raise ConfigurationError(f"{path}: a folder of images is for classification or autoencoding")
     notes: list[str] = []
@@ -50,7 +50,7 @@ def from_folder(
 
 
 def _parts(path: Path, notes: list[str]) -> list[Path]:
-    """The folder itself, or its train/ and the one whose images are held out."""
+    """Return the folder itself, or its train/ and the folder with the images held out."""
     folders = {folder.name.lower(): folder for folder in images.subfolders(path)}
     train = [folders[name] for name in _TRAIN if name in folders]
     held = [folders[name] for name in _HELD_OUT if name in folders]

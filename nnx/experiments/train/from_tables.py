@@ -1,4 +1,4 @@
-"""A user's table as samples with targets, and as samples for a model that was trained on one."""
+"""Read a table as samples with targets, or as samples for a trained model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def labelled_table(
     file: BinaryIO, name: str, task: str, target: Sequence[str], ignore: Sequence[str],
     weights: str | None, reading: Reading, max_bytes: int,
 ) -> Labelled:  # fmt: skip
-    """A table's rows as samples with targets; see `nnx.experiments.train.labelled.load_labelled`."""
+    """Read a table as samples with targets; see `nnx.experiments.train.labelled.load_labelled`."""
     check_size(file, name, max_bytes)
     counted = [] if weights is None else [weights]
     named = [part for text in (*target, *ignore, *counted) for part in (text, *parts_of(text))]
@@ -54,7 +54,7 @@ def labelled_table(
     texts = [column for column in features if column in table.found]
     labels = [column for column in at if column in table.found]
     _check_texts(table, task, texts, at, weight, reading.categories)
-    if texts or labels:  # again, now that it is known which columns are texts
+    if texts or labels:  # again, because now we know which columns hold texts
         unused = sorted(set(range(table.width)) - {*features, *at, *weight})
         notes = table.notes
         table = read_table(file, name, form, [*texts, *labels], unused, max_bytes)
@@ -74,7 +74,7 @@ def labelled_table(
 
 
 def _targets(table: Table, at: list[int], labels: list[int], task: str) -> tuple[Targets, tuple[str, ...]]:
-    """What is learnt of each row, and what it is called."""
+    """Return the targets and their names."""
     names = table.names(at) or ()
     y: Array = np.array(table.texts[labels[0]]) if labels else table.of(at)
     if not labels and set(at) <= table.truths:
@@ -118,7 +118,7 @@ def _check_choice(name: str, task: str, at: list[int], left_out: list[int], weig
 
 
 def _features(table: Table, targets: set[int]) -> list[int]:
-    """The columns that samples are made of: without targets, an index, and columns that are empty.
+    """Return the columns with features: all except targets, an index, and empty columns.
 
     Notes say what is left out.
     """
@@ -150,7 +150,7 @@ def _features(table: Table, targets: set[int]) -> list[int]:
 
 
 def _like_an_index(table: Table, column: int) -> str:
-    """Why a column that is taken as a feature may be an index; empty where nothing says so."""
+    """Return why a feature may be an index; empty if nothing suggests it."""
     if table.columns is None:
         return "counts the rows" if counts_rows(table, column) else ""
     called = table.columns[column].lower() in COUNTING and column not in table.found
@@ -158,7 +158,7 @@ def _like_an_index(table: Table, column: int) -> str:
 
 
 def _drop(table: Table, features: list[int], targets: list[int], missing: str) -> None:
-    """Leave out the rows whose gaps are not to be filled, or refuse them."""
+    """Leave out rows with gaps that are not filled, or refuse them."""
     remedy = ": leave such rows out by --missing drop"
     if missing == "error":
         refuse_gaps(table, [*features, *targets], remedy + ", or fill them by --missing mean or median")
@@ -193,11 +193,11 @@ def _layout(table: Table, features: list[int], texts: list[int]) -> Layout:
 def inputs_of_table(
     file: BinaryIO, name: str, layout: Layout, reading: Reading, notes: list[str], max_bytes: int
 ) -> Array:
-    """The samples of a table, laid out as those a network was trained on."""
+    """Read the samples of a table in the form of the training data."""
     table, places = _table_for(file, name, layout, reading, max_bytes)
     notes += table.notes
     if layout.categories is None and len(places) != layout.features:
-        return table.of(places)  # refused by its width, as other files are
+        return table.of(places)  # refused later by its width, like other files
     here = replace(layout, chosen=tuple(places))
     return filled(table, matrix(table, here, notes), here, notes)
 
@@ -205,7 +205,7 @@ def inputs_of_table(
 def _table_for(
     file: BinaryIO, name: str, layout: Layout, reading: Reading, max_bytes: int
 ) -> tuple[Table, list[int]]:
-    """A table, and where its columns are that a network needs."""
+    """Read a table, and return the places of the columns that a network needs."""
     check_size(file, name, max_bytes)
     form = find_form(file, name, reading, wanted=layout.columns or (), several=_has_several(layout))
     places = _places(TableReader(file, name, form), name, layout)
@@ -217,14 +217,14 @@ def _table_for(
 
 
 def _has_several(layout: Layout) -> bool:
-    """Whether a table for a network has several columns, with or without the one that was learnt."""
+    """Return whether a table for a network has several columns, with or without the target."""
     return (len(layout.chosen) if layout.chosen else layout.features) > 1
 
 
 def identities(
     file: BinaryIO, name: str, column: str, layout: Layout | None, reading: Reading, max_bytes: int
 ) -> tuple[str, list[str]]:
-    """The name of a table's column, and its cells in the rows that are samples.
+    """Return the name of a table's column, and its cells in the rows that are samples.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def identities(
 
 
 def _places(reader: TableReader, name: str, layout: Layout) -> list[int]:
-    """Where the columns that a network needs are: by their names where both have some, else by place."""
+    """Return the places of the columns that a network needs: by name if both have names."""
     wanted, chosen = layout.columns or (), layout.chosen or ()
     if wanted and reader.columns is not None:
         at = {column: place for place, column in enumerate(reader.columns)}
@@ -273,27 +273,27 @@ def _places(reader: TableReader, name: str, layout: Layout) -> list[int]:
 
 
 def _lacking(lacking: Sequence[str], wanted: Sequence[str], columns: Sequence[str]) -> str:
-    """The columns that a model needs and a table does not have, and those that it has."""
+    """Name the columns that a model needs and a table lacks, and the columns of the table."""
     of = " of those the network was trained on" if len(lacking) > 1 else ""
     text = f"has no column {_some(lacking)}{of}; it has {_some(columns)}"
-    free = [column for column in columns[:100] if column not in wanted]  # the others are inputs themselves
+    free = [column for column in columns[:100] if column not in wanted]  # the others are inputs
     near = difflib.get_close_matches(lacking[0], free, n=1, cutoff=0.75)
     return f"{text}: did you mean {shown(near[0])!r}?" if near else text
 
 
 def _some(names: Sequence[str]) -> str:
-    """Up to ten names."""
+    """List up to ten names."""
     more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
     return ", ".join(repr(shown(name)) for name in names[:10]) + more
 
 
-# ---------------------------------------------------------------------------- targets in a file of their own
+# ---------------------------------------------------------------------------- targets in a separate file
 
 
 def targets_of_table(
     file: BinaryIO, name: str, rows: int, reading: Reading, notes: list[str], max_bytes: int
 ) -> tuple[Array, tuple[str, ...]]:
-    """The targets that a file of their own holds, of so many rows, and their names."""
+    """Read targets from a separate file with this many rows; return them and their names."""
     check_size(file, name, max_bytes)
     form = find_form(file, name, reading)
     table = read_table(file, name, form, max_bytes=max_bytes)

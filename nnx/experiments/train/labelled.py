@@ -1,4 +1,4 @@
-"""The user's own samples with what is to be learnt of them: from arrays, tables and folders of images."""
+"""Read the user's samples and targets from arrays, tables and folders of images."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load_labelled(
     weights: str | None = None,
     how: Reading | None = None,
 ) -> Labelled:
-    """Load samples and what is to be learnt of them.
+    """Load samples and their targets.
 
     ================  ===================================================  =================================
     what              samples, in their own shape                          targets
@@ -75,7 +75,7 @@ def load_labelled(
     notes: list[str] = []
     if path.is_dir():
         _refuse(target, f"{path}: the names of its subfolders are the classes, so there is no target")
-        _refuse(ignore, f"{path}: is a folder of images, of which no column can be left out")
+        _refuse(ignore, f"{path}: is a folder of images, which has no columns to ignore")
         _refuse(weights, f"{path}: is a folder of images, which has no column of weights")
         return from_folder(path, task, image_size, how, max_bytes)
     _refuse(image_size, f"{path}: is no folder of images, so there is no image_size")
@@ -145,7 +145,7 @@ def _arrays(
     file: BinaryIO, path: Path, kind: str, target: Sequence[str], how: Reading, notes: list[str],
     max_bytes: int,
 ) -> tuple[Array, Array | None, tuple[str, ...]]:  # fmt: skip
-    """Samples and targets as they are in the files, and the targets' names."""
+    """Return samples and targets as they are in the files, and the targets' names."""
     size = file.seek(0, 2)
     file.seek(0)
     if kind == "npz":

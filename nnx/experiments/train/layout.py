@@ -1,4 +1,4 @@
-"""What samples are, with what is to be learnt of them, and how they are laid out in their file."""
+"""Samples with their targets, and their form in a file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from nnx.readers.types import Array
 
 TASKS = ("classification", "regression", "autoencoding")
-GAP = "(empty)"  # how a feature is called that marks gaps
+GAP = "(empty)"  # name of a feature that marks gaps
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a sample is laid out in its file, so that another file can be read the same way.
+    """The form of a sample in its file, so that other files can be read the same way.
 
     Attributes
     ----------
@@ -25,14 +25,14 @@ class Layout:
     width : int or None
         Of a table: how many columns it had.
     image : (int, int, int) or None
-        Height, width and channels (1 or 3), where a sample is an image.
+        Height, width and channels (1 or 3) if a sample is an image.
     scaled_bytes : bool
         Whether the numbers were bytes, 0 to 255.
     fills : tuple of (float or None), or None
-        Of a table: for each of these columns the number that a gap becomes; None where a gap is refused.
+        Of a table: for each of these columns the number that fills gaps; None if gaps are refused.
     categories : tuple of tuple of str, or None
         Of a table: for each of these columns the texts that have a feature each, empty for a column of
-        numbers. None where all hold numbers.
+        numbers. None if all hold numbers.
     background : str
         Of images: what is seen through transparent parts.
     shape : tuple of int or None
@@ -53,11 +53,11 @@ class Layout:
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """The shape of a sample, as the network takes it."""
+        """Return the shape of a sample, as the network takes it."""
         return self.shape or (self.features,)
 
     def names(self) -> tuple[str, ...]:
-        """The features' names, where the columns have some: ``colour=red`` for one of a text."""
+        """Return the features' names if the columns have names; ``colour=red`` for a text."""
         if self.columns is None or self.categories is None:
             return self.columns or ()
         return tuple(
@@ -69,7 +69,7 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Samples and what is to be learnt of them.
+    """Samples and their targets.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Labelled:
     classes : tuple of str
         Of labels: their names.
     targets : tuple of str
-        The names of what is learnt, where the file has them.
+        The names of the targets, if the file has them.
     layout : Layout
     weights : array of shape (rows,) or None
         How much each row counts, float64: a row of weight 2 counts as two rows.
@@ -93,7 +93,7 @@ class Labelled:
     missing : str
         What a gap, which is NaN in `x`, becomes: see `nnx.experiments.train.features.learnt`.
     held_out : array of int or None
-        The rows that are for measuring, where the data say so.
+        The rows to measure on, if the data say so.
     """
 
     name: str

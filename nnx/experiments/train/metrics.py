@@ -1,4 +1,4 @@
-"""What a network trained on the user's own data gives on the rows held out, next to the simplest guess.
+"""Measure a network on the rows held out, and compare it with the simplest guess.
 
 All figures are in the units of the data, and count a row as often as its weight says. ``scaled`` has errors
 in the unit of the loss, which is that of the scaled data.
@@ -29,7 +29,7 @@ def measure(
     train: HostArray,
     held_out: HostArray,
 ) -> None:
-    """Put metrics, arrays and notes into a result, from the rows held out."""
+    """Add metrics, arrays and notes from the rows held out to a result."""
     weights = None if data.weights is None else data.weights[held_out]
     if data.y is None:
         _of_coding(result, network, data, prepared, held_out, weights)
@@ -66,7 +66,7 @@ def of_classes(
     commonest: int,
     weights: HostArray | None = None,
 ) -> dict[str, Any]:
-    """Metrics of a classification, by scikit-learn.
+    """Compute the metrics of a classification with scikit-learn.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def of_classes(
     dict
         ``precision``, ``recall`` and ``f1`` are means over the classes that are true or predicted somewhere,
         scikit-learn's ``average="macro"``. ``roc_auc`` of two classes is that of the second, of more the
-        mean of each against the rest; it is None where a class is missing from the rows. ``by_class`` has
+        mean of each against the rest; it is None if a class is missing from the rows. ``by_class`` has
         None for the recall of a class that is missing, and ``rows``: how many, or the sum of their weights.
     """
     from sklearn import metrics
@@ -130,12 +130,12 @@ def _roc_auc(true: HostArray, probabilities: HostArray, weights: HostArray | Non
 
 
 def _compare_with_commonest(result: Result, name: str) -> None:
-    """Say it where a model is no better than naming the commonest class."""
+    """Add a note if the model is no better than always naming the most common class."""
     found = result.metrics
     if found["majority_accuracy"] < found["accuracy"] or found["accuracy"] == 1.0:
         return
     if result.config["class_weight"] and found["balanced_accuracy"] > 1.0 / len(found["classes"]):
-        return  # rare classes were to count more than the share of right answers
+        return  # the user gave rare classes more weight than accuracy does
     result.notes.append(
         f"the model is no better than always naming the commonest class, {name}: accuracy "
         f"{found['accuracy']:.4f} on the rows held out, that of the class {found['majority_accuracy']:.4f}"
@@ -156,8 +156,10 @@ def of_values(true: HostArray, answers: HostArray, weights: HostArray | None = N
 def _scaled(
     scaling: Scaling, true: HostArray, answers: HostArray, weights: HostArray | None
 ) -> dict[str, float]:
-    """The same errors in the unit of the loss."""
-    errors = (np.asarray(answers, np.float64) - true) / scaling.scale  # a large mean is gone before
+    """Return the same errors in the unit of the loss."""
+    errors = (
+        np.asarray(answers, np.float64) - true
+    ) / scaling.scale  # without a large mean, which float32 would round
     right = np.zeros_like(errors)
     return {
         "mse": mean_squared_error(right, errors, weights),
@@ -173,7 +175,7 @@ def _of_coding(
     rows: HostArray,
     weights: HostArray | None,
 ) -> None:
-    """The error of an autoencoder, block by block: the data may be larger than memory."""
+    """Measure an autoencoder block by block, because the data may be larger than memory."""
     counts = np.ones(len(rows)) if weights is None else weights
     squares = np.zeros(data.layout.features)
     for part in parts(len(rows), data.layout.features):

@@ -1,4 +1,4 @@
-"""Networks, losses and optimizers from the words of a configuration."""
+"""Make networks, losses and optimizers from a configuration."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Words:
 
 
 def read_layers(texts: Sequence[str]) -> list[Words]:
-    """The layers that texts describe.
+    """Read the layers that texts describe.
 
     Raises
     ------
@@ -113,11 +113,11 @@ def activated(words: Sequence[Words], task: str) -> list[Words]:
 
 
 def build(config: Config, task: str, shape: tuple[int, ...], outputs: int, loss: str) -> Network:
-    """Build the network for a task: the hidden layers, and those that the task ends in.
+    """Build the network for a task: the hidden layers, and the last layers for the task.
 
     Classification ends in a softmax over the classes, regression in a linear layer. Of an autoencoder the
     layers are the encoder, whose last width is the code; the decoder has its widths and activations in
-    reverse order, and ends in a sigmoid where its loss is the binary cross-entropy.
+    reverse order, and ends in a sigmoid if its loss is the binary cross-entropy.
 
     Rows of several axes are flattened first, unless the layers say where (``flatten``). An autoencoder
     returns rows of the same shape.
@@ -146,7 +146,7 @@ def build(config: Config, task: str, shape: tuple[int, ...], outputs: int, loss:
 
 
 def chosen_loss(config: Config, task: str, images: bool) -> str:
-    """The name of the loss.
+    """Return the name of the loss.
 
     Raises
     ------
@@ -163,12 +163,12 @@ def chosen_loss(config: Config, task: str, images: bool) -> str:
 
 
 def make_loss(name: str) -> Loss:
-    """The loss of a name."""
+    """Make the loss with this name."""
     return LOSSES[name]()
 
 
 def make_optimizer(config: Config, steps: int) -> Optimizer:
-    """The optimizer, its schedule spread over a number of steps.
+    """Make the optimizer; its schedule covers the given number of steps.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What lies between the user's files and a network: scaling, and the meaning of its outputs."""
+"""The step between the user's files and a network: scaling, and the meaning of the outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nnx.network import Network
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """How rows of the user's files become a network's inputs, and its outputs their answers.
+    """How rows of the user's files become inputs of a network, and its outputs become results.
 
     Attributes
     ----------
@@ -68,19 +68,19 @@ class Preparation:
         return result
 
     def _undone_by(self, network: Network) -> Scaling | None:
-        """The scaling of a network's outputs; None for an encoder, which has no `encoder_length`."""
+        """Return the scaling of a network's outputs; None for an encoder, which has no `encoder_length`."""
         if self.task == "autoencoding":
             return None if network.encoder_length is None else self.inputs
         return self.outputs
 
     def names(self, outputs: int) -> list[str] | None:
-        """The names of so many outputs; None where they have none, as codes."""
-        # the target of classes is one, whatever their number
+        """Return the names of this many outputs; None if they have no names, such as codes."""
+        # all classes together are one target
         known = self.layout.names() if self.task == "autoencoding" else self.classes or self.targets
         return list(known) if len(known) == outputs else None
 
     def to_metadata(self) -> dict[str, Any]:
-        """What a model file keeps of it."""
+        """Return what a model file stores."""
 
         def kept(scaling: Scaling | None) -> Any:
             return scaling and {"shift": scaling.shift.tolist(), "scale": scaling.scale.tolist()}
@@ -99,7 +99,7 @@ class Preparation:
 
     @classmethod
     def of_model(cls, path: Path, metadata: dict[str, Any], network: Network) -> Preparation | None:
-        """What a model file says of its data; None for a model that ``nnx train`` did not write.
+        """Read the preparation from a model file; None for a model that ``nnx train`` did not write.
 
         Raises
         ------
@@ -150,7 +150,7 @@ class Preparation:
         return made
 
 
-# ----------------------------------------------------------------------------- what a file says of itself
+# ----------------------------------------------------------------------------- read a description from a file
 
 
 def _one_of(value: Any, known: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The range of the data a network was trained on: kept with the model, and compared with what comes later."""
+"""The range of the training data: stored with the model, and compared with new data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Range:
 
     @classmethod
     def of(cls, x: HostArray, rows: HostArray | None = None, weights: HostArray | None = None) -> Range:
-        """The range of some rows of x; of bytes always 0 to 255.
+        """Return the range of some rows of x; for bytes always 0 to 255.
 
         Raises
         ------
@@ -55,16 +55,16 @@ class Range:
 
     @classmethod
     def of_pixels(cls) -> Range:
-        """That of images whose bytes were divided by 255."""
+        """Return the range of images whose bytes were divided by 255."""
         return cls(np.zeros(1), np.ones(1), pixels=True)
 
     def to_metadata(self) -> dict[str, Any]:
-        """What a model file keeps of it."""
+        """Return what a model file stores."""
         return {"low": self.low.tolist(), "high": self.high.tolist(), "pixels": self.pixels}
 
     @classmethod
     def from_metadata(cls, kept: Any, shape: tuple[int, ...]) -> Range:
-        """Read back what `to_metadata` gave.
+        """Read back what `to_metadata` returned.
 
         Raises
         ------
@@ -84,7 +84,7 @@ _FEW = 8  # numbers, which may all be small by chance
 
 
 class Watch:
-    """Looks at rows, block by block, for values far outside of a range, or all in a tiny part of it.
+    """Look for values far outside of a range, or all in a tiny part of it, block by block.
 
     Far is further than the range is wide; of an input that had one value alone, further than that value is
     from 0, and than 1.
@@ -116,7 +116,7 @@ class Watch:
         self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
 
     def note(self) -> str | None:
-        """One line about what was far outside, or much too small; None where nothing was."""
+        """Return one line about values far outside, or much too small; None if there are none."""
         if not self.far:
             return self._small()
         with np.errstate(over="ignore", invalid="ignore"):
@@ -133,7 +133,7 @@ class Watch:
         )
 
     def _small(self) -> str | None:
-        """One line where no input comes near the largest it had in training."""
+        """Return one line if no input comes near its largest value in training."""
         largest = np.maximum(np.abs(self.known.low), np.abs(self.known.high))
         seen = np.maximum(np.abs(self.low), np.abs(self.high))
         seen, largest = np.broadcast_arrays(seen, largest)
@@ -149,7 +149,7 @@ class Watch:
 
 
 def are_bytes(x: HostArray, least: int) -> bool:
-    """Whether numbers are whole, from 0 to 255, and the largest is at least `least`."""
+    """Return whether numbers are whole, from 0 to 255, and the largest is at least `least`."""
     if not (x.size and x.min() >= 0 and least <= x.max() <= BYTES):
         return False
     if x.dtype.kind in "iub":

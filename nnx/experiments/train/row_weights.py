@@ -1,4 +1,4 @@
-"""The weights of rows, from a file of the user's."""
+"""Read the weights of rows from a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nnx.readers.types import Array
 
 
 def read_weights(file: BinaryIO, path: Path, kind: str, weights: str, max_bytes: int) -> Array:
-    """The array of an archive, or of another file, that holds the rows' weights."""
+    """Return the rows' weights: an array of the archive, or the array in another file."""
     if kind == "npz":
         file.seek(0)
         with npy.open_npz(file, str(path), max_bytes) as archive:
@@ -28,7 +28,7 @@ def read_weights(file: BinaryIO, path: Path, kind: str, weights: str, max_bytes:
 
 
 def check_weights(weights: Array, rows: int, name: str) -> Array:
-    """Weights as float64 of shape (rows,): finite, not negative, not all 0."""
+    """Return weights as float64 of shape (rows,), checked: finite, not negative, not all 0."""
     counts = weights.reshape(-1).astype(np.float64) if weights.size == len(weights) else weights
     if counts.shape != (rows,):
         raise DataError(f"{name}: holds {rows:,} samples, but weights of shape {weights.shape}")

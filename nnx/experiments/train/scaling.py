@@ -1,4 +1,4 @@
-"""Scaling of data: fitted block by block in float64, applied, and undone in float64."""
+"""Scale data: fit block by block in float64, apply, and undo in float64."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from nnx.errors import DataError, shown
 
 SCALES = ("auto", "standard", "minmax", "none")
 BYTES = 255.0
-MAX_SCALED = 200_000  # features that may have a scale each: it is kept in the model's header
-_ROUNDING = 8.0 * float(np.finfo(np.float64).eps)  # of a number: what sums in another order may differ by
-_BLOCK = 2**18  # numbers that are looked at together: they stay in a processor's cache
+MAX_SCALED = 200_000  # features that may each have a scale, because the model's header stores it
+_ROUNDING = 8.0 * float(np.finfo(np.float64).eps)  # relative difference between sums in another order
+_BLOCK = 2**18  # numbers in a block, which stays in a processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Scaling:
         pixels: bool = False,
         names: Sequence[str] = (),
     ) -> Scaling:
-        """The scaling of a kind in `SCALES` for some rows of x, which are read block by block.
+        """Fit a scaling of a kind in `SCALES` to some rows of x, block by block.
 
         ``standard``: mean 0 and standard deviation 1; ``minmax``: [0, 1]; a column that is constant, or
         differs by rounding alone, is only shifted. ``auto``: bytes, 0 to 255, by 255; else standard.
@@ -76,7 +76,7 @@ class Scaling:
         """z of `dtype`; computed in float64, block by block; on request the nearest value in [0, 1]."""
         z = np.empty(x.shape, dtype)
         for part in parts(len(x), width(x)):
-            with np.errstate(over="ignore"):  # what becomes infinite is named where it is trained on
+            with np.errstate(over="ignore"):  # training names what becomes infinite
                 exact = x[part].astype(np.float64)
                 exact -= self.shift
                 exact /= self.scale
@@ -84,7 +84,7 @@ class Scaling:
         return z
 
     def rows(self, x: HostArray, rows: HostArray, dtype: Any, clip: bool = False) -> HostArray | Rows:
-        """z of some rows: bytes stay bytes, a large file stays where it is, other numbers are computed."""
+        """Scale some rows: bytes stay bytes, a large file is not read, other numbers are computed."""
         if isinstance(x, np.memmap) and x.nbytes > READ_WHOLE:
             return ScaledRows(x, rows, self, dtype, clip)
         if x.dtype == np.uint8 and self.scale.size == 1 and not self.shift.any():
@@ -98,7 +98,7 @@ class Scaling:
 
 
 class ScaledRows(Rows):
-    """Some rows of a mapped array, scaled as they are read: of data that may be larger than memory.
+    """Some rows of a mapped array, scaled as they are read; the data may be larger than memory.
 
     Parameters
     ----------
@@ -122,16 +122,16 @@ class ScaledRows(Rows):
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """All rows: a shuffle mixes them."""
+        """Return one block: a shuffle mixes all rows."""
         return (len(self),)
 
     @property
     def kept(self) -> np.dtype[Any]:
-        """The type of the scaled values."""
+        """Return the type of the scaled values."""
         return self.dtype
 
     def astype(self, dtype: Any) -> Rows:
-        """The same rows, whose values are of another type."""
+        """Return the same rows with values of another type."""
         return ScaledRows(self.arrays[0], self.numbers, self.scaling, dtype, self.clip)
 
     def __getitem__(self, index: Any) -> Any:
@@ -150,7 +150,7 @@ class ScaledRows(Rows):
         return out
 
     def values(self, stored: HostArray) -> HostArray:
-        """The scaled values."""
+        """Return the scaled values."""
         return self.scaling.apply(stored, self.dtype, self.clip)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> HostArray:
@@ -168,7 +168,7 @@ def width(x: HostArray) -> int:
 
 
 def parts(rows: int, columns: int) -> Iterator[slice]:
-    """Divide so many rows into parts that fit in a processor's cache."""
+    """Divide this many rows into parts that fit in a processor's cache."""
     step = max(1, _BLOCK // columns)
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
@@ -219,7 +219,7 @@ def moments(
 
 
 def _spread(spread: HostArray, value: HostArray) -> HostArray:
-    """How far columns spread around a value; 0 where they differ by rounding alone, as 0.3 and 0.1 + 0.2."""
+    """Return the spreads; 0 for columns that differ only by rounding, such as 0.3 and 0.1 + 0.2."""
     found: HostArray = np.where(spread <= _ROUNDING * np.abs(value), 0.0, spread)
     return found
 

@@ -1,4 +1,4 @@
-"""Targets of every source by one rule: whether they are classes or values, and what they are called.
+"""Decide by one rule whether targets are classes or values, and name them.
 
 =================================================  ==============================================
 targets                                            are
@@ -23,13 +23,13 @@ from nnx.readers.npy import TEXTS
 from nnx.readers.tables import MAX_LABELS
 from nnx.readers.types import Array
 
-MAX_NAME = 200  # characters of a class's name: it is kept in every model and written in every figure
-_EXACT = 2.0**53  # whole numbers from here on are not told apart
+MAX_NAME = 200  # characters of a class's name: every model and figure has it
+_EXACT = 2.0**53  # from here on, float64 cannot tell whole numbers apart
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What is to be learnt of each row.
+    """The targets of the rows.
 
     Attributes
     ----------
@@ -45,12 +45,12 @@ class Targets:
     classes: tuple[str, ...] = ()
 
     def called(self, names: Sequence[str]) -> tuple[str, ...]:
-        """What is learnt, of these names of columns: none where each is a class."""
+        """Return the names of the targets; no names if each column is a class."""
         return tuple(names) if self.task == "regression" or len(names) == 1 else ()
 
 
 def targets_of(y: Array, task: str, name: str, called: str = "", names: Sequence[str] = ()) -> Targets:
-    """Classes or values.
+    """Decide whether targets are classes or values.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def targets_of(y: Array, task: str, name: str, called: str = "", names: Sequence
 
 
 def _are_classes(numbers: Array, whole: bool, where: str) -> bool:
-    """Whether numbers are classes beyond doubt; False where they are values.
+    """Return True if numbers must be classes, and False if they must be values.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def _of_texts(column: Array, name: str) -> Targets:
 
 
 def _by_number(texts: Sequence[str]):  # type: ignore[no-untyped-def]
-    """An order of texts: by their numbers where all are some, so that 10 comes after 9."""
+    """Return a sort key for texts: by number if all are numbers, so that 10 comes after 9."""
     try:
         numbers = [float(text) for text in texts]
     except ValueError:
@@ -176,7 +176,7 @@ def _few(count: int, where: str) -> None:
 
 
 def decoded(values: Array, name: str) -> list[str]:
-    """Texts of a NumPy array, whose bytes may be anything.
+    """Decode the texts of a NumPy array, whose bytes may be anything.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def decoded(values: Array, name: str) -> list[str]:
 
 
 def checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """Names of classes.
+    """Check the names of classes.
 
     Raises
     ------
