@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from support.pages import BLOCK, END, WITH_COMMANDS, as_program, blocks, commands, with_commands
@@ -73,6 +74,10 @@ def test_python_runs(page: Path, tmp_path: Path):
     if needed and find_spec(needed) is None:
         pytest.skip(f"{page.name} needs {needed}, which is not installed")
     run_page(page, tmp_path)
+    if page.name == "own-data.md":
+        assert (tmp_path / "predicted.csv").read_text().startswith("species\n")
+        assert (tmp_path / "named.csv").read_text().startswith("file,class\n")
+        assert np.load(tmp_path / "again.npy").shape == (1797, 8, 8)
 
 
 OUTPUT = re.compile(r"^```python\n.*?^```$|^```text\n(?P<shown>.*?)^```$", re.DOTALL | re.MULTILINE)

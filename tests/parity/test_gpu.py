@@ -8,17 +8,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.devices_here import without_gpu
+from support.devices_here import shortened, without_gpu
 from support.places import ROOT
 
 import nnx
+from nnx import datasets
 from nnx.backends import Backend
+from nnx.experiments import autoencoder, xor
 
-TOLERANCES = {"float64": (200, 1e-6), "float32": (50, 1e-3)}  # steps, and how far apart after them
+# steps, and how far apart after them: after more, rounding alone drives float32 runs apart
+RUNS = {"float64": (200, 1e-6), "float32": (50, 1e-3)}
 BATCH = 32
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
 
@@ -43,9 +47,9 @@ def trained(device: str, dtype: str, steps: int) -> tuple[list[float], dict[str,
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("dtype", RUNS)
 def test_a_run_follows_the_cpus_from_the_same_seed(gpu: Backend, dtype: str) -> None:
-    steps, tolerance = TOLERANCES[dtype]
+    steps, tolerance = RUNS[dtype]
     losses, weights = trained(gpu.device, dtype, steps)
     expected, reference = trained("numpy", dtype, steps)
     np.testing.assert_allclose(losses, expected, rtol=tolerance)
@@ -69,6 +73,64 @@ def test_memory_does_not_grow_in_a_thousand_steps(gpu: Backend) -> None:
     )  # fmt: skip
     assert len(reserved) == 100
     assert set(reserved[1:]) == {reserved[1]}  # the first epoch makes the workspaces
+
+
+def histories(run, dtype, **options):
+    """The losses of both, and what else they measured."""
+    results = [run(device=device, dtype=dtype, **options) for device in ("numpy", "gpu")]
+    assert [result.device for result in results] == ["cpu", "gpu:0"]
+    return results
+
+
+def alike(results, tolerance, steps):
+    cpu, gpu = results
+    assert gpu.timing["steps"] >= steps
+    np.testing.assert_allclose(gpu.history["loss"], cpu.history["loss"], rtol=tolerance)
+    for name, value in cpu.metrics.items():
+        if name.startswith(("loss", "test_")) and isinstance(value, float):
+            assert gpu.metrics[name] == pytest.approx(value, rel=10 * tolerance), name
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("dtype", RUNS)
+@pytest.mark.parametrize("preset", xor.PRESETS)
+def test_xor(preset, dtype):
+    steps, tolerance = RUNS[dtype]
+    alike(histories(lambda **o: xor.run(xor.Config(preset, epochs=steps, **o)), dtype), tolerance, steps)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("dtype", RUNS)
+@pytest.mark.parametrize("preset", autoencoder.PRESETS)
+def test_autoencoders_on_the_digits(preset, dtype):
+    steps, tolerance = RUNS[dtype]
+    digits = datasets.load_digits()
+    epochs = -(-steps // (len(digits.x_train) // 32))
+
+    def run(**options):
+        return autoencoder.run(autoencoder.Config(preset, "digits", epochs=epochs, **options), data=digits)
+
+    alike(histories(run, dtype), tolerance, steps)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.mnist
+@pytest.mark.parametrize("dtype", RUNS)
+def test_the_deep_autoencoder_on_mnist(mnist_directory, dtype):
+    """An epoch of its first images."""
+    steps, tolerance = RUNS[dtype]
+    steps //= 10 if shortened("gpu") else 1
+    data = datasets.load_mnist(mnist_directory, download=False)
+    few = replace(data, x_train=data.x_train[: 256 * steps], y_train=data.y_train[: 256 * steps],
+                  x_test=data.x_test[:500], y_test=data.y_test[:500])  # fmt: skip
+
+    def run(**options):
+        return autoencoder.run(autoencoder.Config("deep", "mnist", epochs=1, **options), data=few)
+
+    alike(histories(run, dtype), tolerance, steps)
 
 
 @without_gpu

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.command_line import COMMAND, command, environment, invoke, visible
-from support.pages import as_program, commands
 from support.places import OLD
 
 import nnx
@@ -517,22 +516,6 @@ def test_a_mistake_is_named_and_leaves_nothing(line):
     for part in parts:
         assert part in str(caught.value)
     assert [name for name in visible(Path.cwd()) if name != "runs"] == before
-
-
-def test_the_page_about_it_runs(capfd):
-    """Its Python in one go, which makes the files; then its commands in their order."""
-    page = Path(nnx.__file__).parents[1] / "docs" / "own-data.md"
-    exec(compile(as_program(page), page.name, "exec"), {})
-    lines = commands(page)
-    assert len(lines) > 8
-    for line in lines:
-        if "--resume" in line:  # of a run that is finished
-            assert json.loads(invoke(*line, "-q", "--json", "--epochs", 3).stdout)["experiment"] == "train"
-        else:
-            invoke(*line, *(["-q", "--epochs", 3] if line[0] == "train" else []))
-    assert table("predicted.csv")[0] == ["species"]
-    assert table("named.csv")[0] == ["file", "class"]
-    assert np.load("again.npy").shape == (1797, 8, 8)
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_bytes(tmp_path):
