@@ -86,6 +86,19 @@ def test_two_callbacks_that_write_one_file_are_refused(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_users_log_writes_its_path_if_its_base_class_does(tmp_path):
+    class Log(nnx.CSVLog):
+        pass
+
+    class Reader(nnx.Callback):
+        path = tmp_path / "history.csv"
+
+    logs = [Log(tmp_path / "history.csv"), nnx.CSVLog(tmp_path / "history.csv")]
+    with pytest.raises(nnx.ConfigurationError, match=r"two callbacks write .*history.csv"):
+        fit(VALUES, loss=nnx.MeanSquaredError(), callbacks=logs)
+    fit(VALUES, loss=nnx.MeanSquaredError(), callbacks=[logs[0], Reader()])
+
+
 # -------------------------------------------------------------------------- directions
 
 
