@@ -306,7 +306,7 @@ def verdict(result: Result) -> str:
 EXPERIMENT = Experiment(
     name="autoencoder",
     summary="Train an autoencoder on MNIST.",
-    text="""Train an autoencoder with a code of 64 on MNIST (of 16 on the embedded digits).
+    text="""Train an autoencoder on MNIST with a code of 64 numbers (16 on the built-in digits).
 
     \b
     deep     784-512-256-128-64 and back, cross-entropy, Adam, 20 epochs
@@ -324,7 +324,7 @@ EXPERIMENT = Experiment(
     run=run,
     tables=tables,
     options={
-        "preset": Rule("name", "Its shape and training.", tuple(PRESETS)),
+        "preset": Rule("name", "Layers and training of the autoencoder.", tuple(PRESETS)),
         "dataset": DATASET,
         "epochs": EPOCHS,
         "batch_size": BATCH_SIZE,

@@ -127,15 +127,15 @@ def option_name(name: str, rule: Rule | None) -> str:
 
 
 EPOCHS = Rule(
-    "whole", "How often to go through the training data.  [default: the preset's]", low=1, metavar="N"
+    "whole", "Number of passes over the training data.  [default: the preset's]", low=1, metavar="N"
 )
-BATCH_SIZE = Rule("whole", "Rows of a step.  [default: the preset's]", low=1, metavar="N")
+BATCH_SIZE = Rule("whole", "Rows in a batch.  [default: the preset's]", low=1, metavar="N")
 DATASET = Rule(
     "name", "auto uses MNIST if it is available, else the embedded digits.", ("auto", "mnist", "digits")
 )
 ON_NONFINITE = Rule(
     "name",
-    "What to do when a loss or gradient is NaN or infinite: stop, skip that batch, or roll back to a "
-    "checkpoint and train from there with half the learning rate.",
+    "If a loss or gradient is NaN or infinite: stop, skip that batch, or return to a checkpoint and continue "
+    "with half the learning rate (rollback).",
     POLICIES,
 )

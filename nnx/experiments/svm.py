@@ -333,8 +333,8 @@ def unused(stored: Mapping[str, Any]) -> Collection[str]:
 
 EXPERIMENT = Experiment(
     name="svm",
-    summary="Classify digits by an SVM on an autoencoder's codes.",
-    text="""Classify digits by an SVM on an autoencoder's codes, and on PCA's scores to compare.
+    summary="Classify digits with an SVM on an autoencoder's codes.",
+    text="""Classify digits with an SVM on an autoencoder's codes, and for comparison on PCA's scores.
 
     \b
     Examples:
@@ -346,8 +346,8 @@ EXPERIMENT = Experiment(
     run=run,
     tables=tables,
     options={
-        "model": Rule("path", "A run's folder or a model file; without it an autoencoder is trained."),
-        "preset": Rule("name", "The autoencoder to train without --model.", tuple(PRESETS)),
+        "model": Rule("path", "A run's folder or a model file. Without it, an autoencoder is trained first."),
+        "preset": Rule("name", "Preset of the autoencoder to train without --model.", tuple(PRESETS)),
         "dataset": DATASET,
         "epochs": EPOCHS,
         "batch_size": BATCH_SIZE,

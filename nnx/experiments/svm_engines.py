@@ -21,7 +21,7 @@ AUTO = "auto"
 NAMES = (AUTO, "sklearn", "sklearnex", "cuml")
 OPTION = Rule(
     "name",
-    "The library that fits; auto picks the fastest that is installed and labels as scikit-learn does.",
+    "SVM library. auto: the fastest installed one that gives the same labels as scikit-learn.",
     NAMES,
 )
 PACKAGES = {

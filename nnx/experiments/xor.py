@@ -191,7 +191,7 @@ EXPERIMENT = Experiment(
     run=run,
     tables=tables,
     options={
-        "preset": Rule("name", "The reference system whose training this is.", tuple(PRESETS)),
+        "preset": Rule("name", "The reference system to train like.", tuple(PRESETS)),
         "epochs": EPOCHS,
         "on_nonfinite": ON_NONFINITE,
     },

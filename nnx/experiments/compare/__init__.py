@@ -161,8 +161,8 @@ def _run(config: Config, callbacks: Sequence[Any] = ()) -> Result:
 
 EXPERIMENT = Experiment(
     name="compare",
-    summary="Compare with other frameworks: same weights, same batches.",
-    text="""Compare with other frameworks: same weights, same batches, a process each.
+    summary="Compare nnx with other frameworks.",
+    text="""Compare nnx with other frameworks: same initial weights, same batches, separate processes.
 
     The exit status is 1 if the loss curves do not agree; no speed-up is printed then.
 
@@ -178,12 +178,12 @@ EXPERIMENT = Experiment(
     options={
         "frameworks": Rule(
             "names",
-            "keras, torch, jax, sklearn, several with commas between, or all that are installed (all).",
+            "keras, torch, jax, sklearn, several of them separated by commas, or all (all installed).",
             (*FRAMEWORKS, INSTALLED),
             metavar="NAMES",
             option="with",
         ),
-        "minutes": Rule("number", "How long the whole command may take.", low=0.5, metavar="MINUTES"),
+        "minutes": Rule("number", "Largest time for the whole command.", low=0.5, metavar="MINUTES"),
         "dataset": DATASET,
     },
     figures=figures,
