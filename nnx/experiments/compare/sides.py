@@ -120,9 +120,7 @@ def chosen(names: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     known = [*FRAMEWORKS, INSTALLED]
     for name in names:
         if name not in known:
-            raise ConfigurationError(
-                f"there is no comparison with {name!r}{nearest(name, known)}: choose from {', '.join(known)}"
-            )
+            raise ConfigurationError(f"there is no comparison with {name!r}{nearest(name, known)}")
     missing = {name: text for name in FRAMEWORKS if (text := absent(name))}
     if refused := [missing[name] for name in names if name in missing]:
         raise MissingLibraryError("; ".join(refused))
