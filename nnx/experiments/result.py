@@ -111,7 +111,12 @@ class Result:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder: ``result.json``, ``history.csv``, ``model.safetensors``, ``figures/``, a report."""
+    """A run's folder: ``result.json``, ``history.csv``, ``model.safetensors``, ``figures/``, a report.
+
+    Parameters
+    ----------
+    path : Path
+    """
 
     path: Path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import itertools
@@ -24,6 +25,11 @@ ROOMS = [name for name in nnx.__all__ if inspect.ismodule(getattr(nnx, name))]
 NAMES = [name for name in nnx.__all__ if name not in ROOMS]
 
 
+def fields_of(cls: type) -> set[str]:
+    """Attributes that the docstring of a dataclass describes; some hold functions."""
+    return {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+
+
 def public_members(cls: type) -> list[tuple[str, object]]:
     """Its own, and those of bases that have no public name, as a network's are in several files."""
     public = {getattr(nnx, name) for name in NAMES}
@@ -33,6 +39,7 @@ def public_members(cls: type) -> list[tuple[str, object]]:
         (f"{cls.__name__}.{name}", member)
         for name, member in members.items()
         if not name.startswith("_")
+        and name not in fields_of(cls)
         and (inspect.isfunction(member) or isinstance(member, (property, classmethod)))
     ]
 
@@ -99,6 +106,14 @@ def test_a_public_thing_is_documented(name, member):
     summary = text.split("\n\n")[0].strip()
     assert summary, name
     assert summary.endswith((".", "…", ":", "?", "!")) or ";" in summary or "=" in summary, (name, summary)
+
+
+def test_a_dataclass_describes_its_fields():
+    for name, member in documented().items():
+        if inspect.isclass(member):
+            text = inspect.getdoc(member) or ""
+            missing = [field for field in fields_of(member) if not re.search(rf"\b{field}\b", text)]
+            assert not missing, (name, missing)
 
 
 SECTIONS = (
