@@ -128,7 +128,9 @@ def load_inputs(
             x = inputs_of_table(file, str(path), layout, how, notes, max_bytes)
         else:
             x = _arrays(file, path, kind, (), how, notes, max_bytes)[0]
-    if x.ndim > 2 and layout.shape is None and layout.image is None:
+    if x.ndim > 2 and layout.shape is None and layout.image is not None:
+        x = as_rows(x, layout.image, str(path))  # version 0.1 flattened images, but stored their size
+    elif x.ndim > 2 and layout.shape is None:
         notes.append(
             f"{path}: rows of shape {x.shape[1:]} are read as rows of {math.prod(x.shape[1:])} numbers, as "
             "the network takes them"

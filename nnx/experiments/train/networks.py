@@ -218,6 +218,8 @@ def groups_of(config: Config, steps: int) -> dict[str, dict[str, Any]]:
         found: dict[str, Any] = {}
         groups[pattern] = found
         for name, _, number in pairs:
+            if name in found:
+                raise ConfigurationError(f"group {pattern[:60]!r}: {name[:40]} is given twice: remove one")
             try:
                 found[name] = float(number)
             except ValueError:

@@ -487,6 +487,7 @@ MISTAKES = {
     "train iris.csv --target species --group '*.b l2=1' --group '*.b l2=0'": (
         nnx.ConfigurationError, ["'*.b' is given twice"],
     ),
+    "train iris.csv --target species --group '*.b l2=1 l2=0'": (nnx.ConfigurationError, ["l2 is given"]),
     "train x.npy --task classification": (nnx.ConfigurationError, ["needs targets"]),
     "train x.npy --layers relu": (nnx.ConfigurationError, ["needs a width"]),
     "train x.npy --target y.npy": (nnx.DataError, ["holds 6 samples, but 5 targets"]),

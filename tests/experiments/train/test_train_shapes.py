@@ -166,6 +166,9 @@ def test_a_model_that_version_0_1_trained_on_flattened_images_predicts_the_same(
     expected = network.predict((images.reshape(5, 16) / 255.0).astype(np.float32)) * 255.0
     for name in ("x.npy", "flat.npy"):
         np.testing.assert_allclose(applied("reconstruct", name, model="old.safetensors"), expected, rtol=1e-6)
+    np.save("wide.npy", images.reshape(5, 2, 8))
+    with pytest.raises(nnx.DataError, match=r"wide.npy: has rows of shape \(2, 8\), .* shape \(4, 4, 1\)"):
+        Model.load("old.safetensors").read("wide.npy")
 
 
 # ---------------------------------------------------------------------------------- outputs, and exports
