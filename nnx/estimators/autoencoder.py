@@ -132,7 +132,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
             Ignored.
         sample_weight : array_like of shape (rows,), optional
         checkpoint : Checkpoint, optional
-            As for `nnx.Network.fit`.
+            As for `nnx.Network.fit`. To resume, `random_state` must be the same number in both runs.
         """
         return self._fit(X, sample_weight, partial=False, checkpoint=checkpoint)
 
@@ -141,7 +141,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         return self._fit(X, sample_weight, partial=True)
 
     def _fit(self, X: Any, sample_weight: Any, **how: Any) -> Autoencoder:
-        again = self._goes_on(how["partial"])
+        again = self._continues(how["partial"])
         x = self._check(X, reset=not again)
         loss = self._loss()
         weights, x = counted(checked_weights(sample_weight, x), x)

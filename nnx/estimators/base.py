@@ -118,7 +118,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
     # -------------------------------------------------------------------- data
 
-    def _goes_on(self, partial: bool) -> bool:
+    def _continues(self, partial: bool) -> bool:
         """Return whether a fit continues to train the existing network.
 
         Raises

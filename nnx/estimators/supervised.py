@@ -136,7 +136,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         sample_weight : array_like of shape (rows,), optional
             Rows of weight 0 are left out, also when the classes are determined.
         checkpoint : Checkpoint, optional
-            As for `nnx.Network.fit`.
+            As for `nnx.Network.fit`. To resume, `random_state` must be the same number in both runs.
         """
         return self._fit(X, y, None, sample_weight, partial=False, checkpoint=checkpoint)
 
@@ -166,7 +166,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         return self._fit(X, y, classes, sample_weight, partial=True)
 
     def _fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, **how: Any) -> NetworkClassifier:
-        again = self._goes_on(how["partial"])
+        again = self._continues(how["partial"])
         x, y = self._check(X, y=y, multi_output=True, reset=not again)
         check_classification_targets(y)
         weights, x, y = counted(checked_weights(sample_weight, x), x, y)
@@ -361,7 +361,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         y : array_like of shape (rows,) or (rows, outputs)
         sample_weight : array_like of shape (rows,), optional
         checkpoint : Checkpoint, optional
-            As for `nnx.Network.fit`.
+            As for `nnx.Network.fit`. To resume, `random_state` must be the same number in both runs.
         """
         return self._fit(X, y, sample_weight, partial=False, checkpoint=checkpoint)
 
@@ -370,7 +370,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, partial=True)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, **how: Any) -> NetworkRegressor:
-        again = self._goes_on(how["partial"])
+        again = self._continues(how["partial"])
         x, y = self._check(X, y=y, multi_output=True, y_numeric=True, reset=not again)
         y = y.toarray() if sparse.issparse(y) else y
         weights, x, y = counted(checked_weights(sample_weight, x), x, y)

@@ -172,7 +172,7 @@ class StoredNetwork(NetworkBase):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         twin = type(self).from_config(state["config"], device=state["device"])
-        self.__dict__.update(twin.__dict__)
+        self.__dict__ = twin.__dict__  # replaces a cached arena too
         if state["weights"] is not None:
             self.set_weights(state["weights"])
 

@@ -200,6 +200,14 @@ def test_the_class_is_found_where_pickles_of_version_0_1_look_for_it():
     assert network is nnx.Network
 
 
+def test_a_state_set_in_a_network_in_use_replaces_its_arena():
+    network, other = (nnx.Network([nnx.Dense(3, 2)], seed=seed) for seed in (0, 1))
+    assert network.arena is not other.arena
+    network.__setstate__(other.__getstate__())
+    network.arena.values[...] = 1.0
+    assert (network[0].W == 1.0).all()
+
+
 def test_a_network_without_weights_can_be_copied():
     def wide():
         layers = [nnx.Dense(400, initializer=nnx.initializers.Normal(5.0)), nnx.Dense(2)]
