@@ -128,7 +128,9 @@ def _div(parts: list[Part], step: Step) -> list[Part]:
 def _row(value: HostArray, width: int, rank: int) -> HostArray:
     """Return an array that is equal for all rows as a single row, in float64."""
     if value.size != (value.shape[-1] if value.ndim else 1):
-        raise ConfigurationError(f"its array of shape {value.shape} differs from row to row")
+        raise ConfigurationError(
+            f"its array has the shape {value.shape}: nnx uses one number for each feature, the last axis"
+        )
     if value.ndim > rank or (width != UNKNOWN and value.size not in (1, width)):
         raise ConfigurationError(f"its array of shape {value.shape} does not fit rows of {width or '?'}")
     return np.asarray(value.reshape(-1), np.float64)

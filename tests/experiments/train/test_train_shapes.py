@@ -202,6 +202,9 @@ def test_an_export_is_compared_on_the_images_of_the_training(program, scale):
     assert "20 rows of images.npy" in invoke("export", "run", "--out", name).stderr
     outputs, _ = program.compute(name, images.astype(np.float64 if scale == "minmax" else np.float32))
     np.testing.assert_allclose(outputs, applied("reconstruct", "images.npy"), rtol=1e-4, atol=0.05)
+    if scale == "minmax":
+        with pytest.raises(nnx.FileFormatError, match="one number for each feature"):
+            program.load(name)
 
 
 def test_a_network_of_your_own_takes_rows_of_its_shape():
