@@ -129,7 +129,7 @@ def _row(value: HostArray, width: int, rank: int) -> HostArray:
     """Return an array that is equal for all rows as a single row, in float64."""
     if value.size != (value.shape[-1] if value.ndim else 1):
         raise ConfigurationError(
-            f"its array has the shape {value.shape}: nnx uses one number for each feature, the last axis"
+            f"its array of shape {value.shape} must have one number for each feature, the last axis"
         )
     if value.ndim > rank or (width != UNKNOWN and value.size not in (1, width)):
         raise ConfigurationError(f"its array of shape {value.shape} does not fit rows of {width or '?'}")
