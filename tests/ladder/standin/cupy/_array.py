@@ -279,6 +279,11 @@ class ndarray:
         launch("copy", (self._memory,), (result._memory,), "copy")
         return result
 
+    def repeat(self, repeats: int, axis: Any = None) -> ndarray:
+        result = owned(unwrap(self).repeat(repeats, axis))
+        launch("repeat", (self._memory,), (result._memory,))
+        return result
+
     def astype(
         self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True
     ) -> ndarray:
