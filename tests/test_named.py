@@ -88,27 +88,6 @@ def test_every_public_layer_has_a_record():
             assert theirs.name if isinstance(theirs, Counterpart) else theirs
 
 
-SCHEDULES = [
-    nnx.Constant(0.3), nnx.Step(0.1, 5), nnx.Exponential(0.1, 5, 0.5), nnx.Cosine(0.1, 9, 0.01),
-    nnx.Warmup(nnx.Cosine(0.1, 9), 4), nnx.Warmup(0.1, 4),
-]  # fmt: skip
-
-
-class Falling(nnx.Schedule):
-    def __init__(self, start: float, after: Any) -> None:
-        self.start, self.after = start, after
-
-    def __call__(self, step: int) -> float:
-        return self.start / (1 + step)
-
-
-@pytest.mark.parametrize("schedule", [*SCHEDULES, Falling(0.2, 3.0)], ids=repr)
-def test_a_schedule_is_made_again_from_its_description(schedule: nnx.Schedule) -> None:
-    again = schedules.get(json.loads(json.dumps(schedules.describe(schedule))))
-    assert type(again) is type(schedule)
-    assert [again(step) for step in range(12)] == [schedule(step) for step in range(12)]
-
-
 def test_the_learning_rate_of_an_optimizer_is_read_and_set():
     optimizer = nnx.Adam(0.25)
     assert optimizer.learning_rate == 0.25

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import click
-import numpy as np
 import pytest
+from support.threads import fit, python
 from threadpoolctl import threadpool_info
 
 import nnx
 from nnx.backends import threads
 from nnx.cli.main import cli
-from nnx.training import contention
-
-X = np.random.default_rng(0).random((64, 8), dtype=np.float32)
 
 
 @pytest.fixture
@@ -33,27 +26,9 @@ def blas_threads() -> list[int]:
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
-def fit(callbacks=(), device="numpy"):
-    network = nnx.Network([nnx.Dense(8, 4), nnx.Tanh(), nnx.Dense(8)], seed=0, device=device)
-    network.fit(
-        X, X, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(), batch_size=16, callbacks=list(callbacks)
-    )
-
-
 class Seen(nnx.Callback):
     def on_step_end(self, run):
         self.threads = blas_threads()
-
-
-def python(code: str, **variables: str) -> str:
-    kept = {name: value for name, value in os.environ.items() if name not in threads.VARIABLES}
-    path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), kept.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=kept | {"PYTHONPATH": path} | variables, text=True, timeout=100,
-        capture_output=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
 
 
 class TestTheNumberOfThreads:
@@ -142,91 +117,3 @@ class TestTheOption:
     def test_a_number_that_makes_no_sense_is_refused(self):
         with pytest.raises(click.UsageError, match="must be a whole number of at least 1"):
             cli.main(["run", "xor", "--threads", "0"], standalone_mode=False)
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """What Linux says of this process's threads: seconds in which they ran, and waited."""
-    monkeypatch.setattr(contention, "TASKS", tmp_path)
-    monkeypatch.setattr(contention.Contention, "reported", False)
-    monkeypatch.setattr(contention, "BEGIN", 0.0)
-    monkeypatch.setattr(contention, "WINDOW", 0.0)
-
-    def say(*tasks):
-        for number, (ran, waited) in enumerate(tasks):
-            (tmp_path / str(number)).mkdir(exist_ok=True)
-            (tmp_path / str(number) / "schedstat").write_text(f"{int(ran * 1e9)} {int(waited * 1e9)} 7\n")
-
-    return say
-
-
-class TestABusyMachine:
-    def watch(self, machine, before, after, blas=2):
-        backend = nnx.backends.resolve("numpy")
-        watch = contention.Contention(backend)
-        backend.blas_threads = lambda: blas
-        try:
-            for tasks in (before, after, after):
-                machine(*tasks)
-                if time.monotonic() >= watch.due:
-                    watch.look()
-        finally:
-            del backend.blas_threads
-        return watch
-
-    def test_is_reported_once_with_advice(self, machine, caplog):
-        self.watch(machine, [(1, 9), (1, 0)], [(2, 11), (2, 4)])
-        self.watch(machine, [(1, 9), (1, 0)], [(2, 11), (2, 4)])
-        assert caplog.messages == [
-            "other programs use the processors: nnx waits 75% of the time; stop with Ctrl-C and start again "
-            "with --threads 1 (in Python: OPENBLAS_NUM_THREADS=1): it is often several times faster"
-        ]
-
-    def test_one_thread_can_only_wait(self, machine, caplog):
-        self.watch(machine, [(1, 0)], [(2, 4)], blas=1)
-        assert caplog.messages == [
-            "other programs use the processors: nnx waits 80% of the time, and training takes "
-            "that much longer"
-        ]
-
-    @pytest.mark.parametrize("after", [[(5, 9)], [(2, 0.9)], [(1, 0)]])
-    def test_an_idle_one_is_not(self, machine, caplog, after):
-        self.watch(machine, [(1, 0)], after if after != [(5, 9)] else [(12, 9)])
-        assert caplog.messages == []
-
-    def test_nothing_is_said_where_linux_does_not_say(self, machine, caplog):
-        self.watch(machine, [], [])
-        fit()
-        assert caplog.messages == []
-
-    def test_a_short_training_is_not_looked_at(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(contention, "TASKS", tmp_path / "absent")
-        monkeypatch.setattr(contention, "_ran_and_waited", lambda: pytest.fail("looked"))
-        fit()
-
-    @pytest.mark.skipif(
-        not Path("/proc/self/schedstat").exists(), reason="Linux says nothing of waiting here"
-    )
-    def test_it_is_noticed_on_a_real_one(self):
-        """A core that other programs keep busy: a training that shares it is reported while it runs."""
-        code = (
-            "import os, subprocess, sys, numpy as np, nnx\n"
-            "from nnx.training import contention\n"
-            "contention.WINDOW = 1.0\n"
-            "core = {min(os.sched_getaffinity(0))}\n"
-            "os.sched_setaffinity(0, core)\n"
-            "for task in os.listdir('/proc/self/task'):\n    os.sched_setaffinity(int(task), core)\n"
-            "busy = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(3)]\n"
-            "class UntilReported(nnx.callbacks.Callback):\n"
-            "    def on_epoch_end(self, run):\n"
-            "        run.stop = 'reported' if contention.Contention.reported else ''\n"
-            "try:\n"
-            "    network = nnx.Network([nnx.Dense(64, 64)], seed=0, device='numpy')\n"
-            "    x = np.ones((4096, 64), 'f4')\n"
-            "    network.fit(x, x, loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(1e-4), batch_size=64,\n"
-            "                epochs=10**6, callbacks=[UntilReported()])\n"
-            "finally:\n    [process.kill() for process in busy]\n"
-        )
-        told = python(code, OPENBLAS_NUM_THREADS="2")
-        assert told.startswith("other programs use the processors: nnx waits ")
-        assert told.count("\n") == 1

@@ -289,16 +289,3 @@ def test_a_log_that_cannot_be_written_is_named(callback, where, tmp_path):
     with pytest.raises(nnx.OutputError, match=f"cannot write {re.escape(str(path))}"):
         fit(validation=0.2, callbacks=[callback(path)])
     assert sorted(entry.name for entry in tmp_path.rglob("*")) == ["file", "folder"]
-
-
-def test_every_error_is_an_nnx_error_and_of_a_familiar_kind():
-    for name, familiar in {
-        "DataError": ValueError,
-        "ConfigurationError": ValueError,
-        "DeviceError": RuntimeError,
-        "TrainingError": ArithmeticError,
-        "FileFormatError": ValueError,
-        "OutputError": OSError,
-    }.items():
-        assert issubclass(getattr(nnx, name), nnx.NnxError)
-        assert issubclass(getattr(nnx, name), familiar)

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from nnx.backends import Backend
+from nnx.ops.activations import ACTIVATIONS
 
 ORACLE = Backend()
 ROWS = [1, 7]
+KINDS = sorted(ACTIVATIONS)
+ALPHA = 0.3
 
 
 def room(*shape: int) -> np.ndarray:

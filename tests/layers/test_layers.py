@@ -10,7 +10,7 @@ import pytest
 from support.small_networks import forward, host
 
 import nnx
-from nnx.layers import Layer, Workspace
+from nnx.layers import Layer
 from nnx.layers.dropout import Dropout
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -20,29 +20,6 @@ SEQUENCES = RNG.normal(size=(24, 5, 6))
 TARGETS = RNG.normal(size=(24, 5, 3))
 LABELS = RNG.integers(0, 3, (24, 5))
 PIXELS = RNG.integers(0, 256, (24, 4, 4, 2), dtype=np.uint8)
-
-
-class Scaled(Layer):
-    """A layer as version 0.1 has them: it knows rows of features only."""
-
-    def parameter_shapes(self):
-        return {"factor": (self.inputs,)}
-
-    def initial_values(self, generator):
-        return {"factor": generator.uniform(0.5, 1.5, self.inputs)}
-
-    def width(self, inputs):
-        return 2 * inputs
-
-    def forward_into(self, x, y, cache):
-        y[:, : self.inputs] = x * self.factor
-        y[:, self.inputs :] = x
-
-    def backward_into(self, dy, dx, cache):
-        left, right = dy[:, : self.inputs], dy[:, self.inputs :]
-        self.dfactor[...] = (left * cache.x).sum(axis=0)
-        if dx is not None:
-            dx[...] = left * self.factor + right
 
 
 class Lookup(Layer):
@@ -173,47 +150,6 @@ def test_a_dropout_mask_is_drawn_over_all_numbers_of_a_row(shape):
     assert (mask.reshape(8, -1) == expected).all()
     assert 0.3 < mask.mean() < 0.7
     assert len({row.tobytes() for row in mask.reshape(8, -1)}) > 1
-
-
-@pytest.mark.parametrize("shape", [(6,), (5, 6), (2, 5, 6)])
-def test_layers_of_version_0_1_take_any_shape(shape):
-    report = nnx.gradcheck.check(Scaled(), shape)
-    assert report.passed, report.message
-    layer = Scaled().build(shape, dtype="float64")
-    assert layer.output_shape == (*shape[:-1], 12)
-
-
-def test_a_layer_alone_has_all_rows_of_the_batch_and_the_old_name_of_its_shard_warns():
-    seen = []
-
-    class Asking(Layer):
-        def forward_into(self, x, y, workspace):
-            y[...] = x
-            seen.append(workspace.shard)
-            with pytest.warns(DeprecationWarning, match=r"workspace\.shard"):
-                assert workspace.part is None
-
-    layer = Asking()
-    for rows in (3, 5):
-        layer.forward(np.ones((rows, 2)))
-    assert [(shard.start, shard.rows, shard.total, shard.share) for shard in seen] == [
-        (0, 3, 3, 1.0),
-        (0, 5, 5, 1.0),
-    ]
-
-
-def test_the_name_of_version_0_1_still_gives_a_buffer():
-    class Kept(Layer):
-        def forward_into(self, x, y, cache):
-            y[...] = x
-            with pytest.warns(DeprecationWarning, match="workspace.buffer"):
-                assert cache.room("kept", (3,)).shape == (3,)
-
-    Kept().forward(np.ones((2, 3)))
-    from nnx import layers
-
-    with pytest.warns(DeprecationWarning, match="Workspace"):
-        assert layers.Cache is Workspace
 
 
 def test_a_step_on_rows_of_any_shape_allocates_nothing_large():

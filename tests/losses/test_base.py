@@ -1,0 +1,82 @@
+"""What all losses share: weights, the type of the result, and the checks of targets and predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.losses import ALL, P, Y, on
+
+import nnx
+from nnx.backends import Backend
+from nnx.errors import DataError
+
+pytestmark = pytest.mark.usefixtures("on_cpu")
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_a_weight_of_two_is_a_row_given_twice(
+    backend: Backend, rng: np.random.Generator, loss: nnx.Loss
+) -> None:
+    y, p = rng.uniform(0.1, 0.9, (2, 3, 4))
+    weights = np.array([1.0, 2.0, 0.0])
+    repeated = on(backend, y[[0, 1, 1]], p[[0, 1, 1]])
+    weighted = on(backend, y, p, weights)
+    assert float(loss(*weighted)) == pytest.approx(float(loss(*repeated)), rel=1e-13)
+    gradient = backend.to_numpy(loss.gradient(*weighted))
+    expected = backend.to_numpy(loss.gradient(*repeated))
+    np.testing.assert_allclose(gradient[0], expected[0], rtol=1e-13)
+    np.testing.assert_allclose(gradient[1], 2.0 * expected[1], rtol=1e-13)
+    assert not gradient[2].any()
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_only_the_proportions_of_weights_count(
+    backend: Backend, rng: np.random.Generator, loss: nnx.Loss
+) -> None:
+    y, p, w = on(backend, *rng.uniform(0.1, 0.9, (2, 5, 4)), rng.uniform(0.5, 1.0, 5))
+    assert float(loss(y, p, 10.0 * w)) == pytest.approx(float(loss(y, p, w)), rel=1e-13)
+    equal = backend.asarray(np.full(5, 0.3))
+    assert float(loss(y, p, equal)) == pytest.approx(float(loss(y, p)), rel=1e-13)
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_the_type_of_the_predictions_is_kept(loss: nnx.Loss, dtype: np.dtype) -> None:
+    p = P.astype(dtype)
+    assert loss(Y, p).dtype == dtype
+    assert loss.gradient(Y, p).dtype == dtype
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+@pytest.mark.parametrize("call", ["__call__", "gradient"])
+def test_shapes_that_differ_are_named(loss: nnx.Loss, call: str) -> None:
+    with pytest.raises(DataError, match=r"\(2, 1\).*\(2, 2\) must have equal shapes"):
+        getattr(loss, call)(Y[:, :1], P)  # would broadcast
+    with pytest.raises(DataError, match=r"\(rows, features\).*\(2,\)"):
+        getattr(loss, call)(Y[0], P[0])
+    with pytest.raises(DataError, match=r"sample_weight .*\(2,\).*\(3,\)"):
+        getattr(loss, call)(Y, P, np.ones(3))
+
+
+def test_labels_out_of_range_are_refused() -> None:
+    loss = nnx.CategoricalCrossEntropy()
+    with pytest.raises(DataError, match=r"labels .*\[0, 1\].* 2 classes.*\[0, 2\]"):
+        loss(np.array([0, 2]), P)
+    with pytest.raises(DataError, match=r"found \[-1, 1\]"):
+        loss(np.array([-1, 1]), P)
+    with pytest.raises(DataError, match="labels must be integers, not float64"):
+        loss(np.array([0.0, 1.0]), P)
+    with pytest.raises(DataError, match=r"\(3,\) and y_pred of shape \(2, 2\)"):
+        loss(np.array([0, 1, 1]), P)
+
+
+def test_targets_that_are_no_probabilities_are_refused_in_training() -> None:
+    for loss in (nnx.BinaryCrossEntropy(), nnx.CategoricalCrossEntropy()):
+        with pytest.raises(DataError, match=r"\[0, 1\]"):
+            loss.check_targets(np.array([[0.0, 255.0]]), 2)
+    with pytest.raises(DataError, match=r"targets of shape \(1, 2\) do not fit.*\(1, 3\)"):
+        nnx.MeanSquaredError().check_targets(np.ones((1, 2)), 3)
+
+
+def test_a_list_is_not_an_array() -> None:
+    with pytest.raises(DataError, match="y_pred must be an array, not list"):
+        nnx.MeanSquaredError()(Y, P.tolist())
