@@ -1,4 +1,4 @@
-"""Settings of any library are converted if that is exact, and refused with one line otherwise."""
+"""Errors are of familiar kinds; settings of any library are converted exactly, or refused."""
 
 from __future__ import annotations
 

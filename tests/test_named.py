@@ -1,4 +1,4 @@
-"""Losses, optimizers, schedules and layers by name, and the tables that are read from their records."""
+"""Losses, optimizers and layers by name, and the tables that are read from their records."""
 
 from __future__ import annotations
 

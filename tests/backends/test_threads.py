@@ -1,4 +1,4 @@
-"""How many threads compute, who sets the number, and the warning on a busy machine."""
+"""How many threads compute, and who sets the number."""
 
 from __future__ import annotations
 

@@ -98,19 +98,6 @@ def test_containers_are_fused_and_not_to_the_same_numbers():
     assert fused.training_plan(LOSS)[1] == "categorical_cross_entropy_from_logits"
 
 
-def test_flatten_and_reshape_copy_nothing():
-    made = nnx.Network([nnx.Reshape((3, 2)), nnx.Reshape((2, -1)), nnx.Flatten()], dtype="float64").build(6)
-    x = made.asarray(X)
-    y = made.forward(x, training=True)
-    y[0] = 7.0
-    assert (host(x)[0] == 7.0).all(), "the output is a view of the input"
-    dy = made.asarray(np.ones((40, 6)))
-    dx = made.backward(dy, input_gradient=True)
-    assert dx.shape == (40, 6)
-    dx[0] = 5.0
-    assert (host(dy)[0] == 5.0).all()
-
-
 def test_images_are_flattened_into_the_compiled_loop():
     images = X.reshape(40, 2, 3)
     plain = nnx.Network([nnx.Dense(6, 5), nnx.Tanh(), nnx.Dense(4), nnx.Softmax()], seed=1)

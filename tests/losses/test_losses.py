@@ -1,4 +1,4 @@
-"""Losses: closed forms, weights, fusion, and inputs that are refused."""
+"""Losses: closed forms, labels, fusion, and options that are refused."""
 
 from __future__ import annotations
 

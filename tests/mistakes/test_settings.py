@@ -1,4 +1,4 @@
-"""Settings from NumPy, PyTorch or a file are converted if that is exact, and refused otherwise."""
+"""Layers, optimizers and `fit` take settings from NumPy, PyTorch or a file, and refuse what is none."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ def fit(made, **options):
     given = {"loss": nnx.MeanSquaredError(), "optimizer": nnx.Adam(), "batch_size": 8}
     return made.fit(X, Y, **(given | options))
 
-
-# --------------------------------------------------------------- where users give them
 
 MADE = {
     "Dense": lambda v, k: nnx.Dense(4, seed=k),

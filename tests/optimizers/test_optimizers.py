@@ -1,4 +1,4 @@
-"""Optimizers and schedules: closed forms, frozen parameters, and refused options."""
+"""Optimizers: closed forms, and options that are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from nnx.backends import Backend
 from nnx.errors import ConfigurationError
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
-
 
 # ----------------------------------------------------------------------------- closed forms
 
