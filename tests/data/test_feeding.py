@@ -12,33 +12,17 @@ import threading
 
 import numpy as np
 import pytest
+from support.fed import PIXELS, autoencoder, fit, floats
 from support.places import JOBS
 
 import nnx
-from nnx import datasets, training
+from nnx import datasets
 from nnx.backends.numpy_backend import NumpyBackend
 from nnx.backends.staging import Staging
 from nnx.data import samples
 
 RNG = np.random.default_rng(3)
-PIXELS = RNG.integers(0, 256, (300, 24), dtype=np.uint8)
 LABELS = RNG.integers(0, 3, 300)
-
-
-def autoencoder(device="numpy", dtype="float32", width=8):
-    layers = [nnx.Dense(24, width), nnx.ReLU(), nnx.Dense(24), nnx.Sigmoid()]
-    return nnx.Network(layers, device=device, dtype=dtype, seed=0)
-
-
-def floats(dtype="float32", divisor=255):
-    return np.divide(PIXELS, divisor, dtype=dtype)
-
-
-def fit(network, x, y=None, **options):
-    """Parameters and history after three epochs of batches of 32; the last has 12 rows."""
-    defaults = {"loss": nnx.BinaryCrossEntropy(), "optimizer": nnx.Adam(0.01), "epochs": 3, "batch_size": 32}
-    history = network.fit(x, x if y is None else y, **(defaults | options))
-    return network.weights(), history
 
 
 def assert_same(one, other):
@@ -47,70 +31,6 @@ def assert_same(one, other):
     assert history.metrics == other_history.metrics
     for name, value in weights.items():
         np.testing.assert_array_equal(value, others[name], err_msg=name)
-
-
-# ------------------------------------------------------------------------------------- rows
-
-
-def test_rows_are_what_is_stored_divided():
-    rows = nnx.Rows(PIXELS, divisor=255)
-    assert (rows.shape, rows.ndim, len(rows), rows.dtype) == (PIXELS.shape, 2, 300, np.float32)
-    np.testing.assert_array_equal(np.asarray(rows), floats())
-    np.testing.assert_array_equal(np.asarray(rows.astype("float64")), floats("float64"))
-    np.testing.assert_array_equal(rows[np.array([7, 0, 299])], floats()[[7, 0, 299]])
-    np.testing.assert_array_equal(np.asarray(nnx.Rows(PIXELS)), PIXELS)
-
-
-@pytest.mark.parametrize("cut", [slice(None), slice(90, 210), slice(250, None), slice(3, 3)])
-def test_arrays_one_after_another_are_one(cut):
-    shards = nnx.Rows([PIXELS[:100], PIXELS[100:110], PIXELS[110:]], divisor=255)
-    assert shards.blocks == (100, 10, 190)
-    part = shards[cut]
-    assert isinstance(part, nnx.Rows)
-    assert part.shape == floats()[cut].shape
-    np.testing.assert_array_equal(np.asarray(part), floats()[cut])
-    numbers = np.array([299, 109, 0, 100, 99, 110, 0])
-    np.testing.assert_array_equal(shards[numbers], floats()[numbers])
-
-
-def test_a_slice_reads_nothing_yet():
-    rows = nnx.Rows([PIXELS[:100], PIXELS[100:]])
-    assert all(np.shares_memory(part, PIXELS) for part in rows[50:150].arrays)
-    with pytest.warns(DeprecationWarning, match=r"rows\.arrays"):
-        assert rows.parts is rows.arrays
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (
-            lambda: nnx.Rows([PIXELS, PIXELS[:, :3]]),
-            r"the first is uint8 of shape \(300, 24\), and another is uint8 of",
-        ),
-        (lambda: nnx.Rows([PIXELS, floats()]), "the first is uint8 of .* and another is float32 of"),
-        (lambda: nnx.Rows([]), "the list of arrays is empty"),
-        (lambda: nnx.Rows(PIXELS, divisor=0), "divisor must be a positive number, not 0"),
-        (lambda: nnx.Rows(np.array(["a"])), "must hold numbers, not <U1"),
-        (lambda: nnx.Rows(PIXELS)[::2], "must have step 1, not 2"),
-        (
-            lambda: nnx.Rows(PIXELS)[np.array([0, -1])],
-            "lie in 0 to 299, but they go from -1 to 0",
-        ),
-        (lambda: nnx.Rows([PIXELS, PIXELS])[np.array([600])], "lie in 0 to 599, but they go from 600 to 600"),
-        (lambda: nnx.Rows(PIXELS)[PIXELS[:, 0] > 9], "with a slice or an array of row numbers"),
-        (lambda: nnx.Rows(PIXELS)[3], "a slice or an array of row numbers, not with 3"),
-        (lambda: autoencoder().predict(nnx.Rows(PIXELS[:, 0])), "shape"),
-        (lambda: fit(autoencoder(), nnx.Rows(PIXELS[:, 0])), "two dimensions"),
-        (lambda: fit(autoencoder(), nnx.Rows(PIXELS)), r"targets must lie in \[0, 1\], found values from 0"),
-        (
-            lambda: fit(autoencoder(), nnx.Rows([floats(), np.full((1, 24), np.nan, "f4")])),
-            "x has a value that is NaN or infinite, first in row 300",
-        ),
-    ],
-)
-def test_invalid_rows_are_refused(make, words):
-    with pytest.raises(nnx.DataError, match=words):
-        make()
 
 
 # ------------------------------------------------------------------------------------ bytes
@@ -181,16 +101,6 @@ def test_mnist_is_trained_on_as_bytes():
 
 
 # ----------------------------------------------------------------------------------- shards
-
-
-def test_shards_are_visited_one_after_another():
-    """In an order of their own, their rows mixed, each row once; another epoch, another order."""
-    order = training.epoch_order(0, 5, 100, 10, 190)
-    assert sorted(order) == list(range(300))
-    shard = np.searchsorted([100, 110], order, side="right")
-    assert np.count_nonzero(np.diff(shard)) == 2
-    assert (np.diff(order[shard == 2]) != 1).any()
-    assert (order != training.epoch_order(0, 10, 100, 10, 190)).any()
 
 
 def test_unshuffled_shards_train_as_one_array():

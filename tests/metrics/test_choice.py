@@ -178,3 +178,9 @@ def test_a_name_alone_does_not_make_a_direction():
     assert stop._sign == -1.0
     with pytest.raises(nnx.ConfigurationError, match="_accuracy"):
         nnx.EarlyStopping("test_accuracy").on_train_begin(run)
+
+
+def test_every_name_gives_its_metric():
+    for name, metric in metrics.NAMES.items():
+        assert metrics.get(name) == (name, metric)
+    assert metrics.get(reference.max_error) == ("max_error", reference.max_error)

@@ -1,0 +1,117 @@
+"""A checkpoint is taken when it is due, and read only by a run that may resume from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.resumed import RNG, KillAt, Killed, X, Y, killed, names, network, same, train
+from support.small_networks import same_bytes
+
+import nnx
+
+
+def test_several_fits_one_after_the_other(tmp_path):
+    def both(*callbacks, **how):
+        made, first = train(callbacks=callbacks, epochs=2, **how)
+        return *train(made, callbacks, epochs=3, optimizer=nnx.SGD(0.05, momentum=0.5), **how), first
+
+    whole = both()
+    for step in (5, 7, 16, 3, 20, 24):  # in the first, and in the second
+        with pytest.raises(Killed):
+            both(KillSecond(step), checkpoint=nnx.Checkpoint(tmp_path, every=2, resume=True))
+    again = both(checkpoint=nnx.Checkpoint(tmp_path, every=2, resume=True))
+    same(again[:2], whole[:2])
+    assert again[2].metrics == whole[2].metrics
+    assert sum(name.startswith("fit-1") for name in names(tmp_path)) == 1
+
+
+class KillSecond(KillAt):
+    """In the second of two fits, where the first is not as long."""
+
+    fits = 0
+
+    def on_train_begin(self, run):
+        KillSecond.fits += run.epochs == 3
+
+    def on_epoch_end(self, run):
+        pass
+
+
+def test_a_longer_run_resumes_from_the_end_of_a_shorter_one(tmp_path):
+    def optimizer():
+        return nnx.Adam(0.01)  # a schedule would have another length
+
+    train(checkpoint=nnx.Checkpoint(tmp_path), optimizer=optimizer(), epochs=2)
+    longer = train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), optimizer=optimizer(), epochs=5)
+    same(longer, train(optimizer=optimizer()))
+    with pytest.raises(nnx.ConfigurationError, match=r"step-40.*5 epochs .* epochs=3"):
+        train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), optimizer=optimizer(), epochs=3)
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path):
+    losses = []
+
+    class Worse(nnx.Callback):
+        def on_epoch_end(self, run):
+            losses.append(run.history["val_loss"][-1])
+            if run.epoch == 2:
+                run.network[0].W[...] *= 30.0
+
+    train(callbacks=[Worse()], checkpoint=nnx.Checkpoint(tmp_path, every=4, keep=2), optimizer=nnx.SGD(1e-4))
+    best = f"fit-1-step-{8 * (int(np.argmin(losses)) + 1)}.safetensors"
+    assert names(tmp_path) == [best, "fit-1-step-36.safetensors", "fit-1-step-40.safetensors"]
+    assert nnx.load(tmp_path / best).evaluate(X[:20], Y[:20], loss=nnx.MeanSquaredError())[
+        "loss"
+    ] == pytest.approx(min(losses))
+
+
+def test_a_checkpoint_is_a_network_that_can_be_loaded(tmp_path):
+    made, _ = train(checkpoint=nnx.Checkpoint(tmp_path))
+    same_bytes(nnx.load(tmp_path / "fit-1-step-40.safetensors", device="numpy").weights(), made.weights())
+
+
+def test_time_between_checkpoints(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("nnx.training.checkpoints.callback.time.monotonic", lambda: now[0])
+
+    class Clock(nnx.Callback):
+        def on_step_end(self, run):
+            now[0] += 3.0
+
+    train(callbacks=[Clock()], checkpoint=nnx.Checkpoint(tmp_path, every="30s", keep=99))
+    assert [int(name.split("-")[3].partition(".")[0]) for name in names(tmp_path)] == [0, 10, 20, 30, 40]
+
+
+@pytest.mark.parametrize("every", ["", "0", "-1", "1.5", "s", "3 days", 0, None, "1e3"])
+def test_times_that_make_no_sense(tmp_path, every):
+    with pytest.raises(nnx.ConfigurationError, match="number of steps or a time"):
+        nnx.Checkpoint(tmp_path, every=every)
+
+
+def test_how_many_are_kept_must_make_sense(tmp_path):
+    with pytest.raises(nnx.ConfigurationError, match="keep must be a positive integer"):
+        nnx.Checkpoint(tmp_path, keep=0)
+
+
+def test_what_else_must_be_the_same_is_named_first(tmp_path):
+    train(checkpoint=nnx.Checkpoint(tmp_path, about={"preset": "deep"}))
+    with pytest.raises(
+        nnx.ConfigurationError, match="run with preset deep, and this one is with preset best"
+    ):
+        train(network(seed=9), checkpoint=nnx.Checkpoint(tmp_path, resume=True, about={"preset": "best"}))
+
+
+def test_a_folder_with_checkpoints_needs_resume(tmp_path):
+    killed(tmp_path, 20)
+    with pytest.raises(nnx.OutputError, match="contains checkpoints: resume from them"):
+        train(checkpoint=nnx.Checkpoint(tmp_path))
+
+
+def test_a_slice_is_refused(tmp_path):
+    part = network()[:5]
+    with pytest.raises(nnx.ConfigurationError, match="checkpoints need the whole network"):
+        part.fit(
+            X, RNG.normal(size=(61, 8)), loss=nnx.MeanSquaredError(), optimizer=nnx.SGD(),
+            checkpoint=nnx.Checkpoint(tmp_path),
+        )  # fmt: skip
+    assert names(tmp_path) == []

@@ -1,0 +1,32 @@
+"""Options of `fit` that do not fit are refused before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.resumed import KillAt, Killed, same, train
+
+import nnx
+
+
+def test_two_are_one_too_many(tmp_path):
+    kept = nnx.Checkpoint(tmp_path / "a"), nnx.Checkpoint(tmp_path / "b")
+    with pytest.raises(nnx.ConfigurationError, match="give one Checkpoint"):
+        train(callbacks=kept)
+    with pytest.raises(nnx.ConfigurationError, match="give one Checkpoint"):
+        train(callbacks=kept[:1], checkpoint=kept[1])
+    for wrong in (str(tmp_path), KillAt(1), nnx.Checkpoint):
+        with pytest.raises(nnx.ConfigurationError, match=r"checkpoint must be an nnx\.Checkpoint\(folder\)"):
+            train(checkpoint=wrong)
+
+
+def test_a_checkpoint_among_the_callbacks_works_and_warns(tmp_path):
+    """As version 0.1 took it, at any place among them."""
+    kept, resumes = nnx.Checkpoint(tmp_path, every=3), nnx.Checkpoint(tmp_path, resume=True)
+    with pytest.raises(Killed), pytest.warns(DeprecationWarning, match="checkpoint=nnx.Checkpoint") as seen:
+        train(callbacks=[kept, KillAt(13)])
+    assert [Path(warning.filename).name for warning in seen] == ["resumed.py"]  # where `train` is
+    with pytest.warns(DeprecationWarning, match="checkpoint=nnx.Checkpoint"):
+        resumed = train(callbacks=[resumes])
+    same(resumed, train())
