@@ -1,0 +1,105 @@
+"""The classifier and the regressor learn, for any kind of target, and count the weights of classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, make_multilabel_classification
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from support.estimated import CLASSIFIER, DIGITS, LABELS, REGRESSOR, X, Y, fitted
+
+import nnx
+from nnx.estimators import NetworkClassifier, NetworkRegressor
+
+pytestmark = pytest.mark.usefixtures("on_cpu")
+
+
+def test_the_classifier_learns_digits():
+    model = NetworkClassifier(32, epochs=20, learning_rate=0.01, random_state=0).fit(
+        DIGITS[:1400], LABELS[:1400]
+    )
+    assert model.score(DIGITS[1400:], LABELS[1400:]) > 0.9
+
+
+def test_the_regressor_is_as_good_as_the_least_squares_it_contains():
+    x, y = load_diabetes(return_X_y=True)
+    x, y = StandardScaler().fit_transform(x), (y - y.mean()) / y.std()
+    exact = 1.0 - np.linalg.lstsq(x, y)[1][0] / np.sum(y**2)
+    linear = NetworkRegressor((), learning_rate=0.03, epochs=500, batch_size=len(x), random_state=0).fit(x, y)
+    assert linear.score(x, y) == pytest.approx(exact, abs=1e-3)
+
+
+def test_two_classes_several_and_labels_that_come_together():
+    two = fitted(CLASSIFIER, X[:100], np.array(["no", "yes"])[Y[:100]])
+    assert two.network_.outputs == 1
+    assert set(two.predict(X[:100])) == {"no", "yes"}
+    assert two.decision_function(X).shape == (150,)
+    p = fitted(CLASSIFIER, y=np.array([3, 5, 9])[Y]).predict_proba(X)
+    np.testing.assert_allclose(p.sum(axis=1), 1.0)
+    x, y = make_multilabel_classification(n_classes=4, random_state=0)
+    several = fitted(CLASSIFIER, x, y, epochs=200)
+    assert several.predict(x).shape == y.shape
+    assert several.score(x, y) > 0.7
+    assert (fitted(CLASSIFIER, x, sparse.csr_array(y), epochs=200).predict(x) == several.predict(x)).all()
+
+
+def test_labels_that_are_not_written_out_teach_the_same(monkeypatch):
+    expected = fitted(CLASSIFIER).predict_proba(X)
+    monkeypatch.setattr("nnx.estimators.supervised.ONE_HOT", 0)
+    np.testing.assert_allclose(fitted(CLASSIFIER).predict_proba(X), expected, rtol=1e-9)
+
+
+def test_several_targets_are_predicted_together():
+    y = np.column_stack([X[:, 0], X[:, 1] - X[:, 2]])
+    model = fitted(REGRESSOR, y=y, epochs=200)
+    assert model.predict(X).shape == y.shape
+    assert model.score(X, y) > 0.9
+
+
+def test_a_search_in_two_processes_finds_what_one_finds():
+    pipeline = make_pipeline(StandardScaler(), clone(CLASSIFIER))
+    grid = {"networkclassifier__hidden_layer_sizes": [2, (10, 5)], "networkclassifier__dropout": [0.0, 0.2]}
+    alone, together = (
+        GridSearchCV(pipeline, grid, cv=2, n_jobs=jobs).fit(X, Y).cv_results_["mean_test_score"]
+        for jobs in (1, 2)
+    )
+    assert (alone == together).all()
+
+
+def test_classes_that_come_later_are_announced():
+    model = clone(CLASSIFIER).partial_fit(X[Y < 2], Y[Y < 2], classes=[2, 0, 1])
+    model.partial_fit(X, Y)
+    assert model.classes_.tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="unseen labels"):
+        model.partial_fit(X, Y + 1)
+    with pytest.raises(nnx.ConfigurationError, match=r"'balanced'.* partial_fit"):
+        clone(CLASSIFIER).set_params(class_weight="balanced").partial_fit(X, Y)
+
+
+def test_weights_of_classes_are_weights_of_their_rows():
+    by_class = fitted(CLASSIFIER, class_weight={0: 1.0, 1: 5.0, 2: 1.0})
+    by_row = clone(CLASSIFIER).fit(X, Y, sample_weight=np.array([1.0, 5.0, 1.0])[Y])
+    assert (by_class.predict_proba(X) == by_row.predict_proba(X)).all()
+    both = clone(by_class).fit(X, Y, sample_weight=np.where(Y == 1, 0.2, 1.0))
+    np.testing.assert_allclose(both.predict_proba(X), fitted(CLASSIFIER).predict_proba(X), rtol=1e-6)
+    few = np.r_[0:50, 50:60]
+    found = [
+        (fitted(CLASSIFIER, X[few], Y[few], class_weight=w).predict(X) == 1).sum() for w in (None, "balanced")
+    ]
+    assert found[1] >= found[0]
+
+
+def test_images_go_through_a_search_and_weights():
+    images = DIGITS[:120].reshape(-1, 8, 8)
+    search = GridSearchCV(CLASSIFIER, {"dropout": [0.0, 0.1]}, cv=2)
+    search.fit(images, LABELS[:120], sample_weight=np.arange(120.0))
+    assert search.best_score_ > 0.6
+    assert search.predict_proba(images).shape == (120, 10)
+
+
+def test_scores_of_a_cross_validation_are_those_of_a_classifier():
+    assert cross_val_score(clone(CLASSIFIER), X, Y, cv=3).mean() > 0.8
