@@ -1,120 +1,20 @@
-"""Several ranks train like one process, and end together if one of them fails."""
+"""A job of several ranks leaves the results of one process, and one process is a job of one rank."""
 
 from __future__ import annotations
 
 import json
 import os
-import select
 import signal
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import mpi_jobs
-from support.mpi_jobs import JOBS, TIMEOUT, needs_mpi, until
+from support.mpi_jobs import TIMEOUT, needs_mpi
 
 import nnx
-from nnx.distributed import ALONE, Communicator, agreement
-from nnx.distributed.supervisor import RANKS, until_read
-
-CASES = ("plain", "norm+dropout", "labels+weights", "thin+norm", "whole+augment", "stopping", "positions")
-
-
-def curves(ranks: int, dtype: str, steps: int) -> dict:
-    done = mpi_jobs.run(ranks, JOBS / "curves.py", dtype, steps, *CASES)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-@pytest.fixture(scope="module", params=[("float64", 200, 1e-9), ("float32", 50, 1e-3)], ids=lambda p: p[0])
-def alone(request: pytest.FixtureRequest) -> tuple[str, int, float, dict]:
-    dtype, steps, tolerance = request.param
-    return dtype, steps, tolerance, curves(0, dtype, steps)
-
-
-@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
-class TestRanksTrainAsOneProcess:
-    pytestmark = needs_mpi
-
-    def test_losses_and_metrics_are_the_same(self, alone, ranks):
-        dtype, steps, tolerance, expected = alone
-        found = curves(ranks, dtype, steps)
-        for case in CASES:
-            assert found[case]["steps"] == expected[case]["steps"]
-            assert expected[case]["steps"] >= steps or case == "stopping"
-            assert found[case]["metrics"].keys() == expected[case]["metrics"].keys()
-            for name, values in expected[case]["metrics"].items():
-                np.testing.assert_allclose(
-                    found[case]["metrics"][name], values, rtol=tolerance, err_msg=f"{case} {name}"
-                )
-            for name, values in expected[case]["values"].items():  # running statistics among them
-                np.testing.assert_allclose(
-                    found[case]["values"][name], values, rtol=0, atol=100 * tolerance, err_msg=name
-                )
-        assert expected["stopping"]["steps"] < expected["plain"]["steps"], "the case stops nothing"
-
-
-def start(tmp_path: Path, way: str, ranks: int = 3) -> tuple:
-    process = mpi_jobs.start(ranks, JOBS / "failing.py", tmp_path, way, TIMEOUT)
-    return process, lambda rank: int((tmp_path / f"pid-{rank}").read_text())
-
-
-def training(tmp_path: Path) -> bool:
-    epoch = tmp_path / "epoch"
-    return epoch.exists() and int(epoch.read_text() or 0) > 3
-
-
-def gone(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return True
-
-
-class TestARankThatFails:
-    pytestmark = needs_mpi
-
-    @pytest.mark.parametrize("rank", [0, 2])
-    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-    def test_ends_the_job_and_is_named(self, tmp_path, rank, number):
-        process, pid = start(tmp_path, "wait")
-        until(lambda: training(tmp_path), process)
-        pids = [pid(every) for every in range(3)]
-        os.kill(pids[rank], number)
-        _, err = process.communicate(timeout=TIMEOUT + 12)
-        assert process.returncode != 0
-        ours = [line for line in err.splitlines() if f"rank {rank} " in line]
-        if number == signal.SIGKILL:
-            assert len(ours) == 1, err
-            assert ours[0].startswith(f"nnx: rank {rank} was ended by SIGKILL")
-        else:
-            assert len(ours) == 1, err
-            assert f"rank {rank} did not " in ours[0]
-            assert f"within {TIMEOUT:g} s" in ours[0]
-        until(lambda: all(map(gone, pids)), type("Ended", (), {"poll": lambda self: None})())
-        nnx.load(tmp_path / "model.safetensors")
-
-    def test_an_error_on_one_rank_ends_all(self, tmp_path):
-        process, _ = start(tmp_path, "error")
-        _, err = process.communicate(timeout=30)
-        assert process.returncode != 0
-        assert err.count("OSError: the disk of rank 1 is gone") == 1
-
-    @pytest.mark.parametrize(
-        ("way", "text"),
-        [
-            ("data", "rank 1 of 3 differ in the training data"),
-            ("option", "rank 1 of 3 differ in optimizer"),
-            ("library", 'rank 1 of 3 differ in the version of NumPy: "1.0" instead of'),
-        ],
-    )
-    def test_what_does_not_fit_is_refused_before_the_start(self, tmp_path, way, text):
-        done = mpi_jobs.run(3, JOBS / "failing.py", tmp_path, way, TIMEOUT)
-        assert done.returncode != 0
-        assert done.stderr.count(text) == 1, done.stderr
-        assert not (tmp_path / "epoch").exists()
+from nnx.distributed import ALONE, Communicator
+from nnx.distributed.supervisor import RANKS
 
 
 class TestTheCommandLine:
@@ -265,47 +165,6 @@ class TestOneProcess:
                 assert dealt == list(range(rows))
                 assert all(part.stop > part.start for part in parts), "every rank computes with a row"
                 assert max(part.rows for part in parts) - min(part.rows for part in parts) <= 1
-
-    def test_differences_are_told_in_one_line(self):
-        facts = [{"epochs": 5}, {"epochs": 5}, {"epochs": 6}]
-        text = agreement.difference([agreement.packed(each) for each in facts])
-        assert text == "rank 2 of 3 differ in epochs: 6 instead of 5"
-        assert agreement.difference([agreement.packed(each) for each in facts[:2]]) == ""
-
-    def test_fingerprints_tell_types_shapes_and_contents_apart(self):
-        x = np.arange(6.0)
-        seen = {agreement.fingerprint(y) for y in (x, x.reshape(2, 3), x.astype(np.float32), x + 1, x[:0])}
-        assert len(seen) == 5
-        assert agreement.fingerprint(x[::2]) == agreement.fingerprint(x[::2].copy())
-
-    def test_of_a_mapped_file_few_rows_are_read(self, tmp_path):
-        x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (100_000, 4))
-        first = agreement.fingerprint(x)
-        x[5] = 1.0  # between two of those that are read
-        assert agreement.fingerprint(x) == first
-        x[99_999] = 1.0
-        assert agreement.fingerprint(x) != first
-
-    def test_what_was_printed_last_is_waited_for(self, tmp_path):
-        """As a launcher reads it from a pipe; what goes to a file is waited for by nobody."""
-        reading, writing = os.pipe()
-        read = []
-
-        def later() -> None:
-            time.sleep(0.1)
-            read.append(os.read(reading, 100))
-
-        with os.fdopen(writing, "w") as pipe, (tmp_path / "file").open("w") as file:
-            pipe.write("last words")
-            pipe.flush()
-            launcher = threading.Thread(target=later)
-            launcher.start()
-            until_read(pipe)
-            assert select.select([reading], [], [], 0)[0] == [], "there is something left to read"
-            launcher.join()
-            until_read(file)
-        os.close(reading)
-        assert read == [b"last words"]
 
     def test_bad_ways_to_connect_are_refused(self):
         with pytest.raises(nnx.ConfigurationError, match=r"'mpy': did you mean 'mpi'"):
