@@ -11,9 +11,8 @@ from support.small_networks import fit, regressor
 import nnx
 from nnx import training
 
-pytestmark = pytest.mark.usefixtures("device")
 
-
+@pytest.mark.usefixtures("device")
 def test_the_loss_of_an_epoch_is_the_mean_over_rows_and_not_over_batches():
     network = regressor()
     before = network.evaluate(X, Y, loss=nnx.MeanSquaredError())["loss"]
@@ -21,6 +20,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_rows_and_not_over_batches():
     assert history["loss"][0] == pytest.approx(before, rel=1e-5)
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("batch_size", [8, 36, 37])
 def test_the_loss_of_an_epoch_is_that_of_evaluate(batch_size, weighted):
@@ -34,6 +34,7 @@ def test_the_loss_of_an_epoch_is_that_of_evaluate(batch_size, weighted):
         np.testing.assert_allclose(history["loss"], expected, rtol=1e-12)
 
 
+@pytest.mark.usefixtures("device")
 def test_weights_follow_their_rows_through_the_shuffle():
     """Rows of weight zero, however wild, change nothing but the sizes of batches."""
     y = Y.copy()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from support.mpi_jobs import TIMEOUT, needs_mpi
 
 import nnx
 from nnx.distributed import ALONE, Communicator
-from nnx.distributed.supervisor import RANKS
+from nnx.distributed.supervisor import RANKS, until_read
 
 
 class TestTheCommandLine:
@@ -165,6 +168,27 @@ class TestOneProcess:
                 assert dealt == list(range(rows))
                 assert all(part.stop > part.start for part in parts), "every rank computes with a row"
                 assert max(part.rows for part in parts) - min(part.rows for part in parts) <= 1
+
+    def test_what_was_printed_last_is_waited_for(self, tmp_path):
+        """As a launcher reads it from a pipe; what goes to a file is waited for by nobody."""
+        reading, writing = os.pipe()
+        read = []
+
+        def later() -> None:
+            time.sleep(0.1)
+            read.append(os.read(reading, 100))
+
+        with os.fdopen(writing, "w") as pipe, (tmp_path / "file").open("w") as file:
+            pipe.write("last words")
+            pipe.flush()
+            launcher = threading.Thread(target=later)
+            launcher.start()
+            until_read(pipe)
+            assert select.select([reading], [], [], 0)[0] == [], "there is something left to read"
+            launcher.join()
+            until_read(file)
+        os.close(reading)
+        assert read == [b"last words"]
 
     def test_bad_ways_to_connect_are_refused(self):
         with pytest.raises(nnx.ConfigurationError, match=r"'mpy': did you mean 'mpi'"):

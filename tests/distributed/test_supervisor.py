@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -18,9 +17,10 @@ from support import mpi_jobs
 from support.mpi_jobs import JOBS, needs_mpi, until
 
 from nnx.distributed import supervisor
-from nnx.distributed.supervisor import until_read
 
 LIMIT = 5.0  # seconds: more than ranks' starts differ by on a busy machine
+
+pytestmark = needs_mpi
 
 
 def ours(text: str) -> list[str]:
@@ -28,8 +28,6 @@ def ours(text: str) -> list[str]:
 
 
 class TestARankThatNeverJoins:
-    pytestmark = needs_mpi
-
     @pytest.mark.parametrize(("ranks", "odd", "what"), [(2, 1, "fails"), (3, 0, "ends"), (2, 0, "is busy")])
     def test_is_named_by_one_line_and_the_job_ends(self, tmp_path, ranks, odd, what):
         began = time.monotonic()
@@ -54,8 +52,6 @@ class TestARankThatNeverJoins:
 
 
 class TestSignals:
-    pytestmark = needs_mpi
-
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     @pytest.mark.parametrize(("what", "mark"), [("is busy", "pid"), ("stays", "joined")])
     def test_end_a_rank_that_waits_for_the_others(self, tmp_path, number, what, mark):
@@ -99,8 +95,6 @@ USUAL = ("--distributed", "mpi", "--epochs", "2", "-q")
 
 
 class TestTheCommandLine:
-    pytestmark = needs_mpi
-
     @pytest.mark.parametrize(
         ("odd", "mistake", "told"),
         [
@@ -145,7 +139,6 @@ class TestTheCommandLine:
         assert time.monotonic() - began < 20
 
 
-@needs_mpi
 def test_which_ranks_are_missing_is_said_only_where_it_can_be_seen(monkeypatch):
     for name in (*supervisor.SIZES, *supervisor.LOCAL_SIZES):
         monkeypatch.delenv(name, raising=False)
@@ -194,7 +187,6 @@ OTHER = (
 )
 
 
-@needs_mpi
 @pytest.mark.parametrize("launcher", ["seen", "hidden"])
 def test_a_process_of_another_job_is_not_taken_for_a_rank_of_this_one(tmp_path, launcher):
     (tmp_path / "launcher.py").write_text(LAUNCHER)
@@ -208,7 +200,6 @@ def test_a_process_of_another_job_is_not_taken_for_a_rank_of_this_one(tmp_path, 
     assert done.stdout == "[0, 1]\n"
 
 
-@needs_mpi
 def test_below_no_launcher_that_can_be_seen_nobody_is_of_this_job(monkeypatch):
     """As where the launcher has ended: every process of the machine lies below process 1."""
     monkeypatch.setenv("PMI_SIZE", "2")
@@ -216,26 +207,3 @@ def test_below_no_launcher_that_can_be_seen_nobody_is_of_this_job(monkeypatch):
     assert supervisor._launcher(7, {7: 1}) is None
     assert supervisor._launcher(7, {}) is None
     assert supervisor._missing({}) == "not all ranks joined"
-
-
-class TestOneProcess:
-    def test_what_was_printed_last_is_waited_for(self, tmp_path):
-        """As a launcher reads it from a pipe; what goes to a file is waited for by nobody."""
-        reading, writing = os.pipe()
-        read = []
-
-        def later() -> None:
-            time.sleep(0.1)
-            read.append(os.read(reading, 100))
-
-        with os.fdopen(writing, "w") as pipe, (tmp_path / "file").open("w") as file:
-            pipe.write("last words")
-            pipe.flush()
-            launcher = threading.Thread(target=later)
-            launcher.start()
-            until_read(pipe)
-            assert select.select([reading], [], [], 0)[0] == [], "there is something left to read"
-            launcher.join()
-            until_read(file)
-        os.close(reading)
-        assert read == [b"last words"]

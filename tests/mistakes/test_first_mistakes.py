@@ -129,25 +129,6 @@ def test_a_table_with_other_columns_is_answered_with_both_lists(tmp_path, capsys
     assert "is a table, not a model" in told("predict", "f.csv", "gap.csv", error=nnx.NnxError)
 
 
-@pytest.mark.parametrize(("given", "text"), [
-    ({"loss": "crossentropy"}, "unknown loss 'crossentropy': did you mean 'cross_entropy'?"),
-    ({"loss": 3}, "loss must be an nnx loss such as nnx.CategoricalCrossEntropy(), not 3"),
-    ({"loss": nnx.Huber}, "loss must be an nnx loss such as nnx.Huber(), not the class Huber"),
-    ({"optimizer": "adamm"}, "unknown optimizer 'adamm': did you mean 'adam'?"),
-    ({"optimizer": nnx.Adam}, "optimizer must be an nnx optimizer such as nnx.Adam(), not the class Adam"),
-    ({"y": np.array(["a", "b"])},
-     "y holds text, not numbers: use names, y = np.unique(y, return_inverse=True)"),
-    ({"metrics": ["acc"], "validation": 0.5}, "unknown metric 'acc': did you mean 'accuracy'?"),
-])  # fmt: skip
-def test_wrong_arguments_of_fit_are_named_alone(given, text):
-    network = nnx.Network([nnx.Dense(2, 2), nnx.Softmax()], seed=0)
-    how = {"loss": nnx.CategoricalCrossEntropy(), "optimizer": nnx.SGD(0.1), "batch_size": 1} | given
-    y = how.pop("y", [0, 1])
-    with pytest.raises(nnx.NnxError) as caught:
-        network.fit(np.eye(2), y, **how)
-    assert str(caught.value) == text
-
-
 def test_layers_without_a_list_and_a_rate_below_zero():
     with pytest.raises(nnx.ConfigurationError, match=r"nnx\.Network takes one list of layers: nnx\.N"):
         nnx.Network(nnx.Dense(2, 2), nnx.Softmax())

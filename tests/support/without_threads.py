@@ -1,0 +1,33 @@
+"""A small training, and Python code run in a process without a set number of threads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import nnx
+from nnx.backends import threads
+
+X = np.random.default_rng(0).random((64, 8), dtype=np.float32)
+
+
+def fit(callbacks=(), device="numpy"):
+    network = nnx.Network([nnx.Dense(8, 4), nnx.Tanh(), nnx.Dense(8)], seed=0, device=device)
+    network.fit(
+        X, X, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(), batch_size=16, callbacks=list(callbacks)
+    )
+
+
+def python(code: str, **variables: str) -> str:
+    kept = {name: value for name, value in os.environ.items() if name not in threads.VARIABLES}
+    path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), kept.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=kept | {"PYTHONPATH": path} | variables, text=True, timeout=100,
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
