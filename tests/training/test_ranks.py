@@ -1,4 +1,4 @@
-"""Ranks read their own rows of files, stop together, and resume with another number of ranks."""
+"""Ranks read their own rows, stop together, and resume with another number of ranks."""
 
 from __future__ import annotations
 
