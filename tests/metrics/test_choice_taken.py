@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from sklearn import metrics as reference
+from support.targets import CLASSES, TOGETHER, VALUES, W, X
 
 import nnx
 from nnx import metrics
@@ -16,12 +17,6 @@ pytestmark = pytest.mark.usefixtures("device")
 
 RNG = np.random.default_rng(8)
 IN_0_1 = r"\[0, 1\]"
-
-X = RNG.normal(size=(80, 3)).astype(np.float32)
-TOGETHER = (X > 0).astype(np.float32)
-CLASSES = np.argmax(X, axis=1)
-VALUES = X @ np.array([[1.0], [2.0], [-1.0]], np.float32)
-W = RNG.random(80)
 
 
 def fit(y, *last, loss, epochs=1, x=X, **options):

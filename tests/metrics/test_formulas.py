@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from sklearn import metrics as reference
+from support.targets import ANSWERS, BINARY, LABELS, NUMBERS, ONE_OF_3, P1, P3, PS, ROWS
 
 import nnx
 from nnx import metrics
@@ -14,14 +15,6 @@ from nnx import metrics
 pytestmark = pytest.mark.usefixtures("device")
 
 RNG = np.random.default_rng(8)
-ROWS = 60
-ONE_OF_3 = RNG.integers(0, 3, ROWS)
-LABELS = np.array([[1, 1, 0], [0, 0, 0], *RNG.integers(0, 2, (ROWS - 2, 3))])
-BINARY = np.array([0, 1, *RNG.integers(0, 2, ROWS - 2)])
-P3, P1 = RNG.dirichlet(np.ones(3), ROWS), RNG.random((ROWS, 1))
-PS = RNG.random((ROWS, 3))
-NUMBERS = RNG.normal(size=(ROWS, 2))
-ANSWERS = NUMBERS + RNG.normal(size=(ROWS, 2))
 
 RIGHT_3 = float(np.mean(P3.argmax(axis=1) == ONE_OF_3))
 RIGHT_1 = float(np.mean((P1[:, 0] > 0.5) == BINARY))
