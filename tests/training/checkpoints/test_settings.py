@@ -9,6 +9,7 @@ from collections import Counter, deque
 import numpy as np
 import pytest
 from safetensors import safe_open
+from support.changed import Sharp, fit
 from support.places import OLD
 from support.resumed import Killed, X, Y, same
 
@@ -29,35 +30,6 @@ class Falling(nnx.schedules.Schedule):
 
 class Step(Falling):
     """By its name it is one of nnx."""
-
-
-class Scaled(nnx.Loss):
-    """A loss of the user's own, with a factor."""
-
-    def __init__(self, factor=1.0):
-        self.factor = factor
-
-    def config(self):
-        return {"factor": self.factor}
-
-    def formula(self, xp, y_true, y_pred):
-        difference = y_pred - y_true
-        return self.factor * difference * difference, 2.0 * self.factor * difference
-
-
-class Sharp(nnx.Layer):
-    """A layer of the user's own: an attribute that `config` does not name."""
-
-    def __init__(self):
-        super().__init__()
-        self.sharpness = 1.0
-
-    def forward_into(self, x, y, cache):
-        y[...] = x * self.sharpness
-
-    def backward_into(self, dy, dx, cache):
-        if dx is not None:
-            dx[...] = dy * self.sharpness
 
 
 class Change(nnx.Callback):
@@ -118,19 +90,6 @@ CHANGES = {
     "a rule for faults": assign("on_nonfinite", "skip"),
     "the end": assign("stop", "enough"),
 }
-
-
-def fit(callbacks, optimizer=None, **options):
-    layers = [nnx.Dense(6, 16), nnx.BatchNorm(), nnx.ReLU(), nnx.Dropout(0.2), nnx.Dense(8),
-              nnx.LeakyReLU(0.2), Sharp(), nnx.Dense(3)]  # fmt: skip
-    made = nnx.Network(layers, device="numpy", seed=3)
-    made.layers[7].trainable = False
-    options = {"epochs": 5, "batch_size": 8, "validation": (X[:20], Y[:20])} | options
-    history = made.fit(
-        X, Y, loss=Scaled(), optimizer=optimizer or nnx.Adam(nnx.schedules.Step(0.02, 30)),
-        callbacks=callbacks, **options,
-    )  # fmt: skip
-    return made, history
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -282,52 +241,6 @@ def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
     assert history["loss"][:1] == arrays["history.loss"].tolist()  # of before; dropout masks are others now
     assert all(np.isfinite(value).all() for value in made.weights().values())
     assert nnx.load(CHECKPOINT).inputs == 6
-
-
-class Told(nnx.Callback):
-    def __init__(self, value):
-        self.value = value
-
-    def state(self):
-        return {"seen": self.value}
-
-    def restore(self, state):
-        self.value = state["seen"]
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        np.array(["a", "b"]), np.array([b"a"]), np.array([{}]), np.array([1j]),
-        np.array(["2026-01-01"], "datetime64[D]"), np.zeros(2, [("x", "f4")]),
-    ],
-    ids=lambda value: str(value.dtype),
-)  # fmt: skip
-@pytest.mark.parametrize("wait", [None, "1h"])
-def test_an_array_that_no_file_holds_is_refused_before_training(tmp_path, value, wait):
-    steps = []
-
-    class Count(nnx.Callback):
-        def on_step_end(self, run):
-            steps.append(run.step)
-
-    with pytest.raises(nnx.ConfigurationError, match=r"the state of Told: 'seen' is an array of type"):
-        fit([Told(value), Count()], checkpoint=nnx.Checkpoint(tmp_path / "kept", every=1, wait=wait))
-    assert steps == []
-    assert not list(tmp_path.glob("kept/*.safetensors"))
-
-
-@pytest.mark.parametrize(
-    "kind", ["?", "i1", "<i2", ">i2", ">i4", "<i8", "u1", ">u2", "u4", ">u8", "<f2", ">f4", ">f8"]
-)
-def test_an_array_of_numbers_is_read_as_it_was(tmp_path, kind):
-    """Whatever its byte order."""
-    value = np.array([[0, 1, 100]], kind)
-    again = Told(None)
-    fit([Told(value)], checkpoint=nnx.Checkpoint(tmp_path, every=20))
-    fit([again], checkpoint=nnx.Checkpoint(tmp_path, resume=True))
-    assert again.value.dtype == value.dtype.newbyteorder("=")
-    np.testing.assert_array_equal(again.value, value)
 
 
 class Passes(Sharp):

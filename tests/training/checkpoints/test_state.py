@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.changed import fit
 from support.resumed import RNG, KillAt, Killed, X, killed, names, network, noisy, same, train
 from support.small_networks import OPTIMIZERS
 
@@ -103,3 +104,49 @@ def test_early_stopping_waits_on(tmp_path, step, patience):
     for _ in range(2):  # the second finds nothing left to train
         again = train(callbacks=[stopping()], checkpoint=nnx.Checkpoint(tmp_path, resume=True), epochs=20)
         same(again, whole)
+
+
+class Told(nnx.Callback):
+    def __init__(self, value):
+        self.value = value
+
+    def state(self):
+        return {"seen": self.value}
+
+    def restore(self, state):
+        self.value = state["seen"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array(["a", "b"]), np.array([b"a"]), np.array([{}]), np.array([1j]),
+        np.array(["2026-01-01"], "datetime64[D]"), np.zeros(2, [("x", "f4")]),
+    ],
+    ids=lambda value: str(value.dtype),
+)  # fmt: skip
+@pytest.mark.parametrize("wait", [None, "1h"])
+def test_an_array_that_no_file_holds_is_refused_before_training(tmp_path, value, wait):
+    steps = []
+
+    class Count(nnx.Callback):
+        def on_step_end(self, run):
+            steps.append(run.step)
+
+    with pytest.raises(nnx.ConfigurationError, match=r"the state of Told: 'seen' is an array of type"):
+        fit([Told(value), Count()], checkpoint=nnx.Checkpoint(tmp_path / "kept", every=1, wait=wait))
+    assert steps == []
+    assert not list(tmp_path.glob("kept/*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "kind", ["?", "i1", "<i2", ">i2", ">i4", "<i8", "u1", ">u2", "u4", ">u8", "<f2", ">f4", ">f8"]
+)
+def test_an_array_of_numbers_is_read_as_it_was(tmp_path, kind):
+    """Whatever its byte order."""
+    value = np.array([[0, 1, 100]], kind)
+    again = Told(None)
+    fit([Told(value)], checkpoint=nnx.Checkpoint(tmp_path, every=20))
+    fit([again], checkpoint=nnx.Checkpoint(tmp_path, resume=True))
+    assert again.value.dtype == value.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(again.value, value)
