@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import io
 import struct
-import tracemalloc
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.array_files import npy_bytes, npy_header, npz_bytes
 
 from nnx.datasets import load_arrays
 from nnx.errors import ConfigurationError, DataError
 
 X = np.arange(12, dtype=np.float64).reshape(3, 4) / 8
-
-
-def npy_bytes(array: np.ndarray, **options: bool) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array, **options)
-    return stream.getvalue()
-
-
-def npz_bytes(**arrays: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
-
-
-def npy_header(shape: str, descr: str = "'<f8'") -> bytes:
-    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}\n".encode()
-    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text
 
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
@@ -118,34 +99,6 @@ def test_what_is_wrong_is_said(tmp_path: Path, name: str, data: bytes, message: 
     assert "\n" not in str(caught.value)
 
 
-def test_a_member_that_unpacks_beyond_the_bound_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.npz"
-    path.write_bytes(npz_bytes(x=np.zeros((2**12, 2**11))))
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError, match="more than the 1,000 accepted"):
-            load_arrays(path, max_bytes=1000)
-        assert tracemalloc.get_traced_memory()[1] < 2**23
-    finally:
-        tracemalloc.stop()
-
-
-def test_a_member_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "liar.npz"
-    member = npy_header(f"({2**27 - 100}, 1)")
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x.npy", member)
-    claimed = struct.pack("<I", len(member) + 8 * (2**27 - 100))
-    path.write_bytes(path.read_bytes().replace(struct.pack("<I", len(member)), claimed))
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError, match=r"liar\.npz"):
-            load_arrays(path)
-        assert tracemalloc.get_traced_memory()[1] < 2**23
-    finally:
-        tracemalloc.stop()
-
-
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("arrays") / "file.csv"
@@ -176,14 +129,3 @@ def test_damaged_files_give_an_array_an_error_or_a_question(
     else:
         assert found.ndim == 2
         assert np.isfinite(found).all()
-
-
-@pytest.mark.parametrize("name", ["absent.npy", "."])
-def test_a_path_that_is_no_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
-        load_arrays(tmp_path / name)
-
-
-def test_only_float_types_are_offered(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="float32, float64"):
-        load_arrays(tmp_path / "x.npy", dtype="int32")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nnx
@@ -36,3 +37,9 @@ def refused(data: str | bytes, *given, error=nnx.NnxError, **options) -> str:
     assert "\n" not in text
     assert len(text) < 1000
     return text
+
+
+def body(rows=40, columns=12, seed=0):
+    """Drawn numbers, and the lines of a table that hold them."""
+    x = np.random.default_rng(seed).normal(size=(rows, columns)).round(3)
+    return x, "".join(",".join(map(str, row)) + "\n" for row in x)
