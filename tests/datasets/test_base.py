@@ -23,7 +23,7 @@ def test_samples_that_were_made_from_bytes_are_trained_on_as_these_bytes() -> No
     x, y = pixels / np.float32(255), np.arange(3)
     data = Dataset("bytes", x, y, x, y, (2, 2), "drawn").keeping(pixels)
     rows = data.for_training(2)
-    assert (rows.dtype, rows.shape) == (np.uint8, (2, 4))
+    assert (rows.divisor, rows.shape) == (255.0, (2, 4))
     np.testing.assert_array_equal(np.asarray(rows), x[:2])
     changed = replace(data, x_train=x[::-1])  # these bytes are no longer its samples
     np.testing.assert_array_equal(changed.for_training(2), x[:0:-1])

@@ -5,67 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shlex
-import shutil
-from dataclasses import asdict
-from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from support.command_line import command
+from support.report_pages import read, unchecked
 
 from nnx import reports
 from nnx.callbacks import History
-from nnx.cli import show
 from nnx.cli.main import cli
 from nnx.errors import ConfigurationError, FileFormatError, NnxError, OutputError
-from nnx.experiments import Result, environment, svm
+from nnx.experiments import Result, environment
 from nnx.experiments.result import read_run
-from nnx.experiments.train.config import RULES, Config
-from nnx.reports import charts, evidence, facts
+from nnx.reports import evidence, facts
 
-VOID = {"meta", "link", "img", "input"}
 EVIL = "\"><img src=x onerror=alert(1)><script>alert(2)</script>'$x$&amp;"
-
-
-class Page(HTMLParser):
-    """Elements with their attributes, and the text that is shown; unbalanced tags are an error."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements, self.open, self.text = [], [], ""
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def read(path):
-    return Page(Path(path).read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-def both(run_folders, tmp_path_factory):
-    out = tmp_path_factory.mktemp("both") / "all.html"
-    return read(reports.write_report(list(run_folders.values()), out))
 
 
 # --------------------------------------------------------------------------- what stands on it
@@ -111,21 +66,6 @@ def test_each_part_is_shown_where_the_run_has_it(run_folders):
     assert headings["compare"] == ["Results", "nnx and other frameworks", "Learning curves", *rest]
 
 
-def test_every_misread_digit_is_behind_its_cell(run_folders):
-    page = read(run_folders["svm"] / "report.html")
-    matrix = np.array(
-        json.loads((run_folders["svm"] / "result.json").read_text())["metrics"]["confusion_matrix"]
-    )
-    wrong = matrix - np.diag(np.diag(matrix))
-    assert wrong.sum() > 20, "the classifier is meant to err"
-    cells = {(int(b["data-row"]), int(b["data-column"])) for b in page.all("button")}
-    assert cells == set(zip(*np.nonzero(wrong), strict=True))
-    pictures = [one for one in page.all("img") if "read as" in one["alt"]]
-    assert len(pictures) == np.minimum(wrong, evidence.A_CELL).sum()
-    panels = {one["id"] for one in page.all("div") if one.get("class") == "panel"}
-    assert {b["aria-controls"] for b in page.all("button")} == panels
-
-
 def test_the_page_names_no_other_file_and_lets_only_its_own_script_run(run_folders, both):
     for page in (both, *(read(folder / "report.html") for folder in run_folders.values())):
         for _, attributes in page.elements:
@@ -166,64 +106,6 @@ def test_several_runs_stand_side_by_side(run_folders, tmp_path):
     assert re.search(r'<tr><th scope="row">seed</th><td>0</td><td>0</td>', text)
 
 
-def test_runs_are_called_by_as_much_of_their_path_as_tells_them_apart():
-    assert facts.names(["/a/x", "/a/y"]) == ["x", "y"]
-    assert facts.names(["/a/x", "/b/x"]) == ["a/x", "b/x"]
-    assert facts.names(["C:\\a\\x", "C:\\b\\x"]) == ["a/x", "b/x"]
-    assert facts.names(["/a", "/a"]) == ["/a (1)", "/a (2)"]
-
-
-def test_the_command_to_train_again_gives_the_same_configuration(run_folders):
-    words = shlex.split(facts.command(read_run(run_folders["train"])))
-    given = cli.commands["train"].make_context("train", words[2:]).params
-    assert (words[:2], given["task"], given["target"]) == (["nnx", "train"], "classification", "place")
-    options = {name: RULES[name].parsed(value) for name, value in given.items() if name in RULES and value}
-    again = asdict(Config.of(given["data"], options))
-    stored = read_run(run_folders["train"]).config
-    again = json.loads(json.dumps(again)) | {"device": None}
-    assert again == stored | {"device": None}
-
-
-@pytest.mark.parametrize("name", ["autoencoder", "svm", "xor"])
-def test_the_command_to_run_again_is_one_that_nnx_takes(run_folders, name):
-    result = read_run(run_folders[name])
-    words = shlex.split(facts.command(result))
-    assert words[0] == "nnx"
-    given = cli.commands["run"].get_command(None, result.experiment).make_context(name, words[3:])
-    asked = {key: value for key, value in result.config.items() if value is not None and key != "device"}
-    if name == "svm":
-        del asked["dtype"]  # the model's own
-        by_user = {key for key in given.params if given.get_parameter_source(key).name == "COMMANDLINE"}
-        assert svm.check(svm.Config(given.params["model"]), by_user) == ""
-    assert asked.items() <= given.params.items()
-    assert given.params["device"] == result.backend
-
-
-def test_the_command_of_a_comparison_names_the_frameworks_by_their_option():
-    config = {
-        "minutes": 2.0,
-        "dataset": "digits",
-        "seed": 3,
-        "threads": None,
-        "frameworks": ["keras", "torch"],
-    }
-    result = Result("compare", "", "digits", "cpu", "numpy", "float32", 3, config=config)
-    words = shlex.split(facts.command(result))
-    assert " ".join(words[:5]) == "nnx run compare --minutes 2.0"
-    given = cli.commands["run"].get_command(None, "compare").make_context("compare", words[3:]).params
-    assert given["frameworks"] == ("keras", "torch")
-
-
-def test_a_flag_is_given_where_it_was_given():
-    def of(value):
-        return facts.command(
-            Result("xor", "deep", "xor", "gpu:0", "cupy", "float32", 0, config={"tf32": value})
-        )
-
-    assert of(True) == "nnx run xor --tf32 --device gpu:0"
-    assert of(False) == "nnx run xor --device gpu:0"
-
-
 def test_a_history_is_read_as_it_was_written_whatever_its_names(run_folders, tmp_path):
     history = History()
     history.epochs, odd = [1, 2], 'a,"b"\n\u2028\x85;$x$'
@@ -243,127 +125,9 @@ def test_the_environment_names_the_machine():
     assert found["cores"] >= 1
 
 
-# ------------------------------------------------------------------------------ charts and numbers
-
-
-def test_a_chart_leaves_gaps_and_says_so():
-    curve = charts.Curve("loss", [1, 2, 3, 4], [1.0, float("nan"), 0.5, float("inf")])
-    drawn = charts.chart("loss", [curve])
-    assert drawn.lines[0].heights[1] is None
-    assert drawn.lines[0].path.count("M") == 2
-    assert [values for _, (values,) in drawn.rows()] == ["1", "not finite", "0.5", "not finite"]
-    assert drawn.summary() == "loss over 4 epochs: loss from 1 to 0.5"
-    assert charts.chart("loss", [charts.Curve("loss", [1], [float("nan")])]) is None
-
-
-@pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [1e199, -1e199, 3.0], [1e-320, 1e199], [5.0, 5.0]])
-def test_any_finite_values_have_axes(values):
-    drawn = charts.chart("loss", [charts.Curve("", range(1, len(values) + 1), values)])
-    heights = drawn.lines[0].heights
-    assert all(0 <= height <= 1000 for height in heights)
-    assert drawn.y_ticks
-    json.dumps(drawn.data(), allow_nan=False)
-
-
-def test_a_long_curve_is_thinned_and_keeps_its_ends():
-    drawn = charts.chart("loss", [charts.Curve("", range(1, 20_001), np.arange(20_000.0, 0, -1).tolist())])
-    assert (len(drawn.positions), drawn.total) == (charts.MOST_POSITIONS, 20_000)
-    assert (drawn.positions[0], drawn.positions[-1]) == (1, 20_000)
-    assert len(drawn.rows()) == charts.MOST_ROWS
-
-
-def test_codes_keep_their_shape_and_their_classes():
-    points = np.array([[0.0, 0.0], [4.0, 1.0], [np.nan, 1.0]])
-    drawn = charts.code_map(points, np.array(["a", "b", "b"]), np.array([0.6, 0.3]))
-    assert [(group.label, group.count) for group in drawn.groups] == [("a", 1), ("b", 1)]
-    (left, low), (right, high) = (group.middle for group in drawn.groups)
-    assert (right - left) == pytest.approx(4 * (low - high))
-
-
-def made(experiment, metrics, **other):
-    return Result(
-        experiment, "", other.pop("dataset", "mnist"), "cpu", "numpy", "float32", 0, metrics, **other
-    )
-
-
-@pytest.mark.parametrize(
-    ("experiment", "metrics", "sentence"),
-    [
-        ("autoencoder", {"test_mse": 0.77e-2, "pca_test_mse": 1e-2}, "23% less error than PCA of the same"),
-        ("autoencoder", {"test_mse": 1.5e-2, "pca_test_mse": 1e-2}, "50% more error than PCA of the same"),
-        ("svm", {"accuracy": 0.99, "pca_accuracy": 0.98, "mcnemar": {"p_value": 0.0012}},
-         "50% fewer errors than an SVM on PCA of the same size: accuracy 99.00% against 98.00% "
-         "(McNemar's test: p = 0.0012)."),
-        ("svm", {"accuracy": 0.96, "pca_accuracy": 0.99}, "300% more errors than an SVM on PCA"),
-        ("svm", {"accuracy": 0.96, "pca_accuracy": 1.0}, "More errors than an SVM on PCA"),
-        ("svm", {"accuracy": 0.99, "pca_accuracy": 0.99}, "As accurate as an SVM on PCA"),
-        ("train", {"accuracy": 0.8, "majority_accuracy": 1 / 3}, "most common class gives 33.3%."),
-        ("train", {"r2": 0.372}, "37% less squared error"),
-        ("train", {"r2": -0.5}, "50% more squared error"),
-        ("xor", {"accuracy": 0.75}, "3 of the 4 cases are right."),
-        ("compare", {"speedup": {"deep": {"keras": 1.9, "keras_xla": 1.5}}},
-         "takes 1.5 times as long in Keras with XLA as in nnx."),
-        ("compare", {"speedup": {"deep": {"keras": 0.5, "keras_xla": 1.5}}},
-         "takes 2 times as long in nnx as in Keras."),
-        ("compare", {"speedup": {"classifier": {"sklearn": 3.0}}},
-         "a step of the classifier takes 3 times as long in scikit-learn as in nnx."),
-        ("compare", {"agree": False}, ""),
-        ("autoencoder", {"test_mse": float("nan"), "pca_test_mse": 1e-2}, ""),
-    ],
-)  # fmt: skip
-def test_a_sentence_says_what_a_run_reached(experiment, metrics, sentence):
-    assert sentence in facts.verdict(made(experiment, metrics))
-    assert bool(facts.verdict(made(experiment, metrics))) == bool(sentence)
-
-
-def test_runs_on_different_data_are_marked(run_folders, tmp_path, both):
-    assert "Different data" in both.text
-    page = read(reports.write_report([run_folders["xor"], run_folders["other"]], tmp_path / "same.html"))
-    assert "Different data" not in page.text
-    rows = {"rows": 120, "validation_rows": 30}
-    runs = [made("train", rows, config={"seed": seed}, dataset="iris.csv") for seed in (0, 1)]
-    assert len(facts.different_data(runs)) == 2  # other rows were held out
-    assert facts.different_data(runs[:1] * 2) == []
-
-
 def test_a_confusion_matrix_promises_images_only_where_there_are_some(run_folders):
     assert "opens its test images" in read(run_folders["svm"] / "report.html").text
     assert "test images" not in read(run_folders["train"] / "report.html").text
-
-
-@pytest.mark.parametrize("name", ["autoencoder", "svm", "train", "values"])
-def test_figures_have_the_names_that_the_terminal_prints(run_folders, name, capsys):
-    result = read_run(run_folders[name])
-    result.timing |= {"steps": 0.0, "total_seconds": 1.0}  # which the command adds at its end
-    show.result(result, run_folders[name])
-    printed = " ".join(capsys.readouterr().out.split())
-    assert [one for one in facts.metrics(result) if one not in printed] == []
-
-
-def test_curves_that_coincide_are_shown_by_their_difference(run_folders):
-    page = read(run_folders["compare"] / "report.html")
-    drawn = [svg["aria-label"] for svg in page.all("svg")]
-    assert [name for name in drawn if "relative difference to nnx" in name] == [
-        "deep loss: relative difference to nnx over 50 steps: Keras from 1e-09 to 5e-08".replace(
-            "steps", "epochs"
-        )
-    ]
-
-
-def test_ticks_close_together_keep_the_digits_that_tell_them_apart():
-    values = [0.25981, 0.259812, 0.259813]
-    drawn = charts.chart("loss", [charts.Curve("a", [1, 2, 3], values)])
-    assert len({tick.text for tick in drawn.y_ticks}) == len(drawn.y_ticks)
-    drawn = charts.chart("difference", [charts.Curve("a", [1, 2, 3], [1e-15, 3e-14, 1e-13])])
-    assert "0" not in {tick.text for tick in drawn.y_ticks}
-
-
-def unchecked(run, folder):
-    """A copy of a run without checksums, as version 0.1 wrote them, or somebody who means harm."""
-    shutil.copytree(run, folder)
-    stored = json.loads((folder / "result.json").read_text())
-    del stored["checksums"]
-    (folder / "result.json").write_text(json.dumps(stored))
 
 
 # ------------------------------------------------------------------------------------------- lies
@@ -389,17 +153,6 @@ def hostile(run_folders, tmp_path):
     kept["point_labels"] = np.full(len(kept["point_labels"]), EVIL)
     evidence.write(kept, folder / evidence.FILE)
     return folder
-
-
-def test_values_are_drawn_over_true_ones_target_by_target(run_folders):
-    page = read(run_folders["values"] / "report.html")
-    drawn = [svg["aria-label"] for svg in page.all("svg")][-2:]
-    assert drawn == [
-        f"{name}: predicted over true values of 7 rows, with the diagonal" for name in ("sum", "difference")
-    ]
-    errors = read_run(run_folders["values"]).metrics["by_target"]
-    assert all(f"{one['r2']:.5g}" in page.text for one in errors.values())
-    assert charts.scatter("", np.array([np.nan]), np.array([1.0])) is None
 
 
 def test_names_that_are_attacks_are_shown_as_text(hostile, run_folders, tmp_path):
@@ -433,50 +186,6 @@ def test_a_damaged_file_is_named_in_one_line(run_folders, tmp_path, name, text):
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (folder / "report.html").exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "what"),
-    [
-        ({"misread": np.zeros((3, 8, 8))}, "bytes"),
-        ({"misread_true": np.zeros(2)}, "differ in length"),
-        ({"misread_index": None}, "belong together"),
-        ({"classes": np.arange(3)}, "confusion_matrix"),
-        ({"points": np.zeros((3, 3)), "point_labels": np.zeros(3)}, "plane"),
-        ({"misread": np.zeros((3, 8), np.uint8)}, "misread, .* axes"),
-        ({"surface": np.zeros((2, 2), np.uint8)}, "surface"),
-        ({"deep_nnx": np.ones(3), "deep_epochs": np.ones(2)}, "deep_epochs"),
-    ],
-)
-def test_evidence_that_does_not_fit_is_refused(run_folders, tmp_path, changes, what):
-    folder = tmp_path / "run"
-    unchecked(run_folders["svm"], folder)
-    kept = evidence.read(folder / evidence.FILE) | changes
-    evidence.write({name: array for name, array in kept.items() if array is not None}, folder / evidence.FILE)
-    with pytest.raises(FileFormatError, match=what):
-        reports.write_report([folder])
-
-
-def test_evidence_is_read_without_unpickling(run_folders, tmp_path):
-    folder = tmp_path / "run"
-    unchecked(run_folders["svm"], folder)
-    np.savez(folder / evidence.FILE, misread=np.array([{}], dtype=object))
-    with pytest.raises(FileFormatError, match=r"report\.npz"):
-        reports.write_report([folder])
-    (folder / evidence.FILE).write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(FileFormatError, match=r"report\.npz"):
-        reports.write_report([folder])
-
-
-@pytest.mark.parametrize("matrix", [[[1, 2]], [[1, -1], [0, 1]], "text", [[1], [2, 3]], 7])
-def test_a_confusion_matrix_that_is_none_is_refused(run_folders, tmp_path, matrix):
-    folder = tmp_path / "run"
-    unchecked(run_folders["svm"], folder)
-    stored = json.loads((folder / "result.json").read_text())
-    stored["metrics"]["confusion_matrix"] = matrix
-    (folder / "result.json").write_text(json.dumps(stored))
-    with pytest.raises(FileFormatError, match="the result of run does not fit"):
-        reports.write_report([folder])
 
 
 def test_an_older_run_without_evidence_and_environment_is_reported(run_folders, tmp_path):

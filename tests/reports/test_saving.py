@@ -1,13 +1,15 @@
-"""Each experiment's figures are drawn into its folder and named in its artifacts."""
+"""A figure is saved whole or not at all, and each experiment's figures are named in its artifacts."""
 
 from __future__ import annotations
+
+import os
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from nnx import datasets
-from nnx.errors import OutputError
+from nnx import datasets, reports
+from nnx.errors import ConfigurationError, OutputError
 from nnx.experiments import Result, autoencoder, svm, xor
 from nnx.experiments.autoencoder import first_of_each
 from nnx.reports import draw, figures
@@ -112,3 +114,95 @@ def test_a_folder_that_cannot_hold_figures_is_named(results, tmp_path):
     (tmp_path / "figures").write_text("in the way")
     with pytest.raises(OutputError, match="figures"):
         draw(results["xor"], tmp_path)
+
+
+# --- save_figure
+
+
+@pytest.fixture
+def figure():
+    return reports.compare_curves({"nnx": [1.0, 0.5]}, title="saved")
+
+
+@pytest.mark.usefixtures("matplotlib_untouched")
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("a.png", b"\x89PNG"),
+        ("a.PNG", b"\x89PNG"),
+        ("a", b"\x89PNG"),
+        ("a.pdf", b"%PDF"),
+        ("a.svg", b"<?xml"),
+    ],
+)
+def test_saved_in_the_named_format_and_nothing_beside_it(figure, tmp_path, name, start):
+    target = tmp_path / "figures" / name
+    assert reports.save_figure(figure, str(target)) == target
+    assert target.read_bytes().startswith(start)
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.usefixtures("matplotlib_untouched")
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_same_figure_same_bytes_and_no_time_stamp(tmp_path, suffix, monkeypatch):
+    for name, moment in (("a", "0"), ("b", "1000000000")):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", moment)  # the clock matplotlib stamps files with
+        figure = reports.compare_curves({"nnx": [1.0, 0.5]})
+        reports.save_figure(figure, tmp_path / f"{name}.{suffix}")
+    assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+@pytest.mark.usefixtures("matplotlib_untouched")
+def test_a_failure_leaves_the_older_file_and_nothing_else(figure, tmp_path, monkeypatch):
+    target = tmp_path / "a.png"
+    target.write_bytes(b"older")
+
+    def full_disk(file, **_):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(figure, "savefig", full_disk)
+    with pytest.raises(OutputError, match=r"cannot write .*a\.png .*No space left") as caught:
+        reports.save_figure(figure, target)
+    assert "\n" not in str(caught.value)
+    assert target.read_bytes() == b"older"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.usefixtures("matplotlib_untouched")
+def test_an_interrupt_leaves_nothing_half_written(figure, tmp_path, monkeypatch):
+    def interrupted(file, **_):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figure, "savefig", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reports.save_figure(figure, tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("matplotlib_untouched")
+def test_a_folder_that_is_a_file_is_one_clear_line(figure, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(OutputError, match="file") as caught:
+        reports.save_figure(figure, tmp_path / "file" / "a.png")
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.usefixtures("matplotlib_untouched")
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write to any folder")
+def test_a_folder_without_permission_is_one_clear_line(figure, tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="Permission denied"):
+            reports.save_figure(figure, tmp_path / "a.png")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.usefixtures("matplotlib_untouched")
+def test_unknown_format_is_refused(figure, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"\.xyz: .*\.png"):
+        reports.save_figure(figure, tmp_path / "a.xyz")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,61 @@
+"""Each part of the page shows what the run stored, and a result that does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from support.report_pages import read, unchecked
+
+from nnx import reports
+from nnx.errors import FileFormatError
+from nnx.experiments.result import read_run
+from nnx.reports import charts, evidence
+
+
+def test_every_misread_digit_is_behind_its_cell(run_folders):
+    page = read(run_folders["svm"] / "report.html")
+    matrix = np.array(
+        json.loads((run_folders["svm"] / "result.json").read_text())["metrics"]["confusion_matrix"]
+    )
+    wrong = matrix - np.diag(np.diag(matrix))
+    assert wrong.sum() > 20, "the classifier is meant to err"
+    cells = {(int(b["data-row"]), int(b["data-column"])) for b in page.all("button")}
+    assert cells == set(zip(*np.nonzero(wrong), strict=True))
+    pictures = [one for one in page.all("img") if "read as" in one["alt"]]
+    assert len(pictures) == np.minimum(wrong, evidence.A_CELL).sum()
+    panels = {one["id"] for one in page.all("div") if one.get("class") == "panel"}
+    assert {b["aria-controls"] for b in page.all("button")} == panels
+
+
+def test_curves_that_coincide_are_shown_by_their_difference(run_folders):
+    page = read(run_folders["compare"] / "report.html")
+    drawn = [svg["aria-label"] for svg in page.all("svg")]
+    assert [name for name in drawn if "relative difference to nnx" in name] == [
+        "deep loss: relative difference to nnx over 50 steps: Keras from 1e-09 to 5e-08".replace(
+            "steps", "epochs"
+        )
+    ]
+
+
+def test_values_are_drawn_over_true_ones_target_by_target(run_folders):
+    page = read(run_folders["values"] / "report.html")
+    drawn = [svg["aria-label"] for svg in page.all("svg")][-2:]
+    assert drawn == [
+        f"{name}: predicted over true values of 7 rows, with the diagonal" for name in ("sum", "difference")
+    ]
+    errors = read_run(run_folders["values"]).metrics["by_target"]
+    assert all(f"{one['r2']:.5g}" in page.text for one in errors.values())
+    assert charts.scatter("", np.array([np.nan]), np.array([1.0])) is None
+
+
+@pytest.mark.parametrize("matrix", [[[1, 2]], [[1, -1], [0, 1]], "text", [[1], [2, 3]], 7])
+def test_a_confusion_matrix_that_is_none_is_refused(run_folders, tmp_path, matrix):
+    folder = tmp_path / "run"
+    unchecked(run_folders["svm"], folder)
+    stored = json.loads((folder / "result.json").read_text())
+    stored["metrics"]["confusion_matrix"] = matrix
+    (folder / "result.json").write_text(json.dumps(stored))
+    with pytest.raises(FileFormatError, match="the result of run does not fit"):
+        reports.write_report([folder])
