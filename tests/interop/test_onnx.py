@@ -7,12 +7,12 @@ networks that amplify rounding, `test_networks_differ_by_what_they_make_of_round
 from __future__ import annotations
 
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.onnx_graphs import CLOSE, ROWS, WIDTH, deep, float32, node, run, with_notes, written
 from support.small_networks import LAYERS, randomized
 
 import nnx
@@ -21,18 +21,8 @@ from nnx.interop import onnx as exchange
 onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'nnx-arrays[onnx]'")
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
-ROWS, WIDTH = 9, 5
-CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 # What ONNX Runtime computes in float32 only; the standard's own reference computes these instead.
 ONLY_FLOAT32 = (nnx.LeakyReLU, nnx.ELU, nnx.GELU, nnx.Softplus)
-
-
-def run(path: Path, x: np.ndarray) -> np.ndarray:
-    """The output that ONNX Runtime computes."""
-    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnxruntime")
-    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (y,) = session.run(None, {session.get_inputs()[0].name: x})
-    return y
 
 
 def reference(path: Path, x: np.ndarray) -> np.ndarray:
@@ -72,43 +62,6 @@ def test_a_layer_in_a_file_computes_what_it_did(rng, tmp_path: Path, layer: nnx.
     np.testing.assert_array_equal(back.predict(x), network.predict(x))
 
 
-def deep(dtype: Any = "float32") -> nnx.Network:
-    network = nnx.Network(
-        [
-            nnx.Dense(WIDTH, 7, activation="relu"),
-            nnx.BatchNorm(),
-            nnx.Dropout(0.25),
-            nnx.Dense(3, activation="silu"),
-            nnx.LayerNorm(),
-            nnx.Dense(WIDTH, activation="sigmoid"),
-        ],
-        seed=0,
-        dtype=dtype,
-    )
-    network.encoder_length = 5
-    return network
-
-
-def test_a_deep_network_its_slices_and_what_the_file_says_of_itself(rng, tmp_path: Path, dtype):
-    network = randomized(deep(dtype), rng)
-    x = rng.standard_normal((ROWS, WIDTH)).astype(dtype)
-    for part, name in ((network, "whole.onnx"), (network[:5], "encoder.onnx"), (network[5:], "decoder.onnx")):
-        data = x if part is not network[5:] and name != "decoder.onnx" else network[:5].predict(x)
-        exchange.export(part, tmp_path / name)
-        np.testing.assert_allclose(run(tmp_path / name, data), part.predict(data), **CLOSE)
-        np.testing.assert_array_equal(exchange.load(tmp_path / name).predict(data), part.predict(data))
-    assert exchange.load(tmp_path / "whole.onnx").encoder_length == 5
-    assert exchange.load(tmp_path / "encoder.onnx").encoder_length is None
-    model = onnx.load(tmp_path / "whole.onnx")
-    assert (model.producer_name, model.producer_version) == ("nnx", nnx.__version__)
-    assert [value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input] == ["batch"]
-    assert [node.name for node in model.graph.node if node.op_type == "Gemm"] == [
-        "dense_1",
-        "dense_2",
-        "dense_3",
-    ]
-
-
 def test_a_trained_autoencoder_runs_elsewhere(tmp_path: Path):
     x = nnx.datasets.load_digits().x_train
     network = nnx.Network([nnx.Dense(64, 16), nnx.Tanh(), nnx.Dense(64), nnx.Sigmoid()], seed=0)
@@ -118,41 +71,6 @@ def test_a_trained_autoencoder_runs_elsewhere(tmp_path: Path):
 
 
 # ---------------------------------------------------------------- files that others wrote
-
-
-def written(
-    path: Path,
-    nodes: list[Any],
-    arrays: dict[str, np.ndarray],
-    *,
-    shape: tuple[Any, ...] = ("N", WIDTH),
-    opset: int = 20,
-    kind: int = onnx.TensorProto.FLOAT,
-    outputs: tuple[str, ...] = ("y",),
-    inputs: tuple[str, ...] = ("x",),
-    rank: int | None = None,
-    gives: int | None = None,
-) -> Path:
-    """A file of these nodes between x and y, whose number of axes and type are stated where they differ."""
-    helper = onnx.helper
-    graph = helper.make_graph(
-        nodes, "g",
-        [helper.make_tensor_value_info(name, kind, shape) for name in inputs],
-        [helper.make_tensor_value_info(name, gives or kind, [f"d{i}" for i in range(rank or len(shape))])
-         for name in outputs],
-        [onnx.numpy_helper.from_array(value, name) for name, value in arrays.items()],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
-    onnx.save(model, path)
-    return path
-
-
-def node(kind: str, *inputs: str, to: str = "y", **attributes: Any) -> Any:
-    return onnx.helper.make_node(kind, list(inputs), [to], name=f"{kind}_{to}", **attributes)
-
-
-def float32(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
 FOREIGN: dict[str, tuple[list[Any], dict[str, np.ndarray], dict[str, Any]]] = {
@@ -249,15 +167,6 @@ def test_a_file_of_another_s_making_is_computed_alike(tmp_path: Path, rng, name:
     np.testing.assert_allclose(exchange.load(path).predict(x), run(path, x), **CLOSE)
 
 
-def with_notes(path: Path) -> tuple[nnx.Network, list[str]]:
-    """A network read from a file, and what was said of it."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        network = exchange.load(path)
-    assert all(str(one.message).startswith(f"{path}: ") and one.filename == __file__ for one in said)
-    return network, [str(one.message).removeprefix(f"{path}: ") for one in said]
-
-
 def test_pictures_keep_their_shape_until_they_are_flattened(tmp_path: Path, rng):
     nodes = [node("Mul", "x", "s", to="h"), node("Flatten", "h", to="f"), node("MatMul", "f", "W")]
     arrays = {"s": np.array(1 / 255, np.float32), "W": float32(6, 4)}
@@ -267,62 +176,6 @@ def test_pictures_keep_their_shape_until_they_are_flattened(tmp_path: Path, rng)
     assert (network.input_shape, said) == ((2, 3), [])
     assert [type(layer).__name__ for layer in network.layers] == ["Rescale", "Flatten", "Dense"]
     np.testing.assert_allclose(network.predict(x), run(path, x), **CLOSE)
-
-
-def test_an_output_without_an_axis_of_features_is_a_column(tmp_path: Path, rng):
-    nodes = [node("MatMul", "x", "W", to="h"), node("Squeeze", "h", "axis", to="s"), node("Sigmoid", "s")]
-    path = written(tmp_path / "model.onnx", nodes, {"W": float32(WIDTH, 1), "axis": np.array([1])}, rank=1)
-    x = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
-    network, said = with_notes(path)
-    (text,) = said
-    assert "(rows,)" in text
-    assert "(rows, 1)" in text
-    np.testing.assert_allclose(network.predict(x)[:, 0], run(path, x), **CLOSE)
-    nodes[-1] = node("Softmax", "s", axis=-1)  # over the rows
-    written(path, nodes, {"W": float32(WIDTH, 1), "axis": np.array([1])}, rank=1)
-    with pytest.raises(nnx.FileFormatError, match=r"\(rows,\)"):
-        exchange.load(path)
-
-
-def test_what_is_cast_to_float64_is_computed_in_it(tmp_path: Path, rng):
-    cast = onnx.helper.make_node
-    nodes = [node("Sub", "x", "m", to="h"), cast("Cast", ["h"], ["f"], to=1), node("MatMul", "f", "W")]
-    path = written(tmp_path / "model.onnx", nodes, {"m": np.full(WIDTH, 1e9), "W": float32(WIDTH, 3)},
-                   kind=onnx.TensorProto.DOUBLE, gives=1)  # fmt: skip
-    x = 1e9 + rng.standard_normal((ROWS, WIDTH))
-    network, said = with_notes(path)
-    (text,) = said
-    assert "float32 and float64" in text
-    assert network.dtype == np.float64
-    np.testing.assert_allclose(network.predict(x), run(path, x), **CLOSE)
-
-
-def test_whole_numbers_that_are_cast_at_once_are_rows(tmp_path: Path):
-    nodes = [onnx.helper.make_node("Cast", ["x"], ["f"], to=1), node("MatMul", "f", "W")]
-    path = written(
-        tmp_path / "model.onnx", nodes, {"W": float32(WIDTH, 3)}, kind=onnx.TensorProto.INT64, gives=1
-    )
-    x = np.arange(ROWS * WIDTH).reshape(ROWS, WIDTH)
-    np.testing.assert_allclose(exchange.load(path).predict(x), run(path, x), **CLOSE)
-
-
-def test_rounding_to_another_type_is_refused(tmp_path: Path):
-    for kind in (onnx.TensorProto.FLOAT16, onnx.TensorProto.INT32):
-        nodes = [onnx.helper.make_node("Cast", ["x"], ["i"], to=kind, name="first"),
-                 onnx.helper.make_node("Cast", ["i"], ["f"], to=1), node("Relu", "f")]  # fmt: skip
-        with pytest.raises(nnx.FileFormatError, match=r"node 'first' \(Cast\): .*(float16|int32)"):
-            exchange.load(written(tmp_path / "model.onnx", nodes, {}))
-
-
-def test_a_mean_far_from_zero_is_subtracted_first(tmp_path: Path, rng):
-    """A scaling as a frozen layer: multiplied out in float32, 5 of its 7 digits would be lost."""
-    norm, dense = nnx.BatchNorm(epsilon=1e-3), nnx.Dense(WIDTH, 3)
-    network = randomized(nnx.Network([norm, dense]).build(WIDTH), rng)
-    network.set_weights(network.weights() | {"batchnorm_1.running_mean": np.full(WIDTH, 1e5)})
-    x = (1e5 + rng.standard_normal((ROWS, WIDTH))).astype(np.float32)
-    exchange.export(network, tmp_path / "model.onnx")
-    np.testing.assert_allclose(run(tmp_path / "model.onnx", x), network.predict(x), **CLOSE)
-    np.testing.assert_allclose(exchange.load(tmp_path / "model.onnx").predict(x), network.predict(x), **CLOSE)
 
 
 def test_networks_differ_by_what_they_make_of_rounding(tmp_path: Path):
@@ -439,63 +292,6 @@ def test_what_nnx_s_layers_do_not_compute_is_refused_with_its_node(tmp_path, tex
 
 
 # ------------------------------------------------------------------------- damaged and hostile files
-
-
-def outside(path: Path, values: np.ndarray, change: dict[str, str]) -> Path:
-    """A file whose weights lie beside it, in weights.bin; `change` says otherwise."""
-    written(path, [node("MatMul", "x", "W")], {"W": values})
-    (path.parent / "weights.bin").write_bytes(values.tobytes())
-    model = onnx.load(path)
-    tensor = model.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in ({"location": "weights.bin", "length": str(values.nbytes)} | change).items():
-        tensor.external_data.add(key=key, value=value)
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
-def test_weights_in_a_file_beside_it_are_read(tmp_path: Path):
-    values = float32(WIDTH, 3)
-    network = exchange.load(outside(tmp_path / "model.onnx", values, {}))
-    np.testing.assert_array_equal(network[0].W, values)
-
-
-def test_weights_elsewhere_are_not(tmp_path: Path):
-    values = float32(WIDTH, 3)
-    (tmp_path / "secret.bin").write_bytes(values.tobytes())
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
-    for change in (
-        {"location": "../secret.bin"},
-        {"location": str(tmp_path / "secret.bin")},
-        {"location": "link.bin"},
-        {"location": "missing.bin"},
-        {"location": ""},
-        {"offset": "4"},
-        {"offset": "-4"},
-        {"offset": "many"},
-        {"length": "8"},
-    ):
-        path = outside(folder / "model.onnx", values, change)
-        with pytest.raises(nnx.FileFormatError) as caught:
-            exchange.load(path)
-        assert str(path) in str(caught.value)
-        assert "\n" not in str(caught.value)
-
-
-def test_one_file_does_not_stand_for_more_than_it_holds(tmp_path: Path):
-    """A hundred matrices, all the same few bytes."""
-    path = outside(tmp_path / "model.onnx", SQUARE, {})
-    model = onnx.load(path, load_external_data=False)
-    for i in range(100):
-        twin = model.graph.initializer.add()
-        twin.CopyFrom(model.graph.initializer[0])
-        twin.name = f"W{i}"
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(nnx.FileFormatError, match="too short"):
-        exchange.load(path)
 
 
 def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, rng):
