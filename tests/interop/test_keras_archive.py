@@ -19,6 +19,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy"),  # Keras of its own
 ]
 
+D = nnx.Dense
+
 
 def rewritten(source: Path, target: Path, change: Any) -> Path:
     """A copy of a ``.keras`` file whose description `change` has changed."""
@@ -78,7 +80,7 @@ def test_a_damaged_or_hostile_file_is_refused_in_one_line(keras, tmp_path: Path)
 
 
 def test_a_small_keras_file_cannot_ask_for_much_memory(keras, tmp_path: Path):
-    network = nnx.Network([nnx.Concatenate([[], []]), nnx.Dense(2)]).build(4)
+    network = nnx.Network([nnx.Concatenate([[], []]), D(2)]).build(4)
     nnx.interop.keras.export(network, tmp_path / "good.keras")
 
     def change(described: dict[str, Any]) -> None:
