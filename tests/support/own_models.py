@@ -1,4 +1,4 @@
-"""Trainings on data of one's own by the command line, and tables for them."""
+"""Trainings on data of one's own by the command line, tables for them, and models applied."""
 
 from __future__ import annotations
 
@@ -39,3 +39,8 @@ def classes(rows=120, share=0.25, name="t.csv"):
     weight = rng.integers(1, 5, rows)
     lines = [(f"r{k}", *x[k], weight[k], "rare" if label[k] else "common") for k in range(rows)]
     return write(name, ["name", "a", "b", "w", "kind"], lines)
+
+
+def applied(command, *inputs, model="run"):
+    invoke(command, model, *inputs, "--out", "out.npy")
+    return np.load("out.npy")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-from support.own_models import here  # noqa: F401
+from pathlib import Path
 
+import numpy as np
+import pytest
+from support.command_line import invoke
+from support.own_files import iris
+from support.own_models import here, trained  # noqa: F401
+
+import nnx
 from nnx.experiments.train.config import Config
 from nnx.experiments.train.networks import build
 
@@ -33,3 +39,26 @@ def test_a_width_without_an_activation_has_relu_but_for_a_code(layers, task, rig
     assert " ".join(names) == right
     if task == "autoencoding":
         assert network[: network.encoder_length].outputs == 4
+
+
+def test_groups_give_some_parameters_settings_of_their_own():
+    iris()
+    options = ("iris.csv", "--target", "species", "--epochs", 3, "--optimizer", "adamw")
+    start = trained(*options, "--group", "* learning_rate=0", out="start")
+    given = ("--group", "dense_1.* learning_rate=0 weight_decay=0", "--group", "*.b weight_decay=0")
+    result = trained(*options, *given, "--schedule", "cosine", out="run")
+    assert result["config"]["group"] == [given[1], given[3]]
+    first, last = (nnx.load(f"{name}/model.safetensors").weights() for name in ("start", "run"))
+    for name, value in last.items():
+        assert np.array_equal(value, first[name]) == name.startswith("dense_1."), name
+    assert start["config"]["group"] == ["* learning_rate=0"]
+    page = invoke("report", "run").stdout and Path("run/report.html").read_text()
+    assert (
+        "--group &#39;dense_1.* learning_rate=0 weight_decay=0&#39; --group &#39;*.b weight_decay=0&#39;"
+        in page
+    )
+    with pytest.raises(nnx.ConfigurationError, match=r"--group \*\.b l2=1 \(the run has dense_1\.\* learn"):
+        invoke("train", *options, "--group", "*.b l2=1", "--out", "run", "--resume", "-q")
+    Path("run.toml").write_text('group = ["dense_1.* learning_rate=0 weight_decay=0", "*.b weight_decay=0"]')
+    trained(*options, "--schedule", "cosine", "--config", "run.toml", out="toml")
+    assert Path("toml/history.csv").read_bytes() == Path("run/history.csv").read_bytes()

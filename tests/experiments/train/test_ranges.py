@@ -18,7 +18,7 @@ from nnx.experiments.train.applying import Model
 from nnx.experiments.train.config import Config
 from nnx.experiments.train.labelled import load_labelled
 from nnx.experiments.train.ranges import Range, Watch
-from nnx.experiments.train.scaling import ScaledRows, Scaling
+from nnx.experiments.train.scaling import Scaling
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -77,29 +77,10 @@ def test_held_out_rows_outside_of_the_range_are_said_and_measured_as_they_are(mo
     assert any(note.startswith(f"{outside} of 36 rows held out leave the range") for note in result.notes)
 
 
-def test_clipped_rows_of_a_file_are_those_of_memory():
-    np.save("x.npy", np.linspace(-1, 2, 12).reshape(6, 2))
-    x, scaling = np.load("x.npy", mmap_mode="r"), Scaling(np.zeros(1), np.ones(1))
-    rows = ScaledRows(x, np.arange(1, 6), scaling, "float32", clip=True)
-    np.testing.assert_array_equal(np.asarray(rows[1:3]), x[2:4].clip(0, 1).astype(np.float32))
-    assert rows.astype("float64")[np.array([0])].max() <= 1.0
-
-
 def test_a_scale_that_a_loss_cannot_take_is_named():
     np.save("x.npy", np.random.default_rng(0).normal(size=(30, 2)))
     with pytest.raises(nnx.ConfigurationError, match=r"scale standard .*-.*scale minmax"):
         trained("x.npy", "--loss", "binary_cross_entropy", "--scale", "standard")
-
-
-@pytest.mark.parametrize("scale", ["auto", "standard", "minmax"])
-def test_reconstructed_images_are_drawn_as_pixels_whatever_the_scale(scale):
-    images = np.round(load_digits().x_train[:200] * 255).astype(np.uint8).reshape(-1, 8, 8)
-    np.save("x.npy", images)
-    result = own_data.run(Config("x.npy", scale=scale, layers=("16",), epochs=40, loss="mse"))
-    _, rows = own_data.split(load_labelled("x.npy"), 0.2, 0)
-    originals, again = result.arrays["originals"], result.arrays["reconstructions"]
-    np.testing.assert_allclose(originals, images.reshape(200, 64)[rows] / 255)
-    assert np.mean((again - originals) ** 2) * 255**2 == pytest.approx(result.metrics["mse"], rel=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -199,20 +180,6 @@ def test_rows_that_are_all_much_too_small_are_told():
         assert ("no value is more than 0.01 of the largest" in done.stderr) == told
     write("new.csv", list("abcd"), x[:1] * 0.01)  # a few numbers may be small by chance
     assert "note" not in invoke("reconstruct", "run", "new.csv").stderr
-
-
-def test_columns_too_large_to_scale_are_named():
-    x = np.random.default_rng(0).uniform(1, 100, (50, 2))
-    for at, name in enumerate(("a", "y")):
-        values = x.copy()
-        values[3, at] = 1e300
-        write("t.csv", ["a", "y"], values)
-        with pytest.raises(nnx.DataError, match=rf"column {name} .*too large"):
-            trained("t.csv", "--target", "y", "--task", "regression")
-    values[3] = (1e39, 1.0)
-    write("t.csv", ["a", "y"], values)
-    with pytest.raises(nnx.DataError, match=r"in float32, numbers above 3.4e38 are infinite"):
-        trained("t.csv", "--target", "y", "--task", "regression", "--scale", "none")
 
 
 def test_a_watch_sees_block_by_block_what_it_sees_at_once():

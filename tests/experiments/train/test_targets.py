@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pandas
 import pytest
 from support.own_tables import here, read, written  # noqa: F401
 
 import nnx
-from nnx.experiments.train.features import learnt
 from nnx.experiments.train.labelled import load_labelled
 
 
@@ -105,10 +102,3 @@ def test_a_file_of_labels_may_have_a_heading_an_index_and_texts():
 def test_classes_that_are_the_same_number_are_one():
     found = read("a,y\n1,1\n2,1.0\n3,2\n4,2.00\n", ("y",), "classification")
     assert (found.classes, found.y.tolist()) == (("1", "2"), [0, 0, 1, 1])
-
-
-def test_the_layout_is_data_that_a_model_can_keep():
-    found = learnt(read("a,c,kind\n1,r,x\n,b,y\n3,r,x\n", missing="mean", categories="onehot"), np.arange(3))
-    kept = dataclasses.asdict(found.layout)
-    assert kept["fills"] == (2.0, None)
-    assert kept["categories"] == ((), ("b", "r"))
