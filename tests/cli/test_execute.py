@@ -1,9 +1,10 @@
-"""A run's folder with other files in it, with closed streams, and with names that are not text."""
+"""A run writes a complete folder or nothing, and touches no file of others, whatever happens to it."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from support.command_line import COMMAND, command, environment, visible
 
 import nnx
 from nnx.cli import execute as execution
-from nnx.cli.execute import Options, execute, run_folder
+from nnx.cli.execute import CHECKPOINTS, LIVE, Options, default_folder, execute, run_folder
 from nnx.experiments import xor
 from nnx.experiments.result import read_run
 
@@ -227,3 +228,65 @@ def test_a_command_to_resume_can_be_pasted(word):
     line = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {quoted}"
     done = subprocess.run([bash, "-c", line], capture_output=True, text=True, check=True)
     assert bytes.fromhex(done.stdout) == os.fsencode(word)
+
+
+RESERVED = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10)),
+}
+
+
+def test_every_name_that_nnx_gives_is_one_that_every_system_takes(run_folders):
+    given = {CHECKPOINTS, *LIVE.values()}
+    for name in ("xor", "autoencoder", "svm", "compare", "all", "train"):
+        given |= set(default_folder(name).parts)
+    for folder in run_folders.values():
+        given |= {part for path in folder.rglob("*") for part in path.relative_to(folder).parts}
+    assert "report.html" in given
+    for name in given:
+        assert re.fullmatch(r"[a-z0-9._-]+", name), name  # no colon, no capital that another system folds
+        assert not name.endswith("."), name
+        assert name.split(".")[0].upper() not in RESERVED, name
+
+
+# ----------------------------------------------------- signals and full disks
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_middle_of_training_leaves_nothing(tmp_path, number, status):
+    process = subprocess.Popen(
+        [*COMMAND, "run", "autoencoder", "--dataset", "digits", "--preset", "shallow",
+         "--batch-size", "1437", "--epochs", "4000", "--out", "deep/er/run"],
+        cwd=tmp_path, env=environment(tmp_path), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert any(line.startswith("epoch 200/4000") for line in iter(process.stderr.readline, ""))
+    assert (tmp_path / "deep/er/run").is_dir()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert out == ""
+    assert err.splitlines()[-1] in ("nnx: interrupted", "nnx: terminated")
+    assert visible(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file sizes are limited on POSIX systems only")
+def test_a_model_that_cannot_be_written_leaves_nothing(tmp_path):
+    done = command(tmp_path, "run", "xor", "--epochs", 1, "--out", "new", "-q", limit=300)
+    assert done.returncode == 1
+    assert done.stderr.startswith("nnx: cannot write new/model.safetensors (File too large)")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file sizes are limited on POSIX systems only")
+def test_a_figure_that_cannot_be_written_leaves_the_model_and_no_result(tmp_path):
+    done = command(tmp_path, "run", "xor", "--epochs", 10, "--out", "new", "-q", limit=6000)
+    assert done.returncode == 1
+    kept, error = done.stderr.splitlines()[-2:]
+    assert kept == "the trained model is saved in new"
+    assert error.startswith("nnx: cannot write new/figures/")
+    assert [name for name in visible(tmp_path / "new") if "." in name] == ["history.csv", "model.safetensors"]
+    assert nnx.load(tmp_path / "new" / "model.safetensors").inputs == 2

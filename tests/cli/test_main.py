@@ -1,8 +1,9 @@
-"""The command in different terminals and systems: completion, examples, suggestions for wrong names."""
+"""The command ``nnx``: help, completion, exit status, and errors in one line, on every system."""
 
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import subprocess
@@ -11,14 +12,11 @@ from pathlib import Path
 
 import click
 import pytest
-from support.command_line import command, environment
-from support.report_runs import keep
+from support.command_line import command, environment, visible
 
 import nnx
-from nnx.cli.execute import CHECKPOINTS, LIVE, default_folder
 from nnx.cli.main import cli
 from nnx.cli.options import Existing
-from nnx.experiments import xor
 
 ROOT = Path(nnx.__file__).parent
 
@@ -105,31 +103,6 @@ def test_the_help_ends_with_examples_that_can_be_parsed(monkeypatch, words, one)
             ctx = below.make_context(name, rest, parent=ctx)
 
 
-# ------------------------------------------------------------------------------ nearest names
-
-
-@pytest.mark.parametrize(
-    ("line", "near"),
-    [
-        ("report runs/bset", "did you mean 'runs/best'?"),
-        ("run svm --model runs/bestt", "did you mean 'runs/best'?"),
-        ("predict runs/best dat.csv --out x.csv", "did you mean 'data.csv'?"),
-        ("train data.cvs", "did you mean 'data.csv'?"),
-        ("export runs/bes --out x.onnx", "did you mean 'runs/best'?"),
-        ("reprot runs/best", "'report'"),
-        ("run xor --prest deep", "'--preset'"),
-        ("run xor --log json", "did you mean 'jsonl'?"),
-    ],
-)
-def test_a_wrong_name_is_answered_with_the_nearest(tmp_path, answer, line, near):
-    (tmp_path / "runs" / "best").mkdir(parents=True)
-    (tmp_path / "data.csv").write_text("1,2\n", encoding="utf-8")
-    done = answer(*line.split())
-    assert (done.returncode, done.stdout) == (2, "")
-    assert near in done.stderr.replace("\\", "/")
-    assert len(done.stderr.splitlines()) == 1
-
-
 # --------------------------------------------------------------------- other systems than this
 
 
@@ -142,36 +115,6 @@ def test_an_old_code_page_gets_question_marks_and_no_error(tmp_path, encoding):
     assert (done.returncode, done.stderr) == (0, b"")
     assert ("→" in done.stdout.decode(encoding)) is (encoding == "utf-8")
     assert "Learn XOR" in done.stdout.decode(encoding)
-
-
-RESERVED = {
-    "CON",
-    "PRN",
-    "AUX",
-    "NUL",
-    *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10)),
-}
-
-
-def test_every_name_that_nnx_gives_is_one_that_every_system_takes(run_folders):
-    given = {CHECKPOINTS, *LIVE.values()}
-    for name in ("xor", "autoencoder", "svm", "compare", "all", "train"):
-        given |= set(default_folder(name).parts)
-    for folder in run_folders.values():
-        given |= {part for path in folder.rglob("*") for part in path.relative_to(folder).parts}
-    assert "report.html" in given
-    for name in given:
-        assert re.fullmatch(r"[a-z0-9._-]+", name), name  # no colon, no capital that another system folds
-        assert not name.endswith("."), name
-        assert name.split(".")[0].upper() not in RESERVED, name
-
-
-def test_a_folder_whose_name_has_spaces_and_other_scripts_works(tmp_path):
-    folder = tmp_path / "läufe and ラン" / "ünïcode run"
-    keep(xor.run(xor.Config("deep", 3, device="cpu")), folder)
-    done = command(tmp_path, "report", folder, PYTHONIOENCODING="utf-8")
-    assert done.returncode == 0, done.stderr
-    assert "ünïcode run" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def without_encoding(path):
@@ -195,3 +138,139 @@ def test_text_is_read_and_written_in_utf_8(tmp_path):
     bad = tmp_path / "bad.py"
     bad.write_text("p.open()\np.open('w')\np.open('rb')\np.read_text()\nopen(p)\nopen(p, 'wb')\n")
     assert list(without_encoding(bad)) == [1, 2, 4, 5]
+
+
+# ------------------------------------------------- help, mistakes, outputs that take nothing
+
+COMMANDS = [
+    (), ("run",), ("run", "xor"), ("run", "autoencoder"), ("run", "svm"), ("run", "compare"), ("run", "all"),
+    ("devices",), ("gradcheck",), ("data",), ("data", "fetch"), ("data", "list"), ("data", "verify"),
+    ("report",), ("encode",), ("reconstruct",), ("predict",), ("train",),
+]  # fmt: skip
+
+
+HEAVY = ("sklearn", "scipy", "matplotlib", "rich", "pooch", "cupy", "keras", "tensorflow", "numba", "joblib",
+         "safetensors", "jinja2", "PIL")  # fmt: skip
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_is_printed_with_an_example_and_loads_nothing_heavy(tmp_path, words):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "nnx", *words, "--help"],
+        cwd=tmp_path, env=environment(tmp_path, COLUMNS="80"), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Example" in done.stdout
+    assert f"nnx {' '.join(words)}".strip() in done.stdout
+    assert "--debug" in done.stdout
+    assert "..." not in re.sub(r"(COMMAND \[ARGS\]|INPUT)\.\.\.", "", done.stdout)  # no summary was cut off
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    loaded = {
+        line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line
+    }
+    assert loaded.isdisjoint(HEAVY)
+
+
+WRONG = [
+    ("rn", 2, "'run'"),
+    ("run xorr", 2, "'xor'"),
+    ("run xor --presett deep", 2, "'--preset'"),
+    ("run xor --preset dep", 2, "did you mean 'deep'"),
+    ("run autoencoder --preset bets", 2, "did you mean 'best'"),
+    ("run xor --preset best", 2, "choose from deep, shallow"),
+    ("run autoencoder --dataset digitz", 2, "did you mean 'digits'"),
+    ("run autoencoder --dataset xor", 2, "choose from auto, mnist, digits"),
+    ("run xor --dtype float3", 2, "did you mean 'float32'"),
+    ("run xor --epochs 0", 2, "--epochs"),
+    ("run xor --epochs many", 2, "'many'"),
+    ("run xor --seed -1", 2, "--seed"),
+    ("run autoencoder --batch-size 1.5", 2, "--batch-size"),
+    ("run autoencoder --dataset digits --batch-size 100000 --out new", 2, "larger than the 1437 rows"),
+    ("run xor --device gpv", 2, "did you mean 'gpu'"),
+    ("run xor --device cpu:1", 2, "unknown device"),
+    ("run xor --tf32 --device cpu --out new", 2, "add --device gpu, or remove --tf32"),
+    ("run xor --tf32 --dtype float64 --out new", 2, "--tf32 needs float32"),
+    ("run xor extra", 2, "extra"),
+    ("run xor --out taken", 2, "taken"),
+    ("run xor --out taken/below", 1, "taken/below"),
+    ("run xor --out deep/er/new --device gpu", 1, "or choose device cpu"),
+    ("run xor --device cupy", 1, "or choose device cpu"),
+    ("run autoencoder --dataset mnist --out new", 1, "NNX_DATA_DIR"),
+    ("run svm --model nowhere", 2, "nowhere"),
+    ("run svm --model taken --epochs 3", 2, "--epochs"),
+    ("run svm --svm-engine sklearnx", 2, "did you mean 'sklearnex'"),
+    ("run svm --model taken --dataset digits --out new", 1, "taken"),
+    ("run compare --minutes 0", 2, "--minutes"),
+    ("run compare --with kears", 2, "did you mean 'keras'"),
+    ("run xor --epochs two", 2, "'--epochs': must be a whole number of at least 1, not 'two'"),
+    ("run xor --epochs -3", 2, "'--epochs': must be a whole number of at least 1, not '-3'"),
+    ("run xor --out ./taken", 2, "'./taken' is a file: name a folder"),
+    ("run xor --checkpoint-every 0", 2, "'--checkpoint-every': must be a number of steps or a time"),
+    ("data verify --directory nowhere", 2, "--directory nowhere "),
+    ("report empty", 1, "no result.json in empty: give the folder of a finished run"),
+    ("rn xor", 2, "did you mean 'run'"),
+    ("run xor --epoch 3", 2, "did you mean '--epochs'"),
+    ("run compare --threads 0", 2, "--threads"),
+    ("gradcheck --device tpu", 2, "did you mean 'gpu'"),
+    ("encode", 2, "MODEL"),
+    ("encode taken", 2, "INPUT"),
+    ("encode taken taken", 1, "not a readable safetensors file"),
+    ("encode taken taken --out codes.txt", 2, ".npz or .csv"),
+    ("encode nowhere taken --out codes.npy", 2, "nowhere"),
+    ("encode empty taken --out codes.npy", 1, "no model in empty"),
+    ("data fetch --directory here", 1, "NNX_OFFLINE"),
+    ("data fetch --directory taken", 2, "taken"),
+]
+
+
+@pytest.mark.parametrize(("line", "status", "text"), WRONG, ids=[line for line, *_ in WRONG])
+def test_a_mistake_is_one_line_with_the_right_status_and_leaves_nothing(tmp_path, answer, line, status, text):
+    if "or choose device cpu" in text and any(
+        found.usable for found in nnx.available() if found.name == "cupy"
+    ):
+        pytest.skip("a GPU is here, so asking for it is no mistake")
+    (tmp_path / "taken").write_text("not a model")
+    (tmp_path / "empty").mkdir()
+    done = answer(*line.split())
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("nnx: ")
+    assert text in done.stderr
+    assert visible(tmp_path) == ["empty", "taken"]
+
+
+def test_without_a_command_the_help_is_shown(tmp_path):
+    done = command(tmp_path)
+    assert done.returncode == 2
+    assert (done.stdout, "Commands:" in done.stderr) == ("", True)
+
+
+GROUPS = ["", "run", "data", "devices", "gradcheck", "run xor", "run autoencoder", "run svm", "run compare",
+          "run all", "report", "data fetch", "data list", "data verify"]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", GROUPS)
+def test_examples_are_on_separate_lines(line, tmp_path):
+    text = command(tmp_path, *line.split(), "--help").stdout
+    assert "\\b" not in text
+    lines = [line.strip() for line in text.splitlines()]
+    start = lines.index("Examples:" if "Examples:" in lines else "Example:")
+    assert lines[start + 1].startswith("nnx")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [("devices",), ("devices", "--json"), ("--version",)])
+def test_a_full_standard_output_is_a_failure(tmp_path, arguments):
+    with Path("/dev/full").open("w") as full:
+        done = command(tmp_path, *arguments, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == "nnx: the system reports an error: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [("devices",), ("devices", "--json")])
+def test_a_reader_that_has_gone_is_no_traceback(tmp_path, arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        done = command(tmp_path, *arguments, stdout=pipe)
+    assert (done.returncode, done.stderr) == (1, "")

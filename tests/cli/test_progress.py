@@ -1,22 +1,21 @@
-"""What a run prints: its progress, its time, its backend, and the path of its report."""
+"""What a run prints while it runs, on a terminal and elsewhere, and what it says at the end."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import signal
+import struct
+import subprocess
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.command_line import command
+from support.command_line import COMMAND, command, environment
 
-from nnx.backends import resolve
-from nnx.cli import backend_change, progress
-from nnx.cli.console import _aligned
-from nnx.experiments import Result, RunFolder
-from nnx.experiments.result import step_time
+from nnx.cli import progress
 from nnx.experiments.stages import shown_by, stage
 
 
@@ -26,24 +25,6 @@ from nnx.experiments.stages import shown_by, stage
 )
 def test_a_time_reads_as_on_a_clock(seconds, text):
     assert progress.clock(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("microseconds", "text"),
-    [(9.62, "9.62 µs"), (17, "17 µs"), (999.4, "999 µs"), (999.6, "1 ms"), (1000, "1 ms"), (4590, "4.59 ms"),
-     (15_600, "15.6 ms"), (999_700, "1 s"), (2.5e6, "2.5 s"), (0.0, "0 µs")],
-)  # fmt: skip
-def test_the_time_of_a_step_has_a_unit_that_fits(microseconds, text):
-    assert step_time(microseconds) == text
-
-
-def test_decimal_points_are_below_each_other():
-    padded = _aligned("nnx", ["0.004430", "3.4754", "16,000", "64 / 21", "", "-1.5"])
-    assert len(set(map(len, padded))) == 1
-    places = {text.index(".") for text in padded if "." in text}
-    assert len(places) == 1
-    assert len(padded[3].rstrip()) == places.pop()  # 16,000 ends where the others have their point
-    assert padded[4].endswith("64 / 21")
 
 
 def running(**facts):
@@ -164,47 +145,78 @@ def test_without_a_browser_the_report_is_only_named(stopped, tmp_path):
     assert re.fullmatch(r"(note: .*page\.html\n)?", done.stderr)
 
 
-# ------------------------------------------------------------------------- another backend
+# ------------------------------------------------------------------------------ a terminal
 
 
-def run_of(place, name, backend, device=None, when=0):
-    """A finished run's result."""
-    result = Result("xor", "deep", "xor", "cpu", backend, "float32", 0, config={"device": device})
-    RunFolder.create(place / name).write(result)
-    os.utime(place / name / "result.json", (when, when))
+def on_terminal(tmp_path, *arguments, interrupt=False, **variables):
+    """What a terminal of 80 columns receives, and the exit status."""
+    import fcntl
+    import pty
+    import termios
+
+    screen, line = pty.openpty()
+    fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=tmp_path, stdin=line, stdout=line, stderr=line,
+        env=environment(tmp_path, **{"TERM": "xterm-256color", **variables}),
+    )  # fmt: skip
+    os.close(line)
+    seen = b""
+    with os.fdopen(screen, "rb", buffering=0) as reader:
+        while True:
+            try:
+                part = reader.read(4096)
+            except OSError:  # Linux says so when the last writer has gone
+                break
+            if not part:
+                break
+            seen += part
+            if interrupt and re.search(rb"loss \d", seen):  # the first that is shown may be 8.9e-05
+                interrupt = False
+                process.send_signal(signal.SIGINT)
+    return process.wait(timeout=30), seen.decode()
 
 
-@pytest.mark.usefixtures("unset")
-def test_a_changed_default_is_said_once(tmp_path):
-    backend = resolve("numpy")
-    assert backend_change.note(tmp_path / "new", None, backend) == ""
-    run_of(tmp_path, "first", "numba", when=1)
-    said = backend_change.note(tmp_path / "new", None, backend)
-    assert said.startswith(
-        f"this run uses numpy on cpu, but the run before it ({tmp_path}/first) used numba on cpu"
-    )
-    assert said.endswith("install it and use --device numba")
-    assert backend_change.note(tmp_path / "new", "numpy", backend) == ""  # it was asked for
-    run_of(tmp_path, "second", "numpy", when=2)
-    assert backend_change.note(tmp_path / "new", None, backend) == ""
-    run_of(tmp_path, "third", "numba", device="numba", when=3)  # one that was asked for says nothing
-    assert backend_change.note(tmp_path / "new", None, backend) == ""
+TRAIN = ("run", "xor", "--out", "run")
 
 
-@pytest.mark.usefixtures("unset")
-def test_results_that_cannot_be_read_say_nothing_of_the_default(tmp_path):
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "result.json").write_text("{")
-    assert backend_change.note(tmp_path / "new", None, resolve("numpy")) == ""
-    assert backend_change.note(tmp_path / "absent" / "new", None, resolve("numpy")) == ""
+COLOUR = re.compile(r"\x1b\[(3|4|9)\d")
 
 
-def test_a_device_in_the_environment_was_asked_for(tmp_path, monkeypatch):
-    run_of(tmp_path, "first", "numba")
-    monkeypatch.setenv("NNX_DEVICE", "numpy")
-    assert backend_change.note(tmp_path / "new", None, resolve("numpy")) == ""
+pytest_posix = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
 
 
-@pytest.fixture
-def unset(monkeypatch):
-    monkeypatch.delenv("NNX_DEVICE", raising=False)
+@pytest_posix
+@pytest.mark.parametrize("no_color", [False, True])
+def test_a_terminal_shows_a_bar(tmp_path, no_color):
+    variables = {"NO_COLOR": "1"} if no_color else {}
+    status, seen = on_terminal(tmp_path, *TRAIN, "--epochs", "3000", **variables)
+    assert status == 0
+    assert "━━━" in seen
+    assert "loss 0." in seen
+    assert bool(COLOUR.search(seen)) is not no_color
+    assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h") >= 1  # the cursor came back
+    lines = [re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", part) for part in re.split(r"[\r\n]", seen)]
+    assert max(map(len, lines)) <= 80
+    bars = [line for line in lines if line.startswith("epoch ")]
+    assert bars[-1].startswith("epoch 3000/3000 ")
+    assert re.search(r"  elapsed \d:\d\d  remaining 0:00\s*$", bars[-1])
+    assert any(re.match(r"after epoch 3000: loss 0\.\d+", line) for line in lines)
+    assert any(line.startswith("drawing figures") for line in lines)
+
+
+@pytest_posix
+def test_an_interrupt_on_a_terminal_gives_the_cursor_back(tmp_path):
+    status, seen = on_terminal(tmp_path, *TRAIN, "--epochs", "9000000", interrupt=True)
+    assert status == 130
+    assert seen.rstrip().endswith("nnx: interrupted")
+    assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h") >= 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest_posix
+def test_a_quiet_run_shows_no_bar_on_a_terminal(tmp_path):
+    status, seen = on_terminal(tmp_path, *TRAIN, "--epochs", "2", "-q")
+    assert status == 0
+    assert "━━━" not in seen
+    assert "Predictions" in seen

@@ -178,3 +178,15 @@ def test_compare_fails_where_the_losses_do_not_agree(monkeypatch, tmp_path, caps
     said = [line for line in printed.err.splitlines() if "  elapsed " not in line]
     assert said == ["at work"] + ([] if agree else ["note: no speed-up is given"])
     assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"] == {"agree": agree}
+
+
+def test_presets_offered_are_those_of_the_experiments():
+    from nnx.cli.main import cli
+    from nnx.experiments import autoencoder, xor
+
+    for words, known in (("xor", xor.PRESETS), ("autoencoder", autoencoder.PRESETS),
+                         ("svm", autoencoder.PRESETS), ("all", autoencoder.PRESETS)):  # fmt: skip
+        options = {option.name: option for option in cli.commands["run"].get_command(None, words).params}
+        assert set(options["preset"].type.choices) == set(known)
+        if "dataset" in options:
+            assert tuple(options["dataset"].type.choices) == autoencoder.DATASETS

@@ -15,7 +15,7 @@ from nnx.backends import resolve
 from nnx.cli.console import print_json
 from nnx.errors import FileFormatError, OutputError
 from nnx.experiments import Result, RunFolder, xor
-from nnx.experiments.result import Stopwatch, model_path
+from nnx.experiments.result import Stopwatch, model_path, step_time
 
 
 def test_a_result_says_what_ran(device):
@@ -130,3 +130,12 @@ def test_a_number_that_is_not_finite_is_null_in_a_result(
     assert stored["metrics"] == expected
     print_json(result.metrics)
     assert json.loads(capsys.readouterr().out, parse_constant=refuse) == expected
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "text"),
+    [(9.62, "9.62 µs"), (17, "17 µs"), (999.4, "999 µs"), (999.6, "1 ms"), (1000, "1 ms"), (4590, "4.59 ms"),
+     (15_600, "15.6 ms"), (999_700, "1 s"), (2.5e6, "2.5 s"), (0.0, "0 µs")],
+)  # fmt: skip
+def test_the_time_of_a_step_has_a_unit_that_fits(microseconds, text):
+    assert step_time(microseconds) == text

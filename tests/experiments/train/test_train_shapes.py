@@ -175,6 +175,3 @@ def test_integers_are_read_for_networks_that_take_them():
     np.savetxt("half.csv", np.array([[1.0, 2.0], [3.0, 4.5]]), delimiter=",")
     with pytest.raises(nnx.DataError, match=r"half\.csv: .*integers.* row 1"):
         load_arrays("half.csv", "int64")
-
-
-# ------------------------------------------------------------------------------------------- what is wrong
