@@ -1,11 +1,14 @@
-"""The presets have the shapes of the reference systems."""
+"""The presets have the shapes of the reference systems, and their rates of learning."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 
 import nnx
 from nnx.experiments import autoencoder
+from nnx.experiments.autoencoder_presets import warm_cosine
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -28,3 +31,11 @@ def test_presets_have_the_shapes_of_the_reference_systems():
         ]  # a linear code
         assert network[: network.encoder_length].outputs == 64
         assert kinds[-1] == "Sigmoid"
+
+
+def test_the_rate_of_best_rises_for_a_twentieth_of_the_steps_and_falls_to_zero_as_a_cosine():
+    rate = warm_cosine(0.2, 100)
+    assert [rate(step) for step in range(5)] == pytest.approx([0.04, 0.08, 0.12, 0.16, 0.2])
+    assert rate(5 + 95 // 2) == pytest.approx(0.1 * (1.0 + math.cos(math.pi * 47 / 95)))
+    assert rate(100) == pytest.approx(0.0, abs=1e-12)
+    assert warm_cosine(0.2, 1)(0) == pytest.approx(0.2)  # the shortest training has no step to lose
