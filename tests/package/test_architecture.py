@@ -109,6 +109,27 @@ THEMES = {
     "soak": "hours of training and kills, programs to run by hand",
 }
 TEST_MODULES = sorted(TESTS.rglob("test_*.py"))
+MODULES = sorted(path for path in ROOT.rglob("*.py") if not path.stem.startswith("__"))
+WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of their name
+    "backends/cupy_backend": "ladder, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",
+    "backends/cupy_devices": "ladder, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",
+    "backends/cupy_staging": "ladder, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",
+    "callbacks": "training/test_callbacks: only names",
+    "checkpoints": "training/checkpoints: only names",
+    "cli/declared": "cli/test_run, extending/test_new_experiment: it joins other modules",
+    "distributed/nccl": "ladder/test_ranks: it needs GPUs, or the stand-in for CuPy",
+    "experiments/applying": "experiments/test_experiments_old_names: only an old name",
+    "experiments/compare/workers/jax_worker": "experiments/compare/test_workers: one contract",
+    "experiments/compare/workers/keras_worker": "experiments/compare/test_workers: one contract",
+    "experiments/compare/workers/nnx_worker": "experiments/compare/test_workers: one contract",
+    "experiments/compare/workers/sklearn_worker": "experiments/compare/test_workers: one contract",
+    "experiments/compare/workers/torch_worker": "experiments/compare/test_workers: one contract",
+    "experiments/own_config": "experiments/test_experiments_old_names: only an old name",
+    "experiments/own_data": "experiments/test_experiments_old_names: only an old name",
+    "ops/base": "all tests of ops: only base classes",
+    "ops/products_numba": "ops/test_dense_numba, backends/test_blas: only dense layers call it",
+    "ops/small_network_numba": "training/test_small: only fit calls it",
+}
 
 
 def has_its_place(path: Path) -> bool:
@@ -123,6 +144,16 @@ def has_its_place(path: Path) -> bool:
 
 def test_test_modules_are_where_the_code_is_that_they_test():
     assert [path for path in TEST_MODULES if not has_its_place(path)] == []
+
+
+def test_a_module_has_a_test_module_of_its_name():
+    """Or it is in the list above, with a reason; nothing else is."""
+    without = []
+    for path in MODULES:
+        *folders, name = path.relative_to(ROOT).parts
+        if not TESTS.joinpath(*folders, f"test_{name}").exists():
+            without.append("/".join([*folders, path.stem]))
+    assert without == sorted(WITHOUT_A_TEST_MODULE)
 
 
 @pytest.mark.parametrize(
