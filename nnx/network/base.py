@@ -296,6 +296,8 @@ class NetworkBase:
     def _receive(self, what: str, x: Any) -> None:
         """Check the shape of x, and build a network that has no input shape yet."""
         shape = self.input_shape if self._arena is not None else None
+        if shape is not None and x.shape[1:] == shape:
+            return
         if x.ndim < 2 or (shape is not None and x.ndim != 1 + len(shape)):
             axes = ("inputs",) if shape is None or len(shape) == 1 else shape
             expected = ", ".join(map(str, ("rows", *axes)))
