@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.six_features import fit, network
 
 import nnx
 
 pytestmark = pytest.mark.usefixtures("device")
-
-RNG = np.random.default_rng(0)
-X = RNG.random((32, 6)).astype(np.float32)
-Y = X[:, :2].copy()
-
-
-def network(*between, **options):
-    return nnx.Network([nnx.Dense(6, 4), *between, nnx.Dense(2)], **({"seed": 0} | options))
-
-
-def fit(made, **options):
-    given = {"loss": nnx.MeanSquaredError(), "optimizer": nnx.Adam(), "batch_size": 8}
-    return made.fit(X, Y, **(given | options))
 
 
 class Keeps(nnx.Callback):
