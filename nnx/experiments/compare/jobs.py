@@ -120,7 +120,7 @@ def describe(
             "schedule": {"kind": type(schedule).__name__} | vars(schedule),
         },
         "x": x, "y": y, "test": test, "rows": rows, "batch_size": batch, "shuffle": True, "keep": 1,
-        "codes": encode if name == "deep" else 0, "code_rows": None,
+        "codes": encode if name == "deep" else 0,
     }  # fmt: skip
 
 

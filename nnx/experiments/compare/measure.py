@@ -184,7 +184,7 @@ def _train(
         extra = end - budget.spent() - budget.least[name]
         problem, epochs = affordable(problem, step_seconds, extra)
         session.progress(f"{name}: up to {epochs:,} epochs on each side, in turn")
-        job = problem.training(epochs, session.dtype) | ({"code_rows": PILOT} if budget.short else {})
+        job = problem.training(epochs, session.dtype)
         least = job["stops"][TIMED]  # a median needs some parts
         sides = able(session.started, name)
         answers = in_turn(sides, job, lambda step: step >= least and budget.spent() > end)
@@ -250,12 +250,11 @@ def classify(
         return dict(zip(codes, values, strict=True))
 
     total = len(data.y_train)
-    made = min(len(train) for train, _ in codes.values())
     rows = min(PILOT, total)
     began = time.monotonic()
     found = scores(rows)
     pilot = time.monotonic() - began
-    possible = min(made, int(rows * (CAREFUL * budget.left() / pilot) ** (1.0 / svm.GROWTH)))
+    possible = min(total, int(rows * (CAREFUL * budget.left() / pilot) ** (1.0 / svm.GROWTH)))
     if rows < possible:
         rows = possible
         found = scores(rows)

@@ -149,8 +149,7 @@ def main(kind: type[Model], about: dict[str, Any], **more: Any) -> None:
         test = store.array(job["test"], job["dtype"])
         arrays["predictions"] = model.predict(test)
         if job["codes"]:
-            rows = store.array(job["x"], job["dtype"])[: job["code_rows"]]
-            arrays["codes"] = model.predict(rows, job["codes"])
+            arrays["codes"] = model.predict(store.array(job["x"], job["dtype"]), job["codes"])
             arrays["test_codes"] = model.predict(test, job["codes"])
         return {"arrays": store.write(job["out"], **arrays)}
 
