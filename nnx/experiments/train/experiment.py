@@ -148,8 +148,11 @@ def posed(config: Config) -> Problem:
     loss = chosen_loss(config, data.task, data.layout.image is not None)
     train, held_out = split(data, config.validation, config.seed)
     data = learnt(data, train)
-    prepared = prepare(data, train, config.scale)
-    trained_on = Range.of(data.x, train, _some(data.weights, train))
+    try:
+        prepared = prepare(data, train, config.scale)
+        trained_on = Range.of(data.x, train, _some(data.weights, train))
+    except DataError as error:
+        raise DataError(f"{data.name}: {error}") from None
     description = {"preparation": prepared.to_metadata(), "range": trained_on.to_metadata()}
     described(description)  # refuses what a model file cannot store, before training
     factors = class_factors(config.class_weight, data, train)

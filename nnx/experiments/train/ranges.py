@@ -48,7 +48,7 @@ class Range:
         if x.dtype == np.uint8:
             return cls(np.zeros(1), np.full(1, BYTES))
         low, high = extent(x, rows, weights)
-        check_finite_columns(low, high)
+        check_finite_columns(x, rows, low, high)
         if width(x) <= MAX_SCALED:
             return cls(low, high)
         return cls(low.min().reshape(1), high.max().reshape(1))

@@ -69,7 +69,7 @@ class Scaling:
             shift, scale = low, _spread(high - low, low)
         else:
             shift, scale = moments(x, rows, weights)
-        check_finite_columns(shift, scale, names=names)
+        check_finite_columns(x, rows, shift, scale, names=names)
         return cls(shift, np.where(scale > 0.0, scale, 1.0))
 
     def apply(self, x: HostArray, dtype: Any, clip: bool = False) -> HostArray:
@@ -249,14 +249,21 @@ def outside(scaling: Scaling, x: HostArray, rows: HostArray, margin: float) -> i
     return count
 
 
-def check_finite_columns(*of_columns: HostArray, names: Sequence[str] = ()) -> None:
-    """Refuse numbers of a row whose moments or limits are not finite."""
+def check_finite_columns(
+    x: HostArray, rows: HostArray | None, *of_columns: HostArray, names: Sequence[str] = ()
+) -> None:
+    """Refuse a number of a row whose moments or limits are not finite; name the first row to blame."""
     finite = np.logical_and.reduce([np.isfinite(values) for values in of_columns])
-    if not finite.all():
-        raise DataError(
-            f"{called(int(np.argmin(finite)), finite.shape, names)} holds values that are not finite, or too "
-            "large to scale: leave such rows out"
-        )
+    if finite.all():
+        return
+    at = int(np.argmin(finite))
+    column = x.reshape(len(x), -1)[:, at]
+    fits = np.isfinite(column) if rows is None else np.isfinite(column[rows])
+    what = called(at, finite.shape, names)
+    if fits.all():
+        raise DataError(f"{what} holds values that are too large to scale: leave such rows out")
+    row = int(np.argmin(fits) if rows is None else rows[np.argmin(fits)])
+    raise DataError(f"{what} is NaN or infinite, first in row {row}: leave such rows out, or fill them in")
 
 
 def called(at: int, shape: tuple[int, ...], names: Sequence[str] = ()) -> str:

@@ -159,7 +159,7 @@ MISTAKES = {
     "train x.npy --target y.npy": (nnx.DataError, ["holds 6 samples, but 5 targets"]),
     "train x.npy --target one.npy": (nnx.DataError, ["at least two classes"]),
     "train x.npy --ignore 1": (nnx.ConfigurationError, ["no columns to ignore"]),
-    "train nan.npy": (nnx.DataError, ["number 2 of a row", "not finite"]),
+    "train nan.npy": (nnx.DataError, ["nan.npy", "number 2 of a row", "NaN or infinite", "first in row"]),
     "train empty": (nnx.DataError, ["empty: holds no images"]),
     "train empty --task regression": (nnx.ConfigurationError, ["classification or autoencoding"]),
 }  # fmt: skip
