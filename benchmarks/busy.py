@@ -1,49 +1,42 @@
 """Time a training step next to other programs: the deep autoencoder while other processes use the cores.
 
-Run by hand:  python benchmarks/busy.py [--busy 2]
+Run by hand:  python benchmarks/busy.py [--busy 2 --busy 4] [--row TEXT] [--json PATH]
 
-Each backend and number of threads trains in a separate process, in turns, alone and next to the busy
-processes. The benchmark prints medians over the rounds, and their ratio. Unset ``OPENBLAS_CORETYPE`` first.
+The workers are those of `step.py`. In each round, every framework takes a turn alone and next to each number
+of busy processes. A framework's slowdown is its median time next to them, divided by its median time alone.
+If two programs share a core, each gets half of it. So two threads next to N busy processes on two cores take
+at least (2 + N) / 2 times as long. A framework is slower than that if its threads wait for each other.
+Unset ``OPENBLAS_CORETYPE`` first.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
-from tables import table
+import common
+import jobs
+import tables
+from common import Row, Turns
 
-from nnx.backends.threads import VARIABLES, cores
-from nnx.experiments.environment import processor
+from nnx.experiments.compare.processes import THREADS
 
-ROWS = 256
-STEPS_OF_AN_EPOCH = 235  # 60,000 images of MNIST in batches of 256
-
-DEVICES = ("numpy", "numba")
-
-STEP = """
-import sys, time, numpy as np, nnx
-
-from nnx.training import contention
-contention.Contention.reported = True
-steps, rows = int(sys.argv[1]), 256
-widths = (512, 256, 128, 64, 128, 256, 512)
-layers = [nnx.Dense(784, 512), nnx.ReLU()]
-for width in widths[1:]:
-    layers += [nnx.Dense(width), nnx.ReLU()]
-network = nnx.Network([*layers, nnx.Dense(784), nnx.Sigmoid()], seed=0)
-x = np.random.default_rng(0).random((steps * rows, 784), dtype=np.float32)
-how = {"loss": nnx.BinaryCrossEntropy(), "optimizer": nnx.Adam(), "batch_size": rows}
-network.fit(x[: 4 * rows], x[: 4 * rows], **how)
-began = time.perf_counter()
-network.fit(x, x, **how)
-print((time.perf_counter() - began) / steps)
-"""
+ROWS = [
+    Row("nnx, numba", "nnx", "numba"),
+    Row("nnx, numpy", "nnx", "numpy"),
+    Row("nnx, numpy, 1 thread", "nnx", "numpy", variables=dict.fromkeys(THREADS, "1")),
+    Row("PyTorch", "torch", "eager"),
+    Row("JAX", "jax", "step"),
+    Row("Keras", "keras", "graph"),
+    Row("Keras, XLA", "keras", "xla"),
+]
+BEGIN = 0.2  # seconds until the busy processes run
 
 
 @contextmanager
@@ -51,6 +44,7 @@ def others(count: int) -> Iterator[None]:
     """Run processes that only use processor time."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
+        time.sleep(BEGIN if count else 0)
         yield
     finally:
         for process in busy:
@@ -58,41 +52,45 @@ def others(count: int) -> Iterator[None]:
             process.wait()
 
 
-def seconds(device: str, threads: int | None, steps: int) -> float:
-    """Return the seconds of a step, measured in a new process."""
-    variables = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    variables |= {"NNX_DEVICE": device} | ({} if threads is None else dict.fromkeys(VARIABLES, str(threads)))
-    done = subprocess.run(
-        [sys.executable, "-c", STEP, str(steps)], env=variables, text=True, capture_output=True, check=True
-    )
-    return float(done.stdout)
+def in_turn(workers: Sequence[Turns], counts: Sequence[int], rounds: int) -> dict[tuple[str, int], float]:
+    """Return the median seconds of a turn of each worker next to each number of busy processes."""
+    found: dict[tuple[str, int], list[float]] = {}
+    for number in range(rounds):
+        for count in counts if number % 2 else reversed(counts):
+            with others(count):
+                shift = number % max(1, len(workers))
+                for worker in [*workers[shift:], *workers[:shift]]:
+                    worker.turn()
+                    found.setdefault((worker.row.name, count), []).append(worker.seconds[-1])
+    return {key: statistics.median(seconds) for key, seconds in found.items()}
 
 
 @click.command()
-@click.option("--busy", default=2, show_default=True, help="Processes that keep the cores busy.")
-@click.option("--steps", default=40, show_default=True)
-@click.option("--rounds", default=3, show_default=True)
-@click.option("--threads", default=1, show_default=True, help="Tried next to nnx's own choice.")
-def main(busy: int, steps: int, rounds: int, threads: int) -> None:
-    """Print the seconds of two epochs, alone and next to busy processes."""
-    ways = [(device, count) for device in DEVICES for count in (None, threads)]
-    click.echo(f"{processor()}, {cores()} cores, load average before {os.getloadavg()[0]:.1f}")
-    found: dict[tuple[str, int | None, int], list[float]] = {}
-    for _ in range(rounds):
-        for count in sorted({0, busy}):
-            with others(count):
-                for way in ways:
-                    found.setdefault((*way, count), []).append(seconds(*way, steps))
+@click.option("--busy", type=click.IntRange(1), multiple=True, default=(2, 4, 6), show_default=True)
+@click.option("--row", default="", help="Only rows with this text in their name.")
+@click.option("--steps", type=click.IntRange(1), default=40, show_default=True, help="Steps in a turn.")
+@common.options(rounds=5)
+def main(
+    busy: tuple[int, ...], row: str, steps: int, rounds: int, threads: int, json_path: Path | None
+) -> None:
+    """Print the milliseconds of a step, alone and next to busy processes."""
+    common.headline(threads)
+    rows = [one for one in ROWS if row.lower() in one.name.lower()]
+    counts = sorted({0, *busy})
+    with common.started(jobs.DEEP.sized(steps), rows, threads) as (workers, whose):
+        found = in_turn(workers, counts, rounds)
+        names = [worker.row.name for worker in workers]
+    click.echo(f"\n{jobs.DEEP.name}, {whose}; milliseconds of a step, and how many times that of a step alone")
     lines = []
-    for device, number in ways:
-        alone, busy_median = (statistics.median(found[device, number, count]) for count in (0, busy))
-        setting = "nnx's choice" if number is None else str(number)
-        two = 2 * STEPS_OF_AN_EPOCH
-        lines.append(
-            [device, setting, f"{alone * two:.1f}", f"{busy_median * two:.1f}", f"{busy_median / alone:.1f}"]
-        )
-    head = ["device", "threads", "alone, s for two epochs", f"next to {busy} busy processes, s", "ratio"]
-    click.echo(table(head, lines))
+    for name in names:
+        times = [found[name, count] / steps for count in counts]
+        cells = [f"{1e3 * one:.1f} ({one / times[0]:.1f})" for one in times[1:]]
+        lines.append([name, f"{1e3 * times[0]:.2f}", *cells])
+    click.echo(tables.table(["", "alone", *(f"next to {count}" for count in counts[1:])], lines))
+    listed = [
+        {"name": name, "busy": count, "seconds": seconds / steps} for (name, count), seconds in found.items()
+    ]
+    common.write_json(json_path, "busy", threads, listed)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -138,8 +138,9 @@ def in_rounds(workers: Sequence[Turns], rounds: int) -> None:
             worker.turn()
 
 
-def measure(job: Job, rows: Sequence[Row], rounds: int, threads: int) -> tuple[list[Result], str]:
-    """Return every row's seconds a step, in interleaved rounds, and whose data they are.
+@contextmanager
+def started(job: Job, rows: Sequence[Row], threads: int) -> Iterator[tuple[list[Turns], str]]:
+    """Yield the workers of all rows, ready for their first turn, and whose data they have.
 
     A row that cannot run is named and left out.
     """
@@ -155,6 +156,12 @@ def measure(job: Job, rows: Sequence[Row], rounds: int, threads: int) -> tuple[l
                 click.echo(f"left out: {row.name}: {error}")
                 continue
             stack.callback(workers[-1].close)
+        yield workers, whose
+
+
+def measure(job: Job, rows: Sequence[Row], rounds: int, threads: int) -> tuple[list[Result], str]:
+    """Return every row's seconds a step, in interleaved rounds, and whose data they are."""
+    with started(job, rows, threads) as (workers, whose):
         in_rounds(workers, rounds)
         return [result(worker, job.steps) for worker in workers], whose
 

@@ -122,6 +122,12 @@ class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Update
         """Return the number of threads of NumPy's BLAS that a step uses; 0 if it does not use that BLAS."""
         return threads.of_blas()
 
+    def team(self) -> tuple[int, str]:
+        """Return how many threads compute a step on the CPU, and in words why so many."""
+        if count := self.blas_threads():
+            return count, threads.source(count, threads.OF_BLAS)
+        return self.threads, threads.source(self.threads, threads.OF_KERNELS)
+
     def memory(self) -> dict[str, int]:
         """Return the bytes in use and reserved on the device; empty on the CPU."""
         return {}

@@ -49,7 +49,7 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
         self.layer = numba.threading_layer()
         self.blas = blas.load() if self.layer == "tbb" else None
         if self.blas is not None:
-            self.threads = count if threads.given() else min(count, threads.cores())
+            self.threads = threads.of_kernels(count)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the libraries in use."""

@@ -1,8 +1,8 @@
 """Decide how many threads the CPU's backends use, and NumPy's BLAS during training.
 
-The user sets the number (``--threads``, or a variable of `VARIABLES`). Otherwise it is the number of cores
-that this process may use, limited by the system's affinity and by a control group's quota of processor time.
-It never depends on a measured time, because the last digits of results depend on it.
+The user sets the number (``--threads``, or a variable). Otherwise it is the number of cores that this process
+may use, limited by the system's affinity and by a control group's quota of processor time. It never depends
+on a measured time, because the last digits of results depend on it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nnx.backends import control_groups
 
-VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+# The variables that set the number of threads; for each library, the first one that is set counts.
+OF_KERNELS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
+OF_BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+VARIABLES = tuple(dict.fromkeys((*OF_BLAS, *OF_KERNELS)))
 _asked: list[int] = []
 
 
@@ -33,9 +36,13 @@ def cores(root: Path = control_groups.ROOT) -> int:
     return affinity() if quota is None else max(min(affinity(), math.floor(quota)), 1)
 
 
-def given() -> bool:
-    """Return whether the user set a number of threads."""
-    return any(os.environ.get(name) for name in VARIABLES)
+def given(names: Sequence[str] = VARIABLES) -> tuple[str, int] | None:
+    """Return the variable by which the user set a number of threads, and the number; None if not set."""
+    for name in names:
+        with suppress(ValueError):  # OMP_NUM_THREADS may be a list, one number for each level of nesting
+            if (count := int(os.environ.get(name, "").split(",")[0])) > 0:
+                return name, count
+    return None
 
 
 def asked() -> int | None:
@@ -52,6 +59,12 @@ def use(count: int) -> None:
     threadpool_limits(count, user_api="blas")
 
 
+def of_kernels(started: int) -> int:
+    """Return how many of the threads that Numba has started the compiled kernels use."""
+    known = given(OF_KERNELS)
+    return min(started, known[1] if known else cores())
+
+
 @contextmanager
 def within_quota() -> Iterator[None]:
     """Return a context for training in which NumPy's BLAS uses no more threads than a quota allows.
@@ -59,7 +72,7 @@ def within_quota() -> Iterator[None]:
     These threads wait for each other. If there are more threads than processors, a product takes many times
     as long. Nothing changes if there is no quota, or if the user set a number.
     """
-    if given() or cores() >= affinity():
+    if given(OF_BLAS) or cores() >= affinity():
         yield
         return
     from threadpoolctl import threadpool_limits
@@ -72,8 +85,24 @@ def of_blas() -> int:
     """Return the number of threads of NumPy's BLAS during training."""
     from threadpoolctl import threadpool_info
 
-    numpy = str(Path(sys.modules["numpy"].__file__ or "").parent.parent)
+    package = Path(sys.modules["numpy"].__file__ or "").parent
+    places = (package, package.with_name("numpy.libs"))  # not the private BLAS, which may be next to them
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    own = [pool for pool in pools if pool["filepath"].startswith((numpy, str(Path(numpy) / "numpy.libs")))]
+    own = [pool for pool in pools if any(place in Path(pool["filepath"]).parents for place in places)]
     found = min((int(pool["num_threads"]) for pool in own or pools), default=1)
-    return found if given() else min(found, cores())
+    return found if given(OF_BLAS) else min(found, cores())
+
+
+def source(count: int, names: Sequence[str], root: Path = control_groups.ROOT) -> str:
+    """Return in words why a library uses `count` threads; `names` are its variables."""
+    known = given(names)
+    if count != (known[1] if known else cores(root)):
+        return "set by the library itself, or in this process"
+    if known:
+        return "--threads" if asked() == count else f"{known[0]}={os.environ[known[0]]}"
+    quota, allowed, every = control_groups.processors(root), affinity(), os.cpu_count() or 1
+    if quota is not None and cores(root) < allowed:
+        return f"a control group has a quota of {quota:g} processor{'s' * (quota != 1)}"
+    if allowed < every:
+        return f"this process may use {allowed} of {every} cores (affinity)"
+    return "one for each core"

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 @click.command(short_help="List the devices that work here, and why others do not.")
 @click.option("--check", is_flag=True, help="Train XOR and check gradients on every usable device.")
+@options.thread_count
 @options.json_flag
 def devices(check: bool, as_json: bool) -> int:
     """List the devices that work here, why others do not, the NVIDIA driver, and the CuPy to install for it.
+
+    For the CPU, also list how many threads compute, and why so many: affinity, quota, variable or option.
 
     The exit status is 1 if --check finds a device that computes wrong results.
 
@@ -27,18 +30,31 @@ def devices(check: bool, as_json: bool) -> int:
     Examples:
       nnx devices
       nnx devices --check
+      nnx devices --threads 1
       nnx devices --json
     """
     found = list(backends.available())
     driver = backends.driver()
     checks = _checks([status for status in found if status.usable]) if check else []
+    teams = {
+        status.name: backends.resolve(status.name).team()
+        for status in found
+        if status.usable and status.device == "cpu"
+    }
     if as_json:
         listed = {"default": backends.default_device(), "driver": asdict(driver),
-                  "devices": [asdict(status) for status in found]}  # fmt: skip
+                  "devices": [asdict(status) for status in found],
+                  "threads": {name: {"count": count, "source": why} for name, (count, why) in teams.items()}
+                  }  # fmt: skip
         print_json(listed | ({"checks": [asdict(one) for one in checks]} if check else {}))
     else:
         rows = [(s.name, s.device, "yes" if s.usable else "no", s.detail) for s in found]
         print_table("Devices", ("backend", "device", "usable", "detail"), rows)
+        print_table(
+            "Threads on the CPU",
+            ("backend", "threads", "why so many"),
+            [(name, str(count), why) for name, (count, why) in teams.items()],
+        )
         if driver.install:
             cuda = f"for CUDA {driver.cuda} at most" if driver.cuda else "none"
             print_table("", ("", ""), [("NVIDIA driver", cuda), ("CuPy for it", driver.install)])

@@ -195,6 +195,14 @@ def _threads(ctx: click.Context, param: click.Parameter, value: int | None) -> N
         threads.use(value)
 
 
+thread_count = click.option(
+    "--threads",
+    type=Whole(min=1),
+    metavar="N",
+    expose_value=False,
+    callback=_threads,
+    help="Threads to use on the CPU.  [default: one for each core that this process may use]",
+)
 live = click.option(
     "--log",
     "logs",
@@ -261,14 +269,7 @@ def of_every_run(function: Function) -> Function:
             callback=_tf32,
             help="Let a GPU round the factors of float32 products to TF32 (10 bits instead of 23): faster.",
         ),
-        click.option(
-            "--threads",
-            type=Whole(min=1),
-            metavar="N",
-            expose_value=False,
-            callback=_threads,
-            help="Threads to use on the CPU.  [default: one for each core that this process may use]",
-        ),
+        thread_count,
         click.option(
             "--dtype",
             type=Name(["float32", "float64"]),

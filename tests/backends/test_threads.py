@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import click
 import pytest
+from support.control_groups import quota
 from support.threads import fit, python
 from threadpoolctl import threadpool_info
 
@@ -24,6 +26,18 @@ def unset(monkeypatch):
 
 def blas_threads() -> list[int]:
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+# Prints how many threads a training uses, and how many threads compute a step of each backend, and why.
+TEAMS = """
+import json, nnx
+from nnx.backends import available, resolve
+from nnx.experiments.environment import environment
+names = [one.name for one in available() if one.usable and one.device == "cpu"]
+print(json.dumps({
+    "threads": environment("cpu", "numpy")["threads"], "teams": {name: resolve(name).team() for name in names}
+}))
+"""
 
 
 class Seen(nnx.Callback):
@@ -51,6 +65,60 @@ class TestTheNumberOfThreads:
             "from nnx.backends import threads\nprint(threads.cores())\n"
         )
         assert python(code) == "1\n"
+
+    @pytest.mark.skipif(shutil.which("taskset") is None, reason="there is no taskset here")
+    def test_under_taskset_every_backend_uses_the_cores_it_leaves(self):
+        told = json.loads(python(TEAMS, before=["taskset", "-c", str(min(os.sched_getaffinity(0)))]))
+        every = os.cpu_count()
+        why = "one for each core" if every == 1 else f"this process may use 1 of {every} cores (affinity)"
+        assert told["threads"] == 1
+        assert set(map(tuple, told["teams"].values())) == {(1, why)}
+
+    @pytest.mark.parametrize(("processors", "text"), [(0.5, "0.5 processors"), (1, "1 processor")])
+    def test_under_a_real_quota_every_backend_uses_whole_processors(self, processors, text):
+        with quota(processors) as members:
+            told = json.loads(python(f"open({str(members)!r}, 'w').write('0')\n{TEAMS}"))
+        if threads.affinity() == 1:
+            pytest.skip("a single core: affinity allows no more than the quota")
+        assert told["threads"] == 1
+        assert set(map(tuple, told["teams"].values())) == {(1, f"a control group has a quota of {text}")}
+
+    def test_a_quota_above_the_cores_changes_nothing(self):
+        with quota(threads.affinity() + 1) as members:
+            told = json.loads(python(f"open({str(members)!r}, 'w').write('0')\n{TEAMS}"))
+        assert told["threads"] == threads.affinity()
+
+    @pytest.mark.parametrize(
+        ("variables", "numpy", "numba"),
+        [
+            ({"OMP_NUM_THREADS": "1"}, "OMP_NUM_THREADS=1", "OMP_NUM_THREADS=1"),
+            ({"OMP_NUM_THREADS": "1,4"}, "OMP_NUM_THREADS=1,4", "OMP_NUM_THREADS=1,4"),
+            ({"OPENBLAS_NUM_THREADS": "1"}, "OPENBLAS_NUM_THREADS=1", None),
+            ({"NUMBA_NUM_THREADS": "1"}, None, "NUMBA_NUM_THREADS=1"),
+            ({"OMP_NUM_THREADS": "none"}, None, None),
+        ],
+    )
+    def test_a_variable_counts_for_the_library_that_reads_it(self, variables, numpy, numba):
+        teams = json.loads(python(TEAMS, **variables))["teams"]
+        for name, why in {"numpy": numpy, "numba": numba}.items():
+            if name in teams:
+                expected = threads.affinity() if why is None else 1
+                assert teams[name][0] == expected, name
+                assert why is None or teams[name][1] == why
+
+    @pytest.mark.usefixtures("unset")
+    def test_a_number_from_elsewhere_is_called_so(self, monkeypatch):
+        monkeypatch.setattr(threads, "cores", lambda root=None: 8)
+        assert threads.source(5, threads.OF_BLAS) == "set by the library itself, or in this process"
+
+    @pytest.mark.usefixtures("unset")
+    def test_a_variable_of_the_kernels_does_not_lift_the_quota_of_the_blas(self, monkeypatch):
+        seen = Seen()
+        monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+        monkeypatch.setattr(threads, "affinity", lambda: 8)
+        monkeypatch.setattr(threads, "cores", lambda: 1)
+        fit([seen])
+        assert set(seen.threads) == {1}
 
     @pytest.mark.usefixtures("unset")
     def test_a_quota_holds_for_numpys_blas_while_training_and_no_longer(self, monkeypatch):

@@ -25,6 +25,14 @@ def test_devices_are_listed(tmp_path):
     assert max(map(len, table.splitlines())) <= 80
 
 
+def test_the_number_of_threads_and_its_reason_are_listed(tmp_path):
+    done = command(tmp_path, "devices", "--threads", "1", "--json")
+    for team in json.loads(done.stdout)["threads"].values():
+        assert team == {"count": 1, "source": "--threads"}
+    table = command(tmp_path, "devices", "--threads", "1", COLUMNS="80").stdout
+    assert re.search(r"^ numpy +1 +--threads *$", table, re.MULTILINE)
+
+
 def test_usable_devices_are_checked_on_request(tmp_path):
     done = command(tmp_path, "devices", "--check", "--json", NNX_DEVICE="cpu")
     assert done.returncode == 0, done.stderr

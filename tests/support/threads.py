@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,12 @@ def fit(callbacks=(), device="numpy"):
     )
 
 
-def python(code: str, **variables: str) -> str:
+def python(code: str, before: Sequence[str] = (), **variables: str) -> str:
+    """Return what a new process prints; the command `before`, if any, starts it."""
     kept = {name: value for name, value in os.environ.items() if name not in threads.VARIABLES}
     path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), kept.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-c", code], env=kept | {"PYTHONPATH": path} | variables, text=True, timeout=100,
+        [*before, sys.executable, "-c", code], env=kept | {"PYTHONPATH": path} | variables, text=True, timeout=100,
         capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

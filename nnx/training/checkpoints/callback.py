@@ -250,13 +250,13 @@ class Checkpoint(Callback):
         return about | facts
 
     def _compare(self, run: Run, path: Path, counts: dict[str, Any]) -> None:
-        """Raise an error if a checkpoint is from another run; warn if libraries have other versions."""
-        versions = _versions(run)
-        if counts["versions"] != versions:
+        """Raise an error if a checkpoint is from another run; warn if versions or threads differ."""
+        then, now = counts["versions"], _versions(run)
+        if differ := [name for name in now if then.get(name, now[name]) != now[name]]:
             logger.warning(
-                "%s was written with %s, and this is %s: the last digits of the results may differ from "
+                "%s was written with %s, and this run has %s: the last digits of the results may differ from "
                 "those of an uninterrupted run",
-                path, counts["versions"], versions,
+                path, _listed(then, differ), _listed(now, differ),
             )  # fmt: skip
         self._compare_options(path, counts.get("options", {}), json.loads(json.dumps(self.about)))
         then, now = self._facts_of_both(run, counts["facts"])
@@ -331,7 +331,12 @@ def _given(option: str, value: Any) -> str:
     return f"with {option} {shlex.quote(value) if isinstance(value, str) else identity.short(value)}"
 
 
-def _versions(run: Run) -> dict[str, str]:
-    return {
-        "nnx": version("nnx-arrays"), "numpy": np.__version__, "backend": run.network.arena.backend.name
-    }  # fmt: skip
+def _versions(run: Run) -> dict[str, str | int]:
+    """Return what the last digits of results depend on; a checkpoint of an earlier version may have less."""
+    backend = run.network.arena.backend
+    found = {"nnx": version("nnx-arrays"), "numpy": np.__version__, "backend": backend.name}
+    return found | ({"threads": backend.team()[0]} if backend.device == "cpu" else {})
+
+
+def _listed(values: dict[str, Any], names: list[str]) -> str:
+    return ", ".join(f"{name} {values[name]}" for name in names)

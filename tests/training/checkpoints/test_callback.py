@@ -115,3 +115,16 @@ def test_a_slice_is_refused(tmp_path):
             checkpoint=nnx.Checkpoint(tmp_path),
         )  # fmt: skip
     assert names(tmp_path) == []
+
+
+def test_another_number_of_threads_is_reported_when_a_run_is_resumed(tmp_path, monkeypatch, caplog):
+    """The last digits depend on it; a checkpoint of a version that did not record it says nothing."""
+    team = nnx.backends.Backend.team
+    monkeypatch.setattr(nnx.backends.Backend, "team", lambda self: (3, "so many"))
+    killed(tmp_path, 7)
+    train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), epochs=2)
+    assert "last digits" not in caplog.text
+    monkeypatch.setattr(nnx.backends.Backend, "team", lambda self: (1, "alone"))
+    train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), epochs=2)
+    assert caplog.text.count("was written with threads 3, and this run has threads 1: the last digits") == 1
+    monkeypatch.setattr(nnx.backends.Backend, "team", team)
