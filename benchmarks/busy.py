@@ -67,20 +67,21 @@ def in_turn(workers: Sequence[Turns], counts: Sequence[int], rounds: int) -> dic
 
 @click.command()
 @click.option("--busy", type=click.IntRange(1), multiple=True, default=(2, 4, 6), show_default=True)
-@click.option("--row", default="", help="Only rows with this text in their name.")
+@click.option("--row", multiple=True, default=("",), help="Only rows with this text in their name.")
 @click.option("--steps", type=click.IntRange(1), default=40, show_default=True, help="Steps in a turn.")
 @common.options(rounds=5)
 def main(
-    busy: tuple[int, ...], row: str, steps: int, rounds: int, threads: int, json_path: Path | None
-) -> None:
+    busy: tuple[int, ...], row: tuple[str, ...], steps: int, rounds: int, threads: int,
+    json_path: Path | None,
+) -> None:  # fmt: skip
     """Print the milliseconds of a step, alone and next to busy processes."""
     common.headline(threads)
-    rows = [one for one in ROWS if row.lower() in one.name.lower()]
+    rows = [one for one in ROWS if any(text.lower() in one.name.lower() for text in row)]
     counts = sorted({0, *busy})
     with common.started(jobs.DEEP.sized(steps), rows, threads) as (workers, whose):
         found = in_turn(workers, counts, rounds)
         names = [worker.row.name for worker in workers]
-    click.echo(f"\n{jobs.DEEP.name}, {whose}; milliseconds of a step, and how many times that of a step alone")
+    click.echo(f"\n{jobs.DEEP.name}, {whose}; milliseconds of a step, in brackets divided by those alone")
     lines = []
     for name in names:
         times = [found[name, count] / steps for count in counts]

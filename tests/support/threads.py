@@ -28,8 +28,8 @@ def python(code: str, before: Sequence[str] = (), **variables: str) -> str:
     kept = {name: value for name, value in os.environ.items() if name not in threads.VARIABLES}
     path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), kept.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [*before, sys.executable, "-c", code], env=kept | {"PYTHONPATH": path} | variables, text=True, timeout=100,
-        capture_output=True, check=False,
+        [*before, sys.executable, "-c", code], env=kept | {"PYTHONPATH": path} | variables, text=True,
+        timeout=100, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
