@@ -107,6 +107,8 @@ class Arena:
         Number of steps by all optimizers. It determines dropout masks and shuffles.
     seed : int
         Seed of initial weights, shuffles and dropout masks.
+    bfloat16 : bool
+        Whether products round their factors to bfloat16; all buffers are float32 then.
     passes : dict of int to (int, int)
         For a layer's index: the step of its last random draw, and the number of draws in this step; see
         `draw`.
@@ -114,11 +116,19 @@ class Arena:
         Not zero after a loss or gradient was not finite; optimizers then change nothing.
     """
 
-    def __init__(self, layers: Sequence[Parameterized], backend: Backend, dtype: Any, seed: int) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Parameterized],
+        backend: Backend,
+        dtype: Any,
+        seed: int,
+        bfloat16: bool = False,
+    ) -> None:
         self._layers = tuple(map(ref, layers))
         self.backend = backend
         self.dtype = dtype
         self.seed = seed
+        self.bfloat16 = bfloat16
         self.step = 0
         self.passes: dict[int, tuple[int, int]] = {}
         self.states: WeakKeyDictionary[Any, OptimizerState] = WeakKeyDictionary()

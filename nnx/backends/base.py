@@ -12,6 +12,7 @@ from nnx.backends.staging import Staging
 from nnx.errors import DeviceError
 from nnx.ops.activations import Activations
 from nnx.ops.base import Array
+from nnx.ops.bfloat16 import Bfloat16
 from nnx.ops.dense import Dense
 from nnx.ops.dropout import Dropout
 from nnx.ops.gather import Gather
@@ -23,7 +24,7 @@ from nnx.ops.updates import Updates
 NOTHING = nullcontext()
 
 
-class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Updates, Gradients):
+class Backend(Gather, Dense, Bfloat16, Activations, Dropout, Normalization, Losses, Updates, Gradients):
     """A device and the operations on its arrays.
 
     This class computes the plain forms with NumPy. It is the oracle of the tests. A subclass replaces an
@@ -43,6 +44,8 @@ class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Update
         True if operations have finished when they return, so that reading a value costs nothing.
     threads : int
         Number of the backend's own threads that share the work.
+    bfloat16_pays : bool
+        True if products are faster with bfloat16 factors here; ``precision="auto"`` then takes them.
     """
 
     name = "base"
@@ -51,6 +54,7 @@ class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Update
     tf32 = False
     synchronous = True
     threads = 1
+    bfloat16_pays = False
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Convert host data of any library, or an array on this device, to a C-contiguous array here.
@@ -113,6 +117,10 @@ class Backend(Gather, Dense, Activations, Dropout, Normalization, Losses, Update
     def small_loop(self) -> Any:
         """Return the module with the compiled loop for small networks (`small_network_numba`), or None."""
         return None
+
+    def bfloat16_fault(self) -> str:
+        """Return why networks with bfloat16 factors are refused here, and what to do; empty if they work."""
+        return ""
 
     def reserve(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
         """Return a context for code that needs `nbytes`; raises `OutOfMemoryError` if the host has less."""

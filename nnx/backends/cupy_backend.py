@@ -41,6 +41,7 @@ from nnx.backends.staging import Staging
 from nnx.errors import DeviceError
 from nnx.ops.activations import ActivationsCuPy
 from nnx.ops.base import Array
+from nnx.ops.bfloat16 import Bfloat16CuPy
 from nnx.ops.dense import DenseCuPy
 from nnx.ops.dropout import DropoutCuPy
 from nnx.ops.gather import GatherCuPy
@@ -53,8 +54,8 @@ __all__ = ["CupyBackend", "device_count"]
 
 
 class CupyBackend(
-    GatherCuPy, DenseCuPy, ActivationsCuPy, DropoutCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy,
-    GradientsCuPy, Backend,
+    GatherCuPy, DenseCuPy, Bfloat16CuPy, ActivationsCuPy, DropoutCuPy, NormalizationCuPy, LossesCuPy,
+    UpdatesCuPy, GradientsCuPy, Backend,
 ):  # fmt: skip
     """An NVIDIA GPU.
 

@@ -65,6 +65,10 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
             text += f"threading layer {self.layer}, "
         return f"{text}kernels on one thread, products by NumPy (more threads need tbb and {blas.WANTED})"
 
+    def bfloat16_fault(self) -> str:
+        """See `Backend.bfloat16_fault`: the kernels need a BLAS that multiplies bfloat16 numbers."""
+        return "it needs MKL (pip install 'nnx-arrays[mkl]') and a processor with AMX-BF16 or AVX512-BF16"
+
     def blas_threads(self) -> int:
         """See `Backend.blas_threads`."""
         return 0 if self.blas is not None else super().blas_threads()

@@ -15,6 +15,7 @@ import numpy as np
 from nnx.backends.base import Backend
 from nnx.ops.activations import ActivationsNumPy
 from nnx.ops.base import Array
+from nnx.ops.bfloat16 import Bfloat16NumPy
 from nnx.ops.dense import DenseNumPy
 from nnx.ops.gather import GatherNumPy
 from nnx.ops.gradients import GradientsNumPy
@@ -24,8 +25,8 @@ from nnx.ops.updates import UpdatesNumPy
 
 
 class NumpyBackend(
-    GatherNumPy, DenseNumPy, ActivationsNumPy, NormalizationNumPy, LossesNumPy, UpdatesNumPy, GradientsNumPy,
-    Backend,
+    GatherNumPy, DenseNumPy, Bfloat16NumPy, ActivationsNumPy, NormalizationNumPy, LossesNumPy, UpdatesNumPy,
+    GradientsNumPy, Backend,
 ):  # fmt: skip
     """The CPU with NumPy."""
 

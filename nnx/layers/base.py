@@ -119,6 +119,10 @@ class Layer:
         """Return the constructor's arguments, as values that JSON can hold."""
         return {}
 
+    def factor_count(self, rows: int) -> int:
+        """Return how many rounded factors a pass stores if the network's products have bfloat16 factors."""
+        return 0
+
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Compute y of shape (rows, outputs) from x of shape (rows, inputs); `layout` can change the form."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward_into")

@@ -133,22 +133,33 @@ class Dense(Layer):
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Compute y = x W + b, and the activation if the plan fused one."""
-        workspace.backend.dense_forward(x, self.W, self.b, y, workspace.kind, workspace.alpha)
+        backend = workspace.backend
+        if workspace.bfloat16:
+            factors = self._rounded("x", x, workspace), self._rounded("W", self.W, workspace)
+            backend.bfloat16_dense_forward(x, self.W, self.b, y, *factors, workspace.kind, workspace.alpha)
+            return
+        backend.dense_forward(x, self.W, self.b, y, workspace.kind, workspace.alpha)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Compute dW, db, and dx = dy Wᵀ."""
-        workspace.backend.dense_backward(
-            dy,
-            workspace.x,
-            self.W,
-            self.dW,
-            self.db,
-            dx,
-            workspace.kind,
-            workspace.alpha,
-            workspace.y,
-            workspace.dz,
-        )
+        backend, x, W = workspace.backend, workspace.x, self.W
+        activation = workspace.kind, workspace.alpha, workspace.y, workspace.dz
+        if workspace.bfloat16:
+            x, W, dz = (
+                self._rounded(name, like, workspace) for name, like in (("x", x), ("W", W), ("dz", dy))
+            )
+            backend.bfloat16_dense_backward(dy, x, W, self.dW, self.db, dx, dz, *activation)
+            return
+        backend.dense_backward(dy, x, W, self.dW, self.db, dx, *activation)
+
+    def _rounded(self, name: str, like: Array, workspace: Workspace) -> Array:
+        """Return the array for a factor that is rounded to bfloat16; the forward pass writes x and W."""
+        return workspace.buffer(f"rounded {name}", like.shape, workspace.backend.factor_type)
+
+    def factor_count(self, rows: int) -> int:
+        """Return how many rounded factors a pass stores if products have bfloat16 factors."""
+        assert self.inputs is not None
+        return rows * (self.inputs + self.units) + self.inputs * self.units
 
     def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
         """Yield W and b."""

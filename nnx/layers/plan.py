@@ -137,7 +137,15 @@ class Plan:
         else:
             width = 2 * max(outputs) + inputs[0]
         inner = sum(plan.nbytes(rows) for plan in self._inner())
-        return int(rows * width * self.arena.dtype.itemsize) + inner
+        return int(rows * width * self.arena.dtype.itemsize) + self._factor_bytes(rows) + inner
+
+    def _factor_bytes(self, rows: int) -> int:
+        """Estimate the bytes of the factors that products with bfloat16 factors round."""
+        if not self.arena.bfloat16:
+            return 0
+        seen = (math.prod(_seen(layer, rows, layer.input_shape)[:-1]) for layer, _ in self.groups)
+        count = sum(layer.factor_count(row) for (layer, _), row in zip(self.groups, seen, strict=True))
+        return int(count * self.backend.xp.dtype(self.backend.factor_type).itemsize)
 
     def prepare(self, rows: int) -> None:
         """Allocate memory for a batch of `rows` rows in advance."""

@@ -54,6 +54,8 @@ class Workspace:
     backend : Backend
     x, y : array
         Input and output of the last forward pass, as the layer's passes see them (`Layer.layout`).
+    bfloat16 : bool
+        Whether products round their factors to bfloat16.
     rows : int
         Size of x's first axis: the rows of the batch, times the positions of each row if `Layer.layout` is
         ``"features"``.
@@ -80,7 +82,7 @@ class Workspace:
     """
 
     __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "arriving", "backend",
-                 "direct", "draw", "dx", "dz", "kind", "plans", "rows", "seed", "shard", "step",
+                 "bfloat16", "direct", "draw", "dx", "dz", "kind", "plans", "rows", "seed", "shard", "step",
                  "training", "view", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
@@ -90,6 +92,7 @@ class Workspace:
         self.plans: Sequence[Plan] = plan.branches.get(position, ())
         self.direct = False
         self.backend = plan.arena.backend
+        self.bfloat16 = plan.arena.bfloat16
         self.rows = rows
         self.training = False
         self.seed = plan.arena.seed

@@ -5,7 +5,6 @@ Of the network's files, a training step runs this one only. `storage.py` and `ne
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
 import warnings
@@ -21,6 +20,8 @@ from nnx.layers import Layer, Plan, stack
 from nnx.layers.base import as_shape, check_integers, walk
 from nnx.layers.plan import shape_of
 from nnx.losses import Loss
+from nnx.network.precision import check as check_precision
+from nnx.network.precision import resolve as resolve_precision
 from nnx.parameters import Arena
 
 
@@ -31,11 +32,13 @@ class NetworkBase:
         self,
         layers: Sequence[Layer],
         device: str | Backend | None = None,
-        dtype: Any = "float32",
+        dtype: Any = None,
         seed: int | None = None,
         fuse: bool = True,
+        precision: str | None = None,
     ) -> None:
-        self._assemble(layers, device, dtype, seed, fuse)
+        backend = resolve(device)
+        self._assemble(layers, backend, resolve_precision(precision, dtype, backend), seed, fuse)
         first = self.layers[0]
         known = first.input_shape or first.inputs
         if known is not None:
@@ -43,12 +46,13 @@ class NetworkBase:
         self._adopt()
 
     def _assemble(
-        self, layers: Sequence[Layer], device: str | Backend | None, dtype: Any, seed: int | None, fuse: bool
+        self, layers: Sequence[Layer], backend: Backend, precision: str, seed: int | None, fuse: bool
     ) -> None:
         """Set every attribute; the parameters follow in `build`."""
         self.layers = stack.expand(layers)
-        self._backend = resolve(device)
-        self.dtype = _dtype(dtype)
+        self._backend = backend
+        self._precision = precision
+        self.dtype: np.dtype[Any] = np.dtype("float64" if precision == "float64" else "float32")
         self.seed = initializers.fresh_seed() if seed is None else whole("seed", seed, least=0)
         self.fuse = flag("fuse", fuse)
         self._encoder_length: int | None = None
@@ -113,7 +117,8 @@ class NetworkBase:
     def _allocate(self, inputs: int | tuple[int, ...]) -> None:
         """Set the shapes of all layers, and make their arena, filled with zeros."""
         stack.connect(self.layers, inputs)
-        self._arena = Arena(list(walk(self.layers)), self._backend, self.dtype, self.seed)
+        rounds = self.precision == "bfloat16"
+        self._arena = Arena(list(walk(self.layers)), self._backend, self.dtype, self.seed, rounds)
 
     @functools.cached_property
     def arena(self) -> Arena:
@@ -196,6 +201,11 @@ class NetworkBase:
         return self._backend if self._arena is None else self._arena.backend
 
     @property
+    def precision(self) -> str:
+        """``"float32"``, ``"float64"``, or ``"bfloat16"``: float32, with bfloat16 factors of products."""
+        return self._precision
+
+    @property
     def device(self) -> str:
         """The device that the network computes on: ``"cpu"``, ``"gpu:0"``."""
         return self.backend.device
@@ -210,11 +220,13 @@ class NetworkBase:
         ConfigurationError
             On a slice: move the whole network.
         DeviceError
-            If the device cannot be used. The network then stays on its device.
+            If the device cannot be used, or not with the network's precision. The network then stays on its
+            device.
         """
         if self._parent is not None:
             raise ConfigurationError("a slice cannot be moved: call to(device) on the whole network")
         backend = resolve(device)
+        check_precision(self.precision, backend)
         if self._arena is not None and backend is not self._arena.backend:
             self._arena.to(backend)
             self._plans.clear()  # their buffers are on the old device
@@ -311,11 +323,3 @@ class NetworkBase:
 
 def _in_words(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} features" if len(shape) == 1 else f"rows of shape {shape}"
-
-
-def _dtype(dtype: Any) -> np.dtype[Any]:
-    with contextlib.suppress(TypeError):
-        known: np.dtype[Any] = np.dtype(dtype)
-        if known.name in ("float32", "float64"):
-            return known
-    raise ConfigurationError(f"dtype must be float32 or float64, not {dtype!r}")

@@ -35,11 +35,17 @@ class Network(StoredNetwork):
     device : str, optional
         ``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"`` or the name of a backend. None takes the default of now
         (`nnx.use`, ``NNX_DEVICE``); a later change of it does not move the network.
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64"}, optional
+        The type of parameters and outputs. It follows from `precision`, so you need only one of the two.
     seed : int, optional
         Initial weights, shuffles and dropout masks follow from it. None draws one: ``network.seed``.
     fuse : bool
         False runs every layer as a separate operation, for study and for tests.
+    precision : {"float32", "float64", "bfloat16", "auto"}, optional
+        float32 by default. With bfloat16, every `Dense` rounds the factors of its products to bfloat16;
+        everything else is float32, also parameters, gradients and the sums in products. ``device="numpy"``
+        computes it slowly, to study it. ``"auto"`` is bfloat16 on a CPU where it is faster (MKL is installed
+        and the processor has AMX), else float32. ``network.precision`` says which one it is.
 
     Attributes
     ----------
@@ -51,9 +57,10 @@ class Network(StoredNetwork):
     Raises
     ------
     ConfigurationError
-        If there is no layer, a layer belongs to another network, or the widths of layers do not fit.
+        If there is no layer, a layer belongs to another network, the widths of layers do not fit, or `dtype`
+        and `precision` contradict each other.
     DeviceError
-        If the device cannot be used.
+        If the device cannot be used, or cannot compute with this precision; the text says what is missing.
 
     Examples
     --------
@@ -279,12 +286,14 @@ class Network(StoredNetwork):
             frozen = "" if layer.trainable else "  frozen"
             lines.append(f"{name:{width}}  {outputs:>{wide}}  {count:>12}{frozen}")
         total = f"{self.parameter_count():,} parameters" if self._arena is not None else "not built"
-        return "\n".join([*lines, f"{total}, {self.dtype.name}, {self.device} ({self.backend.name})"])
+        return "\n".join([*lines, f"{total}, {self.precision}, {self.device} ({self.backend.name})"])
 
     def __repr__(self) -> str:
         return f"Network([{', '.join(repr(layer) for layer in self.layers)}], device={self.device!r})"
 
 
-def load(path: str | os.PathLike[str], device: str | Backend | None = None) -> Network:
+def load(
+    path: str | os.PathLike[str], device: str | Backend | None = None, precision: str | None = None
+) -> Network:
     """Read a network that `Network.save` wrote; see `Network.load`."""
-    return Network.load(path, device)
+    return Network.load(path, device, precision)

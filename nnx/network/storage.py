@@ -16,6 +16,7 @@ from nnx.layers import stack
 from nnx.layers.base import walk
 from nnx.layers.descriptions import entry_of, from_entry
 from nnx.network.base import NetworkBase
+from nnx.network.precision import resolve as resolve_precision
 
 HostArray = np.ndarray[Any, Any]
 
@@ -96,7 +97,7 @@ class StoredNetwork(NetworkBase):
         return {
             "layers": list(map(entry_of, self.layers)),
             "inputs": described(self.input_shape),
-            "dtype": self.dtype.name,
+            "dtype": self.precision,  # files have this name since version 0.1
             "seed": self.seed,
             "fuse": self.fuse,
             "code": self.encoder_length,  # files have this name since version 0.1
@@ -112,7 +113,9 @@ class StoredNetwork(NetworkBase):
         """
         layers = list(map(from_entry, config["layers"]))
         network = cls.__new__(cls)
-        network._assemble(layers, device, config["dtype"], config["seed"], config["fuse"])
+        backend = resolve(device)
+        precision = resolve_precision(config["dtype"], None, backend)
+        network._assemble(layers, backend, precision, config["seed"], config["fuse"])
         if config["inputs"] is not None:
             (network.build if draw else network._allocate)(config["inputs"])
         network._adopt()
@@ -141,11 +144,26 @@ class StoredNetwork(NetworkBase):
         model_files.write(path, values, self.config(), metadata or {})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], device: str | Backend | None = None) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        device: str | Backend | None = None,
+        precision: str | None = None,
+    ) -> Self:
         """Read a network that `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+        device, precision
+            As for `Network`; without `precision`, the network has the one that it was saved with.
 
         Raises
         ------
+        ConfigurationError
+            If `precision` is unknown.
+        DeviceError
+            If the device cannot compute with the precision.
         FileFormatError
             If the file is damaged, has another kind or version, or its arrays do not fit its layers.
         OutOfMemoryError
@@ -153,11 +171,12 @@ class StoredNetwork(NetworkBase):
             the parameters: the arrays of the file, the values, and the gradients.
         """
         backend = resolve(device)
+        chosen = {} if precision is None else {"dtype": resolve_precision(precision, None, backend)}
         weights, config = model_files.read(path)
 
         def build() -> Any:
             _check_claim(config, weights)
-            return cls.from_config(config, backend, draw=False)
+            return cls.from_config(config | chosen, backend, draw=False)
 
         network: Self = model_files.fitted(path, build, weights)
         return network

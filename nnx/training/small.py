@@ -101,6 +101,7 @@ class SmallTrainer:
             or steps.samples.weights is not None
             or not self._by_number()
             or run.batch
+            or steps.arena.bfloat16  # the loop rounds no factors
             or run.on_nonfinite == "skip"
         ):
             return None

@@ -34,7 +34,7 @@ def _plain(name: str, value: Any) -> Any:
 
 def difference(name: str, then: Any, now: Any) -> str:
     """Return what differs between two values of one fact: ``"batch_size 8, not 9"``."""
-    name = "encoder_length" if name == "code" else name  # files have the name of version 0.1
+    name = {"code": "encoder_length", "dtype": "precision"}.get(name, name)  # files have names of version 0.1
     if isinstance(then, dict) and isinstance(now, dict):
         if then.get("kind") != now.get("kind"):
             then, now = then.get("kind"), now.get("kind")

@@ -22,7 +22,7 @@ DIFFERENT = {
     "validation": ({"validation": (X[:21], Y[:21])}, "other validation data"),
     "seed": ({"made": network(seed=4)}, "seed 3, not 4"),
     "callbacks": ({"more": [nnx.EarlyStopping()]}, r'callbacks \["Checkpoint"\], not \["EarlyStopping", "C'),
-    "dtype": ({"made": nnx.Network([nnx.Dense(6, 3)], seed=3, dtype="float64")}, 'dtype "float32", not'),
+    "dtype": ({"made": nnx.Network([nnx.Dense(6, 3)], seed=3, dtype="float64")}, 'precision "float32", not'),
     "encoder": ({"made": network(seed=3)}, "encoder_length null, not 2"),
 }
 DIFFERENT["encoder"][0]["made"].encoder_length = 2

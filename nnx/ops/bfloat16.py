@@ -1,0 +1,137 @@
+"""The fully connected layer with bfloat16 factors: y = f(r(x) r(W) + b), where r rounds to bfloat16.
+
+bfloat16 is the upper half of a float32: the same exponent, and 8 bits of significand instead of 24. The
+relative error of r is at most 2⁻⁸ (below 2⁻¹²⁶, the absolute error is at most 2⁻¹³⁴). A product of two
+bfloat16 numbers is exact in float32, and the sums of products are float32.
+
+Only the factors of the three products are rounded: x and W forward, and x, W and dz backward. Everything else
+is float32: parameters, biases, outputs, gradients. A forward pass writes the rounded factors into arrays of
+the caller, and the backward pass reads them. Every forward pass rounds W again, so no copy of W is ever old.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnx.ops.activations import Activations, ActivationsCuPy, ActivationsNumPy
+from nnx.ops.base import Array
+from nnx.ops.sums import Sums, SumsNumPy
+
+HIDDEN = 16  # the bits of a float32 that bfloat16 does not have
+
+
+class Bfloat16(Activations, Sums):
+    """A dense layer with bfloat16 factors in the plain form.
+
+    Attributes
+    ----------
+    factor_type : str
+        The type of the arrays for rounded factors. The plain form stores them as float32 numbers.
+    """
+
+    factor_type = "float32"
+
+    def round_to_bfloat16(self, x: Array, out: Array) -> Array:
+        """out = r(x): the nearest bfloat16 number; of two that are equally near, the one whose last bit is 0.
+
+        Infinite values and NaN stay; values from 2¹²⁸ (1 − 2⁻⁹) become infinite.
+        """
+        single = x.astype("float32")
+        bits = single.view("uint32")
+        bits += 0x7FFF + ((bits >> HIDDEN) & 1)  # carries into the upper half where that half is rounded up
+        bits >>= HIDDEN
+        bits <<= HIDDEN
+        out[...] = self.xp.where(self.xp.isnan(x), x, single)
+        return out
+
+    def bfloat16_dense_forward(
+        self, x: Array, W: Array, b: Array, y: Array, rounded_x: Array, rounded_W: Array,
+        kind: str = "identity", alpha: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """y = f(r(x) r(W) + b); r(x) and r(W) are written too, for the backward pass."""
+        self.round_to_bfloat16(x, rounded_x)
+        self.round_to_bfloat16(W, rounded_W)
+        y[...] = self.xp.matmul(rounded_x, rounded_W) + b
+        return self.activation_forward(kind, y, y, alpha)
+
+    def bfloat16_dense_backward(
+        self, dy: Array, rounded_x: Array, rounded_W: Array, dW: Array, db: Array, dx: Array | None,
+        rounded_dz: Array, kind: str = "identity", alpha: float = 0.0, y: Array | None = None,
+        dz: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """dz = dy ∘ f'; dW = r(x)ᵀ r(dz), db = Σ_rows dz, dx = r(dz) r(W)ᵀ; r(dz) is written too.
+
+        The other arguments are those of `dense_backward`.
+        """
+        if kind != "identity":
+            dy = self.activation_backward(kind, dy, None, y, dz, alpha)
+        self.round_to_bfloat16(dy, rounded_dz)
+        dW[...] = self.xp.matmul(rounded_x.T, rounded_dz)
+        db[...] = self._column_sums(dy)
+        if dx is not None:
+            dx[...] = self.xp.matmul(rounded_dz, rounded_W.T)
+        return dW
+
+
+class Bfloat16NumPy(ActivationsNumPy, SumsNumPy, Bfloat16):
+    """A dense layer with bfloat16 factors in place."""
+
+    def round_to_bfloat16(self, x: Array, out: Array) -> Array:
+        """Round on the bits of `out`, without temporary arrays."""
+        bits, rounded = x.view(np.uint32), out.view(np.uint32)
+        np.right_shift(bits, HIDDEN, out=rounded)
+        np.bitwise_and(rounded, 1, out=rounded)
+        np.add(rounded, 0x7FFF, out=rounded)
+        np.add(rounded, bits, out=rounded)
+        np.bitwise_and(rounded, 0xFFFF0000, out=rounded)
+        np.copyto(out, x, where=np.isnan(x, out=self._scratch(x.shape, np.bool_)))
+        return out
+
+    def bfloat16_dense_forward(
+        self, x: Array, W: Array, b: Array, y: Array, rounded_x: Array, rounded_W: Array,
+        kind: str = "identity", alpha: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """Write the product directly into y."""
+        self.round_to_bfloat16(x, rounded_x)
+        self.round_to_bfloat16(W, rounded_W)
+        np.matmul(rounded_x, rounded_W, out=y)
+        np.add(y, b, out=y)
+        if kind != "identity":
+            self.activation_forward(kind, y, y, alpha)
+        return y
+
+    def bfloat16_dense_backward(
+        self, dy: Array, rounded_x: Array, rounded_W: Array, dW: Array, db: Array, dx: Array | None,
+        rounded_dz: Array, kind: str = "identity", alpha: float = 0.0, y: Array | None = None,
+        dz: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """Write both products directly into their outputs."""
+        if kind != "identity":
+            dy = self.activation_backward(kind, dy, None, y, dz, alpha)
+        self.round_to_bfloat16(dy, rounded_dz)
+        db[...] = self._column_sums(dy)
+        np.matmul(rounded_x.T, rounded_dz, out=dW)
+        if dx is not None:
+            np.matmul(rounded_dz, rounded_W.T, out=dx)
+        return dW
+
+
+class Bfloat16CuPy(ActivationsCuPy, Bfloat16):
+    """A dense layer with bfloat16 factors on the GPU, in the plain form."""
+
+    def round_to_bfloat16(self, x: Array, out: Array) -> Array:
+        """Use the plain form."""
+        with self._hold:
+            return super().round_to_bfloat16(x, out)
+
+    def bfloat16_dense_forward(self, *arguments: Any, **options: Any) -> Array:
+        """Use the plain form."""
+        with self._hold:
+            return super().bfloat16_dense_forward(*arguments, **options)
+
+    def bfloat16_dense_backward(self, *arguments: Any, **options: Any) -> Array:
+        """Use the plain form."""
+        with self._hold:
+            return super().bfloat16_dense_backward(*arguments, **options)
