@@ -11,8 +11,6 @@ the caller, and the backward pass reads them. Every forward pass rounds W again,
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from nnx.ops.activations import Activations, ActivationsCuPy, ActivationsNumPy
@@ -126,12 +124,21 @@ class Bfloat16CuPy(ActivationsCuPy, Bfloat16):
         with self._hold:
             return super().round_to_bfloat16(x, out)
 
-    def bfloat16_dense_forward(self, *arguments: Any, **options: Any) -> Array:
+    def bfloat16_dense_forward(
+        self, x: Array, W: Array, b: Array, y: Array, rounded_x: Array, rounded_W: Array,
+        kind: str = "identity", alpha: float = 0.0,
+    ) -> Array:  # fmt: skip
         """Use the plain form."""
         with self._hold:
-            return super().bfloat16_dense_forward(*arguments, **options)
+            return super().bfloat16_dense_forward(x, W, b, y, rounded_x, rounded_W, kind, alpha)
 
-    def bfloat16_dense_backward(self, *arguments: Any, **options: Any) -> Array:
+    def bfloat16_dense_backward(
+        self, dy: Array, rounded_x: Array, rounded_W: Array, dW: Array, db: Array, dx: Array | None,
+        rounded_dz: Array, kind: str = "identity", alpha: float = 0.0, y: Array | None = None,
+        dz: Array | None = None,
+    ) -> Array:  # fmt: skip
         """Use the plain form."""
         with self._hold:
-            return super().bfloat16_dense_backward(*arguments, **options)
+            return super().bfloat16_dense_backward(
+                dy, rounded_x, rounded_W, dW, db, dx, rounded_dz, kind, alpha, y, dz
+            )
