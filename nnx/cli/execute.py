@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from nnx.callbacks import Callback
 from nnx.checkpoints import Checkpoint
 from nnx.cli import backend_change, progress
 from nnx.cli.console import messages, say
-from nnx.cli.given import given, named, refuse_others
+from nnx.cli.given import given, identity, named, refuse_others
 from nnx.distributed import Communicator, joined
 from nnx.errors import ConfigurationError, NnxError, OutputError
 from nnx.experiments import RunFolder
@@ -69,7 +69,7 @@ class Options:
         Defaults of these options; a checkpoint that is older than an option counts as having its default.
     tf32 : bool
         Whether the user asked for TF32; it is an error if the run would not use it.
-    dtype : str
+    precision : str
     logs : tuple of str
         Where to record each epoch: jsonl, tensorboard, mlflow.
     out : Path or None
@@ -85,7 +85,7 @@ class Options:
     resume: bool | None = None
     about: dict[str, Any] = field(default_factory=dict)
     tf32: bool = False
-    dtype: str = "float32"
+    precision: str = "float32"
     logs: tuple[str, ...] = ()
     out: Path | None = None
     usual: dict[str, Any] = field(default_factory=dict)
@@ -115,10 +115,10 @@ class Options:
            checkpoint_every: str | None = None, resume: bool | None = None, logs: tuple[str, ...] = (),
            **_: Any) -> Options:  # fmt: skip
         """Return the options for an experiment's configuration and the other options of the command."""
-        about = {name: value for name, value in asdict(config).items() if name not in ("device", "epochs")}
-        usual = {entry.name: entry.default for entry in fields(config) if entry.default is not MISSING}
+        about, usual = identity(config)
         return cls(
-            device, quiet, verbose, checkpoint_every, resume, about, tf32, config.dtype, logs, usual=usual,
+            device, quiet, verbose, checkpoint_every, resume, about, tf32, config.precision, logs,
+            usual=usual | {"precision": config.dtype},  # checkpoints from before that option have its dtype
             given=given(asdict(config), usual),
         )  # fmt: skip
 
@@ -217,7 +217,7 @@ def _backend(options: Options) -> backends.Backend:
     with messages(options.quiet, options.verbose):
         backend = backends.resolve(options.device)
     if options.tf32:
-        _refuse_without_tf32(backend, options.dtype)
+        _refuse_without_tf32(backend, options.precision)
     if options.verbose:
         say(f"device: {backend.device} ({backend.name})")
     return backend
@@ -242,9 +242,9 @@ def _remove_unfinished(folder: Path) -> None:
     Checkpoint(folder / UNFINISHED).remove()
 
 
-def _refuse_without_tf32(backend: backends.Backend, dtype: str) -> None:
-    if dtype != "float32":
-        raise ConfigurationError(f"--tf32 needs float32, but --dtype is {dtype}: remove one of them")
+def _refuse_without_tf32(backend: backends.Backend, precision: str) -> None:
+    if precision != "float32":
+        raise ConfigurationError(f"--tf32 needs float32, but --precision is {precision}: remove one of them")
     if backend.device == "cpu":
         raise ConfigurationError(
             f"--tf32 needs a GPU, but this run uses cpu ({backend.name}): add --device gpu, or remove --tf32"

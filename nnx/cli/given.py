@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,17 @@ import click
 from nnx.errors import ConfigurationError
 
 _BY_USER = click.core.ParameterSource.COMMANDLINE
+
+
+def identity(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a resumed run must have in common with its checkpoint, by option, and the usual values.
+
+    If several options differ, the first is named: the precision comes before the older `dtype`.
+    """
+    about = {"precision": config.precision} | asdict(config)
+    usual = {entry.name: entry.default for entry in fields(config) if entry.default is not MISSING}
+    usual |= {"precision": "float32", "dtype": "float32"}
+    return {name: value for name, value in about.items() if name not in ("device", "epochs")}, usual
 
 
 def given(config: dict[str, Any], usual: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -39,7 +51,7 @@ def refuse_others(found: Any, folder: Path, options: dict[str, Any]) -> None:
     ConfigurationError
         If some differ; the text names them and the values of the run.
     """
-    known, asked = found.config, dict(options)
+    known, asked = {"precision": found.precision} | found.config, dict(options)
     if "batch_size" in asked and "rows" in found.metrics:  # a run with fewer rows has stored the smaller size
         asked["batch_size"] = min(asked["batch_size"], found.metrics["rows"])
     said = [

@@ -14,6 +14,7 @@ from nnx.backends import DEVICES, threads
 from nnx.distributed import KINDS, TIMEOUT
 from nnx.errors import nearest
 from nnx.experiments.options import DATASET, Rule, option_name
+from nnx.experiments.precision import DTYPE, PRECISION
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -270,13 +271,8 @@ def of_every_run(function: Function) -> Function:
             help="Let a GPU round the factors of float32 products to TF32 (10 bits instead of 23): faster.",
         ),
         thread_count,
-        click.option(
-            "--dtype",
-            type=Name(["float32", "float64"]),
-            default="float32",
-            show_default=True,
-            help="Number type of the computation.",
-        ),
+        click.option("--dtype", type=Name(DTYPE.known), help=DTYPE.help),
+        click.option("--precision", type=Name(PRECISION.known), help=PRECISION.help),
         device,
     ):
         function = option(function)

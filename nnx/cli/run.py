@@ -80,9 +80,9 @@ def _command(experiment: Experiment) -> click.Command:
 @options.resume
 @options.live
 @options.of_every_run
-def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str | None, dtype: str, seed: int,
-         logs: tuple[str, ...], out: Path | None, tf32: bool, as_json: bool, quiet: bool, verbose: bool,
-         open_: bool) -> None:  # fmt: skip
+def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str | None, dtype: str,
+         precision: str, seed: int, logs: tuple[str, ...], out: Path | None, tf32: bool, as_json: bool,
+         quiet: bool, verbose: bool, open_: bool) -> None:  # fmt: skip
     """Run xor, autoencoder, and svm on the autoencoder's codes, and print a summary. Each has its own folder.
 
     \b
@@ -95,13 +95,15 @@ def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str |
     from nnx.experiments import svm_engines
     from nnx.experiments import xor as gate
 
+    config = ae.Config(preset, dataset, None, None, seed, device, dtype, precision=precision)
+    precision, dtype = config.precision, config.dtype
     folder = run_folder("all", out, resume)
     model = str(folder / "autoencoder")
     jobs: dict[str, Callable[..., Any]] = {
-        "xor": lambda *how, **kept: gate.run(gate.Config("deep", None, seed, device, dtype), *how, **kept),
-        "autoencoder": lambda *how, **kept: ae.run(
-            ae.Config(preset, dataset, None, None, seed, device, dtype), *how, **kept
+        "xor": lambda *how, **kept: gate.run(
+            gate.Config("deep", None, seed, device, precision=precision), *how, **kept
         ),
+        "autoencoder": lambda *how, **kept: ae.run(config, *how, **kept),
         "svm": lambda *how, **kept: classifier.run(
             classifier.Config(model, dataset=dataset, device=device, svm_engine=svm_engine), *how, **kept
         ),
@@ -109,11 +111,13 @@ def all_(preset: str, dataset: str, svm_engine: str, resume: bool, device: str |
     if not resume:
         refuse_finished(folder / name for name in jobs)
     svm_engines.refuse_missing(svm_engine)
+    chosen = {"seed": seed, "precision": precision, "dtype": dtype}
     options_ = Options(
-        device, quiet, verbose, resume=resume, tf32=tf32, dtype=dtype, logs=logs, out=folder,
-        about={"preset": preset, "dataset": dataset, "seed": seed, "dtype": dtype},
+        device, quiet, verbose, resume=resume, tf32=tf32, precision=precision, logs=logs,
+        out=folder, usual={"precision": dtype},
+        about={"preset": preset, "dataset": dataset} | chosen,
     )  # fmt: skip
-    asked = {"autoencoder": given(options_.about), "xor": given({"seed": seed, "dtype": dtype})}
+    asked = {"autoencoder": given(options_.about), "xor": given(chosen)}
     results = {
         name: execute(name, job, folder / name, replace(options_, given=asked.get(name, {})))
         for name, job in jobs.items()

@@ -38,7 +38,7 @@ def _footer(outcome: Any, folder: Path) -> None:
     from nnx.experiments.result import step_time
 
     timing = outcome.timing
-    parts = [f"{outcome.device} ({outcome.backend}, {outcome.dtype}), seed {outcome.seed}"]
+    parts = [f"{outcome.device} ({outcome.backend}, {outcome.precision}), seed {outcome.seed}"]
     if timing["steps"]:
         parts.append(
             f"{timing['steps']:,.0f} steps in {timing['train_seconds']:.2f} s "

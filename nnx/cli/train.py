@@ -14,7 +14,7 @@ from nnx.experiments import RunFolder
 from nnx.experiments.train import EXPERIMENT, Config
 from nnx.experiments.train.config import RULES, defaults
 
-_OF_EVERY_RUN = ("device", "dtype", "seed")
+_OF_EVERY_RUN = ("device", "dtype", "precision", "seed")
 
 
 def _own_options(function: Any) -> Any:

@@ -21,6 +21,7 @@ from nnx.experiments.autoencoder_presets import PRESETS, Preset
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.distortion import Affine
 from nnx.experiments.options import BATCH_SIZE, DATASET, EPOCHS, ON_NONFINITE, Rule, choice
+from nnx.experiments.precision import Precise
 from nnx.experiments.pretraining import pretrain
 from nnx.experiments.result import HostArray, Result, Stopwatch, logger
 from nnx.experiments.stages import stage
@@ -39,7 +40,7 @@ DRAWN = 2000  # test codes kept for the map
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Precise):
     """Configuration of the autoencoder experiment.
 
     Attributes
@@ -51,7 +52,8 @@ class Config:
         times fewer images).
     seed : int
     device : str or None
-    dtype : {"float32", "float64"}
+    dtype, precision : str
+        The precision of the network, see `nnx.Network`; "" means float32. `dtype` is the older name.
     on_nonfinite : {"stop", "skip", "rollback"}
         What to do if a loss or gradient is not finite, see `Network.fit`.
     """
@@ -62,8 +64,9 @@ class Config:
     batch_size: int | None = None
     seed: int = 0
     device: str | None = None
-    dtype: str = "float32"
+    dtype: str = ""
     on_nonfinite: str = "stop"
+    precision: str = ""
 
     def chosen(self) -> Preset:
         """Return the preset."""
@@ -88,7 +91,7 @@ def build(config: Config, features: int = 784) -> Network:
     coded = 2 * len(hidden) + 1
     layers[-1:] = [Sigmoid()]
     del layers[coded]  # the code is linear
-    network = Network(layers, device=config.device, dtype=config.dtype, seed=config.seed)
+    network = Network(layers, device=config.device, precision=config.precision, seed=config.seed)
     network.encoder_length = coded
     return network
 
@@ -192,7 +195,8 @@ def run(
         dataset=data.name,
         timing={"data_seconds": data_seconds} | stopwatch.timing(),
         config=asdict(config)
-        | {"dataset": data.name, "epochs": preset.epochs, "batch_size": preset.batch_size},
+        | {"dataset": data.name, "epochs": preset.epochs, "batch_size": preset.batch_size}
+        | {"precision": network.precision},
         notes=notes,
         history=history,
         network=network,

@@ -32,8 +32,8 @@ RESULT_VERSION = 1
 # The entries of a result that are stored as JSON, and their types.
 STORED: dict[str, type] = {
     "experiment": str, "preset": str, "dataset": str, "device": str, "backend": str, "dtype": str,
-    "seed": int, "metrics": dict, "timing": dict, "artifacts": dict, "versions": dict, "environment": dict,
-    "config": dict, "notes": list,
+    "precision": str, "seed": int, "metrics": dict, "timing": dict, "artifacts": dict, "versions": dict,
+    "environment": dict, "config": dict, "notes": list,
 }  # fmt: skip
 MODEL_FILE, RESULT_FILE, HISTORY_FILE = "model.safetensors", "result.json", "history.csv"
 CHECKED = (HISTORY_FILE, "report.npz")  # files with checksums: a report shows numbers from them
@@ -49,6 +49,8 @@ class Result:
     experiment, preset, dataset, device, backend, dtype : str
         The data that was used, the device that computed, and so on.
     seed : int
+    precision : str
+        That of the network: float32, float64 or bfloat16. `dtype` is the type of its weights.
     metrics : dict
         Figures of merit; plain numbers and lists.
     timing : dict of str to float
@@ -91,8 +93,10 @@ class Result:
     network: Network | None = None
     arrays: dict[str, HostArray] = field(default_factory=dict)
     description: dict[str, Any] = field(default_factory=dict)
+    precision: str = ""
 
     def __post_init__(self) -> None:
+        self.precision = self.precision or self.dtype  # of a run before nnx had precisions
         self.environment = self.environment or environment(self.device, self.backend)
 
     @classmethod
@@ -100,7 +104,7 @@ class Result:
         """Return the result of an experiment with a network, which gives device, float type and seed."""
         return cls(
             experiment, device=network.device, backend=network.backend.name, dtype=network.dtype.name,
-            seed=network.seed, **values,
+            precision=network.precision, seed=network.seed, **values,
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -263,7 +267,8 @@ def _result(stored: Any, path: Path) -> Result:
             f"{path}: version {found!r} of the format, where {RESULT_VERSION} is read: "
             "use the nnx that wrote it"
         )
-    stored.setdefault("environment", {"system": "not recorded"})  # of a run before nnx recorded it
+    # what a run before nnx recorded it lacks
+    stored = {"environment": {"system": "not recorded"}, "precision": stored.get("dtype")} | stored
     unknown = sorted(stored.keys() - STORED.keys() - {"result_version", "checksums"})
     if unknown:
         raise FileFormatError(f"{path} is damaged (it has an entry {shown(unknown[0])}): run it again")

@@ -17,6 +17,7 @@ from nnx.experiments import autoencoder, codes, svm_engines
 from nnx.experiments.autoencoder_presets import PRESETS
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.options import BATCH_SIZE, DATASET, EPOCHS, ON_NONFINITE, Rule
+from nnx.experiments.precision import Precise
 from nnx.experiments.result import HostArray, Result, logger
 from nnx.experiments.stages import stage
 from nnx.experiments.svm_engines import Engine, Sample
@@ -26,19 +27,27 @@ from nnx.network import Network
 CODES_C, CODES_WIDTH = 10.0, 1.5  # C and γ · features on standardized codes; chosen without the test set
 PCA_C = 5.0
 GROWTH = 1.5  # the time of fit and prediction grows with rows**GROWTH (measured, 4,000 to 60,000 rows)
-TRAINING = ("preset", "epochs", "batch_size", "seed", "dtype", "on_nonfinite")  # no use with a model
+TRAINING = (
+    "preset",
+    "epochs",
+    "batch_size",
+    "seed",
+    "dtype",
+    "precision",
+    "on_nonfinite",
+)  # no use with a model
 OF_TRAINING = ("preset", "seed")  # entries of a configuration that do not describe a given model
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Precise):
     """Configuration of the SVM experiment.
 
     Attributes
     ----------
     model : str or None
         A run's folder or a model file; None trains an autoencoder first, by the other fields.
-    preset, dataset, epochs, batch_size, seed, device, dtype, on_nonfinite
+    preset, dataset, epochs, batch_size, seed, device, dtype, on_nonfinite, precision
         As for the autoencoder.
     svm_engine : str
         The library that fits: ``"sklearn"``, ``"sklearnex"``, ``"cuml"``; ``"auto"`` uses the fastest that is
@@ -52,9 +61,10 @@ class Config:
     batch_size: int | None = None
     seed: int = 0
     device: str | None = None
-    dtype: str = "float32"
+    dtype: str = ""
     svm_engine: str = svm_engines.AUTO
     on_nonfinite: str = "stop"
+    precision: str = ""
 
     def autoencoder(self) -> autoencoder.Config:
         """Return the configuration of the autoencoder that is trained if no model is given."""
@@ -96,7 +106,8 @@ def run(
             "svm_engine": engine.name,
         },
         timing={"data_seconds": data_seconds, "encode_seconds": encoded.seconds} | seconds,
-        config=asdict(config) | {"dataset": data.name, "svm_engine": engine.name},
+        config=asdict(config)
+        | {"dataset": data.name, "svm_engine": engine.name, "precision": network.precision},
         notes=notes,
         arrays={
             "images": data.x_test,

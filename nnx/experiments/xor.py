@@ -13,6 +13,7 @@ from nnx.callbacks import Callback
 from nnx.checkpoints import Checkpoint
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.options import EPOCHS, ON_NONFINITE, Rule, choice
+from nnx.experiments.precision import Precise
 from nnx.experiments.result import HostArray, Result, Stopwatch
 from nnx.experiments.train.ranges import Range
 from nnx.initializers import GlorotUniform, Initializer, Normal
@@ -53,7 +54,7 @@ REPORTED_LOSSES = {
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Precise):
     """Configuration of the XOR experiment.
 
     Attributes
@@ -63,7 +64,8 @@ class Config:
         None means the preset's.
     seed : int
     device : str or None
-    dtype : {"float32", "float64"}
+    dtype, precision : str
+        The precision of the network, see `nnx.Network`; "" means float32. `dtype` is the older name.
     on_nonfinite : {"stop", "skip", "rollback"}
         What to do if a loss or gradient is not finite, see `Network.fit`.
     """
@@ -72,8 +74,9 @@ class Config:
     epochs: int | None = None
     seed: int = 0
     device: str | None = None
-    dtype: str = "float32"
+    dtype: str = ""
     on_nonfinite: str = "stop"
+    precision: str = ""
 
     def chosen(self) -> Preset:
         """Return the preset."""
@@ -86,7 +89,7 @@ def build(config: Config) -> Network:
     return Network(
         [Dense(2, 4, initializer=initializer), Tanh(), Dense(1, initializer=initializer), Sigmoid()],
         device=config.device,
-        dtype=config.dtype,
+        precision=config.precision,
         seed=config.seed,
     )
 
@@ -123,7 +126,7 @@ def run(config: Config, callbacks: Sequence[Callback] = (), checkpoint: Checkpoi
             "loss_log": log,
         },
         timing=stopwatch.timing(),
-        config=asdict(config) | {"epochs": config.epochs or preset.epochs},
+        config=asdict(config) | {"epochs": config.epochs or preset.epochs, "precision": network.precision},
         history=history,
         network=network,
         description={"range": Range.of(data.x_train).to_metadata()},

@@ -79,7 +79,7 @@ def timing(result: Result) -> dict[str, str]:
 
 def machine(result: Result) -> dict[str, str]:
     """Return the device that computed, the machine, and the versions of the libraries."""
-    device = f"{result.device} ({result.backend}, {result.dtype})"
+    device = f"{result.device} ({result.backend}, {result.precision})"
     found = {ENVIRONMENT.get(name, words(name)): str(value) for name, value in result.environment.items()}
     libraries = {name: str(value) for name, value in result.versions.items() if name != "python"}
     return {"device that computed": device} | found | libraries
@@ -97,6 +97,8 @@ def command(result: Result) -> str:
     """Return the command that gives this result again, on the device that computed it."""
     experiment = declared(result)
     skipped = {"device", experiment.argument, *experiment.unused(result.config)}
+    if "precision" in result.config:  # it says more than dtype
+        skipped.add("dtype")
     words = ["nnx", *(experiment.command or f"run {experiment.name}").split()]
     if experiment.argument:
         words.append(str(result.config.get(experiment.argument)))

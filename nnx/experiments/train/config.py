@@ -14,6 +14,7 @@ from typing import Any
 from nnx import losses, optimizers
 from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.options import Rule
+from nnx.experiments.precision import DTYPE, PRECISION, Precise, newest_given
 from nnx.experiments.train.labelled import TASKS
 from nnx.experiments.train.scaling import SCALES
 from nnx.readers.form import BACKGROUNDS, CATEGORIES, HEADERS, MISSING, Reading
@@ -72,12 +73,13 @@ RULES = {
     "seed": Rule("whole", "Seed of the split, the weights, shuffles and dropout.", high=2**63, metavar="N"),
     "device": Rule("name", "auto, cpu, gpu, gpu:N, numpy, numba or cupy; default: NNX_DEVICE, else auto.",
                    metavar="DEVICE"),
-    "dtype": Rule("name", "", ("float32", "float64")),
+    "precision": PRECISION,
+    "dtype": DTYPE,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Precise):
     """Configuration of training on one's own data; `RULES` explains each option.
 
     Attributes
@@ -91,7 +93,7 @@ class Config:
         How much each class counts in the loss.
     layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm, group
         The network, and how a step is taken.
-    epochs, batch_size, patience, validation, seed, device, dtype, on_nonfinite
+    epochs, batch_size, patience, validation, seed, device, precision, dtype, on_nonfinite
         How long, on what, where, and what follows on a fault.
     """
 
@@ -125,8 +127,9 @@ class Config:
     validation: float = 0.2
     seed: int = 0
     device: str | None = None
-    dtype: str = "float32"
+    dtype: str = ""
     on_nonfinite: str = "stop"
+    precision: str = ""
 
     def reading(self) -> Reading:
         """Return how files are read."""
@@ -145,6 +148,7 @@ class Config:
             If a key is unknown (the text names the nearest), or a value is not what its rule says.
         """
         values = {} if file is None else read_toml(file)
+        values = newest_given(options, values)
         for name, value in options.items():
             values[name] = RULES[name].checked(value, "--" + name.replace("_", "-"))
         return cls(data, **values)

@@ -68,9 +68,12 @@ def run(
         device=network.device,
         backend=network.backend.name,
         dtype=config.dtype,
+        precision=network.precision,
         seed=config.seed,
         timing={"data_seconds": data_seconds} | stopwatch.timing(),
-        config=asdict(config) | {"task": data.task, "loss": problem.loss, "batch_size": batch_size},
+        config=asdict(config)
+        | {"task": data.task, "loss": problem.loss, "batch_size": batch_size}
+        | {"precision": network.precision},
         notes=problem.notes,
         history=history,
         network=network,

@@ -139,7 +139,7 @@ def build(config: Config, task: str, shape: tuple[int, ...], outputs: int, loss:
     # before the activation, so that a loss can still be fused with it
     shaped: list[Layer] = [Reshape(shape)] if several and task == "autoencoding" else []
     ending: list[Layer] = [Dense(outputs), *shaped, *([activation(last)] if last else [])]
-    network = Network([*hidden, *ending], device=config.device, dtype=config.dtype, seed=config.seed)
+    network = Network([*hidden, *ending], device=config.device, precision=config.precision, seed=config.seed)
     network.build(shape)
     network.encoder_length = coded or None
     return network
