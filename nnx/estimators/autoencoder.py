@@ -54,6 +54,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     callbacks : sequence of Callback
     device : str, optional
         As for `nnx.Network`.
+    precision : {"float32", "float64", "bfloat16", "auto"}, optional
+        As for `nnx.Network`. X is converted to float64 for float64, else to float32. None is float32 if X is
+        float32, else float64.
     random_state : int, RandomState or None
         Determines the initial weights, the batches, dropout and the rows held out.
 
@@ -109,13 +112,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         warm_start: bool = False,
         callbacks: Sequence[nnx.Callback] = (),
         device: str | None = None,
+        precision: str | None = None,
         random_state: Any = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes, activation=activation, loss=loss, optimizer=optimizer,
             learning_rate=learning_rate, dropout=dropout, epochs=epochs, batch_size=batch_size,
             early_stopping=early_stopping, validation_fraction=validation_fraction, patience=patience,
-            warm_start=warm_start, callbacks=callbacks, device=device, random_state=random_state,
+            warm_start=warm_start, callbacks=callbacks, device=device, precision=precision,
+            random_state=random_state,
         )  # fmt: skip
         self.n_components = n_components
 
@@ -191,5 +196,5 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"] if self.precision is None else []
         return tags

@@ -48,6 +48,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         warm_start: bool = False,
         callbacks: Sequence[nnx.Callback] = (),
         device: str | None = None,
+        precision: str | None = None,
         random_state: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -64,6 +65,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device
+        self.precision = precision
         self.random_state = random_state
 
     # ------------------------------------------------------------- the network
@@ -113,7 +115,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _described(self) -> str:
         """Return the parameters that cannot change once the network exists, as text."""
-        fixed = ("n_components", "hidden_layer_sizes", "activation", "dropout", "loss", "device")
+        fixed = ("n_components", "hidden_layer_sizes", "activation", "dropout", "loss", "device", "precision")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in fixed if hasattr(self, name))
 
     # -------------------------------------------------------------------- data
@@ -137,11 +139,13 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         return True
 
     def _check(self, X: Any, **options: Any) -> Any:
-        """Check data with scikit-learn; float32 stays float32, other types become float64."""
+        """Check data with scikit-learn; without `precision`, all types but float32 become float64."""
         if "y" in options:
             options["y"] = on_host(options["y"], "y")
         columns = {str(dtype).lower() for dtype in getattr(X, "dtypes", ())}  # types in pandas or Polars
-        dtype = np.float32 if columns == {"float32"} else [np.float64, np.float32]
+        dtype: Any = np.float32 if columns == {"float32"} else [np.float64, np.float32]
+        if self.precision is not None:
+            dtype = np.float64 if self.precision == "float64" else np.float32
         again = not options.get("reset", True)
         checked = validate_data(
             self, on_host(X, "X"), accept_sparse="csr", dtype=dtype, allow_nd=True, **options
@@ -217,7 +221,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             network = self.network_
         else:
             seed = int(random.randint(np.iinfo(np.int32).max))
-            network = nnx.Network(layers, device=self.device, dtype=x.dtype, seed=seed)
+            dtype = x.dtype if self.precision is None else None
+            network = nnx.Network(
+                layers, device=self.device, dtype=dtype, seed=seed, precision=self.precision
+            )
         keeps = again and self._optimized_by[:2] == (self.optimizer, self.learning_rate)
         optimizer = self._optimized_by[2] if keeps else self._optimizer()
         callbacks, validation = check_callbacks(self.callbacks), None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.validation import _check_sample_weight
 
 import nnx
@@ -16,6 +17,7 @@ from nnx.data.rows import HostArray
 from nnx.data.samples import host_array
 from nnx.data.weights import balanced, refuse_unusable
 from nnx.errors import ConfigurationError, DataError, flag, nearest, number, whole
+from nnx.network.precision import PRECISIONS
 
 SYNONYMS = {"log_loss": "cross_entropy"} | {
     name: kind.record.estimators for name, kind in losses.NAMES.items() if kind.record.estimators
@@ -43,6 +45,8 @@ def check_parameters(estimator: Any) -> None:
             whole(name, value, least=0 if name == "patience" else 1)
     number("dropout", estimator.dropout, "[0, 1)")
     number("validation_fraction", estimator.validation_fraction, "(0, 1)")
+    if estimator.precision not in (None, *PRECISIONS):
+        raise unknown("precision", estimator.precision, PRECISIONS)
     for name in ("early_stopping", "warm_start"):
         flag(name, getattr(estimator, name))
     if not isinstance(estimator.learning_rate, (nnx.Schedule, type(None))):
@@ -179,3 +183,17 @@ def held_out(
             f"early_stopping=True cannot hold out validation_fraction={fraction!r} of {rows} rows: {error}"
         ) from error
     return train, rest
+
+
+def places_of(y: HostArray, classes: HostArray) -> HostArray:
+    """Return the position of each label in `classes`; an error names labels that are not there."""
+    encoder = LabelEncoder()
+    encoder.classes_ = classes
+    try:
+        places: HostArray = encoder.transform(y)
+    except ValueError as error:
+        odd = [label for label in np.unique(y).tolist() if label not in classes.tolist()]
+        raise DataError(
+            f"y contains unseen labels {odd[:5]}: the classes of the first fit are {classes.tolist()}"
+        ) from error
+    return places

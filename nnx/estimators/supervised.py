@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -16,7 +15,7 @@ import nnx
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, DataError
 from nnx.estimators.base import NetworkEstimator, input_layers, output_layers
-from nnx.estimators.checks import checked_weights, class_factors, counted, factors_of_labels
+from nnx.estimators.checks import checked_weights, class_factors, counted, factors_of_labels, places_of
 
 ONE_HOT = 2**22  # largest size of one-hot targets (the compiled loop needs them); beyond it, labels are used
 
@@ -61,6 +60,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     callbacks : sequence of Callback
     device : str, optional
         As for `nnx.Network`.
+    precision : {"float32", "float64", "bfloat16", "auto"}, optional
+        As for `nnx.Network`. X is converted to float64 for float64, else to float32. None is float32 if X is
+        float32, else float64.
     random_state : int, RandomState or None
         Determines the initial weights, the batches, dropout and the rows held out.
 
@@ -110,13 +112,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         warm_start: bool = False,
         callbacks: Sequence[nnx.Callback] = (),
         device: str | None = None,
+        precision: str | None = None,
         random_state: Any = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes, activation=activation, loss=loss, optimizer=optimizer,
             learning_rate=learning_rate, dropout=dropout, epochs=epochs, batch_size=batch_size,
             early_stopping=early_stopping, validation_fraction=validation_fraction, patience=patience,
-            warm_start=warm_start, callbacks=callbacks, device=device, random_state=random_state,
+            warm_start=warm_start, callbacks=callbacks, device=device, precision=precision,
+            random_state=random_state,
         )  # fmt: skip
         self.class_weight = class_weight
 
@@ -192,7 +196,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             )
         if not multilabel and len(known) == 1:
             raise DataError(f"y holds only one class, {known[0]!r}: a classifier needs at least two classes")
-        labels = None if multilabel else _places(y, known)
+        labels = None if multilabel else places_of(y, known)
         loss = self._loss_of(multilabel or len(known) == 2)
         targets = y if labels is None else _targets(labels, len(known), loss)
         if self.class_weight is not None:
@@ -262,20 +266,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         return tags
 
 
-def _places(y: HostArray, classes: HostArray) -> HostArray:
-    """Return the position of each label in `classes`; an error names labels that are not there."""
-    encoder = LabelEncoder()
-    encoder.classes_ = classes
-    try:
-        places: HostArray = encoder.transform(y)
-    except ValueError as error:
-        odd = [label for label in np.unique(y).tolist() if label not in classes.tolist()]
-        raise DataError(
-            f"y contains unseen labels {odd[:5]}: the classes of the first fit are {classes.tolist()}"
-        ) from error
-    return places
-
-
 def _targets(labels: HostArray, classes: int, loss: nnx.Loss) -> HostArray:
     """Return the targets: one column for two classes, else one-hot rows, or the labels if those are large."""
     if classes == 2:
@@ -319,6 +309,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     callbacks : sequence of Callback
     device : str, optional
         As for `nnx.Network`.
+    precision : {"float32", "float64", "bfloat16", "auto"}, optional
+        As for `nnx.Network`. X is converted to float64 for float64, else to float32. None is float32 if X is
+        float32, else float64.
     random_state : int, RandomState or None
         Determines the initial weights, the batches, dropout and the rows held out.
 

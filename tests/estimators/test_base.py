@@ -54,6 +54,34 @@ def test_a_dtype_is_kept_and_computed_in(estimator, dtype):
     assert (model.loss_curve_ == exact.loss_curve_) == (dtype == np.float64)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("estimator", ALL, ids=lambda one: type(one).__name__)
+def test_a_precision_decides_whatever_the_type_of_the_data(estimator, precision):
+    model = fitted(estimator, X, precision=precision, device="numpy")
+    assert model.network_.precision == precision
+    stored = "float64" if precision == "float64" else "float32"
+    same = fitted(estimator, X.astype(stored), precision=precision, device="numpy")
+    assert (outputs(model) == outputs(same)).all()
+    again = pickle.loads(pickle.dumps(model))
+    assert again.network_.precision == precision
+    assert (outputs(again) == outputs(model)).all()
+    assert clone(model).get_params()["precision"] == precision
+    exact = fitted(estimator, device="numpy")
+    assert (model.loss_curve_ == exact.loss_curve_) == (precision == "float64")
+    assert np.allclose(model.loss_curve_, exact.loss_curve_, rtol=0.05)
+
+
+def test_auto_is_the_precision_that_the_network_chooses():
+    chosen = nnx.Network([nnx.Dense(2, 1)], precision="auto").precision
+    assert fitted(CLASSIFIER, precision="auto").network_.precision == chosen
+
+
+def test_a_warm_start_cannot_change_the_precision():
+    model = fitted(CLASSIFIER, warm_start=True, precision="float32", device="numpy")
+    with pytest.raises(nnx.ConfigurationError, match="precision='float32'"):
+        model.set_params(precision="bfloat16").fit(X, Y)
+
+
 @pytest.mark.parametrize("estimator", ALL, ids=lambda one: type(one).__name__)
 def test_sparse_data_are_the_same_data(estimator):
     few = np.where(X > 0.5, X, 0.0)

@@ -59,6 +59,7 @@ BAD = {
         {"class_weight": "balance"},
         "class_weight must be 'balanced', a dict of factors by class, or None",
     ),
+    "precision": ({"precision": "bf16"}, "unknown precision 'bf16': did you mean 'bfloat16'?"),
     "device": ({"device": "gpuu"}, "unknown device 'gpuu'"),
     "categorical": ({"loss": nnx.CategoricalCrossEntropy()}, "CategoricalCrossEntropy"),
 }
