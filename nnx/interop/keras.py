@@ -42,6 +42,8 @@ def to_keras(network: Network) -> Any:
     keras.Sequential or keras.Model
         A functional model if the network holds a `Residual` (``Add``) or `Concatenate`; the layers of a
         `Sequential` follow each other. Not compiled. `encoder_length` is lost: Keras has no place for it.
+        The ``Dense`` layers of a bfloat16 network have the dtype policy ``mixed_bfloat16``, all others
+        float32, because nnx computes only products in bfloat16.
 
     Raises
     ------
@@ -89,12 +91,15 @@ def from_keras(model: Any, device: str | Backend | None = None) -> Network:
     Returns
     -------
     Network
-        With the model's float type.
+        With the model's float type. If its ``Dense`` layers have the policy ``mixed_bfloat16``, the precision
+        is bfloat16. Keras then also rounds x W, b and y to bfloat16, which nnx does not: y differs by up to
+        2⁻⁸ (|x W| + |b| + |y|) in each layer.
 
     Raises
     ------
     ConfigurationError
-        If the model has other branches, or nnx has no such layer or option; the text names it.
+        If the model has other branches, another dtype policy, or several for its ``Dense`` layers, or nnx has
+        no such layer or option; the text names it.
     MissingLibraryError
         If Keras is not installed.
     """
@@ -109,7 +114,7 @@ def _from_keras(keras: Any, model: Any, device: str | Backend | None) -> tuple[N
     shape = _row_shape(model)
     reader = ModelReader(keras, model)
     parts, _ = reader.read(chain(model.get_config()), shape)
-    return assemble(parts, shape, reader.float_type(), device), reader.notes
+    return assemble(parts, shape, reader.precision(), device), reader.notes
 
 
 def export(

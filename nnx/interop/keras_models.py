@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from nnx.errors import ConfigurationError
@@ -10,10 +10,11 @@ from nnx.interop.affine import is_far
 from nnx.interop.keras_chain import Link
 from nnx.interop.keras_layers import NOTHING, WRITABLE, far_batch_norm, read, write
 from nnx.interop.parts import Part, concatenated, refuse_unknown, summed
-from nnx.layers import BatchNorm, Layer, Sequential, stack
+from nnx.layers import BatchNorm, Dense, Layer, Sequential, stack
 from nnx.network import Network
 
 Shape = tuple[int, ...]
+MIXED = "mixed_bfloat16"  # Keras's policy: bfloat16 in a layer, float32 weights
 FAR_IN_KERAS = (
     "its means are large compared with its deviations, and Keras computes it as x a + b, which loses "
     "digits; set trainable = False, and the means are subtracted first"
@@ -26,7 +27,8 @@ class ModelReader:
     def __init__(self, keras: Any, model: Any) -> None:
         self.keras, self.model = keras, model
         self.notes: list[str] = []
-        self.dtypes: dict[str, str] = {}  # float types, and a layer that has each
+        self.policies: dict[str, str] = {}  # dtype policies, and a layer that has each
+        self.products: dict[str, str] = {}  # those of the layers with products
         self.arriving = self.given = model.inputs[0].dtype  # the float type of the data, and of the input
         self.seen: set[str] = set()
 
@@ -72,24 +74,45 @@ class ModelReader:
         if kind in NOTHING and type(layer) is getattr(self.keras.layers, kind):
             self.notes.append(f"layer {place} ({kind}) only changes data in training and is left out")
             return []
-        inner = kind == "Rescaling" and self.arriving == "float32" and not last
+        inner = kind == "Rescaling" and self.arriving in ("float32", "bfloat16") and not last
         if not (inner and layer.compute_dtype == "float64"):  # nnx's Rescale computes in float64 anyway
-            self.dtypes[layer.dtype_policy.name] = place
+            self.policies.setdefault(layer.dtype_policy.name, place)
+        if kind == "Dense":
+            self.products.setdefault(layer.dtype_policy.name, place)
         self.arriving = layer.compute_dtype
         return read(self.keras, layer, rank)
 
-    def float_type(self) -> str:
-        """Return float32, or float64 if a layer computes in it."""
-        if not set(self.dtypes) <= {"float32", "float64"}:
-            mixed = ", ".join(f"{dtype} at {place}" for dtype, place in self.dtypes.items())
+    def precision(self) -> str:
+        """Return the precision of the network: float64 if a layer computes in it, else that of the products.
+
+        Only products are computed in bfloat16 by nnx, so other layers may have one or the other policy.
+        """
+        known = {"float32", "float64", MIXED}
+        if not set(self.policies) <= known:
             raise ConfigurationError(
-                f"a network is all float32 or all float64, but the model {self.model.name} has {mixed}"
+                f"nnx knows the dtype policies float32, float64 and {MIXED}, but the model {self.model.name} "
+                f"has {_listed(self.policies, self.policies.keys() - known)}"
             )
-        if len(self.dtypes) == 2:
-            self.notes.append(
-                "it computes in float32 and float64: the network computes everything in float64"
+        if "float64" in self.policies:
+            if others := sorted(self.policies.keys() - {"float64"}):
+                self.notes.append(
+                    f"it computes in {' and '.join(others)} and float64: the network computes everything in "
+                    "float64"
+                )
+            return "float64"
+        if len(self.products) > 1:
+            raise ConfigurationError(
+                f"the products of a network have one precision, but the Dense layers of {self.model.name} "
+                f"have {_listed(self.products, self.products)}: give all of them the same dtype policy"
             )
-        return max(self.dtypes, default="float64" if self.given == "float64" else "float32")
+        if not self.policies and self.given == "float64":
+            return "float64"
+        return "bfloat16" if MIXED in self.products else "float32"
+
+
+def _listed(places: dict[str, str], policies: Collection[str]) -> str:
+    """Return policies, with a layer that has each."""
+    return ", ".join(f"{policy} at {place}" for policy, place in places.items() if policy in policies)
 
 
 class PlacedError(ConfigurationError):
@@ -101,6 +124,7 @@ class Writer:
 
     def __init__(self, keras: Any, network: Network) -> None:
         self.keras, self.dtype = keras, network.dtype.name
+        self.products = MIXED if network.precision == "bfloat16" else self.dtype
         self.weights = network.weights()
         self.by_name: dict[str, Any] = {}
         self.notes: list[str] = []
@@ -108,7 +132,7 @@ class Writer:
 
     def made(self, layer: Layer) -> list[Any]:
         """Return Keras's layers for one that is no container; their values are set later."""
-        common = {"name": layer.name, "dtype": self.dtype}
+        common = {"name": layer.name, "dtype": self.products if isinstance(layer, Dense) else self.dtype}
         if isinstance(layer, BatchNorm) and is_far(layer, self.weights):
             if not layer.trainable:
                 return far_batch_norm(self.keras, layer, common, self.weights)

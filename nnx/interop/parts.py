@@ -54,7 +54,7 @@ def leaves(parts: Sequence[Part]) -> Iterator[Part]:
 def assemble(
     parts: Sequence[Part],
     shape: tuple[int, ...],
-    dtype: str,
+    precision: str,
     device: str | Backend | None,
     most: int | None = None,
 ) -> Network:
@@ -67,7 +67,7 @@ def assemble(
     stack.connect(layers, shape)  # the network then allocates for rows of this shape at once
     if most is not None:
         _check_size(layers, most)
-    network = Network(layers, device=device, dtype=dtype)
+    network = Network(layers, device=device, precision=precision)
     network.build(shape)
     weights = network.weights()
     for part in leaves(parts):

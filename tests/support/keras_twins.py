@@ -19,10 +19,10 @@ def outputs(model: Any, x: np.ndarray) -> np.ndarray:
     return np.asarray(model(x, training=False))
 
 
-def with_notes(read: Any, source: Any) -> tuple[nnx.Network, list[str]]:
+def with_notes(read: Any, source: Any, *more: Any) -> tuple[nnx.Network, list[str]]:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
-        network = read(source)
+        network = read(source, *more)
     assert all(one.filename == __file__ for one in said)
     return network, [str(one.message).split(": ", 1)[1] for one in said]
 
