@@ -51,7 +51,8 @@ def refuse_others(found: Any, folder: Path, options: dict[str, Any]) -> None:
     ConfigurationError
         If some differ; the text names them and the values of the run.
     """
-    known, asked = {"precision": found.precision} | found.config, dict(options)
+    # a run from before there was the option has only the dtype
+    known, asked = {"precision": found.config.get("dtype")} | found.config, dict(options)
     if "batch_size" in asked and "rows" in found.metrics:  # a run with fewer rows has stored the smaller size
         asked["batch_size"] = min(asked["batch_size"], found.metrics["rows"])
     said = [

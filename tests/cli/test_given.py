@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import click
 import pytest
 
-from nnx.cli.given import given, refuse_others
+from nnx.cli.given import given, identity, refuse_others
 from nnx.errors import ConfigurationError
+from nnx.experiments.precision import Precise
 
 RUN = SimpleNamespace(
-    config={"epochs": 3, "batch_size": 90, "layers": ["8 tanh"], "seed": 0, "data": "a.csv", "target": []},
+    config={
+        "epochs": 3,
+        "batch_size": 90,
+        "layers": ["8 tanh"],
+        "seed": 0,
+        "data": "a.csv",
+        "target": [],
+        "dtype": "float32",
+    },
     metrics={"rows": 90},
 )
 
@@ -24,6 +34,7 @@ RUN = SimpleNamespace(
         {"batch_size": 500},  # a run with fewer rows stores the smaller size
         {"scale": "auto", "device": "cpu"},  # what the run has no entry for
         {"seed": "auto"},
+        {"precision": "float32"},  # a run without that option has a dtype
     ],
 )
 def test_options_that_the_run_was_trained_with_are_taken(options):
@@ -40,6 +51,7 @@ def test_options_that_the_run_was_trained_with_are_taken(options):
         ({"layers": ("16", "4")}, "--layers 16,4 (the run has 8 tanh)"),
         ({"batch_size": 80}, "--batch-size 80 (the run has 90)"),
         ({"data": "b.csv"}, "DATA b.csv (the run has a.csv)"),
+        ({"precision": "bfloat16"}, "--precision bfloat16 (the run has float32)"),
         ({"target": ("y",)}, "--target y (the run has none)"),
     ],
 )
@@ -67,3 +79,23 @@ def test_what_the_user_gave_is_what_the_line_and_the_file_set():
     with command.make_context("train", ["--epochs", "3", "--config", "run.toml"]):
         assert given(usual | {"seed": 7}, usual) == {"epochs": 3, "seed": 7}
     assert given({"epochs": 3}) == {}  # no command was called
+
+
+@dataclass(frozen=True)
+class Experiment(Precise):
+    """The least configuration of an experiment."""
+
+    epochs: int = 3
+    device: str | None = None
+    dtype: str = ""
+    precision: str = ""
+
+
+def test_the_precision_is_part_of_a_run_and_named_before_the_dtype():
+    about, usual = identity(Experiment(precision="float64"))
+    assert list(about.items()) == [("precision", "float64"), ("dtype", "float64")]
+    assert usual["precision"] == "float32"
+    with command.make_context("train", ["--config", "run.toml"]):
+        assert given(asdict(Experiment(precision="float64")), usual) == {
+            "dtype": "float64", "precision": "float64"
+        }  # fmt: skip

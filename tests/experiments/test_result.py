@@ -23,11 +23,12 @@ def test_a_result_says_what_ran(device):
     stored = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert stored["result_version"] == 1
     assert set(stored) == {
-        "result_version", "experiment", "preset", "dataset", "device", "backend", "dtype", "seed", "metrics",
-        "timing", "artifacts", "versions", "environment", "config", "notes",
+        "result_version", "experiment", "preset", "dataset", "device", "backend", "dtype", "precision",
+        "seed", "metrics", "timing", "artifacts", "versions", "environment", "config", "notes",
     }  # fmt: skip
     expected = {"experiment": "xor", "preset": "deep", "dataset": "xor", "device": device,
-                "backend": resolve(device).name, "dtype": "float64", "seed": 7}  # fmt: skip
+                "backend": resolve(device).name, "dtype": "float64",
+                "precision": "float64", "seed": 7}  # fmt: skip
     assert stored | expected == stored
     assert stored["versions"] | {"nnx": nnx.__version__, "numpy": np.__version__} == stored["versions"]
     again = xor.run(xor.Config(**stored["config"]))

@@ -15,8 +15,8 @@ import nnx
 from nnx.cli.main import cli, main
 
 COMMAND = [sys.executable, "-m", "nnx"]
-KEYS = {"experiment", "preset", "dataset", "device", "backend", "dtype", "seed", "metrics", "timing",
-        "artifacts", "versions"}  # fmt: skip
+KEYS = {"experiment", "preset", "dataset", "device", "backend", "dtype", "precision", "seed", "metrics",
+        "timing", "artifacts", "versions"}  # fmt: skip
 TIMING = {"import_seconds", "data_seconds", "first_step_seconds", "train_seconds", "steps",
           "microseconds_per_step", "total_seconds"}  # fmt: skip
 

@@ -32,6 +32,18 @@ def test_a_file_gives_the_options_and_options_override_it():
     assert nnx.load("run/model.safetensors").config()["layers"][0]["config"]["units"] == 16
 
 
+def test_a_precision_of_the_command_line_replaces_the_dtype_of_a_file():
+    Path("run.toml").write_text('dtype = "float64"\n')
+    assert Config.of("iris.csv", {}, "run.toml").precision == "float64"
+    config = Config.of("iris.csv", {"precision": "bfloat16"}, "run.toml")
+    assert (config.precision, config.dtype) == ("bfloat16", "float32")
+    Path("run.toml").write_text('precision = "bfloat16"\n')
+    assert Config.of("iris.csv", {"dtype": "float64"}, "run.toml").precision == "float64"
+    Path("run.toml").write_text('dtype = "float64"\nprecision = "bfloat16"\n')
+    with pytest.raises(nnx.ConfigurationError, match="contradict each other"):
+        Config.of("iris.csv", {}, "run.toml")
+
+
 def test_every_option_is_a_key_and_every_key_an_option():
     offered = {option.name: option for option in cli.commands["train"].params}
     assert set(RULES) <= set(offered)
