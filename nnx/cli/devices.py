@@ -23,6 +23,7 @@ def devices(check: bool, as_json: bool) -> int:
     """List the devices that work here, why others do not, the NVIDIA driver, and the CuPy to install for it.
 
     For the CPU, also list how many threads compute, and why so many: affinity, quota, variable or option.
+    For each usable device, say whether it computes with --precision bfloat16, and what is missing if not.
 
     The exit status is 1 if --check finds a device that computes wrong results.
 
@@ -41,9 +42,10 @@ def devices(check: bool, as_json: bool) -> int:
         for status in found
         if status.usable and status.device == "cpu"
     }
+    halves = {(s.name, s.device): _bfloat16(s) for s in found if s.usable}
     if as_json:
         listed = {"default": backends.default_device(), "driver": asdict(driver),
-                  "devices": [asdict(status) for status in found],
+                  "devices": [asdict(s) | {"bfloat16": halves.get((s.name, s.device), {})} for s in found],
                   "threads": {name: {"count": count, "source": why} for name, (count, why) in teams.items()}
                   }  # fmt: skip
         print_json(listed | ({"checks": [asdict(one) for one in checks]} if check else {}))
@@ -55,6 +57,8 @@ def devices(check: bool, as_json: bool) -> int:
             ("backend", "threads", "why so many"),
             [(name, str(count), why) for name, (count, why) in teams.items()],
         )
+        told = [(*where, one["speed"], one["detail"]) for where, one in halves.items()]
+        print_table("Precision bfloat16", ("backend", "device", "", "detail"), told)
         if driver.install:
             cuda = f"for CUDA {driver.cuda} at most" if driver.cuda else "none"
             print_table("", ("", ""), [("NVIDIA driver", cuda), ("CuPy for it", driver.install)])
@@ -64,6 +68,17 @@ def devices(check: bool, as_json: bool) -> int:
             ]
             print_table("", ("checked", "", "", ""), lines)
     return 0 if all(one.passed for one in checks) else 1
+
+
+def _bfloat16(status: backends.DeviceStatus) -> dict[str, str]:
+    """Return how a usable device computes with bfloat16 factors ("no" if it does not), and why."""
+    backend = backends.resolve(status.name if status.device == "cpu" else status.device)
+    if fault := backend.bfloat16_fault():
+        return {"speed": "no", "detail": fault}
+    if backend.name != "numba":
+        return {"speed": "slow", "detail": "rounds factors, then multiplies in float32: to study it"}
+    chosen = "auto chooses it" if backend.bfloat16_pays else "auto chooses float32, which may be faster here"
+    return {"speed": "fast", "detail": f"the processor's bfloat16 instructions, by MKL; {chosen}"}
 
 
 def _checks(usable: list[backends.DeviceStatus]) -> list[DeviceCheck]:

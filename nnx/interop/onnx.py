@@ -18,6 +18,7 @@ from nnx.interop.onnx_write import CODE, model_of
 from nnx.interop.parts import assemble, tell
 from nnx.network import Network
 
+IN_FLOAT32 = "the network rounds the factors of its products to bfloat16, but the file computes in float32"
 LARGEST = 2**31 - 1  # bytes: a file is one protocol buffer, which can hold no more
 
 
@@ -33,7 +34,8 @@ def export(
     The file has an input ``x`` of shape (batch, *input_shape) and an output ``y`` of shape (batch,
     *output_shape), both with the network's float type and any number of rows. It uses operator set 20 and IR
     version 9 (ONNX 1.15). It names nnx and its version as the producer, and stores `network.encoder_length`
-    as ``nnx.code``.
+    as ``nnx.code``. The file of a bfloat16 network computes in float32, which a warning says: ONNX Runtime
+    has no products of bfloat16 numbers on a CPU.
 
     Parameters
     ----------
@@ -62,6 +64,8 @@ def export(
         raise ConfigurationError(f"an ONNX file holds at most {LARGEST:,} bytes, the weights take {size:,}")
     inputs, outputs = (one if one is not None and changes(one) else None for one in (inputs, outputs))
     model = model_of(onnx, network, weights, inputs, outputs)
+    if network.precision == "bfloat16":
+        tell([IN_FLOAT32], str(path))
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as file:
         file.write(model.SerializeToString())

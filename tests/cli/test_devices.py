@@ -33,6 +33,23 @@ def test_the_number_of_threads_and_its_reason_are_listed(tmp_path):
     assert re.search(r"^ numpy +1 +--threads *$", table, re.MULTILINE)
 
 
+def test_each_device_says_whether_it_computes_bfloat16(tmp_path):
+    listed = json.loads(command(tmp_path, "devices", "--json", NNX_DEVICE="cpu").stdout)
+    for one in listed["devices"]:
+        if not one["usable"]:
+            assert one["bfloat16"] == {}
+            continue
+        device = one["name"] if one["device"] == "cpu" else one["device"]
+        try:
+            network = nnx.Network([nnx.Dense(2, 1)], device=device, precision="bfloat16")
+        except nnx.DeviceError:
+            assert one["bfloat16"]["speed"] == "no"
+        else:
+            assert one["bfloat16"]["speed"] == ("fast" if network.backend.name == "numba" else "slow")
+    table = command(tmp_path, "devices", COLUMNS="80").stdout
+    assert re.search(r"^ numpy +cpu +slow +rounds factors", table, re.MULTILINE)
+
+
 def test_usable_devices_are_checked_on_request(tmp_path):
     done = command(tmp_path, "devices", "--check", "--json", NNX_DEVICE="cpu")
     assert done.returncode == 0, done.stderr

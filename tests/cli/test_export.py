@@ -130,6 +130,23 @@ def test_a_scaling_that_divides_keeps_the_type(tmp_path, rng):
     assert [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node] == ["Gemm", "Softmax"]
 
 
+@pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])
+def test_a_bfloat16_network_is_written_in_float32_for_onnx_and_with_its_policy_for_keras(tmp_path, name):
+    pytest.importorskip(name, reason=f"needs {name}, which is not installed")
+    layers = [nnx.Dense(30, 20), nnx.ReLU(), nnx.Dense(4)]
+    network = nnx.Network(layers, precision="bfloat16", device="numpy", seed=0)
+    network.save(tmp_path / "model.safetensors")
+    done = command(tmp_path, "export", "model.safetensors", "--out", f"model.{name}")
+    assert done.returncode == 0, done.stderr
+    written = getattr(nnx.interop, name).load(tmp_path / f"model.{name}", "numpy")
+    assert written.precision == {"onnx": "float32", "keras": "bfloat16"}[name]
+    said = "the file computes in float32; the file is compared with nnx predict in float32" in done.stderr
+    assert said == (name == "onnx")
+    if name == "onnx":
+        with pytest.warns(UserWarning, match="to bfloat16, but the file computes in float32"):
+            nnx.interop.onnx.export(network, tmp_path / "model.onnx")
+
+
 def test_a_file_that_computes_another_model_is_noticed(tmp_path):
     """The comparison that precedes every file, on the file of another network."""
     pytest.importorskip("onnx", reason="needs onnx, which is not installed")
