@@ -3,8 +3,8 @@
 Run by hand:  NNX_DATA_DIR=… python benchmarks/bfloat16.py runs/bfloat16 [--preset best] [--seed 0 …]
 
 Each training is a run of ``nnx run autoencoder`` in its own folder. A finished one is not repeated, and a
-stopped one is resumed, so you can run this in pieces. With ``--device numpy``, bfloat16 is computed by rounding,
-on any processor.
+stopped one is resumed, so you can run this in pieces. With ``--device numpy``, bfloat16 is computed by
+rounding, on any processor.
 """
 
 from __future__ import annotations

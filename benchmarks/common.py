@@ -46,9 +46,11 @@ class Row:
 
     Attributes
     ----------
-    kind : {"nnx", "peer", "products"}
+    kind : {"nnx", "peer", "products", "bfloat16"}
     other_loss : str
         Why its loss differs from the others; empty if it does not.
+    precision : str
+        What it computes with; empty for that of the job.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Row:
     kind: str = "peer"
     variables: dict[str, str] = field(default_factory=dict)
     other_loss: str = ""
+    precision: str = ""
 
 
 @dataclass
@@ -100,7 +103,7 @@ class Turns:
             if GPU in row.variables and not about["gpus"]:
                 raise MissingError("it sees no GPU")
             began = time.perf_counter()
-            self.worker.start(job)
+            self.worker.start(job | ({"dtype": row.precision} if row.precision else {}))
             ready = self.worker.expect("ready")
         except NnxError as error:
             self.close()

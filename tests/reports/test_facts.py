@@ -49,8 +49,9 @@ def test_the_command_to_run_again_is_one_that_nnx_takes(run_folders, name):
     assert words[0] == "nnx"
     given = cli.commands["run"].get_command(None, result.experiment).make_context(name, words[3:])
     asked = {key: value for key, value in result.config.items() if value is not None and key != "device"}
+    del asked["dtype"]  # it follows from the precision
     if name == "svm":
-        del asked["dtype"]  # the model's own
+        del asked["precision"]  # the model's own
         by_user = {key for key in given.params if given.get_parameter_source(key).name == "COMMANDLINE"}
         assert svm.check(svm.Config(given.params["model"]), by_user) == ""
     assert asked.items() <= given.params.items()

@@ -22,8 +22,11 @@ from nnx.experiments.compare.tables import comparison, figures, tables, verdict
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.environment import process_seconds
 from nnx.experiments.options import DATASET, Rule
+from nnx.experiments.precision import Precise
 from nnx.experiments.result import Result, logger, versions
 from nnx.experiments.stages import stage
+from nnx.layers import Dense
+from nnx.network import Network
 
 __all__ = ["Config", "Table", "run", "tables"]
 
@@ -31,7 +34,7 @@ IMPORTS, IMPORTS_SHARE = 3, 0.05  # repeats, if they take no larger share of the
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Precise):
     """Configuration of the comparison.
 
     Attributes
@@ -42,8 +45,8 @@ class Config:
     seed : int
     device : str or None
         Where nnx runs; the others run on a GPU if nnx does.
-    dtype : {"float32", "float64"}
-        The type in which the timed jobs compute.
+    dtype, precision : str
+        The precision of the timed jobs, on all sides; `dtype` is the older name.
     threads : int or None
         For each process; None uses every core.
     frameworks : tuple of str
@@ -54,9 +57,10 @@ class Config:
     dataset: str = "auto"
     seed: int = 0
     device: str | None = None
-    dtype: str = "float32"
+    dtype: str = ""
     threads: int | None = None
     frameworks: tuple[str, ...] = ("keras",)
+    precision: str = ""
 
 
 def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spent: float = 0.0) -> Result:
@@ -82,8 +86,9 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
     threads = cores() if config.threads is None else config.threads
     if isinstance(threads, bool) or threads < 1:
         raise ConfigurationError(f"threads must be a positive integer, not {config.threads!r}")
-    frameworks, notes = chosen(config.frameworks)
     backend = resolve(config.device)
+    config = replace(config, precision=Network([Dense(1, 1)], backend, precision=config.precision).precision)
+    frameworks, notes = chosen(config.frameworks, config.precision)
     compared = sides_of(backend.name if backend.device == "cpu" else backend.device, frameworks)
     data, data_seconds = autoencoder.load_data(
         autoencoder.Config(dataset=config.dataset, dtype=config.dtype), notes
@@ -96,14 +101,14 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
         known = problems(Path(name), data, config.seed, problems_of(compared))
         began = budget.spent()
         with processes.workers(Path(name), compared, variables) as started:
-            session = Session(started, known, data, config.dtype, threads, budget, progress)
+            session = Session(started, known, data, config.precision, threads, budget, progress)
             first, job_seconds, step_seconds = first_steps(session)
             budget.took["starting"] = budget.spent() - began
             svm = SVM * timing["nnx_import_seconds"] * len(session.coded()) if "deep" in known else 0.0
             fit = [FIT] if "keras" in frameworks else []
-            parts = [*(f"agreement {check}" for check in checks_of(known)), *known, *fit]
+            parts = [*(f"agreement {check}" for check in checks_of(known, config.precision)), *known, *fit]
             budget.plan(parts, job_seconds, step_seconds, svm)
-            agreement = examine(started, known, progress, budget)
+            agreement = examine(started, known, progress, budget, config.precision)
             measured = measure(session, agreement, first) if agreement.agree else None
             about = {side: worker.about for side, worker in started.items()}
     timing["total_seconds"] = budget.spent()  # a command adds what follows
@@ -124,6 +129,7 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
         device=about["nnx"]["device"],
         backend=about["nnx"]["backend"],
         dtype=config.dtype,
+        precision=config.precision,
         seed=config.seed,
         metrics=metrics,
         timing=timing,
@@ -164,6 +170,9 @@ EXPERIMENT = Experiment(
     summary="Compare nnx with other frameworks.",
     text="""Compare nnx with other frameworks: same initial weights, same batches, separate processes.
 
+    With --precision bfloat16, Keras has the policy mixed_bfloat16, PyTorch computes under autocast, and JAX
+    multiplies bfloat16 factors.
+
     The exit status is 1 if the loss curves do not agree; no speed-up is printed then.
 
     \b
@@ -171,6 +180,7 @@ EXPERIMENT = Experiment(
       nnx run compare
       nnx run compare --with keras,torch,jax,sklearn
       nnx run compare --minutes 40 --out runs/compare
+      nnx run compare --precision bfloat16 --with keras,torch
     """,
     config=Config,
     run=_run,

@@ -39,7 +39,7 @@ class Session:
     started: dict[str, Worker]
     problems: dict[str, Problem]
     data: datasets.Dataset
-    dtype: str
+    precision: str
     threads: int
     budget: Budget
     progress: Callable[[str], Any]
@@ -51,7 +51,7 @@ class Session:
     def first_job(self, worker: Worker) -> Job:
         """Return the first job of a worker: a few steps of its largest problem."""
         name = "deep" if "deep" in self.problems and "deep" in worker.problems else CLASSIFIER
-        return self.problems[name].steps(FIRST_STEPS, self.dtype)
+        return self.problems[name].steps(FIRST_STEPS, self.precision)
 
 
 @dataclass
@@ -145,7 +145,7 @@ def measure(session: Session, agreement: Agreement, first: dict[str, float]) -> 
 def _fit_seconds(session: Session) -> float:
     """Return the seconds of an epoch of Keras's `fit`."""
     worker, problem = session.started["keras"], session.problems["xor_deep"]
-    worker.start(problem.job | {"task": "fit_epochs", "epochs": FIT_EPOCHS, "dtype": session.dtype})
+    worker.start(problem.job | {"task": "fit_epochs", "epochs": FIT_EPOCHS, "dtype": session.precision})
     return float(worker.finish()[0]["seconds"])
 
 
@@ -184,7 +184,7 @@ def _train(
         extra = end - budget.spent() - budget.least[name]
         problem, epochs = affordable(problem, step_seconds, extra)
         session.progress(f"{name}: up to {epochs:,} epochs on each side, in turn")
-        job = problem.training(epochs, session.dtype)
+        job = problem.training(epochs, session.precision)
         least = job["stops"][TIMED]  # a median needs some parts
         sides = able(session.started, name)
         answers = in_turn(sides, job, lambda step: step >= least and budget.spent() > end)

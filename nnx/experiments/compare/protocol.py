@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx.experiments.precision import stored_type
 from nnx.training import epoch_order
 
 HostArray = np.ndarray[Any, Any]
@@ -88,13 +89,14 @@ class Gate:
 
 @dataclass
 class Store:
-    """The job folder; arrays are read once for each type."""
+    """The job folder; arrays are read once for each type. A job's ``dtype`` is a precision."""
 
     folder: Path
     _kept: dict[tuple[str, str], HostArray] = field(default_factory=dict)
 
     def array(self, name: str, dtype: str) -> HostArray:
-        """Return the array of ``<name>.npy`` in `dtype`; integers (labels) keep their type."""
+        """Return the array of ``<name>.npy`` in the type of a precision; integers (labels) keep theirs."""
+        dtype = stored_type(dtype)
         key = (name, dtype)
         if key not in self._kept:
             self._kept = {kept: value for kept, value in self._kept.items() if kept[1] == dtype}
@@ -111,8 +113,9 @@ class Store:
     def weights(self, job: Job) -> list[tuple[HostArray, HostArray]]:
         """Return the initial weights of a job: (W, b) of each dense layer."""
         with np.load(self.folder / f"{job['weights']}.npz", allow_pickle=False) as archive:
+            dtype = stored_type(job["dtype"])
             return [
-                (archive[f"{name}.W"].astype(job["dtype"]), archive[f"{name}.b"].astype(job["dtype"]))
+                (archive[f"{name}.W"].astype(dtype), archive[f"{name}.b"].astype(dtype))
                 for name, _, _ in job["layers"]
             ]
 

@@ -33,6 +33,8 @@ class Framework:
         What it can compute exactly as nnx does.
     notes : tuple of str
         What differs.
+    precisions : tuple of str
+        In which it can compute.
     """
 
     title: str
@@ -42,6 +44,7 @@ class Framework:
     sides: dict[str, tuple[str, str]]
     problems: tuple[str, ...] = (*XOR, *AUTOENCODERS, CLASSIFIER)
     notes: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ("float32", "float64", "bfloat16")
 
 
 FRAMEWORKS = {
@@ -67,7 +70,7 @@ FRAMEWORKS = {
     "sklearn": Framework(
         "scikit-learn", ("sklearn",), ("scikit-learn",), "pip install scikit-learn",
         {"sklearn": ("scikit-learn", "fit")},
-        problems=(CLASSIFIER,),
+        problems=(CLASSIFIER,), precisions=("float32", "float64"),
         notes=(
             "scikit-learn has one activation for all hidden layers and no sigmoid before a squared error or "
             "for targets between 0 and 1: of these networks it can build the classifier alone",
@@ -115,7 +118,13 @@ def absent(framework: str) -> str:
     return f"{about.title} is not installed: {about.install}" if missing else ""
 
 
-def chosen(names: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+def unable(framework: str, precision: str) -> str:
+    """Return that a framework cannot compute with a precision; empty if it can."""
+    about = FRAMEWORKS[framework]
+    return "" if precision in about.precisions else f"{about.title} cannot compute with {precision}"
+
+
+def chosen(names: Sequence[str], precision: str = "float32") -> tuple[tuple[str, ...], list[str]]:
     """Return the frameworks to compare with, and a line for each that ``"all"`` leaves out."""
     known = [*FRAMEWORKS, INSTALLED]
     for name in names:
@@ -124,6 +133,9 @@ def chosen(names: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     missing = {name: text for name in FRAMEWORKS if (text := absent(name))}
     if refused := [missing[name] for name in names if name in missing]:
         raise MissingLibraryError("; ".join(refused))
+    if refused := [text for name in names if name in FRAMEWORKS and (text := unable(name, precision))]:
+        raise ConfigurationError(f"{'; '.join(refused)}: leave it out of --with")
+    missing = missing | {name: text for name in FRAMEWORKS if (text := unable(name, precision))}
     every = INSTALLED in names
     found = tuple(name for name in FRAMEWORKS if name not in missing and (every or name in names))
     if not found:

@@ -141,6 +141,19 @@ class TestRefusals:
         with pytest.raises(MissingLibraryError, match="pip install jax"):
             sides.chosen(["all"])
 
+    def test_a_framework_without_the_precision_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sides, "find_spec", lambda module: module)
+        frameworks, notes = sides.chosen(["all"], "bfloat16")
+        assert (frameworks, notes) == (
+            ("keras", "torch", "jax"),
+            ["scikit-learn cannot compute with bfloat16"],
+        )
+        config = compare.Config(
+            dataset="digits", frameworks=("sklearn",), device="numpy", precision="bfloat16"
+        )
+        with pytest.raises(ConfigurationError, match=r"scikit-learn .* bfloat16: leave it out of --with"):
+            compare.run(config)
+
     def test_an_unknown_framework_is_answered_with_the_nearest(self) -> None:
         with pytest.raises(ConfigurationError, match="did you mean 'torch'"):
             compare.run(compare.Config(dataset="digits", frameworks=("troch",)))

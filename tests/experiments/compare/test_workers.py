@@ -10,7 +10,7 @@ import pytest
 from support.comparing import EVERY
 from support.places import ROOT
 
-from nnx.experiments.compare.agreement import difference
+from nnx.experiments.compare.agreement import ROUNDED, difference
 from nnx.experiments.compare.jobs import Problem
 from nnx.experiments.compare.processes import Worker, able, each, environment, in_turn, workers
 from nnx.experiments.compare.sides import FRAMEWORKS, sides_of
@@ -30,7 +30,7 @@ class TestEveryFramework:
         ("name", "dtype", "tolerance"),
         [
             *((name, "float64", 1e-9) for name in FRAMEWORKS["keras"].problems),
-            ("deep", "float32", 1e-3), ("classifier", "float32", 1e-3),
+            ("deep", "float32", 1e-3), ("classifier", "float32", 1e-3), ("deep", "bfloat16", ROUNDED),
         ],
     )  # fmt: skip
     def test_the_losses_of_each_step_agree(
@@ -40,12 +40,30 @@ class TestEveryFramework:
         if set(able_) == {"nnx"}:
             assert set(pair) == {"nnx", "sklearn"}
             return
+        if dtype == "bfloat16":
+            able_ = {side: worker for side, worker in able_.items() if side != "sklearn"}
         found = each(able_, known[name].steps(20, dtype))
         curves = {side: arrays["losses"] for side, (_, arrays) in found.items()}
         assert curves["nnx"][-1] < curves["nnx"][0]
         for curve in curves.values():
             assert len(curve) == 20
             assert difference(curves["nnx"], curve) < tolerance
+
+    def test_each_framework_rounds_factors_under_bfloat16(
+        self, pair: dict[str, Worker], known: dict[str, Problem]
+    ) -> None:
+        sides = able(pair, "deep")
+        half, single = (each(sides, known["deep"].steps(3, dtype)) for dtype in ("bfloat16", "float32"))
+        for side in sides:
+            rounded, exact = half[side][1]["losses"], single[side][1]["losses"]
+            assert 2.0**-16 < abs(rounded[0] / exact[0] - 1.0) < ROUNDED  # float32 rounding is 2⁻²⁴
+
+    def test_training_under_bfloat16_gives_float32_arrays(
+        self, pair: dict[str, Worker], known: dict[str, Problem]
+    ) -> None:
+        for result in in_turn(able(pair, "deep"), known["deep"].training(2, "bfloat16")).values():
+            for what in ("predictions", "codes", "test_codes"):
+                assert result[what].dtype == np.float32
 
     @pytest.mark.parametrize(("name", "epochs"), [("deep", 2), ("xor_shallow", 40), ("classifier", 2)])
     def test_training_in_turn_ends_at_the_same_network(

@@ -26,6 +26,7 @@ from nnx.experiments.compare.protocol import (
     serve,
     steps_an_epoch,
 )
+from nnx.experiments.precision import stored_type
 
 PREDICT_ROWS = 1024
 CROSS_ENTROPIES = ("BinaryCrossEntropy", "CategoricalCrossEntropy")
@@ -48,6 +49,10 @@ class Model:
     ----------
     x, y : array
         All rows of the job, where the framework computes.
+    dtype : str
+        The type of weights and data.
+    rounds : bool
+        Whether products have bfloat16 factors.
     """
 
     x: Any
@@ -55,6 +60,7 @@ class Model:
 
     def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
         self.job, self.weights, self.variant = job, weights, variant
+        self.dtype, self.rounds = stored_type(job["dtype"]), job["dtype"] == "bfloat16"
         # The fused form that starts from logits: nnx's `fit` uses it, and so do all others.
         self.logits = job["loss"]["kind"] in CROSS_ENTROPIES
 

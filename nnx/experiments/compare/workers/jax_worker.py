@@ -18,17 +18,25 @@ ACTIVATIONS: dict[str, Any] = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "
 LAST: dict[str, Any] = {"BinaryCrossEntropy": jax.nn.sigmoid, "CategoricalCrossEntropy": jax.nn.softmax}
 
 
-def forward(activations: Sequence[str], parameters: Any, x: Any) -> Any:
+def product(x: Any, W: Any, rounds: bool) -> Any:
+    """Return x W; with `rounds`, of bfloat16 factors, summed in float32."""
+    if not rounds:
+        return x @ W
+    half = jnp.bfloat16
+    return jnp.matmul(x.astype(half), W.astype(half), preferred_element_type=jnp.float32)
+
+
+def forward(activations: Sequence[str], rounds: bool, parameters: Any, x: Any) -> Any:
     """Return the network's output; ``"linear"`` and ``"softmax"`` are left to the caller."""
     for (W, b), activation in zip(parameters, activations, strict=True):
-        x = x @ W + b
+        x = product(x, W, rounds) + b
         x = ACTIVATIONS[activation](x) if activation in ACTIVATIONS else x
     return x
 
 
 def objective(job: Job, activations: Sequence[str], parameters: Any, x: Any, y: Any) -> Any:
     """Return the loss."""
-    p, loss = forward(activations, parameters, x), job["loss"]
+    p, loss = forward(activations, job["dtype"] == "bfloat16", parameters, x), job["loss"]
     if loss["kind"] == "BinaryCrossEntropy":
         return jnp.mean(jax.nn.softplus(p) - p * y)
     if loss["kind"] == "CategoricalCrossEntropy":
@@ -84,7 +92,7 @@ class Jax(Model):
 
         self._step = step
         self._outputs = {
-            count: jax.jit(partial(forward, self.activations[:count]))
+            count: jax.jit(partial(forward, self.activations[:count], self.rounds))
             for count in (job["codes"], None)
             if count != 0
         }
@@ -103,7 +111,7 @@ class Jax(Model):
         parameters = [(jnp.array(W), jnp.array(b)) for W, b in self.weights]
         adam = self.job["optimizer"]["kind"] == "Adam"
         m, v = (jax.tree.map(jnp.zeros_like, parameters) if adam else () for _ in range(2))
-        self.state: Any = (parameters, m, v, jnp.zeros((), self.job["dtype"]))
+        self.state: Any = (parameters, m, v, jnp.zeros((), self.dtype))
 
     def step(self, rows: Any) -> Any:
         """Call the compiled step."""

@@ -83,10 +83,10 @@ class Keras(Model):
 
     def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
         super().__init__(job, weights, variant)
-        keras.config.set_floatx(job["dtype"])
+        keras.config.set_floatx(self.dtype)
         # Keras makes the policy from floatx at the first model and keeps it: without this line, a float32 job
         # after a float64 one would still compute in float64.
-        keras.config.set_dtype_policy(job["dtype"])
+        keras.config.set_dtype_policy("mixed_bfloat16" if self.rounds else self.dtype)
         activations = [activation for _, _, activation in job["layers"]]
         if self.logits:
             activations[-1] = "linear"
@@ -136,7 +136,7 @@ class Keras(Model):
             inputs = keras.Input((len(self.weights[0][0]),))
             model, last = keras.Sequential([inputs, *self.model.layers[:layers]]), None
         rows = self.job.get("predict_rows", PREDICT_ROWS)
-        found = model.predict(x, batch_size=rows, verbose=0)
+        found = model.predict(x, batch_size=rows, verbose=0).astype(self.dtype)  # they may be bfloat16
         return np.asarray(keras.ops.convert_to_numpy(last(found)) if last else found)
 
 

@@ -34,10 +34,16 @@ class Torch(Model):
             blocks.append(nn.Sequential(nn.Linear(*W.shape), ACTIVATIONS.get(activation, nn.Identity)()))
         if self.logits:
             blocks[-1] = blocks[-1][:1]
-        self.network = nn.Sequential(*blocks).to(DEVICE, getattr(torch, job["dtype"]))
+        self.number_type = getattr(torch, self.dtype)
+        self.network = nn.Sequential(*blocks).to(DEVICE, self.number_type)
         loss = LOSSES[job["loss"]["reduction"] or job["loss"]["kind"]]
-        self.objective: Any = lambda x, y: loss(self.network(x), y)
         self.output: Any = self.network
+        self.objective: Any = lambda x, y: loss(self.computed(self.network, x), y)
+
+    def computed(self, network: Any, x: Any) -> Any:
+        """Return the output of a network, under autocast if products have bfloat16 factors."""
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=self.rounds):
+            return network(x).to(self.number_type)
 
     def place(self, x: HostArray, y: HostArray) -> None:
         """Keep tensors on the device."""
@@ -100,7 +106,7 @@ class Torch(Model):
         found = []
         with torch.inference_mode():
             for part in torch.as_tensor(x).split(self.job.get("predict_rows", PREDICT_ROWS)):
-                output = run(part.to(DEVICE))
+                output = self.computed(run, part.to(DEVICE))
                 found.append(last(output) if last else output)
             return np.asarray(torch.cat(found).cpu().numpy())
 
