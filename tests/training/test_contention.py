@@ -57,10 +57,14 @@ class TestABusyMachine:
             "that much longer"
         ]
 
-    @pytest.mark.parametrize("after", [[(5, 9)], [(2, 0.9)], [(1, 0)]])
-    def test_an_idle_one_is_not(self, machine, caplog, after):
-        self.watch(machine, [(1, 0)], after if after != [(5, 9)] else [(12, 9)])
+    @pytest.mark.parametrize(("after", "blas"), [((12, 9), 1), ((2, 0.9), 1), ((2, 0.3), 2), ((1, 0), 2)])
+    def test_an_idle_one_is_not(self, machine, caplog, after, blas):
+        self.watch(machine, [(1, 0)], [after], blas)
         assert caplog.messages == []
+
+    def test_threads_of_a_blas_need_not_wait_as_long_as_they_wait_for_each_other(self, machine, caplog):
+        self.watch(machine, [(1, 0)], [(2, 0.6)])
+        assert caplog.messages[0].startswith("other programs use the processors: nnx waits 37% of the time; ")
 
     def test_nothing_is_said_where_linux_does_not_say(self, machine, caplog):
         self.watch(machine, [], [])
