@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nnx.backends.cupy_backend import CupyBackend
     from nnx.backends.numba_backend import NumbaBackend
 
-__all__ = ["Array", "Backend", "DeviceStatus", "Driver", "available", "default_device", "driver",
+__all__ = ["Array", "Backend", "DeviceStatus", "Driver", "automatic", "available", "default_device", "driver",
            "resolve", "use"]  # fmt: skip
 
 logger = logging.getLogger("nnx")
@@ -144,6 +144,13 @@ def resolve(device: str | Backend | None = None) -> Backend:
     if kind == "numba":
         return _numba()
     return _numpy() if kind == "numpy" else _cpu()
+
+
+def automatic(device: str | Backend | None) -> bool:
+    """Return whether a device is left open: ``"auto"``, or None while the default is ``"auto"``."""
+    if isinstance(device, Backend):
+        return False
+    return _parse(default_device() if device is None else device)[0] == "auto"
 
 
 def available() -> Iterator[DeviceStatus]:

@@ -64,13 +64,10 @@ class Backend(Gather, Dense, Bfloat16, Activations, Dropout, Normalization, Loss
         DataError
             If `x` cannot be converted to NumPy.
         DeviceError
-            If `x` is an array on another device: first call ``to_numpy`` of the backend it is on.
+            If `x` is an array on another device.
         """
         if foreign.on_gpu(x):
-            raise DeviceError(
-                f"an array on a GPU was given to the {self.name} backend: copy it to the host first "
-                "(cupy.asnumpy(x)), or build the network with device='gpu'"
-            )
+            raise DeviceError(foreign.elsewhere(x, "x", self.device))
         return numpy.ascontiguousarray(foreign.as_numpy(x), dtype=dtype)
 
     def to_numpy(self, x: Array) -> numpy.ndarray[Any, Any]:

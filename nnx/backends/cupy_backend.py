@@ -110,26 +110,22 @@ class CupyBackend(
     # ------------------------------------------------------------------ arrays
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
-        """Convert data on the host and copy it to this device, or return an array of this device.
+        """Copy host data to this device, or return an array of this device, of CuPy or with DLPack.
+
+        An array of this device is copied only if it is not C-contiguous, or of another type than `dtype`.
 
         Raises
         ------
         DeviceError
-            If `x` lies on another GPU, or belongs to another GPU library.
+            If `x` lies on another device.
+        DataError
+            If `x` cannot be converted.
         """
-        if isinstance(x, cupy.ndarray):
-            if x.device.id != self.index:
-                raise DeviceError(
-                    f"an array on gpu:{x.device.id} was given to {self.device}: copy it to the host first "
-                    "(cupy.asnumpy(x)), or move the network to its GPU (network.to(...))"
-                )
+        if foreign.on_gpu(x):
+            if not self.owns(x):
+                x = devices.adopted(x, self.device)
             with self._hold:
                 return cupy.ascontiguousarray(x, dtype=dtype)
-        if foreign.on_gpu(x):
-            raise DeviceError(
-                f"a {type(x).__module__.partition('.')[0]} array on a GPU was given to {self.device}: "
-                "convert it to CuPy first (cupy.from_dlpack(x)), or copy it to the host"
-            )
         host = numpy.ascontiguousarray(foreign.as_numpy(x), dtype=dtype)
         with self._hold:
             return cupy.asarray(host)

@@ -7,6 +7,7 @@ from typing import Any
 
 import cupy
 
+from nnx.backends import foreign
 from nnx.backends.cuda_driver import version
 from nnx.backends.cupy_errors import GpuError, explain
 from nnx.errors import DeviceError
@@ -40,6 +41,29 @@ def explained(error: Exception, device: str) -> DeviceError:
         f"CuPy cannot use {device} ({type(error).__name__}: {text[:160]})",
         "check the installation with python -c 'import cupy; cupy.show_config()', or choose device cpu",
     )
+
+
+def adopted(x: Any, device: str) -> Any:
+    """Return another library's array on a GPU as one of CuPy's over the same memory.
+
+    DLPack lets the current stream wait for the stream that computes `x`.
+
+    Raises
+    ------
+    DeviceError
+        If `x` lies on another device than `device`.
+    DataError
+        If its library does not hand it over.
+    """
+    there = foreign.place(x)
+    if not hasattr(x, "__dlpack__"):
+        raise foreign.unreadable(x, "x", "an array of CuPy", TypeError("it has no DLPack"))
+    if there != device:
+        raise DeviceError(foreign.elsewhere(x, "x", device))
+    try:
+        return cupy.from_dlpack(x)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise foreign.unreadable(x, "x", "an array of CuPy", error) from error
 
 
 class Hold:

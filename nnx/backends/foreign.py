@@ -9,6 +9,7 @@ import numpy
 from nnx.errors import DataError
 
 HOST = (1, 3, 13)  # DLPack's numbers for host memory, pinned memory and managed memory
+CUDA = (2, 13)  # those for memory of a GPU, and for managed memory
 
 
 def on_gpu(x: Any) -> bool:
@@ -18,6 +19,41 @@ def on_gpu(x: Any) -> bool:
     if hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] not in HOST:
         return True
     return hasattr(x, "__cuda_array_interface__")
+
+
+def place(x: Any) -> str:
+    """Return the device that an array on a GPU is on: ``"gpu:1"``; ``"a GPU"`` if it does not say which."""
+    if hasattr(x, "__dlpack_device__"):
+        kind, index = x.__dlpack_device__()
+        return (
+            f"gpu:{int(index)}"
+            if kind in CUDA
+            else f"an accelerator without CUDA (DLPack device {int(kind)})"
+        )
+    return "a GPU"
+
+
+def elsewhere(x: Any, name: str, device: str, also: str = "") -> str:
+    """Return the error for an array that is not on the network's device; it has the calls that move either.
+
+    Parameters
+    ----------
+    also : str
+        What the array must fit instead of the network's device, if it is on that device.
+    """
+    there, calls = place(x), to_host(x, name)
+    if there == device:
+        return f"{name} lies on {there}, {also}: move x too, x = cupy.asarray(x), or {calls}"
+    if there.startswith("gpu:"):
+        calls = f"network.to({there!r}), or {calls}"
+    return f"{name} lies on {there}, but the network computes on {device}: {calls}"
+
+
+def to_host(x: Any, name: str) -> str:
+    """Return the call that copies an array from a GPU to the host, in its own library."""
+    library = type(x).__module__.partition(".")[0]
+    known = {"torch": f"{name}.cpu()", "jax": f"numpy.asarray({name})", "jaxlib": f"numpy.asarray({name})"}
+    return f"{name} = {known.get(library, f'cupy.asnumpy({name})')}"
 
 
 def as_numpy(x: Any, name: str = "x") -> numpy.ndarray[Any, Any]:
@@ -30,6 +66,8 @@ def as_numpy(x: Any, name: str = "x") -> numpy.ndarray[Any, Any]:
     """
     if isinstance(x, numpy.ndarray):
         return x
+    if dense := _dense(x):
+        raise DataError(f"{name} is sparse, but must be dense: {name} = {name}.{dense}")
     try:
         if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
             return numpy.from_dlpack(x)
@@ -37,8 +75,20 @@ def as_numpy(x: Any, name: str = "x") -> numpy.ndarray[Any, Any]:
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(x, (list, tuple)) and isinstance(error, ValueError):
             raise DataError(f"{name} is not an array: its rows differ in length") from error
-        kind = f"{type(x).__module__.partition('.')[0]}.{type(x).__name__}"
-        dtype = f" of {x.dtype}" if hasattr(x, "dtype") else ""
-        reason = " ".join(str(error).split()).rstrip(".")
-        remedy = ": cast it to float32" if isinstance(error, TypeError) else ""
-        raise DataError(f"{name}, a {kind}{dtype}, cannot become a NumPy array ({reason}){remedy}") from error
+        raise unreadable(x, name, "a NumPy array", error) from error
+
+
+def unreadable(x: Any, name: str, needed: str, error: Exception) -> DataError:
+    """Return the error for an array that its library does not hand over, with the library's reason."""
+    kind = f"{type(x).__module__.partition('.')[0]}.{type(x).__name__}"
+    dtype = f" of {x.dtype}" if hasattr(x, "dtype") else ""
+    reason = " ".join(str(error).split()).rstrip(".")
+    remedy = ": cast it to float32" if isinstance(error, TypeError) else ""
+    return DataError(f"{name}, a {kind}{dtype}, cannot become {needed} ({reason}){remedy}")
+
+
+def _dense(x: Any) -> str:
+    """Return the call that makes a sparse array dense; empty for other data."""
+    if hasattr(x, "toarray") and not hasattr(x, "__array__"):
+        return "toarray()"  # SciPy
+    return "to_dense()" if not str(getattr(x, "layout", "strided")).endswith("strided") else ""  # PyTorch

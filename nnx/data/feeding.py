@@ -10,6 +10,7 @@ import numpy as np
 
 from nnx.backends import Array, Backend
 from nnx.data.batches import Batches
+from nnx.data.device_rows import DeviceRows
 from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.data.samples import Augmentation, Samples, check_finite
 from nnx.errors import DataError
@@ -61,28 +62,18 @@ def feeder(
         Returns the random generator of the current step, for `augment`.
     """
     if augment is not None:
-        return Augmented(backend, samples, batches, augment, check_targets, draw)
-    columns = _columns(samples).values()
+        return Augmented(backend, samples.on_host(), batches, augment, check_targets, draw)
+    columns = samples.columns().values()
     nbytes = sum(column.nbytes for column in columns)
     if backend.holds(nbytes, not any(column.mapped for column in columns)):
         return Resident(backend, samples, batches)
     return Streamed(backend, samples, batches, check_targets)
 
 
-def _columns(samples: Samples) -> dict[str, Rows]:
-    """Return the columns to bring to the device, by name; without targets that are the inputs."""
-    found = {"x": samples.x, "y": samples.y, "sample_weight": samples.weights}
-    if samples.y is samples.x:
-        del found["y"]
-    return {
-        name: column if isinstance(column, Rows) else Rows(column)
-        for name, column in found.items()
-        if column is not None
-    }
-
-
 class Resident(Feeder):
     """All data lie on the device, and batches are gathered there. One batch of all rows is not copied.
+
+    Data that lay there before are read where they are.
 
     Bytes stay bytes on the device, which takes a quarter of the memory of float32. Gathering a batch converts
     them.
@@ -93,7 +84,7 @@ class Resident(Feeder):
     def __init__(self, backend: Backend, samples: Samples, batches: Batches) -> None:
         self.backend, self.own = backend, batches.own
         made = {
-            name: _Column(backend, column, name, batches.most) for name, column in _columns(samples).items()
+            name: _Column(backend, column, name, batches.most) for name, column in samples.columns().items()
         }
         self.x, self.y, self.weights = made["x"], made.get("y", made["x"]), made.get("sample_weight")
 
@@ -129,10 +120,10 @@ def _cut(batch: Batch, own: slice) -> Batch:
 class _Column:
     """Inputs, targets or weights on the device, and memory for one batch of them."""
 
-    def __init__(self, backend: Backend, held: Rows, name: str, rows: int) -> None:
+    def __init__(self, backend: Backend, held: Rows | DeviceRows, name: str, rows: int) -> None:
         self.backend = backend
         self.dtype, self.divisor = held.dtype, held.divisor
-        self.data = _uploaded(backend, held, name)
+        self.data = held.data if isinstance(held, DeviceRows) else _uploaded(backend, held, name)
         self._rows = rows
         self._outputs: dict[int, Array] = {}
 
@@ -181,7 +172,7 @@ class Streamed(Feeder):
     def __init__(self, backend: Backend, samples: Samples, batches: Batches, check_targets: Check) -> None:
         self.backend, self.own, self.check_targets = backend, batches.own, check_targets
         self.rows = len(samples)
-        self.columns = _columns(samples)
+        self.columns = samples.columns()
         self.targets = "y" if "y" in self.columns else "x"
         self._buffers = {
             name: _Buffers(backend, column, batches.most) for name, column in self.columns.items()

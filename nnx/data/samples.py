@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,10 @@ from nnx.backends.host_memory import reserve
 from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.data.weights import refuse_unusable
 from nnx.errors import ConfigurationError, DataError
-from nnx.layers import Dropout, Flatten, Identity, Layer, Reshape, Sequential
-from nnx.layers.activations import Activation
-from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
-from nnx.losses.base import row_features
+from nnx.losses import Loss
 
 REAL = (bool, int, float, np.bool_, np.integer, np.floating)
 Augmentation = Callable[[np.random.Generator, HostArray, HostArray], tuple[HostArray, HostArray]]
-FIRST = 32  # rows on which the output of a user's layer is checked
 READ_WHOLE = 2**26  # bytes: files up to this size are read into memory as a whole
 
 
@@ -48,10 +44,35 @@ class Samples:
         columns = (self.x, self.y, self.weights)
         return [a for column in columns for a in (column.made_of() if isinstance(column, Rows) else [column])]
 
-    def read(self, segment: slice) -> tuple[HostArray, HostArray]:
-        """Return the inputs and targets of some rows as arrays; errors as for `check_finite`."""
+    def columns(self) -> dict[str, Any]:
+        """Return the columns to bring to the device, by name; without targets that are the inputs."""
+        found = {"x": self.x, "y": self.y, "sample_weight": self.weights}
+        if self.y is self.x:
+            del found["y"]
+        return {
+            name: column if isinstance(column, Rows) else Rows(column)
+            for name, column in found.items()
+            if column is not None
+        }
+
+    def read(self, segment: slice) -> tuple[Any, Any, Any]:
+        """Return the inputs, targets and weights of some rows as arrays; errors as for `check_finite`."""
         x = _read(self.x, segment, "x")
-        return x, x if self.y is self.x else _read(self.y, segment, "y")
+        y = x if self.y is self.x else _read(self.y, segment, "y")
+        return x, y, None if self.weights is None else self.weights[segment]
+
+    def targets(self) -> HostArray:
+        """Return all targets on the host, for metrics."""
+        return np.asarray(self.y)
+
+    def on_host(self) -> Samples:
+        """Return the same rows on the host."""
+        return self
+
+    def part(self, segment: slice) -> Samples:
+        """Return some of the rows; they are not copied."""
+        weights = None if self.weights is None else self.weights[segment]
+        return replace(self, x=self.x[segment], y=self.y[segment], weights=weights)
 
     def split(self, fraction: float) -> tuple[Samples, Samples]:
         """Split into the first rows for training and the last `fraction` for validation, without a shuffle.
@@ -75,10 +96,7 @@ class Samples:
                 f"validation={fraction!r} leaves only rows of weight 0 to train on or to validate on: choose "
                 "another fraction, or give validation=(x, y, weights)"
             )
-        return (
-            Samples(self.x[:kept], self.y[:kept], None if weights is None else weights[:kept]),
-            Samples(self.x[kept:], self.y[kept:], None if weights is None else weights[kept:]),
-        )
+        return self.part(slice(kept)), self.part(slice(kept, len(self)))
 
 
 def host_array(x: Any, name: str) -> HostArray:
@@ -90,7 +108,9 @@ def host_array(x: Any, name: str) -> HostArray:
         If `x` lies on a GPU, cannot be converted (its rows differ in length, …), or does not hold numbers.
     """
     if foreign.on_gpu(x):
-        raise DataError(f"{name} lies on a GPU, but must lie on the host: {name} = cupy.asnumpy({name})")
+        raise DataError(
+            f"{name} lies on {foreign.place(x)}, but must lie on the host: {foreign.to_host(x, name)}"
+        )
     array = foreign.as_numpy(x, name)
     if array.dtype.kind == "O" and all(isinstance(value, REAL) for value in array.flat):
         array = array.astype(np.float64)  # a data frame whose columns have different types
@@ -117,15 +137,9 @@ def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows:
     """
     if not isinstance(x, Rows):
         x = _kept(x) or host_array(x, name)
-    if x.ndim == 1:
-        raise DataError(
-            f"{name} of shape {x.shape} must have two dimensions: use {name}.reshape(-1, 1) for one feature, "
-            f"{name}.reshape(1, -1) for one row"
-        )
-    if x.ndim == 0 or 0 in x.shape:
-        raise DataError(f"{name} must have shape (rows, features), and none of them may be 0, not {x.shape}")
+    check_axes(x, name, dtype)
     if dtype is None:
-        return _integers(x, name)
+        return x if isinstance(x, Rows) else np.ascontiguousarray(x, x.dtype.newbyteorder("="))
     if isinstance(x, Rows):
         return _settled(x.astype(dtype), name)
     nbytes = 0 if x.dtype == dtype and x.flags.c_contiguous else x.size * np.dtype(dtype).itemsize
@@ -139,13 +153,25 @@ def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows:
     return rows
 
 
-def _integers(x: HostArray | Rows, name: str) -> HostArray | Rows:
-    """Return rows of integers in their own type."""
-    if x.dtype.kind not in "iu":
+def check_axes(x: Any, name: str, dtype: Any) -> None:
+    """Check that rows have two axes or more, none of length 0; if dtype is None, that they are integers.
+
+    Raises
+    ------
+    DataError
+        If not.
+    """
+    if x.ndim == 1:
+        raise DataError(
+            f"{name} of shape {x.shape} must have two dimensions: use {name}.reshape(-1, 1) for one feature, "
+            f"{name}.reshape(1, -1) for one row"
+        )
+    if x.ndim == 0 or 0 in x.shape:
+        raise DataError(f"{name} must have shape (rows, features), and none of them may be 0, not {x.shape}")
+    if dtype is None and x.dtype.kind not in "iu":
         raise DataError(
             f"{name} must hold integers for this network, not {x.dtype}: use {name}.astype(int) if they are"
         )
-    return x if isinstance(x, Rows) else np.ascontiguousarray(x, x.dtype.newbyteorder("="))
 
 
 def _kept(x: Any) -> Rows | None:
@@ -205,103 +231,42 @@ def check_finite(x: HostArray, name: str, numbers: Any = None) -> None:
             raise DataError(f"{name} has a value that is NaN or infinite, first in row {number}{more}")
 
 
-def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None) -> Samples:
-    """Check that inputs, targets and weights fit each other, the network and the loss, and return them.
+class OnHost:
+    """Convert columns on the host, and check them there; `nnx.data.device_rows.OnDevice` does it on a GPU.
 
-    Raises
-    ------
-    DataError
-        If they do not fit; the text names the shapes, the row or the range.
-    ConfigurationError
-        If the network's last layer does not fit the loss.
+    Parameters
+    ----------
+    device : str
+        The network's device, for errors.
     """
-    same = y is x
-    rows = check_rows(x, "x", None if network.takes_integers else network.dtype)
-    if rows.ndim != 2 and network.input_shape is not None and len(network.input_shape) == 1:
-        raise DataError(
-            f"x must have shape (rows, features) for this network, not {rows.shape}: if rows have several "
-            "axes, omit the input width of the first layer (Dense(units)), or start with nnx.Flatten()"
-        )
-    network.build(rows.shape[1:])
-    outputs: tuple[int, ...] = network.output_shape
-    if same:
-        y = rows
-    else:
-        if not isinstance(y, Rows) or y.ndim == 1:
-            y = _kept(y) or host_array(y, "y")
-        if len(y.shape) == 0 or len(y) != len(rows):
-            raise DataError(f"x of shape {rows.shape} and y of shape {y.shape} must have equally many rows")
-        if y.ndim in (1, len(outputs)) and isinstance(loss, CategoricalCrossEntropy):
-            y = np.asarray(y)  # labels
-            if y.dtype.kind in "iu":
-                y = y.astype(np.int64)
-        else:
-            y = check_rows(y.reshape(-1, 1) if y.ndim == 1 else y, "y", network.dtype)
-    y = _checked_targets(loss, y, row_features(outputs))
-    _check_output(network, loss, rows)
-    if weights is not None:
-        weights = host_array(weights, "sample_weight")
-        if weights.shape != (len(rows),):
-            raise DataError(
-                f"sample_weight must have shape ({len(rows)},), one weight for each row, not {weights.shape}"
-            )
-        weights = np.asarray(check_rows(weights.reshape(-1, 1), "sample_weight", network.dtype))
-        weights = weights.reshape(-1)
-        refuse_unusable(weights)
-    return Samples(rows, y, weights)
 
+    def __init__(self, device: str) -> None:
+        self.device = device
 
-def _check_output(network: Any, loss: Loss, x: HostArray | Rows) -> None:
-    """Check that a network returns what a cross-entropy needs: probabilities, or logits.
+    def given(self, x: Any, name: str) -> HostArray | Rows:
+        """Return a column as an array of numbers of any shape."""
+        if isinstance(x, Rows) and x.ndim > 1:
+            return x
+        if foreign.on_gpu(x):
+            raise DataError(foreign.elsewhere(x, name, self.device, "but x on the host"))
+        return _kept(x) or host_array(x, name)
 
-    Probabilities come from a final `Softmax` or `Sigmoid`, which `Identity` and `Dropout` may follow. If a
-    user's layer is the last, its output for the first rows is checked.
+    def rows(self, x: Any, name: str, dtype: Any) -> HostArray | Rows:
+        """Return a column of finite numbers; see `check_rows`."""
+        return check_rows(x, name, dtype)
 
-    Raises
-    ------
-    ConfigurationError
-        If the last layer does not fit the loss; the text names the right one.
-    DataError
-        If a user's layer returns values outside [0, 1].
-    """
-    if not isinstance(loss, BinaryCrossEntropy | CategoricalCrossEntropy):
-        return
-    name, needed = type(loss).__name__, loss.activation.title()
-    last = _last(network.layers, (Identity, Dropout, *([Flatten, Reshape] if name.startswith("Bin") else [])))
-    kind = last.kind if isinstance(last, Activation) else ""
-    final = kind if kind in ("sigmoid", "softmax") else ""
-    if loss.from_logits and final:
-        other = f", or use nnx.{name}()" if final in (loss.activation, "softmax") else ""
-        raise ConfigurationError(
-            f"{name}(from_logits=True) applies the {loss.activation} itself, but the network ends with "
-            f"{last!r}: remove that layer{other}"
-        )
-    if network.outputs == 1 and "softmax" in (loss.activation, final):
-        raise ConfigurationError(
-            f"{name} cannot use a softmax of one output, which is always 1: end the network with "
-            "nnx.Dense(1), nnx.Sigmoid() and use nnx.BinaryCrossEntropy(), or have one output for each class"
-        )
-    if not loss.takes_probabilities or final == loss.activation or final == "softmax":
-        return
-    if final:
-        raise ConfigurationError(
-            f"{name} needs probabilities of classes, which sum to 1, but the network ends with {last!r}: use "
-            f"nnx.{needed}() instead of that layer, or nnx.BinaryCrossEntropy() if a row can have several "
-            "labels"
-        )
-    if type(last).__module__.startswith("nnx.") or last.fused_kind:
-        raise ConfigurationError(
-            f"{name} needs probabilities, but the network ends with {last!r}: add nnx.{needed}() as its last "
-            f"layer, or use nnx.{name}(from_logits=True)"
-        )
-    first = network.predict(x[:FIRST])
-    loss.check_predictions(network.backend, network.backend.asarray(first))
+    def labels(self, y: Any) -> HostArray:
+        """Return labels in the type that losses take."""
+        labels: HostArray = np.asarray(y)
+        return labels.astype(np.int64) if labels.dtype.kind in "iu" else labels
 
-
-def _last(layers: Sequence[Layer], left_out: tuple[type, ...]) -> Layer:
-    """Return the last layer that changes values, also inside a `Sequential`."""
-    last = next((one for one in reversed(layers) if not isinstance(one, left_out)), layers[-1])
-    return _last(last.branches[0], left_out) if isinstance(last, Sequential) else last
+    def samples(self, x: Any, y: Any, weights: Any, loss: Loss, features: int | tuple[int, ...]) -> Samples:
+        """Check the targets and the weights, and return all columns."""
+        y = _checked_targets(loss, y, features)
+        if weights is not None:
+            weights = np.asarray(weights).reshape(-1)
+            refuse_unusable(weights)
+        return Samples(x, y, weights)
 
 
 def _checked_targets(loss: Loss, y: HostArray | Rows, features: int | tuple[int, ...]) -> HostArray | Rows:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nnx.backends import Backend, resolve
-from nnx.data.samples import check_samples
+from nnx.data.checking import check_samples
 from nnx.errors import ConfigurationError
 from nnx.gradcheck.comparison import GradientReport, run
 from nnx.gradcheck.functions import LossValue, Stack, Target, upload
@@ -188,7 +188,7 @@ def check_network(
         twin = Network(
             [_twin(layer) for layer in network.layers], network.backend, "float64", network_seed, network.fuse
         )
-        samples = check_samples(twin, loss, x, y, sample_weight)
+        samples = check_samples(twin, loss, x, y, sample_weight).on_host()
         for copied, layer in zip(walk(twin.layers), walk(network.layers), strict=True):
             _fill(copied, layer, generator)
             copied.index = layer.index

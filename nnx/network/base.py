@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from nnx import initializers
-from nnx.backends import Array, Backend, resolve
+from nnx.backends import Array, Backend, automatic, foreign, resolve
 from nnx.errors import ConfigurationError, DataError, flag, whole
 from nnx.layers import Layer, Plan, stack
 from nnx.layers.base import as_shape, check_integers, walk
@@ -39,6 +39,7 @@ class NetworkBase:
     ) -> None:
         backend = resolve(device)
         self._assemble(layers, backend, resolve_precision(precision, dtype, backend), seed, fuse)
+        self._undecided = automatic(device)
         first = self.layers[0]
         known = first.input_shape or first.inputs
         if known is not None:
@@ -51,6 +52,7 @@ class NetworkBase:
         """Set every attribute; the parameters follow in `build`."""
         self.layers = stack.expand(layers)
         self._backend = backend
+        self._undecided = False  # whether the first data may choose the device, see `follow`
         self._precision = precision
         self.dtype: np.dtype[Any] = np.dtype("float64" if precision == "float64" else "float32")
         self.seed = initializers.fresh_seed() if seed is None else whole("seed", seed, least=0)
@@ -231,10 +233,41 @@ class NetworkBase:
             self._arena.to(backend)
             self._plans.clear()  # their buffers are on the old device
         self._backend = backend
+        self._undecided = False
         return self
 
+    def follow(self, x: Any) -> None:
+        """Move to the GPU of the first data, if the device was left open (``device=None`` or ``"auto"``).
+
+        `fit`, `evaluate` and `predict` call it. Host data leave the network where it is.
+
+        Raises
+        ------
+        DeviceError
+            If nnx cannot use that GPU.
+        """
+        if not self._undecided or self._parent is not None:
+            return
+        self._undecided = False
+        if foreign.on_gpu(x):
+            there = foreign.place(x)
+            if there.startswith("gpu:") and there != self.device:
+                self.to(there)
+
     def asarray(self, x: Any) -> Array:
-        """Copy host data to the network's device, in its dtype; integers keep theirs if it takes integers."""
+        """Return x on the network's device, C-contiguous and in its dtype.
+
+        Host data are copied to a GPU. An array that is there already (of CuPy, or of a library with DLPack
+        such as PyTorch) is used without a copy if its type and layout fit; so is host data on the CPU.
+        Integers keep their type if the network takes integers.
+
+        Raises
+        ------
+        DeviceError
+            If x lies on another device than the network.
+        DataError
+            If x cannot be read as an array.
+        """
         return self.backend.asarray(x, None if self.takes_integers else self.dtype)
 
     # ----------------------------------------------------------------- passes
@@ -279,8 +312,12 @@ class NetworkBase:
             If x is on another device, or does not fit the first layer.
         """
         if not self.backend.owns(x):
+            there = foreign.place(x) if foreign.on_gpu(x) else "the host"
+            if there not in (self.device, "the host"):
+                raise DataError(foreign.elsewhere(x, "x", self.device))
             raise DataError(
-                f"forward takes arrays of {self.device}, not {type(x).__name__}: x = network.asarray(x)"
+                f"forward takes arrays of {self.device}, not a {type(x).__name__} on {there}: "
+                "x = network.asarray(x)"
             )
         self._receive("forward", x)
         if self.takes_integers:

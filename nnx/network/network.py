@@ -9,7 +9,8 @@ from typing import Any, overload
 import numpy as np
 
 from nnx import losses, optimizers, training
-from nnx.backends import Backend
+from nnx.backends import Backend, foreign
+from nnx.data.device_rows import received
 from nnx.data.rows import Rows
 from nnx.data.samples import Augmentation, host_array
 from nnx.distributed import ALONE, Communicator
@@ -71,9 +72,11 @@ class Network(StoredNetwork):
     """
 
     def predict(self, x: Any, batch_size: int = training.EVALUATION_ROWS) -> HostArray:
-        """Compute the network's output for host data, as a NumPy array.
+        """Compute the network's output: a NumPy array for host data, a CuPy array for data on a GPU.
 
-        Several threads may call it at once; they take turns.
+        Data on the network's GPU (arrays of CuPy, or of a library with DLPack such as PyTorch and JAX) are
+        read where they are; the host waits for nothing. A batch is copied only if it is not C-contiguous, or
+        of another type than the network. Several threads may call it at once; they take turns.
 
         Parameters
         ----------
@@ -84,13 +87,15 @@ class Network(StoredNetwork):
         Raises
         ------
         DataError
-            If x has no rows, has only one axis, or does not fit the first layer.
+            If x has no rows, has only one axis, does not fit the first layer, or lies on another GPU than the
+            network.
         """
-        integers = self.takes_integers
+        self.follow(x)
+        integers, on_gpu = self.takes_integers, foreign.on_gpu(x)
         if isinstance(x, Rows):
             x = x if integers else x.astype(self.dtype)
-        elif not self.backend.owns(x):
-            x = host_array(x, "x")
+        else:
+            x = received(self.backend, x, "x") if on_gpu else host_array(x, "x")
         if integers:
             check_integers(self.layers[0], x)
         batch_size = whole("batch_size", batch_size)
@@ -98,13 +103,20 @@ class Network(StoredNetwork):
             raise DataError(f"predict takes x of shape (rows, inputs) with at least a row, not {x.shape}")
         with self._lock:
             self._receive("predict", x)
-            result = np.empty((x.shape[0], *self.output_shape), self.dtype)
+            make = self.backend.empty if on_gpu else np.empty
+            result: HostArray = make((x.shape[0], *self.output_shape), self.dtype)
             plan = self.plan("inference")
-            for start in range(0, x.shape[0], batch_size):
-                batch = x[start : start + batch_size]
-                batch = self.asarray(np.asarray(batch) if isinstance(batch, Rows) else batch)
-                result[start : start + batch_size] = self.backend.to_numpy(plan.forward(batch, False))
+            with self.backend.hold():
+                for start in range(0, x.shape[0], batch_size):
+                    batch = x[start : start + batch_size]
+                    batch = self.asarray(np.asarray(batch) if isinstance(batch, Rows) else batch)
+                    y = plan.forward(batch, False)
+                    result[start : start + batch_size] = y if on_gpu else self.backend.to_numpy(y)
         return result
+
+    def __call__(self, x: Any) -> HostArray:
+        """Compute the network's output as `predict` does, in a new array."""
+        return self.predict(x)
 
     def score(
         self, x: HostArray, y: HostArray, loss: Loss, weights: Any = None, output: bool = True
@@ -117,7 +129,7 @@ class Network(StoredNetwork):
         Parameters
         ----------
         x, y, weights : array
-            On the host, checked by `nnx.data.samples.check_samples`.
+            Checked by `nnx.data.checking.check_samples`.
         output : bool
             False returns None instead of the output.
         """

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from nnx import model_files
-from nnx.backends import Array, Backend, resolve
+from nnx.backends import Array, Backend, automatic, resolve
 from nnx.errors import ConfigurationError, DataError, FileFormatError
 from nnx.layers import stack
 from nnx.layers.base import walk
@@ -116,6 +116,7 @@ class StoredNetwork(NetworkBase):
         backend = resolve(device)
         precision = resolve_precision(config["dtype"], None, backend)
         network._assemble(layers, backend, precision, config["seed"], config["fuse"])
+        network._undecided = automatic(device)
         if config["inputs"] is not None:
             (network.build if draw else network._allocate)(config["inputs"])
         network._adopt()
@@ -179,6 +180,7 @@ class StoredNetwork(NetworkBase):
             return cls.from_config(config | chosen, backend, draw=False)
 
         network: Self = model_files.fitted(path, build, weights)
+        network._undecided = automatic(device)
         return network
 
     def __getstate__(self) -> dict[str, Any]:

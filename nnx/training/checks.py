@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nnx.data.samples import Samples, check_samples
+from nnx.data.checking import check_samples
+from nnx.data.samples import Samples
 from nnx.distributed import Communicator
 from nnx.errors import ConfigurationError, flag, number, whole, whole_config
 from nnx.losses import Loss
@@ -169,7 +170,7 @@ def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, output_sh
     """
     weights = samples.weights
     counted = None if weights is None else weights[weights > 0.0]
-    y_true: Any = np.asarray(samples.y) if metrics else None
+    y_true: Any = samples.targets() if metrics else None
     zeros = np.broadcast_to(np.float32(0.0), (len(samples), *output_shape))
     for name, metric in metrics:
         if counted is not None and (counted != counted[0]).any():

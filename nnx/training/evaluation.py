@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nnx.data.samples import Samples, check_samples
+from nnx.data.checking import check_samples
+from nnx.data.samples import Samples
 from nnx.distributed import ALONE, Communicator
 from nnx.losses import Loss
 from nnx.metrics.choice import Metrics, choose, direction, taken
@@ -57,19 +58,19 @@ def measure(
     total, weight = 0.0, 0.0
     for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
         segment = slice(start, min(start + EVALUATION_ROWS, own.start + own.rows))
-        x, y = samples.read(segment)
-        weights = None if samples.weights is None else samples.weights[segment]
+        x, y, weights = samples.read(segment)
         value, predicted = network.score(x, y, loss, weights, output=bool(metrics))
         if predicted is not None:  # metrics are taken on all rows together
             y_pred[segment] = predicted
-        share = float(len(x) if weights is None else weights.sum(dtype=np.float64))
+        counted = samples.weights
+        share = float(len(x) if counted is None else counted[segment].sum(dtype=np.float64))
         if share:
             total, weight = total + share * value, weight + share
     totals = communicator.sum(np.array([total, weight]), "the validation")
     results = {"loss": float(totals[0] / totals[1])}
     if metrics:
         communicator.sum(y_pred, "the validation")
-    y_true: Any = np.asarray(samples.y) if metrics else None
+    y_true: Any = samples.targets() if metrics else None
     for name, metric in metrics:
         results[name] = taken(name, metric, y_true, y_pred, samples.weights, loss.estimates)
     return results

@@ -54,12 +54,27 @@ def jax(array: np.ndarray) -> Any:
     return library("jax").numpy.asarray(array)
 
 
+def arrow_table(array: np.ndarray, first: float | None = 0.0) -> Any:
+    """A table of Arrow; `first` replaces the first number."""
+    pa = library("pyarrow")
+    columns = array.T.tolist()
+    columns[0][0] = array[0, 0] if first == 0.0 else first
+    names = [f"column {i}" for i in range(len(columns))]
+    return pa.table({name: pa.array(c, pa.float32()) for name, c in zip(names, columns, strict=True)})
+
+
+def arrow(array: np.ndarray) -> Any:
+    """A table of Arrow of two dimensions, an array of one."""
+    return library("pyarrow").array(array) if array.ndim == 1 else arrow_table(array)
+
+
 MAKERS = {
     "dlpack": Exchanged,
     "pandas": partial(frame, "pandas"),
     "polars": partial(frame, "polars"),
     "torch": torch,
     "jax": jax,
+    "arrow": arrow,
     "read-only": lambda array: np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape),
 }
 
@@ -147,7 +162,10 @@ def columns(first: Any, name: str = "pandas", kind: str = "DataFrame") -> Any:
 ONE_LINE = ["x, a tests.Stubborn of bfloat16", "(it requires grad)"]
 MISSING = ["x must hold numbers", "object"]
 REFUSED = {
-    "on a GPU": (lambda: Exchanged(X, (2, 0)), ["x lies on a GPU", "cupy.asnumpy(x)"]),
+    "on a GPU": (
+        lambda: Exchanged(X, (2, 0)),
+        ["x lies on gpu:0", "computes on cpu", "network.to('gpu:0')", "cupy.asnumpy(x)"],
+    ),
     "attached": (lambda: Stubborn(RuntimeError("it requires\ngrad.")), ONE_LINE),
     "of another type": (lambda: Stubborn(TypeError("unknown")), ["(unknown)", "cast it to float32"]),
     "a missing value": (lambda: columns(library("pandas").array([1, None], "Int64")), MISSING),
@@ -155,6 +173,10 @@ REFUSED = {
     "text in polars": (lambda: columns(["1", "2"], "polars"), MISSING),
     "a null": (lambda: columns([1.0, None], "polars"), ["NaN", "row 1"]),
     "lazy": (lambda: columns([1.0, 2.0], "polars", "LazyFrame"), MISSING),
+    "on no CUDA": (lambda: Exchanged(X, (8, 0)), ["x lies on a device without CUDA", "cupy.asnumpy(x)"]),
+    "sparse, scipy": (lambda: library("scipy.sparse").csr_array(X), ["x is sparse", "x = x.toarray()"]),
+    "sparse, torch": (lambda: torch(X).to_sparse(), ["x is sparse", "x = x.to_dense()"]),
+    "a null in arrow": (lambda: arrow_table(X, None), ["NaN", "row 0"]),
     "torch, grad": (lambda: torch(X).requires_grad_(), ["x, a torch.Tensor of torch.float32", "detach()"]),
     "torch, bfloat16": (lambda: bfloat16("torch"), ["torch.bfloat16", "cast it to float32"]),
     "jax, bfloat16": (lambda: bfloat16("jax"), ["x must hold numbers, not bfloat16: cast it to float32"]),
@@ -182,7 +204,7 @@ def test_an_estimator_refuses_it_in_a_line_too(give):
 
 
 def test_asarray_refuses_what_lies_on_a_gpu_with_advice():
-    with pytest.raises(nnx.DeviceError, match=r"GPU.* \(cupy\.asnumpy\(x\)\)"):
+    with pytest.raises(nnx.DeviceError, match=r"gpu:0, but .* on cpu: .*cupy\.asnumpy\(x\)"):
         network().asarray(Exchanged(X, (2, 0)))
     with pytest.raises(nnx.DataError, match="its rows differ in length"):
         network().asarray([[1.0], [1.0, 2.0]])
