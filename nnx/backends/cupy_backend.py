@@ -122,10 +122,9 @@ class CupyBackend(
             If `x` cannot be converted.
         """
         if foreign.on_gpu(x):
-            if not self.owns(x):
-                x = devices.adopted(x, self.device)
             with self._hold:
-                return cupy.ascontiguousarray(x, dtype=dtype)
+                owned = x if self.owns(x) else devices.adopted(x, self.device)
+                return cupy.ascontiguousarray(owned, dtype=dtype)
         host = numpy.ascontiguousarray(foreign.as_numpy(x), dtype=dtype)
         with self._hold:
             return cupy.asarray(host)

@@ -53,6 +53,8 @@ def to_host(x: Any, name: str) -> str:
     """Return the call that copies an array from a GPU to the host, in its own library."""
     library = type(x).__module__.partition(".")[0]
     known = {"torch": f"{name}.cpu()", "jax": f"numpy.asarray({name})", "jaxlib": f"numpy.asarray({name})"}
+    if library not in known and "without CUDA" in place(x):
+        return f"copy {name} to the host"
     return f"{name} = {known.get(library, f'cupy.asnumpy({name})')}"
 
 

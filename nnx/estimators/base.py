@@ -142,8 +142,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         """Check data with scikit-learn; without `precision`, all types but float32 become float64."""
         if "y" in options:
             options["y"] = on_host(options["y"], "y")
-        columns = {str(dtype).lower() for dtype in getattr(X, "dtypes", ())}  # types in pandas or Polars
-        dtype: Any = np.float32 if columns == {"float32"} else [np.float64, np.float32]
+        arrow = getattr(getattr(X, "schema", None), "types", ())
+        columns = {str(dtype).lower() for dtype in getattr(X, "dtypes", arrow)}  # pandas, Polars, Arrow
+        dtype: Any = np.float32 if columns in ({"float32"}, {"float"}) else [np.float64, np.float32]
         if self.precision is not None:
             dtype = np.float64 if self.precision == "float64" else np.float32
         again = not options.get("reset", True)

@@ -117,6 +117,7 @@ WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of t
     "callbacks": "training/test_callbacks: only names",
     "checkpoints": "training/checkpoints: only names",
     "cli/declared": "cli/test_run, extending/test_new_experiment: it joins other modules",
+    "data/device_rows": "data/test_checking, ladder/test_arrays_on_device: it needs a GPU or the stand-in",
     "distributed/nccl": "ladder/test_ranks: it needs GPUs, or the stand-in for CuPy",
     "experiments/applying": "experiments/test_experiments_old_names: only an old name",
     "experiments/compare/workers/jax_worker": "experiments/compare/test_workers: one contract",

@@ -190,6 +190,15 @@ class ndarray:
     def __dlpack_device__(self) -> tuple[int, int]:
         return 2, self._memory.device
 
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> ndarray:
+        """The capsule is a view; the stream that asks waits for the one that writes."""
+        if stream is not None and self._memory.writer is not None:
+            line, place = self._memory.writer
+            stream._line.follows[line] = max(stream._line.follows.get(line, 0), place)
+        return self._view(self._host)
+
     def get(
         self, stream: Any = None, order: str = "C", out: HostArray | None = None, blocking: bool = True
     ) -> HostArray:
@@ -290,7 +299,7 @@ class ndarray:
         if not copy and self.dtype == dtype:
             return self
         with np.errstate(all="ignore"):
-            result = owned(unwrap(self).astype(dtype))
+            result = owned(unwrap(self).astype(dtype, order))
         launch("astype", (self._memory,), (result._memory,))
         return result
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cupy import _array, _wheel
+from cupy import _array, _wheel, _world
 from cupy._array import launch, ndarray, owned, unwrap
 
 
@@ -183,6 +183,19 @@ def ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
     return result
 
 
+def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None) -> ndarray:
+    """The same memory, after the current stream has been put behind the one that writes it."""
+    from cupy import _streams
+
+    kind, index = x.__dlpack_device__()
+    if kind != 2 or index != _world.current():
+        raise BufferError("the stand-in takes arrays of the current device")
+    capsule = x.__dlpack__(stream=_streams.get_current_stream())
+    if not isinstance(capsule, ndarray):
+        raise TypeError("the stand-in reads no capsules but its own")
+    return capsule
+
+
 def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> Any:
     """Downloaded."""
     if isinstance(a, ndarray):
@@ -292,6 +305,7 @@ SPECIAL = {
         asarray,
         ascontiguousarray,
         asnumpy,
+        from_dlpack,
         empty,
         full,
         zeros,
