@@ -35,7 +35,8 @@ class Network(StoredNetwork):
         The first may leave out its input width; the first data then decide it.
     device : str, optional
         ``"auto"``, ``"cpu"``, ``"gpu"``, ``"gpu:1"`` or the name of a backend. None takes the default of now
-        (`nnx.use`, ``NNX_DEVICE``); a later change of it does not move the network.
+        (`nnx.use`, ``NNX_DEVICE``); a later change of it does not move the network. If the device is
+        ``"auto"`` by either, and the first data lie on another GPU, the network moves there.
     dtype : {"float32", "float64"}, optional
         The type of parameters and outputs. It follows from `precision`, so you need only one of the two.
     seed : int, optional
@@ -170,7 +171,12 @@ class Network(StoredNetwork):
         communicator: Communicator = ALONE,
         on_nonfinite: str = "stop",
     ) -> History:
-        """Train the network on host data.
+        """Train the network on data on the host, or on the network's GPU.
+
+        Data on the GPU (arrays of CuPy, or of a library with DLPack) are checked and used there. Only these
+        copies are made, each once: x and y if they have another type than the network (bytes and labels of
+        int64 excepted) or are not C-contiguous; weights to the host; with x on the GPU, y and weights from
+        the host to it; x and y to the host for `augment`, a checkpoint or several ranks, and y for metrics.
 
         Parameters
         ----------
@@ -219,7 +225,7 @@ class Network(StoredNetwork):
         Raises
         ------
         DataError
-            If the data does not fit the network, or holds NaN or infinity.
+            If the data does not fit the network, holds NaN or infinity, or lies on another device.
         ConfigurationError
             If an option is invalid.
         TrainingError
@@ -249,7 +255,9 @@ class Network(StoredNetwork):
         metrics: Metrics = (),
         sample_weight: Any = None,
     ) -> dict[str, float]:
-        """Compute the loss and the metrics on data: ``{"loss": …, "accuracy": …}``. Errors as for `fit`.
+        """Compute the loss and the metrics on data: ``{"loss": …, "accuracy": …}``.
+
+        The data, copies and errors are those of `fit`.
 
         The loss is the same function as in `fit`. The loss that `fit` reports for the same data can differ,
         because of dropout, batch statistics, and parameters that change from batch to batch.

@@ -25,6 +25,7 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "choosing_a_backend.py": ((), r"numpy +cpu +usable", set()),
     "grid_search_dask.py": (("2",), r"best: \{'hidden_layer_sizes': 64, 'l.*': 0\.01\} on 2 workers", set()),
     "sklearn_pipeline.py": (("30", "1437"), r"1437 rows[\s\S]*test accuracy 0\.9", set()),
+    "between_torch_modules.py": (("100",), r"loss after 100 steps[\s\S]*PyTorch alone: \d\.\de-0[67]", set()),
     "compare.py": (("20",), r"largest relative difference of the losses over 20 steps: \d", set()),
 }
 CHAINED = {"autoencoder.py", "svm.py"}  # the second takes the network that the first saved
@@ -65,6 +66,8 @@ def test_every_example_is_run_here():
 def test_script(name: str, tmp_path: Path):
     if name == "compare.py" and importlib.util.find_spec("tensorflow") is None:
         pytest.skip("TensorFlow is not installed: pip install 'nnx-arrays[compare]'")
+    if name == "between_torch_modules.py" and importlib.util.find_spec("torch") is None:
+        pytest.skip("PyTorch is not installed: pip install torch")
     if name == "grid_search_dask.py" and importlib.util.find_spec("distributed") is None:
         pytest.skip("Dask is not installed: pip install 'dask[distributed]'")
     arguments, expected, drawn = SCRIPTS[name]
