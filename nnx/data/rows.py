@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx.backends import foreign
 from nnx.errors import DataError
 
 HostArray = np.ndarray[Any, Any]
@@ -203,6 +204,11 @@ class Rows:
 
 
 def _array(x: Any) -> HostArray:
+    if foreign.on_gpu(x):
+        raise DataError(
+            f"Rows takes data on the host, but they lie on {foreign.place(x)}: give the array itself, "
+            "divided there (x / 255), or copy it (cupy.asnumpy(x))"
+        )
     array: HostArray = x if isinstance(x, np.ndarray) else np.asarray(x)  # a mapped array stays one
     if array.dtype.kind not in "fiub":
         raise DataError(f"rows must hold numbers, not {array.dtype}")

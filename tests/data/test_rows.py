@@ -68,3 +68,12 @@ def test_a_slice_reads_nothing_yet():
 def test_invalid_rows_are_refused(make, words):
     with pytest.raises(nnx.DataError, match=words):
         make()
+
+
+def test_data_on_a_gpu_are_refused_in_a_line():
+    class OnGpu:
+        def __dlpack_device__(self):
+            return 2, 1
+
+    with pytest.raises(nnx.DataError, match=r"Rows takes data on the host, but they lie on gpu:1: .*asnumpy"):
+        nnx.Rows(OnGpu())
