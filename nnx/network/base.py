@@ -37,6 +37,7 @@ class NetworkBase:
         fuse: bool = True,
         precision: str | None = None,
     ) -> None:
+        stack.expand(layers)  # checked first: a device that is a layer shows that the list is missing
         backend = resolve(device)
         self._assemble(layers, backend, resolve_precision(precision, dtype, backend), seed, fuse)
         self._undecided = automatic(device)
