@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from support.command_line import command
 
 import nnx
+from nnx.checkpoints import Checkpoint
+from nnx.cli.execute import Options
 from nnx.experiments import xor
 from nnx.experiments.precision import stored_type
 from nnx.experiments.result import read_run
@@ -73,3 +76,20 @@ def test_a_result_from_before_there_were_precisions_has_that_of_its_dtype(tmp_pa
     del stored["precision"], stored["config"]["precision"], stored["checksums"]
     path.write_text(json.dumps(stored))
     assert read_run(tmp_path / "run").precision == "float64"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_checkpoint_from_before_there_were_precisions_is_resumed(tmp_path: Path, dtype: str):
+    config = xor.Config(epochs=40, device="numpy", dtype=dtype)
+    newer = ("precision", "device", "epochs")
+    about = {name: value for name, value in asdict(config).items() if name not in newer}
+    xor.run(config, checkpoint=Checkpoint(tmp_path / "checkpoints", 30, about=about))
+
+    def again(precision: str) -> None:
+        same = replace(config, dtype="", precision=precision)
+        how = Options.of("numpy", same, True, False, False, "30", True)
+        xor.run(same, checkpoint=how.checkpoint(tmp_path))
+
+    with pytest.raises(nnx.ConfigurationError, match=f"{dtype}.*, not .*bfloat16|--dtype {dtype}"):
+        again("bfloat16")
+    again(dtype)
