@@ -44,8 +44,6 @@ class Backend(Gather, Dense, Bfloat16, Activations, Dropout, Normalization, Loss
         True if operations have finished when they return, so that reading a value costs nothing.
     threads : int
         Number of the backend's own threads that share the work.
-    bfloat16_pays : bool
-        True if products are faster with bfloat16 factors here; ``precision="auto"`` then takes them.
     """
 
     name = "base"
@@ -54,7 +52,6 @@ class Backend(Gather, Dense, Bfloat16, Activations, Dropout, Normalization, Loss
     tf32 = False
     synchronous = True
     threads = 1
-    bfloat16_pays = False
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Convert host data of any library, or an array on this device, to a C-contiguous array here.
@@ -114,6 +111,11 @@ class Backend(Gather, Dense, Bfloat16, Activations, Dropout, Normalization, Loss
     def small_loop(self) -> Any:
         """Return the module with the compiled loop for small networks (`small_network_numba`), or None."""
         return None
+
+    @property
+    def bfloat16_pays(self) -> bool:
+        """Return whether bfloat16 factors make products faster; ``precision="auto"`` then takes them."""
+        return False
 
     def bfloat16_fault(self) -> str:
         """Return why networks with bfloat16 factors are refused here, and what to do; empty if they work."""

@@ -21,15 +21,12 @@ HIDDEN = 16  # the bits of a float32 that bfloat16 does not have
 
 
 class Bfloat16(Activations, Sums):
-    """A dense layer with bfloat16 factors in the plain form.
+    """A dense layer with bfloat16 factors in the plain form."""
 
-    Attributes
-    ----------
-    factor_type : str
-        The type of the arrays for rounded factors. The plain form stores them as float32 numbers.
-    """
-
-    factor_type = "float32"
+    @property
+    def factor_type(self) -> str:
+        """Return the type of the arrays for rounded factors; the plain form stores float32 numbers."""
+        return "float32"
 
     def round_to_bfloat16(self, x: Array, out: Array) -> Array:
         """out = r(x): the nearest bfloat16 number; of two that are equally near, the one whose last bit is 0.

@@ -11,7 +11,7 @@ from support.devices_here import usable
 from support.resumed import KillAt, Killed
 from support.resumed import same as same_run
 from support.resumed import train as train_resumed
-from support.small_networks import X37, Y37, backward, every_layer, fit, forward, same_bytes, small
+from support.small_networks import X37, Y37, backward, every_layer, fit, forward, host, same_bytes, small
 
 import nnx
 from nnx.backends import resolve
@@ -162,7 +162,7 @@ def test_rows_of_any_shape(device, shape):
     expected = backward(flat, np.ones_like(expected), input_gradient=True)
     np.testing.assert_array_equal(dx.reshape(expected.shape), expected)
     for (name, _, one), (_, _, other) in zip(network.parameters(), flat.parameters(), strict=True):
-        np.testing.assert_array_equal(one, other, err_msg=name)
+        np.testing.assert_array_equal(host(one), host(other), err_msg=name)
 
 
 def test_fused_or_not_the_network_learns_the_same(device):
@@ -294,7 +294,7 @@ def test_after_every_change_the_next_pass_uses_the_new_values(device, change):
     )
     backward(network, np.ones_like(y)), backward(expected, np.ones_like(y))
     for (name, _, one), (_, _, other) in zip(network.parameters(), expected.parameters(), strict=True):
-        np.testing.assert_array_equal(one, other, err_msg=name)
+        np.testing.assert_array_equal(host(one), host(other), err_msg=name)
 
 
 def test_a_callback_that_changes_parameters_between_two_steps_is_seen(device):

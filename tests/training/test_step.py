@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from support.classifiers import LABELS, classifier
+from support.devices_here import usable
 from support.small_networks import X37 as X
 from support.small_networks import Y37 as Y
 from support.small_networks import fit, regressor
@@ -109,10 +110,10 @@ def test_labels_and_one_hot_targets_train_alike(fuse, rows, kind):
 RNG = np.random.default_rng(12)
 
 
-def deep_autoencoder(rows, width, device):
+def deep_autoencoder(rows, width, device, **options):
     layers = [nnx.Dense(width, 128), nnx.ReLU(), nnx.Dense(16), nnx.ReLU(), nnx.Dense(128), nnx.ReLU(),
               nnx.Dense(width), nnx.Sigmoid()]  # fmt: skip
-    network = nnx.Network(layers, seed=0, device=device)
+    network = nnx.Network(layers, seed=0, device=device, **options)
     x = RNG.random((rows * 6, width), dtype=np.float32)
     return network, x
 
@@ -145,7 +146,19 @@ def test_a_training_step_allocates_nothing(rows, width, device):
     """Views and scalars of a few bytes come and go, but no array."""
     if device == "numba":
         pytest.importorskip("numba", reason="Numba is not installed")
-    network, x = deep_autoencoder(rows, width, device)
+    trace(*deep_autoencoder(rows, width, device), rows)
+
+
+@pytest.mark.parametrize("device", ["numpy", "numba"])
+def test_a_step_with_bfloat16_factors_allocates_nothing(device):
+    if fault := usable(device).bfloat16_fault():
+        pytest.skip(f"no bfloat16 on {device} here: {fault}")
+    trace(*deep_autoencoder(128, 784, device, precision="bfloat16"), 128)
+
+
+def trace(network, x, rows):
+    """Train, and compare what each step allocates with a few kilobytes."""
+    device = network.backend.name
     tracer = Tracer()
     try:
         network.fit(
