@@ -161,7 +161,7 @@ def available() -> Iterator[DeviceStatus]:
     try:
         compiled = _numba()
         yield DeviceStatus("numba", "cpu", True, compiled.describe(), versions | compiled.versions())
-    except DeviceError as error:
+    except (DeviceError, ConfigurationError) as error:
         yield DeviceStatus("numba", "cpu", False, str(error), versions, INSTALL_NUMBA)
     try:
         count = _cupy_module().device_count()
@@ -213,11 +213,15 @@ def _numba() -> NumbaBackend:
     DeviceError
         If Numba is not installed, or does not support this Python or NumPy; the text says which, and what to
         do.
+    ConfigurationError
+        If ``NNX_BLAS`` asks for a BLAS that cannot be used.
     """
     try:
         from nnx.backends.numba_backend import NumbaBackend
 
         return NumbaBackend()
+    except ConfigurationError:  # a wrong setting, which must not be ignored
+        raise
     except Exception as error:  # Numba refuses a newer NumPy and an unknown threading layer
         if isinstance(error, ModuleNotFoundError) and error.name == "numba":
             raise DeviceError(

@@ -1,98 +1,157 @@
-"""Load a private OpenBLAS on one thread, for kernels that divide the work among threads themselves.
+"""Choose the BLAS that computes products in compiled kernels: each product on the thread that calls it.
 
 NumPy's OpenBLAS and Numba each have a pool of threads, and two pools on the same cores slow each other down.
-The wheel ``scipy-openblas32`` (SciPy is built with it) contains a second copy of the library. It is loaded
-privately, on one thread. NumPy's and SciPy's copies do not affect it, whatever the order of imports. A
-compiled kernel calls its products by address.
+So kernels divide the work themselves, and call a BLAS of their own by address: OpenBLAS (`openblas`), or on
+Intel's processors MKL (`mkl`), if it is installed. The choice follows this rule and no measurement, so that
+the same machine always gives the same bytes. The variable ``NNX_BLAS`` overrides it.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-import re
+import functools
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-PACKAGE = "scipy_openblas32"
-NAMES = ("libscipy_openblas.so", "libscipy_openblas.dylib", "libscipy_openblas.dll")
-# The tested versions, see pyproject.toml; other versions are not used.
-OLDEST, BEFORE = (0, 3, 28), (0, 3, 35)
-WANTED = "scipy-openblas32>=0.3.28,<0.3.35"
+from nnx.backends import mkl, openblas, processor
+from nnx.errors import ConfigurationError
+
+VARIABLE, NAMES = "NNX_BLAS", ("openblas", "mkl")
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112  # constants in cblas.h
 _FORMS = ((_PLAIN, _PLAIN), (_PLAIN, _TRANSPOSED), (_TRANSPOSED, _PLAIN))  # the forms that kernels use
 
 
 @dataclass(frozen=True)
 class Blas:
-    """Addresses of ``cblas_sgemm`` and ``cblas_dgemm`` by the size of an item, and their kernels' name."""
+    """A BLAS that computes each product on the thread that calls it.
 
+    Attributes
+    ----------
+    name : str
+        Library, version and, if it tells, its kernels: ``"MKL 2026.2"``, ``"OpenBLAS 0.3.34 (Zen)"``.
+    gemm : dict of int to int
+        Addresses of ``cblas_sgemm`` and ``cblas_dgemm`` by the size of an item in bytes.
+    library : ctypes.CDLL
+    bfloat16 : int or None
+        Address of ``cblas_gemm_bf16bf16f32``, the product of bfloat16 numbers in float32; MKL has it.
+    """
+
+    name: str
     gemm: dict[int, int]
-    core: str
-    library: ctypes.CDLL
+    library: Any
+    bfloat16: int | None = None
 
 
 def load() -> Blas | None:
-    """Return the library; None if its wheel is missing, has another version, or multiplies wrongly.
+    """Return the BLAS of the compiled kernels; None if there is none, so that NumPy computes the products.
 
-    Without it, NumPy computes the products: slower, with the same results up to rounding.
+    Without ``NNX_BLAS`` it is MKL on Intel's processors if it is installed, else OpenBLAS. A library that is
+    missing, has a version that was not tested, or multiplies wrongly is not used.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``NNX_BLAS`` has another value than `NAMES`, or names a library that cannot be used.
     """
-    found = importlib.util.find_spec(PACKAGE)  # an import would make its symbols visible to other libraries
-    places = () if found is None else tuple(found.submodule_search_locations or ())
-    paths = [path for place in places for name in NAMES if (path := Path(place, "lib", name)).is_file()]
-    if not paths:
-        return None
+    chosen = asked()
+    if chosen == "mkl" or (not chosen and processor.vendor() == "GenuineIntel"):
+        try:
+            return with_mkl()
+        except mkl.UnusableError as error:
+            if chosen:
+                raise ConfigurationError(f"{VARIABLE}=mkl: {error}; or unset {VARIABLE}") from error
+    found = with_openblas()
+    if chosen and found is None:
+        raise ConfigurationError(
+            f"{VARIABLE}=openblas: no OpenBLAS that was tested with nnx is installed: "
+            f"run pip install '{openblas.WANTED}'; or unset {VARIABLE}"
+        )
+    return found
+
+
+def asked() -> str:
+    """Return the value of ``NNX_BLAS``, in lower case; empty if it is not set."""
+    given = os.environ.get(VARIABLE, "").strip().lower()
+    if given and given not in NAMES:
+        raise ConfigurationError(
+            f"{VARIABLE} is {os.environ[VARIABLE]!r}: choose from {', '.join(NAMES)}, or unset it"
+        )
+    return given
+
+
+def bfloat16() -> int | None:
+    """Return the address of MKL's ``cblas_gemm_bf16bf16f32``, also where OpenBLAS computes other products."""
     try:
-        library = ctypes.CDLL(str(paths[0]))
-        if not _tested(_text(library.scipy_openblas_get_config)):
-            return None
-        library.scipy_openblas_set_num_threads(1)
-        core = _text(library.scipy_openblas_get_corename)
-        functions = {4: library.scipy_cblas_sgemm, 8: library.scipy_cblas_dgemm}
-        if not all(_multiplies(function, size) for size, function in functions.items()):
-            return None
-        return Blas({size: _address(function) for size, function in functions.items()}, core, library)
-    except (OSError, AttributeError):
+        return with_mkl().bfloat16
+    except mkl.UnusableError:
         return None
 
 
-def _text(function: Any) -> str:
-    """Call a function of the library that returns a text."""
-    function.restype = ctypes.c_char_p
-    return (function() or b"").decode()
+@functools.cache
+def with_mkl() -> Blas:
+    """Return MKL, loaded once.
+
+    Raises
+    ------
+    UnusableError
+        See `mkl.load`; also if it multiplies wrongly.
+    """
+    library, version = mkl.load()
+    wide = ctypes.c_int64
+    try:
+        functions = {4: library.cblas_sgemm, 8: library.cblas_dgemm}
+        half = library.cblas_gemm_bf16bf16f32
+    except AttributeError as error:
+        raise mkl.UnusableError(f"MKL {version} lacks a function ({error})") from error
+    if not all(multiplies(function, f"f{size}", wide) for size, function in functions.items()):
+        raise mkl.UnusableError(f"MKL {version} multiplies wrongly on this processor")
+    exact = multiplies(half, "bfloat16", wide)
+    name = f"MKL {'.'.join(version.split('.')[:2])}"
+    return Blas(name, _addresses(functions), library, _address(half) if exact else None)
 
 
-def _tested(config: str) -> bool:
-    """Return whether a library's description names a tested version with 32-bit integers."""
-    found = re.match(r"OpenBLAS (\d+)\.(\d+)\.(\d+)", config)
-    if found is None or "USE64BITINT" in config:
-        return False
-    return OLDEST <= tuple(int(part) for part in found.groups()) < BEFORE
+def with_openblas() -> Blas | None:
+    """Return OpenBLAS, or None if it cannot be used."""
+    found = openblas.load()
+    if found is None:
+        return None
+    functions = {4: found.scipy_cblas_sgemm, 8: found.scipy_cblas_dgemm}
+    if not all(multiplies(function, f"f{size}", ctypes.c_int) for size, function in functions.items()):
+        return None
+    return Blas(openblas.describe(found), _addresses(functions), found)
 
 
-def _multiplies(function: Any, size: int) -> bool:
-    """Return whether the function multiplies matrices correctly in each form that kernels use.
+def multiplies(function: Any, kind: str, integer: Callable[[int], Any]) -> bool:
+    """Return whether a function multiplies matrices correctly in each form that kernels use.
 
-    The matrices hold small whole numbers, so a correct product is exact in any order of summation.
+    The matrices hold small whole numbers, so a correct product is exact in any order of summation. `kind` is
+    the type of the factors, ``"f4"``, ``"f8"`` or ``"bfloat16"``; `integer` is the type of sizes.
     """
     m, n, k = 33, 18, 21  # not multiples of a processor's vector length
-    kind, number = np.dtype(f"f{size}"), ctypes.c_float if size == 4 else ctypes.c_double
+    sums, number = (np.dtype("f8"), ctypes.c_double) if kind == "f8" else (np.dtype("f4"), ctypes.c_float)
     for first, second in _FORMS:
-        a = (np.arange(m * k) % 7 - 3).astype(kind).reshape((k, m) if first == _TRANSPOSED else (m, k))
-        b = (np.arange(k * n) % 5 - 2).astype(kind).reshape((n, k) if second == _TRANSPOSED else (k, n))
-        c = np.full((m, n), np.nan, kind)
-        shape = (ctypes.c_int(length) for length in (m, n, k))
-        operands = [(ctypes.c_void_p(x.ctypes.data), ctypes.c_int(x.shape[1])) for x in (a, b, c)]
+        a: Any = (np.arange(m * k) % 7 - 3).astype(sums).reshape((k, m) if first == _TRANSPOSED else (m, k))
+        b: Any = (np.arange(k * n) % 5 - 2).astype(sums).reshape((n, k) if second == _TRANSPOSED else (k, n))
+        right = (a.T if first == _TRANSPOSED else a) @ (b.T if second == _TRANSPOSED else b)
+        if kind == "bfloat16":  # the upper half of a float32 number
+            a, b = ((x.view(np.uint32) >> 16).astype(np.uint16) for x in (a, b))
+        c = np.full((m, n), np.nan, sums)
+        shape = (integer(length) for length in (m, n, k))
+        operands = [(ctypes.c_void_p(x.ctypes.data), integer(x.shape[1])) for x in (a, b, c)]
         layout = (ctypes.c_int(_ROW_MAJOR), ctypes.c_int(first), ctypes.c_int(second))
         function(*layout, *shape, number(1.0), *operands[0], *operands[1], number(0.0), *operands[2])
-        right = (a.T if first == _TRANSPOSED else a) @ (b.T if second == _TRANSPOSED else b)
         if not np.array_equal(c, right):
             return False
     return True
 
 
-def _address(function: object) -> int:
-    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
+def _addresses(functions: dict[int, Any]) -> dict[int, int]:
+    return {size: _address(function) for size, function in functions.items()}
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0

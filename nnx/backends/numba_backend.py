@@ -1,6 +1,6 @@
 """The CPU with compiled kernels: one pass where NumPy needs several, and one team of threads for all work.
 
-If Numba uses TBB's threads and ``scipy-openblas32`` is installed, these threads share the rows of a dense
+If Numba uses TBB's threads and there is a BLAS for them (see `blas`), these threads share the rows of a dense
 layer. Each computes its own single-threaded product, with the bias, the ReLU and the bias gradient around it.
 A training step then does not use NumPy's BLAS, whose threads would compete with these. Otherwise, and for
 small arrays, the kernels run on one thread and NumPy computes the products.
@@ -17,8 +17,9 @@ from typing import Any
 
 import numba
 
-from nnx.backends import blas, threads
+from nnx.backends import blas, openblas, threads
 from nnx.backends.numpy_backend import NumpyBackend
+from nnx.errors import ConfigurationError
 from nnx.ops.dense_numba import DenseNumba
 from nnx.ops.gather_numba import GatherNumba
 from nnx.ops.gradients_numba import GradientsNumba
@@ -34,7 +35,7 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
     Attributes
     ----------
     blas : Blas or None
-        The private BLAS that computes products, each on one thread; None if NumPy's BLAS is used.
+        The BLAS that computes products, each on one thread; None if NumPy's BLAS is used.
     threads : int
         The largest number of segments into which work is divided.
 
@@ -47,6 +48,11 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
         load_tbb()
         count = numba.get_num_threads()  # starts the threads, which decides the threading layer
         self.layer = numba.threading_layer()
+        if self.layer != "tbb" and (chosen := blas.asked()):
+            raise ConfigurationError(
+                f"{blas.VARIABLE}={chosen} needs the threads of TBB, and Numba uses {self.layer}: run pip "
+                f"install tbb, or unset {blas.VARIABLE}"
+            )
         self.blas = blas.load() if self.layer == "tbb" else None
         if self.blas is not None:
             self.threads = threads.of_kernels(count)
@@ -60,10 +66,10 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
         text = f"Numba {self.versions()['numba']}, "
         if self.blas is not None:
             text += f"{self.threads} thread{'s' * (self.threads > 1)} (TBB)"
-            return f"{text}, OpenBLAS kernels for {self.blas.core}"
+            return f"{text}, {self.blas.name}"
         if self.layer != "tbb":
             text += f"threading layer {self.layer}, "
-        return f"{text}kernels on one thread, products by NumPy (more threads need tbb and {blas.WANTED})"
+        return f"{text}kernels on one thread, products by NumPy (more threads need tbb and {openblas.WANTED})"
 
     def bfloat16_fault(self) -> str:
         """See `Backend.bfloat16_fault`: the kernels need a BLAS that multiplies bfloat16 numbers."""

@@ -1,27 +1,36 @@
-"""The private copy of OpenBLAS: only tested versions are used; without one, results are the same."""
+"""Which BLAS the compiled kernels call: the rule, the variable, and what happens without one."""
 
 from __future__ import annotations
 
 import ctypes
-import re
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from support.places import ROOT
 
 import nnx
-from nnx.backends import blas
+from nnx.backends import available, blas, mkl, openblas, processor, resolve
+from nnx.errors import ConfigurationError
 
 pytest.importorskip("numba", reason="Numba is not installed: pip install 'nnx-arrays[fast]'")
 
 from nnx.backends.numba_backend import NumbaBackend
 
 
+@pytest.fixture(autouse=True)
+def usual(monkeypatch):
+    """No choice by the user, and no processor of Intel's."""
+    monkeypatch.delenv("NNX_BLAS", raising=False)
+    monkeypatch.setattr(processor, "vendor", lambda: "AuthenticAMD")
+
+
 @pytest.fixture
 def here():
     found = blas.load()
     if found is None:
-        pytest.skip(f"no private BLAS here: pip install '{blas.WANTED}'")
+        pytest.skip(f"no private BLAS here: pip install '{openblas.WANTED}'")
     return found
 
 
@@ -35,20 +44,20 @@ def trained(backend, dtype):
 
 
 def absent(monkeypatch):
-    monkeypatch.setattr(blas, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(openblas, "PACKAGE", "no_such_package")
 
 
 def older(monkeypatch):
-    monkeypatch.setattr(blas, "OLDEST", (0, 3, 99))
-    monkeypatch.setattr(blas, "BEFORE", (0, 4, 0))
+    monkeypatch.setattr(openblas, "OLDEST", (0, 3, 99))
+    monkeypatch.setattr(openblas, "BEFORE", (0, 4, 0))
 
 
 def newer(monkeypatch):
-    monkeypatch.setattr(blas, "BEFORE", blas.OLDEST)
+    monkeypatch.setattr(openblas, "BEFORE", openblas.OLDEST)
 
 
 def wrong(monkeypatch):
-    monkeypatch.setattr(blas, "_multiplies", lambda function, size: size == 4)  # float64 is wrong
+    monkeypatch.setattr(blas, "multiplies", lambda function, kind, integer: kind == "f4")  # float64 is wrong
 
 
 @pytest.mark.parametrize("missing", [absent, older, newer, wrong])
@@ -64,41 +73,103 @@ def test_without_it_results_are_the_same_and_the_backend_says_what_is_missing(
     assert blas.load() is None
     without = NumbaBackend()
     assert (without.blas, without.threads) == (None, 1)
-    assert blas.WANTED in without.describe()
+    assert openblas.WANTED in without.describe()
     for name, value in trained(without, dtype).items():
         np.testing.assert_allclose(value, expected[name], rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize(
-    ("config", "tested"),
-    [
-        ("OpenBLAS 0.3.28  DYNAMIC_ARCH NO_AFFINITY Haswell MAX_THREADS=64", True),
-        ("OpenBLAS 0.3.34.481.3 DYNAMIC_ARCH NO_AFFINITY SkylakeX MAX_THREADS=64", True),
-        ("OpenBLAS 0.3.27.44.6 DYNAMIC_ARCH", False),
-        ("OpenBLAS 0.3.35 DYNAMIC_ARCH", False),
-        ("OpenBLAS 0.4.0 DYNAMIC_ARCH", False),
-        ("OpenBLAS 0.3.30 USE64BITINT DYNAMIC_ARCH", False),  # its integers are twice as long
-        ("", False),
-    ],
-)
-def test_only_tested_versions_are_used(config, tested):
-    assert blas._tested(config) == tested
-
-
 def test_a_library_that_multiplies_wrongly_is_noticed(here):
-    gemm = {4: here.library.scipy_cblas_sgemm, 8: here.library.scipy_cblas_dgemm}
-    assert blas._multiplies(gemm[4], 4)
-    assert blas._multiplies(gemm[8], 8)
+    gemm = {"f4": here.library.scipy_cblas_sgemm, "f8": here.library.scipy_cblas_dgemm}
+    assert all(blas.multiplies(function, kind, ctypes.c_int) for kind, function in gemm.items())
     matrix = [ctypes.c_void_p, ctypes.c_int]
     factor = [ctypes.c_double]
     arguments = [*[ctypes.c_int] * 6, *factor, *matrix, *matrix, *factor, *matrix]
     nothing = ctypes.CFUNCTYPE(None, *arguments)(lambda *given: None)
-    assert not blas._multiplies(nothing, 8)
+    assert not blas.multiplies(nothing, "f8", ctypes.c_int)
 
 
-def test_the_package_asks_for_the_versions_that_are_used():
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'"{blas.WANTED}"' in text
-    low, high = re.fullmatch(r"scipy-openblas32>=([\d.]+),<([\d.]+)", blas.WANTED).groups()
-    assert tuple(map(int, low.split("."))) == blas.OLDEST
-    assert tuple(map(int, high.split("."))) == blas.BEFORE
+# --------------------------------------------------------------------------------------------- the choice
+
+MKL = blas.Blas("MKL 2026.2", {4: 1, 8: 2}, None, 3)
+
+
+@pytest.fixture
+def with_mkl(monkeypatch):
+    monkeypatch.setattr(blas, "with_mkl", lambda: MKL)
+
+
+@pytest.fixture
+def without_mkl(monkeypatch):
+    def missing():
+        raise mkl.UnusableError("MKL is not installed: run pip install mkl")
+
+    monkeypatch.setattr(blas, "with_mkl", missing)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "variable", "name"),
+    [
+        ("GenuineIntel", "", "MKL"),
+        ("AuthenticAMD", "", "OpenBLAS"),
+        ("", "", "OpenBLAS"),  # a system that does not tell
+        ("AuthenticAMD", "mkl", "MKL"),
+        ("AuthenticAMD", " MKL ", "MKL"),
+        ("GenuineIntel", "openblas", "OpenBLAS"),
+    ],
+)
+def test_the_vendor_decides_unless_the_user_does(here, with_mkl, monkeypatch, vendor, variable, name):
+    monkeypatch.setattr(processor, "vendor", lambda: vendor)
+    monkeypatch.setenv("NNX_BLAS", variable)
+    assert blas.load().name.split()[0] == name
+
+
+def test_by_the_rule_a_missing_mkl_means_openblas(here, without_mkl, monkeypatch):
+    monkeypatch.setattr(processor, "vendor", lambda: "GenuineIntel")
+    assert blas.load().name == here.name
+    assert blas.bfloat16() is None
+
+
+def test_a_missing_library_that_was_asked_for_is_an_error_of_one_line(without_mkl, monkeypatch):
+    monkeypatch.setenv("NNX_BLAS", "mkl")
+    with pytest.raises(ConfigurationError, match=r"^NNX_BLAS=mkl: MKL is not installed: .*unset NNX_BLAS$"):
+        blas.load()
+    absent(monkeypatch)
+    monkeypatch.setenv("NNX_BLAS", "openblas")
+    with pytest.raises(ConfigurationError, match=r"^NNX_BLAS=openblas: .*pip install .*unset NNX_BLAS$"):
+        blas.load()
+
+
+def test_openblas_computes_while_mkl_multiplies_bfloat16(here, with_mkl):
+    assert (blas.load().name, blas.bfloat16()) == (here.name, 3)
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto", "numba", None])
+def test_another_value_is_an_error_on_each_device_that_compiles(device):
+    code = f"import nnx; nnx.Network([nnx.Dense(2, 1)], device={device!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                          env={**os.environ, "NNX_BLAS": "atlas"})  # fmt: skip
+    assert "ConfigurationError: NNX_BLAS is 'atlas': choose from openblas, mkl, or unset it" in done.stderr
+
+
+def test_the_list_of_devices_shows_the_error(monkeypatch):
+    from nnx import backends
+
+    monkeypatch.setattr(backends, "_numba", backends._numba.__wrapped__)
+    monkeypatch.setenv("NNX_BLAS", "atlas")
+    status = {one.name: one for one in available()}["numba"]
+    assert not status.usable
+    assert status.detail.startswith("NNX_BLAS is 'atlas'")
+
+
+def test_numpy_does_not_read_the_variable(monkeypatch):
+    monkeypatch.setenv("NNX_BLAS", "atlas")
+    assert resolve("numpy").name == "numpy"
+
+
+def test_without_tbb_a_choice_is_an_error():
+    code = "from nnx.backends import resolve; resolve('cpu')"
+    environment = {**os.environ, "NNX_BLAS": "openblas", "NUMBA_THREADING_LAYER": "workqueue"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert "NNX_BLAS=openblas needs the threads of TBB, and Numba uses workqueue: run pip" in done.stderr

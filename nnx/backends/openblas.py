@@ -1,0 +1,58 @@
+"""Load a private OpenBLAS on one thread.
+
+The wheel ``scipy-openblas32`` (SciPy is built with it) contains a second copy of the library. It is loaded
+privately, on one thread. NumPy's and SciPy's copies do not affect it, whatever the order of imports.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "scipy_openblas32"
+NAMES = ("libscipy_openblas.so", "libscipy_openblas.dylib", "libscipy_openblas.dll")
+# The tested versions, see pyproject.toml; other versions are not used.
+OLDEST, BEFORE = (0, 3, 28), (0, 3, 35)
+WANTED = "scipy-openblas32>=0.3.28,<0.3.35"
+_VERSION = re.compile(r"OpenBLAS (\d+)\.(\d+)\.(\d+)")
+
+
+def load() -> ctypes.CDLL | None:
+    """Return the library; None if its wheel is missing, or its version was not tested."""
+    found = importlib.util.find_spec(PACKAGE)  # an import would make its symbols visible to other libraries
+    places = () if found is None else tuple(found.submodule_search_locations or ())
+    paths = [path for place in places for name in NAMES if (path := Path(place, "lib", name)).is_file()]
+    if not paths:
+        return None
+    try:
+        library = ctypes.CDLL(str(paths[0]))
+        if not tested(_text(library.scipy_openblas_get_config)):
+            return None
+        library.scipy_openblas_set_num_threads(1)
+        _ = library.scipy_cblas_sgemm, library.scipy_cblas_dgemm, library.scipy_openblas_get_corename
+        return library
+    except (OSError, AttributeError):
+        return None
+
+
+def describe(library: ctypes.CDLL) -> str:
+    """Return its name, version and kernels: ``"OpenBLAS 0.3.34 (Zen)"``."""
+    version = _VERSION.match(_text(library.scipy_openblas_get_config))
+    return f"{version[0] if version else 'OpenBLAS'} ({_text(library.scipy_openblas_get_corename)})"
+
+
+def tested(config: str) -> bool:
+    """Return whether a library's description names a tested version with 32-bit integers."""
+    found = _VERSION.match(config)
+    if found is None or "USE64BITINT" in config:
+        return False
+    return OLDEST <= tuple(int(part) for part in found.groups()) < BEFORE
+
+
+def _text(function: Any) -> str:
+    """Call a function of the library that returns a text."""
+    function.restype = ctypes.c_char_p
+    return (function() or b"").decode()
