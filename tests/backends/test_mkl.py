@@ -225,7 +225,7 @@ def test_another_user_of_mkl_keeps_its_threads(libmkl_rt, order):
         pytest.skip("a single core")
     codes = {
         "nnx first": "train(); other = Other()\nprint(other.uses_threads(), other.threads())",
-        "nnx second": "other = Other()\nprint(other.uses_threads(), end=' '); before = other.threads(); train()\n"
+        "nnx second": "other = Other(); print(other.uses_threads()); before = other.threads(); train()\n"
         "assert other.threads() == before; print(before)",
         "loaded first, used second": "other = Other(); train(); print(other.uses_threads(), other.threads())",
     }
