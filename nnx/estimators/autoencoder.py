@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 import nnx
 from nnx.data.rows import HostArray
+from nnx.estimators.array_api import in_kind
 from nnx.estimators.base import NetworkEstimator, input_layers, output_layers
 from nnx.estimators.checks import checked_weights, counted, on_host
 
@@ -166,11 +167,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         width: int = self.network_[: self.network_.encoder_length].outputs
         return width
 
+    @in_kind
     def transform(self, X: Any) -> HostArray:
         """Return codes of shape (rows, n_components)."""
         X = self._given(X)
         return self._outputs(self.network_[: self.network_.encoder_length], X)
 
+    @in_kind
     def inverse_transform(self, X: Any) -> HostArray:
         """Compute data, with rows of the shape of X in `fit`, from codes of shape (rows, n_components)."""
         check_is_fitted(self)

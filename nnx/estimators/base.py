@@ -18,6 +18,7 @@ import nnx
 from nnx import losses, optimizers
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, DataError
+from nnx.estimators.array_api import SUPPORTED, like
 from nnx.estimators.checks import check_parameters, held_out, on_host, sizes, unknown
 from nnx.layers.activations import make
 from nnx.training.checks import check_callbacks
@@ -148,6 +149,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         if self.precision is not None:
             dtype = np.float64 if self.precision == "float64" else np.float32
         again = not options.get("reset", True)
+        if not again:
+            self._like = like(X)
         checked = validate_data(
             self, on_host(X, "X"), accept_sparse="csr", dtype=dtype, allow_nd=True, **options
         )
@@ -268,6 +271,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.array_api_support = SUPPORTED
         tags.input_tags.three_d_array = True
         return tags
 

@@ -17,6 +17,7 @@ from nnx.data.rows import HostArray
 from nnx.data.samples import host_array
 from nnx.data.weights import balanced, refuse_unusable
 from nnx.errors import ConfigurationError, DataError, flag, nearest, number, whole
+from nnx.estimators.array_api import dispatches, moved_to_host
 from nnx.network.precision import PRECISIONS
 
 SYNONYMS = {"log_loss": "cross_entropy"} | {
@@ -70,11 +71,15 @@ def unknown(what: str, value: Any, names: Iterable[str]) -> ConfigurationError:
 def on_host(x: Any, name: str) -> Any:
     """Convert arrays of PyTorch, JAX and others to NumPy; leave data unchanged that scikit-learn can read.
 
+    Under scikit-learn's array API dispatch, arrays on a GPU are copied to the host.
+
     Raises
     ------
     DataError
-        If the array lies on a GPU, or cannot be converted.
+        If the array lies on a GPU, without dispatch, or cannot be converted.
     """
+    if dispatches():
+        return moved_to_host(x)
     known = isinstance(x, np.ndarray) or not (hasattr(x, "__dlpack__") or foreign.on_gpu(x))
     return x if known else host_array(x, name)
 

@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 import nnx
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, DataError
+from nnx.estimators.array_api import in_kind
 from nnx.estimators.base import NetworkEstimator, input_layers, output_layers
 from nnx.estimators.checks import checked_weights, class_factors, counted, factors_of_labels, places_of
 
@@ -234,27 +235,33 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         product: HostArray = by_class if weights is None else weights * by_class
         return product
 
+    @in_kind
     def decision_function(self, X: Any) -> HostArray:
         """Return the inputs of the sigmoid or softmax, of shape (rows, classes); (rows,) for two classes."""
         X = self._given(X)
         logits = self._outputs(self.network_[:-1], X)
         return logits.ravel() if logits.shape[1] == 1 else logits
 
+    @in_kind
     def predict_proba(self, X: Any) -> HostArray:
         """Return probabilities of shape (rows, classes), in the order of ``classes_``."""
-        X = self._given(X)
-        p = self._outputs(self.network_, X)
+        return self._probabilities(X)
+
+    def _probabilities(self, X: Any) -> HostArray:
+        p = self._outputs(self.network_, self._given(X))
         binary = len(self.classes_) == 2 and not self._multilabel
         return np.hstack([1.0 - p, p]) if binary else p
 
+    @in_kind
     def predict_log_proba(self, X: Any) -> HostArray:
         """Return the logarithm of `predict_proba`."""
         with np.errstate(divide="ignore"):  # a probability of 0 has the logarithm −∞
-            return np.log(self.predict_proba(X))
+            return np.log(self._probabilities(X))
 
+    @in_kind
     def predict(self, X: Any) -> HostArray:
         """Return the most likely class of each row, or 0 or 1 for each label if rows can have several."""
-        p = self.predict_proba(X)
+        p = self._probabilities(X)
         if self._multilabel:
             return (p > 0.5).astype(int)
         likeliest: HostArray = self.classes_[np.argmax(p, axis=1)]
@@ -379,6 +386,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         self._flat = y.ndim == 1
         return self
 
+    @in_kind
     def predict(self, X: Any) -> HostArray:
         """Return predictions with the shape of y: (rows,) or (rows, outputs)."""
         X = self._given(X)

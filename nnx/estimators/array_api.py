@@ -1,0 +1,61 @@
+"""scikit-learn's array API dispatch: arrays of other libraries in, answers in kind.
+
+Under ``sklearn.set_config(array_api_dispatch=True)``, the estimators take arrays of PyTorch, JAX, CuPy and
+others, and answer with arrays of the same library on the same device. Without it, they answer with NumPy.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+
+try:
+    from sklearn.utils._array_api import check_same_namespace, get_namespace_and_device, move_to
+
+    SUPPORTED = True
+except ImportError:  # scikit-learn before 1.9
+    SUPPORTED = False
+
+
+def dispatches() -> bool:
+    """Return whether scikit-learn's array API dispatch is on, and nnx supports that of this version."""
+    return SUPPORTED and bool(get_config()["array_api_dispatch"])
+
+
+def moved_to_host(x: Any) -> Any:
+    """Return an array of any library and device as one of NumPy; other data are left unchanged."""
+    if not hasattr(x, "__dlpack__") or isinstance(x, np.ndarray):
+        return x
+    return move_to(x, xp=np, device="cpu")
+
+
+def like(x: Any) -> Any:
+    """Return an empty array of the library and device of `x`, with which `in_kind` compares later data."""
+    if not dispatches():
+        return np.zeros(0, np.int64)
+    xp, _, device = get_namespace_and_device(x)
+    return xp.zeros(0, dtype=xp.int64, device=device)
+
+
+def in_kind(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method that takes X answer with an array of the library and device of X.
+
+    The method itself gets X as it was given, and answers with NumPy. X must be of the library and device of
+    the data in `fit`; scikit-learn requires this, so that no estimator moves data without a word.
+    """
+
+    @functools.wraps(method)
+    def answered(self: Any, X: Any) -> Any:
+        if not dispatches() or not hasattr(self, "_like"):
+            return method(self, X)
+        check_same_namespace(X, self, attribute="_like", method=method.__name__)
+        result = method(self, X)
+        xp, compliant, device = get_namespace_and_device(X)
+        numbers = result.dtype.kind in "fiub"  # the array API has no text, which names of classes are
+        return move_to(result, xp=xp, device=device) if compliant and numbers else result
+
+    return answered
