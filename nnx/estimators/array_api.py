@@ -2,16 +2,21 @@
 
 Under ``sklearn.set_config(array_api_dispatch=True)``, the estimators take arrays of PyTorch, JAX, CuPy and
 others, and answer with arrays of the same library on the same device. Without it, they answer with NumPy.
+
+X of CuPy stays on its GPU from `fit` to the answer. Arrays of other libraries are moved to the host and back.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn import get_config
+
+from nnx.data.rows import HostArray
 
 try:
     from sklearn.utils._array_api import check_same_namespace, get_namespace_and_device, move_to
@@ -26,8 +31,49 @@ def dispatches() -> bool:
     return SUPPORTED and bool(get_config()["array_api_dispatch"])
 
 
+def stays(x: Any) -> bool:
+    """Return whether X is used where it is: an array of CuPy, under dispatch."""
+    return type(x).__module__.partition(".")[0] == "cupy" and dispatches()
+
+
+def library(x: Any) -> Any:
+    """Return the module of an array: CuPy or NumPy."""
+    return np if isinstance(x, np.ndarray) else importlib.import_module("cupy")
+
+
+def take(x: Any, rows: Any) -> Any:
+    """Return the rows with these numbers, or of this slice."""
+    return x[rows if isinstance(rows, slice) else library(x).asarray(rows)]
+
+
+def with_complement(p: HostArray) -> HostArray:
+    """Return the columns 1 − p and p."""
+    both: HostArray = library(p).hstack([1.0 - p, p])
+    return both
+
+
+def log(p: HostArray) -> HostArray:
+    """Return the logarithm; that of 0 is −∞."""
+    with np.errstate(divide="ignore"):
+        found: HostArray = library(p).log(p)
+    return found
+
+
+def likeliest(classes: HostArray, p: HostArray) -> HostArray:
+    """Return the class with the largest probability in each row; names of classes always come as NumPy."""
+    xp = library(p)
+    chosen = xp.argmax(p, axis=1)
+    if classes.dtype.kind in "fiub":
+        found: HostArray = xp.asarray(classes)[chosen]
+        return found
+    names: HostArray = classes[moved_to_host(chosen)]
+    return names
+
+
 def moved_to_host(x: Any) -> Any:
     """Return an array of any library and device as one of NumPy; other data are left unchanged."""
+    if stays(x):
+        return x.get()
     if not hasattr(x, "__dlpack__") or isinstance(x, np.ndarray):
         return x
     return move_to(x, xp=np, device="cpu")
@@ -37,6 +83,9 @@ def like(x: Any) -> Any:
     """Return an empty array of the library and device of `x`, with which `in_kind` compares later data."""
     if not dispatches():
         return np.zeros(0, np.int64)
+    if stays(x):
+        with x.device:
+            return library(x).zeros(0, np.int64)
     xp, _, device = get_namespace_and_device(x)
     return xp.zeros(0, dtype=xp.int64, device=device)
 
@@ -44,16 +93,20 @@ def like(x: Any) -> Any:
 def in_kind(method: Callable[..., Any]) -> Callable[..., Any]:
     """Let a method that takes X answer with an array of the library and device of X.
 
-    The method itself gets X as it was given, and answers with NumPy. X must be of the library and device of
-    the data in `fit`; scikit-learn requires this, so that no estimator moves data without a word.
+    The method itself gets X as it was given. It answers with NumPy, or with CuPy if X stays on its GPU. X
+    must be of the library and device of the data in `fit`: scikit-learn requires this, so that no estimator
+    moves data without a word.
     """
 
     @functools.wraps(method)
     def answered(self: Any, X: Any) -> Any:
         if not dispatches() or not hasattr(self, "_like"):
             return method(self, X)
-        check_same_namespace(X, self, attribute="_like", method=method.__name__)
+        if not (stays(X) and stays(self._like) and X.device == self._like.device):
+            check_same_namespace(X, self, attribute="_like", method=method.__name__)
         result = method(self, X)
+        if stays(X):
+            return result
         xp, compliant, device = get_namespace_and_device(X)
         numbers = result.dtype.kind in "fiub"  # the array API has no text, which names of classes are
         return move_to(result, xp=xp, device=device) if compliant and numbers else result

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 import nnx
 from nnx.data.rows import HostArray
-from nnx.estimators.array_api import in_kind
+from nnx.estimators.array_api import in_kind, moved_to_host, stays
 from nnx.estimators.base import NetworkEstimator, input_layers, output_layers
 from nnx.estimators.checks import checked_weights, counted, on_host
 
@@ -177,8 +177,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     def inverse_transform(self, X: Any) -> HostArray:
         """Compute data, with rows of the shape of X in `fit`, from codes of shape (rows, n_components)."""
         check_is_fitted(self)
-        codes = check_array(on_host(X, "X"), dtype=self.network_.dtype)
-        return self.network_[self.network_.encoder_length :].predict(codes)
+        if not stays(X):
+            X = check_array(on_host(X, "X"), dtype=self.network_.dtype)
+        return self.network_[self.network_.encoder_length :].predict(X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the share of the variance that is reconstructed: 1 − Σ (x − f(x))² / Σ (x − mean)².
@@ -187,7 +188,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         """
         X = self._given(X)
         dense = X.toarray() if hasattr(X, "toarray") else X
-        flat, decoded = (x.reshape(len(x), -1) for x in (dense, self.network_.predict(dense)))
+        both = (moved_to_host(x) for x in (dense, self.network_.predict(dense)))
+        flat, decoded = (x.reshape(len(x), -1) for x in both)
         return float(
             r2_score(
                 flat,

@@ -12,17 +12,26 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _check_y,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
 import nnx
 from nnx import losses, optimizers
 from nnx.data.rows import HostArray
+from nnx.data.samples import check_axes
 from nnx.errors import ConfigurationError, DataError
-from nnx.estimators.array_api import SUPPORTED, like
+from nnx.estimators.array_api import SUPPORTED, like, stays, take
 from nnx.estimators.checks import check_parameters, held_out, on_host, sizes, unknown
 from nnx.layers.activations import make
 from nnx.training.checks import check_callbacks
 
+NOTHING: Any = object()  # stands for no y, where None is a wrong one
 LARGEST_BATCH = 200  # the value of batch_size="auto" for more rows than this, as in scikit-learn
 SPARSE_ROWS = 1024  # sparse rows that are made dense at a time, outside of training
 
@@ -143,6 +152,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         """Check data with scikit-learn; without `precision`, all types but float32 become float64."""
         if "y" in options:
             options["y"] = on_host(options["y"], "y")
+        if stays(X):
+            return self._check_there(X, **options)
         arrow = getattr(getattr(X, "schema", None), "types", ())
         columns = {str(dtype).lower() for dtype in getattr(X, "dtypes", arrow)}  # pandas, Polars, Arrow
         dtype: Any = np.float32 if columns in ({"float32"}, {"float"}) else [np.float64, np.float32]
@@ -158,9 +169,37 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             self._check_shape(checked[0] if "y" in options else checked)
         return checked
 
+    def _check_there(self, X: Any, *, reset: bool = True, y: Any = NOTHING, **options: Any) -> Any:
+        """Do `_check` for X of CuPy, on its GPU; `fit` of the network checks the values of X."""
+        dtype = self.network_.dtype if not reset else self._dtype(X)
+        check_axes(X, "X", dtype)
+        if reset:
+            self._like = like(X)
+        _check_feature_names(self, X, reset=reset)
+        _check_n_features(self, X, reset=reset)
+        if not reset:
+            self._check_shape(X)
+        X = X if X.dtype == dtype else X.astype(dtype)
+        if y is NOTHING:
+            return X
+        if y is None:
+            raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        multi_output, numeric = options.get("multi_output", False), options.get("y_numeric", False)
+        y = _check_y(y, multi_output=multi_output, y_numeric=numeric, estimator=self)
+        check_consistent_length(X, y)
+        return X, y
+
+    def _dtype(self, X: Any) -> Any:
+        """Return the type to convert X of CuPy to."""
+        if self.precision is None:
+            return np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+        return np.dtype(np.float64 if self.precision == "float64" else np.float32)
+
     def _given(self, X: Any) -> Any:
         """Check data for the fitted network, and convert it to the network's dtype."""
         check_is_fitted(self)
+        if stays(X):
+            return self._check_there(X, reset=False)
         X = validate_data(
             self, on_host(X, "X"), accept_sparse="csr", dtype=self.network_.dtype, allow_nd=True, reset=False
         )
@@ -288,6 +327,6 @@ def output_layers(shape: tuple[int, ...], loss: nnx.Loss) -> list[nnx.Layer]:
     return [nnx.Dense(math.prod(shape)), *shaped, *last]
 
 
-def _part(x: HostArray, y: HostArray | None, weights: HostArray | None, rows: Any) -> tuple[Any, Any, Any]:
-    some = x[rows]
+def _part(x: Any, y: HostArray | None, weights: HostArray | None, rows: Any) -> tuple[Any, Any, Any]:
+    some = take(x, rows)
     return some, some if y is None else y[rows], None if weights is None else weights[rows]

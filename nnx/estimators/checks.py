@@ -17,7 +17,7 @@ from nnx.data.rows import HostArray
 from nnx.data.samples import host_array
 from nnx.data.weights import balanced, refuse_unusable
 from nnx.errors import ConfigurationError, DataError, flag, nearest, number, whole
-from nnx.estimators.array_api import dispatches, moved_to_host
+from nnx.estimators.array_api import dispatches, moved_to_host, stays, take
 from nnx.network.precision import PRECISIONS
 
 SYNONYMS = {"log_loss": "cross_entropy"} | {
@@ -71,7 +71,8 @@ def unknown(what: str, value: Any, names: Iterable[str]) -> ConfigurationError:
 def on_host(x: Any, name: str) -> Any:
     """Convert arrays of PyTorch, JAX and others to NumPy; leave data unchanged that scikit-learn can read.
 
-    Under scikit-learn's array API dispatch, arrays on a GPU are copied to the host.
+    Under scikit-learn's array API dispatch, arrays on a GPU are copied to the host. (`stays` says which X of
+    CuPy does not get here.)
 
     Raises
     ------
@@ -95,7 +96,8 @@ def checked_weights(sample_weight: Any, X: Any) -> HostArray | None:
     if sample_weight is None:
         return None
     sample_weight = on_host(sample_weight, "sample_weight")
-    weights: HostArray = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+    rows = np.empty((len(X), 0)) if stays(X) else X
+    weights: HostArray = _check_sample_weight(sample_weight, rows, dtype=X.dtype)
     refuse_unusable(weights)
     return weights
 
@@ -105,7 +107,7 @@ def counted(weights: HostArray | None, *arrays: Any) -> tuple[Any, ...]:
     if weights is None or weights.all():
         return weights, *arrays
     rows = np.flatnonzero(weights)
-    return weights[rows], *(None if array is None else array[rows] for array in arrays)
+    return weights[rows], *(None if array is None else take(array, rows) for array in arrays)
 
 
 def class_factors(

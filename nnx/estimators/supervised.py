@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 import nnx
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, DataError
-from nnx.estimators.array_api import in_kind
+from nnx.estimators.array_api import in_kind, likeliest, log, with_complement
 from nnx.estimators.base import NetworkEstimator, input_layers, output_layers
 from nnx.estimators.checks import checked_weights, class_factors, counted, factors_of_labels, places_of
 
@@ -248,15 +248,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         return self._probabilities(X)
 
     def _probabilities(self, X: Any) -> HostArray:
-        p = self._outputs(self.network_, self._given(X))
+        X = self._given(X)
+        p = self._outputs(self.network_, X)
         binary = len(self.classes_) == 2 and not self._multilabel
-        return np.hstack([1.0 - p, p]) if binary else p
+        return with_complement(p) if binary else p
 
     @in_kind
     def predict_log_proba(self, X: Any) -> HostArray:
         """Return the logarithm of `predict_proba`."""
-        with np.errstate(divide="ignore"):  # a probability of 0 has the logarithm −∞
-            return np.log(self._probabilities(X))
+        return log(self._probabilities(X))
 
     @in_kind
     def predict(self, X: Any) -> HostArray:
@@ -264,8 +264,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         p = self._probabilities(X)
         if self._multilabel:
             return (p > 0.5).astype(int)
-        likeliest: HostArray = self.classes_[np.argmax(p, axis=1)]
-        return likeliest
+        return likeliest(self.classes_, p)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
