@@ -16,21 +16,30 @@ def on_gpu(x: Any) -> bool:
     """Return whether `x` is an array that says it lies on a GPU."""
     if isinstance(x, numpy.ndarray):
         return False
-    if hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] not in HOST:
+    device = _device(x)
+    if device is not None and device[0] not in HOST:
         return True
     return hasattr(x, "__cuda_array_interface__")
 
 
+def _device(x: Any) -> tuple[int, int] | None:
+    """Return DLPack's kind and number of the device of `x`; None if it has none, or no data at all."""
+    if not hasattr(x, "__dlpack_device__"):
+        return None
+    try:
+        kind, index = x.__dlpack_device__()
+    except (BufferError, RuntimeError, TypeError, ValueError):  # PyTorch's tensors without data, for example
+        return None
+    return int(kind), int(index)
+
+
 def place(x: Any) -> str:
     """Return the device that an array on a GPU is on: ``"gpu:1"``; ``"a GPU"`` if it does not say which."""
-    if hasattr(x, "__dlpack_device__"):
-        kind, index = x.__dlpack_device__()
-        return (
-            f"gpu:{int(index)}"
-            if kind in CUDA
-            else f"an accelerator without CUDA (DLPack device {int(kind)})"
-        )
-    return "a GPU"
+    device = _device(x)
+    if device is None:
+        return "a GPU"
+    kind, index = device
+    return f"gpu:{index}" if kind in CUDA else f"an accelerator without CUDA (DLPack device {kind})"
 
 
 def elsewhere(x: Any, name: str, device: str, also: str = "") -> str:

@@ -11,6 +11,7 @@ import pytest
 
 import nnx
 from nnx.backends import Backend
+from nnx.data.checking import check_samples
 from nnx.estimators import Autoencoder, NetworkClassifier, NetworkRegressor
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
@@ -103,6 +104,22 @@ def test_a_network_takes_it_and_gives_numpy(make, backend):
     assert (backend.to_numpy(one.forward(x)) == predicted).all()
 
 
+@pytest.mark.parametrize("name", ["dlpack", "torch", "jax", "read-only"])
+def test_an_array_of_the_networks_type_is_not_copied(name):
+    one, x = network(), MAKERS[name](X)
+    there = x.array if isinstance(x, Exchanged) else np.asarray(x)
+    samples = check_samples(one, MSE, x, Y)
+    assert np.shares_memory(samples.x, there)
+    assert np.shares_memory(samples.columns()["x"].arrays[0], there)
+    assert np.shares_memory(one.asarray(x), there)
+
+
+def test_a_column_of_arrow_is_not_copied():
+    weights = library("pyarrow").array(WEIGHTS)
+    samples = check_samples(network(), MSE, X, Y, weights)
+    assert np.shares_memory(samples.weights, np.asarray(weights))
+
+
 def test_labels_and_the_autoencoder_s_own_data(make):
     labels = Y[:, 0].astype(np.int64)
     classifier = nnx.Network([nnx.Dense(3, 2), nnx.Softmax()], seed=0)
@@ -177,6 +194,7 @@ REFUSED = {
     "sparse, scipy": (lambda: library("scipy.sparse").csr_array(X), ["x is sparse", "x = x.toarray()"]),
     "sparse, torch": (lambda: torch(X).to_sparse(), ["x is sparse", "x = x.to_dense()"]),
     "a null in arrow": (lambda: arrow_table(X, None), ["NaN", "row 0"]),
+    "torch, no data": (lambda: torch(X).to("meta"), ["x, a torch.Tensor of torch.float32", "meta"]),
     "torch, grad": (lambda: torch(X).requires_grad_(), ["x, a torch.Tensor of torch.float32", "detach()"]),
     "torch, bfloat16": (lambda: bfloat16("torch"), ["torch.bfloat16", "cast it to float32"]),
     "jax, bfloat16": (lambda: bfloat16("jax"), ["x must hold numbers, not bfloat16: cast it to float32"]),
