@@ -33,12 +33,12 @@ def dispatches() -> bool:
 
 def stays(x: Any) -> bool:
     """Return whether X is used where it is: an array of CuPy, under dispatch."""
-    return type(x).__module__.partition(".")[0] == "cupy" and dispatches()
+    return library(x) is not np and dispatches()
 
 
 def library(x: Any) -> Any:
-    """Return the module of an array: CuPy or NumPy."""
-    return np if isinstance(x, np.ndarray) else importlib.import_module("cupy")
+    """Return CuPy for its arrays, else NumPy."""
+    return importlib.import_module("cupy") if type(x).__module__.partition(".")[0] == "cupy" else np
 
 
 def take(x: Any, rows: Any) -> Any:
