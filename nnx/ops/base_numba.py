@@ -44,12 +44,9 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
-segment = compiled()
+team = compiled()
 inner = compiled(no_cpython_wrapper=True)  # only called by other kernels
-segment_sum = compiled(fastmath={"contract", "reassoc"})
-# Threads share only the loop over segments; by default, Numba would also share every array expression.
-NOT_SHARED = ("setitem", "numpy", "reduction", "comprehension", "stencil", "fusion", "inplace_binop")
-team = compiled(parallel=dict.fromkeys(NOT_SHARED, False) | {"prange": True})
+inner_sum = compiled(no_cpython_wrapper=True, fastmath={"contract", "reassoc"})
 
 
 class Compiled(InPlace):

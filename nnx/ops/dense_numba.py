@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from nnx.ops.activations_numba import (
     IDENTITY,
@@ -28,9 +27,10 @@ from nnx.ops.activations_numba import (
     tanh_backward,
 )  # fmt: skip
 from nnx.ops.base import Array
-from nnx.ops.base_numba import Compiled, inner, segment, team, usual
+from nnx.ops.base_numba import Compiled, inner, team, usual
 from nnx.ops.dense import DenseNumPy
 from nnx.ops.products_numba import product
+from nnx.ops.share_numba import share
 
 ROWS = 128  # so many are summed one by one
 SMALL_PRODUCT = 2**18  # multiplications: up to this size NumPy's OpenBLAS uses one thread too
@@ -39,9 +39,11 @@ FORWARD = {4: {"relu": RELU, "sigmoid": SIGMOID}, 8: {"relu": RELU}}
 BACKWARD = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 
 
-@segment
-def add_bias(y: Array, b: Array, kind: int) -> None:
-    """y = f(y + b); f is the identity, ReLU, or the sigmoid in float32."""
+@inner
+def forward_rows(x: Array, y: Array, gemm: int, W: Array, b: Array, kind: int) -> None:
+    """y = f(x W + b); f is the identity, ReLU, or the sigmoid in float32. If `gemm` is 0, y contains x W."""
+    if gemm:
+        product(gemm, x, W, y, False, False)
     for row in range(y.shape[0]):
         if kind == RELU:
             for j in range(y.shape[1]):
@@ -54,13 +56,16 @@ def add_bias(y: Array, b: Array, kind: int) -> None:
                 y[row, j] += b[j]
 
 
-@segment
-def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, block: Array, kind: int) -> None:
-    """dz = dy ∘ f' with f' written in y (for the identity, dz is dy and only read); db = Σ_rows dz.
+@inner
+def backward_rows(
+    dy: Array, y: Array, dz: Array, dx: Array, partial: Array, gemm: int, W: Array, kind: int, wants_dx: bool
+) -> None:
+    """dz = dy ∘ f' with f' written in y (for the identity, dz is dy and only read); dx = dz Wᵀ.
 
-    Many rows are summed in blocks of about √rows, so that rounding errors grow only like √rows. `block` is
-    memory for one block, with db's shape.
+    ``partial[0, 0]`` is Σ_rows dz. Many rows are summed in blocks of about √rows, so that rounding errors
+    grow only like √rows. ``partial[0, 1]`` is memory for one block.
     """
+    db, block = partial[0, 0], partial[0, 1]
     zero = dz.dtype.type(0)
     rows = max(ROWS, int(math.sqrt(dz.shape[0])))
     for j in range(db.size):
@@ -84,25 +89,20 @@ def bias_gradient(dy: Array, y: Array, dz: Array, db: Array, block: Array, kind:
             block[j] += dz[row, j]
     for j in range(db.size):
         db[j] += block[j]
+    if wants_dx:
+        product(gemm, dz, W, dx, False, True)
 
 
 @inner
-def sum_rows(partial: Array, db: Array) -> None:
-    """db = sum of the bias gradients of all segments, in their order."""
-    for j in range(db.size):
-        db[j] = partial[0, 0, j]
-    for row in range(1, partial.shape[0]):
-        for j in range(db.size):
-            db[j] += partial[row, 0, j]
+def weight_rows(inputs: Array, dW: Array, gemm: int, dz: Array) -> None:
+    """Compute rows of dW = xᵀ dz; `inputs` are the same rows of xᵀ."""
+    product(gemm, inputs.T, dz, dW, True, False)
 
 
 @team
 def team_dense_forward(gemm: int, x: Array, W: Array, b: Array, y: Array, kind: int, segments: int) -> None:
-    """Compute the rows of y = f(x W + b) of each segment in parallel."""
-    for index in prange(segments):
-        low, high = index * len(x) // segments, (index + 1) * len(x) // segments
-        product(gemm, x[low:high], W, y[low:high], False, False)
-        add_bias(y[low:high], b, kind)
+    """Compute the rows of y = f(x W + b) of each segment in parallel; see `forward_rows`."""
+    share(forward_rows, (x, y), (gemm, W, b, kind), segments)
 
 
 @team
@@ -110,17 +110,18 @@ def team_dense_backward(
     gemm: int, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array, y: Array, dz: Array,
     partial: Array, kind: int, wants_dx: bool, segments: int,
 ) -> None:  # fmt: skip
-    """Compute the rows of dz and dx of each segment in parallel, and after that the rows of dW = xᵀ dz."""
-    for index in prange(segments):
-        low, high = index * len(x) // segments, (index + 1) * len(x) // segments
-        bias_gradient(dy[low:high], y[low:high], dz[low:high], partial[index, 0], partial[index, 1], kind)
-        if wants_dx:
-            product(gemm, dz[low:high], W, dx[low:high], False, True)
-    for index in prange(segments):
-        low, high = index * len(W) // segments, (index + 1) * len(W) // segments
-        product(gemm, x[:, low:high], dz, dW[low:high], True, False)
-        if index == 0:
-            sum_rows(partial, db)
+    """Compute the rows of dz and dx of each segment in parallel, and after that the rows of dW = xᵀ dz.
+
+    If `gemm` is 0, there are no products, and dW and dx do not change.
+    """
+    share(backward_rows, (dy, y, dz, dx, partial), (gemm, W, kind, wants_dx), segments)
+    for j in range(db.size):
+        db[j] = partial[0, 0, j]
+    for index in range(1, segments):
+        for j in range(db.size):
+            db[j] += partial[index, 0, j]
+    if gemm:
+        share(weight_rows, (x.T, dW), (gemm, dz), segments)
 
 
 class DenseNumba(Compiled, DenseNumPy):
@@ -137,7 +138,7 @@ class DenseNumba(Compiled, DenseNumPy):
             team_dense_forward(self.blas.gemm[y.itemsize], x, W, b, y, fused, self._segments(len(x)))
         else:
             np.matmul(x, W, out=y)
-            add_bias(y, b, fused)
+            team_dense_forward(0, x, W, b, y, fused, 1)
         if not fused and kind != "identity":
             self.activation_forward(kind, y, y, alpha)
         return y
@@ -155,15 +156,13 @@ class DenseNumba(Compiled, DenseNumPy):
                 dy = self.activation_backward(kind, dy, None, y, dz, alpha)
             y = dz = dy
         assert dz is not None
-        if self.blas is None or len(x) * W.size <= SMALL_PRODUCT:
-            bias_gradient(dy, y, dz, db, self._scratch(db.shape, db.dtype), fused)
-            return self._products(x, W, dz, dW, dx)
-        segments = self._segments(len(x))
+        large = self.blas is not None and len(x) * W.size > SMALL_PRODUCT
+        gemm, segments = (self.blas.gemm[dW.itemsize], self._segments(len(x))) if large else (0, 1)
         team_dense_backward(
-            self.blas.gemm[dW.itemsize], dy, x, W, dW, db, dz if dx is None else dx, y, dz,
-            self._scratch((segments, 2, len(db)), db.dtype), fused, dx is not None, segments,
+            gemm, dy, x, W, dW, db, dz if dx is None else dx, y, dz,
+            self._scratch((segments, 2, len(db)), db.dtype), fused, large and dx is not None, segments,
         )  # fmt: skip
-        return dW
+        return dW if large else self._products(x, W, dz, dW, dx)
 
 
 @inner

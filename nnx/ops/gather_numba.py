@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from nnx.ops.base import Array
 from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, team, usual
 from nnx.ops.gather import GatherNumPy
+from nnx.ops.share_numba import share
 
 
 @inner
-def copy_rows(source: Array, indices: Array, out: Array) -> None:
+def copy_rows(indices: Array, out: Array, source: Array) -> None:
     """out[i] = source[indices[i]]."""
     for row in range(indices.size):
         origin, target = source[indices[row]], out[row]
@@ -22,13 +22,11 @@ def copy_rows(source: Array, indices: Array, out: Array) -> None:
 @team
 def team_gather(source: Array, indices: Array, out: Array, segments: int) -> None:
     """Compute the rows of each segment in parallel."""
-    for index in prange(segments):
-        low, high = index * len(out) // segments, (index + 1) * len(out) // segments
-        copy_rows(source, indices[low:high], out[low:high])
+    share(copy_rows, (indices, out), (source,), segments)
 
 
 @inner
-def divide_rows(source: Array, indices: Array, out: Array, divisor: Scalar) -> None:
+def divide_rows(indices: Array, out: Array, source: Array, divisor: Scalar) -> None:
     """out[i] = source[indices[i]] / divisor, in out's type."""
     for row in range(indices.size):
         origin, target = source[indices[row]], out[row]
@@ -39,9 +37,7 @@ def divide_rows(source: Array, indices: Array, out: Array, divisor: Scalar) -> N
 @team
 def team_gather_bytes(source: Array, indices: Array, out: Array, divisor: Scalar, segments: int) -> None:
     """Compute the rows of each segment in parallel."""
-    for index in prange(segments):
-        low, high = index * len(out) // segments, (index + 1) * len(out) // segments
-        divide_rows(source, indices[low:high], out[low:high], divisor)
+    share(divide_rows, (indices, out), (source, divisor), segments)
 
 
 class GatherNumba(Compiled, GatherNumPy):

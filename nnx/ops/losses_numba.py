@@ -6,23 +6,21 @@ For other losses, the form in place or the plain form is used.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numba import prange
 
 from nnx.ops.activations_numba import exp_float32, relu
 from nnx.ops.base import Array
-from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, segment_sum, team, usual
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, inner_sum, team, usual
 from nnx.ops.losses import LossesNumPy
+from nnx.ops.share_numba import share
 
 COLUMNS = 512  # so many factors 1 + e^-|z| ≤ 2 have a product that fits into float64
 
 
-@segment_sum
-def squared_error(y: Array, p: Array, dy: Array, factor: Scalar) -> Scalar:
-    """Σ (p − y)²; dy = 2 factor (p − y)."""
+@inner_sum
+def squared_error(y: Array, p: Array, dy: Array, totals: Array, factor: Scalar) -> None:
+    """Compute Σ (p − y)² into ``totals[0]``; dy = 2 factor (p − y)."""
     twice = p.dtype.type(2) * factor
     total = 0.0
     for row in range(p.shape[0]):
@@ -32,20 +30,18 @@ def squared_error(y: Array, p: Array, dy: Array, factor: Scalar) -> Scalar:
             squares += e * e
             dy[row, j] = e * twice
         total += squares
-    return total
+    totals[0] = total
 
 
 @team
 def team_squared_error(y: Array, p: Array, dy: Array, factor: Scalar, totals: Array, segments: int) -> None:
     """Compute the rows of each segment in parallel; the sum of each segment goes into `totals`."""
-    for index in prange(segments):
-        low, high = index * len(p) // segments, (index + 1) * len(p) // segments
-        totals[index] = squared_error(y[low:high], p[low:high], dy[low:high], factor)
+    share(squared_error, (y, p, dy, totals), (factor,), segments)
 
 
-@segment_sum
-def binary_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor: Scalar) -> Scalar:
-    """Σ max(z, 0) − y z + log(1 + e^−|z|) in float32; dy = factor (σ(z) − y).
+@inner_sum
+def binary_cross_entropy_from_logits(y: Array, z: Array, dy: Array, totals: Array, factor: Scalar) -> None:
+    """Compute Σ max(z, 0) − y z + log(1 + e^−|z|) in float32; dy = factor (σ(z) − y).
 
     The sum of up to 512 logarithms is computed as one logarithm of a product, which fits into float64.
     """
@@ -64,7 +60,7 @@ def binary_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor: Scal
                 factors *= 1.0 + e  # in float64: in float32 a small e would be lost
                 gradient[j] = ((f(1.0) if a >= f(0.0) else e) / (f(1.0) + e) - targets[j]) * factor
             total += linear + math.log(factors)
-    return total
+    totals[0] = total
 
 
 @team
@@ -72,14 +68,14 @@ def team_binary_cross_entropy_from_logits(
     y: Array, z: Array, dy: Array, factor: Scalar, totals: Array, segments: int
 ) -> None:
     """Compute the rows of each segment in parallel; the sum of each segment goes into `totals`."""
-    for index in prange(segments):
-        low, high = index * len(z) // segments, (index + 1) * len(z) // segments
-        totals[index] = binary_cross_entropy_from_logits(y[low:high], z[low:high], dy[low:high], factor)
+    share(binary_cross_entropy_from_logits, (y, z, dy, totals), (factor,), segments)
 
 
-@segment_sum
-def categorical_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor: Scalar) -> Scalar:
-    """Σ_rows Σ_j y_j (log Σ_k e^z_k − z_j) in float32; dy = factor (softmax(z) Σ_j y_j − y)."""
+@inner_sum
+def categorical_cross_entropy_from_logits(
+    y: Array, z: Array, dy: Array, totals: Array, factor: Scalar
+) -> None:
+    """Compute Σ_rows Σ_j y_j (log Σ_k e^z_k − z_j) in float32; dy = factor (softmax(z) Σ_j y_j − y)."""
     f = np.float32
     total = 0.0
     for row in range(z.shape[0]):
@@ -100,39 +96,29 @@ def categorical_cross_entropy_from_logits(y: Array, z: Array, dy: Array, factor:
             picked = f(0.0)
             for j in range(z.shape[1]):
                 picked += y[row, j] * (z[row, j] - top) if y[row, j] != f(0.0) else f(0.0)
-        share = mass / sums
+        ratio = mass / sums
         for j in range(z.shape[1]):
-            dy[row, j] = (dy[row, j] * share - y[row, j]) * factor
+            dy[row, j] = (dy[row, j] * ratio - y[row, j]) * factor
         total += mass * math.log(sums) - picked
-    return total
+    totals[0] = total
 
 
-@dataclass(frozen=True)
-class CompiledLoss:
-    """The kernels of a loss.
-
-    Attributes
-    ----------
-    kernel : function
-        ``kernel(y, p, dy, factor)`` returns Σ ℓ and writes dy = factor ∂ℓ/∂p.
-    team_kernel : function or None
-        The same on several threads: ``team_kernel(y, p, dy, factor, totals, segments)``.
-    float64 : bool
-        Whether the kernels also work in float64.
-    """
-
-    kernel: Any
-    team_kernel: Any = None
-    float64: bool = False
+@team
+def team_categorical_cross_entropy_from_logits(
+    y: Array, z: Array, dy: Array, factor: Scalar, totals: Array, segments: int
+) -> None:
+    """Compute the rows of each segment in parallel; the sum of each segment goes into `totals`."""
+    share(categorical_cross_entropy_from_logits, (y, z, dy, totals), (factor,), segments)
 
 
+# By kind: ``kernel(y, p, dy, factor, totals, segments)`` writes dy = factor ∂ℓ/∂p, and Σ ℓ of each segment
+# into `totals`.
 KERNELS = {
-    "squared_error": CompiledLoss(squared_error, team_squared_error, float64=True),
-    "binary_cross_entropy_from_logits": CompiledLoss(
-        binary_cross_entropy_from_logits, team_binary_cross_entropy_from_logits
-    ),
-    "categorical_cross_entropy_from_logits": CompiledLoss(categorical_cross_entropy_from_logits),
+    "squared_error": team_squared_error,
+    "binary_cross_entropy_from_logits": team_binary_cross_entropy_from_logits,
+    "categorical_cross_entropy_from_logits": team_categorical_cross_entropy_from_logits,
 }
+IN_FLOAT64 = ("squared_error",)  # the other kernels work in float32 only
 
 
 class LossesNumba(Compiled, LossesNumPy):
@@ -143,10 +129,10 @@ class LossesNumba(Compiled, LossesNumPy):
         scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
         """Use one pass if rows have equal weights and `dy` is given; see benchmarks/operations.py, loss."""
-        known = KERNELS.get(kind)
+        kernel = KERNELS.get(kind)
         if (
-            known is None
-            or not (known.float64 or y_pred.itemsize == 4)
+            kernel is None
+            or not (y_pred.itemsize == 4 or kind in IN_FLOAT64)
             or dy is None
             or weights is not None
             or y_true.shape != y_pred.shape
@@ -157,10 +143,7 @@ class LossesNumba(Compiled, LossesNumPy):
         factor = scale / len(y_pred)
         arguments = (y_true, y_pred, dy, dy.dtype.type(factor))
         segments = self._segments(len(y_pred)) if y_pred.size >= SMALL_ARRAY else 1
-        if segments > 1 and known.team_kernel is not None:
-            total = self._total(known.team_kernel, arguments, segments)
-        else:
-            total = known.kernel(*arguments)
+        total = self._total(kernel, arguments, segments)
         if value is not None:
             value[0] = total * factor
 

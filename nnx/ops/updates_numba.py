@@ -5,29 +5,23 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import prange
-
 from nnx.ops.base import Array
-from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, segment, team
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, team
+from nnx.ops.share_numba import share
 from nnx.ops.updates import AdamStepNumPy, SGDStepNumPy
 
 
 class FlatBuffers(Compiled):
     """Base class of the compiled rules."""
 
-    def _flat(
-        self, kernel: Any, team_kernel: Any, buffers: tuple[Array, ...], constants: tuple[float, ...]
-    ) -> None:
+    def _flat(self, team_kernel: Any, buffers: tuple[Array, ...], constants: tuple[float, ...]) -> None:
         """Run a kernel over flat buffers, on one thread or on all."""
         number = buffers[0].dtype.type
-        arguments = (*buffers, *map(number, constants))
-        if self.threads > 1 and buffers[0].size >= SMALL_ARRAY:
-            team_kernel(*arguments, self.threads)
-        else:
-            kernel(*arguments)
+        segments = self.threads if buffers[0].size >= SMALL_ARRAY else 1
+        team_kernel(*buffers, *map(number, constants), segments)
 
 
-@segment
+@inner
 def sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar) -> None:
     """w = shrink w − rate (g + l2 w)."""
     for i in range(w.size):
@@ -37,9 +31,7 @@ def sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar) -> None:
 @team
 def team_sgd(w: Array, g: Array, rate: Scalar, shrink: Scalar, l2: Scalar, segments: int) -> None:
     """Update each segment of the flat buffers in parallel."""
-    for index in prange(segments):
-        low, high = index * w.size // segments, (index + 1) * w.size // segments
-        sgd(w[low:high], g[low:high], rate, shrink, l2)
+    share(sgd, (w, g), (rate, shrink, l2), segments)
 
 
 class SGDStepNumba(FlatBuffers, SGDStepNumPy):
@@ -56,11 +48,11 @@ class SGDStepNumba(FlatBuffers, SGDStepNumPy):
             )
         if not fault[0]:
             shrink = 1.0 - learning_rate * weight_decay
-            self._flat(sgd, team_sgd, (values, gradients), (learning_rate, shrink, l2))
+            self._flat(team_sgd, (values, gradients), (learning_rate, shrink, l2))
         return values
 
 
-@segment
+@inner
 def adam(
     w: Array, g: Array, m: Array, v: Array, rate: Scalar, c1: Scalar, c2: Scalar, epsilon: Scalar,
     shrink: Scalar, l2: Scalar,
@@ -81,9 +73,7 @@ def team_adam(
     shrink: Scalar, l2: Scalar, segments: int,
 ) -> None:  # fmt: skip
     """Update each segment of the flat buffers in parallel."""
-    for index in prange(segments):
-        low, high = index * w.size // segments, (index + 1) * w.size // segments
-        adam(w[low:high], g[low:high], m[low:high], v[low:high], rate, c1, c2, epsilon, shrink, l2)
+    share(adam, (w, g, m, v), (rate, c1, c2, epsilon, shrink, l2), segments)
 
 
 class AdamStepNumba(FlatBuffers, AdamStepNumPy):
@@ -99,7 +89,7 @@ class AdamStepNumba(FlatBuffers, AdamStepNumPy):
             rate = learning_rate * math.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
             shrink = 1.0 - learning_rate * weight_decay
             constants = (rate, 1.0 - beta1, 1.0 - beta2, epsilon, shrink, l2)
-            self._flat(adam, team_adam, (values, gradients, m, v), constants)
+            self._flat(team_adam, (values, gradients, m, v), constants)
         return values
 
 
