@@ -1,8 +1,11 @@
 """Compile kernels for the CPU, and decide which arrays they accept.
 
 A kernel computes a segment of the rows, or of a flat buffer. The function of the same name with the prefix
-``team_`` is a loop over the segments, which Numba's threads share. A segment depends only on its number, so
-the same number of segments gives the same result, whichever thread computes a segment.
+``team_`` lets Numba's threads share the segments (`share_numba`), and is what Python calls. A segment depends
+only on its number, so the same number of segments gives the same result, whichever thread computes a segment.
+
+Rules for a short compilation: Python calls only ``team_`` functions, so a kernel needs no wrapper for Python.
+Each function is compiled separately, so small ones that only one kernel needs are part of it.
 
 Rules for loops that the compiler can vectorize: a loop runs from 0 to the size of a slice (an index that
 could be negative costs a branch), divisions do not check for zero (``error_model="numpy"``), sums may be
