@@ -57,6 +57,16 @@ def ladder(session: nox.Session) -> None:
 
 
 @nox.session
+def mkl(session: nox.Session) -> None:
+    """Run tests with MKL in place of OpenBLAS: its own tests, and those of the compiled kernels."""
+    needed = without_tensorflow()
+    session.install(needed[0], needed[1].replace("[", "[mkl,"), *needed[2:])
+    session.run("pytest", "-n", "2", "-m", "mkl", "tests/backends", *session.posargs)
+    kernels = ("tests/ops", "tests/backends", "tests/parity/test_determinism.py")
+    session.run("pytest", "-n", "2", *kernels, *session.posargs, env={"NNX_BLAS": "mkl"})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install(*PROJECT["dependency-groups"]["lint"])

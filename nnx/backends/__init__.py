@@ -157,7 +157,7 @@ def available() -> Iterator[DeviceStatus]:
     """Yield each backend on each device, usable or not, the CPU first."""
     numpy = str(_numpy().xp.__version__)
     versions = {"numpy": numpy, "python": platform.python_version()}
-    yield DeviceStatus("numpy", "cpu", True, f"NumPy {numpy}", versions)
+    yield DeviceStatus("numpy", "cpu", True, f"NumPy {numpy}, {_numpy().blas_name()}", versions)
     try:
         compiled = _numba()
         yield DeviceStatus("numba", "cpu", True, compiled.describe(), versions | compiled.versions())

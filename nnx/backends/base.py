@@ -129,6 +129,10 @@ class Backend(Gather, Dense, Bfloat16, Activations, Dropout, Normalization, Loss
         """Return the number of threads of NumPy's BLAS that a step uses; 0 if it does not use that BLAS."""
         return threads.of_blas()
 
+    def blas_name(self) -> str:
+        """Return the BLAS that computes products: ``"MKL 2026.2"``, ``"OpenBLAS 0.3.31 (SkylakeX)"``."""
+        return threads.name_of_blas()
+
     def team(self) -> tuple[int, str]:
         """Return how many threads compute a step on the CPU, and in words why so many."""
         if count := self.blas_threads():

@@ -171,6 +171,10 @@ class CupyBackend(
         """See `Backend.blas_threads`: products run on the GPU."""
         return 0
 
+    def blas_name(self) -> str:
+        """See `Backend.blas_name`."""
+        return "cuBLAS"
+
     def memory(self) -> dict[str, int]:
         """Return bytes: used and reserved by CuPy's pool, free, and in total on the device."""
         with self._hold:

@@ -79,6 +79,10 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
         """See `Backend.blas_threads`."""
         return 0 if self.blas is not None else super().blas_threads()
 
+    def blas_name(self) -> str:
+        """See `Backend.blas_name`."""
+        return super().blas_name() if self.blas is None else self.blas.name
+
     def small_loop(self) -> Any:
         """See `nnx.ops.small_network_numba`; benchmarks/small.py."""
         from nnx.ops import small_network_numba

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from nnx.backends import control_groups
 
@@ -83,14 +84,31 @@ def within_quota() -> Iterator[None]:
 
 def of_blas() -> int:
     """Return the number of threads of NumPy's BLAS during training."""
+    found = min((int(pool["num_threads"]) for pool in _pools()), default=1)
+    return found if given(OF_BLAS) else min(found, cores())
+
+
+def name_of_blas() -> str:
+    """Return the library, version and kernels of NumPy's BLAS, such as ``"OpenBLAS 0.3.31 (SkylakeX)"``."""
+    names = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS", "flexiblas": "FlexiBLAS"}
+    for pool in _pools():
+        library = names.get(pool["internal_api"], pool["internal_api"])
+        version = ".".join(str(pool["version"] or "").split(".")[:3])
+        kernels = pool.get("architecture")
+        return f"{library} {version}".strip() + (f" ({kernels})" if kernels else "")
+    return "unknown"
+
+
+def _pools() -> list[dict[str, Any]]:
+    """Return the pools of threads of NumPy's BLAS as threadpoolctl describes them."""
     from threadpoolctl import threadpool_info
 
     package = Path(sys.modules["numpy"].__file__ or "").parent
     places = (package, package.with_name("numpy.libs"))  # not the private BLAS, which may be next to them
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    own = [pool for pool in pools if any(place in Path(pool["filepath"]).parents for place in places)]
-    found = min((int(pool["num_threads"]) for pool in own or pools), default=1)
-    return found if given(OF_BLAS) else min(found, cores())
+    return [
+        pool for pool in pools if any(place in Path(pool["filepath"]).parents for place in places)
+    ] or pools
 
 
 def source(count: int, names: Sequence[str], root: Path = control_groups.ROOT) -> str:

@@ -30,7 +30,8 @@ def environment(device: str, backend: str = "numpy") -> dict[str, str | int]:
     -------
     dict
         ``python``, ``system``, ``machine``, ``processor``, ``cores`` (those this process may use), on a CPU
-        ``threads`` (of the compiled kernels, or of NumPy's BLAS), and ``gpu``, the description of a GPU.
+        ``threads`` (of the compiled kernels, or of NumPy's BLAS) and ``blas`` (what computes products), and
+        ``gpu``, the description of a GPU.
     """
     found: dict[str, str | int] = {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -42,6 +43,7 @@ def environment(device: str, backend: str = "numpy") -> dict[str, str | int]:
     if device == "cpu":
         used = backends.resolve(backend)
         found["threads"] = used.blas_threads() or used.threads
+        found["blas"] = used.blas_name()
     if device.startswith("gpu"):
         found["gpu"] = next((s.detail for s in backends.available() if s.device == device), "not found again")
     return found

@@ -22,7 +22,7 @@ TIMING = {
     "microseconds_per_step": "each step after the first",
     "total_seconds": "everything",
 }
-ENVIRONMENT = {"cores": "cores this process may use", "gpu": "GPU"}
+ENVIRONMENT = {"cores": "cores this process may use", "blas": "BLAS", "gpu": "GPU"}
 _SECONDS = "_seconds"
 
 

@@ -151,6 +151,16 @@ def test_another_value_is_an_error_on_each_device_that_compiles(device):
     assert "ConfigurationError: NNX_BLAS is 'atlas': choose from openblas, mkl, or unset it" in done.stderr
 
 
+def test_the_backends_name_it(here):
+    backend = NumbaBackend()
+    if backend.blas is None:
+        pytest.skip(f"no team of threads here: {backend.describe()}")
+    assert backend.blas_name() == here.name
+    assert here.name in backend.describe()
+    backend.blas = None
+    assert backend.blas_name() == resolve("numpy").blas_name()
+
+
 def test_the_list_of_devices_shows_the_error(monkeypatch):
     from nnx import backends
 

@@ -185,3 +185,18 @@ class TestTheOption:
     def test_a_number_that_makes_no_sense_is_refused(self):
         with pytest.raises(click.UsageError, match="must be a whole number of at least 1"):
             cli.main(["run", "xor", "--threads", "0"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("pool", "name"),
+    [
+        ({"internal_api": "openblas", "version": "0.3.3.1.2", "architecture": "Zen"}, "OpenBLAS 0.3.3 (Zen)"),
+        ({"internal_api": "mkl", "version": "2025.3-Product"}, "MKL 2025.3-Product"),
+        ({"internal_api": "other", "version": None}, "other"),
+    ],
+)  # fmt: skip
+def test_numpys_blas_has_a_name(monkeypatch, pool, name):
+    monkeypatch.setattr(threads, "_pools", lambda: [pool])
+    assert threads.name_of_blas() == name
+    monkeypatch.setattr(threads, "_pools", list)
+    assert threads.name_of_blas() == "unknown"

@@ -25,6 +25,7 @@ def test_the_cpu_is_described_with_the_threads_that_were_used(backend):
         assert 1 <= found["cores"] <= len(os.sched_getaffinity(0))
     used = backends.resolve(backend)
     assert found["threads"] in (used.blas_threads(), used.threads)
+    assert found["blas"] == used.blas_name()
     assert "gpu" not in found
 
 

@@ -335,7 +335,9 @@ def _versions(run: Run) -> dict[str, str | int]:
     """Return what the last digits of results depend on; a checkpoint of an earlier version may have less."""
     backend = run.network.arena.backend
     found = {"nnx": version("nnx-arrays"), "numpy": np.__version__, "backend": backend.name}
-    return found | ({"threads": backend.team()[0]} if backend.device == "cpu" else {})
+    if backend.device != "cpu":
+        return found
+    return found | {"threads": backend.team()[0], "BLAS": backend.blas_name()}
 
 
 def _listed(values: dict[str, Any], names: list[str]) -> str:

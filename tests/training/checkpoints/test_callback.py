@@ -117,6 +117,19 @@ def test_a_slice_is_refused(tmp_path):
     assert names(tmp_path) == []
 
 
+def test_another_blas_is_reported_when_a_run_is_resumed(tmp_path, monkeypatch, caplog):
+    """Its kernels sum in another order; a checkpoint of a version that did not record it says nothing."""
+    backend = type(network().backend)
+    monkeypatch.setattr(backend, "blas_name", lambda self: "OpenBLAS 0.3.34 (Zen)")
+    killed(tmp_path, 7)
+    train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), epochs=2)
+    assert "last digits" not in caplog.text
+    monkeypatch.setattr(backend, "blas_name", lambda self: "MKL 2026.2")
+    train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), epochs=2)
+    told = "written with BLAS OpenBLAS 0.3.34 (Zen), and this run has BLAS MKL 2026.2: the last digits"
+    assert caplog.text.count(told) == 1
+
+
 def test_another_number_of_threads_is_reported_when_a_run_is_resumed(tmp_path, monkeypatch, caplog):
     """The last digits depend on it; a checkpoint of a version that did not record it says nothing."""
     team = nnx.backends.Backend.team
