@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 
-def job(kind: str, ranks: int) -> dict[str, list[float]]:
+def job(kind: str, ranks: int, where: str = "host") -> dict[str, list[float]]:
     """The history of a job; its first rank is on the first of the stand-in's two devices."""
     command = [
         LAUNCHER or "",
@@ -33,6 +33,7 @@ def job(kind: str, ranks: int) -> dict[str, list[float]]:
         sys.executable,
         str(TESTS / "support" / "ladder" / "job.py"),
         kind,
+        where,
     ]
     done = subprocess.run(
         command,
@@ -53,6 +54,10 @@ def test_ranks_on_gpus_follow_one_process(kind):
     one, two = job(kind, 1), job(kind, 2)
     for name, values in one.items():
         np.testing.assert_allclose(two[name], values, rtol=1e-9)
+
+
+def test_the_data_of_each_rank_may_lie_on_its_gpu():
+    assert job("mpi", 2, "device") == job("mpi", 2)
 
 
 def test_nccl_wants_a_gpu_for_each_rank():
