@@ -20,6 +20,7 @@ import numba
 from nnx.backends import blas, openblas, threads
 from nnx.backends.numpy_backend import NumpyBackend
 from nnx.errors import ConfigurationError
+from nnx.ops import team_numba
 from nnx.ops.dense_numba import DenseNumba
 from nnx.ops.gather_numba import GatherNumba
 from nnx.ops.gradients_numba import GradientsNumba
@@ -56,6 +57,7 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
         self.blas = blas.load() if self.layer == "tbb" else None
         if self.blas is not None:
             self.threads = threads.of_kernels(count)
+            team_numba.start(self.threads)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the libraries in use."""

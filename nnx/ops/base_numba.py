@@ -35,8 +35,8 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles at the first call, and saves the code on disk if possible."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        chosen = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}} | options
-        chosen["no_cfunc_wrapper"] = True  # nothing calls these from C
+        chosen = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "no_cfunc_wrapper": True}
+        chosen |= options
         try:
             dispatcher = numba.njit(cache=True, **chosen)(function)
         except RuntimeError:  # no writable folder, next to this file or of the user

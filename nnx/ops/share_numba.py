@@ -1,7 +1,7 @@
-"""Share the rows of arrays among Numba's threads.
+"""Share the rows of arrays among the threads of `team_numba`, or on other systems among Numba's.
 
 Numba's own parallel loop (``prange``) does the same, but its compilation takes about as long as that of all
-kernels together. `share` calls the function on which ``prange`` is built.
+kernels together. `share` calls the team, or the function on which ``prange`` is built.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
+
+from nnx.ops import team_numba
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -87,7 +89,7 @@ def _rows(context: Any, builder: Any, array: Any, part: Any, index: Any, count: 
 
 
 def _launch(context: Any, builder: Any, work: ir.Function, place: Any, count: Any) -> None:
-    """Let Numba's threads call `work`; for one segment call it here."""
+    """Let the threads call `work`; for one segment call it here."""
     integer, pointer = context.get_value_type(types.intp), cgutils.voidptr_t
     data = builder.bitcast(place, pointer)
     args = cgutils.alloca_once_value(builder, pointer(None))
@@ -98,6 +100,11 @@ def _launch(context: Any, builder: Any, work: ir.Function, place: Any, count: An
         with here:
             builder.call(work, [args, dimensions, steps, data])
         with shared:
+            if team_numba.AVAILABLE:
+                form = ir.FunctionType(ir.VoidType(), [integer] * 3)
+                launch = cgutils.get_or_insert_function(builder.module, form, team_numba.SYMBOL)
+                builder.call(launch, [builder.ptrtoint(one, integer) for one in (work, data)] + [count])
+                return
             threads = cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(integer, []), "get_num_threads"
             )
