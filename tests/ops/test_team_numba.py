@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.busy import busy
 from support.places import with_helpers
 
 pytest.importorskip("numba", reason="Numba is not installed: pip install 'nnx-arrays[fast]'")
@@ -44,17 +44,6 @@ def launches(count, segments, rows=97):
         marked(counts, sums, segments)
     assert set(counts.tolist()) == {count}
     return sums.tobytes()
-
-
-@contextmanager
-def busy(count):
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
 
 
 @pytest.mark.parametrize("segments", [2, 3, 4, 8, 97])

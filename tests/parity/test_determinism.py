@@ -13,6 +13,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+from support.busy import busy
 from support.command_line import COMMAND, environment
 from support.places import with_helpers
 from support.teams import numbers
@@ -26,6 +27,13 @@ DEVICES = ["numpy", *(["numba"] if find_spec("numba") else [])]
 def test_twice_in_one_process(device):
     assert numbers(device, 1) == numbers(device, 1)
     assert numbers(device, 1) != numbers(device, 2)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_next_to_busy_processes(device):
+    quiet = numbers(device, 1)
+    with busy(4):
+        assert numbers(device, 1) == quiet
 
 
 RUNS = {
