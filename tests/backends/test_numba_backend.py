@@ -82,7 +82,7 @@ network.fit(x, x[:, 0], loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(), batch
 
 def test_a_threading_layer_that_is_not_tbb_means_one_thread() -> None:
     """Numba's own work queue ends the process when two threads enter it; nnx never enters it."""
-    environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue"}
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue", "NNX_BLAS": ""}
     done = subprocess.run(
         [sys.executable, "-c", OTHER_LAYER], capture_output=True, text=True, check=False, env=environment
     )
