@@ -67,7 +67,9 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
         """Return the libraries, the threads and the BLAS kernels, in one line."""
         text = f"Numba {self.versions()['numba']}, "
         if self.blas is not None:
-            text += f"{self.threads} thread{'s' * (self.threads > 1)} (TBB)"
+            text += (
+                f"{self.threads} thread{'s' * (self.threads > 1)}{'' if team_numba.AVAILABLE else ' (TBB)'}"
+            )
             return f"{text}, {self.blas.name}"
         if self.layer != "tbb":
             text += f"threading layer {self.layer}, "
