@@ -1,9 +1,10 @@
 """The CPU with compiled kernels: one pass where NumPy needs several, and one team of threads for all work.
 
 If Numba uses TBB's threads and there is a BLAS for them (see `blas`), a team of threads shares the rows of a
-dense layer: that of `nnx.ops.team_numba`, or TBB's on other systems. Each computes its own single-threaded product, with the bias, the ReLU and the bias gradient around it.
-A training step then does not use NumPy's BLAS, whose threads would compete with these. Otherwise, and for
-small arrays, the kernels run on one thread and NumPy computes the products.
+dense layer: that of `nnx.ops.team_numba`, or TBB's on other systems. Each thread computes its own
+single-threaded product, with the bias, the ReLU and the bias gradient around it. A training step then does
+not use NumPy's BLAS, whose threads would compete with these. Otherwise, and for small arrays, the kernels run
+on one thread and NumPy computes the products.
 
 Importing this module raises `ImportError` if Numba is not installed, or does not fit the installed NumPy.
 """
