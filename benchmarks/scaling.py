@@ -8,8 +8,12 @@ the line. At the left, where the measured time is far above it, most of the time
 
 GFLOP/s show how well the products run. Thin matrices cannot fill the vector units, and large ones do not fit
 the caches. Adam moves 28 bytes for each parameter, at any batch size, which is a large share of the time for
-wide networks with small batches. More data does not make a step slower: reading rows from memory instead of a
-cache is a small share of it.
+wide networks with small batches.
+
+"÷ memory" compares with the time in proportion to the bytes that a step must move (`moved`), at the bandwidth
+that a triad reaches on as many bytes as parameters, gradients and moments have (``bandwidth.py``). It matters
+for small batches, whose arithmetic is short. More data does not make a step slower: reading rows from memory
+instead of a cache is a small share of it.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import bandwidth
 import click
 import common
 import jobs
@@ -50,15 +55,30 @@ def points(axis: str) -> Iterable[tuple[int, Job]]:
     return [(n, network(width=784, depth=2, rows=n)) for n in (1024, 4096, 16_384, 61_440)]
 
 
+def moved(job: Job) -> int:
+    """Return the bytes that a step must read and write.
+
+    Of each parameter: the forward pass and dx read W (the first layer has no dx), dW is written, and Adam
+    reads four arrays and writes three. Of each row and layer: x and y forward, and dy, y, x and dx backward.
+    """
+    layers = list(zip(job.widths, job.widths[1:], strict=False))
+    weights = sum(a * b + b for a, b in layers)
+    numbers = 10 * weights - layers[0][0] * layers[0][1] + 3 * job.batch * sum(a + b for a, b in layers)
+    return 4 * numbers
+
+
 def measured(axis: str, devices: list[str], rounds: int, threads: int) -> list[dict[str, Any]]:
     """Return the points of an axis, in the order of their values."""
     found = []
     for value, job in points(axis):
         job = job.sized(None)
         rows = [Row(device, "nnx", device, "nnx") for device in devices]
+        held = 16 * sum(a * b + b for a, b in zip(job.widths, job.widths[1:], strict=False))
+        least = moved(job) / bandwidth.measured(held, threads) if "numba" in devices else float("nan")
         for one in common.measure(job, rows, rounds, threads)[0]:
             rate = job.operations() / one.median / 1e9
             point = {"axis": axis, "value": value, "device": one.name, "milliseconds": one.median * 1e3}
+            point["memory"] = one.median / least
             found.append(point | {"gflops": rate, "operations": job.operations()})
     for point in found:
         last = [one for one in found if one["device"] == point["device"]][-1]
@@ -116,10 +136,13 @@ def main(
         everything += found
         lines = [
             [f"{one['value']:,}", one["device"], f"{one['milliseconds']:.3f}", f"{one['linear']:.3f}",
-             f"{one['milliseconds'] / one['linear']:.2f}", f"{one['gflops']:.1f}"]
+             f"{one['milliseconds'] / one['linear']:.2f}", f"{one['memory']:.2f}", f"{one['gflops']:.1f}"]
             for one in found
         ]  # fmt: skip
-        click.echo("\n" + tables.table([axis, "device", "ms a step", "linear", "÷ linear", "GFLOP/s"], lines))
+        click.echo(
+            "\n"
+            + tables.table([axis, "device", "ms a step", "linear", "÷ linear", "÷ memory", "GFLOP/s"], lines)
+        )
     if plot_path:
         plot(everything, plot_path)
         click.echo(f"drawn: {plot_path}")

@@ -1,8 +1,8 @@
 """Compiled forms of dense.py.
 
-Each segment of the rows has its own matrix product, on one thread. Bias, activation and gradients follow
-while the rows are still in that core's cache. The functions that begin with ``small_`` are for the compiled
-loop in `small_network_numba`, whose layers are only a few numbers wide.
+Each tile of a matrix product is computed on one thread (`parts` divides it). Bias, activation and gradients
+follow while the tile is still in the cache of that core. The functions that begin with ``small_`` are for
+the compiled loop in `small_network_numba`, whose layers are only a few numbers wide.
 """
 
 from __future__ import annotations
@@ -27,33 +27,50 @@ from nnx.ops.activations_numba import (
     tanh_backward,
 )  # fmt: skip
 from nnx.ops.base import Array
-from nnx.ops.base_numba import Compiled, inner, team, usual
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, inner, team, usual
 from nnx.ops.dense import DenseNumPy
+from nnx.ops.parts import LINE, numbers, tiles
 from nnx.ops.products_numba import product
 from nnx.ops.share_numba import share
 
 ROWS = 128  # so many are summed one by one
-SMALL_PRODUCT = 2**18  # multiplications: up to this size NumPy's OpenBLAS uses one thread too
 # The activations that these kernels compute, by the size of an item; the others need a separate pass.
 FORWARD = {4: {"relu": RELU, "sigmoid": SIGMOID}, 8: {"relu": RELU}}
 BACKWARD = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 
 
 @inner
-def forward_rows(x: Array, y: Array, gemm: int, W: Array, b: Array, kind: int) -> None:
-    """y = f(x W + b); f is the identity, ReLU, or the sigmoid in float32. If `gemm` is 0, y contains x W."""
+def bounds(index: int, parts: int, size: int) -> tuple[int, int]:
+    """Return where a part of rows or columns starts and ends: at multiples of a cache line."""
+    lines = size // LINE
+    low, high = index * lines // parts * LINE, (index + 1) * lines // parts * LINE
+    return low, size if index + 1 == parts else high
+
+
+@inner
+def forward_tile(
+    numbers: Array, gemm: int, x: Array, W: Array, b: Array, y: Array, kind: int, rows: int, columns: int
+) -> None:
+    """Compute tile ``numbers[0]`` of y = f(x W + b); f is the identity, ReLU, or the sigmoid in float32.
+
+    If `gemm` is 0, y contains x W.
+    """
+    top, bottom = bounds(numbers[0] // columns, rows, y.shape[0])
+    low, high = bounds(numbers[0] % columns, columns, y.shape[1])
     if gemm:
-        product(gemm, x, W, y, False, False)
-    for row in range(y.shape[0]):
+        product(gemm, x[top:bottom], W[:, low:high], y[top:bottom, low:high], False, False)
+    bias = b[low:high]
+    for row in range(top, bottom):
+        out = y[row, low:high]
         if kind == RELU:
-            for j in range(y.shape[1]):
-                y[row, j] = relu(y[row, j] + b[j])
+            for j in range(out.size):
+                out[j] = relu(out[j] + bias[j])
         elif kind == SIGMOID:
-            for j in range(y.shape[1]):
-                y[row, j] = sigmoid_float32(y[row, j] + b[j])
+            for j in range(out.size):
+                out[j] = sigmoid_float32(out[j] + bias[j])
         else:
-            for j in range(y.shape[1]):
-                y[row, j] += b[j]
+            for j in range(out.size):
+                out[j] += bias[j]
 
 
 @inner
@@ -94,34 +111,52 @@ def backward_rows(
 
 
 @inner
-def weight_rows(inputs: Array, dW: Array, gemm: int, dz: Array) -> None:
-    """Compute rows of dW = xᵀ dz; `inputs` are the same rows of xᵀ."""
-    product(gemm, inputs.T, dz, dW, True, False)
+def product_tile(
+    numbers: Array, gemm: int, a: Array, b: Array, c: Array, transpose_a: bool, rows: int, columns: int
+) -> None:
+    """Compute tile ``numbers[0]`` of c = aᵀ b, or else of c = a bᵀ."""
+    top, bottom = bounds(numbers[0] // columns, rows, c.shape[0])
+    low, high = bounds(numbers[0] % columns, columns, c.shape[1])
+    some = c[top:bottom, low:high]
+    if transpose_a:
+        product(gemm, a[:, top:bottom], b[:, low:high], some, True, False)
+    else:
+        product(gemm, a[top:bottom, :], b[low:high, :], some, False, True)
 
 
 @team
-def team_dense_forward(gemm: int, x: Array, W: Array, b: Array, y: Array, kind: int, segments: int) -> None:
-    """Compute the rows of y = f(x W + b) of each segment in parallel; see `forward_rows`."""
-    share(forward_rows, (x, y), (gemm, W, b, kind), segments)
+def team_dense_forward(
+    numbers: Array, gemm: int, x: Array, W: Array, b: Array, y: Array, kind: int, rows: int, columns: int
+) -> None:
+    """Compute the tiles 0, 1, … of `numbers` of y = f(x W + b) in parallel; see `forward_tile`."""
+    share(forward_tile, (numbers,), (gemm, x, W, b, y, kind, rows, columns), numbers.size)
 
 
 @team
 def team_dense_backward(
     gemm: int, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array, y: Array, dz: Array,
-    partial: Array, kind: int, wants_dx: bool, segments: int,
+    partial: Array, kind: int, wants_dx: bool, input_tiles: Array, input_columns: int, weight_tiles: Array,
+    weight_columns: int,
 ) -> None:  # fmt: skip
-    """Compute the rows of dz and dx of each segment in parallel, and after that the rows of dW = xᵀ dz.
+    """Compute the rows of dz in parallel, and after that tiles of dx = dz Wᵀ and dW = xᵀ dz.
 
-    If `gemm` is 0, there are no products, and dW and dx do not change.
+    If `input_tiles` is empty, dx is computed with dz, while its rows are in the cache of the same core. If
+    `weight_tiles` is empty, there are no products, and dW and dx do not change.
     """
-    share(backward_rows, (dy, y, dz, dx, partial), (gemm, W, kind, wants_dx), segments)
+    segments = len(partial)
+    by_rows = wants_dx and input_tiles.size == 0
+    share(backward_rows, (dy, y, dz, dx, partial), (gemm, W, kind, by_rows), segments)
     for j in range(db.size):
         db[j] = partial[0, 0, j]
     for index in range(1, segments):
         for j in range(db.size):
             db[j] += partial[index, 0, j]
-    if gemm:
-        share(weight_rows, (x.T, dW), (gemm, dz), segments)
+    if input_tiles.size:
+        rows = input_tiles.size // input_columns
+        share(product_tile, (input_tiles,), (gemm, dz, W, dx, False, rows, input_columns), input_tiles.size)
+    if weight_tiles.size:
+        rows = weight_tiles.size // weight_columns
+        share(product_tile, (weight_tiles,), (gemm, x, dz, dW, True, rows, weight_columns), weight_tiles.size)
 
 
 class DenseNumba(Compiled, DenseNumPy):
@@ -134,11 +169,13 @@ class DenseNumba(Compiled, DenseNumPy):
         if not usual(W, x, y):
             return super().dense_forward(x, W, b, y, kind, alpha)
         fused = FORWARD[y.itemsize].get(kind, IDENTITY)
-        if self.blas is not None and len(x) * W.size > SMALL_PRODUCT:
-            team_dense_forward(self.blas.gemm[y.itemsize], x, W, b, y, fused, self._segments(len(x)))
-        else:
+        if self.blas is None:
             np.matmul(x, W, out=y)
-            team_dense_forward(0, x, W, b, y, fused, 1)
+            gemm, rows, columns = 0, 1, 1
+        else:
+            gemm = self.blas.gemm[y.itemsize]
+            rows, columns = tiles(len(x), W.shape[1], len(W), self.threads)
+        team_dense_forward(numbers(rows * columns), gemm, x, W, b, y, fused, rows, columns)
         if not fused and kind != "identity":
             self.activation_forward(kind, y, y, alpha)
         return y
@@ -156,13 +193,30 @@ class DenseNumba(Compiled, DenseNumPy):
                 dy = self.activation_backward(kind, dy, None, y, dz, alpha)
             y = dz = dy
         assert dz is not None
-        large = self.blas is not None and len(x) * W.size > SMALL_PRODUCT
-        gemm, segments = (self.blas.gemm[dW.itemsize], self._segments(len(x))) if large else (0, 1)
+        if self.blas is None:
+            self._backward(0, dy, x, W, dW, db, None, y, dz, fused)
+            return self._products(x, W, dz, dW, dx)
+        self._backward(self.blas.gemm[dW.itemsize], dy, x, W, dW, db, dx, y, dz, fused)
+        return dW
+
+    def _backward(
+        self, gemm: int, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array | None, y: Array,
+        dz: Array, kind: int,
+    ) -> None:  # fmt: skip
+        """Divide the work; without a BLAS, compute only dz and db."""
+        rows, (inputs, units) = len(x), W.shape
+        segments, input_columns, of_weights = 1, 1, (0, 1)
+        if gemm:
+            segments, input_columns = tiles(rows, inputs, units, self.threads)
+            of_weights = tiles(inputs, units, rows, self.threads)
+        of_inputs = segments * input_columns if input_columns > 1 and dx is not None else 0
+        if input_columns > 1:
+            segments = self._segments(rows) if dz.size >= SMALL_ARRAY else 1
         team_dense_backward(
             gemm, dy, x, W, dW, db, dz if dx is None else dx, y, dz,
-            self._scratch((segments, 2, len(db)), db.dtype), fused, large and dx is not None, segments,
+            self._scratch((segments, 2, units), db.dtype), kind, dx is not None,
+            numbers(of_inputs), input_columns, numbers(of_weights[0] * of_weights[1]), of_weights[1],
         )  # fmt: skip
-        return dW if large else self._products(x, W, dz, dW, dx)
 
 
 @inner

@@ -68,6 +68,45 @@ def test_a_forked_worker_gives_the_same_numbers(tmp_path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+MANY_THREADS = """
+import sys, hashlib, numpy as np, nnx
+def network(device):
+    layers = [nnx.Dense(300, 400), nnx.ReLU(), nnx.Dense(40), nnx.Dense(300), nnx.Sigmoid()]
+    return nnx.Network(layers, seed=1, device=device)
+def fit(network, optimizer, x, epochs):
+    network.fit(x, x, loss=nnx.BinaryCrossEntropy(), optimizer=optimizer, epochs=epochs, batch_size=200)
+    return network.weights()
+x = np.random.default_rng(5).random((420, 300), dtype=np.float32)  # batches of 200 and of 20 rows
+backend = nnx.resolve("numba")
+assert backend.threads == int(sys.argv[1]), backend.describe()
+first = fit(network("numba"), nnx.Adam(1e-3), x, 4)
+resumed, optimizer = network("numba"), nnx.Adam(1e-3)
+fit(resumed, optimizer, x, 1)
+again = fit(resumed, optimizer, x, 3)
+plain = fit(network("numpy"), nnx.Adam(1e-3), x, 4)
+for name in first:
+    np.testing.assert_array_equal(first[name], again[name])
+    np.testing.assert_allclose(first[name], plain[name], rtol=0, atol=1e-3)
+print(hashlib.sha256(b"".join(value.tobytes() for value in first.values())).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("threads", [4, 8])
+def test_with_more_threads_than_cores_the_bytes_are_the_same_each_time(threads: int) -> None:
+    """Three processes at once disturb each other's threads; each compares with NumPy and with a pause."""
+    if NumbaBackend().blas is None:
+        pytest.skip(f"no team of threads here: {NumbaBackend().describe()}")
+    environment = {**os.environ, "NUMBA_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-c", MANY_THREADS, str(threads)]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    answers = [process.communicate(timeout=120) for process in processes]
+    assert all(process.returncode == 0 for process in processes), answers
+    assert len({printed for printed, _ in answers}) == 1
+
+
 OTHER_LAYER = """
 from nnx.backends import resolve
 import nnx, numpy as np

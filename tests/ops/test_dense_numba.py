@@ -11,7 +11,7 @@ from nnx.backends.base import Backend
 
 pytest.importorskip("numba", reason="Numba is not installed: pip install 'nnx-arrays[fast]'")
 
-from nnx.ops.dense_numba import SMALL_PRODUCT
+from nnx.ops.parts import tiles
 
 INPUTS, UNITS = 100, 90
 SHARED = [31, 131, 257]  # rows: one part, two that differ by a row, and more
@@ -24,17 +24,41 @@ KINDS = ["identity", "relu", "sigmoid", "tanh", "leaky_relu"]
 def test_dense(
     compiled: Backend, dtype: np.dtype, rng: np.random.Generator, kind: str, rows: int, strided: bool
 ) -> None:
-    assert rows * INPUTS * UNITS > SMALL_PRODUCT
-    x, W, b = (rng.standard_normal(shape) for shape in ((rows, INPUTS), (INPUTS, UNITS), UNITS))
+    assert tiles(rows, UNITS, INPUTS, 2) != (1, 1)
+    agrees(compiled, dtype, rng, kind, (rows, INPUTS, UNITS), strided)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 17])
+@pytest.mark.parametrize("kind", ["identity", "relu"])
+def test_few_rows_are_divided_by_columns(
+    compiled: Backend, dtype: np.dtype, rng: np.random.Generator, kind: str, rows: int
+) -> None:
+    inputs, units = 390, 270  # not multiples of a cache line
+    assert tiles(rows, units, inputs, 2)[1] > 1
+    agrees(compiled, dtype, rng, kind, (rows, inputs, units), strided=False)
+
+
+def test_a_column_and_a_row_of_weights(compiled: Backend, dtype: np.dtype, rng: np.random.Generator) -> None:
+    for shape in ((200, 100, 1), (200, 1, 100), (1, 100, 100)):
+        agrees(compiled, dtype, rng, "tanh", shape, strided=False)
+
+
+def agrees(
+    compiled: Backend, dtype: np.dtype, rng: np.random.Generator, kind: str, shape: tuple[int, int, int],
+    strided: bool,
+) -> None:  # fmt: skip
+    """Compare forward and backward of a layer with the plain form."""
+    rows, inputs, units = shape
+    x, W, b = (rng.standard_normal(size) for size in ((rows, inputs), (inputs, units), units))
     y = agree(
         compiled, "dense_forward", dtype,
-        {"x": x, "W": W, "b": b, "y": room(rows, UNITS), "kind": kind, "alpha": 0.3}, ("y",),
-        terms=INPUTS, strided=strided,
+        {"x": x, "W": W, "b": b, "y": room(rows, units), "kind": kind, "alpha": 0.3}, ("y",),
+        terms=inputs, strided=strided,
     )["y"]  # fmt: skip
     backward = {
-        "dy": rng.standard_normal((rows, UNITS)), "x": x, "W": W, "dW": room(INPUTS, UNITS),
-        "db": room(UNITS), "dx": room(rows, INPUTS), "kind": kind, "alpha": 0.3, "y": y.astype(float),
-        "dz": room(rows, UNITS),
+        "dy": rng.standard_normal((rows, units)), "x": x, "W": W, "dW": room(inputs, units),
+        "db": room(units), "dx": room(rows, inputs), "kind": kind, "alpha": 0.3, "y": y.astype(float),
+        "dz": room(rows, units),
     }  # fmt: skip
     outputs = ("dW", "db", "dx") if kind == "identity" else ("dW", "db", "dx", "dz")
     if kind == "identity":
