@@ -23,6 +23,8 @@ from nnx.ops.losses import LossesNumPy
 from nnx.ops.normalization import NormalizationNumPy
 from nnx.ops.updates import UpdatesNumPy
 
+ZEROS = -1  # the slot of the scratch memory with zeros
+
 
 class NumpyBackend(
     GatherNumPy, DenseNumPy, Bfloat16NumPy, ActivationsNumPy, NormalizationNumPy, LossesNumPy, UpdatesNumPy,
@@ -48,6 +50,12 @@ class NumpyBackend(
                 views.clear()
             view = views[key] = np.empty(shape, dtype=dtype)
         return view
+
+    def _zeros(self, size: int, dtype: Any) -> Array:
+        """Return zeros, which may only be read; each thread has its own."""
+        zeros = self._scratch((size,), dtype, ZEROS)
+        zeros.fill(0)
+        return zeros
 
     def quiet(self) -> AbstractContextManager[Any]:
         """Return a context without NumPy's warnings: training itself finds and reports non-finite values."""

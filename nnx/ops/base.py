@@ -27,6 +27,10 @@ class InPlace(Operations):
         """Return an array for an intermediate result; two slots never overlap."""
         raise NotImplementedError
 
+    def _zeros(self, size: int, dtype: Any) -> Array:
+        """Return zeros, which may only be read."""
+        raise NotImplementedError
+
 
 class OnGpu(Operations):
     """Base of the forms on CuPy, where `xp` is CuPy.

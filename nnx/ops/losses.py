@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnx.ops.activations import sigmoid, sigmoid_in_place
+from nnx.ops.activations import positive_in_place, sigmoid, sigmoid_in_place
 from nnx.ops.base import Array, InPlace, OnGpu, Operations
 from nnx.ops.cuda import BLOCK_SUMS, FUNCTIONS, THREADS, Raw
 from nnx.ops.sums import sum_of_squares
@@ -126,7 +126,7 @@ def _binary_cross_entropy_from_logits_in_place(
     """Σ (max(z, 0) − y z) + log(1 + e^−|z|), as one sum: separate sums of large terms would cancel."""
     e = np.abs(z, out=ops._scratch(z.shape, z.dtype))
     np.log1p(np.exp(np.negative(e, out=e), out=e), out=e)
-    np.maximum(z, 0.0, out=dy)
+    positive_in_place(ops, z, dy)
     dy -= np.multiply(y, z, out=ops._scratch(z.shape, z.dtype, 1))
     dy += e
     total = _sum(dy)

@@ -19,7 +19,7 @@ import numpy as np
 from nnx.ops.base import Array, InPlace, OnGpu, Operations
 from nnx.ops.cuda import Elementwise
 
-CHUNK = 32768  # elements that a rule processes at a time on NumPy
+CHUNK = 65536  # elements that a rule processes at a time on NumPy
 
 
 class Rule(Operations):
