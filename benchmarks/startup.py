@@ -1,6 +1,6 @@
-"""Measure the cost of starting: imports, ``nnx --help``, and the deep autoencoder's first step.
+"""Measure the cost of starting: imports, ``nnx --help``, and the first step of each job.
 
-Run by hand:  python benchmarks/startup.py [--json PATH]
+Run by hand:  python benchmarks/startup.py [--only TEXT] [--json PATH]
 
 Each is timed in fresh processes, interleaved; the benchmark prints medians. A first step is timed from before
 the first import (also NumPy's) to after the step. Numba compiles at its first use and stores the result, so
@@ -37,13 +37,42 @@ FIRST_STEP = """
 import time
 began = time.perf_counter()
 import nnx
-from nnx.experiments import autoencoder
 import numpy as np
-x = np.random.default_rng(0).random((256, 784), dtype=np.float32)
-network = autoencoder.build(autoencoder.Config(device={!r}))
-network.fit(x, x, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(1e-3), batch_size=256)
+def network(*layers):
+    return nnx.Network([*layers], device={device!r}, seed=0)
+Adam, SGD, D, R = nnx.Adam(1e-3), nnx.SGD(0.05), nnx.Dense, nnx.ReLU
+rng = np.random.default_rng(0)
+{job}
+network.fit(x, y, loss=loss, optimizer=optimizer, batch_size=len(x))
 print(time.perf_counter() - began)
 """
+JOBS = {
+    "deep": """
+from nnx.experiments import autoencoder
+network = autoencoder.build(autoencoder.Config(device={device!r}))
+loss, optimizer = nnx.BinaryCrossEntropy(), Adam
+x = y = rng.random((256, 784), dtype=np.float32)
+""",
+    "shallow": """
+network = network(D(784, 128), R(), D(64), D(128), R(), D(784), nnx.Sigmoid())
+loss, optimizer = nnx.MeanSquaredError(reduction="sum_over_features"), SGD
+x = y = rng.random((256, 784), dtype=np.float32)
+""",
+    "classifier": """
+network = network(D(784, 256), R(), D(128), R(), D(10), nnx.Softmax())
+loss, optimizer = nnx.CategoricalCrossEntropy(), Adam
+x, y = rng.random((128, 784), dtype=np.float32), rng.integers(0, 10, 128)
+""",
+    "xor": """
+network, loss, optimizer = network(D(2, 4), nnx.Tanh(), D(1), nnx.Sigmoid()), nnx.MeanSquaredError(), SGD
+x, y = np.float32([[0, 0], [0, 1], [1, 0], [1, 1]]), np.float32([[0], [1], [1], [0]])
+""",
+}
+
+
+def first_step(job: str, device: str) -> str:
+    """Return the code of a first step; the jobs are those of `jobs.py`, whose imports are not timed."""
+    return FIRST_STEP.format(device=device, job=JOBS[job].format(device=device))
 
 
 def inside(threads: int, code: str, **variables: str) -> float:
@@ -58,10 +87,10 @@ def wall(*arguments: str) -> float:
     return time.perf_counter() - began
 
 
-def compiling(threads: int) -> float:
+def compiling(job: str, threads: int) -> float:
     """Return the seconds of the first step with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
-        return inside(threads, FIRST_STEP.format("numba"), NUMBA_CACHE_DIR=folder)
+        return inside(threads, first_step(job, "numba"), NUMBA_CACHE_DIR=folder)
 
 
 def cases(kept: str, threads: int) -> dict[str, Callable[[], float]]:
@@ -71,12 +100,12 @@ def cases(kept: str, threads: int) -> dict[str, Callable[[], float]]:
         "nnx --help": lambda: wall("-m", "nnx", "--help"),
         "import numpy": lambda: inside(threads, IMPORT.format("numpy")),
         "import nnx, after numpy": lambda: inside(threads, AFTER_NUMPY),
-        "first step, numpy": lambda: inside(threads, FIRST_STEP.format("numpy")),
+        "first step, numpy": lambda: inside(threads, first_step("deep", "numpy")),
     }
-    if common.usable("numba"):
-        found["first step, numba, compiling"] = lambda: compiling(threads)
-        found["first step, numba, compiled before"] = lambda: inside(
-            threads, FIRST_STEP.format("numba"), NUMBA_CACHE_DIR=kept
+    for job in JOBS if common.usable("numba") else ():
+        found[f"first step, {job}, numba, compiling"] = lambda job=job: compiling(job, threads)
+        found[f"first step, {job}, numba, compiled before"] = lambda job=job: inside(
+            threads, first_step(job, "numba"), NUMBA_CACHE_DIR=kept
         )
     for name in ("torch", "tensorflow", "keras", "jax"):
         if common.installed(name):
@@ -95,7 +124,7 @@ def main(only: str, rounds: int, threads: int, json_path: Path | None) -> None:
     with tempfile.TemporaryDirectory() as kept:
         chosen = {name: call for name, call in cases(kept, threads).items() if only in name}
         for name, call in chosen.items():  # first call: bytecode is compiled, files enter the page cache
-            if name != "first step, numba, compiling":
+            if not name.endswith("compiling"):
                 call()
         samples: dict[str, list[float]] = {name: [] for name in chosen}
         for _ in range(rounds):
