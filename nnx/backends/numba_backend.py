@@ -12,16 +12,18 @@ Importing this module raises `ImportError` if Numba is not installed, or does no
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib.metadata
 from contextlib import suppress
 from typing import Any
 
 import numba
 
-from nnx.backends import blas, openblas, threads
+from nnx.backends import blas, mkl, openblas, processor, threads
 from nnx.backends.numpy_backend import NumpyBackend
 from nnx.errors import ConfigurationError
 from nnx.ops import team_numba
+from nnx.ops.bfloat16_numba import Bfloat16Numba
 from nnx.ops.dense_numba import DenseNumba
 from nnx.ops.gather_numba import GatherNumba
 from nnx.ops.gradients_numba import GradientsNumba
@@ -31,7 +33,9 @@ from nnx.ops.updates_numba import UpdatesNumba
 TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
 
-class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, GradientsNumba, NumpyBackend):
+class NumbaBackend(
+    GatherNumba, DenseNumba, Bfloat16Numba, LossesNumba, UpdatesNumba, GradientsNumba, NumpyBackend
+):
     """Compiled kernels, on several threads if Numba's threads are TBB's.
 
     Attributes
@@ -77,8 +81,29 @@ class NumbaBackend(GatherNumba, DenseNumba, LossesNumba, UpdatesNumba, Gradients
         return f"{text}kernels on one thread, products by NumPy (more threads need tbb and {openblas.WANTED})"
 
     def bfloat16_fault(self) -> str:
-        """See `Backend.bfloat16_fault`: the kernels need a BLAS that multiplies bfloat16 numbers."""
-        return "it needs MKL (pip install 'nnx-arrays[mkl]') and a processor with AMX-BF16 or AVX512-BF16"
+        """See `Backend.bfloat16_fault`: the kernels need MKL, and a processor that multiplies bfloat16."""
+        return self._bfloat16[1]
+
+    @property
+    def bfloat16_gemm(self) -> int:
+        """Return the address of MKL's function for products of bfloat16 numbers; 0 if it cannot be used."""
+        return self._bfloat16[0]
+
+    @property
+    def bfloat16_pays(self) -> bool:
+        """Return whether there are MKL and AMX: with AVX512-BF16 alone, MKL is no faster than in float32."""
+        return "amx_bf16" in processor.instructions() and self.bfloat16_gemm != 0
+
+    @functools.cached_property
+    def _bfloat16(self) -> tuple[int, str]:
+        """Return `bfloat16_gemm` and `bfloat16_fault`; the first use loads MKL."""
+        if not processor.instructions() & {"amx_bf16", "avx512_bf16"}:
+            return 0, "it needs a processor with AMX-BF16 or AVX512-BF16, which this one does not have"
+        try:
+            address = blas.with_mkl().bfloat16
+        except mkl.UnusableError as error:
+            return 0, f"it needs MKL, run pip install 'nnx-arrays[mkl]' ({error})"
+        return address or 0, "" if address else "MKL multiplies bfloat16 numbers wrongly on this processor"
 
     def blas_threads(self) -> int:
         """See `Backend.blas_threads`."""

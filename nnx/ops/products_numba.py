@@ -19,8 +19,9 @@ BITS = 64 if platform.machine() in ("x86_64", "AMD64") else 32
 def product(_: Any, gemm: Any, a: Any, b: Any, c: Any, transpose_a: Any, transpose_b: Any) -> Any:
     """c = op(a) op(b) for arrays whose rows are contiguous, at any distance from each other.
 
-    `gemm` is the address of cblas_sgemm or cblas_dgemm, which is called with α = 1 and β = 0. The call is
-    written in the compiler's own terms, because the same in Python takes several times as long to compile.
+    `gemm` is the address of cblas_sgemm or cblas_dgemm, or of cblas_gemm_bf16bf16f32 if a and b are bits of
+    bfloat16 numbers (uint16) and c is float32. It is called with α = 1 and β = 0. The call is written in the
+    compiler's own terms, because the same in Python takes several times as long to compile.
     """
     signature = types.void(types.intp, a, b, c, types.boolean, types.boolean)
 

@@ -17,7 +17,7 @@ SIZES = [(1, 5, 3), (7, 40, 6), (33, 17, 1)]  # rows, inputs, units
 
 def rounded(backend: Backend, x: np.ndarray) -> np.ndarray:
     x = backend.asarray(x)
-    out = backend.empty(x.shape, backend.factor_type)
+    out = backend.empty(x.shape, "float32")
     assert backend.round_to_bfloat16(x, out) is out
     return backend.to_numpy(out)
 
