@@ -24,7 +24,7 @@ import numpy as np
 
 from nnx.ops.base import Array
 
-# With 1 instead of 4, batches of 256 rows were up to 9 % slower in one run on two cores, and the same in another.
+# With 1 instead of 4, batches of 256 rows were up to 9 % slower in one run on two cores, not in another.
 ROWS_COST = 4
 LINE = 16  # the fewest rows or columns of a part: a cache line has 16 numbers in float32
 TASK = 2**16  # multiplications: a smaller part takes less time than its start (2 µs)
