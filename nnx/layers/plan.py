@@ -78,6 +78,7 @@ class Plan:
         self.output_shape = self.input_shape
         if layers:
             self.output_shape = shape_of(layers[-1].input_shape if without_last else layers[-1].output_shape)
+        self._integers = bool(self.groups) and self.groups[0][0].input_dtype != "float"
         shapes = [shape for layer in layers for shape in (layer.input_shape, layer.output_shape)]
         self._plain = all(
             len(shape_of(shape)) == 1 for shape in shapes
@@ -195,6 +196,18 @@ class Plan:
             plan._reserve(rows)
 
     # ----------------------------------------------------------------- passes
+
+    def takes(self, x: Array) -> bool:
+        """Return whether x is known to fit: an array of the backend, floats of the network's type and shape.
+
+        `Network.forward` finds out what is wrong with another array, or whether integers fit.
+        """
+        return (
+            not self._integers
+            and self.backend.owns(x)
+            and x.dtype == self.arena.dtype
+            and x.shape[1:] == self.input_shape
+        )
 
     def forward(
         self,

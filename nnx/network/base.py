@@ -312,22 +312,11 @@ class NetworkBase:
         DataError
             If x is on another device, or does not fit the first layer.
         """
-        if not self.backend.owns(x):
-            there = foreign.place(x) if foreign.on_gpu(x) else "the host"
-            if there not in (self.device, "the host"):
-                raise DataError(foreign.elsewhere(x, "x", self.device))
-            raise DataError(
-                f"forward takes arrays of {self.device}, not a {type(x).__name__} on {there}: "
-                "x = network.asarray(x)"
-            )
-        self._receive("forward", x)
-        if self.takes_integers:
-            check_integers(self.layers[0], x)
-        elif x.dtype != self.dtype:
-            raise DataError(
-                f"forward takes {self.dtype.name} in this network, not {x.dtype}: x = network.asarray(x)"
-            )
-        return self.plan("training" if training else "inference").forward(x, training)
+        plan = self._plans.get(("training" if training else "inference", False))
+        if plan is None or not plan.takes(x) or plan.backend is not self.arena.backend:
+            self._check("forward", x)
+            plan = self.plan("training" if training else "inference")
+        return plan.forward(x, training)
 
     def backward(self, dy: Array, input_gradient: bool = False) -> Array | None:
         """Compute all gradients from dy = ∂L/∂y, for the last ``forward(x, training=True)``.
@@ -342,6 +331,24 @@ class NetworkBase:
             If dy does not have the output's shape.
         """
         return self.plan("training").backward(dy, input_gradient)
+
+    def _check(self, what: str, x: Any) -> None:
+        """Refuse x if it does not fit, and build a network that has no input shape yet."""
+        if not self.backend.owns(x):
+            there = foreign.place(x) if foreign.on_gpu(x) else "the host"
+            if there not in (self.device, "the host"):
+                raise DataError(foreign.elsewhere(x, "x", self.device))
+            raise DataError(
+                f"{what} takes arrays of {self.device}, not a {type(x).__name__} on {there}: "
+                "x = network.asarray(x)"
+            )
+        self._receive(what, x)
+        if self.takes_integers:
+            check_integers(self.layers[0], x)
+        elif x.dtype != self.dtype:
+            raise DataError(
+                f"{what} takes {self.dtype.name} in this network, not {x.dtype}: x = network.asarray(x)"
+            )
 
     def _receive(self, what: str, x: Any) -> None:
         """Check the shape of x, and build a network that has no input shape yet."""

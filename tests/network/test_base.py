@@ -25,6 +25,15 @@ import nnx
 pytestmark = pytest.mark.usefixtures("device")
 
 
+class FromIntegers(nnx.Layer):
+    """Half of each integer."""
+
+    input_dtype = "integer"
+
+    def forward_into(self, x, y, workspace):
+        y[...] = x / 2
+
+
 @pytest.mark.parametrize("first_use", ["fit", "predict", "forward", "build"])
 def test_the_first_width_comes_from_the_first_data(first_use):
     network = nnx.Network([nnx.Dense(4), nnx.Tanh(), nnx.Dense(2)], seed=0)
@@ -138,6 +147,32 @@ def test_moving_to_another_backend_forgets_nothing():
     assert lies_within(network[0].W, network.arena.values)
     train(network, optimizer, y=y), train(still, other, y=y)
     same_bytes(network.weights(), still.weights())
+
+
+@pytest.mark.parametrize("wrong", ["a list", "another dtype", "integers", "another width", "another rank"])
+def test_each_pass_checks_x_and_not_only_the_first(wrong):
+    network = small()
+    forward(network, X, training=True)
+    x = network.asarray(X)
+    unfit = {
+        "a list": X.tolist(),
+        "another dtype": x.astype("float64"),
+        "integers": x.astype("int32"),
+        "another width": network.asarray(X[:, :2]),
+        "another rank": network.asarray(X[:, :, None]),
+    }[wrong]
+    for part in (network, network[:1]):
+        with pytest.raises(nnx.DataError, match=r"forward takes|x has 2 features"):
+            part.forward(unfit, training=True)
+    assert network.forward(x, training=True).shape == (len(X), 2)
+
+
+def test_each_pass_checks_integers():
+    network = nnx.Network([FromIntegers(), nnx.Dense(2)], seed=0)
+    numbers = network.asarray(np.arange(6).reshape(3, 2))
+    network.forward(numbers, training=True)
+    with pytest.raises(nnx.DataError, match="takes integers, not float32"):
+        network.forward(numbers.astype("float32"), training=True)
 
 
 def test_predict_between_forward_and_backward_changes_no_gradient():
