@@ -4,7 +4,8 @@ Run by hand:  NNX_DATA_DIR=… python benchmarks/step.py [--only NAME] [--row TE
 
 Each framework trains in a separate process, with the same initial weights, batches, order, float32 and
 threads. All but scikit-learn (which slices) gather the rows of each batch by number, as shuffled training
-must. nnx trains with `Network.fit` and everything it does; the others have the shortest loop that their users
+must. nnx trains with `Network.fit` and everything it does, and in one row with the loop that the README
+writes by hand, which also takes the loss of each step; the others have the shortest loop that their users
 write. For cross-entropies, all use the fused form that starts from logits, as nnx's `fit` does.
 
 The mean loss of the first ten steps must agree closely, and the loss of the last turn roughly: float32 runs
@@ -27,6 +28,7 @@ JOBS = {"deep": jobs.DEEP, "shallow": jobs.SHALLOW, "classifier": jobs.CLASSIFIE
 ROWS = [
     Row("nnx, numpy", "nnx", "numpy", "nnx"),
     Row("nnx, numba", "nnx", "numba", "nnx"),
+    Row("nnx loop by hand, numba", "nnx", "numba-loop", "nnx"),
     Row("PyTorch", "torch", "eager"),
     Row("PyTorch, compiled", "torch", "compiled"),
     Row("JAX", "jax", "step"),

@@ -35,10 +35,25 @@ class Nnx(InTurns, nnx_worker.Nnx):
         device, _, self.by_hand = variant.partition("-")
         super().__init__(job, weights, device)
 
+    def step(self, rows: Any) -> Any:
+        """Train on these rows, or on all for None: by `fit`, or by hand as the README writes it."""
+        if not self.by_hand:
+            return super().step(rows)
+        network, loss = self.network, self.how["loss"]
+        x = network.asarray(self.x if rows is None else self.x[rows])
+        y = x if self.y is self.x else network.asarray(self.y if rows is None else self.y[rows])
+        y_pred = network.forward(x, training=True)
+        value = float(loss(y, y_pred))
+        network.backward(loss.gradient(y, y_pred))
+        self.how["optimizer"].step(network)
+        return value
+
     def run(self, rows: Sequence[Any]) -> list[Any]:
-        """Take so many steps on all rows: one `fit`, or by hand as the README writes it."""
+        """Take so many steps: one `fit` on all rows, or by hand."""
         if not self.by_hand:
             return self.network.fit(self.x, self.y, epochs=len(rows), shuffle=False, **self.how)["loss"][-1:]
+        if not self.job["restart"]:
+            return [self.step(one) for one in rows]
         network, loss, optimizer = self.network, self.how["loss"], self.how["optimizer"]
         x, y = network.asarray(self.x), network.asarray(self.y)
         for _ in rows:
@@ -49,7 +64,7 @@ class Nnx(InTurns, nnx_worker.Nnx):
     def turns(self, gate: Gate) -> None:
         """Train by one long `fit`, a turn an epoch."""
         job = self.job
-        if job["restart"] or job["task"] == "encode":
+        if job["restart"] or job["task"] == "encode" or self.by_hand:
             super().turns(gate)
             return
         x = self.x[: job["check"] * job["batch_size"]]

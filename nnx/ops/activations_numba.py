@@ -87,3 +87,39 @@ def exp_float32(x: Scalar) -> Scalar:
     p = p * r + f(5.0000001201e-1)
     p = p * r * r + r + f(1.0)
     return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@inner
+def log_float32(x: Scalar) -> Scalar:
+    """Log x for normal x > 0 in float32, in a form that the compiler can vectorize; NaN stays NaN.
+
+    x = 2^n (1 + r) with √½ ≤ 1 + r < √2; log(1 + r) comes from the polynomial of Cephes' ``logf`` (Moshier,
+    1989).
+    """
+    f = np.float32
+    bits = np.float32(x).view(np.int32)
+    n = f(np.int32(bits >> np.int32(23)) - np.int32(126))
+    r = np.int32((bits & np.int32(0x007FFFFF)) | np.int32(0x3F000000)).view(np.float32)
+    low = r < f(0.707106781186547524)
+    n = n - f(1.0) if low else n
+    r = (r + r if low else r) - f(1.0)
+    p = f(7.0376836292e-2)
+    p = p * r - f(1.1514610310e-1)
+    p = p * r + f(1.1676998740e-1)
+    p = p * r - f(1.2420140846e-1)
+    p = p * r + f(1.4249322787e-1)
+    p = p * r - f(1.6668057665e-1)
+    p = p * r + f(2.0000714765e-1)
+    p = p * r - f(2.4999993993e-1)
+    p = p * r + f(3.3333331174e-1)
+    square = r * r
+    p = p * r * square - n * f(2.12194440e-4) - f(0.5) * square
+    result = r + p + n * f(0.693359375)
+    return x if x != x else result  # noqa: PLR0124 - NaN
+
+
+@inner
+def log1p_float32(x: Scalar) -> Scalar:
+    """Log (1 + x) for −1 < x ≤ 0 in float32: the rounding error of 1 + x is added again."""
+    u = np.float32(1.0) + x
+    return log_float32(u) - ((u - np.float32(1.0)) - x) / u

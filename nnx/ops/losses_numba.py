@@ -1,4 +1,4 @@
-"""Compiled forms of losses.py: the squared error, and the two cross-entropies from logits.
+"""Compiled forms of losses.py: the squared error, and three of the cross-entropies.
 
 For other losses, the form in place or the plain form is used.
 """
@@ -6,10 +6,11 @@ For other losses, the form in place or the plain form is used.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from nnx.ops.activations_numba import exp_float32, relu
+from nnx.ops.activations_numba import exp_float32, log1p_float32, log_float32, relu
 from nnx.ops.base import Array
 from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, inner_sum, team, usual
 from nnx.ops.losses import LossesNumPy
@@ -111,6 +112,51 @@ def team_categorical_cross_entropy_from_logits(
     share(categorical_cross_entropy_from_logits, (y, z, dy, totals), (factor,), segments)
 
 
+@inner
+def clipped(p: Scalar, epsilon: Scalar) -> Scalar:
+    """Clip p to [ε, 1 − ε]; NaN passes."""
+    p = epsilon if p < epsilon else p
+    high = np.float32(1.0) - epsilon
+    return high if p > high else p
+
+
+@inner_sum
+def binary_cross_entropy(y: Array, p: Array, totals: Array, epsilon: Scalar) -> None:
+    """Compute Σ −y log p − (1 − y) log(1 − p) in float32, with p clipped to [ε, 1 − ε]."""
+    f = np.float32
+    total = 0.0
+    for row in range(p.shape[0]):
+        some = f(0.0)
+        for j in range(p.shape[1]):
+            q = clipped(p[row, j], epsilon)
+            some += y[row, j] * log_float32(q) + (f(1.0) - y[row, j]) * log1p_float32(-q)
+        total -= some
+    totals[0] = total
+
+
+@team
+def team_binary_cross_entropy(y: Array, p: Array, epsilon: Scalar, totals: Array, segments: int) -> None:
+    """Compute the rows of each segment in parallel; the sum of each segment goes into `totals`."""
+    share(binary_cross_entropy, (y, p, totals), (epsilon,), segments)
+
+
+@inner
+def binary_cross_entropy_gradient(y: Array, p: Array, dy: Array, factor: Scalar, epsilon: Scalar) -> None:
+    """dy = factor (p − y) / (p (1 − p)) in float32, with p clipped to [ε, 1 − ε]."""
+    for row in range(p.shape[0]):
+        for j in range(p.shape[1]):
+            q = clipped(p[row, j], epsilon)
+            dy[row, j] = factor * (q - y[row, j]) / (q * (np.float32(1.0) - q))
+
+
+@team
+def team_binary_cross_entropy_gradient(
+    y: Array, p: Array, dy: Array, factor: Scalar, epsilon: Scalar, segments: int
+) -> None:
+    """Compute the rows of each segment in parallel."""
+    share(binary_cross_entropy_gradient, (y, p, dy), (factor, epsilon), segments)
+
+
 # By kind: ``kernel(y, p, dy, factor, totals, segments)`` writes dy = factor ∂ℓ/∂p, and Σ ℓ of each segment
 # into `totals`.
 KERNELS = {
@@ -121,6 +167,10 @@ KERNELS = {
 IN_FLOAT64 = ("squared_error",)  # the other kernels work in float32 only
 
 
+# The smallest ε of the kernels for probabilities: the spacing of float32 below 1, so that 1 − ε is not 1.
+LEAST_EPSILON = 2.0**-24
+
+
 class LossesNumba(Compiled, LossesNumPy):
     """Losses with value and gradient in one pass."""
 
@@ -128,24 +178,40 @@ class LossesNumba(Compiled, LossesNumPy):
         self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
         scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
-        """Use one pass if rows have equal weights and `dy` is given; see benchmarks/operations.py, loss."""
-        kernel = KERNELS.get(kind)
-        if (
-            kernel is None
-            or not (y_pred.itemsize == 4 or kind in IN_FLOAT64)
-            or dy is None
-            or weights is not None
-            or y_true.shape != y_pred.shape
-            or not usual(y_pred, y_true, dy)
-        ):
+        """Use one pass if rows have equal weights; see benchmarks/operations.py, loss."""
+        kernel, single = KERNELS.get(kind), y_pred.itemsize == 4
+        if weights is not None or y_true.shape != y_pred.shape or not usual(y_pred, y_true, dy):
             super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
-            return
-        factor = scale / len(y_pred)
-        arguments = (y_true, y_pred, dy, dy.dtype.type(factor))
-        segments = self._segments(len(y_pred)) if y_pred.size >= SMALL_ARRAY else 1
-        total = self._total(kernel, arguments, segments)
+        elif kernel is not None and (single or kind in IN_FLOAT64):
+            self._in_one_pass(kernel, y_true, y_pred, value, dy, scale)
+        elif kind == "binary_cross_entropy" and single and parameter >= LEAST_EPSILON:
+            self._of_probabilities(y_true, y_pred, value, dy, scale, parameter)
+        else:
+            super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
+
+    def _in_one_pass(
+        self, kernel: Any, y: Array, p: Array, value: Array | None, dy: Array | None, scale: float
+    ) -> None:
+        """Compute value and gradient together; a gradient that nobody wants goes into scratch memory."""
+        dy = self._scratch(p.shape, p.dtype) if dy is None else dy
+        factor = scale / len(p)
+        total = self._total(kernel, (y, p, dy, p.dtype.type(factor)), self._parts(p))
         if value is not None:
             value[0] = total * factor
+
+    def _of_probabilities(
+        self, y: Array, p: Array, value: Array | None, dy: Array | None, scale: float, epsilon: float
+    ) -> None:
+        """Compute value and gradient of the binary cross-entropy; a loop by hand asks for one at a time."""
+        factor, segments, number = scale / len(p), self._parts(p), p.dtype.type
+        if value is not None:
+            value[0] = self._total(team_binary_cross_entropy, (y, p, number(epsilon)), segments) * factor
+        if dy is not None:
+            team_binary_cross_entropy_gradient(y, p, dy, number(factor), number(epsilon), segments)
+
+    def _parts(self, p: Array) -> int:
+        """Return into how many segments the rows are divided."""
+        return self._segments(len(p)) if p.size >= SMALL_ARRAY else 1
 
 
 # The losses of the compiled loop in `small_network_numba`; their positions are their numbers.
