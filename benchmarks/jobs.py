@@ -45,6 +45,8 @@ class Job:
         Whether nnx's `fit` shuffles; no other framework can use the same order.
     rows : int or None
         Rows of the data; None means as many as a turn needs.
+    seed : int
+        The seed of the initial weights; with it, the job must train from its first steps.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Job:
     check: int = 0
     shuffle: bool = False
     rows: int | None = None
+    seed: int = 1
 
     def sized(self, steps: int | None, **changes: Any) -> Job:
         """Return a job with this number of steps in a turn, a warm-up that fits, and other changes."""
@@ -91,6 +94,7 @@ SHALLOW = Job(
     mirrored(784, 128, 64),
     ("relu", "linear", "relu", "sigmoid"),
     "squared_error_sum", "sgd", 0.05, batch=256, steps=50, initial="glorot_uniform",
+    seed=4,  # with seed 1, the loss stays near 95 for two turns, while most seeds reach 55 or less
 )  # fmt: skip
 CLASSIFIER = Job(
     "classifier",
@@ -134,9 +138,9 @@ def images(rows: int) -> tuple[np.ndarray, np.ndarray, str]:
     return x[order], y[order], whose
 
 
-def prepare(job: Job, folder: Path, seed: int = 1) -> tuple[dict[str, Any], str]:
+def prepare(job: Job, folder: Path) -> tuple[dict[str, Any], str]:
     """Write data and initial weights into a folder; return the job as workers read it, and whose data."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(job.seed)
     if job.name == "xor":
         xor = nnx.datasets.load_xor()
         x, y = xor.x_train, xor.y_train
@@ -151,7 +155,7 @@ def prepare(job: Job, folder: Path, seed: int = 1) -> tuple[dict[str, Any], str]
     for inputs, units, activation in zip(job.widths, job.widths[1:], job.activations, strict=False):
         layers.append(nnx.Dense(inputs, units, initializer=INITIALIZERS[job.initial]))
         layers += [ACTIVATIONS[activation]()] if activation in ACTIVATIONS else []
-    network = nnx.Network(layers, device="numpy", seed=seed)
+    network = nnx.Network(layers, device="numpy", seed=job.seed)
     save_weights(folder, job.name, network)
     optimizer = nnx.Adam(job.rate) if job.optimizer == "adam" else nnx.SGD(job.rate)
     data = ("x", "x" if job.target == "x" else "y", "x")

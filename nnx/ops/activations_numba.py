@@ -115,7 +115,7 @@ def log_float32(x: Scalar) -> Scalar:
     square = r * r
     p = p * r * square - n * f(2.12194440e-4) - f(0.5) * square
     result = r + p + n * f(0.693359375)
-    return x if x != x else result  # noqa: PLR0124 - NaN
+    return x if x != x else result  # NaN
 
 
 @inner
