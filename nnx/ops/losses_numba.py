@@ -126,7 +126,7 @@ def binary_cross_entropy(y: Array, p: Array, totals: Array, epsilon: Scalar) -> 
     f = np.float32
     total = 0.0
     for row in range(p.shape[0]):
-        some = f(0.0)
+        some: Scalar = f(0.0)
         for j in range(p.shape[1]):
             q = clipped(p[row, j], epsilon)
             some += y[row, j] * log_float32(q) + (f(1.0) - y[row, j]) * log1p_float32(-q)
