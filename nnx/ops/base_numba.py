@@ -15,6 +15,7 @@ reordered (``reassoc``), and NaN passes through every comparison (``x if not x <
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -80,3 +81,9 @@ def usual(like: Array, *others: Array | None) -> bool:
     """Return whether arrays are contiguous, writeable and of one type, as compiled kernels need."""
     dtype = like.dtype
     return like.flags.carray and all(a is None or (a.flags.carray and a.dtype == dtype) for a in others)
+
+
+@lru_cache(maxsize=1024)
+def numbers(count: int) -> Array:
+    """Return the array 0, 1, …, `count` − 1: the numbers of the tiles, which threads share."""
+    return np.arange(count)

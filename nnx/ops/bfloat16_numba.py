@@ -13,10 +13,9 @@ import numpy as np
 
 from nnx.ops.activations_numba import IDENTITY
 from nnx.ops.base import Array
-from nnx.ops.base_numba import Compiled, inner, team
+from nnx.ops.base_numba import Compiled, inner, numbers, team
 from nnx.ops.bfloat16 import Bfloat16NumPy
 from nnx.ops.dense_numba import BACKWARD, FORWARD, backward_rows, forward_tile
-from nnx.ops.parts import numbers
 from nnx.ops.products_numba import product
 from nnx.ops.share_numba import share
 

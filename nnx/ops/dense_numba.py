@@ -27,9 +27,9 @@ from nnx.ops.activations_numba import (
     tanh_backward,
 )  # fmt: skip
 from nnx.ops.base import Array
-from nnx.ops.base_numba import SMALL_ARRAY, Compiled, inner, team, usual
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, inner, numbers, team, usual
 from nnx.ops.dense import DenseNumPy
-from nnx.ops.parts import LINE, numbers, tiles
+from nnx.ops.parts import LINE, tiles
 from nnx.ops.products_numba import product
 from nnx.ops.share_numba import share
 

@@ -20,10 +20,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
-
-from nnx.ops.base import Array
-
 # With 1 instead of 4, batches of 256 rows were up to 9 % slower in one run on two cores, not in another.
 ROWS_COST = 4
 LINE = 16  # the fewest rows or columns of a part: a cache line has 16 numbers in float32
@@ -61,9 +57,3 @@ def tiles(rows: int, columns: int, inner: int, threads: int) -> tuple[int, int]:
             if columns // (c * times) >= NARROWEST and rows * columns * inner <= UNPACKED * r * c * times:
                 return r, c * times
     return r, c
-
-
-@lru_cache(maxsize=1024)
-def numbers(count: int) -> Array:
-    """Return the array 0, 1, …, `count` − 1: the numbers of the tiles, which threads share."""
-    return np.arange(count)
