@@ -82,5 +82,6 @@ def _paths() -> list[Path]:
 def _mapped() -> set[str]:
     """Return the files from which MKL's core is in this process's memory."""
     with suppress(OSError):
-        return set(_MAPPED.findall(Path("/proc/self/maps").read_text("utf-8", "surrogateescape")))
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
+        return set(_MAPPED.findall(maps))
     return set()

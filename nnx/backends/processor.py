@@ -30,7 +30,8 @@ def instructions(path: Path = CPUINFO) -> frozenset[str]:
 def _field(name: str, path: Path) -> str:
     """Return a field of the first processor in the list."""
     try:
-        found = re.search(rf"^{name}\s*:[ \t]*(.*)$", path.read_text("utf-8", "replace"), re.MULTILINE)
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+    found = re.search(rf"^{name}\s*:[ \t]*(.*)$", text, re.MULTILINE)
     return found[1].strip() if found else ""
