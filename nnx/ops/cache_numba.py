@@ -54,7 +54,24 @@ def fingerprint(folder: Path) -> str:
 
 
 class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]
-    """Numba's files, each with a checksum at its end, which Numba ignores when it reads the file."""
+    """Numba's files, each with a checksum at its end, which Numba ignores when it reads the file.
+
+    Numba numbers the files of code. Two processes that save at once can then give one number to the code of
+    two signatures, and one of them loads code for other types of arrays: wrong numbers, or a crash. Here each
+    key has a file name of its own, and the file holds its key.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        """Save the code for a key: first the file, then the index that names it."""
+        number = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big")
+        name = self._data_name(number)
+        self._save_data(name, (self._source_stamp, key, data))
+        self._save_index(self._load_index() | {key: name})
+
+    def load(self, key: Any) -> Any:
+        """Return the code for a key; None if there is none, or the file has that of another key."""
+        found = super().load(key)
+        return found[2] if found is not None and found[:2] == (self._source_stamp, key) else None
 
     @contextlib.contextmanager
     def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:

@@ -127,3 +127,30 @@ def test_a_full_disk_gives_the_same_numbers(tmp_path):
         assert not [path for path in (tmp_path / "disk").rglob("*") if ".tmp." in path.name]
         grow("4m")
         assert [run() for _ in range(2)] == [False, True]
+
+
+def test_two_processes_that_save_at_once_never_share_a_file(tmp_path, monkeypatch):
+    """Numba would give both the same file, and load code for float64 where float32 is asked for."""
+    from nnx.ops.cache_numba import _CheckedFiles
+
+    one, other = (_CheckedFiles(str(tmp_path), "kernel", ("stamp",)) for _ in range(2))
+    one.save("float32", "code for float32")
+    index = (tmp_path / "kernel.nbi").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(other, "_load_index", dict)  # it was read before the first process saved
+        other.save("float64", "code for float64")
+    assert (one.load("float32"), one.load("float64")) == (None, "code for float64")
+    (tmp_path / "kernel.nbi").write_bytes(index)  # the index of the first process is the last
+    assert (one.load("float32"), one.load("float64")) == ("code for float32", None)
+
+
+def test_a_file_with_the_code_of_another_key_is_not_used(tmp_path):
+    from nnx.ops.cache_numba import _CheckedFiles
+
+    files = _CheckedFiles(str(tmp_path), "kernel", ("stamp",))
+    files.save("float32", "code for float32")
+    files.save("float64", "code for float64")
+    first, second = sorted(tmp_path.glob("*.nbc"))
+    second.write_bytes(first.read_bytes())
+    assert sorted((str(files.load("float32")), str(files.load("float64"))))[0] == "None"
+    assert _CheckedFiles(str(tmp_path), "kernel", ("newer",)).load("float32") is None
