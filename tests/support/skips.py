@@ -20,7 +20,7 @@ def summed_up(skipped: Iterable[Any]) -> list[str]:
         found[" ".join(reason.removeprefix("Skipped: ").split())][file] += 1
     lines = []
     for reason, files in sorted(found.items(), key=lambda item: (-item[1].total(), item[0])):
-        named = files.most_common(FILES)
+        named = sorted(files.items(), key=lambda item: (-item[1], item[0]))[:FILES]
         where = [f"{file} {count}" for file, count in named]
         if len(files) > FILES:
             rest = files.total() - sum(count for _, count in named)
