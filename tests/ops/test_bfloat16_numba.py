@@ -120,6 +120,7 @@ def test_without_mkl_its_command_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     def missing() -> None:
         raise mkl.UnusableError("MKL is not installed")
 
+    monkeypatch.delenv("NNX_BLAS", raising=False)
     monkeypatch.setattr(processor, "instructions", lambda: frozenset({"amx_bf16"}))
     monkeypatch.setattr(numba_backend.blas, "with_mkl", missing)
     backend = NumbaBackend()
