@@ -86,8 +86,8 @@ def like(x: Any) -> Any:
     if stays(x):
         with x.device:
             return library(x).zeros(0, np.int64)
-    xp, _, device = get_namespace_and_device(x)
-    return xp.zeros(0, dtype=xp.int64, device=device)
+    namespace, _, device = get_namespace_and_device(x)  # not CuPy's, whose arrays stay
+    return namespace.zeros(0, dtype=namespace.int64, device=device)
 
 
 def in_kind(method: Callable[..., Any]) -> Callable[..., Any]:
