@@ -117,7 +117,7 @@ class Options:
         """Return the options for an experiment's configuration and the other options of the command."""
         about, usual = identity(config)
         return cls(
-            device, quiet, verbose, checkpoint_every, resume, about, tf32, config.precision, logs,
+            device, quiet, verbose, checkpoint_every, resume, about, tf32, about["precision"], logs,
             usual=usual | {"precision": config.dtype},  # checkpoints from before that option have its dtype
             given=given(asdict(config), usual),
         )  # fmt: skip

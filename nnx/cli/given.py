@@ -19,7 +19,7 @@ def identity(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
     If several options differ, the first is named: the precision comes before the older `dtype`.
     """
-    about = {"precision": config.precision} | asdict(config)
+    about = {"precision": getattr(config, "precision", config.dtype)} | asdict(config)
     usual = {entry.name: entry.default for entry in fields(config) if entry.default is not MISSING}
     usual |= {"precision": "float32", "dtype": "float32"}
     return {name: value for name, value in about.items() if name not in ("device", "epochs")}, usual

@@ -18,6 +18,7 @@ from nnx.cli.given import given
 from nnx.experiments import Experiment
 from nnx.experiments.autoencoder_presets import PRESETS
 from nnx.experiments.options import Rule
+from nnx.experiments.precision import dtype_alone
 from nnx.experiments.svm_engines import OPTION
 
 
@@ -60,6 +61,8 @@ def _command(experiment: Experiment) -> click.Command:
         own = {
             entry.name: values.pop(entry.name) for entry in fields(experiment.config) if entry.name in values
         }
+        if "precision" in values:  # the experiment was written for --dtype alone
+            own["dtype"] = dtype_alone(values.pop("precision"), own["dtype"])
         return run_declared(experiment, experiment.config(**own), **values)
 
     usual = {entry.name: entry.default for entry in fields(experiment.config)}

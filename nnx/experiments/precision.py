@@ -54,6 +54,24 @@ def stored_type(precision: str) -> str:
     return "float64" if precision == "float64" else "float32"
 
 
+def dtype_alone(precision: str | None, dtype: str | None) -> str:
+    """Return the dtype of an experiment whose configuration has no field ``precision``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no precision for such an experiment, or the two contradict each other.
+    """
+    if precision == "bfloat16":
+        raise ConfigurationError("this experiment computes with --precision float32 or float64 only")
+    chosen = "float32" if precision == "auto" else precision
+    if chosen and dtype and chosen != dtype:
+        raise ConfigurationError(
+            f"--precision {precision} and --dtype {dtype} contradict each other: leave --dtype out"
+        )
+    return chosen or dtype or "float32"
+
+
 def newest_given(options: Mapping[str, Any], older: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a file, without the one of the two that `options` replaces by the other."""
     pair = {"precision": "dtype", "dtype": "precision"}

@@ -131,6 +131,15 @@ def test_a_run_has_its_table_its_figures_its_result_and_its_report(copy):
     assert "nnx run parity --bits 4" in page
 
 
+def test_an_experiment_that_only_knows_dtype_takes_the_precisions_that_are_types(copy):
+    status, text, said = command(copy, "run", "parity", "--precision", "float64", "--json", "--out", "double")
+    assert (status, json.loads(text)["dtype"]) == (0, "float64"), said
+    status, _, said = command(copy, "run", "parity", "--precision", "bfloat16")
+    assert (status, "float32 or float64 only" in said) == (2, True), said
+    status, _, said = command(copy, "run", "parity", "--precision", "float64", "--dtype", "float32")
+    assert (status, "contradict" in said) == (2, True), said
+
+
 def test_its_finished_run_is_reported_and_resumed_as_any_other(copy):
     assert command(copy, "run", "parity", "--out", "kept", "--quiet")[0] == 0
     (copy / "kept/report.html").unlink()

@@ -120,7 +120,7 @@ def test_a_history_is_read_as_it_was_written_whatever_its_names(run_folders, tmp
 
 def test_the_environment_names_the_machine():
     found = environment.environment("cpu")
-    assert set(found) == {"python", "system", "machine", "processor", "cores", "threads"}
+    assert set(found) == {"python", "system", "machine", "processor", "cores", "threads", "blas"}
     assert all(found.values())
     assert found["cores"] >= 1
 
