@@ -83,17 +83,9 @@ def asked() -> str:
     return given
 
 
-def bfloat16() -> int | None:
-    """Return the address of MKL's ``cblas_gemm_bf16bf16f32``, also where OpenBLAS computes other products."""
-    try:
-        return with_mkl().bfloat16
-    except mkl.UnusableError:
-        return None
-
-
 @functools.cache
 def with_mkl() -> Blas:
-    """Return MKL, loaded once.
+    """Return MKL, loaded once; bfloat16 uses it also where OpenBLAS computes the other products.
 
     Raises
     ------

@@ -57,8 +57,8 @@ class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]
     """Numba's files, each with a checksum at its end, which Numba ignores when it reads the file.
 
     Numba numbers the files of code. Two processes that save at once can then give one number to the code of
-    two signatures, and one of them loads code for other types of arrays: wrong numbers, or a crash. Here each
-    key has a file name of its own, and the file holds its key.
+    two signatures, and one of them loads code for other types of arrays: wrong numbers, or a crash. Here the
+    name of a file follows from its key, and the file also holds the key.
     """
 
     def save(self, key: Any, data: Any) -> None:

@@ -6,7 +6,7 @@ team spins for a moment, and then sleeps until it is woken. The thread that call
 computes all that no other thread has begun, and waits only for segments that another thread computes. See
 benchmarks/busy.py. Threads sleep on a futex of Linux. On other systems, `nnx.ops.share_numba` uses TBB's.
 
-All threads share a few words of memory, each in a cache line of its own:
+All threads share these words of memory. Each word has a separate cache line:
 
 - TICKET: the number of the launch (32 bits), of its segments (16), and of the next segment (16). A thread
   takes a segment by adding 1. This fails if the launch is over, so a thread that is late changes nothing.
