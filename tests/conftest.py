@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from nnx.backends import Backend  # noqa: E402
+from nnx.backends import Backend, threads  # noqa: E402
 
 pytest.register_assert_rewrite("support")
 
@@ -41,6 +41,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is fetched; a test that talks to a local server undoes this."""
     monkeypatch.setenv("NNX_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def options_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an option of the command line sets for its whole process is as before after each test.
+
+    Numba reads its variable again whenever it compiles, so a number left there changes or stops later tests.
+    """
+    monkeypatch.setattr(threads, "_asked", list(threads._asked))
+    for name in (*threads.VARIABLES, "CUPY_TF32", "NNX_DEBUG"):
+        before = os.environ.get(name)
+        monkeypatch.setenv(name, before or "")  # notes what to put back
+        if before is None:
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture

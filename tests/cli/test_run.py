@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 
 import numpy as np
 import pytest
 from support.command_line import KEYS, TIMING, command, visible, without_note_on_a_busy_machine
 
-from nnx.backends import resolve, threads
+from nnx.backends import resolve
 
 
 def test_json_is_one_object_with_the_named_keys(trained):
@@ -151,9 +150,6 @@ def test_svm_takes_the_data_that_its_model_was_trained_on(trained, tmp_path, mni
 @pytest.mark.parametrize(("agree", "status"), [(True, 0), (False, 1)])
 def test_compare_fails_where_the_losses_do_not_agree(monkeypatch, tmp_path, capsys, agree, status):
     """The comparison itself has tests of its own; this is what the command makes of its result."""
-    monkeypatch.setattr(threads, "_asked", [])  # --threads is for the whole process: undo it afterwards
-    for name in threads.VARIABLES:
-        monkeypatch.setenv(name, os.environ.get(name, "1"))
     from nnx.cli.main import main
     from nnx.experiments import Result, compare
 
