@@ -10,46 +10,48 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 HERE = Path(__file__).parent
+BEYOND_CACHES = 2**28  # bytes: more than the caches of a processor hold
 
 
-def triad(size: int) -> float:
-    """Return the bytes a second of the triad on arrays of together `size` bytes in float32, a median."""
-    import numba
+def triad(size: int, cached: bool = True) -> Callable[[], None]:
+    """Return a function that computes a = b + s c on arrays of together `size` bytes in float32.
+
+    It takes the same arrays each time if `cached`, else each time others, which are in no cache any more.
+    """
+    import bandwidth_numba
 
     import nnx
 
-    threads = nnx.resolve("numba").threads
+    threads = nnx.resolve("numba").threads  # type: ignore[attr-defined]
+    count = 1 if cached else BEYOND_CACHES // size + 2
+    sets = cycle([tuple(np.ones(size // 12, np.float32) for _ in "abc") for _ in range(count)])
+    return lambda: bandwidth_numba.triad(*next(sets), np.float32(2.0), threads)
 
-    @numba.njit(parallel=True, nogil=True, fastmath={"contract"})  # type: ignore[untyped-decorator]
-    def run(a: Any, b: Any, c: Any, s: Any) -> None:
-        for part in numba.prange(threads):
-            low, high = part * a.size // threads, (part + 1) * a.size // threads
-            first, second, third = a[low:high], b[low:high], c[low:high]
-            for i in range(first.size):
-                first[i] = second[i] + s * third[i]
 
-    a, b, c = (np.ones(size // 12, np.float32) for _ in "abc")
-    seconds = []
+def rate(size: int) -> float:
+    """Return the bytes a second of the triad, a median."""
+    run, seconds = triad(size), []
     for _ in range(60):
         began = time.perf_counter()
-        run(a, b, c, np.float32(2.0))
+        run()
         seconds.append(time.perf_counter() - began)
-    return 3 * a.nbytes / statistics.median(seconds[10:])
+    return size / statistics.median(seconds[10:])
 
 
 def measured(size: int, threads: int) -> float:
-    """Return `triad` in a new process with this number of threads."""
+    """Return `rate` in a new process with this number of threads."""
     import common
 
-    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import bandwidth; print(bandwidth.triad({size}))"
+    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import bandwidth; print(bandwidth.rate({size}))"
     return float(common.output(code, common.environment(threads)))
 
 
 if __name__ == "__main__":
-    print(f"{triad(int(float(sys.argv[1]) * 1e6)) / 1e9:.1f} GB/s")
+    print(f"{rate(int(float(sys.argv[1]) * 1e6)) / 1e9:.1f} GB/s")

@@ -193,7 +193,7 @@ def avx512_products() -> Row | None:
     if chosen in ("SkylakeX", "Cooperlake", "SapphireRapids"):
         return None
     variables = {"OPENBLAS_CORETYPE": "SkylakeX"}
-    return Row("bare products, AVX-512 kernel", "products", kind="products", variables=variables)
+    return Row("bare products, NumPy's AVX-512 kernel", "products", "numpy", "products", variables)
 
 
 def output(code: str, variables: dict[str, str] | None = None, check: bool = True) -> str:

@@ -12,108 +12,47 @@ for bfloat16 is printed also on processors that multiply bfloat16 numbers no fas
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import common
 import jobs
-import numpy as np
 import tables
 from threadpoolctl import threadpool_limits
 
-from nnx.backends import blas, mkl, resolve
-from nnx.ops.base_numba import inner, team
-from nnx.ops.products_numba import product
-from nnx.ops.share_numba import share
+from nnx.backends import resolve
+
+sys.path.insert(0, str(common.WORKERS))
+import multiply
 
 JOBS = {"deep": jobs.DEEP, "shallow": jobs.SHALLOW, "classifier": jobs.CLASSIFIER, "wide": jobs.WIDE}
 TURN = 0.05  # seconds: about as long as a turn lasts
-Products = list[tuple[Any, Any, Any, bool, bool]]
 
 
-@inner
-def some_rows(a: Any, c: Any, gemm: int, b: Any, transpose: bool) -> None:
-    """Compute rows of c = a b or a bᵀ."""
-    product(gemm, a, b, c, False, transpose)
-
-
-@inner
-def some_columns(a: Any, c: Any, gemm: int, b: Any) -> None:
-    """Compute rows of c = a b, where a is a transposed array."""
-    product(gemm, a.T, b, c, True, False)
-
-
-@team
-def shared_rows(gemm: int, a: Any, b: Any, c: Any, transpose: bool, segments: int) -> None:
-    """Let the threads share the rows of c = a b or a bᵀ."""
-    share(some_rows, (a, c), (gemm, b, transpose), segments)
-
-
-@team
-def shared_columns(gemm: int, a: Any, b: Any, c: Any, segments: int) -> None:
-    """Let the threads share the rows of c = aᵀ b."""
-    share(some_columns, (a.T, c), (gemm, b), segments)
-
-
-def products_of(job: jobs.Job) -> Products:
-    """Return the products (a, b, c, whether a and b are transposed) of a step."""
-    generator = np.random.default_rng(0)
-
-    def draw(*shape: int) -> Any:
-        return generator.standard_normal(shape, dtype=np.float32)
-
-    found: Products = []
-    x = draw(job.batch, job.widths[0])
-    for position, units in enumerate(job.widths[1:]):
-        W, y = draw(x.shape[1], units), draw(job.batch, units)
-        found += [(x, W, y.copy(), False, False), (x, y, np.empty_like(W), True, False)]
-        if position:
-            found.append((y, W, np.empty_like(x), False, True))
-        x = y
-    return found
-
-
-def by_numpy(products: Products) -> None:
-    """Compute all products with NumPy."""
-    for a, b, c, first, second in products:
-        np.matmul(a.T if first else a, b.T if second else b, out=c)
-
-
-def by_address(gemm: int, segments: int, products: Products) -> None:
-    """Compute all products with a function of a BLAS, on Numba's threads."""
-    for a, b, c, first, second in products:
-        if first:
-            shared_columns(gemm, a, b, c, segments)
-        else:
-            shared_rows(gemm, a, b, c, second, segments)
-
-
-def rows_of(products: Products, threads: int) -> dict[str, Callable[[], None]]:
+def rows_of(products: multiply.Products, threads: int) -> dict[str, Callable[[], None]]:
     """Return a function for each BLAS that computes all products once."""
-    numpy = resolve("numpy").blas_name()
-    found: dict[str, Callable[[], None]] = {f"NumPy's {numpy}": lambda: by_numpy(products)}
-    if openblas := blas.with_openblas():
-        found[f"nnx's {openblas.name}"] = lambda: by_address(openblas.gemm[4], threads, products)
-    try:
-        intel = blas.with_mkl()
-    except mkl.UnusableError as error:
-        click.echo(f"left out: MKL: {error}")
-        return found
-    found[intel.name] = lambda: by_address(intel.gemm[4], threads, products)
-    if half := intel.bfloat16:
-        rounded = [((a.view("u4") >> 16).astype("u2"), (b.view("u4") >> 16).astype("u2"), *more)
-                   for a, b, *more in products]  # fmt: skip
-        found[f"{intel.name}, bfloat16"] = lambda: by_address(half, threads, rounded)
+    found: dict[str, Callable[[], None]] = {}
+    for library in multiply.LIBRARIES:
+        if fault := multiply.fault(library):
+            click.echo(f"left out: {library}: {fault}")
+            continue
+        name, blas = multiply.chosen(library)
+        compute = multiply.by_address(blas.gemm[4], threads) if blas else multiply.by_numpy
+        found[name] = partial(compute, products)
+        if blas and blas.bfloat16:
+            halves = multiply.by_address(blas.bfloat16, threads)
+            found[f"{name}, bfloat16"] = partial(halves, multiply.in_bfloat16(products))
     return found
 
 
 def measure(job: jobs.Job, threads: int, rounds: int) -> dict[str, float]:
     """Return each row's median in milliseconds."""
-    with threadpool_limits(threads, user_api="blas"):
-        rows = rows_of(products_of(job), threads)
+    with threadpool_limits(threads, user_api="blas"), resolve("cpu").hold():
+        rows = rows_of(multiply.of_step(job.batch, job.widths), threads)
         samples: dict[str, list[float]] = {name: [] for name in rows}
         for row in rows.values():
             row()  # compile, and start threads
@@ -134,8 +73,6 @@ def measure(job: jobs.Job, threads: int, rounds: int) -> dict[str, float]:
 @common.options(rounds=5)
 def main(only: tuple[str, ...], rounds: int, threads: int, json_path: Path | None) -> None:
     """Print a table: milliseconds for the products of a step."""
-    if resolve("cpu").name != "numba" or resolve("cpu").layer != "tbb":  # type: ignore[attr-defined]
-        raise click.ClickException("this needs compiled kernels with TBB: pip install 'nnx-arrays[fast]'")
     common.headline(threads)
     found = {
         (name, count): measure(JOBS[name], count, rounds)

@@ -47,8 +47,9 @@ SKLEARN = Row("scikit-learn", "sklearn")
 
 def rows_of(name: str) -> list[Row]:
     """Return the rows of a job; scikit-learn has no sigmoid before its losses, except for binary targets."""
-    avx512 = common.avx512_products()
-    products = [Row("bare products", "products", kind="products"), *([avx512] if avx512 else [])]
+    names = {"numpy": "NumPy's BLAS", "openblas": "nnx's OpenBLAS", "mkl": "MKL"}
+    products = [Row(f"bare products, {names[one]}", "products", one, "products") for one in names]
+    products += [avx512] if (avx512 := common.avx512_products()) else []
     return [*products, *ROWS, *([SKLEARN] if name in ("classifier", "wide") else [])]
 
 

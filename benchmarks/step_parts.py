@@ -4,6 +4,10 @@ Run by hand:  python benchmarks/step_parts.py [--device numba]
 
 The batch has 256 rows in float32; all threads of the machine work. The parts and the bare products (23 calls
 of ``matmul`` with ``out=``) are measured one after the other. The benchmark prints medians.
+
+For the compiled kernels that are no products, it also prints the megabytes that they must read and write, and
+their time divided by that of a triad (`bandwidth`) with as many bytes: on arrays that are in a cache, and on
+arrays that are in none.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import bandwidth
 import click
 import numpy as np
 
@@ -68,6 +73,30 @@ def parts(network: nnx.Network) -> dict[str, Callable[[], Any]]:
     }
 
 
+def traffic(network: nnx.Network) -> dict[str, int]:
+    """Return the bytes that each part must read and write, if it reads and writes each number once."""
+    item, parameters, numbers = 4, network.arena.values.size, ROWS * 784
+    return {
+        "gather": 2 * item * numbers,  # read rows, write the batch
+        "loss": 3 * item * numbers,  # read outputs and targets, write the gradient
+        "look for faults": item * parameters,  # read gradients
+        "Adam": 7 * item * parameters,  # read w, g, m, v; write w, m, v
+    }
+
+
+def bandwidths(network: nnx.Network, medians: dict[str, float], rounds: int) -> dict[str, dict[str, float]]:
+    """Return for each part its megabytes, the machine's GB/s for as many, and the part's time by theirs."""
+    found = {}
+    for part, nbytes in traffic(network).items():
+        places = {"in a cache": True, "in no cache": False}
+        times = measured({name: bandwidth.triad(nbytes, cached) for name, cached in places.items()}, rounds)
+        found[part] = {"MB": round(nbytes / 1e6, 2)}
+        for place, milliseconds in times.items():
+            found[part][f"GB/s {place}"] = round(nbytes / 1e6 / milliseconds, 1)
+            found[part][f"time ÷ {place}"] = round(medians[part] / milliseconds, 2)
+    return found
+
+
 def measured(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Return medians in milliseconds of calls that take turns."""
     samples: dict[str, list[float]] = {name: [] for name in calls}
@@ -76,7 +105,7 @@ def measured(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, floa
             began = time.perf_counter()
             call()
             samples[name].append(time.perf_counter() - began)
-    return {name: round(statistics.median(values[5:]) * 1e3, 3) for name, values in samples.items()}
+    return {name: round(statistics.median(values[5:]) * 1e3, 4) for name, values in samples.items()}
 
 
 @click.command()
@@ -93,6 +122,8 @@ def main(device: str, rounds: int) -> None:
     step = sum(value for name, value in medians.items() if name != "bare products")
     ratio = step / medians["bare products"]
     about = {"backend": network.backend.name, "milliseconds": medians}
+    if network.backend.name == "numba":
+        about["bandwidth"] = bandwidths(network, medians, rounds)
     click.echo(json.dumps(about | {"step": round(step, 2), "ratio": round(ratio, 2)}, indent=2))
 
 

@@ -19,13 +19,8 @@ EARLY, FINAL = 1e-3, 5e-2
 def report(job: Job, results: list[Result], unit: str = "ms") -> None:
     """Print the results of a job as a table, warnings if losses differ, and what each process ran."""
     scale = {"ms": 1e3, "µs": 1e6}[unit]
-    bases = {"products": "products", "AVX-512 products": "AVX-512 kernel"}
-    columns = {
-        title: one.median
-        for title, end in bases.items()
-        for one in results
-        if one.kind == "products" and one.name.endswith(end)
-    }
+    products = [one.median for one in results if one.kind == "products"]  # NumPy's first
+    columns = {"NumPy's products": products[0], "best products": min(products)} if products else {}
     peers = [one for one in results if one.kind == "peer"]
     if peers:
         fastest = min(peers, key=lambda one: one.median)

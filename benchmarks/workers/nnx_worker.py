@@ -41,12 +41,17 @@ class Nnx(InTurns, nnx_worker.Nnx):
             return super().step(rows)
         network, loss = self.network, self.how["loss"]
         x = network.asarray(self.x if rows is None else self.x[rows])
-        y = x if self.y is self.x else network.asarray(self.y if rows is None else self.y[rows])
+        y = x if self.y is self.x else self.targets(self.y if rows is None else self.y[rows])
         y_pred = network.forward(x, training=True)
         value = float(loss(y, y_pred))
         network.backward(loss.gradient(y, y_pred))
         self.how["optimizer"].step(network)
         return value
+
+    def targets(self, y: Any) -> Any:
+        """Return targets on the network's device; labels stay integers."""
+        network = self.network
+        return (network.backend if y.dtype.kind in "iu" else network).asarray(y)
 
     def run(self, rows: Sequence[Any]) -> list[Any]:
         """Take so many steps: one `fit` on all rows, or by hand."""
@@ -55,7 +60,7 @@ class Nnx(InTurns, nnx_worker.Nnx):
         if not self.job["restart"]:
             return [self.step(one) for one in rows]
         network, loss, optimizer = self.network, self.how["loss"], self.how["optimizer"]
-        x, y = network.asarray(self.x), network.asarray(self.y)
+        x, y = network.asarray(self.x), self.targets(self.y)
         for _ in rows:
             network.backward(loss.gradient(y, network.forward(x, training=True)))
             optimizer.step(network)

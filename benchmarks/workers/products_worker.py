@@ -1,4 +1,4 @@
-"""Compute the matrix products of a step, ``matmul`` with ``out=``: forward, dW, dx (but for layer 1)."""
+"""Compute the matrix products of a step by one BLAS: forward, dW, and dx (but for layer 1)."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import multiply
 import numpy as np
-from turns import blas
 
+from nnx.backends import threads
 from nnx.experiments.compare.protocol import Gate, Job, Line, Store, serve
+
+LIBRARY = sys.argv[2]
 
 
 def turns(line: Line, store: Store, job: Job) -> dict[str, Any]:
     """Multiply in turns."""
-    gate, rows = Gate(line), job["batch_size"]
-    generator = np.random.default_rng(0)
-    products = []
-    x = store.array("x", "float32")[:rows]
-    for position, (W, _) in enumerate(store.weights(job)):
-        y = generator.standard_normal((rows, W.shape[1]), dtype=np.float32)
-        products += [(x, W, y.copy()), (x.T, y, np.empty_like(W))]
-        if position:
-            products.append((y, W.T, np.empty_like(x)))
-        x = y
+    gate = Gate(line)
+    weights = [W for W, _ in store.weights(job)]
+    products = multiply.of_step(job["batch_size"], [len(weights[0]), *(W.shape[1] for W in weights)])
+    name, blas = multiply.chosen(LIBRARY)
+    compute = multiply.by_address(blas.gemm[4], threads.cores()) if blas else multiply.by_numpy
 
     def turn(steps: int) -> None:
         for _ in range(steps):
-            for a, b, out in products:
-                np.matmul(a, b, out=out)
+            compute(products)
 
     turn(job["turn"])
-    more = gate.open(loss=None, kernel=blas())
+    more = gate.open(loss=None, kernel=name)
     while more:
         turn(job["turn"])
         more = gate.stop(loss=None)
@@ -39,4 +36,6 @@ def turns(line: Line, store: Store, job: Job) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    if fault := multiply.fault(LIBRARY):
+        sys.exit(fault)
     serve(Path(sys.argv[1]), {"turns": turns}, {"versions": {"numpy": np.__version__}}, Line())

@@ -34,7 +34,7 @@ __all__ = ["Array", "Backend", "DeviceStatus", "Driver", "automatic", "available
 logger = logging.getLogger("nnx")
 
 DEVICES = ("auto", "cpu", "gpu", "numpy", "numba", "cupy")
-INSTALL_NUMBA = "pip install numba tbb scipy-openblas32"
+INSTALL_NUMBA = "pip install 'nnx-arrays[fast]'"
 
 _default: contextvars.ContextVar[str | None] = contextvars.ContextVar("nnx_device", default=None)
 

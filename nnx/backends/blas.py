@@ -12,7 +12,8 @@ import ctypes
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,15 @@ class Blas:
     library : ctypes.CDLL
     bfloat16 : int or None
         Address of ``cblas_gemm_bf16bf16f32``, the product of bfloat16 numbers in float32; MKL has it.
+    hold : context manager
+        For work with it; see `openblas.OneThread`.
     """
 
     name: str
     gemm: dict[int, int]
     library: Any
     bfloat16: int | None = None
+    hold: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
 
 def load() -> Blas | None:
@@ -114,7 +118,7 @@ def with_openblas() -> Blas | None:
     functions = {4: found.scipy_cblas_sgemm, 8: found.scipy_cblas_dgemm}
     if not all(multiplies(function, f"f{size}", ctypes.c_int) for size, function in functions.items()):
         return None
-    return Blas(openblas.describe(found), _addresses(functions), found)
+    return Blas(openblas.describe(found), _addresses(functions), found, hold=openblas.OneThread(found))
 
 
 def multiplies(function: Any, kind: str, integer: Callable[[int], Any]) -> bool:

@@ -1,10 +1,10 @@
 """The CPU with compiled kernels: one pass where NumPy needs several, and one team of threads for all work.
 
-If Numba uses TBB's threads and there is a BLAS for them (see `blas`), a team of threads shares the rows of a
-dense layer: that of `nnx.ops.team_numba`, or TBB's on other systems. Each thread computes its own
-single-threaded product, with the bias, the ReLU and the bias gradient around it. A training step then does
-not use NumPy's BLAS, whose threads would compete with these. Otherwise, and for small arrays, the kernels run
-on one thread and NumPy computes the products.
+If there is a BLAS for it (see `blas`), a team of threads shares the rows of a dense layer: that of
+`nnx.ops.team_numba`, or on other systems TBB's. Each thread computes its own single-threaded product, with
+the bias, the ReLU and the bias gradient around it. A training step then does not use NumPy's BLAS, whose
+threads would compete with these. Otherwise, and for small arrays, the kernels run on one thread and NumPy
+computes the products.
 
 Importing this module raises `ImportError` if Numba is not installed, or does not fit the installed NumPy.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.metadata
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import numba
@@ -36,10 +36,12 @@ TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 class NumbaBackend(
     GatherNumba, DenseNumba, Bfloat16Numba, LossesNumba, UpdatesNumba, GradientsNumba, NumpyBackend
 ):
-    """Compiled kernels, on several threads if Numba's threads are TBB's.
+    """Compiled kernels, on several threads if there are nnx's own (`team_numba`), or TBB's.
 
     Attributes
     ----------
+    layer : str
+        Whose threads share the work: ``"nnx"``, or Numba's threading layer.
     blas : Blas or None
         The BLAS that computes products, each on one thread; None if NumPy's BLAS is used.
     threads : int
@@ -51,17 +53,16 @@ class NumbaBackend(
 
     def __init__(self) -> None:
         super().__init__()
-        load_tbb()
-        count = numba.get_num_threads()  # starts the threads, which decides the threading layer
-        self.layer = numba.threading_layer()
-        if self.layer != "tbb" and (chosen := blas.asked()):
+        self.layer, most = ("nnx", None) if team_numba.AVAILABLE else threads_of_numba()
+        usable = self.layer in ("nnx", "tbb")
+        if not usable and (chosen := blas.asked()):
             raise ConfigurationError(
                 f"{blas.VARIABLE}={chosen} needs the threads of TBB, and Numba uses {self.layer}: run pip "
                 f"install tbb, or unset {blas.VARIABLE}"
             )
-        self.blas = blas.load() if self.layer == "tbb" else None
+        self.blas = blas.load() if usable else None
         if self.blas is not None:
-            self.threads = threads.of_kernels(count)
+            self.threads = threads.of_kernels(most)
             team_numba.start(self.threads)
 
     def versions(self) -> dict[str, str]:
@@ -72,13 +73,13 @@ class NumbaBackend(
         """Return the libraries, the threads and the BLAS kernels, in one line."""
         text = f"Numba {self.versions()['numba']}, "
         if self.blas is not None:
-            text += (
-                f"{self.threads} thread{'s' * (self.threads > 1)}{'' if team_numba.AVAILABLE else ' (TBB)'}"
-            )
+            text += f"{self.threads} thread{'s' * (self.threads > 1)}{' (TBB)' * (self.layer == 'tbb')}"
             return f"{text}, {self.blas.name}"
-        if self.layer != "tbb":
+        needed = openblas.WANTED
+        if self.layer not in ("nnx", "tbb"):
             text += f"threading layer {self.layer}, "
-        return f"{text}kernels on one thread, products by NumPy (more threads need tbb and {openblas.WANTED})"
+            needed = f"tbb and {needed}"
+        return f"{text}kernels on one thread, products by NumPy (more threads need {needed})"
 
     def bfloat16_fault(self) -> str:
         """See `Backend.bfloat16_fault`: the kernels need MKL, and a processor that multiplies bfloat16."""
@@ -105,6 +106,10 @@ class NumbaBackend(
             return 0, f"it needs MKL, run pip install 'nnx-arrays[mkl]' ({error})"
         return address or 0, "" if address else "MKL multiplies bfloat16 numbers wrongly on this processor"
 
+    def hold(self) -> AbstractContextManager[Any]:
+        """See `Backend.hold`; products then use one thread each, whatever threadpoolctl was asked for."""
+        return super().hold() if self.blas is None else self.blas.hold
+
     def blas_threads(self) -> int:
         """See `Backend.blas_threads`."""
         return 0 if self.blas is not None else super().blas_threads()
@@ -120,12 +125,15 @@ class NumbaBackend(
         return small_network_numba
 
 
-def load_tbb() -> None:
-    """Load the library of the wheel ``tbb``, because Numba does not find it in a virtual environment.
+def threads_of_numba() -> tuple[str, int]:
+    """Start Numba's own threads; return their layer, such as ``"tbb"``, and their number.
 
-    The wheel installs it next to Python's own libraries, where the system's loader does not search.
+    Numba does not find the library of the wheel ``tbb`` in a virtual environment: the wheel installs it next
+    to Python's own libraries, where the system's loader does not search. So it is loaded first.
     """
     with suppress(importlib.metadata.PackageNotFoundError, OSError):
         for file in importlib.metadata.files("tbb") or ():
             if file.name in TBB_LIBRARIES:
                 ctypes.CDLL(str(file.locate()))
+    count = numba.get_num_threads()  # starts them, which decides the layer
+    return numba.threading_layer(), count

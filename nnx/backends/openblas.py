@@ -1,7 +1,8 @@
 """Load a private OpenBLAS on one thread.
 
 The wheel ``scipy-openblas32`` (SciPy is built with it) contains a second copy of the library. It is loaded
-privately, on one thread. NumPy's and SciPy's copies do not affect it, whatever the order of imports.
+privately, on one thread. NumPy's and SciPy's copies do not affect it, whatever the order of imports. Only
+threadpoolctl, which changes every OpenBLAS of a process, changes it too; see `OneThread`.
 """
 
 from __future__ import annotations
@@ -31,11 +32,32 @@ def load() -> ctypes.CDLL | None:
         library = ctypes.CDLL(str(paths[0]))
         if not tested(_text(library.scipy_openblas_get_config)):
             return None
-        library.scipy_openblas_set_num_threads(1)
+        OneThread(library).__enter__()
         _ = library.scipy_cblas_sgemm, library.scipy_cblas_dgemm, library.scipy_openblas_get_corename
         return library
     except (OSError, AttributeError):
         return None
+
+
+class OneThread:
+    """A context that sets the library to one thread when it is entered.
+
+    ``threadpool_limits(2)`` of a user sets it to 2. Each of the kernels' threads would then share its product
+    among 2 more: a step takes 1.4 times as long, and its last digits are others.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.count, self.set = (
+            library.scipy_openblas_get_num_threads,
+            library.scipy_openblas_set_num_threads,
+        )
+
+    def __enter__(self) -> None:
+        if self.count() != 1:
+            self.set(1)
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
 
 def describe(library: ctypes.CDLL) -> str:

@@ -60,10 +60,11 @@ def use(count: int) -> None:
     threadpool_limits(count, user_api="blas")
 
 
-def of_kernels(started: int) -> int:
-    """Return how many of the threads that Numba has started the compiled kernels use."""
+def of_kernels(most: int | None = None) -> int:
+    """Return how many threads the compiled kernels use, and not more than `most`."""
     known = given(OF_KERNELS)
-    return min(started, known[1] if known else cores())
+    count = known[1] if known else cores()
+    return count if most is None else min(count, most)
 
 
 @contextmanager

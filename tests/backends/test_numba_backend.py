@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import multiprocessing
 import os
 import subprocess
@@ -21,6 +22,7 @@ from nnx.errors import DeviceError
 pytest.importorskip("numba", reason="Numba is not installed: pip install 'nnx-arrays[fast]'")
 
 from nnx.backends.numba_backend import NumbaBackend
+from nnx.ops import team_numba
 
 # -------------------------------------------------------------- threads, processes, runs
 
@@ -107,23 +109,76 @@ def test_with_more_threads_than_cores_the_bytes_are_the_same_each_time(threads: 
     assert len({printed for printed, _ in answers}) == 1
 
 
-OTHER_LAYER = """
+# Elsewhere than on Linux with an x86 processor, the threads are Numba's. Compiled code calls one kind of
+# threads, so these programs have a cache of their own.
+ELSEWHERE = """
+from nnx.ops import team_numba
+team_numba.AVAILABLE = False
 from nnx.backends import resolve
-import nnx, numpy as np
 backend = resolve("numba")
+"""
+
+
+def elsewhere(cache: Path, code: str, **variables: str) -> str:
+    """Return what a program prints that has no team of nnx's own."""
+    path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), str(TESTS)])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "NUMBA_CACHE_DIR": str(cache),
+        "NNX_BLAS": "",
+        **variables,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE + code], capture_output=True, text=True, check=False,
+        env=environment | variables, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_threads_of_tbb_compute_the_same_bytes(tmp_path) -> None:
+    try:
+        importlib.metadata.version("tbb")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("TBB is not installed: pip install tbb")
+    code = """
+from support.teams import trained
+assert (backend.layer, backend.threads) == ("tbb", 2), backend.describe()
+print(trained().hex())
+"""
+    assert elsewhere(tmp_path, code, NUMBA_NUM_THREADS="2").strip() == trained().hex()
+
+
+def test_a_threading_layer_that_is_not_tbb_means_one_thread(tmp_path) -> None:
+    """Numba's own work queue ends the process when two threads enter it; nnx never enters it."""
+    code = """
+import nnx, numpy as np
 assert (backend.threads, backend.blas) == (1, None), backend.describe()
 assert "one thread" in backend.describe()
 x = np.ones((300, 90), np.float32)
 network = nnx.Network([nnx.Dense(90, 200), nnx.ReLU(), nnx.Dense(1)], device="numba", seed=0)
 network.fit(x, x[:, 0], loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(), batch_size=100)
 """
+    elsewhere(tmp_path, code, NUMBA_THREADING_LAYER="workqueue")
 
 
-def test_a_threading_layer_that_is_not_tbb_means_one_thread() -> None:
-    """Numba's own work queue ends the process when two threads enter it; nnx never enters it."""
-    environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue", "NNX_BLAS": ""}
+@pytest.mark.skipif(not team_numba.AVAILABLE, reason="the threads are Numba's on this system")
+def test_where_nnx_has_threads_of_its_own_numba_starts_none() -> None:
+    code = """
+from support.teams import trained
+trained()
+from numba.np.ufunc import parallel
+assert not parallel._is_initialized
+"""
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     done = subprocess.run(
-        [sys.executable, "-c", OTHER_LAYER], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
 
@@ -144,7 +199,7 @@ def without_numba(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_asked_for_by_name_its_absence_is_one_line(without_numba: None) -> None:
-    with pytest.raises(DeviceError, match=r"Numba .*pip install numba tbb") as caught:
+    with pytest.raises(DeviceError, match=r"Numba .*pip install .nnx-arrays\[fast\]") as caught:
         resolve("numba")
     assert "\n" not in str(caught.value)
     status = {s.name: s for s in backends.available()}["numba"]

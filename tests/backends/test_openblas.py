@@ -6,8 +6,10 @@ import re
 
 import pytest
 from support.places import ROOT
+from support.teams import trained
+from threadpoolctl import threadpool_limits
 
-from nnx.backends import openblas
+from nnx.backends import openblas, resolve
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,16 @@ def test_its_name_has_the_version_and_the_kernels():
     if library is None:
         pytest.skip(f"no private OpenBLAS here: pip install '{openblas.WANTED}'")
     assert re.fullmatch(r"OpenBLAS 0\.3\.\d+ \(\w+\)", openblas.describe(library))
+
+
+def test_threadpoolctl_changes_neither_the_numbers_nor_the_threads_of_a_product():
+    backend = resolve("cpu")
+    if not isinstance(getattr(getattr(backend, "blas", None), "hold", None), openblas.OneThread):
+        pytest.skip(f"no private OpenBLAS here: pip install '{openblas.WANTED}'")
+    library = openblas.load()
+    assert library is not None
+    alone = trained()
+    with threadpool_limits(2, user_api="blas"):
+        assert library.scipy_openblas_get_num_threads() == 2
+        assert trained() == alone
+        assert library.scipy_openblas_get_num_threads() == 1
