@@ -220,17 +220,19 @@ class DenseNumba(Compiled, DenseNumPy):
 
 
 @inner
-def small_forward(x: Array, block: Array, y: Array, rows: int, kind: int, alpha: float) -> None:
-    """y = f(x W + b); x and y are flat, W and b are the rows of `block`."""
-    inputs, units = block.shape[0] - 1, block.shape[1]
+def small_forward(
+    x: Array, block: Array, y: Array, rows: int, inputs: int, units: int, kind: int, alpha: float
+) -> None:
+    """y = f(x W + b); all arrays are flat, and `block` is W with b as its last row."""
+    bias = inputs * units
     for row in range(rows):
         out = y[row * units : (row + 1) * units]
         for j in range(units):
-            out[j] = block[inputs, j]
+            out[j] = block[bias + j]
         for k in range(inputs):
-            factor = x[row * inputs + k]
+            factor, weights = x[row * inputs + k], block[k * units : (k + 1) * units]
             for j in range(units):
-                out[j] += factor * block[k, j]
+                out[j] += factor * weights[j]
         for j in range(units):
             z = out[j]
             if kind == RELU:
@@ -245,11 +247,10 @@ def small_forward(x: Array, block: Array, y: Array, rows: int, kind: int, alpha:
 
 @inner
 def small_backward(
-    dy: Array, x: Array, block: Array, dblock: Array, dx: Array, y: Array, rows: int, kind: int, alpha: float,
-    wants_dx: bool,
+    dy: Array, x: Array, block: Array, dblock: Array, dx: Array, y: Array, rows: int, inputs: int, units: int,
+    kind: int, alpha: float, wants_dx: bool,
 ) -> None:  # fmt: skip
-    """dz = dy ∘ f' (written into dy); dW = xᵀ dz, db = Σ_rows dz, dx = dz Wᵀ."""
-    units = block.shape[1]
+    """dz = dy ∘ f' (written into dy); dW = xᵀ dz, db = Σ_rows dz, dx = dz Wᵀ; all arrays are flat."""
     zero = x.dtype.type(0)
     for index in range(rows * units):
         value = y[index]
@@ -261,33 +262,25 @@ def small_backward(
             dy[index] = tanh_backward(dy[index], value)
         elif kind == SIGMOID:
             dy[index] = sigmoid_backward(dy[index], value)
-    if rows <= ROWS:
-        small_products(dy, x, block, dblock, dx, 0, rows, wants_dx)
-        return
-    dblock[:, :] = zero  # sum many rows in blocks, or rounding errors grow with their number
-    some = np.empty_like(dblock)
+    # many rows are summed in blocks, or rounding errors would grow with their number
+    some = np.empty(dblock.size, dblock.dtype) if rows > ROWS else dblock
     for low in range(0, rows, ROWS):
-        small_products(dy, x, block, some, dx, low, min(low + ROWS, rows), wants_dx)
-        dblock += some
-
-
-@inner
-def small_products(
-    dz: Array, x: Array, block: Array, dblock: Array, dx: Array, low: int, high: int, wants_dx: bool
-) -> None:
-    """Compute dW and db of the rows `low` to `high`, and the dx of these rows."""
-    inputs, units = block.shape[0] - 1, block.shape[1]
-    zero = x.dtype.type(0)
-    dblock[:, :] = zero
-    for row in range(low, high):
-        own = dz[row * units : (row + 1) * units]
-        for k in range(inputs):
-            factor = x[row * inputs + k]
-            total = zero
+        for index in range(some.size):
+            some[index] = zero
+        for row in range(low, rows if rows < low + ROWS else low + ROWS):
+            dz = dy[row * units : (row + 1) * units]
+            for k in range(inputs):
+                factor, start = x[row * inputs + k], k * units
+                sums, weights = some[start : start + units], block[start : start + units]
+                total = zero
+                for j in range(units):
+                    sums[j] += factor * dz[j]
+                    total += dz[j] * weights[j]
+                if wants_dx:
+                    dx[row * inputs + k] = total
+            sums = some[inputs * units :]
             for j in range(units):
-                dblock[k, j] += factor * own[j]
-                total += own[j] * block[k, j]
-            if wants_dx:
-                dx[row * inputs + k] = total
-        for j in range(units):
-            dblock[inputs, j] += own[j]
+                sums[j] += dz[j]
+        if rows > ROWS:
+            for index in range(some.size):
+                dblock[index] = some[index] + (dblock[index] if low > 0 else zero)

@@ -242,7 +242,9 @@ def small_loss(kind: int, y: Array, order: Array, p: Array, dy: Array, width: in
                 total += relu(z) - targets[j] * z + math.log1p(e)
                 gradient[j] = ((one if z >= zero else e) / (one + e) - targets[j]) * factor
         else:
-            top = some.max()
+            top = some[0]
+            for j in range(1, width):
+                top = some[j] if not some[j] <= top else top
             sums, mass = zero, zero
             for j in range(width):
                 gradient[j] = math.exp(some[j] - top)

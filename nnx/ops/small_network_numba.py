@@ -94,8 +94,9 @@ def run(
         The number of steps taken is written into it, and is correct even if an interrupt arrives on return.
     """
     m, v = slots or (gradients, gradients)
+    outputs = np.empty((len(program.widths), batch * int(program.widths.max())), values.dtype)
     _run(
-        program.widths, program.offsets, program.kinds, program.alphas, program.loss, program.optimizer,
+        outputs, program.widths, program.offsets, program.kinds, program.alphas, program.loss, program.optimizer,
         program.scale, program.constants, values, gradients, m, v, x, y, orders, batch, rates, first, losses,
         done,
     )  # fmt: skip
@@ -103,13 +104,12 @@ def run(
 
 @compiled()
 def _run(
-    widths: Array, offsets: Array, kinds: Array, alphas: Array, loss: int, optimizer: int, scale: float,
+    outputs: Array, widths: Array, offsets: Array, kinds: Array, alphas: Array, loss: int, optimizer: int, scale: float,
     constants: tuple[float, ...], values: Array, gradients: Array, m: Array, v: Array, x: Array, y: Array,
     orders: Array, batch: int, rates: Array, first: int, losses: Array, done: Array,
 ) -> None:  # fmt: skip
     layers = kinds.size
-    outputs = np.empty((layers + 1, batch * widths.max()), values.dtype)
-    deltas = np.empty((2, batch * widths.max()), values.dtype)
+    deltas = np.empty((2, outputs.shape[1]), values.dtype)
     beta1, beta2, epsilon, decay, l2 = constants
     number = values.dtype.type
     step = 0
@@ -121,18 +121,22 @@ def _run(
                 for k in range(widths[0]):
                     outputs[0, row * widths[0] + k] = x[order[row], k]
             for layer in range(layers):
+                inputs, units = widths[layer], widths[layer + 1]
+                block = slice(offsets[layer], offsets[layer] + (inputs + 1) * units)  # W, and b as last row
                 small_forward(
-                    outputs[layer], _block(values, offsets, widths, layer), outputs[layer + 1], rows,
-                    kinds[layer], number(alphas[layer]),
+                    outputs[layer], values[block], outputs[layer + 1], rows, inputs, units, kinds[layer],
+                    number(alphas[layer]),
                 )  # fmt: skip
             losses[step] = small_loss(
                 loss, y, order, outputs[layers], deltas[layers % 2], widths[layers], scale
             )
             for layer in range(layers - 1, -1, -1):
+                inputs, units = widths[layer], widths[layer + 1]
+                block = slice(offsets[layer], offsets[layer] + (inputs + 1) * units)
                 small_backward(
-                    deltas[(layer + 1) % 2], outputs[layer], _block(values, offsets, widths, layer),
-                    _block(gradients, offsets, widths, layer), deltas[layer % 2], outputs[layer + 1], rows,
-                    kinds[layer], number(alphas[layer]), layer > 0,
+                    deltas[(layer + 1) % 2], outputs[layer], values[block], gradients[block],
+                    deltas[layer % 2], outputs[layer + 1], rows, inputs, units, kinds[layer],
+                    number(alphas[layer]), layer > 0,
                 )  # fmt: skip
             if not (math.isfinite(losses[step]) and _finite(gradients)):
                 return
@@ -149,13 +153,6 @@ def _run(
                 )  # fmt: skip
             step += 1
             done[0] = step
-
-
-@inner
-def _block(buffer: Array, offsets: Array, widths: Array, layer: int) -> Array:
-    """Return a layer's block of shape (inputs + 1, units) in a flat buffer: W, with b as the last row."""
-    size = (widths[layer] + 1) * widths[layer + 1]
-    return buffer[offsets[layer] : offsets[layer] + size].reshape(widths[layer] + 1, widths[layer + 1])
 
 
 @inner
