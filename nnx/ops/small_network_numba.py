@@ -96,17 +96,17 @@ def run(
     m, v = slots or (gradients, gradients)
     outputs = np.empty((len(program.widths), batch * int(program.widths.max())), values.dtype)
     _run(
-        outputs, program.widths, program.offsets, program.kinds, program.alphas, program.loss, program.optimizer,
-        program.scale, program.constants, values, gradients, m, v, x, y, orders, batch, rates, first, losses,
-        done,
+        outputs, program.widths, program.offsets, program.kinds, program.alphas, program.loss,
+        program.optimizer, program.scale, program.constants, values, gradients, m, v, x, y, orders, batch,
+        rates, first, losses, done,
     )  # fmt: skip
 
 
 @compiled()
 def _run(
-    outputs: Array, widths: Array, offsets: Array, kinds: Array, alphas: Array, loss: int, optimizer: int, scale: float,
-    constants: tuple[float, ...], values: Array, gradients: Array, m: Array, v: Array, x: Array, y: Array,
-    orders: Array, batch: int, rates: Array, first: int, losses: Array, done: Array,
+    outputs: Array, widths: Array, offsets: Array, kinds: Array, alphas: Array, loss: int, optimizer: int,
+    scale: float, constants: tuple[float, ...], values: Array, gradients: Array, m: Array, v: Array, x: Array,
+    y: Array, orders: Array, batch: int, rates: Array, first: int, losses: Array, done: Array,
 ) -> None:  # fmt: skip
     layers = kinds.size
     deltas = np.empty((2, outputs.shape[1]), values.dtype)
