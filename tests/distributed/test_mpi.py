@@ -44,3 +44,18 @@ class TestRanksTrainAsOneProcess:
                     found[case]["values"][name], values, rtol=0, atol=100 * tolerance, err_msg=name
                 )
         assert expected["stopping"]["steps"] < expected["plain"]["steps"], "the case stops nothing"
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+class TestRanksInBfloat16:
+    pytestmark = needs_mpi
+
+    def test_train_as_one_process(self, ranks):
+        """Gradients are summed in another order. So a few weights are rounded to the next bfloat16 number."""
+        alone, found = curves(0, "bfloat16", 20), curves(ranks, "bfloat16", 20)
+        rounded_nothing = curves(0, "float32", 20)
+        for case in CASES:
+            assert found[case]["steps"] == alone[case]["steps"]
+            losses = alone[case]["metrics"]["loss"]
+            np.testing.assert_allclose(found[case]["metrics"]["loss"], losses, rtol=2**-8, err_msg=case)
+            assert losses != rounded_nothing[case]["metrics"]["loss"], "nothing was rounded"

@@ -33,10 +33,11 @@ os.environ |= {"NNX_OFFLINE": "1", "NNX_DEVICE": os.environ.get("NNX_DEVICE", "n
 SCENARIOS = {
     "autoencoder": ("autoencoder", "--dataset", "digits", "--epochs", "2"),
     "best": ("autoencoder", "--dataset", "digits", "--preset", "best", "--epochs", "2", "--batch-size", "96"),
+    "bfloat16": ("autoencoder", "--dataset", "digits", "--epochs", "2", "--precision", "bfloat16"),
     "xor": ("xor", "--epochs", "400"),
     "svm": ("svm", "--dataset", "digits", "--preset", "shallow", "--epochs", "2", "--batch-size", "64"),
 }
-EVERY = {"autoencoder": "7", "best": "5", "xor": "60", "svm": "1s"}
+EVERY = {"autoencoder": "7", "best": "5", "bfloat16": "7", "xor": "60", "svm": "1s"}
 LIBRARIES = ("nnx.cli.main", "nnx.reports", "nnx.experiments.autoencoder", "nnx.experiments.svm",
              "nnx.experiments.xor", "nnx.checkpoints", "sklearn.datasets", "sklearn.decomposition",
              "sklearn.pipeline", "sklearn.svm", "scipy.stats", "joblib", "rich.table",

@@ -10,6 +10,7 @@ import nnx
 
 def data(case, dtype):
     rng = np.random.default_rng(1)
+    dtype = "float32" if dtype == "bfloat16" else dtype
     x = rng.normal(size=(333, 12)).astype(dtype)
     if "positions" in case:
         x = x.reshape(333, 3, 4)
@@ -25,9 +26,9 @@ def build(case, dtype):
     last = [nnx.Softmax()] if "labels" in case else []
     if "positions" in case:
         block = nnx.Residual([nnx.BatchNorm(), nnx.Dense(16), nnx.Tanh(), nnx.Dropout(0.2), nnx.Dense(16)])
-        return nnx.Network([nnx.Dense(16), block, nnx.Dense(4)], dtype=dtype, seed=3)
+        return nnx.Network([nnx.Dense(16), block, nnx.Dense(4)], precision=dtype, seed=3)
     layers = [nnx.Dense(12, 32), *middle, nnx.Tanh(), *drop, nnx.Dense(32, 16), nnx.LayerNorm(), nnx.ReLU()]
-    return nnx.Network([*layers, nnx.Dense(16, 4), *last], dtype=dtype, seed=3)
+    return nnx.Network([*layers, nnx.Dense(16, 4), *last], precision=dtype, seed=3)
 
 
 def augmented(generator, x, y):
