@@ -160,7 +160,7 @@ x = np.ones((300, 90), np.float32)
 network = nnx.Network([nnx.Dense(90, 200), nnx.ReLU(), nnx.Dense(1)], device="numba", seed=0)
 network.fit(x, x[:, 0], loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(), batch_size=100)
 """
-    elsewhere(tmp_path, code, NUMBA_THREADING_LAYER="workqueue")
+    elsewhere(tmp_path, code, NUMBA_THREADING_LAYER="workqueue", NNX_BLAS="")
 
 
 @pytest.mark.skipif(not team_numba.AVAILABLE, reason="the threads are Numba's on this system")
