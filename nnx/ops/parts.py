@@ -23,7 +23,9 @@ from functools import lru_cache
 # With 1 instead of 4, batches of 256 rows were up to 9 % slower in one run on two cores, not in another.
 ROWS_COST = 4
 LINE = 16  # the fewest rows or columns of a part: a cache line has 16 numbers in float32
-TASK = 2**16  # multiplications: a smaller part takes less time than its start (2 µs)
+# Multiplications of the smallest part. With 2¹⁷, steps of networks of 32 and 64 units took up to 1.5 times as
+# long as on one thread: a part took less time than another thread needs to start (benchmarks/narrow.py).
+TASK = 2**18
 FEW_ROWS = 8  # a product of fewer rows takes as long, because it waits for the other factor
 # Up to so many multiplications, OpenBLAS computes without packing where the CPU has AVX-512. For few rows
 # this saves up to half of the time (benchmarks/scaling.py), so there can be more parts than threads.
@@ -45,7 +47,7 @@ def tiles(rows: int, columns: int, inner: int, threads: int) -> tuple[int, int]:
     if work < 2 * TASK:
         return 1, 1
     most_rows, most_columns = max(1, rows // LINE), max(1, columns // LINE)
-    count = min(threads, work // (2 * TASK), most_rows * most_columns)
+    count = min(threads, work // TASK, most_rows * most_columns)
     costs = {
         (r, count // r): count // r * rows * ROWS_COST + r * columns
         for r in range(1, count + 1)

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.places import TESTS
+from support.places import TESTS, with_helpers
 from support.teams import trained
 
 import nnx
@@ -121,17 +121,10 @@ backend = resolve("numba")
 
 def elsewhere(cache: Path, code: str, **variables: str) -> str:
     """Return what a program prints that has no team of nnx's own."""
-    path = os.pathsep.join([str(Path(nnx.__file__).parents[1]), str(TESTS)])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": path,
-        "NUMBA_CACHE_DIR": str(cache),
-        "NNX_BLAS": "",
-        **variables,
-    }
+    environment = with_helpers(NUMBA_CACHE_DIR=str(cache), **variables)
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE + code], capture_output=True, text=True, check=False,
-        env=environment | variables, timeout=120,
+        env=environment, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -171,15 +164,10 @@ trained()
 from numba.np.ufunc import parallel
 assert not parallel._is_initialized
 """
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=with_helpers(),
         timeout=120,
-    )
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 

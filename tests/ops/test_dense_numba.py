@@ -13,8 +13,8 @@ pytest.importorskip("numba", reason="Numba is not installed: pip install 'nnx-ar
 
 from nnx.ops.parts import tiles
 
-INPUTS, UNITS = 100, 90
-SHARED = [31, 131, 257]  # rows: one part, two that differ by a row, and more
+INPUTS, UNITS = 190, 92  # not multiples of a cache line, but enough for several threads
+SHARED = [31, 131, 257]  # rows: divided by columns or by rows, and parts that differ by one
 KINDS = ["identity", "relu", "sigmoid", "tanh", "leaky_relu"]
 
 
@@ -33,7 +33,7 @@ def test_dense(
 def test_few_rows_are_divided_by_columns(
     compiled: Backend, dtype: np.dtype, rng: np.random.Generator, kind: str, rows: int
 ) -> None:
-    inputs, units = 390, 270  # not multiples of a cache line
+    inputs, units = 510, 270  # not multiples of a cache line
     assert tiles(rows, units, inputs, 2)[1] > 1
     agrees(compiled, dtype, rng, kind, (rows, inputs, units), strided=False)
 
