@@ -72,7 +72,7 @@ def cells(widths: tuple[int, ...], dtypes: tuple[str, ...]) -> Iterator[tuple[in
 def measured(
     widths: tuple[int, ...], dtypes: tuple[str, ...], rounds: int, threads: int
 ) -> list[dict[str, Any]]:
-    """Return the medians of each cell, in microseconds for each step, and their ratio."""
+    """Return for each cell the medians in microseconds for each step, and that of the ratios of a round."""
     os.environ.update(common.environment(threads))  # the processes start with it
     found = []
     with ExitStack() as stack:
@@ -88,14 +88,15 @@ def measured(
                     times[name].append(pools[name].submit(turn, name, *cell).result() * 1e6)
             medians = {name: statistics.median(values) for name, values in times.items()}
             about = dict(zip(("width", "batch", "dtype", "activation"), cell, strict=True))
-            found.append(about | medians | {"ratio": medians["numba"] / medians["numpy"]})
+            ratio = statistics.median(fast / plain for plain, fast in zip(*times.values(), strict=True))
+            found.append(about | medians | {"ratio": ratio})
     return found
 
 
 @click.command()
 @click.option("--width", "widths", type=int, multiple=True, help="One width, or several.")
 @click.option("--dtype", "dtypes", type=click.Choice(TYPES), multiple=True, help="Default: both types.")
-@common.options(rounds=5)
+@common.options(rounds=9)
 def main(
     widths: tuple[int, ...], dtypes: tuple[str, ...], rounds: int, threads: int, json_path: Path | None
 ) -> None:
