@@ -25,8 +25,8 @@ pytestmark = pytest.mark.skipif(
     reason="build, twine, check-wheel-contents and uv are not installed: nox -s package runs this",
 )
 
-# What an extra brings, by the module that says it is there. CuPy's own CUDA libraries are gigabytes: of those
-# two extras only the resolution is tried; the ladder's environment imports CuPy itself.
+# What an extra brings, by the module that says it is there. CuPy's own CUDA libraries and MKL are gigabytes: of
+# those extras only the resolution is tried; `nox -s ladder` imports CuPy itself, and `nox -s mkl` uses MKL.
 BROUGHT = {
     "estimators": ("sklearn, scipy", "nnx.estimators"),
     "reports": ("matplotlib, jinja2, PIL", "nnx.reports"),
@@ -41,7 +41,7 @@ BROUGHT = {
     "tensorboard": ("tensorboardX, tensorboard", "nnx.training.loggers"),
     "svm": ("sklearnex", "nnx.experiments.svm_engines"),
 }
-RESOLVED_ONLY = {"cuda12", "cuda13", "test"}
+RESOLVED_ONLY = {"cuda12", "cuda13", "mkl", "test"}
 
 
 def call(*command: object, cwd: Path | None = None, **variables: str) -> str:
