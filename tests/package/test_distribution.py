@@ -25,8 +25,8 @@ pytestmark = pytest.mark.skipif(
     reason="build, twine, check-wheel-contents and uv are not installed: nox -s package runs this",
 )
 
-# What an extra brings, by the module that says it is there. CuPy's own CUDA libraries and MKL are gigabytes: of
-# those extras only the resolution is tried; `nox -s ladder` imports CuPy itself, and `nox -s mkl` uses MKL.
+# What an extra brings, by the module that says it is there. CuPy's own CUDA libraries and MKL are gigabytes:
+# only the resolution of these extras is tried; `nox -s ladder` imports CuPy itself, and `nox -s mkl` uses MKL.
 BROUGHT = {
     "estimators": ("sklearn, scipy", "nnx.estimators"),
     "reports": ("matplotlib, jinja2, PIL", "nnx.reports"),
