@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 # What an extra brings, by the module that says it is there. CuPy's own CUDA libraries and MKL are gigabytes:
-# only the resolution of these extras is tried; `nox -s ladder` imports CuPy itself, and `nox -s mkl` uses MKL.
+# only the resolution of these extras is tried. `nox -s ladder` imports CuPy itself, `nox -s mkl` uses MKL.
 BROUGHT = {
     "estimators": ("sklearn, scipy", "nnx.estimators"),
     "reports": ("matplotlib, jinja2, PIL", "nnx.reports"),
