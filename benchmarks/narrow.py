@@ -84,7 +84,7 @@ def measured(
             times: dict[str, list[float]] = {name: [] for name in DEVICES}
             for number in range(rounds):
                 for name in DEVICES if number % 2 else reversed(DEVICES):
-                    time.sleep(common.SETTLE if threads > 1 and name == "numba" else 0.0)
+                    time.sleep(common.SETTLE if threads > 1 else 0.0)  # before both, or one starts colder
                     times[name].append(pools[name].submit(turn, name, *cell).result() * 1e6)
             medians = {name: statistics.median(values) for name, values in times.items()}
             about = dict(zip(("width", "batch", "dtype", "activation"), cell, strict=True))
