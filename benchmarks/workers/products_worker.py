@@ -9,7 +9,7 @@ from typing import Any
 import multiply
 import numpy as np
 
-from nnx.backends import threads
+from nnx.backends import resolve
 from nnx.experiments.compare.protocol import Gate, Job, Line, Store, serve
 
 LIBRARY = sys.argv[2]
@@ -21,7 +21,7 @@ def turns(line: Line, store: Store, job: Job) -> dict[str, Any]:
     weights = [W for W, _ in store.weights(job)]
     products = multiply.of_step(job["batch_size"], [len(weights[0]), *(W.shape[1] for W in weights)])
     name, blas = multiply.chosen(LIBRARY)
-    compute = multiply.by_address(blas.gemm[4], threads.cores()) if blas else multiply.by_numpy
+    compute = multiply.by_address(blas.gemm[4], resolve("cpu").threads) if blas else multiply.by_numpy
 
     def turn(steps: int) -> None:
         for _ in range(steps):
