@@ -1,8 +1,9 @@
 """Initial weights, drawn on the host so that every device starts from the same numbers.
 
 An initializer takes a `numpy.random.Generator` and a shape (fan_in, fan_out) and returns a float64 array.
-`get` returns the initializer for a name. Numbers are drawn in float64 and rounded once, when a network stores
-them.
+The weights of a convolution have the shape (…, channels, filters): fan_in and fan_out are the last two axes
+times the number of positions in a window, as in Keras. `get` returns the initializer for a name. Numbers are
+drawn in float64 and rounded once, when a network stores them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ HostArray = np.ndarray[Any, Any]
 
 
 class Initializer(Protocol):
-    """A function that draws the initial weights of `Dense`."""
+    """A function that draws the initial weights of a layer."""
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
         """Draw an array of `shape`."""
@@ -34,7 +35,10 @@ class _VarianceScaling:
     uniform: bool
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
-        fan_in, fan_out = (shape[0], shape[-1])
+        positions = math.prod(shape[:-2])
+        fan_in, fan_out = (
+            (positions * shape[-2], positions * shape[-1]) if shape[1:] else (shape[0], shape[0])
+        )
         fan = {"in": fan_in, "mean": 0.5 * (fan_in + fan_out)}[self.fan]
         deviation = math.sqrt(self.scale / max(fan, 1.0))
         if self.uniform:
@@ -113,11 +117,11 @@ class Orthogonal:
         self.gain = number("Orthogonal: gain", gain)
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
-        """Draw an array of `shape`, which must have two dimensions."""
-        rows, columns = shape
+        """Draw an array of `shape`; all axes but the last are rows of one matrix."""
+        rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(generator.standard_normal((max(rows, columns), min(rows, columns))))
         q *= np.sign(np.diag(r))
-        return self.gain * (q if rows >= columns else q.T)
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
 
     def __repr__(self) -> str:
         return f"Orthogonal({self.gain!r})"

@@ -13,6 +13,7 @@ from nnx.errors import DeviceError
 from nnx.ops.activations import Activations
 from nnx.ops.base import Array
 from nnx.ops.bfloat16 import Bfloat16
+from nnx.ops.convolution import Convolution
 from nnx.ops.dense import Dense
 from nnx.ops.dropout import Dropout
 from nnx.ops.gather import Gather
@@ -24,7 +25,9 @@ from nnx.ops.updates import Updates
 NOTHING = nullcontext()
 
 
-class Backend(Gather, Dense, Bfloat16, Activations, Dropout, Normalization, Losses, Updates, Gradients):
+class Backend(
+    Gather, Dense, Convolution, Bfloat16, Activations, Dropout, Normalization, Losses, Updates, Gradients
+):
     """A device and the operations on its arrays.
 
     This class computes the plain forms with NumPy. It is the oracle of the tests. A subclass replaces an

@@ -16,6 +16,7 @@ from nnx.backends.base import Backend
 from nnx.ops.activations import ActivationsNumPy
 from nnx.ops.base import Array
 from nnx.ops.bfloat16 import Bfloat16NumPy
+from nnx.ops.convolution import ConvolutionNumPy
 from nnx.ops.dense import DenseNumPy
 from nnx.ops.gather import GatherNumPy
 from nnx.ops.gradients import GradientsNumPy
@@ -27,8 +28,8 @@ ZEROS = -1  # the slot of the scratch memory with zeros
 
 
 class NumpyBackend(
-    GatherNumPy, DenseNumPy, Bfloat16NumPy, ActivationsNumPy, NormalizationNumPy, LossesNumPy, UpdatesNumPy,
-    GradientsNumPy, Backend,
+    GatherNumPy, DenseNumPy, ConvolutionNumPy, Bfloat16NumPy, ActivationsNumPy, NormalizationNumPy,
+    LossesNumPy, UpdatesNumPy, GradientsNumPy, Backend,
 ):  # fmt: skip
     """The CPU with NumPy."""
 

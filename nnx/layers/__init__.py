@@ -4,10 +4,20 @@ import warnings
 from typing import Any
 
 from nnx import named
-from nnx.layers import activations, containers, dense, dropout, normalization, rescale, shapes
+from nnx.layers import (
+    activations,
+    containers,
+    convolution,
+    dense,
+    dropout,
+    normalization,
+    rescale,
+    shapes,
+)
 from nnx.layers.activations import *
 from nnx.layers.base import Layer
 from nnx.layers.containers import *
+from nnx.layers.convolution import *
 from nnx.layers.dense import *
 from nnx.layers.descriptions import from_config as from_config
 from nnx.layers.descriptions import kind_of as kind_of
@@ -23,6 +33,7 @@ from nnx.records import by_name
 __all__ = ["Layer"]
 __all__ += activations.__all__
 __all__ += containers.__all__
+__all__ += convolution.__all__
 __all__ += dense.__all__
 __all__ += dropout.__all__
 __all__ += normalization.__all__

@@ -31,10 +31,16 @@ class Buffers:
         if view is None:
             whole = self._kept.get(key)
             if whole is None or whole.size < size or whole.dtype != dtype:
+                self._drop(key)
                 whole = self._kept[key] = self._backend.empty(size, dtype)
                 self._owned.add(id(whole))
             view = self._kept[exact] = whole[:size].reshape(shape)
         return view
+
+    def _drop(self, key: Any) -> None:
+        """Free the buffer for `key`, and its views."""
+        for known in [known for known in self._kept if known == key or known[0] == key]:
+            self._owned.discard(id(self._kept.pop(known)))
 
     def own(self, x: Array) -> bool:
         """Return whether `x` is a view of one of the buffers."""
@@ -126,6 +132,10 @@ class Workspace:
         The contents written in the forward pass are still there in the backward pass.
         """
         return self._buffers.buffer((self._position, name), shape, dtype or self._dtype)
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """Return an array that all layers share: what is written there is lost when the next layer runs."""
+        return self._buffers.buffer(("scratch", name), shape, dtype or self._dtype)
 
     def room(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
         """Return `buffer`; this was its name in version 0.1."""

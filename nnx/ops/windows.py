@@ -105,8 +105,8 @@ def transposed_windows(
 ) -> Windows:
     """Return the windows of the convolution that a transposed convolution reverses.
 
-    The transposed convolution's input of `size` is the outputs of these windows. Its output is their image: of
-    size · stride with "same", and of size · stride + max(reach − stride, 0) with "valid", as in Keras.
+    The transposed convolution's input of `size` is the outputs of these windows. Its output is their image:
+    of size · stride with "same", and of size · stride + max(reach − stride, 0) with "valid", as in Keras.
 
     Examples
     --------
