@@ -23,6 +23,23 @@ RNG = np.random.default_rng(5)
 
 LAYERS = {
     "Dense": lambda: [nnx.Dense(6, 4, initializer="he_normal")],
+    "Conv1D": lambda: [
+        nnx.Reshape((3, 2)),
+        nnx.Conv1D(4, 2, groups=2, use_bias=False, initializer="he_normal"),
+        nnx.Flatten(),
+    ],
+    "Conv2D": lambda: [
+        nnx.Reshape((3, 2, 1)),
+        nnx.Conv2D(4, (2, 1), strides=(2, 1), padding="same", activation="relu"),
+        nnx.Conv2D(2, 2, padding="same", dilation=2, seed=3),
+        nnx.Flatten(),
+    ],
+    "Conv2DTranspose": lambda: [
+        nnx.Reshape((1, 2, 3)),
+        nnx.Conv2DTranspose(2, 3, strides=2, padding="same"),
+        nnx.Conv2DTranspose(1, (1, 2), dilation=(1, 2), use_bias=False),
+        nnx.Flatten(),
+    ],
     "Identity": lambda: [nnx.Identity()],
     "ReLU": lambda: [nnx.ReLU()],
     "LeakyReLU": lambda: [nnx.LeakyReLU(0.3)],
@@ -90,7 +107,9 @@ def described(path):
 
 def test_every_layer_has_a_round_trip_here():
     public = {name for name, cls in Layer.registry.items() if cls.__module__.startswith("nnx.layers.")}
-    assert {name for name in public if not name.startswith("_")} - {"Activation", "Container"} == set(LAYERS)
+    assert {name for name in public if not name.startswith("_")} - {
+        "Activation", "Container", "Convolution",
+    } == set(LAYERS)  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -42,6 +42,7 @@ from nnx.errors import DeviceError
 from nnx.ops.activations import ActivationsCuPy
 from nnx.ops.base import Array
 from nnx.ops.bfloat16 import Bfloat16CuPy
+from nnx.ops.convolution_cuda import ConvolutionCuPy
 from nnx.ops.dense import DenseCuPy
 from nnx.ops.dropout import DropoutCuPy
 from nnx.ops.gather import GatherCuPy
@@ -54,8 +55,8 @@ __all__ = ["CupyBackend", "device_count"]
 
 
 class CupyBackend(
-    GatherCuPy, DenseCuPy, Bfloat16CuPy, ActivationsCuPy, DropoutCuPy, NormalizationCuPy, LossesCuPy,
-    UpdatesCuPy, GradientsCuPy, Backend,
+    GatherCuPy, DenseCuPy, ConvolutionCuPy, Bfloat16CuPy, ActivationsCuPy, DropoutCuPy, NormalizationCuPy,
+    LossesCuPy, UpdatesCuPy, GradientsCuPy, Backend,
 ):  # fmt: skip
     """An NVIDIA GPU.
 

@@ -11,6 +11,7 @@ from nnx.backends import Backend
 from nnx.gradcheck import CASES, Case, registered, run_all
 from nnx.layers.activations import Activation
 from nnx.layers.containers import Container
+from nnx.layers.convolution_base import Convolution
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -31,7 +32,7 @@ def subclasses(base: type) -> Iterator[type]:
 
 @pytest.mark.parametrize("base", [nnx.Layer, nnx.Loss])
 def test_every_layer_and_loss_has_a_case(base: type) -> None:
-    abstract = {Activation, Container}
+    abstract = {Activation, Container, Convolution}
     elsewhere = {
         "SwapHalves"
     }  # an experiment's own layer, above gradcheck: tests/experiments/test_pretraining.py checks it
