@@ -36,6 +36,7 @@ def reference(path: Path, x: np.ndarray) -> np.ndarray:
 def test_every_layer_is_tried():
     public = {getattr(nnx, name) for name in nnx.__all__}
     public = {one for one in public if isinstance(one, type) and issubclass(one, nnx.Layer)} - {nnx.Layer}
+    public -= {one for one in public if isinstance(one.record.onnx, str)}  # the reason why there is none
     elsewhere = {nnx.Flatten, nnx.Reshape, nnx.Sequential, nnx.Residual, nnx.Concatenate}
     assert {type(layer) for layer in LAYERS} == public - elsewhere  # interop/test_interop_shapes.py
 
