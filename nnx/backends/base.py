@@ -17,17 +17,21 @@ from nnx.ops.convolution import Convolution
 from nnx.ops.dense import Dense
 from nnx.ops.dropout import Dropout
 from nnx.ops.gather import Gather
+from nnx.ops.global_average import GlobalAverage
 from nnx.ops.gradients import Gradients
 from nnx.ops.losses import Losses
 from nnx.ops.normalization import Normalization
+from nnx.ops.pooling import Pooling
 from nnx.ops.updates import Updates
+from nnx.ops.upsampling import Upsampling
 
 NOTHING = nullcontext()
 
 
 class Backend(
-    Gather, Dense, Convolution, Bfloat16, Activations, Dropout, Normalization, Losses, Updates, Gradients
-):
+    Gather, Dense, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, Dropout,
+    Normalization, Losses, Updates, Gradients,
+):  # fmt: skip
     """A device and the operations on its arrays.
 
     This class computes the plain forms with NumPy. It is the oracle of the tests. A subclass replaces an

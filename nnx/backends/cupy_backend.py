@@ -46,17 +46,20 @@ from nnx.ops.convolution_cuda import ConvolutionCuPy
 from nnx.ops.dense import DenseCuPy
 from nnx.ops.dropout import DropoutCuPy
 from nnx.ops.gather import GatherCuPy
+from nnx.ops.global_average import GlobalAverageCuPy
 from nnx.ops.gradients import GradientsCuPy
 from nnx.ops.losses import LossesCuPy
 from nnx.ops.normalization import NormalizationCuPy
+from nnx.ops.pooling import PoolingCuPy
 from nnx.ops.updates import UpdatesCuPy
+from nnx.ops.upsampling import UpsamplingCuPy
 
 __all__ = ["CupyBackend", "device_count"]
 
 
 class CupyBackend(
-    GatherCuPy, DenseCuPy, ConvolutionCuPy, Bfloat16CuPy, ActivationsCuPy, DropoutCuPy, NormalizationCuPy,
-    LossesCuPy, UpdatesCuPy, GradientsCuPy, Backend,
+    GatherCuPy, DenseCuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy, Bfloat16CuPy,
+    ActivationsCuPy, DropoutCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy, GradientsCuPy, Backend,
 ):  # fmt: skip
     """An NVIDIA GPU.
 

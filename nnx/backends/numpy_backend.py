@@ -19,17 +19,20 @@ from nnx.ops.bfloat16 import Bfloat16NumPy
 from nnx.ops.convolution import ConvolutionNumPy
 from nnx.ops.dense import DenseNumPy
 from nnx.ops.gather import GatherNumPy
+from nnx.ops.global_average import GlobalAverageNumPy
 from nnx.ops.gradients import GradientsNumPy
 from nnx.ops.losses import LossesNumPy
 from nnx.ops.normalization import NormalizationNumPy
+from nnx.ops.pooling import PoolingNumPy
 from nnx.ops.updates import UpdatesNumPy
+from nnx.ops.upsampling import UpsamplingNumPy
 
 ZEROS = -1  # the slot of the scratch memory with zeros
 
 
 class NumpyBackend(
-    GatherNumPy, DenseNumPy, ConvolutionNumPy, Bfloat16NumPy, ActivationsNumPy, NormalizationNumPy,
-    LossesNumPy, UpdatesNumPy, GradientsNumPy, Backend,
+    GatherNumPy, DenseNumPy, ConvolutionNumPy, PoolingNumPy, GlobalAverageNumPy, UpsamplingNumPy,
+    Bfloat16NumPy, ActivationsNumPy, NormalizationNumPy, LossesNumPy, UpdatesNumPy, GradientsNumPy, Backend,
 ):  # fmt: skip
     """The CPU with NumPy."""
 

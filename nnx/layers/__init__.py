@@ -10,9 +10,12 @@ from nnx.layers import (
     convolution,
     dense,
     dropout,
+    global_pooling,
     normalization,
+    pooling,
     rescale,
     shapes,
+    upsampling,
 )
 from nnx.layers.activations import *
 from nnx.layers.base import Layer
@@ -22,10 +25,13 @@ from nnx.layers.dense import *
 from nnx.layers.descriptions import from_config as from_config
 from nnx.layers.descriptions import kind_of as kind_of
 from nnx.layers.dropout import *
+from nnx.layers.global_pooling import *
 from nnx.layers.normalization import *
 from nnx.layers.plan import Plan as Plan
+from nnx.layers.pooling import *
 from nnx.layers.rescale import *
 from nnx.layers.shapes import *
+from nnx.layers.upsampling import *
 from nnx.layers.workspace import Workspace as Workspace
 from nnx.records import by_name
 
@@ -36,9 +42,12 @@ __all__ += containers.__all__
 __all__ += convolution.__all__
 __all__ += dense.__all__
 __all__ += dropout.__all__
+__all__ += global_pooling.__all__
 __all__ += normalization.__all__
+__all__ += pooling.__all__
 __all__ += rescale.__all__
 __all__ += shapes.__all__
+__all__ += upsampling.__all__
 
 KINDS: tuple[type[Layer], ...] = tuple(kind for kind in Layer.registry.values() if "record" in vars(kind))
 NAMES = by_name(KINDS)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 from nnx.backends import Array
 from nnx.errors import number
 from nnx.layers.base import Layer
+from nnx.layers.images import NOT_YET, check_axes
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, Counterpart, LayerRecord
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "SpatialDropout1D", "SpatialDropout2D"]
 
 MASK64 = 0xFFFFFFFFFFFFFFFF
 
@@ -50,7 +52,7 @@ class Dropout(Layer):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.rate = number("Dropout: rate", rate, "[0, 1)")
+        self.rate = number(f"{type(self).__name__}: rate", rate, "[0, 1)")
 
     @property
     def reads_output(self) -> bool:
@@ -76,6 +78,93 @@ class Dropout(Layer):
     def config(self) -> dict[str, Any]:
         """Return the rate."""
         return {"rate": self.rate}
+
+
+class _Spatial(Dropout):
+    """Base of the layers that drop whole channels."""
+
+    layout = "shape"
+    axes: ClassVar[int] = 2
+
+    def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the same shape.
+
+        Raises
+        ------
+        ConfigurationError
+            If rows have another number of axes.
+        """
+        check_axes(self, self.axes, input_shape)
+        return input_shape
+
+    def _mask(self, source: Array, target: Array, workspace: Workspace) -> None:
+        shape = (source.shape[0], math.prod(source.shape[1:-1]), source.shape[-1])
+        super()._mask(source.reshape(shape), target.reshape(shape), workspace)
+
+
+class SpatialDropout2D(_Spatial):
+    """In training, drop whole channels of an image: y = x ∘ mask / (1 − rate), alike at all positions.
+
+    A channel of a row is kept with probability 1 − rate; else all its numbers are 0. Neighbouring numbers of
+    a channel are often nearly equal, so `Dropout` would remove hardly any information. Backward applies the
+    same mask: dx = dy ∘ mask / (1 − rate). The mask is a hash of (seed, step, layer, global row, channel), as
+    in `Dropout`. An input of shape (rows, height, width, channels) gives an output of the same shape.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+
+    Raises
+    ------
+    ConfigurationError
+        If `rate` is outside [0, 1), or rows do not have three axes.
+
+    References
+    ----------
+    Tompson, Goroshin, Jain, LeCun and Bregler (2015), Efficient object localization using convolutional
+    networks, section 3.2.
+    """
+
+    record = LayerRecord(
+        names=("spatial_dropout2d",),
+        cases=(
+            Case({"rate": 0.4}, "on images", {"inputs": (2, 3, 4)}),
+            Case({"rate": 0.4}, "in inference", {"inputs": (2, 3, 4), "training": False}),
+        ),
+        keras=NOT_YET,
+        onnx=NOT_YET,
+        listed=False,
+    )
+
+
+class SpatialDropout1D(_Spatial):
+    """In training, drop whole channels of a sequence: y = x ∘ mask / (1 − rate), alike at all positions.
+
+    Backward applies the same mask: dx = dy ∘ mask / (1 − rate). An input of shape (rows, length, channels)
+    gives an output of the same shape.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+
+    Raises
+    ------
+    ConfigurationError
+        If `rate` is outside [0, 1), or rows do not have two axes.
+
+    References
+    ----------
+    As for `SpatialDropout2D`.
+    """
+
+    axes = 1
+    record = LayerRecord(
+        names=("spatial_dropout1d",),
+        cases=(Case({"rate": 0.4}, "on sequences", {"inputs": (3, 4)}),),
+        keras=NOT_YET,
+        onnx=NOT_YET,
+        listed=False,
+    )
 
 
 def _key(seed: int, step: int, layer: int, draw: int = 0) -> int:

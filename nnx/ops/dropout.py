@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nnx.ops.base import Array, OnGpu, Operations
 from nnx.ops.cuda import Elementwise
 
@@ -12,15 +14,18 @@ class Dropout(Operations):
     def dropout(self, x: Array, y: Array, rate: float, key: int, row: int = 0) -> Array:
         """y = x ∘ mask / (1 − rate), where the mask is a hash of (key, row + i, j) and never stored.
 
-        The same call with dy returns dx. The hash function is ``lowbias32`` by Chris Wellons
-        (https://nullprogram.com/blog/2018/07/31/), applied to the row and then to the column.
+        i and j are the first and the last index of a number. For x of shape (rows, positions, channels), all
+        positions have the same mask, so whole channels are dropped. The same call with dy returns dx. The
+        hash function is ``lowbias32`` by Chris Wellons (https://nullprogram.com/blog/2018/07/31/), applied to
+        the row and then to the column.
         """
         xp = self.xp
         rows = xp.arange(row, row + x.shape[0], dtype=xp.uint32)[:, None]
-        columns = xp.arange(x.shape[1], dtype=xp.uint32)[None, :]
+        columns = xp.arange(x.shape[-1], dtype=xp.uint32)[None, :]
         mixed = _mix(rows ^ (key & 0xFFFFFFFF)) ^ (key >> 32 & 0xFFFFFFFF)
         hashed = _mix(mixed + columns * 0x9E3779B1)
         keep = hashed >= min(int(rate * 2**32), 0xFFFFFFFF)
+        keep = keep.reshape(x.shape[0], *[1] * (x.ndim - 2), x.shape[-1])
         y[...] = xp.where(keep, x * (1.0 / (1.0 - rate)), 0.0)
         return y
 
@@ -36,9 +41,9 @@ def _mix(h: Array) -> Array:
 
 DROPOUT = Elementwise(
     "dropout",
-    inputs="T x, uint32 columns, uint32 row, uint32 low, uint32 high, uint32 threshold, T scale",
+    inputs="T x, int64 whole, uint32 columns, uint32 row, uint32 low, uint32 high, uint32 threshold, T scale",
     outputs="T y",
-    body="unsigned int r = row + (unsigned int)(i / columns), c = (unsigned int)(i % columns);"
+    body="unsigned int r = row + (unsigned int)(i / whole), c = (unsigned int)(i % columns);"
     " y = nnx_mix((nnx_mix(r ^ low) ^ high) + c * 0x9E3779B1u) >= threshold ? x * scale : T(0);",
     preamble="""
 __device__ inline unsigned int nnx_mix(unsigned int h) {
@@ -59,7 +64,7 @@ class DropoutCuPy(OnGpu, Dropout):
         """Use one launch, with 32-bit integers: the mask equals that of the plain form, bit for bit."""
         with self._hold:
             DROPOUT.kernel(
-                x, x.shape[1], row & 0xFFFFFFFF, key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF,
-                min(int(rate * 2**32), 0xFFFFFFFF), 1.0 / (1.0 - rate), y,
+                x, math.prod(x.shape[1:]), x.shape[-1], row & 0xFFFFFFFF, key & 0xFFFFFFFF,
+                key >> 32 & 0xFFFFFFFF, min(int(rate * 2**32), 0xFFFFFFFF), 1.0 / (1.0 - rate), y,
             )  # fmt: skip
         return y

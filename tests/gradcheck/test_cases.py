@@ -12,6 +12,8 @@ from nnx.gradcheck import CASES, Case, registered, run_all
 from nnx.layers.activations import Activation
 from nnx.layers.containers import Container
 from nnx.layers.convolution_base import Convolution
+from nnx.layers.images import ImageLayer
+from nnx.layers.pooling import Maximum
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -32,7 +34,7 @@ def subclasses(base: type) -> Iterator[type]:
 
 @pytest.mark.parametrize("base", [nnx.Layer, nnx.Loss])
 def test_every_layer_and_loss_has_a_case(base: type) -> None:
-    abstract = {Activation, Container, Convolution}
+    abstract = {Activation, Container, Convolution, ImageLayer, Maximum}
     elsewhere = {
         "SwapHalves"
     }  # an experiment's own layer, above gradcheck: tests/experiments/test_pretraining.py checks it

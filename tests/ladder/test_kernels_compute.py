@@ -158,7 +158,7 @@ def test_dropout_drops_the_same_elements(layout: str, number: np.dtype, rng: np.
     expected = PLAIN.dropout(x, np.empty(x.shape, number), 0.4, key, row)
     y = np.full(x.shape, np.nan, number)
     compile("dropout", number.name)(
-        x, x.shape[1], row, key & 0xFFFFFFFF, key >> 32, int(0.4 * 2**32), 1.0 / (1.0 - 0.4), y
+        x, x.shape[1], x.shape[1], row, key & 0xFFFFFFFF, key >> 32, int(0.4 * 2**32), 1.0 / (1.0 - 0.4), y
     )
     np.testing.assert_array_equal(y == 0, expected == 0)
     close(y, expected, number)

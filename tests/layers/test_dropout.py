@@ -218,3 +218,52 @@ def test_two_networks_of_one_seed_train_alike_and_a_third_does_not(backend: Back
 def test_a_rate_out_of_range_is_refused(rate: float) -> None:
     with pytest.raises(ConfigurationError, match=r"Dropout: rate must lie in \[0, 1\), not"):
         nnx.Dropout(rate)
+
+
+# ------------------------------------------------------------------------------- whole channels
+
+
+@pytest.mark.parametrize("shape", [(5, 40), (3, 4, 40)])
+def test_a_channel_is_dropped_at_all_positions_or_at_none(backend: Backend, shape: tuple[int, ...]) -> None:
+    kind = nnx.SpatialDropout1D if len(shape) == 2 else nnx.SpatialDropout2D
+    layer = kind(0.25)
+    layer.seed = 3
+    layer.build(shape, device=backend, dtype="float64")
+    x = np.random.default_rng(0).uniform(1.0, 2.0, (50, *shape))
+    y = backend.to_numpy(layer.forward(backend.asarray(x), training=True)).copy()
+    kept = (y != 0.0).reshape(50, -1, 40)
+    assert (kept == kept[:, :1]).all()
+    assert kept[:, 0].mean() == pytest.approx(0.75, abs=5 * 0.44 / math.sqrt(50 * 40))
+    np.testing.assert_allclose(y[y != 0.0], (x / 0.75)[y != 0.0], rtol=1e-14)
+    dx = backend.to_numpy(layer.backward(backend.asarray(x)))
+    np.testing.assert_array_equal(dx, y)  # the same mask for the same numbers
+    np.testing.assert_array_equal(backend.to_numpy(layer.forward(backend.asarray(x))), x)
+
+
+def test_the_mask_of_channels_is_that_of_dropout_on_rows_of_channels(backend: Backend) -> None:
+    """It depends on seed, step, layer, row and channel, and not on the size of the image."""
+    layers = [nnx.SpatialDropout2D(0.5), nnx.SpatialDropout2D(0.5), nnx.Dropout(0.5)]
+    masks = []
+    for layer, shape in zip(layers, [(2, 3, 16), (1, 1, 16), (16,)], strict=True):
+        layer.seed = 3
+        layer.build(shape, device=backend, dtype="float64")
+        y = backend.to_numpy(layer.forward(backend.asarray(np.ones((20, *shape))), training=True))
+        masks.append(y.reshape(20, -1, 16)[:, 0] != 0.0)
+    np.testing.assert_array_equal(masks[0], masks[1])
+    np.testing.assert_array_equal(masks[0], masks[2])
+
+
+def test_the_mask_of_channels_does_not_depend_on_how_a_batch_is_split(backend: Backend) -> None:
+    layer = nnx.SpatialDropout2D(0.5)
+    layer.seed = 1
+    layer.build((2, 2, 30), device=backend, dtype="float64")
+    plan = Plan([layer], layer.arena, keep=True)
+
+    def kept(first: int, stop: int) -> np.ndarray:
+        shard = Shard(first, stop, stop - first, 40, ALONE)
+        x = backend.asarray(np.ones((stop - first, 2, 2, 30)))
+        return backend.to_numpy(plan.forward(x, shard=shard, draw=0)) != 0.0
+
+    whole = kept(0, 40).copy()
+    for first, stop in ((0, 1), (1, 25), (25, 40)):
+        np.testing.assert_array_equal(kept(first, stop), whole[first:stop])

@@ -169,7 +169,7 @@ def test_no_kernel_has_a_parameter_that_cupy_uses_itself() -> None:
 def test_kernels_have_known_types_and_write_every_output() -> None:
     for name, kernel in Elementwise.known.items():
         for kind, _ in parameters(f"{kernel.inputs}, {kernel.outputs}"):
-            assert kind in ("T", "int64", "uint32", "uint8", "bool"), name
+            assert kind in ("T", "int64", "int32", "uint32", "uint8", "bool"), name
         for _, parameter in parameters(kernel.outputs):
             assert re.search(rf"\b{parameter}\b", kernel.body), f"{name} leaves {parameter} as it was"
 
