@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nnx import named
-from nnx.errors import number
+from nnx.errors import ConfigurationError, number
 
 HostArray = np.ndarray[Any, Any]
 
@@ -106,6 +106,29 @@ class Normal:
         return f"Normal({self.scale!r})"
 
 
+class Uniform:
+    """Uniform on [low, high); by default ±0.05, as Keras's ``"uniform"`` (``RandomUniform``).
+
+    Raises
+    ------
+    ConfigurationError
+        If a bound is not finite, or `low` is larger than `high`.
+    """
+
+    def __init__(self, low: float = -0.05, high: float = 0.05) -> None:
+        self.low = number("Uniform: low", low)
+        self.high = number("Uniform: high", high)
+        if self.low > self.high:
+            raise ConfigurationError(f"Uniform: low must be at most high, not {low!r} and {high!r}")
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
+        """Draw an array of `shape`."""
+        return generator.uniform(self.low, self.high, shape)
+
+    def __repr__(self) -> str:
+        return f"Uniform({self.low!r}, {self.high!r})"
+
+
 class Orthogonal:
     """Orthonormal rows or columns, whichever are fewer, times `gain`: Saxe et al. (2014).
 
@@ -161,6 +184,7 @@ NAMES: dict[str, type] = {
     "lecun_uniform": LeCunUniform,
     "lecun_normal": LeCunNormal,
     "normal": Normal,
+    "uniform": Uniform,
     "orthogonal": Orthogonal,
     "zeros": Zeros,
     "constant": Constant,

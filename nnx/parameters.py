@@ -20,7 +20,7 @@ from nnx.errors import ConfigurationError
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 RESERVED = (  # attributes of a layer that a parameter may not replace
     *("inputs", "outputs", "input_shape", "output_shape", "layout", "is_view", "input_dtype", "branches"),
-    *("arena", "name", "index", "owned", "seed", "trainable"),
+    *("input_limit", "arena", "name", "index", "owned", "seed", "trainable"),
 )
 
 Shapes = dict[str, tuple[int, ...]]

@@ -26,6 +26,7 @@ VARIANCES = {
     "lecun_uniform": 1 / 300,
     "lecun_normal": 1 / 300,
     "normal": 1.0,
+    "uniform": 0.1**2 / 12,
 }
 
 

@@ -16,6 +16,7 @@ from nnx.ops.bfloat16 import Bfloat16
 from nnx.ops.convolution import Convolution
 from nnx.ops.dense import Dense
 from nnx.ops.dropout import Dropout
+from nnx.ops.embedding import Embedding
 from nnx.ops.gather import Gather
 from nnx.ops.global_average import GlobalAverage
 from nnx.ops.gradients import Gradients
@@ -29,7 +30,7 @@ NOTHING = nullcontext()
 
 
 class Backend(
-    Gather, Dense, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, Dropout,
+    Gather, Dense, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, Dropout, Embedding,
     Normalization, Losses, Updates, Gradients,
 ):  # fmt: skip
     """A device and the operations on its arrays.

@@ -45,6 +45,7 @@ from nnx.ops.bfloat16 import Bfloat16CuPy
 from nnx.ops.convolution_cuda import ConvolutionCuPy
 from nnx.ops.dense import DenseCuPy
 from nnx.ops.dropout import DropoutCuPy
+from nnx.ops.embedding import EmbeddingCuPy
 from nnx.ops.gather import GatherCuPy
 from nnx.ops.global_average import GlobalAverageCuPy
 from nnx.ops.gradients import GradientsCuPy
@@ -59,7 +60,8 @@ __all__ = ["CupyBackend", "device_count"]
 
 class CupyBackend(
     GatherCuPy, DenseCuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy, Bfloat16CuPy,
-    ActivationsCuPy, DropoutCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy, GradientsCuPy, Backend,
+    ActivationsCuPy, DropoutCuPy, EmbeddingCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy, GradientsCuPy,
+    Backend,
 ):  # fmt: skip
     """An NVIDIA GPU.
 

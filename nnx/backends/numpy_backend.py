@@ -18,6 +18,7 @@ from nnx.ops.base import Array
 from nnx.ops.bfloat16 import Bfloat16NumPy
 from nnx.ops.convolution import ConvolutionNumPy
 from nnx.ops.dense import DenseNumPy
+from nnx.ops.embedding import EmbeddingNumPy
 from nnx.ops.gather import GatherNumPy
 from nnx.ops.global_average import GlobalAverageNumPy
 from nnx.ops.gradients import GradientsNumPy
@@ -32,7 +33,8 @@ ZEROS = -1  # the slot of the scratch memory with zeros
 
 class NumpyBackend(
     GatherNumPy, DenseNumPy, ConvolutionNumPy, PoolingNumPy, GlobalAverageNumPy, UpsamplingNumPy,
-    Bfloat16NumPy, ActivationsNumPy, NormalizationNumPy, LossesNumPy, UpdatesNumPy, GradientsNumPy, Backend,
+    Bfloat16NumPy, ActivationsNumPy, EmbeddingNumPy, NormalizationNumPy, LossesNumPy, UpdatesNumPy,
+    GradientsNumPy, Backend,
 ):  # fmt: skip
     """The CPU with NumPy."""
 

@@ -32,8 +32,11 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
         If the network's last layer does not fit the loss.
     """
     network.follow(x)
-    take: Any = OnDevice(network.backend, network.device) if foreign.on_gpu(x) else OnHost(network.device)
-    rows = take.rows(x, "x", None if network.takes_integers else network.dtype)
+    limits = network.limits
+    take: Any = OnHost(network.device, limits)
+    if foreign.on_gpu(x):
+        take = OnDevice(network.backend, network.device, limits)
+    rows = take.rows(x, "x", network.dtype if limits is None else None)
     if rows.ndim != 2 and network.input_shape is not None and len(network.input_shape) == 1:
         raise DataError(
             f"x must have shape (rows, features) for this network, not {rows.shape}: if rows have several "

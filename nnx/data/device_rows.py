@@ -13,6 +13,7 @@ from nnx.data.rows import HostArray, Rows
 from nnx.data.samples import Samples, check_axes, check_finite, host_array
 from nnx.data.weights import refuse_unusable
 from nnx.errors import DataError
+from nnx.layers.integers import Limits
 from nnx.losses import Loss
 
 
@@ -102,13 +103,13 @@ class DeviceSamples(Samples):
     def on_host(self) -> Samples:
         """Return the same rows on the host."""
         x = self.x.on_host()
-        return Samples(x, x if self.y is self.x else self.y.on_host(), self.weights)
+        return Samples(x, x if self.y is self.x else self.y.on_host(), self.weights, self.limits)
 
     def part(self, segment: slice) -> Samples:
         """Return some of the rows; they are not copied."""
         weights = None if self.weights is None else self.weights[segment]
         sent = None if self.device_weights is None else self.device_weights[segment]
-        return DeviceSamples(self.x[segment], self.y[segment], weights, sent)
+        return DeviceSamples(self.x[segment], self.y[segment], weights, self.limits, sent)
 
 
 class OnDevice:
@@ -118,8 +119,8 @@ class OnDevice:
     computed on the device for all columns, and read together.
     """
 
-    def __init__(self, backend: Backend, device: str) -> None:
-        self.backend, self.device = backend, device
+    def __init__(self, backend: Backend, device: str, limits: Limits | None = None) -> None:
+        self.backend, self.device, self.limits = backend, device, limits
         self._extremes: dict[str, tuple[Array, Array]] = {}
 
     def given(self, x: Any, name: str) -> Array:
@@ -165,6 +166,8 @@ class OnDevice:
         for name, column in (("x", x), ("y", y), ("sample_weight", weights)):
             if column is not None and not np.isfinite(found.get(name, (0.0,))).all():
                 self._refuse(name, column.data)
+        if self.limits is not None and not self.limits.hold(*found["x"]):
+            self.limits.refuse(x.data, "x", None, self.backend)
         low, high = found.get("x" if y is x else "y", (0.0, 0.0))
         own = type(loss).check_targets.__module__.startswith("nnx.")
         # a user's loss may check anything, on the host
@@ -173,11 +176,12 @@ class OnDevice:
             with self.backend.hold():
                 y = DeviceRows(self.backend, self.backend.xp.clip(y.data, 0.0, 1.0), y.dtype)
         if weights is None:
-            return DeviceSamples(x, y)
+            return DeviceSamples(x, y, limits=self.limits)
         data = weights.values().reshape(-1)
         on_host = self.backend.to_numpy(data)
         refuse_unusable(on_host)
-        return DeviceSamples(x, y, on_host, DeviceRows(self.backend, data, weights.dtype))
+        sent = DeviceRows(self.backend, data, weights.dtype)
+        return DeviceSamples(x, y, on_host, self.limits, sent)
 
     def _read(self) -> dict[str, tuple[float, float]]:
         """Return the smallest and largest value of each column; the only read of all checks."""

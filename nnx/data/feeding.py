@@ -14,6 +14,7 @@ from nnx.data.device_rows import DeviceRows
 from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.data.samples import Augmentation, Samples, check_finite
 from nnx.errors import DataError
+from nnx.layers.integers import Limits
 
 Batch = tuple[Array, Array, Array | None]
 Check = Callable[[HostArray], None]
@@ -84,7 +85,8 @@ class Resident(Feeder):
     def __init__(self, backend: Backend, samples: Samples, batches: Batches) -> None:
         self.backend, self.own = backend, batches.own
         made = {
-            name: _Column(backend, column, name, batches.most) for name, column in samples.columns().items()
+            name: _Column(backend, column, name, batches.most, samples.limits)
+            for name, column in samples.columns().items()
         }
         self.x, self.y, self.weights = made["x"], made.get("y", made["x"]), made.get("sample_weight")
 
@@ -120,10 +122,12 @@ def _cut(batch: Batch, own: slice) -> Batch:
 class _Column:
     """Inputs, targets or weights on the device, and memory for one batch of them."""
 
-    def __init__(self, backend: Backend, held: Rows | DeviceRows, name: str, rows: int) -> None:
+    def __init__(
+        self, backend: Backend, held: Rows | DeviceRows, name: str, rows: int, limits: Limits | None
+    ) -> None:
         self.backend = backend
         self.dtype, self.divisor = held.dtype, held.divisor
-        self.data = held.data if isinstance(held, DeviceRows) else _uploaded(backend, held, name)
+        self.data = held.data if isinstance(held, DeviceRows) else _uploaded(backend, held, name, limits)
         self._rows = rows
         self._outputs: dict[int, Array] = {}
 
@@ -147,7 +151,7 @@ class _Column:
         return self.backend.gather(self.data, indices, out, self.divisor)
 
 
-def _uploaded(backend: Backend, rows: Rows, name: str) -> Array:
+def _uploaded(backend: Backend, rows: Rows, name: str, limits: Limits | None) -> Array:
     """Copy rows to the device, in pieces if they are mapped from files or lie in several arrays."""
     if len(rows.arrays) == 1 and not rows.mapped:
         return backend.asarray(rows.arrays[0])
@@ -158,6 +162,8 @@ def _uploaded(backend: Backend, rows: Rows, name: str) -> Array:
         piece = rows.bring(numbers, buffer[: len(numbers)])
         if rows.mapped:
             check_finite(piece, name, numbers)
+            if name == "x" and limits is not None:
+                limits.check(piece, name, numbers)
         data[start : start + CHECKED] = backend.asarray(piece)
     return data
 
@@ -171,7 +177,7 @@ class Streamed(Feeder):
 
     def __init__(self, backend: Backend, samples: Samples, batches: Batches, check_targets: Check) -> None:
         self.backend, self.own, self.check_targets = backend, batches.own, check_targets
-        self.rows = len(samples)
+        self.rows, self.limits = len(samples), samples.limits
         self.columns = samples.columns()
         self.targets = "y" if "y" in self.columns else "x"
         self._buffers = {
@@ -215,6 +221,8 @@ class Streamed(Feeder):
             stored = self._buffers[name].read(numbers, turn)
             if column.mapped:
                 check_finite(stored, name, numbers)
+                if name == "x" and self.limits is not None:
+                    self.limits.check(stored, name, numbers)
                 if name == self.targets:
                     self.check_targets(column.values(stored) if column.kept == np.uint8 else stored)
 
@@ -291,6 +299,8 @@ class Augmented(Feeder):
                     f"it must return the shape {tuple(out.shape)} and the type {out.dtype} of the batch"
                 )
             check_finite(rows, f"{name} from augment")
+            if name == "x" and self.samples.limits is not None:
+                self.samples.limits.check(np.asarray(rows), "x from augment")
             out[...] = self.backend.asarray(rows, out.dtype)
             batch.append(out)
         self.check_targets(changed[1])

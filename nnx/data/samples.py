@@ -13,6 +13,7 @@ from nnx.backends.host_memory import reserve
 from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.data.weights import refuse_unusable
 from nnx.errors import ConfigurationError, DataError
+from nnx.layers.integers import Limits
 from nnx.losses import Loss
 
 REAL = (bool, int, float, np.bool_, np.integer, np.floating)
@@ -25,11 +26,17 @@ class Samples:
     """Checked rows on the host: inputs, targets, weights.
 
     Values in mapped files are checked when they are read (`check_finite`).
+
+    Attributes
+    ----------
+    limits : Limits or None
+        The integers that the network takes as x; None if it takes floats.
     """
 
     x: HostArray | Rows
     y: HostArray | Rows
     weights: HostArray | None = None
+    limits: Limits | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -58,6 +65,8 @@ class Samples:
     def read(self, segment: slice) -> tuple[Any, Any, Any]:
         """Return the inputs, targets and weights of some rows as arrays; errors as for `check_finite`."""
         x = _read(self.x, segment, "x")
+        if self.limits is not None and isinstance(self.x, Rows) and self.x.mapped:
+            self.limits.check(x, "x", range(segment.start, segment.stop))
         y = x if self.y is self.x else _read(self.y, segment, "y")
         return x, y, None if self.weights is None else self.weights[segment]
 
@@ -238,10 +247,12 @@ class OnHost:
     ----------
     device : str
         The network's device, for errors.
+    limits : Limits, optional
+        As for `Samples`.
     """
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self, device: str, limits: Limits | None = None) -> None:
+        self.device, self.limits = device, limits
 
     def given(self, x: Any, name: str) -> HostArray | Rows:
         """Return a column as an array of numbers of any shape."""
@@ -262,11 +273,15 @@ class OnHost:
 
     def samples(self, x: Any, y: Any, weights: Any, loss: Loss, features: int | tuple[int, ...]) -> Samples:
         """Check the targets and the weights, and return all columns."""
+        if self.limits is not None and not (isinstance(x, Rows) and x.mapped):
+            for start in range(0, len(x), CHECKED):
+                part = np.asarray(x[start : start + CHECKED])
+                self.limits.check(part, "x", range(start, start + len(part)))
         y = _checked_targets(loss, y, features)
         if weights is not None:
             weights = np.asarray(weights).reshape(-1)
             refuse_unusable(weights)
-        return Samples(x, y, weights)
+        return Samples(x, y, weights, self.limits)
 
 
 def _checked_targets(loss: Loss, y: HostArray | Rows, features: int | tuple[int, ...]) -> HostArray | Rows:

@@ -19,6 +19,7 @@ from nnx.gradcheck.comparison import GradientReport, run
 from nnx.gradcheck.functions import LossValue, Stack, Target, upload
 from nnx.layers import Layer, Plan, stack
 from nnx.layers.base import as_shape, walk
+from nnx.layers.integers import limits
 from nnx.layers.plan import shape_of
 from nnx.losses import Loss
 from nnx.losses.base import row_features
@@ -86,10 +87,12 @@ def check_layer(
     ConfigurationError
         If the layer cannot be copied, `inputs` does not fit it, or its input is integers and `x` is missing.
     """
-    integers = layer.input_dtype != "float"
-    if integers and x is None:
+    taken = limits([layer])
+    if taken is not None and x is None:
         raise ConfigurationError(f"{layer!r} takes integers: pass valid ones to the gradient check as x")
-    given = None if x is None else np.array(x, dtype=None if integers else np.float64, ndmin=2)
+    given = None if x is None else np.array(x, dtype=None if taken is not None else np.float64, ndmin=2)
+    if taken is not None and given is not None:
+        taken.check(given, "x")
     shape = as_shape(inputs or layer.input_shape or layer.inputs or 4) if given is None else given.shape[1:]
     if device is None and layer.arena is not None:
         device = layer.arena.backend

@@ -10,6 +10,7 @@ from nnx.layers import (
     convolution,
     dense,
     dropout,
+    embedding,
     global_pooling,
     normalization,
     pooling,
@@ -25,6 +26,7 @@ from nnx.layers.dense import *
 from nnx.layers.descriptions import from_config as from_config
 from nnx.layers.descriptions import kind_of as kind_of
 from nnx.layers.dropout import *
+from nnx.layers.embedding import *
 from nnx.layers.global_pooling import *
 from nnx.layers.normalization import *
 from nnx.layers.plan import Plan as Plan
@@ -42,6 +44,7 @@ __all__ += containers.__all__
 __all__ += convolution.__all__
 __all__ += dense.__all__
 __all__ += dropout.__all__
+__all__ += embedding.__all__
 __all__ += global_pooling.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from nnx import initializers
 from nnx.backends import Array, resolve
 from nnx.errors import ConfigurationError, DataError, flag, whole
+from nnx.layers import integers
 from nnx.layers.plan import Plan, shape_of
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena, Shapes
@@ -39,6 +40,9 @@ class Layer:
         ``"rows"``: as (rows, all numbers of a row). ``"shape"``: unchanged.
     input_dtype : {"float", "integer"}
         With "integer", integers reach the layer with their own type, and nothing asks for dx.
+    input_limit : int or None
+        For a layer that takes integers: they must lie in 0 to `input_limit` − 1, and others are refused
+        before a pass. None: any integers.
     trainable : bool
         If False, optimizers do not change the layer's parameters.
     name : str
@@ -73,6 +77,7 @@ class Layer:
     layout: ClassVar[str] = "features"
     is_view: ClassVar[bool] = False  # whether the layer only changes the shape and computes nothing
     input_dtype: str = "float"
+    input_limit: int | None = None
     branches: tuple[tuple[Layer, ...], ...] = ()  # the layers that a container holds
 
     input_shape: tuple[int, ...] | None = None
@@ -294,8 +299,8 @@ class Layer:
             # The layer holds its plan, so the plan has a weak reference: no cycle keeps both in memory.
             self._plan = Plan([weakref.proxy(self), *activations], self.arena, keep=True)
         x = self.arena.backend.asarray(x, self.arena.dtype if self.input_dtype == "float" else None)
-        if self.input_dtype != "float":
-            check_integers(self, x)
+        if (taken := integers.limits([self])) is not None:
+            taken.check(x, "x", backend=self.arena.backend)
         return self._plan.forward(x, training=training)
 
     def backward(self, dy: Array) -> Array | None:
@@ -362,18 +367,6 @@ def as_shape(inputs: int | tuple[int, ...]) -> tuple[int, ...]:
     if not shape:
         raise ConfigurationError("the shape of a row needs at least one axis")
     return tuple(whole("the shape of a row", size) for size in shape)
-
-
-def check_integers(layer: Layer, x: Array) -> None:
-    """Check that an array for a layer that takes integers holds integers.
-
-    Raises
-    ------
-    DataError
-        If it does not.
-    """
-    if x.dtype.kind not in "iu":
-        raise DataError(f"{layer!s} takes integers, not {x.dtype}: use x.astype(int) if they are integers")
 
 
 def _holds_layers(value: Any, depth: int = 3) -> bool:

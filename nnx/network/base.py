@@ -16,8 +16,8 @@ import numpy as np
 from nnx import initializers
 from nnx.backends import Array, Backend, automatic, foreign, resolve
 from nnx.errors import ConfigurationError, DataError, flag, whole
-from nnx.layers import Layer, Plan, stack
-from nnx.layers.base import as_shape, check_integers, walk
+from nnx.layers import Layer, Plan, integers, stack
+from nnx.layers.base import as_shape, walk
 from nnx.layers.plan import shape_of
 from nnx.losses import Loss
 from nnx.network.precision import check as check_precision
@@ -187,6 +187,11 @@ class NetworkBase:
         return stack.takes_integers(self.layers)
 
     @property
+    def limits(self) -> integers.Limits | None:
+        """The integers that the network takes; None if it takes floats."""
+        return integers.limits(self.layers)
+
+    @property
     def inputs(self) -> int | None:
         """The number of features: the size of the last axis of x. None while it is not known."""
         return self.layers[0].inputs
@@ -343,8 +348,8 @@ class NetworkBase:
                 "x = network.asarray(x)"
             )
         self._receive(what, x)
-        if self.takes_integers:
-            check_integers(self.layers[0], x)
+        if (taken := self.limits) is not None:
+            taken.check(x, "x", backend=self.backend)
         elif x.dtype != self.dtype:
             raise DataError(
                 f"{what} takes {self.dtype.name} in this network, not {x.dtype}: x = network.asarray(x)"

@@ -16,7 +16,7 @@ from nnx.data.samples import Augmentation, host_array
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, whole
 from nnx.layers import Layer
-from nnx.layers.base import check_integers, walk
+from nnx.layers.base import walk
 from nnx.losses import Loss
 from nnx.losses.base import activated
 from nnx.metrics import Metrics
@@ -92,13 +92,13 @@ class Network(StoredNetwork):
             network.
         """
         self.follow(x)
-        integers, on_gpu = self.takes_integers, foreign.on_gpu(x)
+        limits, on_gpu = self.limits, foreign.on_gpu(x)
         if isinstance(x, Rows):
-            x = x if integers else x.astype(self.dtype)
+            x = x if limits else x.astype(self.dtype)
         else:
             x = received(self.backend, x, "x") if on_gpu else host_array(x, "x")
-        if integers:
-            check_integers(self.layers[0], x)
+            if limits is not None:
+                limits.check(x, "x", backend=self.backend if on_gpu else None)
         batch_size = whole("batch_size", batch_size)
         if x.ndim < 2 or x.shape[0] == 0:
             raise DataError(f"predict takes x of shape (rows, inputs) with at least a row, not {x.shape}")
@@ -110,7 +110,11 @@ class Network(StoredNetwork):
             with self.backend.hold():
                 for start in range(0, x.shape[0], batch_size):
                     batch = x[start : start + batch_size]
-                    batch = self.asarray(np.asarray(batch) if isinstance(batch, Rows) else batch)
+                    if isinstance(batch, Rows):
+                        batch = np.asarray(batch)
+                        if limits is not None:
+                            limits.check(batch, "x", range(start, start + len(batch)))
+                    batch = self.asarray(batch)
                     y = plan.forward(batch, False)
                     result[start : start + batch_size] = y if on_gpu else self.backend.to_numpy(y)
         return result

@@ -21,6 +21,7 @@ from nnx.ops.losses import LOSSES
 
 pytest.importorskip("cupy", reason="needs CuPy's real wheel: nox -s ladder")
 from nnx.ops.cuda import Elementwise, Raw
+from nnx.ops.embedding import position_bits
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -264,9 +265,51 @@ def test_bias_gradients(
         close(into, dz, number)
 
 
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("positions", [1, 2, 31, 64, 150])
+@pytest.mark.parametrize("vocabulary", [1, 20, 10**6])
+def test_sums_by_row(
+    vocabulary: int, positions: int, how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+) -> None:
+    x, dy = rng.integers(0, vocabulary, positions), rng.normal(size=(positions, 3)).astype(number)
+    expected_rows, expected = np.empty_like(x), room(positions, 3)
+    PLAIN.embedding_backward(dy.astype(float), x, expected_rows, expected)
+    bits, width = position_bits(positions), 16
+    keys, merged = np.full((2, positions), -7)
+    compile("sort_tiles", number.name)((2,), (32,), (x, keys, positions, bits, width), **how)
+    while width < positions:
+        compile("merge_tiles", number.name)((2,), (32,), (keys, merged, positions, width), **how)
+        keys, merged, width = merged, keys, 2 * width
+    np.testing.assert_array_equal(keys, np.sort(x << bits | np.arange(positions)))
+    rows, sums = np.full_like(x, -7), np.full(dy.shape, np.nan, number)
+    compile("sum_runs", number.name)((3,), (2, 8), (dy, keys, rows, sums, positions, 3, bits), **how)
+    np.testing.assert_array_equal(rows, expected_rows)
+    close(sums, expected, number, positions)
+
+
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+def test_rows_are_taken_put_and_cleared(
+    how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+) -> None:
+    table, rows = rng.normal(size=(9, 5)).astype(number), np.array([8, -1, 0, 3])
+    x = np.full((4, 5), np.nan, number)
+    compile("take_rows", number.name)(table, rows, 5, x)
+    np.testing.assert_array_equal(x, PLAIN.take_rows(table, rows, np.empty_like(x)))
+    for values in (x + 1, None):
+        expected = PLAIN.put_rows(table.copy(), rows, values)
+        given = table if values is None else values
+        compile("put_rows", number.name)(
+            (2,), (4,), (table, rows, given, 4, 5, int(values is not None)), **how
+        )
+        np.testing.assert_array_equal(table, expected)
+
+
 def test_every_kernel_was_computed() -> None:
     elementwise = {f"{kind}_{what}" for kind in KINDS for what in ("forward", "backward", "bias")}
-    assert elementwise | {*OPTIMIZERS, "dropout", "flag_nonfinite", "gather_bytes"} == set(Elementwise.known)
+    assert elementwise | {*OPTIMIZERS, "dropout", "flag_nonfinite", "gather_bytes", "take_rows"} == set(
+        Elementwise.known
+    )
     fused = {f"{kind}_bias_gradient" for kind in FUSED}
     losses = {f"{kind}_loss" for kind in LOSSES}
-    assert fused | losses | {"softmax", "softmax_backward", "sum_loss"} == set(Raw.known)
+    embedding = {"sort_tiles", "merge_tiles", "sum_runs", "put_rows"}
+    assert fused | losses | embedding | {"softmax", "softmax_backward", "sum_loss"} == set(Raw.known)
