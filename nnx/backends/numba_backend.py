@@ -24,6 +24,7 @@ from nnx.backends.numpy_backend import NumpyBackend
 from nnx.errors import ConfigurationError
 from nnx.ops import team_numba
 from nnx.ops.bfloat16_numba import Bfloat16Numba
+from nnx.ops.convolution_numba import ConvolutionNumba
 from nnx.ops.dense_numba import DenseNumba
 from nnx.ops.embedding_numba import EmbeddingNumba
 from nnx.ops.gather_numba import GatherNumba
@@ -35,8 +36,8 @@ TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
 
 class NumbaBackend(
-    GatherNumba, DenseNumba, Bfloat16Numba, EmbeddingNumba, LossesNumba, UpdatesNumba, GradientsNumba,
-    NumpyBackend,
+    GatherNumba, DenseNumba, ConvolutionNumba, Bfloat16Numba, EmbeddingNumba, LossesNumba, UpdatesNumba,
+    GradientsNumba, NumpyBackend,
 ):  # fmt: skip
     """Compiled kernels, on several threads if there are nnx's own (`team_numba`), or TBB's.
 

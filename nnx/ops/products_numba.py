@@ -9,21 +9,23 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112  # constants of CBLAS
 # Bits of sizes. MKL reads 64, OpenBLAS 32; on x86-64 the 64 bits of a small number are right for both.
 BITS = 64 if platform.machine() in ("x86_64", "AMD64") else 32
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def product(_: Any, gemm: Any, a: Any, b: Any, c: Any, transpose_a: Any, transpose_b: Any) -> Any:
-    """c = op(a) op(b) for arrays whose rows are contiguous, at any distance from each other.
+def _multiplier(beta: float) -> Any:
+    """Return an operation of compiled code, c = op(a) op(b) + β c, for arrays whose rows are contiguous.
 
-    `gemm` is the address of cblas_sgemm or cblas_dgemm, or of cblas_gemm_bf16bf16f32 if a and b are bits of
-    bfloat16 numbers (uint16) and c is float32. It is called with α = 1 and β = 0. The call is written in the
-    compiler's own terms, because the same in Python takes several times as long to compile.
+    The rows may have any distance from each other. `gemm` is the address of cblas_sgemm or cblas_dgemm, or of
+    cblas_gemm_bf16bf16f32 if a and b are bits of bfloat16 numbers (uint16) and c is float32. The call is
+    written in the compiler's own terms, because the same in Python takes several times as long to compile.
     """
-    signature = types.void(types.intp, a, b, c, types.boolean, types.boolean)
+
+    def typed(_: Any, gemm: Any, a: Any, b: Any, c: Any, transpose_a: Any, transpose_b: Any) -> Any:
+        return types.void(types.intp, a, b, c, types.boolean, types.boolean), generate
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address, *matrices, transpose_a, transpose_b = arguments
@@ -46,8 +48,38 @@ def product(_: Any, gemm: Any, a: Any, b: Any, c: Any, transpose_a: Any, transpo
         function = builder.inttoptr(address, ir.FunctionType(ir.VoidType(), form).as_pointer())
         first, second, target = operands[:2], operands[2:4], operands[4:]
         builder.call(
-            function, [i32(ROW_MAJOR), *forms, *sizes, number(1.0), *first, *second, number(0.0), *target]
+            function, [i32(ROW_MAJOR), *forms, *sizes, number(1.0), *first, *second, number(beta), *target]
         )
         return context.get_dummy_value()
 
-    return signature, generate
+    return intrinsic(typed)
+
+
+product = _multiplier(0.0)  # c = op(a) op(b)
+product_added = _multiplier(1.0)  # c += op(a) op(b)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def matrix(_: Any, flat: Any, start: Any, rows: Any, columns: Any, distance: Any) -> Any:
+    """Return a view of a flat array as a matrix for `product`; rows begin `distance` numbers apart.
+
+    It must not be used after `flat` is freed.
+    """
+    kind = types.Array(flat.dtype, 2, "A")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, start, rows, columns, distance = arguments
+        array = context.make_array(signature.args[0])(context, builder, value)
+        bytes_of = [builder.mul(number, array.itemsize) for number in (start, distance)]
+        made = context.make_array(kind)(context, builder)
+        populate_array(
+            made,
+            data=cgutils.pointer_add(builder, array.data, bytes_of[0], made.data.type),
+            shape=[rows, columns],
+            strides=[bytes_of[1], array.itemsize],
+            itemsize=array.itemsize,
+            meminfo=None,
+        )
+        return made._getvalue()
+
+    return kind(flat, *[types.intp] * 4), generate

@@ -201,7 +201,7 @@ def test_bfloat16_rounds_factors_only(device, fuse):
     assert np.isfinite(network.predict(IMAGES)).all()
 
 
-@pytest.mark.parametrize("device", ["numpy"])
+@pytest.mark.parametrize("device", ["numpy", "cpu"])
 def test_a_step_allocates_nothing_large(device):
     made = [
         nnx.Conv2D(16, 3, padding="same", activation="relu"),

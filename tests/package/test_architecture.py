@@ -128,9 +128,10 @@ WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of t
     "experiments/own_config": "experiments/test_experiments_old_names: only an old name",
     "experiments/own_data": "experiments/test_experiments_old_names: only an old name",
     "layers/convolution_base": "layers/test_convolution: only a base class",
+    "ops/columns_numba": "ops/test_convolution_numba: only convolutions call it",
     "ops/base": "all tests of ops: only base classes",
     "ops/convolution_cuda": "ops/test_convolution, ladder: it needs a GPU, or the stand-in for CuPy",
-    "ops/products_numba": "ops/test_dense_numba, backends/test_blas: only dense layers call it",
+    "ops/products_numba": "ops/test_dense_numba, ops/test_convolution_numba: only layers call it",
     "ops/small_network_numba": "training/test_small: only fit calls it",
 }
 
