@@ -56,6 +56,18 @@ def ladder(session: nox.Session) -> None:
     session.run("pytest", "-n", "2", "-m", "gpu or standin", *session.posargs, env=standin | required)
 
 
+@nox.session(python="3.12")
+def dry(session: nox.Session) -> None:
+    """Run the program for a GPU without one: on the stand-in, with the packages of the machine it is for."""
+    session.install(*PROJECT["dependency-groups"]["machine"])
+    folder, here = Path(session.create_tmp()), Path(__file__).parent
+    wheels, script = str(folder / "wheels"), str(here / "benchmarks" / "gpu.sh")
+    session.run("python", "benchmarks/gpu/wheels.py", "--to", wheels)
+    standin = {"PYTHONPATH": str(here / "tests" / "ladder" / "standin"), "PYTHON": "python"}
+    options = ("--short", "--wheels", wheels, "--out", str(folder / "gpu"), *session.posargs)
+    session.run("bash", script, *options, env=standin, external=True)
+
+
 @nox.session
 def mkl(session: nox.Session) -> None:
     """Run tests with MKL in place of OpenBLAS: its own tests, and those of the compiled kernels."""

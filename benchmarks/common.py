@@ -89,35 +89,43 @@ class MissingError(Exception):
 
 
 class Turns:
-    """A worker that takes turns; `start` is the seconds it took to build, compile and warm up."""
+    """A worker that takes turns.
 
-    def __init__(self, row: Row, folder: Path, threads: int, job: dict[str, Any]) -> None:
+    Its process starts at once; `greet` and `prepare` wait for it. Several so start together, which saves
+    time, and then compile one after the other, so that none disturbs another's choice of kernels.
+
+    Attributes
+    ----------
+    start : float
+        The seconds it took to build, compile and warm up.
+    """
+
+    def __init__(self, row: Row, folder: Path, threads: int) -> None:
         self.row = row
         script = WORKERS / f"{row.worker}_worker.py"
-        if row.worker in FRAMEWORKS and (missing := absent(row.worker)):
-            raise MissingError(missing)
         variables = environment(threads, row.variables)
         self.worker = processes.Worker(row.name, (str(script),), folder, row.variant, variables)
-        try:
-            about = self.worker.greet().about
-            if GPU in row.variables and not about["gpus"]:
-                raise MissingError("it sees no GPU")
-            began = time.perf_counter()
-            self.worker.start(job | ({"dtype": row.precision} if row.precision else {}))
-            ready = self.worker.expect("ready")
-        except NnxError as error:
-            self.close()
-            raise MissingError(str(error).split("; nothing was compared")[0]) from None
-        except BaseException:
-            self.close()
-            raise
+        self.seconds: list[float] = []
+        self.device_seconds: list[float] = []
+
+    def greet(self) -> None:
+        """Wait until it has imported its framework."""
+        gpus = self.worker.greet().about.get("gpus")
+        if GPU in self.row.variables and not gpus:
+            raise MissingError("it sees no GPU")
+
+    def prepare(self, job: dict[str, Any]) -> None:
+        """Let it build, compile and warm up."""
+        click.echo(f"preparing {self.row.name} …", err=True)
+        began = time.perf_counter()
+        self.worker.start(job | ({"dtype": self.row.precision} if self.row.precision else {}))
+        ready = self.worker.expect("ready")
         self.start = time.perf_counter() - began
+        about = self.worker.about
         more = {name: about[name] for name in ("backend",) if name in about}
         self.about = about["versions"] | more | {"kernel": ready.get("kernel")}
         self.early: float | None = ready.get("loss")
         self.final = self.early
-        self.seconds: list[float] = []
-        self.device_seconds: list[float] = []
 
     def turn(self) -> None:
         """Run one turn while the other workers wait."""
@@ -131,6 +139,17 @@ class Turns:
     def close(self) -> None:
         """Let it end."""
         self.worker.close()
+
+
+def able(worker: Turns, call: Callable[..., None], *arguments: Any) -> bool:
+    """Return whether a worker does what it is asked; if not, close it and print why."""
+    try:
+        call(*arguments)
+    except (NnxError, MissingError) as error:
+        click.echo(f"left out: {worker.row.name}: {str(error).split('; nothing was compared')[0]}")
+        worker.close()
+        return False
+    return True
 
 
 def in_rounds(workers: Sequence[Turns], rounds: int) -> None:
@@ -152,13 +171,13 @@ def started(job: Job, rows: Sequence[Row], threads: int) -> Iterator[tuple[list[
         described, whose = prepare(job, folder)
         workers = []
         for row in rows:
-            click.echo(f"starting {row.name} …", err=True)
-            try:
-                workers.append(Turns(row, folder, threads, described))
-            except MissingError as error:
-                click.echo(f"left out: {row.name}: {error}")
+            if missing := absent(row.worker) if row.worker in FRAMEWORKS else "":
+                click.echo(f"left out: {row.name}: {missing}")
                 continue
+            workers.append(Turns(row, folder, threads))
             stack.callback(workers[-1].close)
+        workers = [worker for worker in workers if able(worker, worker.greet)]
+        workers = [worker for worker in workers if able(worker, worker.prepare, described)]
         yield workers, whose
 
 

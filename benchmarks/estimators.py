@@ -87,10 +87,10 @@ def compare(name: str, rounds: int, threads: int) -> dict[str, dict[str, list[fl
         np.savez(folder / "arrays.npz", **arrays(name))
         workers = []
         for row in ROWS:
-            click.echo(f"{name}: starting {row.name} …", err=True)
-            described = asdict(job) | {"name": name, "task": "turns"}
-            workers.append(common.Turns(row, folder, threads, described))
+            workers.append(common.Turns(row, folder, threads))
             stack.callback(workers[-1].close)
+            workers[-1].greet()
+            workers[-1].prepare(asdict(job) | {"name": name, "task": "turns"})
         scores: dict[str, list[float]] = {row.name: [] for row in ROWS}
         for number in range(rounds):
             shift = number % len(workers)

@@ -72,6 +72,18 @@ class Job:
         check = min(steps, 200 if self.restart else 10)
         return replace(self, steps=steps, check=check, **changes)
 
+    def network(self, device: str) -> nnx.Network:
+        """Return the network with its initial weights."""
+        layers: list[nnx.Layer] = []
+        for inputs, units, activation in zip(self.widths, self.widths[1:], self.activations, strict=False):
+            layers.append(nnx.Dense(inputs, units, initializer=INITIALIZERS[self.initial]))
+            layers += [ACTIVATIONS[activation]()] if activation in ACTIVATIONS else []
+        return nnx.Network(layers, device=device, seed=self.seed)
+
+    def rule(self) -> nnx.Optimizer:
+        """Return a new optimizer."""
+        return nnx.Adam(self.rate) if self.optimizer == "adam" else nnx.SGD(self.rate)
+
     def operations(self) -> int:
         """Return the floating-point operations of a step's matrix products."""
         products = [a * b for a, b in zip(self.widths, self.widths[1:], strict=False)]
@@ -138,6 +150,15 @@ def images(rows: int) -> tuple[np.ndarray, np.ndarray, str]:
     return x[order], y[order], whose
 
 
+def train(job: Job, device: str, steps: int, epochs: int, *callbacks: nnx.Callback, **options: Any) -> None:
+    """Train a job's network on noise by one `fit`, so many steps an epoch; `options` are more of `fit`."""
+    generator = np.random.default_rng(1)
+    x = generator.random((steps * job.batch, job.widths[0]), dtype=np.float32)
+    y = generator.integers(0, 10, len(x)) if job.target == "labels" else x
+    job.network(device).fit(x, y, loss=LOSSES[job.loss], optimizer=job.rule(), batch_size=job.batch,
+                            epochs=epochs, callbacks=callbacks, **options)  # fmt: skip
+
+
 def prepare(job: Job, folder: Path) -> tuple[dict[str, Any], str]:
     """Write data and initial weights into a folder; return the job as workers read it, and whose data."""
     generator = np.random.default_rng(job.seed)
@@ -151,15 +172,10 @@ def prepare(job: Job, folder: Path) -> tuple[dict[str, Any], str]:
             x, whose = generator.random((len(y), job.widths[0]), dtype=np.float32), "noise"
     np.save(folder / "x.npy", x)
     np.save(folder / "y.npy", y)
-    layers: list[nnx.Layer] = []
-    for inputs, units, activation in zip(job.widths, job.widths[1:], job.activations, strict=False):
-        layers.append(nnx.Dense(inputs, units, initializer=INITIALIZERS[job.initial]))
-        layers += [ACTIVATIONS[activation]()] if activation in ACTIVATIONS else []
-    network = nnx.Network(layers, device="numpy", seed=job.seed)
+    network = job.network("numpy")
     save_weights(folder, job.name, network)
-    optimizer = nnx.Adam(job.rate) if job.optimizer == "adam" else nnx.SGD(job.rate)
     data = ("x", "x" if job.target == "x" else "y", "x")
-    described = describe(job.name, network, LOSSES[job.loss], optimizer, data, len(x), job.batch)
+    described = describe(job.name, network, LOSSES[job.loss], job.rule(), data, len(x), job.batch)
     more = {"task": job.task, "turn": job.steps, "check": job.check, "restart": job.restart,
             "shuffle": job.shuffle, "dtype": "float32", "predict_rows": job.batch}  # fmt: skip
     return described | more, whose

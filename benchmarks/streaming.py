@@ -40,8 +40,10 @@ def compare(folder: Path, name: str, rounds: int, threads: int) -> None:
     with ExitStack() as stack:
         workers = {}
         for variant in ("loaded", "streamed"):
-            workers[variant] = Turns(Row(variant, "streaming", variant), folder, threads, job)
+            workers[variant] = Turns(Row(variant, "streaming", variant), folder, threads)
             stack.callback(workers[variant].close)
+            workers[variant].greet()
+            workers[variant].prepare(job)
         order = list(workers.values())
         for number in range(rounds):
             for worker in order if number % 2 == 0 else order[::-1]:

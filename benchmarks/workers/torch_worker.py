@@ -1,4 +1,4 @@
-"""Run PyTorch in turns. VARIANT is ``eager``, or ``compiled`` by `torch.compile`."""
+"""Run PyTorch in turns. VARIANT is ``eager``, or ``compiled`` or ``max-autotune`` by `torch.compile`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ class Torch(InTurns, torch_worker.Torch):
 
     def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
         super().__init__(job, weights, variant)
-        if variant == "compiled":
-            self.objective, self.output = torch.compile(self.objective), torch.compile(self.network)
+        if variant != "eager":
+            compiled = partial(torch.compile, mode="default" if variant == "compiled" else variant)
+            self.objective, self.output = compiled(self.objective), compiled(self.network)
+
+    def step(self, rows: Any) -> Any:
+        """Return a loss that stays: with ``max-autotune``, the next step overwrites what this one returns."""
+        if self.variant != "max-autotune":
+            return super().step(rows)
+        torch.compiler.cudagraph_mark_step_begin()
+        return super().step(rows).clone()
 
     def kernel(self) -> str:
         """Name the matrix libraries that PyTorch was built with."""

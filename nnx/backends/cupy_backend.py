@@ -156,8 +156,8 @@ class CupyBackend(
 
     def holds(self, nbytes: int, in_memory: bool) -> bool:
         """Return whether the data take at most half of the free memory; a step's own arrays need the rest."""
-        memory = self.memory()
-        return 2 * nbytes <= memory["device_free"] + memory["pool_total"] - memory["pool_used"]
+        with self._hold:
+            return devices.has(2 * nbytes)
 
     def staging(self, shape: tuple[int, ...], dtype: Any) -> Staging:
         """Return pinned memory."""

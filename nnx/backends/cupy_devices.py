@@ -96,6 +96,24 @@ def memory() -> dict[str, int]:
     }
 
 
+def has(nbytes: int) -> bool:
+    """Return whether the current device has so much memory for CuPy's current allocator.
+
+    CuPy's own pool says what it has. Another allocator (RMM's, for example) may have taken the whole device
+    in advance, so it is asked for the memory, which is returned at once.
+    """
+    counted = memory()
+    if nbytes <= counted["device_free"] + counted["pool_total"] - counted["pool_used"]:
+        return True
+    if cupy.cuda.get_allocator() == cupy.get_default_memory_pool().malloc:
+        return False
+    try:
+        cupy.cuda.alloc(nbytes)
+    except MemoryError:
+        return False
+    return True
+
+
 def hardware(index: int) -> dict[str, Any]:
     """Return a GPU's name, compute capability and memory in bytes."""
     properties = cupy.cuda.runtime.getDeviceProperties(index)

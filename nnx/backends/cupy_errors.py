@@ -102,7 +102,7 @@ def explain(error: BaseException, device: str = "gpu", driver: int | None = None
     """
     names = {base.__name__ for base in type(error).__mro__}
     text = " ".join(str(error).split())
-    if "OutOfMemoryError" in names:
+    if "OutOfMemoryError" in names or ("MemoryError" in names and "bad_alloc" in text):  # CuPy's, RMM's
         return _out_of_memory(text, device)
     if "CUDARuntimeError" in names or "CUDADriverError" in names:
         return _runtime(text, device, driver)

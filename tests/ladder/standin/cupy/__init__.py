@@ -18,13 +18,12 @@ from cupy._kernels import RawKernel as RawKernel
 __version__ = _wheel.described()["version"]
 newaxis = None
 _functions.complete()
-_pool = cuda.MemoryPool()
 recorded, machine = _world.recorded, _world.machine  # the tests' own
 
 
 def get_default_memory_pool() -> cuda.MemoryPool:
     """The one pool there is."""
-    return _pool
+    return cuda.memory.default_pool
 
 
 def __getattr__(name: str) -> Any:

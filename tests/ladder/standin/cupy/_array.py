@@ -55,13 +55,13 @@ def make(host: HostArray, memory: _world.Memory, base: ndarray | None = None) ->
 def owned(host: Any) -> ndarray:
     """An array of values just computed on the current device, in memory of its own."""
     host = np.asarray(host)
-    return make(host, _world.Memory(host.nbytes))
+    return make(host, _world.allocated(host.nbytes))
 
 
 def unset(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
     """Memory as it comes: full of what nobody should read."""
     lengths = (shape,) if hasattr(shape, "__index__") else tuple(shape)
-    memory = _world.Memory(math.prod(lengths) * np.dtype(dtype).itemsize)
+    memory = _world.allocated(math.prod(lengths) * np.dtype(dtype).itemsize)
     host = np.empty(shape, dtype, order)
     if host.dtype.kind == "f":
         host.fill(np.nan)
@@ -72,7 +72,7 @@ def unset(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
 
 def uploaded(host: HostArray) -> ndarray:
     """A copy of a host array on the current device."""
-    array = make(host.copy(), _world.Memory(host.nbytes))
+    array = make(host.copy(), _world.allocated(host.nbytes))
     upload(array, host)
     return array
 

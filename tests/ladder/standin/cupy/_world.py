@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 BLOCK = 512  # bytes: what CuPy's pool rounds to
@@ -44,16 +45,32 @@ class Log(list[Event]):
         return {event.device for event in self}
 
 
-class Machine:
-    """How many devices there are, and the bytes that each has; a test may change both."""
+class Counts:
+    """What a pool has given away and reserved, and its limits, by device."""
 
     def __init__(self) -> None:
-        self.devices = int(os.environ.get("NNX_STANDIN_DEVICES", "2"))
-        self.memory = 8 << 30
-        self.limits: dict[int, int] = {}  # of the pool, per device
+        self.limits: dict[int, int] = {}
         self.used: Counter[int] = Counter()
         self.total: Counter[int] = Counter()
+
+
+class Machine(Counts):
+    """How many devices there are, and the bytes that each has; a test may change both.
+
+    It counts for the default pool. `allocator` is the caller's, None for that pool.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.devices = int(os.environ.get("NNX_STANDIN_DEVICES", "2"))
+        self.memory = 8 << 30
         self.lock = threading.Lock()
+        self.allocator: Callable[[int], Any] | None = None
+        self.others: weakref.WeakSet[Counts] = weakref.WeakSet()  # of other pools
+
+    def elsewhere(self, counts: Counts, device: int) -> int:
+        """Return the bytes that all pools but this one have reserved."""
+        return sum(one.total[device] for one in (self, *self.others) if one is not counts)
 
 
 machine = Machine()
@@ -95,6 +112,17 @@ def thread() -> Any:
     return _thread
 
 
+def allocated(size: int) -> Memory:
+    """Memory from the current allocator: the default pool, or the caller's."""
+    chosen = getattr(_thread, "allocator", None) or machine.allocator
+    if chosen is None:
+        return Memory(size)
+    memory: Memory = chosen(size).mem
+    if memory.size < size or memory.device != current():
+        raise ValueError(f"the allocator gives {memory.size} bytes on gpu:{memory.device} for {size}")
+    return memory
+
+
 class Memory:
     """A piece of a device's memory, given back to its pool when nothing refers to it any more.
 
@@ -104,9 +132,9 @@ class Memory:
     writer, readers : see `_streams`
     """
 
-    __slots__ = ("device", "readers", "size", "writer")
+    __slots__ = ("counts", "device", "readers", "size", "writer")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, counts: Counts | None = None) -> None:
         from cupy.cuda.memory import OutOfMemoryError
 
         self.size = 0
@@ -114,15 +142,18 @@ class Memory:
         self.writer: Any = None
         self.readers: Any = None
         rounded = -(-size // BLOCK) * BLOCK
+        self.counts = counts = counts or machine
         with machine.lock:
-            used = machine.used[self.device]
-            limit = machine.limits.get(self.device, 0)
-            if used + rounded > min(limit or machine.memory, machine.memory):
+            used = counts.used[self.device]
+            limit = counts.limits.get(self.device, 0)
+            most = machine.memory - machine.elsewhere(counts, self.device)
+            if used + rounded > min(limit or most, most):
                 raise OutOfMemoryError(rounded, used, limit)
             self.size = rounded
-            machine.used[self.device] = used + rounded
-            machine.total[self.device] = max(machine.total[self.device], used + rounded)
+            counts.used[self.device] = used + rounded
+            counts.total[self.device] = max(counts.total[self.device], used + rounded)
         note("alloc", "memory", rounded)
 
-    def __del__(self, machine: Machine = machine) -> None:  # also when Python ends and globals are gone
-        machine.used[self.device] -= self.size
+    def __del__(self) -> None:  # also when Python ends and globals are gone
+        if self.size:
+            self.counts.used[self.device] -= self.size

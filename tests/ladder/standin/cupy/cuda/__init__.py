@@ -14,11 +14,19 @@ from cupy._streams import (
     get_elapsed_time,
 )
 from cupy.cuda import memory, runtime
-from cupy.cuda.memory import MemoryPointer, MemoryPool
+from cupy.cuda.memory import (
+    MemoryPointer,
+    MemoryPool,
+    alloc,
+    get_allocator,
+    set_allocator,
+    using_allocator,
+)
 
 __all__ = [
-    "Device", "Event", "MemoryPointer", "MemoryPool", "PinnedMemoryPointer", "Stream", "alloc_pinned_memory",
-    "get_current_stream", "get_device_id", "get_elapsed_time", "is_available", "memory", "runtime",
+    "Device", "Event", "MemoryPointer", "MemoryPool", "PinnedMemoryPointer", "Stream", "alloc",
+    "alloc_pinned_memory", "get_allocator", "get_current_stream", "get_device_id", "get_elapsed_time",
+    "is_available", "memory", "runtime", "set_allocator", "using_allocator",
 ]  # fmt: skip
 
 

@@ -60,7 +60,8 @@ def runtimeGetVersion() -> int:
 
 
 def memGetInfo() -> tuple[int, int]:
-    return _world.machine.memory - _world.machine.total[_world.current()], _world.machine.memory
+    index, machine = _world.current(), _world.machine
+    return machine.memory - machine.total[index] - machine.elsewhere(machine, index), machine.memory
 
 
 def deviceSynchronize() -> None:
