@@ -30,14 +30,15 @@ from nnx.ops.embedding_numba import EmbeddingNumba
 from nnx.ops.gather_numba import GatherNumba
 from nnx.ops.gradients_numba import GradientsNumba
 from nnx.ops.losses_numba import LossesNumba
+from nnx.ops.pooling_numba import PoolingNumba
 from nnx.ops.updates_numba import UpdatesNumba
 
 TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
 
 class NumbaBackend(
-    GatherNumba, DenseNumba, ConvolutionNumba, Bfloat16Numba, EmbeddingNumba, LossesNumba, UpdatesNumba,
-    GradientsNumba, NumpyBackend,
+    GatherNumba, DenseNumba, ConvolutionNumba, PoolingNumba, Bfloat16Numba, EmbeddingNumba, LossesNumba,
+    UpdatesNumba, GradientsNumba, NumpyBackend,
 ):  # fmt: skip
     """Compiled kernels, on several threads if there are nnx's own (`team_numba`), or TBB's.
 
