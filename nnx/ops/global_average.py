@@ -59,6 +59,11 @@ y = (sum + some) / T(positions)""",
 )
 
 
+GLOBAL_AVERAGE_BACKWARD = Elementwise(
+    "global_average_backward", inputs="T dy, T positions", outputs="T dx", body="dx = dy / positions"
+)
+
+
 class GlobalAverageCuPy(OnGpu, GlobalAverage):
     """The average on the GPU."""
 
@@ -71,5 +76,5 @@ class GlobalAverageCuPy(OnGpu, GlobalAverage):
     def global_average_backward(self, dy: Array, dx: Array) -> Array:
         """Divide with one launch."""
         with self._hold:
-            self.xp.true_divide(dy[:, None, :], dx.shape[1], out=dx)
+            GLOBAL_AVERAGE_BACKWARD.kernel(dy[:, None, :], dx.shape[1], dx)
         return dx

@@ -64,12 +64,12 @@ def _along(windows: Windows, axis: int, place: int) -> tuple[slice, slice]:
 @functools.lru_cache(256)
 def counts(windows: Windows) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return how many rows of the image each row of windows holds, and how many columns each column."""
-    found = []
+    held = []
     for axis in (0, 1):
         begins = [i * windows.strides[axis] - windows.before[axis] for i in range(windows.outputs[axis])]
         size, kernel = windows.size[axis], windows.kernel[axis]
-        found.append(tuple(min(begin + kernel, size) - max(begin, 0) for begin in begins))
-    return found[0], found[1]
+        held.append(tuple(min(begin + kernel, size) - max(begin, 0) for begin in begins))
+    return held[0], held[1]
 
 
 class Pooling(Operations):

@@ -32,6 +32,7 @@ SHAPES = {"empty": (0, 6), "one": (1, 1)}
 KINDS = [kind for kind in ACTIVATIONS if kind != "softmax"]
 FUSED = [kind for kind in KINDS if f"{kind}_bias_gradient" in Raw.known]
 ALPHA = 0.3
+OF_IMAGES = ("global_average_forward", "global_average_backward", "upsample_backward")  # in another module
 THREADS = ({"threads": False}, {}, {"backwards": True})
 OPTIMIZERS: dict[str, tuple[str, tuple[float, ...], dict[str, Any], tuple[str, ...]]] = {
     # kernel: (operation, numbers of the kernel after rate, shrink and l2, of the operation, more buffers)
@@ -163,6 +164,14 @@ def test_dropout_drops_the_same_elements(layout: str, number: np.dtype, rng: np.
     )
     np.testing.assert_array_equal(y == 0, expected == 0)
     close(y, expected, number)
+    if layout == "contiguous":  # whole channels, at five positions
+        wide = np.repeat(x[:, None], 5, axis=1)
+        many = np.full(wide.shape, np.nan, number)
+        compile("dropout", number.name)(
+            wide, wide[0].size, x.shape[1], row, key & 0xFFFFFFFF, key >> 32, int(0.4 * 2**32),
+            1.0 / (1.0 - 0.4), many,
+        )  # fmt: skip
+        np.testing.assert_array_equal(many, np.repeat(y[:, None], 5, axis=1))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -306,9 +315,9 @@ def test_rows_are_taken_put_and_cleared(
 
 def test_every_kernel_was_computed() -> None:
     elementwise = {f"{kind}_{what}" for kind in KINDS for what in ("forward", "backward", "bias")}
-    assert elementwise | {*OPTIMIZERS, "dropout", "flag_nonfinite", "gather_bytes", "take_rows"} == set(
-        Elementwise.known
-    )
+    others = {*OPTIMIZERS, "dropout", "flag_nonfinite", "gather_bytes", "take_rows"}
+    images = {name for name in Elementwise.known if "pool" in name or name in OF_IMAGES}
+    assert elementwise | others | images == set(Elementwise.known)
     fused = {f"{kind}_bias_gradient" for kind in FUSED}
     losses = {f"{kind}_loss" for kind in LOSSES}
     embedding = {"sort_tiles", "merge_tiles", "sum_runs", "put_rows"}
