@@ -21,8 +21,10 @@ import nnx
 from nnx.backends.base import Backend
 from nnx.backends.numpy_backend import NumpyBackend
 from nnx.errors import DeviceError
+from nnx.ops.windows import windows
 
 ROWS, INPUTS, UNITS, PARAMETERS = 256, 784, 512, 1_150_000
+IMAGES = (128, 28, 28, 32)
 
 
 def cases() -> dict[str, Callable[[Backend], Any]]:
@@ -63,6 +65,30 @@ def cases() -> dict[str, Callable[[Backend], Any]]:
     }
 
 
+def cases_of_images() -> dict[str, Callable[[Backend], Any]]:
+    """Return one call of each operation of pooling, on the images of a small classifier."""
+    generator = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray[Any, Any]:
+        return generator.standard_normal(shape).astype(np.float32)
+
+    x, dx, y, dy = draw(*IMAGES), draw(*IMAGES), draw(128, 14, 14, 32), draw(128, 14, 14, 32)
+    means, position = draw(128, 32), np.zeros(y.shape, np.uint8)
+    touching, overlapping = (windows((28, 28), (size, size), (2, 2), "same") for size in (2, 3))
+    return {
+        "max_pool_forward 2 × 2": lambda k: k.max_pool_forward(x, y, touching, position),
+        "max_pool_forward 2 × 2, inference": lambda k: k.max_pool_forward(x, y, touching),
+        "max_pool_backward 2 × 2": lambda k: k.max_pool_backward(dy, position, dx, touching),
+        "max_pool_forward 3 × 3": lambda k: k.max_pool_forward(x, y, overlapping, position),
+        "max_pool_backward 3 × 3": lambda k: k.max_pool_backward(dy, position, dx, overlapping),
+        "average_pool_forward 2 × 2": lambda k: k.average_pool_forward(x, y, touching),
+        "average_pool_backward 2 × 2": lambda k: k.average_pool_backward(dy, dx, touching),
+        "global_average_forward": lambda k: k.global_average_forward(x.reshape(128, 784, 32), means),
+        "upsample_forward": lambda k: k.upsample_forward(y, x),
+        "upsample_backward": lambda k: k.upsample_backward(dx, dy),
+    }
+
+
 def seconds(call: Callable[[], Any]) -> float:
     """Return the wall time of one call."""
     began = time.perf_counter()
@@ -85,7 +111,7 @@ def main(rounds: int) -> None:
     with contextlib.suppress(DeviceError):
         backends["numba"] = nnx.resolve("numba")
     click.echo(f"{'milliseconds':45}" + "".join(f"{name:>9}" for name in backends))
-    for name, call in cases().items():
+    for name, call in (cases() | cases_of_images()).items():
         found = [median(call, backend, rounds) for backend in backends.values()]
         click.echo(f"{name:45}" + "".join(f"{value:9.3f}" for value in found))
 
