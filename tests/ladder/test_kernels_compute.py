@@ -20,6 +20,7 @@ from nnx.ops.activations import ACTIVATIONS
 from nnx.ops.losses import LOSSES
 
 pytest.importorskip("cupy", reason="needs CuPy's real wheel: nox -s ladder")
+import nnx.ops.convolution_cuda  # noqa: F401 - `nnx.backends` does not import its kernels
 from nnx.ops.cuda import Elementwise, Raw
 from nnx.ops.embedding import position_bits
 
@@ -313,12 +314,17 @@ def test_rows_are_taken_put_and_cleared(
         np.testing.assert_array_equal(table, expected)
 
 
+CONVOLUTIONS = {"to_columns", "from_columns", "convolve_channels", "convolve_channels_back"}
+
+
 def test_every_kernel_was_computed() -> None:
+    """Here, or in another module of this folder that ends in _kernels."""
     elementwise = {f"{kind}_{what}" for kind in KINDS for what in ("forward", "backward", "bias")}
-    others = {*OPTIMIZERS, "dropout", "flag_nonfinite", "gather_bytes", "take_rows"}
+    others = {*OPTIMIZERS, *CONVOLUTIONS, "dropout", "flag_nonfinite", "gather_bytes", "take_rows"}
     images = {name for name in Elementwise.known if "pool" in name or name in OF_IMAGES}
     assert elementwise | others | images == set(Elementwise.known)
     fused = {f"{kind}_bias_gradient" for kind in FUSED}
     losses = {f"{kind}_loss" for kind in LOSSES}
     embedding = {"sort_tiles", "merge_tiles", "sum_runs", "put_rows"}
-    assert fused | losses | embedding | {"softmax", "softmax_backward", "sum_loss"} == set(Raw.known)
+    others = {"softmax", "softmax_backward", "sum_loss", "convolve_channels_weights"}
+    assert fused | losses | embedding | others == set(Raw.known)

@@ -17,7 +17,8 @@ from cupy import ndarray
 from cupy._core import _carray, _kernel, _scalar, core
 from cupy.cuda import compiler
 
-import nnx.backends  # noqa: F401 - it imports every kernel
+import nnx.backends
+import nnx.ops.convolution_cuda  # noqa: F401
 from nnx.ops.cuda import Elementwise, Raw
 
 DTYPES = ("float32", "float64")
@@ -66,7 +67,7 @@ def sources() -> list[Source]:
                     found.append(Source(name, dtype, layout, f"nnx_{name}", text, options, 128))
             for name, raw in Raw.known.items():
                 text, options = recorded(raw.of(np.dtype(dtype)).code, headers=False)
-                threads = 512 if name.endswith("_bias_gradient") else 256
+                threads = 512 if name.endswith(("_bias_gradient", "_weights")) else 256
                 found.append(Source(name, dtype, "raw", raw.function, text, options, threads))
     return found
 
