@@ -6,7 +6,8 @@ import functools
 from typing import Any
 
 from nnx.initializers import Initializer
-from nnx.layers.convolution_base import Convolution, Sizes
+from nnx.layers.convolution_base import Convolution
+from nnx.layers.images import Sizes
 from nnx.layers.workspace import Workspace
 from nnx.ops.windows import Windows, transposed_windows
 from nnx.parameters import Shapes
