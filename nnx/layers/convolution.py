@@ -105,7 +105,6 @@ class Conv2D(Convolution):
         ),
         keras="it is not converted yet",
         onnx="it is not converted yet",
-        listed=False,
     )
 
     def __init__(
@@ -174,7 +173,6 @@ class Conv1D(Convolution):
         ),
         keras="it is not converted yet",
         onnx="it is not converted yet",
-        listed=False,
     )
 
     def __init__(
@@ -252,7 +250,6 @@ class Conv2DTranspose(Convolution):
         ),
         keras="it is not converted yet",
         onnx="it is not converted yet",
-        listed=False,
     )
 
     def __init__(

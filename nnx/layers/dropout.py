@@ -133,7 +133,6 @@ class SpatialDropout2D(_Spatial):
         ),
         keras=NOT_YET,
         onnx=NOT_YET,
-        listed=False,
     )
 
 
@@ -163,7 +162,6 @@ class SpatialDropout1D(_Spatial):
         cases=(Case({"rate": 0.4}, "on sequences", {"inputs": (3, 4)}),),
         keras=NOT_YET,
         onnx=NOT_YET,
-        listed=False,
     )
 
 

@@ -140,7 +140,7 @@ class MaxPool2D(_Pool, Maximum):
     (4, 4, 8)
     """
 
-    record = LayerRecord(names=("max_pool2d",), cases=_cases_2d(), keras=NOT_YET, onnx=NOT_YET, listed=False)
+    record = LayerRecord(names=("max_pool2d",), cases=_cases_2d(), keras=NOT_YET, onnx=NOT_YET)
 
 
 class MaxPool1D(_Pool, Maximum):
@@ -169,7 +169,7 @@ class MaxPool1D(_Pool, Maximum):
     """
 
     axes = 1
-    record = LayerRecord(names=("max_pool1d",), cases=_cases_1d(), keras=NOT_YET, onnx=NOT_YET, listed=False)
+    record = LayerRecord(names=("max_pool1d",), cases=_cases_1d(), keras=NOT_YET, onnx=NOT_YET)
 
 
 class _Average(_Pool):
@@ -222,7 +222,6 @@ class AveragePool2D(_Average):
 
     record = LayerRecord(
         names=("average_pool2d",), cases=_cases_2d(), keras=NOT_YET, onnx=NOT_YET,
-        listed=False,
     )  # fmt: skip
 
 
@@ -254,5 +253,4 @@ class AveragePool1D(_Average):
     axes = 1
     record = LayerRecord(
         names=("average_pool1d",), cases=_cases_1d(), keras=NOT_YET, onnx=NOT_YET,
-        listed=False,
     )  # fmt: skip
