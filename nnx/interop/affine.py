@@ -11,7 +11,7 @@ import numpy as np
 
 from nnx.errors import ConfigurationError
 from nnx.interop.parts import Part
-from nnx.layers import BatchNorm, Dense, LayerNorm, ReLU, Rescale
+from nnx.layers import BatchNorm, Conv1D, Conv2D, Conv2DTranspose, Dense, LayerNorm, ReLU, Rescale
 
 HostArray = np.ndarray[Any, Any]
 MOMENTS = ("mean", "variance")
@@ -64,10 +64,21 @@ def shift_by(parts: list[Part], amount: Any) -> list[Part]:
     if parts and isinstance(parts[-1].layer, Rescale):
         *before, (_, values, _) = parts
         return [*before, rescale(values["scale"], values["offset"] + amount)]
+    if parts and isinstance(parts[-1].layer, (Conv1D, Conv2D, Conv2DTranspose)):
+        return _biased(parts, amount)
     for kind, name in ((Dense, "b"), (BatchNorm, "beta"), (LayerNorm, "beta")):
         if parts and isinstance(parts[-1].layer, kind):
             return _changed(parts, **{name: parts[-1].values[name] + amount})
     return [*parts, rescale(offset=amount)]
+
+
+def _biased(parts: list[Part], amount: HostArray) -> list[Part]:
+    """Return the parts with an amount added to the bias of the last, a convolution, which may have none."""
+    layer, values, _ = parts[-1]
+    if not layer.use_bias:  # type: ignore[attr-defined]
+        layer = type(layer)(**layer.config() | {"use_bias": True})
+        parts = [*parts[:-1], Part(layer, values | {"b": np.zeros(1)})]
+    return _changed(parts, b=parts[-1].values["b"] + amount)
 
 
 def scale_by(parts: list[Part], factor: Any) -> list[Part]:

@@ -26,6 +26,7 @@ from nnx.interop.keras_models import ModelReader, Writer, applied
 from nnx.interop.parts import assemble, tell
 from nnx.layers import Concatenate, Residual
 from nnx.layers.base import walk
+from nnx.layers.stack import takes_integers
 from nnx.network import Network
 
 
@@ -42,8 +43,8 @@ def to_keras(network: Network) -> Any:
     keras.Sequential or keras.Model
         A functional model if the network holds a `Residual` (``Add``) or `Concatenate`; the layers of a
         `Sequential` follow each other. Not compiled. `encoder_length` is lost: Keras has no place for it.
-        The ``Dense`` layers of a bfloat16 network have the dtype policy ``mixed_bfloat16``, all others
-        float32, because nnx computes only products in bfloat16.
+        The layers with products (``Dense``, convolutions) of a bfloat16 network have the dtype policy
+        ``mixed_bfloat16``, all others float32, because nnx computes only products in bfloat16.
 
     Raises
     ------
@@ -61,7 +62,8 @@ def _to_keras(
 ) -> Any:
     writer = Writer(keras, network)
     taken = network.dtype if inputs is None else exact_type(inputs, network.dtype)
-    source = keras.Input(network.input_shape, dtype=taken.name)
+    given = "int64" if takes_integers(network.layers) else taken.name
+    source = keras.Input(network.input_shape, dtype=given)
     before = [] if inputs is None else scaled(keras, inputs, network.dtype)
     after = [] if outputs is None else unscaled(keras, outputs, network.dtype)
     if any(isinstance(layer, (Residual, Concatenate)) for layer in walk(network.layers)):
@@ -91,9 +93,9 @@ def from_keras(model: Any, device: str | Backend | None = None) -> Network:
     Returns
     -------
     Network
-        With the model's float type. If its ``Dense`` layers have the policy ``mixed_bfloat16``, the precision
-        is bfloat16. Keras then also rounds x W, b and y to bfloat16, which nnx does not: y differs by up to
-        2⁻⁸ (|x W| + |b| + |y|) in each layer.
+        With the model's float type. If its ``Dense`` layers and convolutions have the policy
+        ``mixed_bfloat16``, the precision is bfloat16. Keras then also rounds x W, b and y to bfloat16, which
+        nnx does not: y differs by up to 2⁻⁸ (|x W| + |b| + |y|) in each layer.
 
     Raises
     ------

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from nnx.errors import FileFormatError
+from nnx.interop import keras_sizes
 from nnx.interop.keras_chain import LAYERS, MODELS, OPERATIONS, Link, chain
 from nnx.interop.keras_layers import KNOWN, NO_SUCH_LAYER
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MAX_CONFIG = 2**24  # bytes: the longest description of a model
-HOLD_ARRAYS = ("Dense", "BatchNormalization", "LayerNormalization", "Normalization", "PReLU")
 HDF5, HDF5_START = (".h5", ".hdf5"), b"\x89HDF\r\n"
 OLD_FORMAT = (
     "has Keras's old format, HDF5: convert it by keras.saving.load_model('model.h5').save('model.keras'); "
@@ -69,27 +69,16 @@ def _claimed(path: Path, links: list[Link], shape: list[int]) -> tuple[int, list
             raise FileFormatError(f"{path}: layer {'/'.join(place)} ({kind}): {NO_SUCH_LAYER}")
         ways = [_claimed(path, branch, shape) for branch in branches]
         claimed += sum(numbers for numbers, _ in ways)
-        units = entry["config"].get("units", 1)
-        held = math.prod(shape) if kind == "PReLU" else units * shape[-1]
-        claimed += held if kind in HOLD_ARRAYS else 0
-        if kind == "Dense":
-            shape = [*shape[:-1], units]
-        elif kind == "Flatten":
-            shape = [math.prod(shape)]
-        elif kind == "Reshape":
-            shape = _reshaped(shape, [int(size) for size in entry["config"]["target_shape"]])
-        elif ways:
+        if not ways:
+            held, shape = keras_sizes.claimed(kind, entry["config"], shape)
+            claimed += held
+        else:
             _, shape = ways[0]
             last = sum(way[-1] for _, way in ways) if kind == "Concatenate" else shape[-1]
             shape = [*shape[:-1], last]
         if math.prod(shape) > LARGEST_ROW:
             raise FileFormatError(f"{path}: layer {'/'.join(place)} ({kind}) gives rows of shape {shape}")
     return claimed, shape
-
-
-def _reshaped(shape: list[int], to: list[int]) -> list[int]:
-    known = math.prod(size for size in to if size != -1)
-    return [math.prod(shape) // known if size == -1 else size for size in to]
 
 
 def _stated_shape(config: dict[str, Any]) -> list[int]:

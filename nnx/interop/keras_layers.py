@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import ConfigurationError
+from nnx.interop import keras_images as images
 from nnx.interop.affine import Scaling, clip, exact_type, far_offset, rescale, scale_by
 from nnx.interop.keras_chain import JOINS
 from nnx.interop.parts import Part
@@ -28,6 +29,7 @@ from nnx.layers import (
     Rescale,
     Softmax,
     Softplus,
+    UpSample1D,
 )
 from nnx.layers.containers import Container
 from nnx.records import Counterpart
@@ -50,6 +52,8 @@ def write(keras: Any, layer: Layer, common: dict[str, Any]) -> Any:
     if isinstance(layer, Rescale):
         return _rescale(keras, layer, common)
     theirs = WRITABLE[type(layer)]
+    if isinstance(layer, UpSample1D):  # it takes a number only
+        return keras.layers.UpSampling1D(*layer.size, **common)
     return getattr(keras.layers, theirs.name)(**theirs.values(layer), **common)
 
 
@@ -136,9 +140,17 @@ def _read_dense(keras: Any, layer: Any, rank: int) -> list[Part]:
     if len(layer.weights) > 2:
         raise ConfigurationError("nnx has no adapted (LoRA) or quantized weights")
     values = _values(keras, W=layer.kernel, b=layer.bias)
+    return [Part(Dense(*values["W"].shape), values), *_activation(keras, layer, rank)]
+
+
+def _activation(keras: Any, layer: Any, rank: int) -> list[Part]:
+    """Return what follows a layer that also computes an activation."""
     following = _function(keras, layer.activation, rank)
-    linear = type(following[0].layer) is Identity
-    return [Part(Dense(*values["W"].shape), values), *([] if linear else following)]
+    return [] if type(following[0].layer) is Identity else following
+
+
+def _with_activation(reader: Reader) -> Reader:
+    return lambda keras, layer, rank: [*reader(keras, layer, rank), *_activation(keras, layer, rank)]
 
 
 def _read_relu(keras: Any, layer: Any, rank: int) -> list[Part]:
@@ -252,6 +264,8 @@ READERS: dict[str, Reader] = {
     "BatchNormalization": _read_batch_norm,
     "LayerNormalization": _read_layer_norm,
     "Flatten": _read_flatten,
+    **images.OTHERS,
+    **{name: _with_activation(reader) for name, reader in images.CONVOLUTIONS.items()},
 }
 
 # These layers only change data in training.

@@ -10,7 +10,7 @@ from nnx.interop.affine import is_far
 from nnx.interop.keras_chain import Link
 from nnx.interop.keras_layers import NOTHING, WRITABLE, far_batch_norm, read, write
 from nnx.interop.parts import Part, concatenated, refuse_unknown, summed
-from nnx.layers import BatchNorm, Dense, Layer, Sequential, stack
+from nnx.layers import BatchNorm, Layer, Sequential, stack
 from nnx.network import Network
 
 Shape = tuple[int, ...]
@@ -29,6 +29,7 @@ class ModelReader:
         self.notes: list[str] = []
         self.policies: dict[str, str] = {}  # dtype policies, and a layer that has each
         self.products: dict[str, str] = {}  # those of the layers with products
+        self.kinds: set[str] = set()  # the classes of these layers
         self.arriving = self.given = model.inputs[0].dtype  # the float type of the data, and of the input
         self.seen: set[str] = set()
 
@@ -77,10 +78,12 @@ class ModelReader:
         inner = kind == "Rescaling" and self.arriving in ("float32", "bfloat16") and not last
         if not (inner and layer.compute_dtype == "float64"):  # nnx's Rescale computes in float64 anyway
             self.policies.setdefault(layer.dtype_policy.name, place)
-        if kind == "Dense":
+        parts = read(self.keras, layer, rank)
+        if any(has_products(part.layer) for part in parts):
             self.products.setdefault(layer.dtype_policy.name, place)
+            self.kinds.add(kind)
         self.arriving = layer.compute_dtype
-        return read(self.keras, layer, rank)
+        return parts
 
     def precision(self) -> str:
         """Return the precision of the network: float64 if a layer computes in it, else that of the products.
@@ -101,8 +104,9 @@ class ModelReader:
                 )
             return "float64"
         if len(self.products) > 1:
+            kinds = " and ".join(sorted(self.kinds))
             raise ConfigurationError(
-                f"the products of a network have one precision, but the Dense layers of {self.model.name} "
+                f"the products of a network have one precision, but the {kinds} layers of {self.model.name} "
                 f"have {_listed(self.products, self.products)}: give all of them the same dtype policy"
             )
         if not self.policies and self.given == "float64":
@@ -113,6 +117,11 @@ class ModelReader:
 def _listed(places: dict[str, str], policies: Collection[str]) -> str:
     """Return policies, with a layer that has each."""
     return ", ".join(f"{policy} at {place}" for policy, place in places.items() if policy in policies)
+
+
+def has_products(layer: Layer) -> bool:
+    """Return whether a layer computes products, which a bfloat16 network computes in bfloat16."""
+    return type(layer).factor_count is not Layer.factor_count
 
 
 class PlacedError(ConfigurationError):
@@ -132,7 +141,7 @@ class Writer:
 
     def made(self, layer: Layer) -> list[Any]:
         """Return Keras's layers for one that is no container; their values are set later."""
-        common = {"name": layer.name, "dtype": self.products if isinstance(layer, Dense) else self.dtype}
+        common = {"name": layer.name, "dtype": self.products if has_products(layer) else self.dtype}
         if isinstance(layer, BatchNorm) and is_far(layer, self.weights):
             if not layer.trainable:
                 return far_batch_norm(self.keras, layer, common, self.weights)

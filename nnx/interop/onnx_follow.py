@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +10,14 @@ import numpy as np
 from nnx.errors import ConfigurationError, FileFormatError
 from nnx.interop.algebra import Algebra, UnknownFormulaError
 from nnx.interop.branches import Call, SharedCallError, branches, check_depth, links
-from nnx.interop.onnx_forms import formula, recognized
-from nnx.interop.onnx_nodes import EVERYWHERE, READERS, NotAChainError, Step, two_classes
-from nnx.interop.onnx_tensors import ROWS, STANDARD, UNKNOWN, Constants, named
+from nnx.interop.onnx_forms import REDUCTIONS, formula, recognized
+from nnx.interop.onnx_layouts import Layout, Layouts, plain, view
+from nnx.interop.onnx_nodes import EVERYWHERE, READERS, NotAChainError, two_classes
+from nnx.interop.onnx_shapes import reshaped
+from nnx.interop.onnx_step import Step
+from nnx.interop.onnx_tensors import STANDARD, UNKNOWN, Constants, attributes_of, named
 from nnx.interop.parts import Part, concatenated, summed
-from nnx.layers import Flatten, Rescale, Reshape
+from nnx.layers import Rescale
 
 FLOATS = {"float": "float32", "double": "float64"}
 RESHAPES = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
@@ -30,11 +32,13 @@ class Follower:
         onnx: Any,
         constants: Constants,
         shapes: dict[str, list[int]],
+        layouts: Layouts,
         opset: int,
         notes: list[str],
         depth: int = 0,
     ) -> None:
         self.onnx, self.constants, self.shapes, self.opset = onnx, constants, shapes, opset
+        self.layouts = layouts
         self.notes, self.depth = notes, depth
         self.parts: list[Part] = []
         self.squeezed = False  # whether (rows, 1) became (rows,)
@@ -46,13 +50,15 @@ class Follower:
         chain = list(links(calls, value, output))
         at = 0
         while at < len(chain):
-            taken = self._form(chain[at:], value) or self._transposed(chain[at : at + 3], value)
+            taken = self._form(chain[at:], value)
             if taken == 0:
                 self._link(chain[at], value)
                 taken = 1
             at += taken
             shape, value = self.shapes[value], chain[at - 1][-1].gives
-            if not self.shapes.get(value):  # the library does not infer the shapes of some operators
+            if (
+                not self.shapes.get(value) and not self.layouts.of(value).images
+            ):  # the library does not infer the shapes of some operators
                 last = self.parts[-1] if self.parts else None
                 width = last.values["W"].shape[1] if last and "W" in last.values else shape[-1]
                 self.shapes[value] = [*shape[:-1], UNKNOWN if last and last.inner else width]
@@ -61,7 +67,9 @@ class Follower:
         """Read the layer that the first links form together; return how many links, 0 if there is none."""
         algebra = Algebra()
         known: dict[str, Any] = {value: algebra.x}
-        shape = self._shape(value, chain[0][0].node)
+        first = chain[0][0].node
+        shape = self._nnx_shape(value, first)
+        layout = next(self.layouts.of(name) for name in first.input if self._data(name) == value)
         count = 0
         for taken, link in enumerate(chain, 1):
             count += len(link)
@@ -69,7 +77,12 @@ class Follower:
                 return 0
             try:
                 for node, _, _ in link:
-                    known[node.output[0]] = self._formula(algebra, node, known, len(shape))
+                    if any(
+                        self.layouts.of(name) != layout for name in node.input if self._data(name) in known
+                    ):
+                        return 0  # a Transpose between them
+                    known[node.output[0]] = self._formula(algebra, node, known, layout)
+                    self.layouts.set(node.output[0], layout)
                 found = None if count == 1 else recognized(algebra, known[link[-1].gives])
             except UnknownFormulaError:
                 return 0
@@ -80,29 +93,22 @@ class Follower:
                 return taken
         return 0
 
-    def _formula(self, algebra: Algebra, node: Any, known: dict[str, Any], rank: int) -> Any:
-        operands: list[Any] = [
-            known[name] if name in known else self.constants.array(name) for name in node.input
-        ]
+    def _data(self, name: str) -> str:
+        """Return the name under which a value was computed."""
+        return self.layouts.source(name)
+
+    def _formula(self, algebra: Algebra, node: Any, known: dict[str, Any], layout: Layout) -> Any:
+        operands: list[Any] = [known.get(self._data(name), self._constant(name)) for name in node.input]
         if node.domain not in STANDARD or len(node.output) != 1 or any(one is None for one in operands):
             raise UnknownFormulaError(node.op_type)
-        return formula(algebra, node, operands, self._attributes(node), rank)
+        if layout.images and node.op_type in (*REDUCTIONS, "Softmax", "LogSoftmax"):
+            raise UnknownFormulaError(f"{node.op_type} over an axis that nnx has elsewhere")
+        if not layout.plain and node.op_type not in REDUCTIONS:
+            operands = [layout.array(one) if isinstance(one, np.ndarray) else one for one in operands]
+        return formula(algebra, node, operands, self._attributes(node), len(layout.order))
 
-    def _transposed(self, chain: list[list[Call]], value: str) -> int:
-        """Read BatchNormalization over the last axis, which is the second between two Transposes."""
-        if len(chain) < 3 or any(len(link) > 1 for link in chain) or self.squeezed:
-            return 0
-        first, node, last = (link[0].node for link in chain)
-        if [one.op_type for one in (first, node, last)] != ["Transpose", "BatchNormalization", "Transpose"]:
-            return 0
-        shape = self._shape(value, first)
-        axes = list(range(len(shape)))
-        there, back = [0, axes[-1], *axes[1:-1]], [0, *axes[2:], 1]
-        if [list(self._attributes(one).get("perm", [])) for one in (first, last)] != [there, back]:
-            return 0
-        step = self._step(node, value)._replace(shape=[shape[0], shape[-1]])
-        self._guarded(node, lambda: self._node(node, step))
-        return 3
+    def _constant(self, name: str) -> Any:
+        return self.constants.array(name) if name in self.constants else None
 
     def _link(self, link: list[Call], value: str) -> None:
         """Read a layer that is one node, or nodes that fork and meet: a container, or a classifier's end."""
@@ -111,8 +117,10 @@ class Follower:
             self._guarded(node, lambda: self._node(node, self._step(node, value)))
             return
         try:
-            steps = [self._step(call.node, value) for call in link]
+            layout = self.layouts.of(value)
+            steps = [self._step(call.node, value, layout) for call in link]
             self.parts = two_classes(self.parts, steps)
+            self._set(link[-1].gives, layout)
         except NotAChainError:
             self._guarded(node, lambda: self._join(link, value))
 
@@ -145,12 +153,18 @@ class Follower:
             ) from error
         check_depth(self.depth + 1)
         parts = [self._branch(calls, value, end) for calls, end in ways]
+        layout = self.layouts.common(node.input)
         if node.op_type == "Concat":
             self._step(node, takes[0]).last_axis("axis", -1)
+        if layout.folded and node.op_type == "Concat":
+            raise ConfigurationError("it joins flattened images: nnx has their numbers in another order")
+        self._set(node.output[0], layout)
         self.parts.append(concatenated(parts) if node.op_type == "Concat" else summed(parts))
 
     def _branch(self, calls: list[Call], value: str, end: str) -> list[Part]:
-        inner = Follower(self.onnx, self.constants, self.shapes, self.opset, self.notes, self.depth + 1)
+        inner = Follower(
+            self.onnx, self.constants, self.shapes, self.layouts, self.opset, self.notes, self.depth + 1
+        )
         inner.types = self.types
         inner.follow(calls, value, end)
         if inner.squeezed:
@@ -160,8 +174,9 @@ class Follower:
     def _node(self, node: Any, step: Step) -> None:
         kind = node.op_type if node.domain in STANDARD else f"{node.domain}.{node.op_type}"
         if kind in RESHAPES and not self.squeezed:
-            self._reshape(_reshaped(kind, step))
-        elif kind == "Cast":
+            self._reshape(kind, step)
+            return
+        if kind == "Cast":
             self._cast(_cast_to(self.onnx, step))
         elif kind not in READERS:
             known = ", ".join((*READERS, *RESHAPES, "Cast"))
@@ -170,6 +185,10 @@ class Follower:
             raise ConfigurationError("its data have the shape (rows,): nnx's layers take (rows, 1)")
         else:
             self.parts = READERS[kind](self.parts, step)
+        self._set(node.output[0], _layout_after(kind, step))
+
+    def _set(self, name: str, layout: Layout) -> None:
+        self.layouts.set(name, layout)
 
     def _cast(self, to: str) -> None:
         """Note a change of the float type; one to float64 and back around a `Rescale` changes nothing."""
@@ -182,17 +201,32 @@ class Follower:
             self.widened = None
         self.types.add(to)
 
-    def _reshape(self, parts: list[Part] | None) -> None:
-        if parts is None:
+    def _reshape(self, kind: str, step: Step) -> None:
+        before = [step.shape[axis] for axis in step.layout.order]
+        gives, row = step.node.output[0], reshaped(kind, step._replace(shape=before))
+        if row is None:
             self.squeezed = True
             self.notes.append("its output has the shape (rows,), the network's output (rows, 1)")
+            self._set(gives, plain(1))
+        elif row == before[1:]:
+            self._set(gives, step.layout)
         else:
-            self.parts += parts
+            self.parts, layout = view(self.parts, step.layout, before[1:], row, self.layouts.is_image(gives))
+            self._set(gives, layout)
 
-    def _step(self, node: Any, value: str) -> Step:
+    def _step(self, node: Any, value: str, layout: Layout | None = None) -> Step:
         inputs = [self.constants.array(name) if name in self.constants else None for name in node.input]
         outputs = [name for name in node.output if name]
-        return Step(node, inputs, self._attributes(node), len(outputs), self._shape(value, node), self.opset)
+        if layout is None:
+            layout = self.layouts.common([name for name in node.input if name and name not in self.constants])
+        shape = self._nnx_shape(value, node)
+        after = self.shapes.get(node.output[0], [])
+        return Step(
+            node, inputs, self._attributes(node), len(outputs), shape, layout, after, self.opset, self.notes
+        )
+
+    def _nnx_shape(self, value: str, node: Any) -> list[int]:
+        return self.layouts.of(value).shape(self._shape(value, node))
 
     def _shape(self, value: str, node: Any) -> list[int]:
         shape = self.shapes.get(value, [])
@@ -201,12 +235,20 @@ class Follower:
         return shape
 
     def _attributes(self, node: Any) -> dict[str, Any]:
-        return {entry.name: self.onnx.helper.get_attribute_value(entry) for entry in node.attribute}
+        return attributes_of(self.onnx, node)
 
 
 def _fits(parts: list[Part], width: int) -> bool:
     """Return whether the parts' values fit rows of this width, if it is known."""
     return all(np.size(v) in (1, width) or width == UNKNOWN for part in parts for v in part.values.values())
+
+
+def _layout_after(kind: str, step: Step) -> Layout:
+    """Return the layout of an operator's result."""
+    if kind in ("Gemm", "MatMul"):
+        return plain(step.rank)
+    changed = len(step.after) not in (0, step.rank)  # Gather, or a mean that drops axes
+    return plain(len(step.after)) if changed else step.layout
 
 
 # ------------------------------------------------------- operators that only change the shape or type
@@ -218,61 +260,3 @@ def _cast_to(onnx: Any, step: Step) -> str:
     if kind not in FLOATS:
         raise ConfigurationError(f"it casts to {kind}: nnx computes in float32 and float64")
     return FLOATS[kind]
-
-
-def _reshaped(kind: str, step: Step) -> list[Part] | None:
-    """Return the layer that reshapes rows, none if nothing changes, None if (rows, 1) becomes (rows,)."""
-    shape, to = step.shape, _target(kind, step)
-    width = UNKNOWN if UNKNOWN in shape[1:] else math.prod(shape[1:])
-    same_rows = to[:1] in ([shape[0]], [ROWS]) or (to[:1] == [-1] and -1 not in to[1:])
-    if same_rows and to[1:] == shape[1:] and width != UNKNOWN:
-        return []
-    if same_rows and len(to) == 2 and len(shape) == 2 and to[1] == -1:
-        return []
-    if width == 1 and len(shape) == 2 and to in ([-1], [ROWS], [shape[0]]):
-        return None
-    known = math.prod(length for length in to[1:] if length != -1)
-    fits = known == width or (to[1:].count(-1) == 1 and known > 0 and width % known == 0)
-    if not (same_rows and len(to) > 1 and width != UNKNOWN and fits and min(to[1:]) >= -1):
-        raise ConfigurationError(
-            f"it reshapes data from {_shown(shape)} to {_shown(to)}: nnx's layers keep rows apart"
-        )
-    row = [width // known if length == -1 else length for length in to[1:]]
-    if row == shape[1:]:
-        return []
-    return [Part(Flatten() if len(row) == 1 else Reshape(row), {})]
-
-
-def _target(kind: str, step: Step) -> list[int]:
-    """Return the shape after the operator; a length may be `ROWS`, `UNKNOWN` or -1."""
-    shape, rank = step.shape, len(step.shape)
-    if kind == "Flatten":
-        axis = int(step.attributes.get("axis", 1)) % (rank + 1)
-        if axis != 1:
-            raise ConfigurationError(f"it flattens from axis {axis} on: nnx can only flatten from axis 1 on")
-        return [shape[0], math.prod(shape[1:]) if UNKNOWN not in shape[1:] else -1]
-    given = step.constant(1)
-    if kind == "Squeeze":
-        axes = step.attributes.get("axes") if given is None else given.tolist()
-        axes = [axis % rank for axis in np.atleast_1d([] if axes is None else axes).tolist()]
-        if not axes or any(shape[axis] != 1 for axis in axes):
-            raise ConfigurationError("it removes axes that are not known to have length 1")
-        return [length for axis, length in enumerate(shape) if axis not in axes]
-    if kind == "Unsqueeze":
-        axes = step.attributes.get("axes") if given is None else given.tolist()
-        axes = np.atleast_1d([] if axes is None else axes).tolist()
-        places = {axis % (rank + len(axes)) for axis in axes}
-        lengths = iter(shape)
-        return [1 if axis in places else next(lengths) for axis in range(rank + len(places))]
-    if given is None:
-        raise ConfigurationError("its new shape depends on the data")
-    to = [int(length) for length in given.reshape(-1)]
-    if step.attributes.get("allowzero") and 0 in to:
-        raise ConfigurationError("it makes an axis of length 0")
-    return [shape[i] if length == 0 and i < rank else length for i, length in enumerate(to)]
-
-
-def _shown(shape: list[int]) -> str:
-    return (
-        "(" + ", ".join("rows" if n == ROWS else "?" if n in (UNKNOWN, -1) else str(n) for n in shape) + ")"
-    )

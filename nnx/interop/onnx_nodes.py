@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nnx.errors import ConfigurationError
+from nnx.interop import onnx_images as images
 from nnx.interop.affine import clip, scale_by, shift_by
 from nnx.interop.onnx_forms import NO_LOG_SOFTMAX
+from nnx.interop.onnx_step import Step
 from nnx.interop.onnx_tensors import UNKNOWN
 from nnx.interop.parts import Part
 from nnx.layers import (
@@ -33,43 +35,6 @@ from nnx.records import Counterpart
 HostArray = np.ndarray[Any, Any]
 
 
-class Step(NamedTuple):
-    """A node: its inputs (None for the data), attributes, used outputs, the data's shape and operator set."""
-
-    node: Any
-    inputs: list[HostArray | None]
-    attributes: dict[str, Any]
-    outputs: int
-    shape: list[int]
-    opset: int
-
-    @property
-    def rank(self) -> int:
-        """Return the number of axes of the data."""
-        return len(self.shape)
-
-    def number(self, name: str, otherwise: float) -> float:
-        """Return a number as it was written: ONNX stores 32 bits, and 0.3 would come back as 0.30000001."""
-        return float(str(np.float32(self.attributes.get(name, otherwise))))
-
-    def constant(self, position: int) -> HostArray | None:
-        """Return the array at a position, or None if it is left out."""
-        return self.inputs[position] if position < len(self.inputs) else None
-
-    def needed(self, position: int) -> HostArray:
-        """Return the array at a position, which must be there and must not be the data."""
-        array = self.constant(position)
-        if array is None:
-            raise ConfigurationError("its first input must be the data, and its weights must be constants")
-        return array
-
-    def last_axis(self, name: str, otherwise: int) -> None:
-        """Refuse an axis that is not the last."""
-        axis = int(self.attributes.get(name, otherwise))
-        if axis % self.rank != self.rank - 1:
-            raise ConfigurationError(f"it works on axis {axis} of {self.rank}: nnx's layers work on the last")
-
-
 Reader = Callable[[list[Part], Step], list[Part]]
 
 
@@ -81,7 +46,7 @@ def _gemm(parts: list[Part], step: Step) -> list[Part]:
     W, c = step.needed(1), step.constant(2)
     if step.attributes.get("transA"):
         raise ConfigurationError("transA: its data are columns, but nnx takes rows")
-    W = step.number("alpha", 1.0) * (W.T if step.attributes.get("transB") else W)
+    W = step.matrix(step.number("alpha", 1.0) * (W.T if step.attributes.get("transB") else W))
     c = np.zeros(1, W.dtype) if c is None else step.number("beta", 1.0) * c
     b = np.broadcast_to(_row(c, W.shape[1], 2), (W.shape[1],))
     return [*parts, Part(Dense(*W.shape), {"W": W, "b": b})]
@@ -91,6 +56,7 @@ def _matmul(parts: list[Part], step: Step) -> list[Part]:
     W = step.needed(1)
     if W.ndim != 2:
         raise ConfigurationError(f"its weights have {W.ndim} axes: nnx needs a matrix")
+    W = step.matrix(W)
     return [*parts, Part(Dense(*W.shape), {"W": W, "b": np.zeros(W.shape[1], W.dtype)})]
 
 
@@ -102,7 +68,7 @@ def _operand(step: Step) -> tuple[HostArray, bool]:
     constant = second if first is None else first
     if constant is None or (first is not None and second is not None):
         raise ConfigurationError("both its operands are the data")
-    return _row(constant, step.shape[-1], step.rank), first is None
+    return _row(step.layout.array(constant), step.shape[-1], step.rank), first is None
 
 
 def _add(parts: list[Part], step: Step) -> list[Part]:
@@ -156,7 +122,7 @@ def _clip(parts: list[Part], step: Step) -> list[Part]:
 
 
 def _prelu(parts: list[Part], step: Step) -> list[Part]:
-    slopes = _row(step.needed(1), step.shape[-1], step.rank)
+    slopes = _row(step.layout.array(step.needed(1)), step.shape[-1], step.rank)
     slope = float(str(np.float32(slopes[0])))
     if not (slopes == slopes[0]).all():
         raise ConfigurationError("it has a slope for each feature: nnx's LeakyReLU has one slope")
@@ -186,7 +152,7 @@ def _hard_sigmoid(parts: list[Part], step: Step) -> list[Part]:
 def _scaler(parts: list[Part], step: Step) -> list[Part]:
     """(x - offset) scale, as in scikit-learn's scalers."""
     offset, scale = (
-        _row(np.array(step.attributes.get(name, [other])), step.shape[-1], step.rank)
+        _row(step.layout.array(np.array(step.attributes.get(name, [other]))), step.shape[-1], step.rank)
         for name, other in (("offset", 0.0), ("scale", 1.0))
     )
     return scale_by(shift_by(parts, -offset), scale)
@@ -209,7 +175,10 @@ def two_classes(parts: list[Part], steps: list[Step]) -> list[Part]:
     between = [steps[0].node.output[0], steps[0].node.input[1]]
     if one is None or other is not None or bool((one != 1.0).any()) or one.ndim > steps[0].rank:
         raise NotAChainError
-    if list(steps[1].node.input) != between or steps[1].attributes["axis"] % steps[0].rank != 1:
+    if (
+        list(steps[1].node.input) != between
+        or steps[1].attributes["axis"] % steps[0].rank != steps[0].rank - 1
+    ):
         raise NotAChainError
     values = parts[-2].values
     doubled = {name: np.concatenate([-value, value], axis=-1) for name, value in values.items()}
@@ -219,12 +188,14 @@ def two_classes(parts: list[Part], steps: list[Step]) -> list[Part]:
 def _batch_norm(parts: list[Part], step: Step) -> list[Part]:
     if step.attributes.get("training_mode") or step.outputs > 1:
         raise ConfigurationError("it is in training mode: export the model for inference")
-    if step.rank != 2:
+    if step.rank != 2 and not step.layout.images:
         raise ConfigurationError(
-            f"its data have {step.rank} axes, with features on the second: nnx takes rows of features"
+            f"its data have {step.rank} axes, with features on the second: nnx has them on the last"
         )
     names = ("gamma", "beta", "running_mean", "running_variance")
     values = {name: step.needed(position) for position, name in enumerate(names, 1)}
+    if step.layout.folded:
+        values = {name: step.layout.array(value) for name, value in values.items()}
     return [*parts, Part(BatchNorm(step.number("momentum", 0.9), step.number("epsilon", 1e-5)), values)]
 
 
@@ -232,6 +203,8 @@ def _layer_norm(parts: list[Part], step: Step) -> list[Part]:
     step.last_axis("axis", -1)
     gamma, beta = step.needed(1), step.constant(2)
     beta = np.zeros_like(gamma) if beta is None else beta
+    if step.layout.folded:
+        gamma, beta = (step.layout.array(value) for value in (gamma, beta))
     return [*parts, Part(LayerNorm(step.number("epsilon", 1e-5)), {"gamma": gamma, "beta": beta})]
 
 
@@ -269,9 +242,10 @@ def _plain(kind: type[Layer], theirs: Counterpart) -> Reader:
     return _layer(lambda step: kind(**{o: step.number(name, takes[o].default) for name, o in arguments}))
 
 
-OPERATORS = {
-    theirs.name: (kind, theirs) for kind in KINDS if isinstance(theirs := kind.record.onnx, Counterpart)
-}
+OPERATORS: dict[str, tuple[type[Layer], Counterpart]] = {}
+for kind in KINDS:
+    if isinstance(kind.record.onnx, Counterpart):  # SpatialDropout has Dropout's operator, and comes later
+        OPERATORS.setdefault(kind.record.onnx.name, (kind, kind.record.onnx))
 READERS: dict[str, Reader] = {
     name: _plain(kind, theirs)
     for name, (kind, theirs) in OPERATORS.items()
@@ -300,6 +274,16 @@ READERS: dict[str, Reader] = {
     "Dropout": _layer(_dropout),
     "BatchNormalization": _batch_norm,
     "LayerNormalization": _layer_norm,
+    "Conv": images.convolution,
+    "ConvTranspose": images.transposed_convolution,
+    "MaxPool": images.max_pooling,
+    "AveragePool": images.average_pooling,
+    "GlobalAveragePool": images.global_pooling,
+    "GlobalMaxPool": images.global_pooling,
+    "ReduceMean": images.mean,
+    "Resize": images.resize,
+    "Upsample": images.resize,
+    "Gather": images.embedding,
 }
 
 # operators that treat all numbers alike, so they also work without an axis of features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ import numpy as np
 from nnx.errors import FileFormatError
 from nnx.interop.branches import Call
 from nnx.interop.onnx_follow import FLOATS, Follower
-from nnx.interop.onnx_tensors import ROWS, UNKNOWN, Constants, named
+from nnx.interop.onnx_layouts import Layout, Layouts
+from nnx.interop.onnx_tensors import ROWS, UNKNOWN, Constants, attributes_of, named
 from nnx.interop.parts import Part, leaves
 
 OLDEST = 7  # the operator set that gave Gemm, Add and others their present form
@@ -41,11 +43,15 @@ def read(onnx: Any, model: Any, folder: Path) -> Model:
     if not shapes.get(source.name):
         raise FileFormatError("its input is a single number: nnx takes rows")
     found = _calls(nodes, source.name, output, constants)
-    follower = Follower(onnx, constants, shapes, opset, notes)
-    follower.follow(found, source.name, output)
-    row = _row(shapes[source.name], follower.parts, notes)
+    layouts = Layouts(found, partial(attributes_of, onnx), constants, shapes)
+    layouts.start(source.name, len(shapes[source.name]))
+    found = layouts.without_transposes(_without_casts(found, source.name, layouts, notes))
+    follower = Follower(onnx, constants, shapes, layouts, opset, notes)
+    follower.follow(found, source.name, layouts.source(output))
+    row = _row(shapes[source.name], layouts.of(source.name), follower.parts, notes)
+    layouts.check_output(output, notes)
     _check_values(follower.parts, constants)
-    types = (follower.types | {dtype}) - {""}
+    types = (follower.types | {dtype}) - {""} or _types(follower.parts)
     if len(types) > 1:
         notes.append("it computes in float32 and float64: the network computes everything in float64")
     return Model(follower.parts, row, max(types), 64 * (constants.size + 2**20), notes)
@@ -136,19 +142,57 @@ def _type(onnx: Any, source: Any, nodes: list[Any]) -> str:
     if kind in FLOATS:
         return FLOATS[kind]
     whole = ("uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "uint64")
-    if kind in whole and nodes and nodes[0].op_type == "Cast":
+    users = {node.op_type for node in nodes if source.name in node.input}
+    if kind in whole and users and users <= {"Cast", "Gather"}:
         return ""
     raise FileFormatError(f"its input has the type {kind}: nnx computes in float32 and float64")
 
 
-def _row(shape: list[int], parts: list[Part], notes: list[str]) -> tuple[int, ...]:
+def _without_casts(calls: list[Call], source: str, layouts: Layouts, notes: list[str]) -> list[Call]:
+    """Return the calls without those that make whole numbers of the input for a Gather."""
+    cast = {c.gives for c in calls if c.node.op_type == "Cast" and c.takes == (source,)}
+    used = [call for call in calls if cast.intersection(call.takes)]
+    if not (cast and used and all(call.node.op_type == "Gather" for call in used)):
+        return calls
+    for name in cast:
+        layouts.rename(name, source)
+    return [call for call in calls if call.gives not in cast]
+
+
+def _types(parts: list[Part]) -> set[str]:
+    """Return the float type of the tables that a network of whole numbers begins with."""
+    tables = [part.values["W"] for part in leaves(parts) if part.layer.input_dtype != "float"]
+    return {table.dtype.name for table in tables} or {"float32"}
+
+
+def _row(shape: list[int], layout: Layout, parts: list[Part], notes: list[str]) -> tuple[int, ...]:
     """Return the shape of a row; only its last length if others are unknown."""
+    if layout.images:
+        row = layout.shape(shape)[1:]
+        if UNKNOWN in row:
+            raise FileFormatError(
+                f"its input has the shape (rows, {', '.join(str(n or '?') for n in shape[1:])}): nnx needs "
+                "the size of images, so export the model with fixed sizes"
+            )
+        notes.append(f"its input has channels on axis 1: the network takes them last, x{layout.to_nnx}")
+        return tuple(row)
     row = shape[1:] or shape
+    if any(part.layer.input_dtype != "float" for part in leaves(parts)):
+        return _row_of_numbers(shape[1:])
     if UNKNOWN not in row[:-1]:
         return (*row[:-1], _width(row, parts))
     width = _width(row, parts)
     notes.append(f"its input has axes of unknown length: the network takes vectors, x.reshape(-1, {width})")
     return (width,)
+
+
+def _row_of_numbers(row: list[int]) -> tuple[int, ...]:
+    """Return the shape of a row of whole numbers, for an embedding."""
+    if UNKNOWN in row:
+        raise FileFormatError(
+            "it does not state how many whole numbers a row has: export the model with a fixed length"
+        )
+    return tuple(row) or (1,)
 
 
 def _width(shape: list[int], parts: list[Part]) -> int:

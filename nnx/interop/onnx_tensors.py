@@ -136,6 +136,11 @@ class Constants:
                 raise FileFormatError(f"the length of the values of {name!r} does not fit its shape")
 
 
+def attributes_of(onnx: Any, node: Any) -> dict[str, Any]:
+    """Return a node's attributes by name."""
+    return {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
+
+
 def named(node: Any) -> str:
     """Return how an error names a node."""
     return f"node {node.name or node.output[0]!r} ({node.op_type})"
@@ -146,7 +151,7 @@ def named(node: Any) -> str:
 
 def _folded(onnx: Any, node: Any, inputs: list[HostArray | None]) -> HostArray | None:
     """Return what a node computes from constants, or None for an operator that is not computed here."""
-    attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
+    attributes = attributes_of(onnx, node)
     first, *others = inputs
     if first is None:
         return None

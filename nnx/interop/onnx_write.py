@@ -1,4 +1,8 @@
-"""Build the ONNX model of a network: a node for each layer, and its values as initializers."""
+"""Build the ONNX model of a network: a node for each layer, and its values as initializers.
+
+ONNX's operators on images take the channels on the second axis, and nnx has them on the last. A Transpose is
+added only where a layer needs the other order: once before the first convolution, not around each.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,10 @@ import numpy as np
 
 import nnx
 from nnx.interop.affine import Scaling, exact_type, far_offset, is_far
+from nnx.interop.onnx_write_images import IMAGES, OTHERS
 from nnx.interop.parts import read_back, refuse_unknown
 from nnx.layers import GELU, KINDS, BatchNorm, Dense, Dropout, Layer, Rescale, Reshape, Sequential, SiLU
+from nnx.layers.stack import takes_integers
 from nnx.network import Network
 from nnx.records import Counterpart
 
@@ -32,8 +38,10 @@ def model_of(
     graph = Graph(helper, network, dict(weights))
     source, taken = graph.scaled(inputs)
     refuse_unknown(network, WRITABLE, "ONNX", "onnx")
-    source = graph.chain(network.layers, source)
+    source = graph.ordered(graph.chain(network.layers, source), False, len(network.output_shape or ()))
     given = graph.unscaled(outputs, source)
+    if takes_integers(network.layers):
+        taken = np.dtype(np.int64)
     kinds = [helper.np_dtype_to_tensor_dtype(dtype) for dtype in (taken, given)]
     model = helper.make_model(
         helper.make_graph(
@@ -52,12 +60,19 @@ def model_of(
     return model
 
 
+def _alike(layer: Layer) -> bool:
+    """Return whether a layer computes the same in every order of axes."""
+    return isinstance(layer, Rescale | Dropout) or layer.record.elementwise
+
+
 class Graph:
     """The nodes and arrays of a model, added layer by layer."""
 
     def __init__(self, helper: Any, network: Network, values: dict[str, Any]) -> None:
         self.helper, self.dtype, self.values = helper, network.dtype, values
         self.nodes: list[Any] = []
+        self.images: set[str] = set()  # values with channels on the second axis
+        self.moved: dict[str, str] = {}  # values, each with its Transpose
 
     def node(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
         """Add a node and return the name of its output."""
@@ -96,6 +111,23 @@ class Graph:
         self.nodes[-1].output[0] = "y"
         return dtype
 
+    def ordered(self, source: str, images: bool, axes: int) -> str:
+        """Return a value with rows of so many axes, with channels on axis 1 (`images`) or on the last."""
+        if axes < 2 or (source in self.images) == images:
+            return source
+        if source not in self.moved:
+            order = [0, axes, *range(1, axes)] if images else [0, *range(2, axes + 1), 1]
+            name = f"{source.removesuffix('.y')}.{'there' if images else 'back'}"
+            self.moved[source] = self.node("Transpose", [source], name, perm=order)
+            self.moved[self.moved[source]] = source
+            self._mark(self.moved[source], images)
+        return self.moved[source]
+
+    def _mark(self, value: str, images: bool) -> str:
+        if images:
+            self.images.add(value)
+        return value
+
     def chain(self, layers: Sequence[Layer], source: str) -> str:
         """Add the nodes of layers and containers; return the name of the last output."""
         for layer in layers:
@@ -103,50 +135,75 @@ class Graph:
             if isinstance(layer, Sequential):
                 (source,) = ends
             elif ends:
-                theirs = WRITABLE[type(layer)]
-                source = self.node(theirs.name, ends, layer.name, **theirs.fixed)
+                source = self.join(layer, ends)
             else:
                 source = self.layer(layer, source)
         return source
 
+    def join(self, layer: Layer, ends: list[str]) -> str:
+        """Add the node that joins the ends of a container's branches."""
+        theirs, axes = WRITABLE[type(layer)], len(layer.output_shape or ())
+        images = axes > 1 and not self.images.isdisjoint(ends)
+        ends = [self.ordered(end, images, axes) for end in ends]
+        options = {
+            name: 1 if images else value for name, value in theirs.fixed.items()
+        }  # the axis of features
+        return self._mark(self.node(theirs.name, ends, layer.name, **options), images)
+
     def layer(self, layer: Layer, source: str) -> str:
         """Add the nodes of a layer that is no container, and return the name of its output."""
-        several = len(layer.input_shape or ()) > 1
+        axes = len(layer.input_shape or ())
+        on_images = type(layer) in IMAGES or isinstance(layer, BatchNorm)
+        images = axes > 1 and (on_images or (source in self.images and _alike(layer)))
+        result = self.nodes_of(layer, self.ordered(source, images, axes))
+        return self._mark(result, images and len(layer.output_shape or ()) > 1)
+
+    def nodes_of(self, layer: Layer, source: str) -> str:
+        """Add the nodes of a layer that takes the axes in this order."""
+        write = IMAGES.get(type(layer)) or OTHERS.get(type(layer))
+        if write is not None:
+            return write(self, layer, source)
         if isinstance(layer, BatchNorm) and is_far(layer, self.values):
             return self.far_batch_norm(layer, source)
         if isinstance(layer, Rescale):
             return self.rescale(layer, source)
-        if isinstance(layer, Dense) and several:  # a Gemm takes matrices only
+        if isinstance(layer, SiLU):  # the operator Swish came only with set 24
+            gate = self.node("Sigmoid", [source], f"{layer.name}.sigmoid")
+            return self.node("Mul", [source, gate], layer.name)
+        if isinstance(layer, Dense) and len(layer.input_shape or ()) > 1:  # a Gemm takes matrices only
             product = self.node("MatMul", [source, f"{layer.name}.W"], f"{layer.name}.matmul")
             return self.node("Add", [product, f"{layer.name}.b"], layer.name)
+        return self.node_of(layer, source)
+
+    def node_of(self, layer: Layer, source: str) -> str:
+        """Add the node whose attributes and arrays are in the layer's record."""
         if isinstance(layer, Dropout):
             self.values[f"{layer.name}.ratio"] = np.array(layer.rate, np.float32)
         if isinstance(layer, Reshape):
             self.values[f"{layer.name}.shape"] = np.array([0, *(layer.output_shape or ())])  # 0: as it was
         theirs = WRITABLE[type(layer)]
-        arrays = [f"{layer.name}.{array}" for array in theirs.arrays]
-        if isinstance(layer, SiLU):  # the operator Swish came only with set 24
-            gate = self.node("Sigmoid", [source], f"{layer.name}.sigmoid")
-            return self.node("Mul", [source, gate], layer.name)
         attributes = {} if isinstance(layer, Reshape) else theirs.values(layer)
         if isinstance(layer, GELU):
             attributes["approximate"] = "tanh" if layer.approximate else "none"
-        if not (isinstance(layer, BatchNorm) and several):
-            return self.node(theirs.name, [source, *arrays], layer.name, **attributes)
-        axes = list(range(len(layer.input_shape or ()) + 1))  # the operator has features on the second axis
-        there, back = [0, axes[-1], *axes[1:-1]], [0, *axes[2:], 1]
-        source = self.node("Transpose", [source], f"{layer.name}.there", perm=there)
-        source = self.node(theirs.name, [source, *arrays], layer.name, **attributes)
-        return self.node("Transpose", [source], f"{layer.name}.back", perm=back)
+        arrays = [f"{layer.name}.{array}" for array in theirs.arrays]
+        return self.node(theirs.name, [source, *arrays], layer.name, **attributes)
+
+    def row(self, kind: str, source: str, name: str, value: HostArray, layer: Layer) -> str:
+        """Add a node that takes a number, or one for each feature, as its second input."""
+        images = source in self.images
+        if images and value.size > 1:
+            value = value.reshape(-1, *[1] * (len(layer.input_shape or ()) - 1))
+        return self._mark(self.constant(kind, source, name, value), images)
 
     def rescale(self, layer: Rescale, source: str) -> str:
         """Add x · scale + offset; in float64 if float32 would lose digits of the sum."""
         wide = np.dtype(np.float64) if far_offset(layer) else self.dtype
         if wide != self.dtype:
-            source = self.cast(source, wide, f"{layer.name}.wide")
+            images = source in self.images
+            source = self._mark(self.cast(source, wide, f"{layer.name}.wide"), images)
         for kind, name in (("Mul", "scale"), ("Add", "offset")):
             value = np.atleast_1d(np.asarray(getattr(layer, name), wide))
-            source = self.constant(kind, source, f"{layer.name}.{name}", value)
+            source = self.row(kind, source, f"{layer.name}.{name}", value, layer)
         return source if wide == self.dtype else self.cast(source, self.dtype, f"{layer.name}.narrow")
 
     def far_batch_norm(self, layer: BatchNorm, source: str) -> str:
@@ -154,6 +211,6 @@ class Graph:
         names = (f"{layer.name}.{array}" for array in ("gamma", "running_variance", "running_mean", "beta"))
         gamma, variance, mean, beta = (self.values.pop(name) for name in names)
         factor = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + layer.epsilon)
-        source = self.constant("Sub", source, f"{layer.name}.mean", mean)
-        source = self.constant("Mul", source, f"{layer.name}.factor", factor.astype(self.dtype))
-        return self.constant("Add", source, f"{layer.name}.beta", beta)
+        source = self.row("Sub", source, f"{layer.name}.mean", mean, layer)
+        source = self.row("Mul", source, f"{layer.name}.factor", factor.astype(self.dtype), layer)
+        return self.row("Add", source, f"{layer.name}.beta", beta, layer)

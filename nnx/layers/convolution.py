@@ -6,12 +6,11 @@ import functools
 from typing import Any
 
 from nnx.initializers import Initializer
-from nnx.layers.convolution_base import Convolution
-from nnx.layers.images import Sizes
+from nnx.layers.convolution_base import Convolution, Sizes
 from nnx.layers.workspace import Workspace
 from nnx.ops.windows import Windows, transposed_windows
 from nnx.parameters import Shapes
-from nnx.records import Case, LayerRecord
+from nnx.records import Case, Counterpart, LayerRecord
 
 __all__ = ["Conv1D", "Conv2D", "Conv2DTranspose"]
 
@@ -19,6 +18,12 @@ __all__ = ["Conv1D", "Conv2D", "Conv2DTranspose"]
 def _case(note: str, inputs: tuple[int, ...], **arguments: Any) -> Case:
     rows = {"rows": 1} if note == "on one row" else {"rows": 3}
     return Case({"filters": 4, "kernel_size": 3} | arguments, note, {"inputs": inputs} | rows)
+
+
+def _in_keras(name: str, **more: str) -> Counterpart:
+    """Return the layer of Keras with the same arguments."""
+    same = {one: one for one in ("filters", "kernel_size", "strides", "padding", "use_bias")}
+    return Counterpart(name, same | {"dilation_rate": "dilation"} | more)
 
 
 class Conv2D(Convolution):
@@ -103,8 +108,9 @@ class Conv2D(Convolution):
             _case("with tanh", (4, 5, 2), activation="tanh", padding="same"),
             _case("with gelu", (4, 5, 2), activation="gelu", groups=2),
         ),
-        keras="it is not converted yet",
-        onnx="it is not converted yet",
+        keras=_in_keras("Conv2D", groups="groups"),
+        onnx=Counterpart("Conv", arrays=("W", "b")),
+        listed=False,
     )
 
     def __init__(
@@ -171,8 +177,9 @@ class Conv1D(Convolution):
             _case("depthwise, with same padding", (6, 4), groups=4, padding="same"),
             _case("without bias, with tanh", (6, 2), use_bias=False, activation="tanh"),
         ),
-        keras="it is not converted yet",
-        onnx="it is not converted yet",
+        keras=_in_keras("Conv1D", groups="groups"),
+        onnx=Counterpart("Conv", arrays=("W", "b")),
+        listed=False,
     )
 
     def __init__(
@@ -248,8 +255,9 @@ class Conv2DTranspose(Convolution):
             _case("without bias", (3, 3, 2), use_bias=False),
             _case("with tanh", (3, 3, 2), activation="tanh", strides=2, padding="same"),
         ),
-        keras="it is not converted yet",
-        onnx="it is not converted yet",
+        keras=_in_keras("Conv2DTranspose"),
+        onnx=Counterpart("ConvTranspose", arrays=("W", "b")),
+        listed=False,
     )
 
     def __init__(

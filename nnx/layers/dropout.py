@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from nnx.backends import Array
 from nnx.errors import number
 from nnx.layers.base import Layer
-from nnx.layers.images import NOT_YET, check_axes
+from nnx.layers.images import check_axes
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, Counterpart, LayerRecord
 
@@ -131,8 +131,9 @@ class SpatialDropout2D(_Spatial):
             Case({"rate": 0.4}, "on images", {"inputs": (2, 3, 4)}),
             Case({"rate": 0.4}, "in inference", {"inputs": (2, 3, 4), "training": False}),
         ),
-        keras=NOT_YET,
-        onnx=NOT_YET,
+        keras=Counterpart("SpatialDropout2D", {"rate": "rate"}),
+        onnx=Counterpart("Dropout", arrays=("ratio",)),
+        listed=False,
     )
 
 
@@ -160,8 +161,9 @@ class SpatialDropout1D(_Spatial):
     record = LayerRecord(
         names=("spatial_dropout1d",),
         cases=(Case({"rate": 0.4}, "on sequences", {"inputs": (3, 4)}),),
-        keras=NOT_YET,
-        onnx=NOT_YET,
+        keras=Counterpart("SpatialDropout1D", {"rate": "rate"}),
+        onnx=Counterpart("Dropout", arrays=("ratio",)),
+        listed=False,
     )
 
 

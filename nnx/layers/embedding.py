@@ -11,7 +11,7 @@ from nnx.initializers import Initializer
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Shapes
-from nnx.records import Case, LayerRecord
+from nnx.records import Case, Counterpart, LayerRecord
 
 __all__ = ["Embedding"]
 
@@ -68,8 +68,8 @@ class Embedding(Layer):
             Case({"vocabulary": 5, "units": 3}, "on one number a row", {"x": ((0,), (4,), (0,))}),
             Case({"vocabulary": 4, "units": 1}, "on rows with axes", {"x": (((0, 1), (1, 1)),)}),
         ),
-        keras="it is not converted yet",
-        onnx="it is not converted yet",
+        keras=Counterpart("Embedding", {"input_dim": "vocabulary", "output_dim": "units"}),
+        onnx=Counterpart("Gather", arrays=("W",)),
         listed=False,  # it reads integers
     )
     layout = "rows"

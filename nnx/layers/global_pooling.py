@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from nnx.backends import Array
-from nnx.layers.images import NOT_YET, ImageLayer, case, windows
+from nnx.layers.images import ImageLayer, case, windows
 from nnx.layers.pooling import Maximum
 from nnx.layers.workspace import Workspace
 from nnx.ops.windows import Windows
-from nnx.records import LayerRecord
+from nnx.records import Counterpart, LayerRecord
 
 __all__ = ["GlobalAveragePool1D", "GlobalAveragePool2D", "GlobalMaxPool1D", "GlobalMaxPool2D"]
 
@@ -64,8 +64,9 @@ class GlobalAveragePool2D(_GlobalAverage):
     record = LayerRecord(
         names=("global_average_pool2d",),
         cases=(case("on images", (3, 4, 2)), case("on one position", (1, 1, 2))),
-        keras=NOT_YET,
-        onnx=NOT_YET,
+        keras=Counterpart("GlobalAveragePooling2D"),
+        onnx=Counterpart("GlobalAveragePool"),
+        listed=False,
     )
 
 
@@ -89,8 +90,9 @@ class GlobalAveragePool1D(_GlobalAverage):
     record = LayerRecord(
         names=("global_average_pool1d",),
         cases=(case("on sequences", (5, 2)), case("on long sequences", (300, 1))),
-        keras=NOT_YET,
-        onnx=NOT_YET,
+        keras=Counterpart("GlobalAveragePooling1D"),
+        onnx=Counterpart("GlobalAveragePool"),
+        listed=False,
     )
 
 
@@ -128,8 +130,9 @@ class GlobalMaxPool2D(_GlobalMaximum):
     record = LayerRecord(
         names=("global_max_pool2d",),
         cases=(case("on images", (3, 4, 2)), case("on large images", (17, 16, 1))),
-        keras=NOT_YET,
-        onnx=NOT_YET,
+        keras=Counterpart("GlobalMaxPooling2D"),
+        onnx=Counterpart("GlobalMaxPool"),
+        listed=False,
     )
 
 
@@ -153,6 +156,7 @@ class GlobalMaxPool1D(_GlobalMaximum):
     record = LayerRecord(
         names=("global_max_pool1d",),
         cases=(case("on sequences", (5, 2)),),
-        keras=NOT_YET,
-        onnx=NOT_YET,
+        keras=Counterpart("GlobalMaxPooling1D"),
+        onnx=Counterpart("GlobalMaxPool"),
+        listed=False,
     )

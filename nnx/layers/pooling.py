@@ -6,11 +6,11 @@ from typing import Any
 
 from nnx.backends import Array
 from nnx.errors import ConfigurationError
-from nnx.layers.images import NOT_YET, ImageLayer, Sizes, case, images, known_padding, sizes, windows, written
+from nnx.layers.images import ImageLayer, Sizes, case, images, known_padding, sizes, windows, written
 from nnx.layers.workspace import Workspace
 from nnx.ops.pooling import position_type
 from nnx.ops.windows import Windows
-from nnx.records import Case, LayerRecord
+from nnx.records import Case, Counterpart, LayerRecord
 
 __all__ = ["AveragePool1D", "AveragePool2D", "MaxPool1D", "MaxPool2D"]
 
@@ -98,6 +98,11 @@ def _cases_1d() -> tuple[Case, ...]:
     )
 
 
+def _in_keras(name: str) -> Counterpart:
+    """Return the layer of Keras with the same arguments."""
+    return Counterpart(name, {one: one for one in ("pool_size", "strides", "padding")})
+
+
 class MaxPool2D(_Pool, Maximum):
     """The maximum of each window of an image: y[p, q, c] = max x[i, j, c] over the window (p, q).
 
@@ -140,7 +145,10 @@ class MaxPool2D(_Pool, Maximum):
     (4, 4, 8)
     """
 
-    record = LayerRecord(names=("max_pool2d",), cases=_cases_2d(), keras=NOT_YET, onnx=NOT_YET)
+    record = LayerRecord(
+        names=("max_pool2d",), cases=_cases_2d(), keras=_in_keras("MaxPooling2D"),
+        onnx=Counterpart("MaxPool"), listed=False,
+    )  # fmt: skip
 
 
 class MaxPool1D(_Pool, Maximum):
@@ -169,7 +177,10 @@ class MaxPool1D(_Pool, Maximum):
     """
 
     axes = 1
-    record = LayerRecord(names=("max_pool1d",), cases=_cases_1d(), keras=NOT_YET, onnx=NOT_YET)
+    record = LayerRecord(
+        names=("max_pool1d",), cases=_cases_1d(), keras=_in_keras("MaxPooling1D"),
+        onnx=Counterpart("MaxPool"), listed=False,
+    )  # fmt: skip
 
 
 class _Average(_Pool):
@@ -221,7 +232,8 @@ class AveragePool2D(_Average):
     """
 
     record = LayerRecord(
-        names=("average_pool2d",), cases=_cases_2d(), keras=NOT_YET, onnx=NOT_YET,
+        names=("average_pool2d",), cases=_cases_2d(), keras=_in_keras("AveragePooling2D"),
+        onnx=Counterpart("AveragePool"), listed=False,
     )  # fmt: skip
 
 
@@ -252,5 +264,6 @@ class AveragePool1D(_Average):
 
     axes = 1
     record = LayerRecord(
-        names=("average_pool1d",), cases=_cases_1d(), keras=NOT_YET, onnx=NOT_YET,
+        names=("average_pool1d",), cases=_cases_1d(), keras=_in_keras("AveragePooling1D"),
+        onnx=Counterpart("AveragePool"), listed=False,
     )  # fmt: skip

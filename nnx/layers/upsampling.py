@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nnx.backends import Array
-from nnx.layers.images import NOT_YET, ImageLayer, Sizes, case, images, sizes, written
+from nnx.layers.images import ImageLayer, Sizes, case, images, sizes, written
 from nnx.layers.workspace import Workspace
-from nnx.records import LayerRecord
+from nnx.records import Counterpart, LayerRecord
 
 __all__ = ["UpSample1D", "UpSample2D"]
 
@@ -71,8 +71,9 @@ class UpSample2D(_UpSample):
     record = LayerRecord(
         names=("upsample2d",),
         cases=(case("on images", (2, 3, 2)), case("of two sizes", (3, 2, 1), size=(3, 2))),
-        keras=NOT_YET,
-        onnx=NOT_YET,
+        keras=Counterpart("UpSampling2D", {"size": "size"}),
+        onnx=Counterpart("Resize"),
+        listed=False,
     )
 
 
@@ -101,6 +102,7 @@ class UpSample1D(_UpSample):
     record = LayerRecord(
         names=("upsample1d",),
         cases=(case("on sequences", (4, 2)), case("with three copies", (3, 2), size=3)),
-        keras=NOT_YET,
-        onnx=NOT_YET,
+        keras=Counterpart("UpSampling1D", {"size": "size"}),
+        onnx=Counterpart("Resize"),
+        listed=False,
     )

@@ -127,6 +127,8 @@ WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of t
     "experiments/compare/workers/torch_worker": "experiments/compare/test_workers: one contract",
     "experiments/own_config": "experiments/test_experiments_old_names: only an old name",
     "experiments/own_data": "experiments/test_experiments_old_names: only an old name",
+    "interop/onnx_shapes": "interop/test_onnx_follow, interop/test_onnx_layouts: part of reading a file",
+    "interop/onnx_step": "interop/test_onnx: what the readers of operators get",
     "layers/convolution_base": "layers/test_convolution: only a base class",
     "ops/columns_numba": "ops/test_convolution_numba: only convolutions call it",
     "ops/base": "all tests of ops: only base classes",
