@@ -21,7 +21,8 @@ import nnx
 from nnx.backends.base import Backend
 from nnx.backends.numpy_backend import NumpyBackend
 from nnx.errors import DeviceError
-from nnx.ops.windows import windows
+from nnx.layers.workspace import Buffers
+from nnx.ops.windows import transposed_windows, windows
 
 ROWS, INPUTS, UNITS, PARAMETERS = 256, 784, 512, 1_150_000
 IMAGES = (128, 28, 28, 32)
@@ -89,6 +90,41 @@ def cases_of_images() -> dict[str, Callable[[Backend], Any]]:
     }
 
 
+def cases_of_convolutions() -> dict[str, Callable[[Backend], Any]]:
+    """Return one call of each operation of convolution, forward and backward, with ReLU.
+
+    The images have 14 × 14 pixels and 32 channels. The last two are a convolution with a group for each
+    channel, and one with a kernel of 1 × 1.
+    """
+    generator = np.random.default_rng(0)
+    size = (14, 14)
+    found: dict[str, Callable[[Backend], Any]] = {}
+
+    def add(name: str, kernel: tuple[int, int], strides: int, groups: int, transposed: bool = False) -> None:
+        of = transposed_windows if transposed else windows
+        at = of(size, kernel, (strides, strides), "same")
+        inputs, outputs = (at.outputs, at.size) if transposed else (at.size, at.outputs)
+        x, dx = (generator.standard_normal((128, *inputs, 32)).astype(np.float32) for _ in range(2))
+        y, dy, dz = (generator.random((128, *outputs, 32)).astype(np.float32) for _ in range(3))
+        W, dW = (generator.standard_normal((*kernel, 32 // groups, 32)).astype(np.float32) for _ in range(2))
+        b, db, memory = np.zeros(32, np.float32), np.zeros(32, np.float32), Buffers(Backend()).buffer
+        before = "transposed_" if transposed else ""
+        last = (at, memory) if transposed else (at, groups, memory)
+        found[f"{before}convolution_forward {name}"] = lambda k: getattr(k, f"{before}convolution_forward")(
+            x, W, b, y, *last, "relu"
+        )
+        found[f"{before}convolution_backward {name}"] = lambda k: getattr(k, f"{before}convolution_backward")(
+            dy, x, W, dW, db, dx, *last, "relu", 0.0, y, dz
+        )
+
+    add("3 × 3", (3, 3), 1, 1)
+    add("3 × 3, strides 2", (3, 3), 2, 1)
+    add("3 × 3, strides 2", (3, 3), 2, 1, transposed=True)
+    add("3 × 3, depthwise", (3, 3), 1, 32)
+    add("1 × 1", (1, 1), 1, 1)
+    return found
+
+
 def seconds(call: Callable[[], Any]) -> float:
     """Return the wall time of one call."""
     began = time.perf_counter()
@@ -111,7 +147,7 @@ def main(rounds: int) -> None:
     with contextlib.suppress(DeviceError):
         backends["numba"] = nnx.resolve("numba")
     click.echo(f"{'milliseconds':45}" + "".join(f"{name:>9}" for name in backends))
-    for name, call in (cases() | cases_of_images()).items():
+    for name, call in (cases() | cases_of_images() | cases_of_convolutions()).items():
         found = [median(call, backend, rounds) for backend in backends.values()]
         click.echo(f"{name:45}" + "".join(f"{value:9.3f}" for value in found))
 

@@ -12,8 +12,9 @@ from sklearn.utils.validation import check_array, check_is_fitted
 import nnx
 from nnx.data.rows import HostArray
 from nnx.estimators.array_api import in_kind, moved_to_host, stays
-from nnx.estimators.base import NetworkEstimator, input_layers, output_layers
+from nnx.estimators.base import NetworkEstimator
 from nnx.estimators.checks import checked_weights, counted, on_host
+from nnx.estimators.hidden import Hidden, last_activation
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):  # type: ignore[misc]
@@ -27,18 +28,23 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     ----------
     n_components : int
         Width of the code.
-    hidden_layer_sizes : int or sequence of int
-        Widths of the encoder's hidden layers; () for none: with squared error, such an encoder spans the
-        same space as PCA.
+    hidden_layer_sizes : int, str, or sequence of these
+        The encoder's hidden layers: widths of dense layers, or texts for other layers, as ``nnx train
+        --layers`` takes them: ``["conv2d 16 3 strides=2 padding=same", 64]``. The decoder reverses them. ()
+        is for none: with squared error, such an encoder spans the same space as PCA.
+    image_shape : tuple of int, optional
+        Shape of an image, (height, width) or (height, width, channels), if X has flat rows; convolutions need
+        it. Without it, rows have the shape that they have in X.
     activation : str
-        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
+        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; a text can
+        name another one (``"64 tanh"``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
         The cross-entropy needs data in [0, 1].
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
     learning_rate : float or Schedule, optional
         None uses the optimizer's default.
     dropout : float in [0, 1)
-        Dropout rate after each hidden layer.
+        Dropout rate after each dense hidden layer.
     epochs : int
         Number of passes over the data; with early stopping, the largest number.
     batch_size : int or "auto"
@@ -98,8 +104,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     def __init__(
         self,
         n_components: int = 2,
-        hidden_layer_sizes: int | Sequence[int] = (100,),
+        hidden_layer_sizes: int | str | Sequence[int | str] = (100,),
         *,
+        image_shape: Sequence[int] | None = None,
         activation: str = "relu",
         loss: str | nnx.Loss = "squared_error",
         optimizer: str | nnx.Optimizer = "adam",
@@ -117,11 +124,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         random_state: Any = None,
     ) -> None:
         super().__init__(
-            hidden_layer_sizes, activation=activation, loss=loss, optimizer=optimizer,
-            learning_rate=learning_rate, dropout=dropout, epochs=epochs, batch_size=batch_size,
-            early_stopping=early_stopping, validation_fraction=validation_fraction, patience=patience,
-            warm_start=warm_start, callbacks=callbacks, device=device, precision=precision,
-            random_state=random_state,
+            hidden_layer_sizes, image_shape=image_shape, activation=activation, loss=loss,
+            optimizer=optimizer, learning_rate=learning_rate, dropout=dropout, epochs=epochs,
+            batch_size=batch_size, early_stopping=early_stopping, validation_fraction=validation_fraction,
+            patience=patience, warm_start=warm_start, callbacks=callbacks, device=device,
+            precision=precision, random_state=random_state,
         )  # fmt: skip
         self.n_components = n_components
 
@@ -133,7 +140,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         Parameters
         ----------
         X : array_like of shape (rows, …), or sparse matrix of shape (rows, features)
-            The network flattens rows of several axes. A sparse matrix is converted to a dense array.
+            Rows of several axes are flattened before dense layers. A sparse matrix becomes a dense array.
         y : None
             Ignored.
         sample_weight : array_like of shape (rows,), optional
@@ -158,9 +165,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
 
     def _layers(self, shape: tuple[int, ...], loss: nnx.Loss) -> tuple[list[nnx.Layer], int]:
         """Return the layers of the whole network, and how many of them encode."""
-        sizes = self._sizes()
-        encoder = [*input_layers(shape), *self._hidden(sizes), nnx.Dense(self.n_components)]
-        return [*encoder, *self._hidden(sizes[::-1]), *output_layers(shape, loss)], len(encoder)
+        hidden = Hidden(self, shape)
+        encoder = [*hidden.layers(), nnx.Dense(self.n_components)]
+        length = sum(len(layer.expand()) for layer in encoder)  # each activation is a layer
+        return [*encoder, *hidden.decoder(self.n_components), *last_activation(loss)], length
 
     @property
     def _n_features_out(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -27,8 +26,7 @@ from nnx.data.rows import HostArray
 from nnx.data.samples import check_axes
 from nnx.errors import ConfigurationError, DataError
 from nnx.estimators.array_api import SUPPORTED, like, stays, take
-from nnx.estimators.checks import check_parameters, held_out, on_host, sizes, unknown
-from nnx.layers.activations import make
+from nnx.estimators.checks import check_parameters, held_out, on_host, unknown
 from nnx.training.checks import check_callbacks
 
 NOTHING: Any = object()  # stands for no y, where None is a wrong one
@@ -43,8 +41,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        hidden_layer_sizes: int | Sequence[int] = (100,),
+        hidden_layer_sizes: int | str | Sequence[int | str] = (100,),
         *,
+        image_shape: Sequence[int] | None = None,
         activation: str = "relu",
         loss: str | nnx.Loss = "squared_error",
         optimizer: str | nnx.Optimizer = "adam",
@@ -62,6 +61,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         random_state: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.image_shape = image_shape
         self.activation = activation
         self.loss = loss
         self.optimizer = optimizer
@@ -79,18 +79,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     # ------------------------------------------------------------- the network
-
-    def _hidden(self, sizes: Sequence[int]) -> list[nnx.Layer]:
-        """Return dense layers with these widths, each followed by its activation and dropout."""
-        layers: list[nnx.Layer] = []
-        for size in sizes:
-            layers += [nnx.Dense(size), make(self.activation)]
-            if self.dropout:
-                layers.append(nnx.Dropout(self.dropout))
-        return layers
-
-    def _sizes(self) -> list[int]:
-        return sizes(self.hidden_layer_sizes)
 
     def _loss(self, *others: str) -> nnx.Loss:
         """Return the loss; an error also lists `others`, names that the subclass accepts."""
@@ -125,7 +113,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _described(self) -> str:
         """Return the parameters that cannot change once the network exists, as text."""
-        fixed = ("n_components", "hidden_layer_sizes", "activation", "dropout", "loss", "device", "precision")
+        fixed = (
+            "n_components", "hidden_layer_sizes", "image_shape", "activation", "dropout", "loss", "device",
+            "precision",
+        )  # fmt: skip
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in fixed if hasattr(self, name))
 
     # -------------------------------------------------------------------- data
@@ -313,18 +304,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         tags.array_api_support = SUPPORTED
         tags.input_tags.three_d_array = True
         return tags
-
-
-def input_layers(shape: tuple[int, ...]) -> list[nnx.Layer]:
-    """Return the first layers of a network for rows of a shape: rows of several axes are flattened."""
-    return [nnx.Flatten()] if len(shape) > 1 else []
-
-
-def output_layers(shape: tuple[int, ...], loss: nnx.Loss) -> list[nnx.Layer]:
-    """Return the last layers of a network that predicts numbers, with the activation that its loss needs."""
-    shaped = [nnx.Reshape(shape)] if len(shape) > 1 else []
-    last = [make(loss.activation)] if loss.activation else []
-    return [nnx.Dense(math.prod(shape)), *shaped, *last]
 
 
 def _part(x: Any, y: HostArray | None, weights: HostArray | None, rows: Any) -> tuple[Any, Any, Any]:

@@ -18,11 +18,14 @@ from nnx.data.samples import host_array
 from nnx.data.weights import balanced, refuse_unusable
 from nnx.errors import ConfigurationError, DataError, flag, nearest, number, whole
 from nnx.estimators.array_api import dispatches, moved_to_host, stays, take
+from nnx.estimators.hidden import check_hidden
 from nnx.network.precision import PRECISIONS
 
 SYNONYMS = {"log_loss": "cross_entropy"} | {
     name: kind.record.estimators for name, kind in losses.NAMES.items() if kind.record.estimators
 }
+
+ONE_HOT = 2**22  # largest size of one-hot targets (the compiled loop needs them); beyond it, labels are used
 
 
 def check_parameters(estimator: Any) -> None:
@@ -33,8 +36,7 @@ def check_parameters(estimator: Any) -> None:
     ConfigurationError
         If a parameter is invalid.
     """
-    for size in sizes(estimator.hidden_layer_sizes):
-        whole("hidden_layer_sizes", size)
+    check_hidden(estimator.hidden_layer_sizes, estimator.image_shape)
     if hasattr(estimator, "n_components"):
         whole("n_components", estimator.n_components)
     for name in ("epochs", "patience", "batch_size"):
@@ -52,12 +54,6 @@ def check_parameters(estimator: Any) -> None:
         flag(name, getattr(estimator, name))
     if not isinstance(estimator.learning_rate, (nnx.Schedule, type(None))):
         number("learning_rate", estimator.learning_rate, "[0, inf)")
-
-
-def sizes(hidden_layer_sizes: Any) -> list[Any]:
-    """Return the widths of the hidden layers as a list; a single width needs no list."""
-    several = isinstance(hidden_layer_sizes, Iterable) and getattr(hidden_layer_sizes, "ndim", 1) > 0
-    return list(hidden_layer_sizes) if several else [hidden_layer_sizes]
 
 
 def unknown(what: str, value: Any, names: Iterable[str]) -> ConfigurationError:
@@ -204,3 +200,12 @@ def places_of(y: HostArray, classes: HostArray) -> HostArray:
             f"y contains unseen labels {odd[:5]}: the classes of the first fit are {classes.tolist()}"
         ) from error
     return places
+
+
+def class_targets(labels: HostArray, classes: int, loss: nnx.Loss) -> HostArray:
+    """Return the targets: one column for two classes, else one-hot rows, or the labels if those are large."""
+    if classes == 2:
+        return labels.reshape(-1, 1)
+    if isinstance(loss, nnx.CategoricalCrossEntropy) and len(labels) * classes > ONE_HOT:
+        return labels
+    return np.eye(classes, dtype=np.float32)[labels]

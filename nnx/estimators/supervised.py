@@ -15,10 +15,16 @@ import nnx
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, DataError
 from nnx.estimators.array_api import in_kind, likeliest, log, with_complement
-from nnx.estimators.base import NetworkEstimator, input_layers, output_layers
-from nnx.estimators.checks import checked_weights, class_factors, counted, factors_of_labels, places_of
-
-ONE_HOT = 2**22  # largest size of one-hot targets (the compiled loop needs them); beyond it, labels are used
+from nnx.estimators.base import NetworkEstimator
+from nnx.estimators.checks import (
+    checked_weights,
+    class_factors,
+    class_targets,
+    counted,
+    factors_of_labels,
+    places_of,
+)
+from nnx.estimators.hidden import Hidden, class_layers, last_activation
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
@@ -29,17 +35,22 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int
-        Widths of the hidden layers; () for none, which is logistic regression.
+    hidden_layer_sizes : int, str, or sequence of these
+        The hidden layers: widths of dense layers, or texts for other layers, as ``nnx train --layers`` takes
+        them: ``["conv2d 16 3", "max_pool2d", 64]``. () is for none, which is logistic regression.
+    image_shape : tuple of int, optional
+        Shape of an image, (height, width) or (height, width, channels), if X has flat rows; convolutions need
+        it. Without it, rows have the shape that they have in X.
     activation : str
-        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
+        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; a text can
+        name another one (``"64 tanh"``).
     loss : {"cross_entropy", "squared_error", "absolute_error", "huber"} or Loss
         Loss of the probabilities.
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
     learning_rate : float or Schedule, optional
         None uses the optimizer's default.
     dropout : float in [0, 1)
-        Dropout rate after each hidden layer.
+        Dropout rate after each dense hidden layer.
     epochs : int
         Number of passes over the data; with early stopping, the largest number.
     batch_size : int or "auto"
@@ -97,8 +108,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
 
     def __init__(
         self,
-        hidden_layer_sizes: int | Sequence[int] = (100,),
+        hidden_layer_sizes: int | str | Sequence[int | str] = (100,),
         *,
+        image_shape: Sequence[int] | None = None,
         activation: str = "relu",
         loss: str | nnx.Loss = "cross_entropy",
         optimizer: str | nnx.Optimizer = "adam",
@@ -117,11 +129,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         random_state: Any = None,
     ) -> None:
         super().__init__(
-            hidden_layer_sizes, activation=activation, loss=loss, optimizer=optimizer,
-            learning_rate=learning_rate, dropout=dropout, epochs=epochs, batch_size=batch_size,
-            early_stopping=early_stopping, validation_fraction=validation_fraction, patience=patience,
-            warm_start=warm_start, callbacks=callbacks, device=device, precision=precision,
-            random_state=random_state,
+            hidden_layer_sizes, image_shape=image_shape, activation=activation, loss=loss,
+            optimizer=optimizer, learning_rate=learning_rate, dropout=dropout, epochs=epochs,
+            batch_size=batch_size, early_stopping=early_stopping, validation_fraction=validation_fraction,
+            patience=patience, warm_start=warm_start, callbacks=callbacks, device=device,
+            precision=precision, random_state=random_state,
         )  # fmt: skip
         self.class_weight = class_weight
 
@@ -136,7 +148,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         Parameters
         ----------
         X : array_like of shape (rows, …), or sparse matrix of shape (rows, features)
-            The network flattens rows of several axes. A sparse matrix is converted to a dense array.
+            Rows of several axes are flattened before dense layers. A sparse matrix becomes a dense array.
         y : array_like of shape (rows,), or of 0 and 1 of shape (rows, labels)
         sample_weight : array_like of shape (rows,), optional
             Rows of weight 0 are left out, also when the classes are determined.
@@ -199,19 +211,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             raise DataError(f"y holds only one class, {known[0]!r}: a classifier needs at least two classes")
         labels = None if multilabel else places_of(y, known)
         loss = self._loss_of(multilabel or len(known) == 2)
-        targets = y if labels is None else _targets(labels, len(known), loss)
+        targets = y if labels is None else class_targets(labels, len(known), loss)
         if self.class_weight is not None:
             weights = self._weights(weights, y, labels, known)
             weights, x, targets, labels = counted(weights, x, targets, labels)
-        layers = [*input_layers(x.shape[1:]), *self._layers(len(known), multilabel)]
+        layers = [*Hidden(self, x.shape[1:]).layers(), *class_layers(len(known), multilabel)]
         self._train(x, targets, weights, layers, loss, again=again, classes=labels, **how)
         self.classes_, self._multilabel = known, multilabel
         return self
-
-    def _layers(self, classes: int, multilabel: bool) -> list[nnx.Layer]:
-        binary = classes == 2 and not multilabel
-        last = nnx.Sigmoid() if binary or multilabel else nnx.Softmax()
-        return [*self._hidden(self._sizes()), nnx.Dense(1 if binary else classes), last]
 
     def _loss_of(self, sigmoid: bool) -> nnx.Loss:
         if isinstance(self.loss, str) and self.loss == "cross_entropy":
@@ -272,15 +279,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         return tags
 
 
-def _targets(labels: HostArray, classes: int, loss: nnx.Loss) -> HostArray:
-    """Return the targets: one column for two classes, else one-hot rows, or the labels if those are large."""
-    if classes == 2:
-        return labels.reshape(-1, 1)
-    if isinstance(loss, nnx.CategoricalCrossEntropy) and len(labels) * classes > ONE_HOT:
-        return labels
-    return np.eye(classes, dtype=np.float32)[labels]
-
-
 class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     """Predict one or several numbers for each row with a network of dense layers.
 
@@ -288,17 +286,22 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int
-        Widths of the hidden layers; () for none, which is linear regression.
+    hidden_layer_sizes : int, str, or sequence of these
+        The hidden layers: widths of dense layers, or texts for other layers, as ``nnx train --layers`` takes
+        them: ``["conv2d 16 3", "max_pool2d", 64]``. () is for none, which is linear regression.
+    image_shape : tuple of int, optional
+        Shape of an image, (height, width) or (height, width, channels), if X has flat rows; convolutions need
+        it. Without it, rows have the shape that they have in X.
     activation : str
-        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …
+        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; a text can
+        name another one (``"64 tanh"``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
         The cross-entropy needs targets in [0, 1].
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
     learning_rate : float or Schedule, optional
         None uses the optimizer's default.
     dropout : float in [0, 1)
-        Dropout rate after each hidden layer.
+        Dropout rate after each dense hidden layer.
     epochs : int
         Number of passes over the data; with early stopping, the largest number.
     batch_size : int or "auto"
@@ -356,7 +359,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like of shape (rows, …), or sparse matrix of shape (rows, features)
-            The network flattens rows of several axes. A sparse matrix is converted to a dense array.
+            Rows of several axes are flattened before dense layers. A sparse matrix becomes a dense array.
         y : array_like of shape (rows,) or (rows, outputs)
         sample_weight : array_like of shape (rows,), optional
         checkpoint : Checkpoint, optional
@@ -379,8 +382,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
                 f"y has {targets.shape[1]} outputs, but NetworkRegressor is expecting "
                 f"{self.network_.outputs}, as in the previous fit"
             )
-        hidden = [*input_layers(x.shape[1:]), *self._hidden(self._sizes())]
-        layers = [*hidden, *output_layers(targets.shape[1:], loss)]
+        hidden = Hidden(self, x.shape[1:]).layers()
+        layers = [*hidden, nnx.Dense(targets.shape[1]), *last_activation(loss)]
         self._train(x, targets, weights, layers, loss, again=again, **how)
         self._flat = y.ndim == 1
         return self

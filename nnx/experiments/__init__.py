@@ -11,7 +11,7 @@ from nnx.experiments.result import Result, RunFolder
 __all__ = ["NAMES", "Experiment", "Result", "RunFolder", "Table", "get"]
 
 # The commands of ``nnx run``; each is a module or a folder here that defines `EXPERIMENT`.
-NAMES = ("xor", "autoencoder", "svm", "compare")
+NAMES = ("xor", "autoencoder", "classifier", "svm", "compare")
 
 
 def get(name: str) -> Experiment:

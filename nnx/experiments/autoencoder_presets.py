@@ -19,7 +19,7 @@ class Preset:
     Attributes
     ----------
     hidden : tuple of int
-        Widths between the image and the code; the decoder mirrors them.
+        Widths between the image, or the convolutions, and the code; the decoder mirrors them.
     initializer : str
     loss : callable
         Makes the loss.
@@ -33,6 +33,8 @@ class Preset:
     distortion : Affine or None
         Applied to the training images, which are also the targets.
     pretraining : Pretraining or None
+    convolutions : tuple of str
+        The first layers of the encoder, as ``nnx train --layers`` takes them; the decoder reverses them.
     """
 
     hidden: tuple[int, ...]
@@ -45,6 +47,7 @@ class Preset:
     rows: int | None = None
     distortion: Affine | None = None
     pretraining: Pretraining | None = None
+    convolutions: tuple[str, ...] = ()
 
 
 def warm_cosine(learning_rate: float, steps: int) -> Schedule:
@@ -83,5 +86,16 @@ PRESETS = {
         pretraining=Pretraining(
             epochs=20, batch_size=256, distortion=Affine(rotation=15, scale=0.15, shear=0.2, shift=2)
         ),
+    ),
+    "conv": Preset(
+        convolutions=("conv2d 32 3 strides=2 padding=same", "conv2d 64 3 strides=2 padding=same"),
+        hidden=(),
+        activation="silu",
+        initializer="he_normal",
+        loss=BinaryCrossEntropy,
+        optimizer=lambda steps: Adam(warm_cosine(2e-3, steps)),
+        batch_size=128,
+        epochs=40,
+        distortion=Affine(rotation=10, scale=0.1, shear=0.1, shift=1, share=0.5),
     ),
 }

@@ -6,7 +6,8 @@ import functools
 from typing import Any
 
 from nnx.initializers import Initializer
-from nnx.layers.convolution_base import Convolution, Sizes
+from nnx.layers.convolution_base import Convolution
+from nnx.layers.images import Sizes
 from nnx.layers.workspace import Workspace
 from nnx.ops.windows import Windows, transposed_windows
 from nnx.parameters import Shapes
@@ -110,7 +111,6 @@ class Conv2D(Convolution):
         ),
         keras=_in_keras("Conv2D", groups="groups"),
         onnx=Counterpart("Conv", arrays=("W", "b")),
-        listed=False,
     )
 
     def __init__(
@@ -179,7 +179,6 @@ class Conv1D(Convolution):
         ),
         keras=_in_keras("Conv1D", groups="groups"),
         onnx=Counterpart("Conv", arrays=("W", "b")),
-        listed=False,
     )
 
     def __init__(
@@ -257,7 +256,6 @@ class Conv2DTranspose(Convolution):
         ),
         keras=_in_keras("Conv2DTranspose"),
         onnx=Counterpart("ConvTranspose", arrays=("W", "b")),
-        listed=False,
     )
 
     def __init__(

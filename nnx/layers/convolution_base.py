@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from nnx import initializers
 from nnx.backends import Array
-from nnx.errors import ConfigurationError, flag, nearest, whole
+from nnx.errors import ConfigurationError, flag, whole
 from nnx.initializers import Initializer
 from nnx.layers.activations import make
 from nnx.layers.base import Layer
+from nnx.layers.images import Sizes, check_axes, images, known_padding, pair, sizes
 from nnx.layers.workspace import Workspace
-from nnx.ops.windows import PADDINGS, Windows, windows
+from nnx.ops.windows import Windows, windows
 from nnx.parameters import Shapes
-
-Sizes = int | Sequence[int]
-AXES = {1: "length", 2: "height, width"}
 
 
 class Convolution(Layer):
@@ -44,13 +41,10 @@ class Convolution(Layer):
             make(activation)  # refuses an unknown name here, where the user wrote it
         kind = type(self).__name__
         self.filters = whole(f"{kind}: filters", filters)
-        self.kernel_size = self._sizes("kernel_size", kernel_size)
-        self.strides = self._sizes("strides", strides)
-        if padding not in PADDINGS:
-            hint = nearest(padding, PADDINGS) if isinstance(padding, str) else ""
-            raise ConfigurationError(f'{kind}: padding must be "valid" or "same", not {padding!r}{hint}')
-        self.padding = padding
-        self.dilation = self._sizes("dilation", dilation)
+        self.kernel_size = sizes(f"{kind}: kernel_size", kernel_size, self.axes)
+        self.strides = sizes(f"{kind}: strides", strides, self.axes)
+        self.padding = known_padding(f"{kind}: padding", padding)
+        self.dilation = sizes(f"{kind}: dilation", dilation, self.axes)
         if max(self.strides) > 1 and max(self.dilation) > 1:
             raise ConfigurationError(
                 f"{kind}: strides {self.strides} and dilation {self.dilation}: one of the two must be 1"
@@ -65,17 +59,6 @@ class Convolution(Layer):
         self.initializer = initializers.get(initializer)
         self.seed = None if seed is None else whole(f"{kind}: seed", seed, least=0)
 
-    def _sizes(self, name: str, value: Sizes) -> tuple[int, ...]:
-        """Return a number for each axis of an image, from one number for all or one for each."""
-        what = f"{type(self).__name__}: {name}"
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            return (whole(what, value),) * self.axes
-        if len(value) != self.axes:
-            raise ConfigurationError(
-                f"{what} must be a number, or {self.axes} numbers ({AXES[self.axes]}), not {value!r}"
-            )
-        return tuple(whole(what, one) for one in value)
-
     # ------------------------------------------------------------------ shapes
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -86,11 +69,7 @@ class Convolution(Layer):
         ConfigurationError
             If rows have another number of axes, the groups do not fit the channels, or no window fits.
         """
-        if len(input_shape) != self.axes + 1:
-            raise ConfigurationError(
-                f"{self!r} takes rows of shape ({AXES[self.axes]}, channels), not {input_shape}: put "
-                "nnx.Reshape(…) before it"
-            )
+        check_axes(self, self.axes, input_shape)
         if input_shape[-1] % self.groups:
             raise ConfigurationError(
                 f"{self!r}: the {input_shape[-1]} channels of rows of shape {input_shape} cannot be divided "
@@ -104,9 +83,8 @@ class Convolution(Layer):
 
     def _windows_on(self, input_shape: tuple[int, ...]) -> Windows:
         """Return the windows on an input; a sequence is an image of height 1."""
-        size, kernel, strides, dilation = (
-            (sizes[0], sizes[1]) if self.axes == 2 else (1, sizes[0])
-            for sizes in (input_shape, self.kernel_size, self.strides, self.dilation)
+        size, kernel, strides, dilation = map(
+            pair, (input_shape[:-1], self.kernel_size, self.strides, self.dilation)
         )
         return self._windows_of(size, kernel, strides, self.padding, dilation)
 
@@ -154,17 +132,17 @@ class Convolution(Layer):
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Compute y, and the activation if the plan fused one."""
-        x, W = self._image(x), self._kernel(self.W)
+        x, W = images(x), self._kernel(self.W)
         rounded = (("x", x), ("W", W)) if workspace.bfloat16 else ()
         self._forward(
-            workspace, x=x, W=W, b=self.b if self.use_bias else None, y=self._image(y), kind=workspace.kind,
+            workspace, x=x, W=W, b=self.b if self.use_bias else None, y=images(y), kind=workspace.kind,
             alpha=workspace.alpha, factors=tuple(self._rounded(*one, workspace) for one in rounded),
         )  # fmt: skip
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Compute dW, db and dx."""
-        images = (workspace.x, dy, dx, workspace.y, workspace.dz)
-        x, dy, dx, y, dz = (None if one is None else self._image(one) for one in images)
+        given = (workspace.x, dy, dx, workspace.y, workspace.dz)
+        x, dy, dx, y, dz = (None if one is None else images(one) for one in given)
         W, rounded_dz = self._kernel(self.W), None
         if workspace.bfloat16:
             x, W, rounded_dz = (self._rounded(*one, workspace) for one in (("x", x), ("W", W), ("dz", dy)))
@@ -188,10 +166,6 @@ class Convolution(Layer):
     def _windows(self) -> Windows:
         assert self.input_shape is not None
         return self._windows_on(self.input_shape)
-
-    def _image(self, x: Array) -> Array:
-        """Return a batch of sequences as images of height 1."""
-        return x if self.axes == 2 else x.reshape(x.shape[0], 1, *x.shape[1:])
 
     def _kernel(self, W: Array) -> Array:
         """Return W of sequences as that of images of height 1."""

@@ -133,7 +133,6 @@ class SpatialDropout2D(_Spatial):
         ),
         keras=Counterpart("SpatialDropout2D", {"rate": "rate"}),
         onnx=Counterpart("Dropout", arrays=("ratio",)),
-        listed=False,
     )
 
 
@@ -163,7 +162,6 @@ class SpatialDropout1D(_Spatial):
         cases=(Case({"rate": 0.4}, "on sequences", {"inputs": (3, 4)}),),
         keras=Counterpart("SpatialDropout1D", {"rate": "rate"}),
         onnx=Counterpart("Dropout", arrays=("ratio",)),
-        listed=False,
     )
 
 

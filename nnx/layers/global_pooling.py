@@ -66,7 +66,6 @@ class GlobalAveragePool2D(_GlobalAverage):
         cases=(case("on images", (3, 4, 2)), case("on one position", (1, 1, 2))),
         keras=Counterpart("GlobalAveragePooling2D"),
         onnx=Counterpart("GlobalAveragePool"),
-        listed=False,
     )
 
 
@@ -92,7 +91,6 @@ class GlobalAveragePool1D(_GlobalAverage):
         cases=(case("on sequences", (5, 2)), case("on long sequences", (300, 1))),
         keras=Counterpart("GlobalAveragePooling1D"),
         onnx=Counterpart("GlobalAveragePool"),
-        listed=False,
     )
 
 
@@ -132,7 +130,6 @@ class GlobalMaxPool2D(_GlobalMaximum):
         cases=(case("on images", (3, 4, 2)), case("on large images", (17, 16, 1))),
         keras=Counterpart("GlobalMaxPooling2D"),
         onnx=Counterpart("GlobalMaxPool"),
-        listed=False,
     )
 
 
@@ -158,5 +155,4 @@ class GlobalMaxPool1D(_GlobalMaximum):
         cases=(case("on sequences", (5, 2)),),
         keras=Counterpart("GlobalMaxPooling1D"),
         onnx=Counterpart("GlobalMaxPool"),
-        listed=False,
     )

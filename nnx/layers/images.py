@@ -32,8 +32,8 @@ def sizes(what: str, value: Sizes, axes: int) -> tuple[int, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         return (whole(what, value),) * axes
     if len(value) != axes:
-        numbers = f"{axes} numbers ({AXES[axes]})" if axes > 1 else "a list of one"
-        raise ConfigurationError(f"{what} must be a number or {numbers}, not {value!r}")
+        numbers = f", or {axes} numbers ({AXES[axes]})" if axes > 1 else ""
+        raise ConfigurationError(f"{what} must be a number{numbers}, not {value!r}")
     return tuple(whole(what, one) for one in value)
 
 

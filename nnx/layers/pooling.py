@@ -147,7 +147,7 @@ class MaxPool2D(_Pool, Maximum):
 
     record = LayerRecord(
         names=("max_pool2d",), cases=_cases_2d(), keras=_in_keras("MaxPooling2D"),
-        onnx=Counterpart("MaxPool"), listed=False,
+        onnx=Counterpart("MaxPool"),
     )  # fmt: skip
 
 
@@ -179,7 +179,7 @@ class MaxPool1D(_Pool, Maximum):
     axes = 1
     record = LayerRecord(
         names=("max_pool1d",), cases=_cases_1d(), keras=_in_keras("MaxPooling1D"),
-        onnx=Counterpart("MaxPool"), listed=False,
+        onnx=Counterpart("MaxPool"),
     )  # fmt: skip
 
 
@@ -233,7 +233,7 @@ class AveragePool2D(_Average):
 
     record = LayerRecord(
         names=("average_pool2d",), cases=_cases_2d(), keras=_in_keras("AveragePooling2D"),
-        onnx=Counterpart("AveragePool"), listed=False,
+        onnx=Counterpart("AveragePool"),
     )  # fmt: skip
 
 
@@ -265,5 +265,5 @@ class AveragePool1D(_Average):
     axes = 1
     record = LayerRecord(
         names=("average_pool1d",), cases=_cases_1d(), keras=_in_keras("AveragePooling1D"),
-        onnx=Counterpart("AveragePool"), listed=False,
+        onnx=Counterpart("AveragePool"),
     )  # fmt: skip

@@ -73,7 +73,6 @@ class UpSample2D(_UpSample):
         cases=(case("on images", (2, 3, 2)), case("of two sizes", (3, 2, 1), size=(3, 2))),
         keras=Counterpart("UpSampling2D", {"size": "size"}),
         onnx=Counterpart("Resize"),
-        listed=False,
     )
 
 
@@ -104,5 +103,4 @@ class UpSample1D(_UpSample):
         cases=(case("on sequences", (4, 2)), case("with three copies", (3, 2), size=3)),
         keras=Counterpart("UpSampling1D", {"size": "size"}),
         onnx=Counterpart("Resize"),
-        listed=False,
     )

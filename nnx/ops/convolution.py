@@ -36,7 +36,7 @@ from nnx.ops.windows import Windows
 
 Buffer = Callable[[str, tuple[int, ...], Any], Array]  # (name, shape, type) → memory for one call
 
-COLUMNS = 2**18  # numbers in the columns of a few images: 1 MiB in float32
+COLUMNS = 2**19  # numbers in the columns of a few images: 2 MiB in float32
 
 
 class Convolution(Bfloat16):

@@ -6,6 +6,7 @@ from nnx.libraries import needed
 
 with needed("reports", "nnx.reports"):
     from nnx.reports.curves import compare_curves, learning_curve
+    from nnx.reports.filters import activation_maps, filters
     from nnx.reports.images import prediction_gallery, reconstructions
     from nnx.reports.maps import code_map, confusion_matrix, decision_surface
     from nnx.reports.page import report, write_report
@@ -13,12 +14,14 @@ with needed("reports", "nnx.reports"):
     from nnx.reports.values import predicted_values
 
 __all__ = [
+    "activation_maps",
     "code_map",
     "compare_curves",
     "confusion_matrix",
     "decision_surface",
     "draw",
     "figures",
+    "filters",
     "learning_curve",
     "predicted_values",
     "prediction_gallery",

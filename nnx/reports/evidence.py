@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from nnx.errors import DataError, FileFormatError
 from nnx.experiments import Result
+from nnx.experiments.convolutions import maps_of
 from nnx.experiments.xor import GRID
 from nnx.files import replacing
 from nnx.readers.npy import NUMBERS, TEXTS, open_npz
+from nnx.reports.filters import filter_tiles, mosaic, scaled_maps
 from nnx.reports.maps import plane
 
 FILE = "report.npz"
@@ -29,9 +31,11 @@ _GROUPS: tuple[dict[str, int], ...] = (
     {"points": 2, "point_labels": 1},
     {"values_true": 2, "values_predicted": 2},
     {"misread": 3, "misread_true": 1, "misread_predicted": 1, "misread_index": 1},
+    {"map_images": 4, "map_labels": 1, "maps": 3},
 )
 _OF_A_COMPARISON = ("_nnx", "_keras", "_keras_xla", "_epochs")
-_IMAGES = {"originals", "reconstructions", "misread", "surface"}
+_IMAGES = {"originals", "reconstructions", "misread", "surface", "filters", "map_images", "maps"}
+_COLOURS = (1, 3)  # numbers of channels of an image
 
 
 def gather(result: Result) -> Evidence:
@@ -47,6 +51,8 @@ def gather(result: Result) -> Evidence:
         kept |= _misread(result)
     if {"true", "predicted"} <= arrays.keys():
         kept |= {"values_true": arrays["true"], "values_predicted": arrays["predicted"]}
+    if "filters" in arrays:
+        kept |= _convolutions(arrays)
     if "surface" in arrays:
         kept["surface"] = as_bytes(arrays["surface"])
     return kept | {name: values for name, values in arrays.items() if name.endswith(_OF_A_COMPARISON)}
@@ -89,6 +95,24 @@ def _misread(result: Result) -> Evidence:
         "misread_true": truth[chosen],
         "misread_predicted": guess[chosen],
         "misread_index": chosen.astype(np.int32),
+    }
+
+
+def _convolutions(arrays: Evidence) -> Evidence:
+    """Return the first filters, and for each image its activation maps as one picture: a line for a layer."""
+    layers = list(maps_of(arrays).values())
+    side = max(max(one.shape[1:3]) for one in layers)
+    maps = [
+        mosaic([np.moveaxis(scaled_maps(one[place]), 2, 0) for one in layers], side)
+        for place in range(len(arrays["map_images"]))
+    ]
+    tiles = filter_tiles(arrays["filters"])
+    return {
+        "filters": as_bytes((tiles.reshape(*tiles.shape[:3], -1) + 1.0) / 2.0),
+        "map_images": as_bytes(arrays["map_images"]),
+        "map_labels": arrays["map_labels"],
+        "map_layers": arrays["map_layers"],
+        "maps": as_bytes(np.stack(maps)),
     }
 
 
@@ -139,6 +163,10 @@ def _misfit(kept: Evidence) -> str:
     for name, wanted in (("surface", (GRID, GRID)), ("shares", (2,))):
         if name in kept and kept[name].shape != wanted:
             return f"{name} has shape {kept[name].shape}, but must have {wanted}"
+    if "filters" in kept and (kept["filters"].ndim != 4 or kept["filters"].shape[3] not in _COLOURS):
+        return f"filters have shape {kept['filters'].shape}"
+    if "maps" in kept and ("map_layers" not in kept or kept["map_images"].shape[3] not in _COLOURS):
+        return "maps are not maps of images"
     if "points" in kept and (kept["points"].shape[1] != 2 or "shares" not in kept):
         return "points are not points in a plane"
     return ""

@@ -19,6 +19,7 @@ from nnx.experiments.xor import CASES, MARGIN
 from nnx.reports import charts
 from nnx.reports.evidence import Evidence
 from nnx.reports.facts import command
+from nnx.reports.filters import SIGNED
 
 MOST_TARGETS = 6  # most targets of a regression that are drawn
 COINCIDE = 0.02  # curves with a smaller relative difference look like one
@@ -45,6 +46,7 @@ class Shown:
     confusion: dict[str, Any] | None
     surface: dict[str, Any] | None
     values: dict[str, Any] | None
+    convolutions: dict[str, Any] | None
     tables: list[Any]
 
 
@@ -62,6 +64,7 @@ def shown(run: Run) -> Shown:
             confusion=_confusion(run) if "confusion_matrix" in result.metrics else None,
             surface=_surface(run) if "surface" in kept else None,
             values=_values(run) if "values_true" in kept else None,
+            convolutions=_convolutions(kept) if "filters" in kept and "maps" in kept else None,
             tables=_comparison(result),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -184,6 +187,17 @@ def _misread(kept: Evidence) -> dict[tuple[str, str], list[dict[str, str]]]:
     return found
 
 
+def _convolutions(kept: Evidence) -> dict[str, Any]:
+    """Return the filters of the first convolution, and the maps of each image."""
+    filters = [picture(tile, signed=True) for tile in kept["filters"]]
+    names = ("map_images", "map_labels", "maps")
+    images = [
+        {"label": str(label), "uri": picture(image), "maps": digit(maps)}
+        for image, label, maps in zip(*(kept[name] for name in names), strict=True)
+    ]
+    return {"filters": filters, "images": images, "layers": [str(name) for name in kept["map_layers"]]}
+
+
 def _surface(run: Run) -> dict[str, Any]:
     predictions = run.result.metrics["predictions"]
     rows = []
@@ -227,6 +241,18 @@ def _unfit(run: Run, error: Exception) -> FileFormatError:
 def digit(image: NDArray[np.uint8]) -> str:
     """Return an image of bytes, (height, width), as ink on white: 0 is white, as in the figures."""
     return _png(255 - image)
+
+
+def picture(image: NDArray[np.uint8], signed: bool = False) -> str:
+    """Return an image of bytes, (height, width, channels): three channels are colours, one is ink on white.
+
+    With `signed`, one channel has the colours of `nnx.reports.filters`: 128 is 0.
+    """
+    if image.shape[2] == 3:
+        return _png(image)
+    if signed:
+        return _png(mpl.colormaps[SIGNED](image[..., 0], bytes=True)[..., :3])
+    return digit(image[..., 0])
 
 
 def surface(values: NDArray[np.uint8]) -> str:

@@ -22,6 +22,11 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "xor.py": (("2000",), r"0 xor 1 = 1, predicted 0\.9", {"xor_loss", "xor_surface"}),
     "hand_written_loop.py": (("1001",), r"epoch  1000  loss 0\.0[\s\S]*loss per image", set()),
     "custom_layer.py": (("5",), r"Forgetful\(\): the gradient of x [\s\S]*val_accuracy 0\.9", set()),
+    "convolution.py": (
+        ("4",),
+        r"Overwriting\([^)]*\): the gradient of x [\s\S]*val_accuracy 0\.9",
+        {"convolution_filters"},
+    ),
     "choosing_a_backend.py": ((), r"numpy +cpu +usable", set()),
     "grid_search_dask.py": (("2",), r"best: \{'hidden_layer_sizes': 64, 'l.*': 0\.01\} on 2 workers", set()),
     "sklearn_pipeline.py": (("30", "1437"), r"1437 rows[\s\S]*test accuracy 0\.9", set()),

@@ -31,7 +31,7 @@ BAD = {
     "an optimizer's class": ({"optimizer": nnx.Adam}, "unknown optimizer <class"),
     "a width as text": (
         {"hidden_layer_sizes": "ten"},
-        "hidden_layer_sizes must be a positive integer, not 't'",
+        "hidden_layer_sizes: 'ten' is neither a width with an activation",
     ),
     "a width of 4.7": (
         {"hidden_layer_sizes": np.array(4.7)},

@@ -49,7 +49,7 @@ def test_two_classes_several_and_labels_that_come_together():
 
 def test_labels_that_are_not_written_out_teach_the_same(monkeypatch):
     expected = fitted(CLASSIFIER).predict_proba(X)
-    monkeypatch.setattr("nnx.estimators.supervised.ONE_HOT", 0)
+    monkeypatch.setattr("nnx.estimators.checks.ONE_HOT", 0)
     np.testing.assert_allclose(fitted(CLASSIFIER).predict_proba(X), expected, rtol=1e-9)
 
 

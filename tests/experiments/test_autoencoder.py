@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from nnx import metrics
+from nnx import datasets, metrics
 from nnx.errors import ConfigurationError
-from nnx.experiments import autoencoder
+from nnx.experiments import autoencoder, svm
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -50,3 +52,43 @@ def test_a_replaced_data_set_is_logged_and_noted(monkeypatch, tmp_path, caplog):
     assert result.config["dataset"] == "digits"
     assert result.notes == [record.message for record in caplog.records]
     assert "8×8 digits instead of MNIST" in result.notes[0]
+
+
+@pytest.fixture(scope="module")
+def conv(device, digits):
+    return autoencoder.run(autoencoder.Config("conv", "digits", epochs=6), data=digits)
+
+
+def test_the_convolutional_preset_goes_down_to_the_code_and_back(conv, digits):
+    network = conv.network
+    assert (network.input_shape, network.output_shape) == ((64,), (64,))
+    encoder = network[: network.encoder_length]
+    kinds = {type(layer).__name__ for layer in encoder.layers}
+    assert {"Conv2D", "Dense"} <= kinds
+    assert "Conv2DTranspose" not in kinds
+    assert encoder.output_shape == (autoencoder.DIGITS_CODE,)
+    decoder = [type(layer).__name__ for layer in network.layers[network.encoder_length :]]
+    assert decoder.count("Conv2DTranspose") == 2
+    assert conv.history["loss"][-1] < conv.history["loss"][0]
+    assert conv.arrays["filters"].shape == (*conv.arrays["filters"].shape[:2], 1, 32)
+    assert conv.arrays["codes"].shape == (360, autoencoder.DIGITS_CODE)
+
+
+def test_an_svm_takes_the_codes_of_the_convolutional_preset(conv, digits):
+    train, test = (
+        conv.network[: conv.network.encoder_length].predict(x) for x in (digits.x_train, digits.x_test)
+    )
+    machine = svm.code_classifier(train.shape[1]).fit(train, digits.y_train)
+    assert machine.score(test, digits.y_test) > 0.9
+
+
+@pytest.mark.mnist
+def test_the_convolutional_preset_learns_mnist_in_a_few_steps(mnist_directory):
+    mnist = datasets.load_mnist(mnist_directory)
+    few = replace(
+        mnist, x_train=mnist.x_train[:1280], y_train=mnist.y_train[:1280], x_test=mnist.x_test[:200],
+        y_test=mnist.y_test[:200],
+    )  # fmt: skip
+    result = autoencoder.run(autoencoder.Config("conv", "mnist", epochs=4), data=few)
+    assert result.network[: result.network.encoder_length].output_shape == (64,)
+    assert result.metrics["test_mse"] < 0.03  # the mean of all images has 0.067

@@ -24,7 +24,9 @@ def test_presets_have_the_shapes_of_the_reference_systems():
     assert widths("shallow")[0] == [784, 128, 64, 128, 784]
     for preset in autoencoder.PRESETS:
         _, kinds, network = widths(preset)
-        assert set(kinds) - {"ReLU" if preset != "best" else "SiLU"} == {"Dense", "Sigmoid"}
+        convolutional = {"Reshape", "Conv2D", "Flatten", "Conv2DTranspose"} if preset == "conv" else set()
+        activation = "SiLU" if preset in ("best", "conv") else "ReLU"
+        assert set(kinds) - {activation} == {"Dense", "Sigmoid"} | convolutional
         assert kinds[network.encoder_length - 1 : network.encoder_length + 1] == [
             "Dense",
             "Dense",

@@ -274,7 +274,7 @@ class PReLU(Layer):
     )
     replaced(
         package / "layers" / "__init__.py",
-        ("normalization, rescale, shapes\n", "normalization, prelu, rescale, shapes\n"),
+        ("    pooling,\n    rescale,\n", "    pooling,\n    prelu,\n    rescale,\n"),
         (
             "from nnx.layers.rescale import *\n",
             "from nnx.layers.prelu import *\nfrom nnx.layers.rescale import *\n",

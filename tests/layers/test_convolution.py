@@ -101,7 +101,7 @@ def test_orthogonal_weights():
     [
         (lambda: nnx.Conv2D(0, 3), "filters must be a positive integer, not 0"),
         (lambda: nnx.Conv2D(4, (3, 3, 3)), r"kernel_size must be a number, or 2 numbers \(height, width\)"),
-        (lambda: nnx.Conv1D(4, (3, 3)), r"kernel_size must be a number, or 1 numbers \(length\)"),
+        (lambda: nnx.Conv1D(4, (3, 3)), r"kernel_size must be a number, not \(3, 3\)"),
         (lambda: nnx.Conv2D(4, 3, strides=0), "strides must be a positive integer"),
         (lambda: nnx.Conv2D(4, 3, padding="sane"), "did you mean 'same'"),
         (lambda: nnx.Conv2D(4, 3, strides=2, dilation=2), r"strides \(2, 2\) and dilation \(2, 2\)"),

@@ -24,11 +24,11 @@ def test_sizes_are_one_number_or_one_for_each_axis() -> None:
         (lambda: nnx.MaxPool2D(0), "MaxPool2D: pool_size must be"),
         (
             lambda: nnx.MaxPool2D((2, 3, 4)),
-            r"MaxPool2D: pool_size must be a number or 2 numbers \(height, width\)",
+            r"MaxPool2D: pool_size must be a number, or 2 numbers \(height, width\)",
         ),
         (
             lambda: nnx.MaxPool1D((2, 3)),
-            r"MaxPool1D: pool_size must be a number or a list of one, not \(2, 3\)",
+            r"MaxPool1D: pool_size must be a number, not \(2, 3\)",
         ),
         (lambda: nnx.AveragePool2D(2, strides=1.5), "AveragePool2D: strides must be"),
         (lambda: nnx.AveragePool1D("2"), "AveragePool1D: pool_size must be"),

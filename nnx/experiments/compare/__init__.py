@@ -17,7 +17,7 @@ from nnx.experiments.compare.agreement import checks_of, examine
 from nnx.experiments.compare.jobs import problems
 from nnx.experiments.compare.measure import FIT, Session, first_steps, measure
 from nnx.experiments.compare.plan import SVM, Budget
-from nnx.experiments.compare.sides import FRAMEWORKS, INSTALLED, chosen, problems_of, sides_of
+from nnx.experiments.compare.sides import FRAMEWORKS, GROUPS, INSTALLED, USUAL, chosen, problems_of, sides_of
 from nnx.experiments.compare.tables import comparison, figures, tables, verdict
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.environment import process_seconds
@@ -51,6 +51,8 @@ class Config(Precise):
         For each process; None uses every core.
     frameworks : tuple of str
         Any of ``"keras", "torch", "jax", "sklearn"``; ``"all"`` means those that are installed.
+    problems : tuple of str
+        Any of ``"xor", "autoencoders", "classifier"``.
     """
 
     minutes: float = 15.0
@@ -60,6 +62,7 @@ class Config(Precise):
     dtype: str = ""
     threads: int | None = None
     frameworks: tuple[str, ...] = ("keras",)
+    problems: tuple[str, ...] = USUAL
     precision: str = ""
 
 
@@ -90,6 +93,7 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
     config = replace(config, precision=Network([Dense(1, 1)], backend, precision=config.precision).precision)
     frameworks, notes = chosen(config.frameworks, config.precision)
     compared = sides_of(backend.name if backend.device == "cpu" else backend.device, frameworks)
+    names = problems_of(compared, config.problems)
     data, data_seconds = autoencoder.load_data(
         autoencoder.Config(dataset=config.dataset, dtype=config.dtype), notes
     )
@@ -98,14 +102,14 @@ def run(config: Config, progress: Callable[[str], Any] = lambda text: None, spen
     notes += [note for name in frameworks for note in FRAMEWORKS[name].notes]
     timing = {"data_seconds": data_seconds} | _imports(frameworks, budget, variables, progress)
     with tempfile.TemporaryDirectory(prefix="nnx-compare-") as name:
-        known = problems(Path(name), data, config.seed, problems_of(compared))
+        known = problems(Path(name), data, config.seed, names)
         began = budget.spent()
         with processes.workers(Path(name), compared, variables) as started:
             session = Session(started, known, data, config.precision, threads, budget, progress)
             first, job_seconds, step_seconds = first_steps(session)
             budget.took["starting"] = budget.spent() - began
             svm = SVM * timing["nnx_import_seconds"] * len(session.coded()) if "deep" in known else 0.0
-            fit = [FIT] if "keras" in frameworks else []
+            fit = [FIT] if "keras" in frameworks and "xor_deep" in known else []
             parts = [*(f"agreement {check}" for check in checks_of(known, config.precision)), *known, *fit]
             budget.plan(parts, job_seconds, step_seconds, svm)
             agreement = examine(started, known, progress, budget, config.precision)
@@ -181,6 +185,7 @@ EXPERIMENT = Experiment(
       nnx run compare --with keras,torch,jax,sklearn
       nnx run compare --minutes 40 --out runs/compare
       nnx run compare --precision bfloat16 --with keras,torch
+      nnx run compare --problems classifier
     """,
     config=Config,
     run=_run,
@@ -192,6 +197,12 @@ EXPERIMENT = Experiment(
             (*FRAMEWORKS, INSTALLED),
             metavar="NAMES",
             option="with",
+        ),
+        "problems": Rule(
+            "names",
+            "xor, autoencoders, classifier (convolutional; Keras only), several of them with commas.",
+            tuple(GROUPS),
+            metavar="NAMES",
         ),
         "minutes": Rule("number", "Largest time for the whole command.", low=0.5, metavar="MINUTES"),
         "dataset": DATASET,

@@ -43,6 +43,8 @@ CHECKS = {
     "xor_shallow_float64": Check("xor_shallow", "float64", 200, 1e-6),
     "classifier_float64": Check("classifier", "float64", 200, 1e-6),
     "classifier_float32": Check("classifier", "float32", 5, 1e-3),
+    "convolutional_float64": Check("convolutional", "float64", 20, 1e-6),
+    "convolutional_float32": Check("convolutional", "float32", 5, 1e-3),
     "bfloat16": Check("deep", "bfloat16", 20, ROUNDED),
 }
 

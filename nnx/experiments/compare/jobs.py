@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from nnx import datasets
-from nnx.experiments import autoencoder, xor
+from nnx.experiments import autoencoder, classifier, xor
 from nnx.experiments.compare.protocol import Job, steps_an_epoch
-from nnx.experiments.compare.sides import AUTOENCODERS, CLASSIFIER, XOR
-from nnx.layers import Dense, ReLU, Softmax
+from nnx.experiments.compare.sides import AUTOENCODERS, CLASSIFIER, CONVOLUTIONAL, XOR
+from nnx.layers import Conv2D, Dense, Layer, ReLU, Softmax
 from nnx.losses import CategoricalCrossEntropy, Loss, MeanSquaredError
 from nnx.network import Network
 from nnx.optimizers import SGD, Adam, Optimizer
@@ -31,8 +31,8 @@ class Problem:
     Attributes
     ----------
     name : str
-        ``"deep"``, ``"shallow"``, ``"xor_deep"``, ``"xor_shallow"``, ``"classifier"``; ``<name>.npz`` holds
-        the weights.
+        ``"deep"``, ``"shallow"``, ``"xor_deep"``, ``"xor_shallow"``, ``"classifier"``,
+        ``"convolutional"``; ``<name>.npz`` holds the weights.
     job : dict
         What a worker reads, without the task.
     epochs : int
@@ -97,7 +97,8 @@ def describe(
 ) -> Job:
     """Describe network, loss, optimizer and data (names of inputs, targets, test inputs) as JSON.
 
-    ``layers`` has name, units and activation of each dense layer, for frameworks that do not know nnx.
+    ``layers`` has name, units and activation of each layer with weights, for frameworks that do not know
+    nnx. With convolutions, ``stack`` has all layers: kind and arguments of each.
     """
     x, y, test = data
     reduction = None
@@ -108,9 +109,10 @@ def describe(
     schedule = optimizer.schedule
     layers = []
     for layer, after in zip_longest(network.layers, network.layers[1:]):
-        if isinstance(layer, Dense):
+        if isinstance(layer, Dense | Conv2D):
             linear = after is None or isinstance(after, Dense)
-            layers.append([layer.name, layer.units, "linear" if linear else type(after).__name__.lower()])
+            activation = "linear" if linear else type(after).__name__.lower()
+            layers.append([layer.name, layer.outputs, activation])
     encode = sum(isinstance(layer, Dense) for layer in network.layers[: network.encoder_length or 0])
     return {
         "name": name, "weights": name, "network": network.config(), "layers": layers, "seed": network.seed,
@@ -120,8 +122,15 @@ def describe(
             "schedule": {"kind": type(schedule).__name__} | vars(schedule),
         },
         "x": x, "y": y, "test": test, "rows": rows, "batch_size": batch, "shuffle": True, "keep": 1,
-        "codes": encode if name == "deep" else 0,
-    }  # fmt: skip
+        "codes": encode if name == "deep" else 0, "inputs": network.inputs,
+    } | _stack(network.layers)  # fmt: skip
+
+
+def _stack(layers: Sequence[Layer]) -> Job:
+    """Return ``stack`` for a network with convolutions, else nothing."""
+    if not any(isinstance(layer, Conv2D) for layer in layers):
+        return {}
+    return {"stack": [{"kind": type(layer).__name__} | layer.config() for layer in layers]}
 
 
 def problems(
@@ -142,6 +151,8 @@ def problems(
     for name in names:
         if name == CLASSIFIER:
             found[name] = _classifier(folder, data, seed)
+        elif name == CONVOLUTIONAL:
+            found[name] = _convolutional(folder, data, seed)
         elif name in XOR:
             found[name] = _xor(folder, name.removeprefix("xor_"), seed)
         else:
@@ -184,6 +195,19 @@ def _classifier(folder: Path, data: datasets.Dataset, seed: int) -> Problem:
     rows, images = len(data.x_train), ("images", "labels", "test_images")
     job = describe(CLASSIFIER, network, CategoricalCrossEntropy(), Adam(1e-3), images, rows, CLASSIFIER_BATCH)
     return Problem(CLASSIFIER, job, CLASSIFIER_EPOCHS)
+
+
+def _convolutional(folder: Path, data: datasets.Dataset, seed: int) -> Problem:
+    """The network of ``nnx run classifier``, without dropout and distortions: each library draws others."""
+    config = classifier.Config(seed=seed, device="numpy", dtype="float64")
+    assert data.image_shape is not None
+    network = classifier.build(config, data.image_shape, len(np.unique(data.y_train)), dropout=False)
+    save_weights(folder, CONVOLUTIONAL, network)
+    rows, images = len(data.x_train), ("images", "labels", "test_images")
+    epochs, batch = classifier.settled(config, data)
+    loss = CategoricalCrossEntropy()
+    job = describe(CONVOLUTIONAL, network, loss, Adam(1e-3), images, rows, batch)
+    return Problem(CONVOLUTIONAL, job, epochs)
 
 
 def save_weights(folder: Path, name: str, network: Network) -> None:

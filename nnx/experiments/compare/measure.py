@@ -16,14 +16,17 @@ from nnx.experiments.compare.jobs import TIMED, Problem
 from nnx.experiments.compare.plan import Budget
 from nnx.experiments.compare.processes import Worker, able, in_turn
 from nnx.experiments.compare.protocol import HostArray, Job
-from nnx.experiments.compare.sides import AUTOENCODERS, CLASSIFIER
+from nnx.experiments.compare.sides import AUTOENCODERS, CLASSIFIER, CONVOLUTIONAL
 from nnx.experiments.result import step_time
 from nnx.metrics import accuracy, mean_squared_error
 
 FIT_EPOCHS = 50  # of XOR by Keras's fit
 FIT = "xor_fit"
 # Each training's share of the time that is free before it; the SVM has the rest.
-SHARES = {"xor_deep": 0.08, "xor_shallow": 0.1, FIT: 0.0, CLASSIFIER: 0.2, "deep": 0.55, "shallow": 0.55}
+SHARES = {
+    "xor_deep": 0.08, "xor_shallow": 0.1, FIT: 0.0, CLASSIFIER: 0.2, CONVOLUTIONAL: 0.4, "deep": 0.55,
+    "shallow": 0.55,
+}  # fmt: skip
 PILOT = 2000  # rows of the SVM that is timed to choose how many to take
 LEAST_BATCHES = 8  # of an epoch, on a slow machine
 CAREFUL = 0.8  # use only this share of the time that is left: the forecast may be wrong
@@ -50,7 +53,8 @@ class Session:
 
     def first_job(self, worker: Worker) -> Job:
         """Return the first job of a worker: a few steps of its largest problem."""
-        name = "deep" if "deep" in self.problems and "deep" in worker.problems else CLASSIFIER
+        order = ("deep", CLASSIFIER, *self.problems)
+        name = next(name for name in order if name in self.problems and name in worker.problems)
         return self.problems[name].steps(FIRST_STEPS, self.precision)
 
 
@@ -74,7 +78,7 @@ class Measured:
     rows: dict[str, int] = field(default_factory=dict)
     first_steps: dict[str, list[float]] = field(default_factory=dict)
     test_mse: dict[str, dict[str, float]] = field(default_factory=dict)
-    accuracy: dict[str, float] = field(default_factory=dict)
+    accuracy: dict[str, dict[str, float]] = field(default_factory=dict)
     features: int = 0
     fit_seconds: float | None = None
     svm: dict[str, Any] = field(default_factory=dict)
@@ -115,7 +119,7 @@ def measure(session: Session, agreement: Agreement, first: dict[str, float]) -> 
     found = Measured(features=data.features, first_steps=_more_first_steps(session, first))
     codes: dict[str, tuple[HostArray, HostArray]] = {}
     for name, share in SHARES.items():
-        if name == FIT and "keras" in session.started:
+        if name == FIT and "keras" in session.started and "xor_deep" in session.problems:
             with budget.part(FIT):
                 found.fit_seconds = _fit_seconds(session)
         elif name in session.problems:
@@ -125,8 +129,12 @@ def measure(session: Session, agreement: Agreement, first: dict[str, float]) -> 
         found.test_mse[name] = {
             side: mean_squared_error(data.x_test, p) for side, p in found.predictions.get(name, {}).items()
         }
-    for side, p in found.predictions.get(CLASSIFIER, {}).items():
-        found.accuracy[side] = float(np.mean(p.argmax(axis=1) == data.y_test))
+    for name in (CLASSIFIER, CONVOLUTIONAL):
+        if name in found.predictions:
+            found.accuracy[name] = {
+                side: float(np.mean(p.argmax(axis=1) == data.y_test))
+                for side, p in found.predictions[name].items()
+            }
     codes = {side: codes[side] for side in session.coded() if side in codes}
     if codes:
         with budget.part("svm"):

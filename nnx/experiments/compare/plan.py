@@ -20,7 +20,8 @@ LEAST = {
     "agreement xor_shallow_float64": (0.2, 0), "agreement classifier_float64": (0.8, 25),
     "agreement classifier_float32": (0.6, 2), "agreement bfloat16": (0.8, 20),
     "xor_deep": (0.5, 0), "xor_shallow": (0.5, 0), "xor_fit": (0.5, 0),
-    "deep": (1.6, 55), "shallow": (0.9, 12), "classifier": (0.9, 10),
+    "agreement convolutional_float64": (2.0, 60), "agreement convolutional_float32": (1.5, 15),
+    "convolutional": (2.0, 60), "deep": (1.6, 55), "shallow": (0.9, 12), "classifier": (0.9, 10),
 }  # fmt: skip
 SVM = 6.0  # an SVM on one side's codes, in times of nnx's import
 MARGIN = 1.15  # what is planned at least is measured once: the machine may be slower a little later

@@ -11,7 +11,11 @@ from nnx.errors import ConfigurationError, MissingLibraryError, nearest
 ROOM = "nnx.experiments.compare.workers"
 AUTOENCODERS = ("deep", "shallow")
 XOR = ("xor_deep", "xor_shallow")
-CLASSIFIER = "classifier"
+CLASSIFIER = "classifier"  # of dense layers, which scikit-learn can build too
+CONVOLUTIONAL = "convolutional"  # the network of ``nnx run classifier``
+# What --problems names; the dense classifier is added for frameworks that can do nothing else.
+GROUPS = {"xor": XOR, "autoencoders": AUTOENCODERS, "classifier": (CONVOLUTIONAL,)}
+USUAL = ("xor", "autoencoders")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ FRAMEWORKS = {
     "keras": Framework(
         "Keras", ("keras", "tensorflow"), ("keras", "tensorflow", "tensorflow-cpu"), "pip install tensorflow",
         {"keras": ("Keras", "graph"), "keras_xla": ("Keras XLA", "xla")},
+        problems=(*XOR, *AUTOENCODERS, CLASSIFIER, CONVOLUTIONAL),
         notes=(
             "Keras trains XOR by train_on_batch, the rest by fit on tf.data, its fastest ways; it computes "
             "Adam's 1 - beta^t in the network's float type, in float32 up to 6e-5 off",
@@ -104,11 +109,28 @@ def sides_of(device: str, frameworks: Sequence[str]) -> dict[str, Side]:
     return found
 
 
-def problems_of(sides: dict[str, Side]) -> list[str]:
-    """Return what is computed: all that another side can do; the classifier if one can do nothing else."""
+def problems_of(sides: dict[str, Side], groups: Sequence[str] = USUAL) -> list[str]:
+    """Return what is computed: all of some groups that another side can do.
+
+    The dense classifier is added if a side can do nothing else.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such group, or no side can do anything of them.
+    """
+    for group in groups:
+        if group not in GROUPS:
+            raise ConfigurationError(f"there are no problems {group!r}{nearest(group, GROUPS)}")
     peers = [side.problems for name, side in sides.items() if name != "nnx"]
-    found = [name for name in (*XOR, *AUTOENCODERS) if any(name in problems for problems in peers)]
-    return [*found, *([CLASSIFIER] if (CLASSIFIER,) in peers else [])]
+    asked = [name for group in GROUPS if group in groups for name in GROUPS[group]]
+    found = [name for name in asked if any(name in problems for problems in peers)]
+    found += [CLASSIFIER] if (CLASSIFIER,) in peers else []
+    if not found:
+        raise ConfigurationError(
+            f"no framework that was named can be compared on {', '.join(groups)}: add keras to --with"
+        )
+    return found
 
 
 def absent(framework: str) -> str:

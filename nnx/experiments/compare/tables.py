@@ -10,7 +10,15 @@ import numpy as np
 from nnx.experiments.compare import ease
 from nnx.experiments.compare.agreement import text
 from nnx.experiments.compare.measure import FIT_EPOCHS, Measured, xor_accuracy
-from nnx.experiments.compare.sides import AUTOENCODERS, CLASSIFIER, FRAMEWORKS, TITLES, XOR, Side
+from nnx.experiments.compare.sides import (
+    AUTOENCODERS,
+    CLASSIFIER,
+    CONVOLUTIONAL,
+    FRAMEWORKS,
+    TITLES,
+    XOR,
+    Side,
+)
 from nnx.experiments.declaration import Table
 from nnx.experiments.result import Result, step_time
 from nnx.experiments.xor import CASES, REPORTED_LOSSES, REPORTED_PREDICTIONS
@@ -21,6 +29,7 @@ PROBLEMS = {
     "deep": "deep autoencoder",
     "shallow": "shallow autoencoder",
     CLASSIFIER: "classifier",
+    CONVOLUTIONAL: "convolutional classifier",
     "xor_fit": "XOR by Keras's fit",
 }
 
@@ -45,7 +54,7 @@ def comparison(measured: Measured, timing: dict[str, float], sides: dict[str, Si
         "xor_losses": {name: _log(measured, name) for name in xor},
         "epoch_losses": {
             name: {side: _floats(curve) for side, curve in measured.losses[name].items()}
-            for name in (*AUTOENCODERS, CLASSIFIER)
+            for name in (*AUTOENCODERS, CLASSIFIER, CONVOLUTIONAL)
             if name in measured.losses
         },
         "times": measured.times,
@@ -55,8 +64,8 @@ def comparison(measured: Measured, timing: dict[str, float], sides: dict[str, Si
     }
     if measured.fit_seconds is not None:
         found["xor_fit_seconds_per_epoch"] = measured.fit_seconds
-    if measured.accuracy:
-        found["classifier"] = {"accuracy": measured.accuracy}
+    for name, accuracy in measured.accuracy.items():
+        found[name] = {"accuracy": accuracy}
     return found
 
 
@@ -92,14 +101,14 @@ def _rows(measured: Measured, timing: dict[str, float], sides: dict[str, Side]) 
         fit = {"nnx": ours["microseconds_per_step"], "keras": 1e6 * measured.fit_seconds}
         add("XOR: an epoch of fit", "µs", fit, min(ours["repeats"], FIT_EPOCHS))
     for name in AUTOENCODERS:
-        if error := measured.test_mse[name]:
+        if error := measured.test_mse.get(name):
             add(f"{PROBLEMS[name]}: test MSE per pixel", "mse", error)
             per_image = {side: value * measured.features for side, value in error.items()}
             add(f"{PROBLEMS[name]}: test MSE per image", "", per_image)
             add_times(name)
-    if measured.accuracy:
-        add("classifier: test accuracy", "share", measured.accuracy)
-        add_times(CLASSIFIER)
+    for name, accuracy in measured.accuracy.items():
+        add(f"{PROBLEMS[name]}: test accuracy", "share", accuracy)
+        add_times(name)
     first = {side: float(np.median(seconds)) for side, seconds in measured.first_steps.items()}
     repeats = min(len(seconds) for seconds in measured.first_steps.values())
     add("first step of a process, compiling", "s", first, repeats)
@@ -269,10 +278,10 @@ def figures(result: Result, reports: Any) -> dict[str, Any]:
 def verdict(result: Result) -> str:
     """Compare a step of the deep autoencoder with that of the fastest other framework.
 
-    For scikit-learn alone, compare a step of the classifier.
+    If it was not compared, compare a step of a classifier.
     """
     speedup = result.metrics.get("speedup", {})
-    network = next((name for name in ("deep", "classifier") if speedup.get(name)), None)
+    network = next((name for name in ("deep", CLASSIFIER, CONVOLUTIONAL) if speedup.get(name)), None)
     if network is None:
         return ""
     side, ratio = min(speedup[network].items(), key=lambda item: item[1])
@@ -280,6 +289,6 @@ def verdict(result: Result) -> str:
     if ratio < 1.0:
         slower, faster, ratio = faster, slower, 1.0 / ratio
     return (
-        f"With equal losses, a step of the {'deep autoencoder' if network == 'deep' else network} takes "
+        f"With equal losses, a step of the {PROBLEMS[network]} takes "
         f"{ratio:.2g} times as long in {slower} as in {faster}."
     )

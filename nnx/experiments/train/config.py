@@ -24,6 +24,7 @@ from nnx.training.nonfinite import POLICIES
 MAX_FILE = 2**13  # bytes of a TOML file: time and memory grow with the square of the number of dotted names
 LOSSES = {kind.record.command: kind for kind in losses.KINDS if kind.record.command}
 SCHEDULES = ("constant", "cosine")
+PRESETS = ("conv",)
 
 RULES = {
     "task": Rule("name", "The task; auto: found from the data, or an error if unclear.", ("auto", *TASKS)),
@@ -48,9 +49,10 @@ RULES = {
                          "NAME=FACTOR for some of them.", metavar="balanced|NAME=X[,NAME=X]"),
     "image_size": Rule("size", "Resize all images of a folder to this size.", metavar="HxW"),
     "scale": Rule("name", "Scaling of the features; auto: standard, but bytes are divided by 255.", SCALES),
+    "preset": Rule("name", "conv: convolutional layers for images, chosen by their size.", PRESETS),
     "layers": Rule("names", "The hidden layers: a width with an activation (relu by default), dropout RATE, "
-                   "batch_norm, layer_norm; for an autoencoder the encoder, whose last width is the code.",
-                   metavar="'64 relu,dropout 0.2'"),
+                   "batch_norm, layer_norm, conv2d FILTERS SIZE, max_pool2d; for an autoencoder the encoder, "
+                   "whose last width is the code.", metavar="'64 relu,dropout 0.2'"),
     "loss": Rule("name", "Auto: cross_entropy for classes, mse for values, binary_cross_entropy for images.",
                  ("auto", *LOSSES)),
     "optimizer": Rule("name", "", tuple(kind.record.names[0] for kind in optimizers.KINDS)),
@@ -91,7 +93,7 @@ class Config(Precise):
         How the data is read.
     class_weight
         How much each class counts in the loss.
-    layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm, group
+    preset, layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm, group
         The network, and how a step is taken.
     epochs, batch_size, patience, validation, seed, device, precision, dtype, on_nonfinite
         How long, on what, where, and what follows on a fault.
@@ -112,6 +114,7 @@ class Config(Precise):
     background: str = "white"
     image_size: tuple[int, int] | None = None
     scale: str = "auto"
+    preset: str | None = None
     layers: tuple[str, ...] = ("64 relu", "32 relu")
     loss: str = "auto"
     optimizer: str = "adam"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from nnx.experiments import convolutions
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.result import Result
 from nnx.experiments.train.config import RULES, Config
@@ -70,6 +71,10 @@ def _share(value: float | None) -> str:
 
 def figures(result: Result, reports: Any) -> dict[str, Any]:
     """Draw the figures for which the result has data."""
+    return _figures(result, reports) | convolutions.figures(result, reports)
+
+
+def _figures(result: Result, reports: Any) -> dict[str, Any]:
     arrays = result.arrays
     if "confusion_matrix" in result.metrics:
         matrix = np.asarray(result.metrics["confusion_matrix"])
@@ -98,6 +103,11 @@ def verdict(result: Result) -> str:
     return ""
 
 
+def unused(stored: Mapping[str, Any]) -> Collection[str]:
+    """Return the layers if a preset chose them."""
+    return ("layers",) if stored.get("preset") else ()
+
+
 EXPERIMENT = Experiment(
     name="train",
     summary="Train a network on your own data.",
@@ -108,7 +118,7 @@ EXPERIMENT = Experiment(
     An .npz contains the arrays x and y. A .npy contains samples, and --target names the file of the targets.
     A folder has a subfolder of images for each class, or, for an autoencoder, only images; it may have
     subfolders train/ and test/ that contain these. Samples keep their shape: the network flattens images
-    itself.
+    itself. With --preset conv it has convolutions that fit their size.
 
     The run's folder has the same files as that of nnx run. nnx predict applies the model to new data, scaled
     in the same way. Losses are computed on scaled data, metrics on the rows held out, in the data's units.
@@ -118,7 +128,8 @@ EXPERIMENT = Experiment(
       nnx train flowers.csv --target species
       nnx train houses.csv --target price,rent --task regression
       nnx train survey.csv --target price --missing median --categories onehot
-      nnx train photos --image-size 32x32 --layers '256 relu,64 relu'
+      nnx train photos --image-size 32x32 --preset conv
+      nnx train photos --layers 'conv2d 16 3 relu,max_pool2d,64 relu'
       nnx train data.npz --config run.toml --epochs 100
       nnx train patients.csv --target ill --class-weight balanced
       nnx train data.npz --optimizer adamw --group '*.b weight_decay=0'
@@ -134,4 +145,5 @@ EXPERIMENT = Experiment(
     distributed=True,
     command="train",
     argument="data",
+    unused=unused,
 )

@@ -19,11 +19,13 @@ from nnx.experiments.result import HostArray, Result, Stopwatch
 from nnx.experiments.train.config import Config
 from nnx.experiments.train.features import learnt
 from nnx.experiments.train.labelled import Labelled, Layout, load_labelled
+from nnx.experiments.train.layer_presets import layers_of
 from nnx.experiments.train.metrics import measure
-from nnx.experiments.train.networks import build, chosen_loss, make_loss, make_optimizer, read_layers
+from nnx.experiments.train.networks import build, chosen_loss, make_loss, make_optimizer
 from nnx.experiments.train.preparation import Preparation
 from nnx.experiments.train.ranges import Range
 from nnx.experiments.train.scaling import Scaling, outside
+from nnx.layers.words import read_layers
 from nnx.libraries import EXPERIMENTS, require
 from nnx.losses.base import ROUNDING
 from nnx.model_files import described
@@ -73,7 +75,7 @@ def run(
         timing={"data_seconds": data_seconds} | stopwatch.timing(),
         config=asdict(config)
         | {"task": data.task, "loss": problem.loss, "batch_size": batch_size}
-        | {"precision": network.precision},
+        | {"precision": network.precision, "layers": layers_of(config, data.task, data.layout.row_shape)},
         notes=problem.notes,
         history=history,
         network=network,

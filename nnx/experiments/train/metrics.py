@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx.experiments import convolutions
 from nnx.experiments.result import HostArray, Result
 from nnx.experiments.train.labelled import Labelled
 from nnx.experiments.train.preparation import Preparation
@@ -30,6 +31,19 @@ def measure(
     held_out: HostArray,
 ) -> None:
     """Add metrics, arrays and notes from the rows held out to a result."""
+    _measure(result, network, data, prepared, train, held_out)
+    if data.layout.image is not None:
+        result.arrays |= _observed(network, data, prepared, held_out)
+
+
+def _measure(
+    result: Result,
+    network: Network,
+    data: Labelled,
+    prepared: Preparation,
+    train: HostArray,
+    held_out: HostArray,
+) -> None:
     weights = None if data.weights is None else data.weights[held_out]
     if data.y is None:
         _of_coding(result, network, data, prepared, held_out, weights)
@@ -57,6 +71,20 @@ def measure(
                 f"held out is {errors['r2']:.3g}"
             )
     result.arrays = {"true": true[:DRAWN], "predicted": answers[:DRAWN]}
+
+
+def _observed(
+    network: Network, data: Labelled, prepared: Preparation, held_out: HostArray
+) -> dict[str, HostArray]:
+    """Return what a report shows of convolutions, for the first images held out of each class."""
+    labels = np.arange(1, len(held_out) + 1)
+    if data.y is not None and data.classes:
+        labels = np.array(data.classes)[data.y[held_out]]
+    first = np.sort(np.unique(labels, return_index=True)[1])[: convolutions.MOST_IMAGES]
+    pixels = data.x[held_out[first]]
+    images = prepared.inputs.apply(pixels, network.dtype)
+    drawn = np.clip(pixels / BYTES, 0.0, 1.0)
+    return convolutions.observed(network, images, drawn, labels[first], data.layout.image or ())
 
 
 def of_classes(

@@ -27,6 +27,17 @@ LOSSES = {
     "mean": lambda: keras.losses.MeanSquaredError(),
     "sum_over_features": lambda: lambda y, p: keras.ops.sum(keras.ops.square(p - y), axis=-1),
 }
+STACK: dict[str, Any] = {
+    "Reshape": lambda one: keras.layers.Reshape(one["shape"]),
+    "Conv2D": lambda one: keras.layers.Conv2D(
+        one["filters"], one["kernel_size"], one["strides"], one["padding"]
+    ),
+    "MaxPool2D": lambda one: keras.layers.MaxPooling2D(one["pool_size"], one["strides"], one["padding"]),
+    "ReLU": lambda one: keras.layers.ReLU(),
+    "Flatten": lambda one: keras.layers.Flatten(),
+    "Dense": lambda one: keras.layers.Dense(one["units"]),
+    "Softmax": lambda one: keras.layers.Softmax(),
+}
 LAST = {"BinaryCrossEntropy": keras.ops.sigmoid, "CategoricalCrossEntropy": keras.ops.softmax}
 
 
@@ -78,6 +89,19 @@ def pipeline(job: Job, x: HostArray, y: HostArray, epochs: int | None) -> Any:
     return (numbers if epochs else numbers.repeat()).map(gathered).prefetch(2)
 
 
+def layers(job: Job, logits: bool) -> list[Any]:
+    """Return Keras's layers; with `logits`, without the last activation."""
+    if "stack" in job:
+        return [STACK[one["kind"]](one) for one in job["stack"][: -1 if logits else None]]
+    activations = [activation for _, _, activation in job["layers"]]
+    if logits:
+        activations[-1] = "linear"
+    return [
+        keras.layers.Dense(units, activation=activation)
+        for (_, units, _), activation in zip(job["layers"], activations, strict=True)
+    ]
+
+
 class Keras(Model):
     """A compiled `Sequential`."""
 
@@ -87,14 +111,7 @@ class Keras(Model):
         # Keras makes the policy from floatx at the first model and keeps it: without this line, a float32 job
         # after a float64 one would still compute in float64.
         keras.config.set_dtype_policy("mixed_bfloat16" if self.rounds else self.dtype)
-        activations = [activation for _, _, activation in job["layers"]]
-        if self.logits:
-            activations[-1] = "linear"
-        layers = [
-            keras.layers.Dense(units, activation=activation)
-            for (_, units, _), activation in zip(job["layers"], activations, strict=True)
-        ]
-        self.model = keras.Sequential([keras.Input((len(weights[0][0]),)), *layers])
+        self.model = keras.Sequential([keras.Input((job["inputs"],)), *layers(job, self.logits)])
         loss: Any = LOSSES[job["loss"]["reduction"] or job["loss"]["kind"]]
         self.model.compile(optimizer=optimizer(job), loss=loss(), jit_compile=variant == "xla")
 
@@ -133,7 +150,7 @@ class Keras(Model):
         """Predict by the model, or by a model of its first layers."""
         model, last = self.model, LAST.get(self.job["loss"]["kind"])
         if layers is not None:
-            inputs = keras.Input((len(self.weights[0][0]),))
+            inputs = keras.Input((self.job["inputs"],))
             model, last = keras.Sequential([inputs, *self.model.layers[:layers]]), None
         rows = self.job.get("predict_rows", PREDICT_ROWS)
         found = model.predict(x, batch_size=rows, verbose=0).astype(self.dtype)  # they may be bfloat16

@@ -1,0 +1,113 @@
+"""Hidden layers of estimators: widths, and texts for convolutions, on images and on flat rows."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from support.estimated import DIGITS, LABELS
+
+import nnx
+from nnx.estimators import Autoencoder, NetworkClassifier, NetworkRegressor
+
+pytestmark = pytest.mark.usefixtures("on_cpu")
+
+LAYERS = ["conv2d 8 3 padding=same", "max_pool2d", 16]
+FLAT, Y = DIGITS[:300].astype(np.float32), LABELS[:300]
+IMAGES = FLAT.reshape(-1, 8, 8, 1)
+
+
+def kinds(model):
+    return [type(layer).__name__ for layer in model.network_]
+
+
+def test_images_and_flat_rows_give_the_same_classifier():
+    how = {"epochs": 4, "learning_rate": 0.01, "random_state": 0}
+    images = NetworkClassifier(LAYERS, **how).fit(IMAGES, Y)
+    flat = NetworkClassifier(LAYERS, image_shape=(8, 8, 1), **how).fit(FLAT, Y)
+    grey = NetworkClassifier(",".join(map(str, LAYERS)), image_shape=(8, 8), **how).fit(FLAT, Y)
+    hidden = ["Conv2D", "ReLU", "MaxPool2D", "Flatten", "Dense", "ReLU"]
+    assert kinds(images) == [*hidden, "Dense", "Softmax"]
+    assert kinds(flat) == ["Reshape", *kinds(images)]
+    assert images.score(IMAGES, Y) > 0.5
+    for other in (flat, grey):
+        np.testing.assert_allclose(
+            other.predict_proba(FLAT), images.predict_proba(IMAGES), rtol=1e-4, atol=1e-6
+        )
+    assert flat.n_features_in_ == 64
+
+
+def test_activation_is_that_of_every_layer_that_names_none():
+    layers = ["conv2d 4 3", "8 sigmoid", 8]
+    model = NetworkClassifier(layers, activation="tanh", dropout=0.1, epochs=1).fit(IMAGES, Y)
+    assert kinds(model) == [
+        *("Conv2D", "Tanh", "Flatten", "Dense", "Sigmoid", "Dropout", "Dense", "Tanh", "Dropout"),
+        *("Dense", "Softmax"),
+    ]  # fmt: skip
+
+
+def test_a_regressor_of_images():
+    target = 10.0 * FLAT.mean(axis=1)
+    model = NetworkRegressor(LAYERS, epochs=30, batch_size=30, learning_rate=0.005, random_state=0).fit(
+        IMAGES, target
+    )
+    assert model.score(IMAGES, target) > 0.7
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_an_autoencoder_reverses_its_convolutions(flat):
+    layers = ["conv2d 8 3 strides=2 padding=same", 32]
+    x, shape = (FLAT, (8, 8)) if flat else (IMAGES, None)
+    model = Autoencoder(
+        8, layers, image_shape=shape, epochs=30, batch_size=30, learning_rate=0.005, random_state=0
+    ).fit(x)
+    codes = model.transform(x)
+    assert codes.shape == (300, 8)
+    assert model.inverse_transform(codes).shape == x.shape
+    assert model.score(x) > 0.5
+    assert "Conv2DTranspose" in kinds(model)
+    encoder = model.network_[: model.network_.encoder_length]
+    assert kinds_of(encoder)[-4:] == ["Flatten", "Dense", "ReLU", "Dense"]
+
+
+def kinds_of(network):
+    return [type(layer).__name__ for layer in network]
+
+
+def test_texts_can_be_cloned_pickled_and_searched():
+    model = NetworkClassifier(LAYERS, image_shape=[8, 8], epochs=1, random_state=0)
+    assert clone(model).get_params() == model.get_params()
+    search = GridSearchCV(model, {"hidden_layer_sizes": [LAYERS, (16,)]}, cv=2).fit(FLAT, Y)
+    again = pickle.loads(pickle.dumps(search.best_estimator_))
+    np.testing.assert_array_equal(again.predict(FLAT), search.predict(FLAT))
+
+
+def test_a_network_continues_only_with_the_same_image_shape():
+    model = NetworkClassifier(LAYERS, image_shape=(8, 8), epochs=1, warm_start=True).fit(FLAT, Y)
+    model.fit(FLAT, Y)
+    model.set_params(image_shape=(4, 16))
+    with pytest.raises(nnx.ConfigurationError, match="image_shape"):
+        model.fit(FLAT, Y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "x", "part"),
+    [
+        ({"hidden_layer_sizes": LAYERS}, FLAT, "give image_shape=(height, width, channels)"),
+        ({"image_shape": (8, 9)}, FLAT, "image_shape=(8, 9) needs rows of this shape, or flat rows of 72"),
+        ({"image_shape": (4, 16, 1)}, IMAGES, "X has rows of shape (8, 8, 1)"),
+        ({"image_shape": "8x8"}, FLAT, "image_shape must be (height, width)"),
+        ({"image_shape": (64,)}, FLAT, "image_shape must be (height, width)"),
+        ({"image_shape": (8, 0)}, FLAT, "image_shape must be a positive integer"),
+        ({"hidden_layer_sizes": ["conv2d 8"]}, IMAGES, "write 'conv2d FILTERS KERNEL_SIZE', not 'conv2d 8'"),
+        ({"hidden_layer_sizes": ["conv2d 8 9"]}, IMAGES, "does not fit"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_said_in_a_line(parameters, x, part):
+    with pytest.raises((nnx.DataError, nnx.ConfigurationError)) as caught:
+        NetworkClassifier(**parameters, epochs=1).fit(x, Y)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
