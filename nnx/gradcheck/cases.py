@@ -15,14 +15,19 @@ from nnx.gradcheck.checks import check_layer, check_loss, check_network
 from nnx.gradcheck.comparison import GradientReport
 from nnx.layers import (
     GELU,
+    AveragePool2D,
     BatchNorm,
     Concatenate,
+    Conv2D,
+    Conv2DTranspose,
     Dense,
     Dropout,
     Flatten,
+    GlobalAveragePool2D,
     Identity,
     Layer,
     LayerNorm,
+    MaxPool2D,
     ReLU,
     Reshape,
     Residual,
@@ -31,7 +36,9 @@ from nnx.layers import (
     SiLU,
     Softmax,
     Softplus,
+    SpatialDropout2D,
     Tanh,
+    UpSample2D,
 )
 from nnx.layers import KINDS as LAYERS
 from nnx.losses import KINDS as LOSSES
@@ -112,6 +119,16 @@ def _nested() -> list[Layer]:
     ]  # fmt: skip
 
 
+def _convolutional(last: Layer) -> list[Layer]:
+    """Return layers of images: pooling in a container, overlapping windows, groups, upsampling."""
+    return [
+        Dense(6, 72), Reshape((6, 6, 2)), Residual([Conv2D(2, 1), MaxPool2D(3, 1, "same")]),
+        Conv2D(4, 3, padding="same", activation="relu"), MaxPool2D(3, 2, "same"), SpatialDropout2D(0.3),
+        Conv2D(4, 2, groups=2), BatchNorm(), Tanh(), AveragePool2D(2, 1), UpSample2D(2),
+        Conv2DTranspose(3, 2, activation="sigmoid"), GlobalAveragePool2D(), Dense(4), last,
+    ]  # fmt: skip
+
+
 def _of_layer(kind: type[Layer]) -> Iterator[Case]:
     """Yield the cases of a layer's record; those without options on rows of several axes too."""
     for one in kind.record.cases:
@@ -141,6 +158,18 @@ CASES: tuple[Case, ...] = (
     ),
     _network("the same, not fused", lambda: _deep(Sigmoid()), BinaryCrossEntropy(), fuse=False),
     _network("deep network, softmax and labels", lambda: _deep(Softmax()), CategoricalCrossEntropy(), True),
+    _network(
+        "layers of images, softmax and labels",
+        lambda: _convolutional(Softmax()),
+        CategoricalCrossEntropy(),
+        True,
+    ),
+    _network(
+        "the same with squared errors, not fused",
+        lambda: _convolutional(Identity()),
+        MeanSquaredError(),
+        fuse=False,
+    ),
 )
 
 

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.usefixtures("device")
 MADE = {
     "Dense": lambda v, k: nnx.Dense(4, seed=k),
     "Dropout": lambda v, k: nnx.Dropout(v),
+    "MaxPool1D": lambda v, k: nnx.Sequential(
+        [nnx.Reshape((4, 1)), nnx.MaxPool1D(k, strides=[k]), nnx.SpatialDropout1D(v), nnx.Flatten()]
+    ),
     "LeakyReLU": lambda v, k: nnx.LeakyReLU(v),
     "ELU": lambda v, k: nnx.ELU(v),
     "BatchNorm": lambda v, k: nnx.BatchNorm(momentum=v, epsilon=v),
