@@ -253,7 +253,7 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
         for images, group, columns in self._columns(x, windows, groups, buffer):
             part, some = _part(filters, groups, group), y[images].reshape(-1, filters)
             product = some if groups == 1 else buffer("product", (len(some), filters // groups), x.dtype)
-            self.xp.dot(columns, W.reshape(-1, filters)[:, part], out=product)
+            self.xp.dot(columns, _of_group("W", W, part, groups, buffer), out=product)
             if groups > 1:
                 some[:, part] = product
 
@@ -272,8 +272,8 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
             return
         for images, group, columns in self._buffers(dx, windows, groups, buffer):
             part = _part(filters, groups, group)
-            some = dy[images].reshape(-1, filters)[:, part]
-            self.xp.dot(some, W.reshape(-1, filters)[:, part].T, out=columns)
+            some = _of_group("dy", dy[images], part, groups, buffer)
+            self.xp.dot(some, _of_group("W", W, part, groups, buffer).T, out=columns)
             target = dx[images][..., _part(dx.shape[-1], groups, group)]
             FROM_COLUMNS.kernel(columns.reshape(-1), *numbers, inner, target)
 
@@ -294,7 +294,7 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
             part, first = _part(filters, groups, group), images.start == 0
             direct = first and groups == 1
             product = flat if direct else buffer("product", (len(flat), filters // groups), dW.dtype)
-            self.xp.dot(columns.T, dy[images].reshape(-1, filters)[:, part], out=product)
+            self.xp.dot(columns.T, _of_group("dy", dy[images], part, groups, buffer), out=product)
             if not direct:
                 flat[:, part] = product if first else flat[:, part] + product
 
@@ -343,3 +343,13 @@ def _numbers(windows: Windows, image: Array) -> tuple[int, ...]:
 def _part(size: int, groups: int, group: int) -> slice:
     """Return which of `size` channels or filters a group has."""
     return slice(group * size // groups, (group + 1) * size // groups)
+
+
+def _of_group(name: str, x: Array, part: slice, groups: int, buffer: Buffer) -> Array:
+    """Return the filters of a group as a contiguous matrix, as products need them."""
+    flat = x.reshape(-1, x.shape[-1])
+    if groups == 1:
+        return flat
+    copied = buffer(f"{name} of a group", (len(flat), part.stop - part.start), x.dtype)
+    copied[...] = flat[:, part]
+    return copied

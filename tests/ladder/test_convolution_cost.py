@@ -33,9 +33,10 @@ def passes(layer: nnx.Layer, images: int = 6) -> tuple[list[str], list[str]]:
         (lambda: nnx.Conv2D(8, 3, padding="same"), 3, 5),
         (lambda: nnx.Conv2D(8, 1), 2, 3),
         (lambda: nnx.Conv2D(8, 3, groups=4), 2, 3),
+        (lambda: nnx.Conv2D(8, 3, groups=2), 9, 17),
         (lambda: nnx.Conv2DTranspose(8, 3, strides=2), 3, 5),
     ],
-    ids=["columns", "pointwise", "depthwise", "transposed"],
+    ids=["columns", "pointwise", "depthwise", "groups", "transposed"],
 )
 def test_passes_launch_a_few_kernels_and_do_nothing_else(layer, forward, backward):
     """No copies, no waits, no allocations."""
