@@ -9,7 +9,16 @@ import pytest
 from support import mpi_jobs
 from support.mpi_jobs import JOBS, needs_mpi
 
-CASES = ("plain", "norm+dropout", "labels+weights", "thin+norm", "whole+augment", "stopping", "positions")
+CASES = (
+    "plain",
+    "norm+dropout",
+    "labels+weights",
+    "thin+norm",
+    "whole+augment",
+    "stopping",
+    "positions",
+    "images",
+)
 
 
 def curves(ranks: int, dtype: str, steps: int) -> dict:

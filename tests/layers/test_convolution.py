@@ -170,6 +170,17 @@ def test_in_containers():
     assert nnx.gradcheck.check(network, IMAGES[:3], LABELS[:3], LOSS()).passed
 
 
+def test_a_run_that_resumes_gives_the_same_bytes(tmp_path):
+    def run(epochs, checkpoint=None):
+        network = nnx.Network(layers(), seed=0)
+        options = {"epochs": epochs, "batch_size": 4, "checkpoint": checkpoint}
+        network.fit(IMAGES, LABELS, loss=LOSS(), optimizer=nnx.Adam(0.01), **options)
+        return network.weights()
+
+    run(2, nnx.Checkpoint(tmp_path))
+    same_bytes(run(4, nnx.Checkpoint(tmp_path, resume=True)), run(4))
+
+
 def test_a_network_comes_back_from_a_file(tmp_path):
     network = trained()
     network.save(tmp_path / "m.safetensors")

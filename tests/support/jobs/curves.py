@@ -15,6 +15,8 @@ def data(case, dtype):
     if "positions" in case:
         x = x.reshape(333, 3, 4)
         return x, np.tanh(x @ rng.normal(size=(4, 4))).astype(dtype)
+    if "images" in case:
+        return x.reshape(333, 2, 3, 2), np.tanh(x @ rng.normal(size=(12, 4))).astype(dtype)
     if "labels" in case:
         return x, rng.integers(0, 4, 333)
     return x, np.tanh(x @ rng.normal(size=(12, 4))).astype(dtype)
@@ -27,6 +29,10 @@ def build(case, dtype):
     if "positions" in case:
         block = nnx.Residual([nnx.BatchNorm(), nnx.Dense(16), nnx.Tanh(), nnx.Dropout(0.2), nnx.Dense(16)])
         return nnx.Network([nnx.Dense(16), block, nnx.Dense(4)], precision=dtype, seed=3)
+    if "images" in case:
+        down = [nnx.Conv2D(16, 2, padding="same", activation="tanh"), nnx.Conv2D(16, 2, groups=16)]
+        up = [nnx.BatchNorm(), nnx.Conv2DTranspose(4, 2), nnx.Flatten(), nnx.Dense(4)]
+        return nnx.Network([*down, *up], precision=dtype, seed=3)
     layers = [nnx.Dense(12, 32), *middle, nnx.Tanh(), *drop, nnx.Dense(32, 16), nnx.LayerNorm(), nnx.ReLU()]
     return nnx.Network([*layers, nnx.Dense(16, 4), *last], precision=dtype, seed=3)
 
