@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.resumed import KillAt, Killed, same, train
 
 import nnx
 from nnx.backends import Backend
@@ -267,3 +269,18 @@ def test_the_mask_of_channels_does_not_depend_on_how_a_batch_is_split(backend: B
     whole = kept(0, 40).copy()
     for first, stop in ((0, 1), (1, 25), (25, 40)):
         np.testing.assert_array_equal(kept(first, stop), whole[first:stop])
+
+
+@pytest.mark.parametrize("device", ["numpy", "numba"])
+def test_a_resumed_run_drops_the_same_channels(device: str, tmp_path: Path) -> None:
+    def made() -> nnx.Network:
+        layers = [
+            nnx.Reshape((3, 2, 1)), nnx.Conv2D(8, 2, padding="same"), nnx.SpatialDropout2D(0.4),
+            nnx.MaxPool2D((2, 1), strides=1), nnx.Flatten(), nnx.Dense(3),
+        ]  # fmt: skip
+        return nnx.Network(layers, device=device, seed=3)
+
+    whole = train(made())
+    with pytest.raises(Killed):
+        train(made(), callbacks=[KillAt(19)], checkpoint=nnx.Checkpoint(tmp_path / "run", every=1))
+    same(train(made(), checkpoint=nnx.Checkpoint(tmp_path / "run", every=1, resume=True)), whole)
