@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nnx.errors import DataError
 from nnx.ops.base import Array, InPlace, OnGpu, Operations
 from nnx.ops.cuda import Elementwise
 from nnx.ops.sums import BLOCK
@@ -314,7 +315,7 @@ AVERAGE_BACKWARD = Elementwise(
 class PoolingCuPy(OnGpu, Pooling):
     """Pooling on the GPU: one launch each, without atomics. A thread gathers what its number needs.
 
-    Indices within an image have 32 bits: an image has fewer than 2³¹ numbers.
+    Indices within an image have 32 bits, so an image has fewer than 2³¹ numbers.
     """
 
     def max_pool_forward(self, x: Array, y: Array, windows: Windows, position: Array | None = None) -> Array:
@@ -350,7 +351,15 @@ class PoolingCuPy(OnGpu, Pooling):
 
 
 def _numbers(windows: Windows, image: Array) -> tuple[int, ...]:
-    """Return the numbers of a kernel."""
+    """Return the numbers of a kernel.
+
+    Raises
+    ------
+    DataError
+        If an image is too large for indices of 32 bits.
+    """
+    if math.prod(image.shape[1:]) >= 2**31:
+        raise DataError(f"images of shape {image.shape[1:]} have 2³¹ or more numbers, too many for the GPU")
     return (
         *windows.size,
         image.shape[3],

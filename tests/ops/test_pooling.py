@@ -12,7 +12,8 @@ from support.contract import ORACLE, agree, room
 
 from nnx.backends import Backend
 from nnx.backends.numpy_backend import NumpyBackend
-from nnx.ops.pooling import position_type
+from nnx.errors import DataError
+from nnx.ops.pooling import _numbers, position_type
 from nnx.ops.windows import Windows, windows
 
 GEOMETRIES = [
@@ -149,6 +150,13 @@ def test_a_large_window_in_float32_is_summed_by_rows(backend: Backend) -> None:
     x = backend.asarray(np.full((1, 400, 400, 1), 0.1, np.float32))
     y = backend.average_pool_forward(x, backend.empty((1, 1, 1, 1), np.float32), geometry)
     assert backend.to_numpy(y).item() == pytest.approx(0.1, rel=1e-5)
+
+
+def test_an_image_too_large_for_the_kernels_is_refused() -> None:
+    """Their indices within an image have 32 bits, and would begin again at 0."""
+    image = np.broadcast_to(np.float32(0.0), (1, 2**16, 2**15, 1))
+    with pytest.raises(DataError, match=r"images of shape \(65536, 32768, 1\) have 2³¹ or more numbers"):
+        _numbers(windows((2**16, 2**15), (2, 2), (2, 2), "valid"), image)
 
 
 def test_steps_after_the_first_allocate_nothing(rng: np.random.Generator) -> None:
