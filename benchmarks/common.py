@@ -161,10 +161,12 @@ def in_rounds(workers: Sequence[Turns], rounds: int) -> None:
 
 
 @contextmanager
-def started(job: Job, rows: Sequence[Row], threads: int) -> Iterator[tuple[list[Turns], str]]:
+def started(
+    job: Job, rows: Sequence[Row], threads: int, prepare: Callable[..., Any] = prepare
+) -> Iterator[tuple[list[Turns], str]]:
     """Yield the workers of all rows, ready for their first turn, and whose data they have.
 
-    A row that cannot run is named and left out.
+    `prepare` writes the data and describes the job. A row that cannot run is named and left out.
     """
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -181,9 +183,11 @@ def started(job: Job, rows: Sequence[Row], threads: int) -> Iterator[tuple[list[
         yield workers, whose
 
 
-def measure(job: Job, rows: Sequence[Row], rounds: int, threads: int) -> tuple[list[Result], str]:
+def measure(
+    job: Job, rows: Sequence[Row], rounds: int, threads: int, prepare: Callable[..., Any] = prepare
+) -> tuple[list[Result], str]:
     """Return every row's seconds a step, in interleaved rounds, and whose data they are."""
-    with started(job, rows, threads) as (workers, whose):
+    with started(job, rows, threads, prepare) as (workers, whose):
         in_rounds(workers, rounds)
         return [result(worker, job.steps) for worker in workers], whose
 

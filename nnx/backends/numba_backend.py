@@ -23,6 +23,7 @@ from nnx.backends import blas, mkl, openblas, processor, threads
 from nnx.backends.numpy_backend import NumpyBackend
 from nnx.errors import ConfigurationError
 from nnx.ops import team_numba
+from nnx.ops.activations_numba import ActivationsNumba
 from nnx.ops.bfloat16_numba import Bfloat16Numba
 from nnx.ops.convolution_numba import ConvolutionNumba
 from nnx.ops.dense_numba import DenseNumba
@@ -37,8 +38,8 @@ TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
 
 class NumbaBackend(
-    GatherNumba, DenseNumba, ConvolutionNumba, PoolingNumba, Bfloat16Numba, EmbeddingNumba, LossesNumba,
-    UpdatesNumba, GradientsNumba, NumpyBackend,
+    GatherNumba, ActivationsNumba, DenseNumba, ConvolutionNumba, PoolingNumba, Bfloat16Numba, EmbeddingNumba,
+    LossesNumba, UpdatesNumba, GradientsNumba, NumpyBackend,
 ):  # fmt: skip
     """Compiled kernels, on several threads if there are nnx's own (`team_numba`), or TBB's.
 

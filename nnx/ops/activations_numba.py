@@ -1,6 +1,7 @@
 """Compiled forms of activations.py for one element each, for the kernels of dense layers and losses.
 
-For an activation that is missing here, the form in place or the plain form is used.
+SiLU, which no layer can fuse, has kernels for whole arrays. For an activation that is missing here, the form
+in place or the plain form is used.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ import math
 
 import numpy as np
 
-from nnx.ops.base_numba import Scalar, inner
+from nnx.ops.activations import ActivationsNumPy
+from nnx.ops.base import Array
+from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, team, usual
+from nnx.ops.share_numba import share
 
 # The numbers of the kinds in kernels. Each kernel says which kinds it supports.
 KINDS = ("identity", "relu", "sigmoid", "tanh", "leaky_relu")
@@ -123,3 +127,51 @@ def log1p_float32(x: Scalar) -> Scalar:
     """Log (1 + x) for −1 < x ≤ 0 in float32: the rounding error of 1 + x is added again."""
     u = np.float32(1.0) + x
     return log_float32(u) - ((u - np.float32(1.0)) - x) / u
+
+
+@inner
+def silu(x: Array, y: Array) -> None:
+    """y = x σ(x) for flat float32 arrays."""
+    for i in range(x.size):
+        y[i] = x[i] * sigmoid_float32(x[i])
+
+
+@inner
+def silu_backward(dy: Array, x: Array, y: Array, dx: Array) -> None:
+    """dx = dy ((1 − σ(x)) y + σ(x)) for flat float32 arrays."""
+    for i in range(x.size):
+        s = sigmoid_float32(x[i])
+        dx[i] = dy[i] * ((np.float32(1.0) - s) * y[i] + s)
+
+
+@team
+def team_silu(x: Array, y: Array, segments: int) -> None:
+    """Compute `silu` for parts of the arrays in parallel."""
+    share(silu, (x, y), (), segments)
+
+
+@team
+def team_silu_backward(dy: Array, x: Array, y: Array, dx: Array, segments: int) -> None:
+    """Compute `silu_backward` for parts of the arrays in parallel."""
+    share(silu_backward, (dy, x, y, dx), (), segments)
+
+
+class ActivationsNumba(Compiled, ActivationsNumPy):
+    """Activations that are not fused into a layer: SiLU in float32 on all threads, in one pass."""
+
+    def activation_forward(self, kind: str, x: Array, y: Array, alpha: float = 0.0) -> Array:
+        """Compute a large SiLU by the kernel; see benchmarks/convolution.py."""
+        if kind != "silu" or y.itemsize != 4 or y.size < SMALL_ARRAY or not usual(y, x):
+            return super().activation_forward(kind, x, y, alpha)
+        team_silu(x.reshape(-1), y.reshape(-1), self.threads)
+        return y
+
+    def activation_backward(
+        self, kind: str, dy: Array, x: Array | None, y: Array, dx: Array, alpha: float = 0.0
+    ) -> Array:
+        """Compute a large SiLU by the kernel."""
+        if kind != "silu" or dx.itemsize != 4 or dx.size < SMALL_ARRAY or not usual(dx, dy, x, y):
+            return super().activation_backward(kind, dy, x, y, dx, alpha)
+        assert x is not None
+        team_silu_backward(*(a.reshape(-1) for a in (dy, x, y, dx)), self.threads)
+        return dx
