@@ -30,6 +30,7 @@ from nnx.ops.columns_numba import (
 )  # fmt: skip
 from nnx.ops.convolution import Buffer, ConvolutionNumPy
 from nnx.ops.dense_numba import BACKWARD, FORWARD
+from nnx.ops.depthwise_numba import team_depthwise, team_depthwise_back
 from nnx.ops.parts import TASK
 from nnx.ops.share_numba import share
 from nnx.ops.windows import Windows
@@ -233,7 +234,8 @@ class ConvolutionNumba(Compiled, ConvolutionNumPy):
         shape = shape_of(windows, x.shape[-1], y.shape[-1], groups)
         order = numbers(len(x) * shape.down)
         x, W = self._rounded(x, W, factors)
-        return self._run_forward(team_convolve, order, x, W, b, y, shape, buffer, kind, alpha)
+        kernel = team_convolve if W.shape[2] > 1 or groups == 1 else team_depthwise
+        return self._run_forward(kernel, order, x, W, b, y, shape, buffer, kind, alpha)
 
     def transposed_convolution_forward(
         self, x: Array, W: Array, b: Array | None, y: Array, windows: Windows, buffer: Buffer,
@@ -256,7 +258,8 @@ class ConvolutionNumba(Compiled, ConvolutionNumPy):
         if not self._compiles(W, groups, x, dy, dW, dx, y, dz, rounded_dz):
             return super().convolution_backward(dy, x, W, dW, db, dx, windows, groups, *after)
         shape = shape_of(windows, x.shape[-1], dy.shape[-1], groups)
-        return self._run_back(team_convolve_back, dy, x, W, dW, db, dx, shape, *after)
+        kernel = team_convolve_back if W.shape[2] > 1 or groups == 1 else team_depthwise_back
+        return self._run_back(kernel, dy, x, W, dW, db, dx, shape, *after)
 
     def transposed_convolution_backward(
         self, dy: Array, x: Array, W: Array, dW: Array, db: Array | None, dx: Array | None, windows: Windows,
@@ -271,9 +274,9 @@ class ConvolutionNumba(Compiled, ConvolutionNumPy):
         return self._run_back(team_transposed_convolve_back, dy, x, W, dW, db, dx, shape, *after)
 
     def _compiles(self, W: Array, groups: int, *others: Array | None) -> bool:
-        """Return whether the kernels can compute this; NumPy computes the rest."""
-        depthwise = groups > 1 and W.shape[2] == 1
-        return self.blas is not None and not depthwise and usual(W, *others)
+        """Return whether the kernels can compute this; NumPy computes several filters for each channel."""
+        several = groups > 1 and W.shape[2] == 1 and W.shape[3] > groups
+        return self.blas is not None and not several and usual(W, *others)
 
     def _segments_of(self, x: Array, W: Array, shape: Shape, most: int) -> int:
         """Return into how many segments the work is divided; each has at least `TASK` multiplications."""
@@ -328,5 +331,7 @@ def repeated(filters: int) -> int:
 
 
 def columns_size(shape: Shape, W: Array) -> int:
-    """Return the numbers in the columns of the rows that are computed at a time."""
+    """Return the numbers in the columns of the rows that are computed at a time; a depthwise one has none."""
+    if shape.groups == shape.channels > 1:
+        return int(W.size)
     return 0 if shape.pointwise else shape.some * shape.across * W.size // shape.filters

@@ -31,6 +31,8 @@ JOBS: dict[str, tuple[Any, ...]] = {
     "pointwise": ((9, 17), (1, 1), (1, 1), "same", (1, 1), 40, 30, 1, 17, "relu"),
     "pointwise, strides": ((19, 17), (1, 1), (2, 3), "same", (1, 1), 40, 30, 1, 17, "elu"),
     "pointwise, groups": ((9, 17), (1, 1), (1, 1), "same", (1, 1), 40, 30, 2, 17, "relu"),
+    "depthwise": ((19, 17), (3, 2), (2, 1), "same", (1, 1), 20, 20, 20, 17, "relu"),
+    "depthwise, dilation": ((19, 17), (3, 3), (1, 1), "valid", (1, 2), 33, 33, 33, 17, "sigmoid"),
     "gaps between windows": ((30, 20), (2, 2), (3, 4), "valid", (1, 1), 3, 20, 1, 33, "relu"),
     "sequence": ((1, 500), (1, 7), (1, 3), "same", (1, 1), 3, 5, 1, 9, "relu"),
     "windows larger than the image": ((3, 3), (5, 7), (1, 1), "same", (1, 1), 3, 50, 1, 9, "relu"),
@@ -90,8 +92,11 @@ def test_both_passes(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4, 8])
-@pytest.mark.parametrize("job", ["one channel", "many channels, strides"])
-@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    ("job", "transposed"),
+    [(job, way) for job in ("one channel", "many channels, strides") for way in (False, True)]
+    + [("depthwise", False)],
+)
 def test_the_same_threads_give_the_same_bytes(
     rng: np.random.Generator, threads: int, job: str, transposed: bool
 ) -> None:

@@ -133,6 +133,7 @@ WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of t
     "ops/columns_numba": "ops/test_convolution_numba: only convolutions call it",
     "ops/base": "all tests of ops: only base classes",
     "ops/convolution_cuda": "ops/test_convolution, ladder: it needs a GPU, or the stand-in for CuPy",
+    "ops/depthwise_numba": "ops/test_convolution_numba: only convolutions call it",
     "ops/products_numba": "ops/test_dense_numba, ops/test_convolution_numba: only layers call it",
     "ops/small_network_numba": "training/test_small: only fit calls it",
 }
