@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary, ref
 
 from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError
+from nnx.used_rows import SparseParameters, UsedRows
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 RESERVED = (  # attributes of a layer that a parameter may not replace
@@ -44,23 +45,34 @@ class Parameterized(Protocol):
         """Return the shapes of the parameters by attribute name."""
         ...
 
+    def sparse_parameters(self) -> tuple[str, ...]:
+        """Return the names of parameters of which a step only touches the rows that it uses."""
+        ...
+
     def state_shapes(self) -> Shapes:
         """Return the shapes of the state by attribute name: saved but not trained (running statistics)."""
         ...
 
     def bind(self, arena: Arena, views: dict[str, Array]) -> None:
-        """Store the views: ``name`` and ``"d" + name`` for each parameter, ``name`` for each state."""
+        """Store the views: ``name`` and ``"d" + name`` for each parameter, ``name`` for each state.
+
+        For a sparse parameter, ``"used_" + name`` is its `UsedRows`.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Span:
-    """A contiguous range of trainable parameters, with its gradients and slots, as views for one call."""
+    """A contiguous range of trainable parameters, with its gradients and slots, as views for one call.
+
+    If `used` is given, the range is one sparse parameter, and only these rows are updated.
+    """
 
     values: Array
     gradients: Array
     slots: tuple[Array | None, ...]
     settings: Any = None  # of a parameter group
+    used: UsedRows | None = None
 
 
 @dataclass
@@ -97,7 +109,7 @@ class Arena:
     values, gradients : array of shape (size,)
         Parameters of all layers in order, each aligned to 64 bytes; the padding stays zero.
     exchange : array of shape (size + padding,)
-        What ranks sum after a step: the gradients, then the step's loss.
+        What ranks sum after a step: the gradients, then the step's loss, then the flags of sparse parameters.
     state : array of shape (state_size,)
         Saved but not trained, such as running statistics.
     states : mapping of Optimizer to OptimizerState
@@ -109,6 +121,8 @@ class Arena:
         Seed of initial weights, shuffles and dropout masks.
     bfloat16 : bool
         Whether products round their factors to bfloat16; all buffers are float32 then.
+    sparse : SparseParameters
+        The rows that the last pass used of each sparse parameter.
     passes : dict of int to (int, int)
         For a layer's index: the step of its last random draw, and the number of draws in this step; see
         `draw`.
@@ -134,19 +148,21 @@ class Arena:
         self.states: WeakKeyDictionary[Any, OptimizerState] = WeakKeyDictionary()
         self._pad: int = max(ALIGNMENT // dtype.itemsize, 1)
         self._offsets: list[int] = []
-        size, state_size = 0, 0
+        self.sparse = SparseParameters()
+        size, state_size, flags = 0, 0, 0
         for layer in layers:
             _check_names(layer)
             self._offsets.append(size)
             size += sum(self._padded(shape) for shape in layer.parameter_shapes().values())
             state_size += sum(self._padded(shape) for shape in layer.state_shapes().values())
+            flags += sum(layer.parameter_shapes()[name][0] for name in layer.sparse_parameters())
         self._offsets.append(size)
         nbytes = 2 * size * dtype.itemsize  # without slots, which are made at an optimizer's first step
         with backend.reserve(
             nbytes, f"a network of {size:,} parameters", "free some memory, or make its layers narrower"
         ):
             self.values = backend.zeros(size, dtype)
-            self.exchange = backend.zeros(size + self._pad, dtype)
+            self.exchange = backend.zeros(size + self._pad + flags, dtype)
         self.gradients = self.exchange[:size]
         self.state = backend.zeros(state_size, dtype)
         self.fault = backend.zeros(1, "int64")
@@ -174,13 +190,18 @@ class Arena:
         return -(-math.prod(shape) // self._pad) * self._pad
 
     def _bind(self) -> None:
-        position, state_position = 0, 0
+        position, state_position, flags = 0, 0, self.values.size + self._pad
+        self.sparse = SparseParameters()
         for layer in self.layers:
             views: dict[str, Array] = {}
             for name, shape in layer.parameter_shapes().items():
                 span = slice(position, position + math.prod(shape))
                 views[name] = self.values[span].reshape(shape)
                 views["d" + name] = self.gradients[span].reshape(shape)
+                if name in layer.sparse_parameters():
+                    own, flags = self.exchange[flags : flags + shape[0]], flags + shape[0]
+                    used = UsedRows(self.backend, views[name], views["d" + name], own)
+                    views[f"used_{name}"] = self.sparse[position] = used
                 position += self._padded(shape)
             for name, shape in layer.state_shapes().items():
                 views[name] = self.state[state_position : state_position + math.prod(shape)].reshape(shape)
@@ -205,7 +226,9 @@ class Arena:
             kept.slots = slots[optimizer]
         self.backend = backend
         self.trainable_changed()
+        before = self.sparse
         self._bind()
+        self.sparse.moved(before, move)
 
     def spans(self, first: int, last: int) -> Iterator[slice]:
         """Yield the trainable spans of layers ``first`` to ``last - 1``; adjacent spans are merged."""
@@ -262,8 +285,10 @@ class Arena:
                     self.gradients[span],
                     tuple(None if buffer is None else buffer[span] for buffer in buffers),
                     settings,
+                    used,
                 )
-                for span, settings in spans
+                for whole, settings in spans
+                for span, used in self.sparse.apart(whole, self._padded)
             ]
         return kept, ready
 
@@ -284,6 +309,11 @@ class Arena:
                     yield slice(start, begins[following]), settings[place]
                     start = begins[following]
             yield slice(start, span.stop), settings[inside[-1]] if inside else None
+
+    def name_of(self, values: Array) -> str:
+        """Return the name of the parameter that begins where `values` begin."""
+        begins, names = self._named()
+        return names[begins.index((_address(values) - _address(self.values)) // self.dtype.itemsize)]
 
     def _named(self) -> tuple[list[int], list[str]]:
         """Return where each parameter starts in the buffers, in ascending order, and its name."""

@@ -118,6 +118,7 @@ class Stack(Function):
             dx[...] = math.nan
         for _, _, gradient in self.parameters:
             gradient[...] = math.nan
+        self.plan.arena.sparse.forget()
         dx = self.plan.backward(self.dy, input_gradient=self.differentiable)
         gradients = {name: self.host(g) for name, _, g in self.parameters}
         if dx is not None and first_dx is not None:

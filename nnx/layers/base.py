@@ -104,6 +104,13 @@ class Layer:
         """Return the shapes of the parameters by name; each becomes the attributes ``name`` and ``dname``."""
         return {}
 
+    def sparse_parameters(self) -> tuple[str, ...]:
+        """Return the names of parameters of which a step only touches the rows that it uses.
+
+        ``used_name`` is then the parameter's `UsedRows`, which writes its gradient.
+        """
+        return ()
+
     def state_shapes(self) -> Shapes:
         """Return the shapes of the state by name: saved but not trained, such as running statistics."""
         return {}

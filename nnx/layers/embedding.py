@@ -6,12 +6,13 @@ from typing import Any
 
 from nnx import initializers
 from nnx.backends import Array
-from nnx.errors import ConfigurationError, whole
+from nnx.errors import ConfigurationError, flag, whole
 from nnx.initializers import Initializer
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Shapes
 from nnx.records import Case, Counterpart, LayerRecord
+from nnx.used_rows import UsedRows
 
 __all__ = ["Embedding"]
 
@@ -32,6 +33,10 @@ class Embedding(Layer):
         How many numbers there are, and rows of W.
     units : int
         Length of the vectors.
+    sparse : bool
+        Whether a step touches only the rows of W that its batch used: the backward pass, clipping, the search
+        for values that are not finite, and the optimizer. This is faster if the vocabulary is much larger
+        than a batch. See Notes for what changes.
     initializer : str or callable
         Initializer of W: a name from `nnx.initializers.NAMES`, or an initializer. ``"uniform"`` is uniform on
         ±0.05, as in Keras.
@@ -48,6 +53,21 @@ class Embedding(Layer):
     ------
     ConfigurationError
         If a size is not a positive integer, or a name is unknown.
+
+    Notes
+    -----
+    With ``sparse=True``, forward pass and gradient are the same. An optimizer updates the rows that the batch
+    used, by its usual rule and with its usual step count, and leaves the others and their moments as they
+    are. Compared with ``sparse=False``,
+
+    - `SGD` without momentum and `Adagrad` give the same values, since a gradient of 0 changes nothing;
+    - `SGD` with momentum, `Adam` and `RMSprop` differ: moments of a row that is not used do not decay, and do
+      not move the row. PyTorch's ``SparseAdam`` does the same;
+    - ``weight_decay`` and ``l2`` are refused for W, because unused rows would not shrink; set them to 0 for W
+      with ``groups``;
+    - an optimizer of yours gets the used rows only;
+    - what you add to the gradient of rows that are not used has no effect;
+    - ranks still sum the whole gradient, and then each updates the rows that any of them used.
 
     References
     ----------
@@ -67,6 +87,7 @@ class Embedding(Layer):
             Case({"vocabulary": 5, "units": 3}, options={"x": ((0, 4, 4), (1, 0, 4))}),
             Case({"vocabulary": 5, "units": 3}, "on one number a row", {"x": ((0,), (4,), (0,))}),
             Case({"vocabulary": 4, "units": 1}, "on rows with axes", {"x": (((0, 1), (1, 1)),)}),
+            Case({"vocabulary": 5, "units": 3, "sparse": True}, "sparse", {"x": ((0, 4, 4), (1, 0, 4))}),
         ),
         keras=Counterpart("Embedding", {"input_dim": "vocabulary", "output_dim": "units"}),
         onnx=Counterpart("Gather", arrays=("W",)),
@@ -77,18 +98,21 @@ class Embedding(Layer):
 
     W: Array
     dW: Array  # noqa: N815
+    used_W: UsedRows  # noqa: N815
 
     def __init__(
         self,
         vocabulary: int,
         units: int,
         *,
+        sparse: bool = False,
         initializer: str | dict[str, Any] | Initializer = "uniform",
         seed: int | None = None,
     ) -> None:
         super().__init__()
         self.vocabulary = self.input_limit = whole("Embedding: vocabulary", vocabulary)
         self.units = whole("Embedding: units", units)
+        self.sparse = flag("Embedding: sparse", sparse)
         self.initializer = initializers.get(initializer)
         self.seed = None if seed is None else whole("Embedding: seed", seed, least=0)
 
@@ -105,6 +129,10 @@ class Embedding(Layer):
         """Return the shape of W."""
         return {"W": (self.vocabulary, self.units)}
 
+    def sparse_parameters(self) -> tuple[str, ...]:
+        """Return W if the layer is sparse."""
+        return ("W",) if self.sparse else ()
+
     def initial_values(self, generator: Any) -> dict[str, Any]:
         """Return W from the initializer."""
         return {"W": self.initializer(generator, (self.vocabulary, self.units))}
@@ -118,6 +146,9 @@ class Embedding(Layer):
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Compute dW; the rows that x does not use get 0."""
         backend, numbers = workspace.backend, self._numbers(workspace.x, workspace)
+        if self.sparse:
+            self.used_W.backward(dy.reshape(numbers.size, self.units), numbers)
+            return
         rows = workspace.buffer("rows", numbers.shape, "int64")
         sums = workspace.buffer("sums", (numbers.size, self.units))
         backend.embedding_backward(dy.reshape(sums.shape), numbers, rows, sums)
@@ -131,6 +162,8 @@ class Embedding(Layer):
     def config(self) -> dict[str, Any]:
         """Return sizes, initializer and seed."""
         config: dict[str, Any] = {"vocabulary": self.vocabulary, "units": self.units}
+        if self.sparse:
+            config["sparse"] = True
         described = initializers.describe(self.initializer)
         if described is None and self.arena is None:
             raise ConfigurationError(

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from nnx import schedules
 from nnx.backends import Array, Backend
-from nnx.errors import number
+from nnx.errors import ConfigurationError, number
 from nnx.optimizers import groups as grouping
 from nnx.parameters import Arena, OptimizerState, Span
 from nnx.records import OptimizerRecord
@@ -111,24 +111,38 @@ class Optimizer:
         Raises
         ------
         ConfigurationError
-            If a pattern of the groups has no effect on this network.
+            If a pattern of the groups has no effect on this network, or a sparse parameter has weight decay.
         """
         groups = self._groups
         if not groups:
-            return network.arena.optimized(self, self.slots, *network.span)
-        choose = partial(grouping.choose, type(self).__name__, groups)
-        return network.arena.optimized(self, self.slots, *network.span, groups, choose)
+            found = network.arena.optimized(self, self.slots, *network.span)
+        else:
+            choose = partial(grouping.choose, type(self).__name__, groups)
+            found = network.arena.optimized(self, self.slots, *network.span, groups, choose)
+        if network.arena.sparse:
+            self._check_sparse(network.arena, found[1])
+        return found
+
+    def _check_sparse(self, arena: Arena, spans: list[Span]) -> None:
+        """Refuse weight decay for sparse parameters: it would shrink only the rows that a batch uses."""
+        for span in spans:
+            settings = dict(span.settings or ())
+            for name in ("weight_decay", "l2") if span.used is not None else ():
+                value = settings.get(name, getattr(self, name))
+                if value:
+                    parameter = arena.name_of(span.values)
+                    raise ConfigurationError(
+                        f"{type(self).__name__}: {name}={value:g} would shrink only the rows of {parameter} "
+                        f"that a batch uses: set groups={{{parameter!r}: {{{name!r}: 0.0}}}}, or sparse=False"
+                    )
 
     def step(self, network: Trainable) -> None:
         """Update the trainable parameters of a network (or slice) from its gradients, in place."""
         arena = network.arena
         state, spans = self.state_for(network)
         backend = arena.backend
-        if self.clip_value is not None:
-            for span in spans:
-                backend.clip_by_value(span.gradients, self.clip_value)
-        if self.clip_norm is not None:
-            backend.clip_by_norm([span.gradients for span in spans], self.clip_norm)
+        if self.clip_value is not None or self.clip_norm is not None:
+            self._clip(backend, spans)
         if self._groups:
             self._step_groups(arena, state, spans)
             return
@@ -136,7 +150,40 @@ class Optimizer:
         arena.step += 1
         state.step += 1
         for span in spans:
-            self.update(backend, span, arena.fault, learning_rate, state.step)
+            self.apply(backend, span, arena.fault, learning_rate, state.step)
+
+    def _clip(self, backend: Backend, spans: list[Span]) -> None:
+        """Clip the gradients; those of sparse parameters in the rows that were used, as all others are 0."""
+        used = [span.used for span in spans if span.used is not None and span.used.rows is not None]
+        gradients = [span.gradients for span in spans if span.used is None]
+        gradients += [one.sums.reshape(-1) for one in used]
+        if self.clip_value is not None:
+            for gradient in gradients:
+                backend.clip_by_value(gradient, self.clip_value)
+        if self.clip_norm is not None:
+            backend.clip_by_norm(gradients, self.clip_norm)
+        for one in used:
+            one.write_gradient()
+
+    def apply(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
+        """Do `update`; for a sparse parameter on copies of its used rows, which are then written back."""
+        used = span.used
+        if used is None:
+            self.update(backend, span, fault, learning_rate, step)
+            return
+        if used.rows is None:
+            return
+        values = used.take(span.values, "values")
+        slots = tuple(
+            None if slot is None else used.take(slot, f"slot {number}")
+            for number, slot in enumerate(span.slots)
+        )
+        rows = Span(values, used.sums.reshape(-1), slots, span.settings)
+        self.update(backend, rows, fault, learning_rate, step)
+        used.put(span.values, values)
+        for slot, changed in zip(span.slots, slots, strict=True):
+            if slot is not None:
+                used.put(slot, changed)
 
     def _step_groups(self, arena: Arena, state: OptimizerState, spans: list[Span]) -> None:
         """Update each span with the settings of its group."""
@@ -144,7 +191,7 @@ class Optimizer:
         arena.step += 1
         state.step += 1
         for span, (rule, learning_rate) in zip(spans, rules, strict=True):
-            rule.update(arena.backend, span, arena.fault, learning_rate, state.step)
+            rule.apply(arena.backend, span, arena.fault, learning_rate, state.step)
 
     def _rule(self, span: Span, state: OptimizerState) -> tuple[Optimizer, float]:
         """Return a copy with the settings of a span's group, and its learning rate."""

@@ -72,7 +72,8 @@ class Guard:
     def stops(self, slot: Array, number: int) -> bool:
         """Check a step's loss, gradients and running statistics; return whether to end the epoch here."""
         arena, flag = self.arena, self.backend.flag_nonfinite
-        flag(slot, arena.gradients, arena.fault, number + 1)
+        for part in arena.sparse.parts(arena.gradients):
+            flag(slot, part, arena.fault, number + 1)
         if self.statistics:  # they can overflow even if the loss and the gradients do not
             flag(slot, arena.state, arena.fault, number + 1)
         return self.synchronous and bool(arena.fault[0]) and not self.skips

@@ -42,7 +42,11 @@ class Ranks:
         extra = arena.exchange[arena.gradients.size :]
         extra[0:1] = slot * share
         extra[1:2] = float(self.interrupts.number > 0)
+        for used in arena.sparse.values():
+            used.mark()
         self.communicator.sum(arena.exchange, f"the gradients of step {arena.step + 1}")
+        for used in arena.sparse.values():
+            used.unite()
         slot[...] = extra[0:1]
         self.interrupted = arena.backend.synchronous and bool(extra[1])
 

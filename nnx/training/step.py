@@ -50,6 +50,7 @@ class StepTrainer:
         self.arena, self.backend = arena, arena.backend
         with self.backend.hold():
             arena.gradients[...] = 0.0  # an earlier run that failed may have left NaN outside this slice
+            arena.sparse.forget()
             arena.fault[...] = 0
         self.plan: Plan
         self.plan, self.kind = network.training_plan(options.loss)

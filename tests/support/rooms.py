@@ -16,7 +16,7 @@ ORDER = [
     {"files", "libraries", "named", "records"},
     {"ops"},
     {"backends"},
-    {"distributed"},
+    {"distributed", "used_rows"},
     {"parameters", "initializers", "schedules", "model_files"},
     {"layers", "losses", "optimizers"},
     {"metrics", "data"},

@@ -1,0 +1,153 @@
+"""Rows that a step used: training then touches only these rows of a large table, and not the whole table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nnx.backends import Array, Backend
+
+
+class UsedRows:
+    """The rows of a parameter that the last backward pass used, and their gradients.
+
+    The parameter's whole gradient stays right: in all other rows it is 0. A pass first clears the rows of the
+    pass before.
+
+    Parameters
+    ----------
+    backend : Backend
+    values, gradients : array of shape (rows, columns)
+        The parameter and its gradient, as views.
+    flags : array of shape (rows,)
+        Memory in which ranks count how many of them used a row.
+
+    Attributes
+    ----------
+    rows : int64 array of shape (n,), or None
+        Each used row once, and −1 in the other places; n depends on the batch only. None: not known, before
+        the first pass.
+    sums : array of shape (n, columns)
+        The gradients of these rows; 0 where `rows` is −1.
+    """
+
+    def __init__(self, backend: Backend, values: Array, gradients: Array, flags: Array) -> None:
+        self.backend, self.values, self.gradients, self.flags = backend, values, gradients, flags
+        self.rows: Array = None
+        self.sums: Array = None
+        self._kept: dict[Any, Array] = {}
+
+    def forget(self) -> None:
+        """Let the next pass clear the whole gradient, because something else wrote to it."""
+        self.rows = self.sums = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> UsedRows:
+        """Return this object: a copied layer gets another one when it is built."""
+        return self
+
+    def moved(self, old: UsedRows, move: Callable[[Array], Array]) -> None:
+        """Take the rows of the same parameter on another device."""
+        if old.rows is not None:
+            self.rows, self.sums = move(old.rows), move(old.sums)
+
+    def backward(self, dy: Array, x: Array) -> None:
+        """Write the gradient of a lookup, for each row Σ dy[i] over the positions i with x[i] = row."""
+        backend, columns = self.backend, self.values.shape[1]
+        if self.rows is None:
+            self.gradients[...] = 0.0
+        else:
+            backend.put_rows(self.gradients, self.rows, None)
+        self.forget()  # if an interrupt ends this pass, the next one clears everything
+        rows, sums = self._room("rows", (x.size,), "int64"), self._room("sums", (x.size, columns))
+        backend.embedding_backward(dy, x, rows, sums)
+        backend.put_rows(self.gradients, rows, sums)
+        self.rows, self.sums = rows, sums
+
+    def write_gradient(self) -> None:
+        """Write `sums` into the whole gradient, after they were clipped."""
+        self.backend.put_rows(self.gradients, self.rows, self.sums)
+
+    def take(self, whole: Array, name: str) -> Array:
+        """Return a copy of the used rows of a table as a flat array: of the values, or of a slot."""
+        out = self._room(name, self.sums.shape)
+        self.backend.take_rows(whole.reshape(self.values.shape), self.rows, out)
+        return out.reshape(-1)
+
+    def put(self, whole: Array, used: Array) -> None:
+        """Write what `take` returned back to its rows."""
+        self.backend.put_rows(whole.reshape(self.values.shape), self.rows, used.reshape(self.sums.shape))
+
+    # ------------------------------------------------------------------ ranks
+
+    def mark(self) -> None:
+        """Set the flags of the rows that this rank used to 1, and all others to 0."""
+        self.flags[...] = 0.0
+        if self.rows is not None:
+            ones = self._room("ones", (self.rows.size, 1))
+            ones[...] = 1.0
+            self.backend.put_rows(self.flags.reshape(-1, 1), self.rows, ones)
+
+    def unite(self) -> None:
+        """Take the rows that any rank used, after gradients and flags were summed over the ranks.
+
+        Which rows these are is known on the device only, so the arrays get as many places as the table has
+        rows.
+        """
+        xp, (count, columns) = self.backend.xp, self.values.shape
+        rows, sums = self._room("rows", (count,), "int64"), self._room("sums", (count, columns))
+        rows[...] = xp.where(self.flags > 0.0, xp.arange(count), -1)
+        self.backend.take_rows(self.gradients, rows, sums)
+        self.rows, self.sums = rows, sums
+
+    def _room(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """Return an array with a name; a smaller batch gets the first rows of the same memory."""
+        view = self._kept.get((name, shape))
+        if view is None:
+            whole = self._kept.get(name)
+            if whole is None or len(whole) < shape[0]:
+                self._kept = {key: kept for key, kept in self._kept.items() if key[0] != name}
+                whole = self._kept[name] = self.backend.empty(shape, dtype or self.values.dtype)
+            view = self._kept[name, shape] = whole[: shape[0]]
+        return view
+
+
+class SparseParameters(dict[int, UsedRows]):
+    """The sparse parameters of an arena, in order, by the place where each begins in the buffers."""
+
+    def forget(self) -> None:
+        """Let the next backward pass clear the whole gradients: something else wrote to them."""
+        for used in self.values():
+            used.forget()
+
+    def moved(self, old: SparseParameters, move: Callable[[Array], Array]) -> None:
+        """Take the rows that were used from another device."""
+        for begin, used in self.items():
+            used.moved(old[begin], move)
+
+    def parts(self, gradients: Array) -> Iterator[Array]:
+        """Yield flat arrays with all gradients of an arena that can differ from zero."""
+        start = 0
+        for begin, used in self.items():
+            if used.rows is not None:
+                yield gradients[start:begin]
+                yield used.sums.reshape(-1)
+                start = begin + used.values.size
+        yield gradients[start:]
+
+    def apart(
+        self, span: slice, padded: Callable[[tuple[int, ...]], int]
+    ) -> Iterator[tuple[slice, UsedRows | None]]:
+        """Yield the sparse parameters in a span, each as a span, and the spans between them.
+
+        `padded` returns how many numbers of the buffers an array of a shape takes.
+        """
+        start = span.start
+        for begin, used in self.items():
+            if not span.start <= begin < span.stop:
+                continue
+            if begin > start:
+                yield slice(start, begin), None
+            yield slice(begin, begin + used.values.size), used
+            start = begin + padded(used.values.shape)
+        if span.stop > start:
+            yield slice(start, span.stop), None
