@@ -72,7 +72,8 @@ class Guard:
     def stops(self, slot: Array, number: int) -> bool:
         """Check a step's loss, gradients and running statistics; return whether to end the epoch here."""
         arena, flag = self.arena, self.backend.flag_nonfinite
-        for part in arena.sparse.parts(arena.gradients):
+        parts = arena.sparse.parts(arena.gradients) if arena.sparse else (arena.gradients,)
+        for part in parts:
             flag(slot, part, arena.fault, number + 1)
         if self.statistics:  # they can overflow even if the loss and the gradients do not
             flag(slot, arena.state, arena.fault, number + 1)
