@@ -3,7 +3,9 @@
 Under ``sklearn.set_config(array_api_dispatch=True)``, the estimators take arrays of PyTorch, JAX, CuPy and
 others, and answer with arrays of the same library on the same device. Without it, they answer with NumPy.
 
-X of CuPy stays on its GPU from `fit` to the answer. Arrays of other libraries are moved to the host and back.
+X of CuPy stays on its GPU from `fit` to the answer. So does X of PyTorch, JAX and others on a GPU, if nnx
+computes there: by DLPack, nnx reads its memory, and the answer is in the memory that nnx wrote. Other arrays
+are moved to the host and back.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from typing import Any
 import numpy as np
 from sklearn import get_config
 
+from nnx.backends import automatic, foreign, resolve
 from nnx.data.rows import HostArray
+from nnx.errors import NnxError
 
 try:
     from sklearn.utils._array_api import check_same_namespace, get_namespace_and_device, move_to
@@ -34,6 +38,26 @@ def dispatches() -> bool:
 def stays(x: Any) -> bool:
     """Return whether X is used where it is: an array of CuPy, under dispatch."""
     return library(x) is not np and dispatches()
+
+
+def adopted(x: Any, device: Any) -> Any:
+    """Return an array of another library that lies on this GPU as one of CuPy, under dispatch.
+
+    Both have the same memory, if it is C-contiguous. Other data are returned unchanged.
+
+    Parameters
+    ----------
+    device : str or Backend or None
+        Where the network computes; if it is left open, on the GPU of `x`.
+    """
+    if not dispatches() or stays(x) or not foreign.on_gpu(x) or not hasattr(x, "__dlpack__"):
+        return x
+    there = foreign.place(x)
+    try:
+        backend = resolve(there if automatic(device) else device)
+    except NnxError:  # no CuPy, for example
+        return x
+    return backend.asarray(x) if backend.device == there else x
 
 
 def library(x: Any) -> Any:

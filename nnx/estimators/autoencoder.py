@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 import nnx
 from nnx.data.rows import HostArray
-from nnx.estimators.array_api import in_kind, moved_to_host, stays
+from nnx.estimators.array_api import adopted, in_kind, moved_to_host, stays
 from nnx.estimators.base import NetworkEstimator
 from nnx.estimators.checks import checked_weights, counted, on_host
 from nnx.estimators.hidden import Hidden, last_activation
@@ -185,6 +185,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     def inverse_transform(self, X: Any) -> HostArray:
         """Compute data, with rows of the shape of X in `fit`, from codes of shape (rows, n_components)."""
         check_is_fitted(self)
+        X = adopted(X, self.network_.backend)
         if not stays(X):
             X = check_array(on_host(X, "X"), dtype=self.network_.dtype)
         return self.network_[self.network_.encoder_length :].predict(X)

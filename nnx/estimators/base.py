@@ -25,7 +25,7 @@ from nnx import losses, optimizers
 from nnx.data.rows import HostArray
 from nnx.data.samples import check_axes
 from nnx.errors import ConfigurationError, DataError
-from nnx.estimators.array_api import SUPPORTED, like, stays, take
+from nnx.estimators.array_api import SUPPORTED, adopted, like, stays, take
 from nnx.estimators.checks import check_parameters, held_out, on_host, unknown
 from nnx.training.checks import check_callbacks
 
@@ -143,14 +143,15 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         """Check data with scikit-learn; without `precision`, all types but float32 become float64."""
         if "y" in options:
             options["y"] = on_host(options["y"], "y")
-        if stays(X):
-            return self._check_there(X, **options)
+        again = not options.get("reset", True)
+        there = adopted(X, self.network_.backend if again else self.device)
+        if stays(there):
+            return self._check_there(there, X, **options)
         arrow = getattr(getattr(X, "schema", None), "types", ())
         columns = {str(dtype).lower() for dtype in getattr(X, "dtypes", arrow)}  # pandas, Polars, Arrow
         dtype: Any = np.float32 if columns in ({"float32"}, {"float"}) else [np.float64, np.float32]
         if self.precision is not None:
             dtype = np.float64 if self.precision == "float64" else np.float32
-        again = not options.get("reset", True)
         if not again:
             self._like = like(X)
         checked = validate_data(
@@ -160,12 +161,17 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             self._check_shape(checked[0] if "y" in options else checked)
         return checked
 
-    def _check_there(self, X: Any, *, reset: bool = True, y: Any = NOTHING, **options: Any) -> Any:
-        """Do `_check` for X of CuPy, on its GPU; `fit` of the network checks the values of X."""
+    def _check_there(
+        self, X: Any, given: Any, *, reset: bool = True, y: Any = NOTHING, **options: Any
+    ) -> Any:
+        """Do `_check` for X of CuPy, on its GPU; `fit` of the network checks the values of X.
+
+        `given` is X as the caller has it, perhaps an array of another library.
+        """
         dtype = self.network_.dtype if not reset else self._dtype(X)
         check_axes(X, "X", dtype)
         if reset:
-            self._like = like(X)
+            self._like = like(given)
         _check_feature_names(self, X, reset=reset)
         _check_n_features(self, X, reset=reset)
         if not reset:
@@ -189,8 +195,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     def _given(self, X: Any) -> Any:
         """Check data for the fitted network, and convert it to the network's dtype."""
         check_is_fitted(self)
-        if stays(X):
-            return self._check_there(X, reset=False)
+        there = adopted(X, self.network_.backend)
+        if stays(there):
+            return self._check_there(there, X, reset=False)
         X = validate_data(
             self, on_host(X, "X"), accept_sparse="csr", dtype=self.network_.dtype, allow_nd=True, reset=False
         )

@@ -1,4 +1,4 @@
-"""scikit-learn's checks of its array API dispatch, with array-api-strict and PyTorch, if they are there."""
+"""scikit-learn's checks of its array API dispatch: array-api-strict, PyTorch and CuPy, if they are there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.utils import estimator_checks
+from support.devices_here import usable
 
 from nnx.estimators import Autoencoder, NetworkClassifier, NetworkRegressor
 from nnx.estimators.array_api import SUPPORTED
@@ -35,13 +36,17 @@ def checks():
         names = "-".join(str(getattr(value, "xp", value)) for value in check.keywords.values())
         if any(name in str(check.keywords) for name in ("dpnp", "xpu", "mps")):
             continue  # devices that nnx does not compute on
-        yield pytest.param(check, id=f"{check.func.__name__}-{names}")
+        there = any(name in str(check.keywords) for name in ("cupy", "cuda"))
+        marks = pytest.mark.gpu if there else ()
+        yield pytest.param(check, id=f"{check.func.__name__}-{names}", marks=marks)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda one: f"{type(one).__name__}-{one.epochs}")
 @pytest.mark.parametrize("check", [*checks()] if SUPPORTED else [])
-def test_scikit_learn_s_checks(check, estimator):
+def test_scikit_learn_s_checks(check, estimator, request, monkeypatch):
+    if request.node.get_closest_marker("gpu"):
+        monkeypatch.setenv("NNX_DEVICE", usable("gpu").device)  # NumPy's arrays are compared with those there
     same = check.func is estimator_checks.check_array_api_same_namespace
     # of PyTorch's predictions, scikit-learn computes the accuracy in float32, and compares it in float64
     values = "torch" not in str(check.keywords)

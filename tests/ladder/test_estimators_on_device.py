@@ -1,6 +1,8 @@
-"""Estimators under scikit-learn's array API dispatch leave X of CuPy on its GPU; on the stand-in."""
+"""Estimators under scikit-learn's array API dispatch leave X on its GPU, of any library; on the stand-in."""
 
 from __future__ import annotations
+
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -65,6 +67,84 @@ def test_x_stays_on_the_gpu_and_the_answers_are_those_for_the_host(model, y, wei
         restored = expected.inverse_transform(codes.get())
         np.testing.assert_array_equal(found.inverse_transform(codes).get(), restored)
         assert found.score(there) == pytest.approx(expected.score(X))
+
+
+class Tensor:
+    """An array on a GPU of another library, such as PyTorch: all that nnx and scikit-learn ask of it."""
+
+    def __init__(self, array):
+        self.array, self.dtype, self.shape, self.ndim = array, array.dtype, array.shape, array.ndim
+        self.device = f"cuda:{array.device.id}"
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def __array_namespace__(self, api_version=None):
+        return LIBRARY
+
+
+class Info:
+    def dtypes(self, kind=None, device=None):
+        return {"float32": np.dtype("f4"), "float64": np.dtype("f8")}
+
+
+LIBRARY = ModuleType("another_library")
+LIBRARY.int64, LIBRARY.float32, LIBRARY.float64 = np.dtype("i8"), np.dtype("f4"), np.dtype("f8")
+LIBRARY.__array_namespace_info__ = Info
+LIBRARY.zeros = lambda shape, dtype, device: Tensor(cupy.zeros(shape, dtype))
+LIBRARY.from_dlpack = lambda x, device=None: Tensor(cupy.from_dlpack(x))
+
+
+@pytest.mark.parametrize("name", ["classes", "several labels", "numbers", "stopped", "codes"])
+def test_x_of_another_library_is_used_by_dlpack_and_answered_in_kind(name):
+    model, y = MODELS[name]
+    expected = sklearn.clone(model).fit(X, y)
+    there = Tensor(cupy.asarray(X))
+    with cupy.recorded() as log:
+        found = sklearn.clone(model).fit(there, cupy.asarray(y))
+        answers = {name: getattr(found, name)(there) for name in METHODS if hasattr(model, name)}
+    assert max(event.size for event in log if event.kind in ("h2d", "d2h")) < X.nbytes // 4
+    assert found.loss_curve_ == expected.loss_curve_
+    for method, answer in answers.items():
+        assert type(answer) is Tensor, method
+        right = getattr(expected, method)(X)
+        assert answer.dtype == right.dtype
+        np.testing.assert_array_equal(answer.array.get(), right)
+    if isinstance(model, Autoencoder):
+        restored = found.inverse_transform(answers["transform"])
+        assert type(restored) is Tensor
+        np.testing.assert_array_equal(restored.array.get(), expected.inverse_transform(expected.transform(X)))
+    with pytest.raises(ValueError, match="must use the same namespace"):
+        getattr(found, method)(X)  # of NumPy, unlike that of fit
+
+
+def test_without_a_copy_x_has_the_memory_of_the_other_library():
+    seen = []
+
+    class Own(NetworkRegressor):
+        def _train(self, x, *args, **options):
+            seen.append(x)
+            return super()._train(x, *args, **options)
+
+    array = cupy.asarray(X)
+    Own(8, **OPTIONS).fit(Tensor(array), X[:, 0])
+    assert seen[0].data.ptr == array.data.ptr
+    Own(8, **OPTIONS | {"device": None}).fit(Tensor(array), X[:, 0])
+    assert seen[1].data.ptr == array.data.ptr
+
+
+def test_an_estimator_for_the_cpu_takes_what_lies_on_a_gpu_to_the_host():
+    """Dispatch means that data of any library may come; on the CPU they are computed there."""
+    model = NetworkRegressor(8, **OPTIONS | {"device": "cpu"}).fit(Tensor(cupy.asarray(X)), X[:, 0])
+    expected = NetworkRegressor(8, **OPTIONS | {"device": "cpu"}).fit(X, X[:, 0])
+    assert model.network_.device == "cpu"
+    assert model.loss_curve_ == expected.loss_curve_
 
 
 def test_what_is_wrong_is_one_line():

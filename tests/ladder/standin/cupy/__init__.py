@@ -27,6 +27,8 @@ def get_default_memory_pool() -> cuda.MemoryPool:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":  # of `from cupy import *`
+        return ["cuda", "ndarray", "newaxis", *_functions.computed()]
     if name.startswith("__"):
         raise AttributeError(name)
     return _functions.lookup(name)

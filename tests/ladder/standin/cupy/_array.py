@@ -192,8 +192,10 @@ class ndarray:
 
     def __dlpack__(
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
-    ) -> ndarray:
-        """The capsule is a view; the stream that asks waits for the one that writes."""
+    ) -> Any:
+        """The capsule is a view; the stream that asks waits for the one that writes. For the host, a copy."""
+        if dl_device is not None and tuple(dl_device) == (1, 0):
+            return self.get().__dlpack__(max_version=max_version)
         if stream is not None and self._memory.writer is not None:
             line, place = self._memory.writer
             stream._line.follows[line] = max(stream._line.follows.get(line, 0), place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import Any
 
@@ -316,6 +317,15 @@ SPECIAL = {
         where,
     )
 }
+OF_TYPES = (
+    "can_cast",
+    "finfo",
+    "iinfo",
+    "isdtype",
+    "issubdtype",
+    "promote_types",
+    "result_type",
+)  # no arrays
 METHODS = (
     "all",
     "any",
@@ -356,6 +366,8 @@ def lookup(name: str) -> Any:
     if name in SPECIAL:
         return _special(name)
     twin = getattr(np, name, None)
+    if name in OF_TYPES:
+        return twin
     if kind == "ufunc" and twin is not None:
         return ufunc(f"cupy.{name}", twin)
     if kind == "function" and twin is not None:
@@ -363,6 +375,18 @@ def lookup(name: str) -> Any:
     if kind in ("class", "other") and twin is not None and (isinstance(twin, type | float) or twin is None):
         return twin  # float32, dtype, pi
     raise NotImplementedError(f"the stand-in does not compute cupy.{name}")
+
+
+def computed() -> list[str]:
+    """Return the names of all that `lookup` finds."""
+    found = []
+    for name in _wheel.described()["names"]:
+        module, _, last = name.rpartition(".")
+        if module == "cupy" and not last.startswith("_"):
+            with contextlib.suppress(NotImplementedError, TypeError):
+                lookup(last)
+                found.append(last)
+    return found
 
 
 def _special(name: str) -> Any:
