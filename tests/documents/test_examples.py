@@ -28,6 +28,7 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
         {"convolution_filters"},
     ),
     "choosing_a_backend.py": ((), r"numpy +cpu +usable", set()),
+    "data_on_a_gpu.py": (("3000",), r"numpy on cpu: 3000 rows, test accuracy 0\.[89]", set()),
     "grid_search_dask.py": (("2",), r"best: \{'hidden_layer_sizes': 64, 'l.*': 0\.01\} on 2 workers", set()),
     "sklearn_pipeline.py": (("30", "1437"), r"1437 rows[\s\S]*test accuracy 0\.9", set()),
     "between_torch_modules.py": (("100",), r"loss after 100 steps[\s\S]*PyTorch alone: \d\.\de-0[67]", set()),
