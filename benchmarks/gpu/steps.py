@@ -73,7 +73,8 @@ def lines(results: list[Result]) -> list[str]:
         body.append([one.name, f"{one.median * 1e6:.0f}", quartiles, events, f"{one.start:.1f}"])
     text = tables.table(["µs a step", "median", "quartiles", "by events", "s to start"], body).splitlines()
     medians = {one.name: one.median for one in results}
-    ratios = [f"{name} {medians['nnx'] / value:.2f}" for name, value in medians.items() if name != "nnx"]
+    own = medians.pop("nnx", None)
+    ratios = [f"{name} {own / value:.2f}" for name, value in medians.items()] if own else []
     return [*text, *([f"nnx's time divided by that of: {', '.join(ratios)}"] if ratios else [])]
 
 

@@ -1,4 +1,7 @@
-"""Run nnx in turns. VARIANT is a device, or ``numpy-loop``, ``numba-loop``: the steps are written by hand."""
+"""Run nnx in turns. VARIANT is a device, or a device and a way to train.
+
+``numpy-loop`` and ``numba-loop`` write the steps by hand; ``gpu-eager`` launches each kernel by itself.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,11 @@ class Nnx(InTurns, nnx_worker.Nnx):
     """A `Network`; it trains by `fit`, or by a loop written by hand."""
 
     def __init__(self, job: Job, weights: list[tuple[HostArray, HostArray]], variant: str) -> None:
-        device, _, self.by_hand = variant.partition("-")
+        device, _, way = variant.partition("-")
         super().__init__(job, weights, device)
+        self.by_hand = way == "loop"
+        if way == "eager":
+            self.how["graph"] = False
 
     def step(self, rows: Any) -> Any:
         """Train on these rows, or on all for None: by `fit`, or by hand as the README writes it."""
