@@ -40,7 +40,10 @@ def classifier() -> list[nnx.Layer]:
 
 
 CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
-    "cross-entropy, Adam": (regression, X, {"loss": "binary_cross_entropy", "optimizer": lambda: nnx.Adam(1e-3)}),
+    "cross-entropy, Adam": (
+        regression, X,
+        {"loss": "binary_cross_entropy", "optimizer": lambda: nnx.Adam(1e-3)},
+    ),
     "a schedule, clipping, weights": (
         regression, X,
         {"loss": "mse", "optimizer": lambda: nnx.Adam(DECAY, clip_norm=0.05), "sample_weight": WEIGHTS},
