@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary, ref
 
 from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError
+from nnx.ops.steps import PerStep
 from nnx.used_rows import SparseParameters, UsedRows
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
@@ -126,6 +127,8 @@ class Arena:
     passes : dict of int to (int, int)
         For a layer's index: the step of its last random draw, and the number of draws in this step; see
         `draw`.
+    keys : dict of int to PerStep
+        For a layer's index: the keys of its dropout masks, while `fit` computes a step on a GPU; else empty.
     fault : integer array of shape (1,)
         Not zero after a loss or gradient was not finite; optimizers then change nothing.
     """
@@ -145,6 +148,7 @@ class Arena:
         self.bfloat16 = bfloat16
         self.step = 0
         self.passes: dict[int, tuple[int, int]] = {}
+        self.keys: dict[int, PerStep] = {}
         self.states: WeakKeyDictionary[Any, OptimizerState] = WeakKeyDictionary()
         self._pad: int = max(ALIGNMENT // dtype.itemsize, 1)
         self._offsets: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -23,15 +24,20 @@ from nnx.ops.gradients import Gradients
 from nnx.ops.losses import Losses
 from nnx.ops.normalization import Normalization
 from nnx.ops.pooling import Pooling
+from nnx.ops.steps import Steps
 from nnx.ops.updates import Updates
 from nnx.ops.upsampling import Upsampling
 
 NOTHING = nullcontext()
 
 
+class CaptureError(RuntimeError):
+    """Work that cannot be recorded as a CUDA graph."""
+
+
 class Backend(
     Gather, Dense, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, Dropout, Embedding,
-    Normalization, Losses, Updates, Gradients,
+    Normalization, Losses, Updates, Gradients, Steps,
 ):  # fmt: skip
     """A device and the operations on its arrays.
 
@@ -91,6 +97,10 @@ class Backend(
         """Return an array of zeros."""
         return self.xp.zeros(shape, dtype=dtype)
 
+    def upload(self, x: Array, host: numpy.ndarray[Any, Any]) -> None:
+        """Overwrite an array of the backend with a NumPy array of the same shape and type."""
+        x[...] = host
+
     def holds(self, nbytes: int, in_memory: bool) -> bool:
         """Return whether data of `nbytes` should lie on the device during training; else they are streamed.
 
@@ -115,6 +125,25 @@ class Backend(
 
     def synchronize(self) -> None:
         """Wait until all work queued on the device is done."""
+
+    def capture(self, launch: Callable[[], None]) -> Any:
+        """Record what a function launches on a GPU, without running it.
+
+        Returns
+        -------
+        object
+            Its method `launch` runs all of it again, with the same arguments, on CuPy's current stream.
+
+        Raises
+        ------
+        CaptureError
+            If the function does something else than launch kernels, or this device has no graphs.
+        """
+        raise CaptureError("a CPU has no CUDA graphs")
+
+    def buffers(self) -> list[Array]:
+        """Return the arrays that kernels of an operation pass to each other on the calling thread."""
+        return []
 
     def small_loop(self) -> Any:
         """Return the module with the compiled loop for small networks (`small_network_numba`), or None."""

@@ -25,6 +25,7 @@ before the first product (``--tf32`` sets it).
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -33,7 +34,9 @@ import numpy
 
 from nnx.backends import cupy_devices as devices
 from nnx.backends import foreign
-from nnx.backends.base import NOTHING, Backend
+from nnx.backends.base import NOTHING, Backend, CaptureError
+from nnx.backends.cublas import Cublas, CublasError
+from nnx.backends.cupy_capture import Captured
 from nnx.backends.cupy_devices import device_count
 from nnx.backends.cupy_errors import GpuError, no_device
 from nnx.backends.cupy_staging import PinnedStaging
@@ -52,6 +55,7 @@ from nnx.ops.gradients import GradientsCuPy
 from nnx.ops.losses import LossesCuPy
 from nnx.ops.normalization import NormalizationCuPy
 from nnx.ops.pooling import PoolingCuPy
+from nnx.ops.steps import StepsCuPy
 from nnx.ops.updates import UpdatesCuPy
 from nnx.ops.upsampling import UpsamplingCuPy
 
@@ -61,7 +65,7 @@ __all__ = ["CupyBackend", "device_count"]
 class CupyBackend(
     GatherCuPy, DenseCuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy, Bfloat16CuPy,
     ActivationsCuPy, DropoutCuPy, EmbeddingCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy, GradientsCuPy,
-    Backend,
+    StepsCuPy, Backend,
 ):  # fmt: skip
     """An NVIDIA GPU.
 
@@ -88,6 +92,7 @@ class CupyBackend(
         self.device = f"gpu:{index}"
         self._hold = devices.Hold(index)
         self._local = threading.local()
+        self.blas_fault = ""  # why our own binding of cuBLAS cannot be used
         try:
             with self._hold:  # try memory, the compiler and cuBLAS before they are needed
                 x = cupy.full((2, 2), 2.0, dtype="float32")
@@ -112,6 +117,25 @@ class CupyBackend(
             room = cupy.empty(size, dtype=dtype)
             setattr(self._local, key, room)
         return room
+
+    def _blas(self) -> Cublas | None:
+        """Return the calling thread's handle of cuBLAS; None if only CuPy can use the library."""
+        if not hasattr(self._local, "blas"):
+            try:
+                self._local.blas = Cublas(cupy, self.tf32)
+            except CublasError as error:
+                self._local.blas, self.blas_fault = None, str(error)
+        found: Cublas | None = self._local.blas
+        return found
+
+    def _product(self, a: Array, b: Array, out: Array) -> Array:
+        """Compute out = a b with cuBLAS, by our own binding if it works, else by CuPy's."""
+        blas = self._blas()
+        if blas is None:
+            cupy.dot(a, b, out=out)
+        else:
+            blas.product(_in_order(a), _in_order(b), out)
+        return out
 
     # ------------------------------------------------------------------ arrays
 
@@ -154,6 +178,11 @@ class CupyBackend(
         with self._hold:
             return cupy.zeros(shape, dtype=dtype)
 
+    def upload(self, x: Array, host: numpy.ndarray[Any, Any]) -> None:
+        """Overwrite an array of this device with a NumPy array of the same shape and type."""
+        with self._hold:
+            x.set(host)
+
     def holds(self, nbytes: int, in_memory: bool) -> bool:
         """Return whether the data take at most half of the free memory; a step's own arrays need the rest."""
         with self._hold:
@@ -167,6 +196,18 @@ class CupyBackend(
     def reserve(self, nbytes: int, what: str, remedy: str) -> AbstractContextManager[None]:
         """Return a context that does nothing: CuPy's own error says how much memory was requested."""
         return NOTHING
+
+    def capture(self, launch: Callable[[], None]) -> Captured:
+        """See `Backend.capture`."""
+        with self._hold:
+            blas = self._blas()
+            if blas is None:
+                raise CaptureError(self.blas_fault)
+            return Captured(self._hold, blas, launch)
+
+    def buffers(self) -> list[Array]:
+        """See `Backend.buffers`."""
+        return [x for x in vars(self._local).values() if isinstance(x, cupy.ndarray)]
 
     def synchronize(self) -> None:
         """Wait until all work queued on the device is done."""
@@ -197,3 +238,9 @@ class CupyBackend(
     def describe(self) -> str:
         """Return the names and versions of the GPU and its software, in one line."""
         return devices.describe(self.index)
+
+
+def _in_order(factor: Array) -> Array:
+    """Return a factor as cuBLAS can read it: a copy if neither its rows nor its columns are contiguous."""
+    contiguous = factor.flags.c_contiguous or factor.flags.f_contiguous
+    return factor if contiguous else cupy.ascontiguousarray(factor)

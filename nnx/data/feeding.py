@@ -15,6 +15,7 @@ from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.data.samples import Augmentation, Samples, check_finite
 from nnx.errors import DataError
 from nnx.layers.integers import Limits
+from nnx.ops.steps import PerStep
 
 Batch = tuple[Array, Array, Array | None]
 Check = Callable[[HostArray], None]
@@ -100,15 +101,17 @@ class Resident(Feeder):
         """Upload the order."""
         return None if order is None else self.backend.asarray(order)
 
-    def batch(self, number: int, order: Array | None) -> Batch:
-        """Gather the rows on the device."""
+    def batch(self, number: int, order: Any) -> Batch:
+        """Gather the rows on the device; with a `PerStep`, those of the next step, which is `number`."""
         own = self.own[number]
         if order is None:
             return _cut(self.whole(), own)
-        indices = order[own]
-        x = self.x.take(indices)
-        y = x if self.y is self.x else self.y.take(indices)
-        return x, y, None if self.weights is None else self.weights.take(indices)
+        counted = isinstance(order, PerStep)
+        indices: Any = order.at(own.start - number * order.width) if counted else order[own]
+        rows = own.stop - own.start
+        x = self.x.take(indices, rows)
+        y = x if self.y is self.x else self.y.take(indices, rows)
+        return x, y, None if self.weights is None else self.weights.take(indices, rows)
 
 
 def _cut(batch: Batch, own: slice) -> Batch:
@@ -139,9 +142,8 @@ class _Column:
             self.data = self.backend.gather(self.data, indices, whole, self.divisor)
         return self.data
 
-    def take(self, indices: Array) -> Array:
+    def take(self, indices: Any, rows: int) -> Array:
         """Return the rows of a batch."""
-        rows = indices.shape[0]
         out = self._outputs.get(rows)
         if out is None:  # a smaller batch uses the first rows of the same memory
             if not self._outputs:

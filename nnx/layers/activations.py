@@ -18,6 +18,7 @@ class Activation(Layer):
 
     kind: ClassVar[str] = ""
     alpha: float = 0.0
+    replays = True
 
     @property
     def fused_kind(self) -> str:

@@ -42,6 +42,7 @@ class Container(Layer):
     """
 
     layout = "shape"
+    replays = True
 
     def __init__(self, branches: Sequence[Layers]) -> None:
         super().__init__()
@@ -261,7 +262,8 @@ class Residual(Container):
         """Compute f(x), then add the other term."""
         plan, projection = workspace.plans
         result, added = plan.run(x, workspace), projection.run(x, workspace)
-        workspace.backend.xp.add(result, added, out=y)  # if f wrote into y, result is y itself
+        # if f wrote into y, result is a view of y, and CuPy would copy a view before it writes y
+        workspace.backend.xp.add(y if workspace.direct else result, added, out=y)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Compute dx of f, then add dx of the other term."""
@@ -269,7 +271,9 @@ class Residual(Container):
         result = plan.run_back(dy, dx is not None)
         added = projection.run_back(dy, dx is not None)
         if dx is not None:
-            workspace.backend.xp.add(result, added, out=dx)
+            workspace.backend.xp.add(
+                dx if plan.groups else result, added, out=dx
+            )  # f wrote dx, as in `place`
 
     def _arguments(self, branches: list[str]) -> str:
         return ", projection=".join(branches if self.branches[1] else branches[:1])

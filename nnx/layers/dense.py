@@ -68,6 +68,7 @@ class Dense(Layer):
 
     block: Array
     dblock: Array
+    replays = True
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ class Dropout(Layer):
         elementwise=True,
     )
     layout = "rows"
+    replays = True
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -70,10 +71,16 @@ class Dropout(Layer):
 
     def _mask(self, source: Array, target: Array, workspace: Workspace) -> None:
         if workspace.training and self.rate > 0.0:
-            key = _key(workspace.seed, workspace.step, self.index, workspace.draw)
+            key: Any = workspace.keys.get(self.index)
+            if key is None:
+                key = self.key(workspace.seed, workspace.step, workspace.draw)
             workspace.backend.dropout(source, target, self.rate, key, workspace.row)
         else:
             target[...] = source
+
+    def key(self, seed: int, step: int, draw: int = 0) -> int:
+        """Return the key of the mask of a step."""
+        return _key(seed, step, self.index, draw)
 
     def config(self) -> dict[str, Any]:
         """Return the rate."""

@@ -21,6 +21,7 @@ class _Normalization(Layer):
     beta: Array
     dgamma: Array
     dbeta: Array
+    replays = True
 
     def __init__(self, epsilon: float) -> None:
         super().__init__()
@@ -111,8 +112,7 @@ class BatchNorm(_Normalization):
             shard = workspace.shard
             shard.communicator.pool_moments(mean, variance, shard.share, f"the statistics of {self.name}")
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
-                running *= self.momentum
-                running += (1.0 - self.momentum) * batch
+                workspace.backend.moving_average(running, batch, self.momentum)
         workspace.backend.batch_norm_forward(x, mean, variance, self.gamma, self.beta, y, self.epsilon)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nnx.backends import Array
 from nnx.distributed import ALONE, Shard
@@ -153,6 +153,10 @@ class Plan:
         if rows not in self._bound:
             self._bind(rows)
 
+    def bound(self, rows: int) -> Any:
+        """Return an object that names the arrays for a batch; None if there are none."""
+        return self._bound.get(rows)
+
     def lay_out(self, rows: int, y: Array = None, dx: Array = None) -> list[tuple[Layer, Workspace]]:
         """Give each layer its arrays for a batch; a container passes arrays for its branch's y and dx."""
         steps: list[tuple[Layer, Workspace]] = []
@@ -262,6 +266,7 @@ class Plan:
                     x = x.reshape(workspace.view)
                 workspace.x = x
                 workspace.seed = seed
+                workspace.keys = self.arena.keys
                 if workspace.activation is not None:
                     workspace.alpha = workspace.activation.alpha  # type: ignore[attr-defined]
                 workspace.training = training

@@ -18,6 +18,7 @@ class _View(Layer):
 
     layout = "shape"
     is_view = True
+    replays = True
 
 
 class Flatten(_View):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnx.backends import Array, Backend
 from nnx.distributed import ALONE, Shard
+from nnx.ops.steps import PerStep
 
 if TYPE_CHECKING:
     from nnx.layers.base import Layer
@@ -42,6 +43,10 @@ class Buffers:
         for known in [known for known in self._kept if known == key or known[0] == key]:
             self._owned.discard(id(self._kept.pop(known)))
 
+    def arrays(self) -> list[Array]:
+        """Return the arrays, each once."""
+        return [whole for whole in self._kept.values() if id(whole) in self._owned]
+
     def own(self, x: Array) -> bool:
         """Return whether `x` is a view of one of the buffers."""
         return id(x.base) in self._owned
@@ -68,6 +73,8 @@ class Workspace:
     training : bool
     step : int
         Optimizer steps taken. The seed, `step` and `row` determine a dropout mask.
+    keys : dict of int to PerStep
+        `Arena.keys`: instead of a key from these numbers, a layer that is in it reads keys on the GPU.
     draw : int
         Number of earlier training passes of this layer since the last optimizer step. It is part of a dropout
         mask too. It is always 0 in `fit`.
@@ -88,8 +95,8 @@ class Workspace:
     """
 
     __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "arriving", "backend",
-                 "bfloat16", "direct", "draw", "dx", "dz", "kind", "plans", "rows", "seed", "shard", "step",
-                 "training", "view", "x", "y")  # fmt: skip
+                 "bfloat16", "direct", "draw", "dx", "dz", "keys", "kind", "plans", "rows", "seed", "shard",
+                 "step", "training", "view", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
         # Do not store the plan, which holds this workspace: without a cycle, both are freed immediately.
@@ -103,6 +110,7 @@ class Workspace:
         self.training = False
         self.seed = plan.arena.seed
         self.step = 0
+        self.keys: dict[int, PerStep] = {}
         self.draw = 0
         self.shard: Shard = ALONE.shard(rows)
         self.kind = "identity"

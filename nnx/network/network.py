@@ -174,6 +174,7 @@ class Network(StoredNetwork):
         augment: Augmentation | None = None,
         communicator: Communicator = ALONE,
         on_nonfinite: str = "stop",
+        graph: str | bool = "auto",
     ) -> History:
         """Train the network on data on the host, or on the network's GPU.
 
@@ -221,6 +222,10 @@ class Network(StoredNetwork):
             (``history.left_out``); the epoch's loss is then that of the other batches. ``"rollback"``
             returns to the newest checkpoint (see `Checkpoint`) and continues with half the learning rate;
             the sixth time it raises (``history.rollbacks``).
+        graph : "auto" or False
+            On a GPU, "auto" records a step as a CUDA graph and replays it, which saves the time for its
+            launches. A step that cannot be recorded, or whose replay gives other bits, is launched kernel by
+            kernel as with False; ``history.not_replayed`` says why. The results are the same.
 
         Returns
         -------
@@ -247,6 +252,7 @@ class Network(StoredNetwork):
             metrics=metrics, callbacks=callbacks, checkpoint=checkpoint, shuffle=shuffle,
             sample_weight=sample_weight, augment=augment, communicator=communicator,
             on_nonfinite=on_nonfinite,
+            graph=graph,
         )  # fmt: skip
         return training.fit(self, x, y, options)
 

@@ -44,3 +44,7 @@ class OnGpu(Operations):
     def _buffer(self, name: str, size: int, dtype: Any) -> Array:
         """Return an array of at least `size` numbers that one kernel passes to the next."""
         raise NotImplementedError
+
+    def _product(self, a: Array, b: Array, out: Array) -> Array:
+        """out = a b; a and b are C-contiguous or transposes of such arrays, out is C-contiguous."""
+        raise NotImplementedError

@@ -33,6 +33,18 @@ template <typename T> __device__ inline T nnx_sign(T x) {
 }
 """
 
+SUMS = """
+struct nnx_sum {  // of all numbers, and of up to 128 of them: rounding grows as slowly
+    T all = T(0), some = T(0);
+    int count = 0;
+    __device__ void add(T value) {
+        some += value;
+        if (++count % 128 == 0) { all += some; some = T(0); }
+    }
+    __device__ T total() const { return all + some; }
+};
+"""
+
 BLOCK_SUMS = (
     f"\n#define NNX_THREADS {THREADS}"
     + """
@@ -133,6 +145,14 @@ class Raw:
         rows, columns = like.shape
         threads = min(THREADS, max(32, power_of_two(columns)))
         self.of(like.dtype)((min(rows, 65535),), (threads,), (*arrays, rows, columns, *more))
+
+    def over_columns(self, like: Array, arrays: tuple[Array, ...], *more: Any) -> None:
+        """Launch the kernel with blocks of up to 32 columns of `like`, and up to 512 threads."""
+        rows, columns = like.shape
+        width = min(32, power_of_two(columns))
+        blocks = min(-(-columns // width), 65535)
+        shape = (width, min(512 // width, power_of_two(rows)))
+        self.of(like.dtype)((blocks,), shape, (*arrays, rows, columns, *more))
 
     def _made(self, number: str) -> Any:
         import cupy

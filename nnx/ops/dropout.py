@@ -6,18 +6,20 @@ import math
 
 from nnx.ops.base import Array, OnGpu, Operations
 from nnx.ops.cuda import Elementwise
+from nnx.ops.steps import INPUTS, NOW, Number, PerStep, written
 
 
 class Dropout(Operations):
     """Dropout in the plain form."""
 
-    def dropout(self, x: Array, y: Array, rate: float, key: int, row: int = 0) -> Array:
+    def dropout(self, x: Array, y: Array, rate: float, key: Number, row: int = 0) -> Array:
         """y = x ∘ mask / (1 − rate), where the mask is a hash of (key, row + i, j) and never stored.
 
         i and j are the first and the last index of a number. For x of shape (rows, positions, channels), all
-        positions have the same mask, so whole channels are dropped. The same call with dy returns dx. The
-        hash function is ``lowbias32`` by Chris Wellons (https://nullprogram.com/blog/2018/07/31/), applied to
-        the row and then to the column.
+        positions have the same mask, so whole channels are dropped. On a GPU, `key` may be a `PerStep` with
+        the key's lower and its upper 32 bits. The same call with dy returns dx. The hash function is
+        ``lowbias32`` by Chris Wellons (https://nullprogram.com/blog/2018/07/31/), applied to the row and then
+        to the column.
         """
         xp = self.xp
         rows = xp.arange(row, row + x.shape[0], dtype=xp.uint32)[:, None]
@@ -28,6 +30,11 @@ class Dropout(Operations):
         keep = keep.reshape(x.shape[0], *[1] * (x.ndim - 2), x.shape[-1])
         y[...] = xp.where(keep, x * (1.0 / (1.0 - rate)), 0.0)
         return y
+
+
+def halves(key: int) -> tuple[int, int]:
+    """Return the lower and the upper 32 bits of a key."""
+    return key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF
 
 
 def _mix(h: Array) -> Array:
@@ -41,9 +48,11 @@ def _mix(h: Array) -> Array:
 
 DROPOUT = Elementwise(
     "dropout",
-    inputs="T x, int64 whole, uint32 columns, uint32 row, uint32 low, uint32 high, uint32 threshold, T scale",
+    inputs=f"T x, int64 whole, uint32 columns, uint32 row, raw uint32 keys, {INPUTS},"
+    " uint32 threshold, T scale",
     outputs="T y",
     body="unsigned int r = row + (unsigned int)(i / whole), c = (unsigned int)(i % columns);"
+    f" const unsigned int low = keys[{NOW}], high = keys[{NOW} + 1];"
     " y = nnx_mix((nnx_mix(r ^ low) ^ high) + c * 0x9E3779B1u) >= threshold ? x * scale : T(0);",
     preamble="""
 __device__ inline unsigned int nnx_mix(unsigned int h) {
@@ -60,11 +69,13 @@ __device__ inline unsigned int nnx_mix(unsigned int h) {
 class DropoutCuPy(OnGpu, Dropout):
     """Dropout on the GPU."""
 
-    def dropout(self, x: Array, y: Array, rate: float, key: int, row: int = 0) -> Array:
+    def dropout(self, x: Array, y: Array, rate: float, key: Number, row: int = 0) -> Array:
         """Use one launch, with 32-bit integers: the mask equals that of the plain form, bit for bit."""
         with self._hold:
+            if not isinstance(key, PerStep):
+                key = written(self, "uint32", *halves(key))
             DROPOUT.kernel(
-                x, math.prod(x.shape[1:]), x.shape[-1], row & 0xFFFFFFFF, key & 0xFFFFFFFF,
-                key >> 32 & 0xFFFFFFFF, min(int(rate * 2**32), 0xFFFFFFFF), 1.0 / (1.0 - rate), y,
+                x, math.prod(x.shape[1:]), x.shape[-1], row & 0xFFFFFFFF, *key.arguments,
+                min(int(rate * 2**32), 0xFFFFFFFF), 1.0 / (1.0 - rate), y,
             )  # fmt: skip
         return y

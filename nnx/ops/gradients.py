@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nnx.ops.base import Array, OnGpu, Operations
-from nnx.ops.cuda import Elementwise
+from nnx.ops.cuda import BLOCK_SUMS, FUNCTIONS, SUMS, THREADS, Elementwise, Raw
 from nnx.ops.sums import sum_of_squares
 
 
@@ -80,18 +80,108 @@ FLAG_NONFINITE = Elementwise(
 )
 
 
+CLIP = Elementwise("clip", "T x, T limit", "T y", "y = nnx_clip(x, -limit, limit);", FUNCTIONS)
+BLOCKS = 128  # the first two kernels below store so many numbers for each buffer, one a block
+REDUCED = BLOCK_SUMS + SUMS + f"#define NNX_BLOCKS {BLOCKS}\n"
+
+# The largest |g| of each block, at least `least`; NaN if there is a NaN.
+GREATEST = Raw(
+    "greatest",
+    "nnx_greatest",
+    REDUCED
+    + """
+extern "C" __global__ void nnx_greatest(const T* g, T* tops, long long size, T least, long long first) {
+    __shared__ T shared[NNX_THREADS];
+    T top = least;
+    T fault = T(0);  // NaN after a value that is not finite: a maximum would pass over a NaN
+    const long long step = (long long)gridDim.x * blockDim.x;
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += step) {
+        const T value = fabs(g[i]);
+        top = value > top ? value : top;
+        fault += value - value;
+    }
+    top = nnx_block_max(top, shared);
+    fault = nnx_block_sum(fault, shared);
+    for (long long i = blockIdx.x; threadIdx.x == 0 && i < NNX_BLOCKS; i += gridDim.x)
+        tops[first + i] = i == blockIdx.x ? top + fault : least;
+}
+""",
+)
+# Σ (g / t)² of each block, with the largest t of all blocks.
+SQUARES = Raw(
+    "squares",
+    "nnx_squares",
+    REDUCED
+    + """
+extern "C" __global__ void nnx_squares(
+        const T* g, const T* tops, T* sums, long long size, long long count, long long first) {
+    __shared__ T shared[NNX_THREADS];
+    T top = T(0), fault = T(0);
+    for (long long i = threadIdx.x; i < count; i += blockDim.x) {
+        top = tops[i] > top ? tops[i] : top;
+        fault += tops[i] - tops[i];
+    }
+    top = nnx_block_max(top, shared) + nnx_block_sum(fault, shared);
+    nnx_sum squares;
+    const long long step = (long long)gridDim.x * blockDim.x;
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += step)
+        squares.add(g[i] / top * (g[i] / top));
+    const T sum = nnx_block_sum(squares.total(), shared);
+    for (long long i = blockIdx.x; threadIdx.x == 0 && i < NNX_BLOCKS; i += gridDim.x)
+        sums[first + i] = i == blockIdx.x ? sum : T(0);
+}
+""",
+)
+# g = g · min(1, limit / ‖g‖), with the norm from both.
+SCALE = Raw(
+    "scale",
+    "nnx_scale",
+    REDUCED
+    + """
+extern "C" __global__ void nnx_scale(
+        T* g, const T* tops, const T* sums, long long size, long long count, T limit) {
+    __shared__ T shared[NNX_THREADS];
+    T top = T(0), sum = T(0), fault = T(0);
+    for (long long i = threadIdx.x; i < count; i += blockDim.x) {
+        top = tops[i] > top ? tops[i] : top;
+        sum += sums[i];
+        fault += tops[i] - tops[i];
+    }
+    top = nnx_block_max(top, shared);
+    sum = nnx_block_sum(sum, shared) + nnx_block_sum(fault, shared);
+    T norm = sqrt(sum) * (top / limit);
+    norm = norm < T(1) ? T(1) : norm;
+    const long long step = (long long)gridDim.x * blockDim.x;
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += step) g[i] /= norm;
+}
+""",
+)
+
+
 class GradientsCuPy(OnGpu, Gradients):
     """Clipping and the search for values that are not finite on the GPU."""
 
     def clip_by_norm(self, gradients: Sequence[Array], limit: float) -> None:
-        """Clip with the plain form."""
+        """Use three launches for each buffer, without temporary arrays."""
+        gradients = [g for g in gradients if g.size]
+        if not gradients:
+            return
+        dtype, count = gradients[0].dtype, BLOCKS * len(gradients)
+        bound = dtype.type(limit)
         with self._hold:
-            super().clip_by_norm(gradients, limit)
+            tops, sums = (self._buffer(f"clip {name}", count, dtype) for name in ("tops", "sums"))
+            grid, block = (BLOCKS,), (THREADS,)
+            for number, g in enumerate(gradients):
+                GREATEST.of(dtype)(grid, block, (g, tops, g.size, bound, number * BLOCKS))
+            for number, g in enumerate(gradients):
+                SQUARES.of(dtype)(grid, block, (g, tops, sums, g.size, count, number * BLOCKS))
+            for g in gradients:
+                SCALE.of(dtype)(grid, block, (g, tops, sums, g.size, count, bound))
 
     def clip_by_value(self, gradients: Array, limit: float) -> Array:
         """Clip each gradient in place."""
         with self._hold:
-            self.xp.clip(gradients, -limit, limit, out=gradients)
+            CLIP.kernel(gradients, limit, gradients)
         return gradients
 
     def flag_nonfinite(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:

@@ -5,21 +5,28 @@ may change (`flag_nonfinite` in gradients.py sets it). `l2` adds l2·w to the gr
 decoupled: w shrinks by learning_rate·weight_decay·w before the update.
 
 On NumPy, a rule processes a chunk of the buffers at a time, so that its temporary arrays stay in the caches.
-In the CUDA kernels, `rate` is the learning rate with its corrections, and `shrink` is
-1 − learning_rate·weight_decay.
+The CUDA kernels read two numbers of a step from the device's memory: `rate` is the learning rate with its
+corrections, and `shrink` is 1 − learning_rate·weight_decay. If an operation gets a `PerStep` as the learning
+rate, they are there already; otherwise a small kernel writes them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from nnx.ops.base import Array, InPlace, OnGpu, Operations
 from nnx.ops.cuda import Elementwise
+from nnx.ops.steps import INPUTS, NOW, Number, PerStep, written
 
 CHUNK = 65536  # elements that a rule processes at a time on NumPy
+
+# the first inputs of a rule's kernel, and the code that reads the two numbers of a step
+RULE_INPUTS = f"T gradient, raw int64 fault, raw T numbers, {INPUTS}"
+RULE = f"const long long at = {NOW}; const T rate = numbers[at], shrink = numbers[at + 1]; "
 
 
 class Rule(Operations):
@@ -30,6 +37,19 @@ class Rule(Operations):
         return target
 
 
+class RuleCuPy(OnGpu):
+    """Base class of the forms on the GPU."""
+
+    def _arguments(
+        self, span: tuple[Array, Array, Array], rate: Number, weight_decay: float
+    ) -> tuple[Any, ...]:
+        """Return the first arguments of a rule's kernel, for values, gradients and fault."""
+        values, gradients, fault = span
+        if not isinstance(rate, PerStep):
+            rate = written(self, values.dtype, rate, 1.0 - rate * weight_decay)
+        return gradients, fault, *rate.arguments
+
+
 # ------------------------------------------------------------- stochastic gradient descent
 
 
@@ -37,7 +57,7 @@ class SGDStep(Rule):
     """Stochastic gradient descent in the plain form."""
 
     def sgd_step(
-        self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: float,
+        self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: Number,
         momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
         """u = μ u − η g; w = w + u, or with Nesterov w = w + μ u − η g. Without momentum w = w − η g."""
@@ -87,37 +107,35 @@ class SGDStepNumPy(InPlace, SGDStep):
 
 SGD = Elementwise(
     "sgd",
-    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2",
+    inputs=RULE_INPUTS + ", T l2",
     outputs="T w",
-    body="if (fault[0] == 0) w = w * shrink - rate * (gradient + l2 * w);",
+    body=RULE + "if (fault[0] == 0) w = w * shrink - rate * (gradient + l2 * w);",
 )
 SGD_MOMENTUM = Elementwise(
     "sgd_momentum",
-    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2, T momentum, bool nesterov",
+    inputs=RULE_INPUTS + ", T l2, T momentum, bool nesterov",
     outputs="T w, T u",
-    body="if (fault[0] == 0) {"
+    body=RULE + "if (fault[0] == 0) {"
     " const T d = rate * (gradient + l2 * w);"
     " u = momentum * u - d;"
     " w = w * shrink + (nesterov ? momentum * u - d : u); }",
 )
 
 
-class SGDStepCuPy(OnGpu, SGDStep):
+class SGDStepCuPy(RuleCuPy, SGDStep):
     """Stochastic gradient descent on the GPU."""
 
     def sgd_step(
-        self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: float,
+        self, values: Array, gradients: Array, velocity: Array | None, fault: Array, learning_rate: Number,
         momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
         """Update with one launch."""
-        shrink = 1.0 - learning_rate * weight_decay
         with self._hold:
+            common = (*self._arguments((values, gradients, fault), learning_rate, weight_decay), l2)
             if velocity is None:
-                SGD.kernel(gradients, fault, learning_rate, shrink, l2, values)
+                SGD.kernel(*common, values)
             else:
-                SGD_MOMENTUM.kernel(
-                    gradients, fault, learning_rate, shrink, l2, momentum, nesterov, values, velocity
-                )
+                SGD_MOMENTUM.kernel(*common, momentum, nesterov, values, velocity)
         return values
 
 
@@ -128,7 +146,7 @@ class AdamStep(Rule):
     """Adam in the plain form."""
 
     def adam_step(
-        self, values: Array, gradients: Array, m: Array, v: Array, fault: Array, learning_rate: float,
+        self, values: Array, gradients: Array, m: Array, v: Array, fault: Array, learning_rate: Number,
         step: int, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7,
         weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
@@ -183,9 +201,9 @@ class AdamStepNumPy(InPlace, AdamStep):
 
 ADAM = Elementwise(
     "adam",
-    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2, T beta1_rest, T beta2_rest, T epsilon",
+    inputs=RULE_INPUTS + ", T l2, T beta1_rest, T beta2_rest, T epsilon",
     outputs="T w, T m, T v",
-    body="if (fault[0] == 0) {"
+    body=RULE + "if (fault[0] == 0) {"
     " const T g = gradient + l2 * w;"
     " m += beta1_rest * (g - m);"
     " v += beta2_rest * (g * g - v);"
@@ -193,21 +211,27 @@ ADAM = Elementwise(
 )
 
 
-class AdamStepCuPy(OnGpu, AdamStep):
+def corrected_rate(learning_rate: float, step: int, beta1: float, beta2: float) -> float:
+    """η √(1−β₂ᵗ)/(1−β₁ᵗ), where t is the number of the step, from 1."""
+    return float(learning_rate * (1.0 - beta2**step) ** 0.5 / (1.0 - beta1**step))
+
+
+class AdamStepCuPy(RuleCuPy, AdamStep):
     """Adam on the GPU."""
 
     def adam_step(
-        self, values: Array, gradients: Array, m: Array, v: Array, fault: Array, learning_rate: float,
+        self, values: Array, gradients: Array, m: Array, v: Array, fault: Array, learning_rate: Number,
         step: int, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-7,
         weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
         """Update with one launch."""
-        rate = learning_rate * (1.0 - beta2**step) ** 0.5 / (1.0 - beta1**step)
-        shrink = 1.0 - learning_rate * weight_decay
         with self._hold:
-            ADAM.kernel(
-                gradients, fault, rate, shrink, l2, 1.0 - beta1, 1.0 - beta2, epsilon, values, m, v
-            )  # fmt: skip
+            numbers = learning_rate
+            if not isinstance(numbers, PerStep):
+                corrected = corrected_rate(learning_rate, step, beta1, beta2)
+                numbers = written(self, values.dtype, corrected, 1.0 - learning_rate * weight_decay)
+            common = self._arguments((values, gradients, fault), numbers, weight_decay)
+            ADAM.kernel(*common, l2, 1.0 - beta1, 1.0 - beta2, epsilon, values, m, v)
         return values
 
 
@@ -219,7 +243,7 @@ class RMSpropStep(Rule):
 
     def rmsprop_step(
         self, values: Array, gradients: Array, v: Array, velocity: Array | None, fault: Array,
-        learning_rate: float, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
+        learning_rate: Number, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
         weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
         """v = ρ v + (1−ρ) g²; d = η g / √(v + ε); with momentum u = μ u + d, w = w − u; else w = w − d."""
@@ -235,18 +259,18 @@ class RMSpropStep(Rule):
 
 RMSPROP = Elementwise(
     "rmsprop",
-    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2, T rho_rest, T epsilon",
+    inputs=RULE_INPUTS + ", T l2, T rho_rest, T epsilon",
     outputs="T w, T v",
-    body="if (fault[0] == 0) {"
+    body=RULE + "if (fault[0] == 0) {"
     " const T g = gradient + l2 * w;"
     " v += rho_rest * (g * g - v);"
     " w = w * shrink - rate * g / sqrt(v + epsilon); }",
 )
 RMSPROP_MOMENTUM = Elementwise(
     "rmsprop_momentum",
-    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2, T rho_rest, T epsilon, T momentum",
+    inputs=RULE_INPUTS + ", T l2, T rho_rest, T epsilon, T momentum",
     outputs="T w, T v, T u",
-    body="if (fault[0] == 0) {"
+    body=RULE + "if (fault[0] == 0) {"
     " const T g = gradient + l2 * w;"
     " v += rho_rest * (g * g - v);"
     " u = momentum * u + rate * g / sqrt(v + epsilon);"
@@ -254,17 +278,18 @@ RMSPROP_MOMENTUM = Elementwise(
 )
 
 
-class RMSpropStepCuPy(OnGpu, RMSpropStep):
+class RMSpropStepCuPy(RuleCuPy, RMSpropStep):
     """RMSprop on the GPU."""
 
     def rmsprop_step(
         self, values: Array, gradients: Array, v: Array, velocity: Array | None, fault: Array,
-        learning_rate: float, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
+        learning_rate: Number, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
         weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
         """Update with one launch."""
-        common = (gradients, fault, learning_rate, 1.0 - learning_rate * weight_decay, l2, 1.0 - rho, epsilon)
         with self._hold:
+            common = (*self._arguments((values, gradients, fault), learning_rate, weight_decay), l2)
+            common = (*common, 1.0 - rho, epsilon)
             if velocity is None:
                 RMSPROP.kernel(*common, values, v)
             else:
@@ -279,7 +304,7 @@ class AdagradStep(Rule):
     """Adagrad in the plain form."""
 
     def adagrad_step(
-        self, values: Array, gradients: Array, accumulator: Array, fault: Array, learning_rate: float,
+        self, values: Array, gradients: Array, accumulator: Array, fault: Array, learning_rate: Number,
         epsilon: float = 1e-7, weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
         """a = a + g²; w = w − η g / √(a + ε)."""
@@ -292,26 +317,26 @@ class AdagradStep(Rule):
 
 ADAGRAD = Elementwise(
     "adagrad",
-    inputs="T gradient, raw int64 fault, T rate, T shrink, T l2, T epsilon",
+    inputs=RULE_INPUTS + ", T l2, T epsilon",
     outputs="T w, T total",
-    body="if (fault[0] == 0) {"
+    body=RULE + "if (fault[0] == 0) {"
     " const T g = gradient + l2 * w;"
     " total += g * g;"
     " w = w * shrink - rate * g / sqrt(total + epsilon); }",
 )
 
 
-class AdagradStepCuPy(OnGpu, AdagradStep):
+class AdagradStepCuPy(RuleCuPy, AdagradStep):
     """Adagrad on the GPU."""
 
     def adagrad_step(
-        self, values: Array, gradients: Array, accumulator: Array, fault: Array, learning_rate: float,
+        self, values: Array, gradients: Array, accumulator: Array, fault: Array, learning_rate: Number,
         epsilon: float = 1e-7, weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
         """Update with one launch."""
-        shrink = 1.0 - learning_rate * weight_decay
         with self._hold:
-            ADAGRAD.kernel(gradients, fault, learning_rate, shrink, l2, epsilon, values, accumulator)
+            common = self._arguments((values, gradients, fault), learning_rate, weight_decay)
+            ADAGRAD.kernel(*common, l2, epsilon, values, accumulator)
         return values
 
 

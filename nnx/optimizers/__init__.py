@@ -19,6 +19,8 @@ from typing import Any
 from nnx import named
 from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError, flag
+from nnx.ops.steps import Number
+from nnx.ops.updates import corrected_rate
 from nnx.optimizers.base import POSITIVE, SHARE, Groups, Optimizer
 from nnx.parameters import Span
 from nnx.records import Counterpart, OptimizerRecord, by_name
@@ -79,7 +81,7 @@ class SGD(Optimizer):
             raise ConfigurationError("SGD: nesterov=True needs a momentum: set, for example, momentum=0.9")
         self.slots = (("velocity", 0.0) if self.momentum else None,)
 
-    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
+    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: Number, step: int) -> None:
         """Call `sgd_step`; its formulas are in `nnx.ops.updates`."""
         backend.sgd_step(
             span.values, span.gradients, span.slots[0], fault, learning_rate,
@@ -137,7 +139,12 @@ class Adam(Optimizer):
         self.beta2 = self.setting("beta2", beta2, SHARE)
         self.epsilon = self.setting("epsilon", epsilon, POSITIVE)
 
-    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
+    def numbers(self, learning_rate: float, step: int) -> tuple[float, float]:
+        """Return the rate with the corrections of the step, and 1 − η·weight_decay."""
+        rate, shrink = super().numbers(learning_rate, step)
+        return corrected_rate(rate, step, self.beta1, self.beta2), shrink
+
+    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: Number, step: int) -> None:
         """Call `adam_step`; its formulas are in `nnx.ops.updates`."""
         m, v = span.slots
         backend.adam_step(
@@ -227,7 +234,7 @@ class RMSprop(Optimizer):
         self.epsilon = self.setting("epsilon", epsilon, POSITIVE)
         self.slots = (("v", 0.0), ("velocity", 0.0) if self.momentum else None)
 
-    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
+    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: Number, step: int) -> None:
         """Call `rmsprop_step`; its formulas are in `nnx.ops.updates`."""
         v, velocity = span.slots
         backend.rmsprop_step(
@@ -284,7 +291,7 @@ class Adagrad(Optimizer):
         self.epsilon = self.setting("epsilon", epsilon, POSITIVE)
         self.slots = (("accumulator", self.initial_accumulator),)
 
-    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
+    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: Number, step: int) -> None:
         """Call `adagrad_step`; its formulas are in `nnx.ops.updates`."""
         backend.adagrad_step(
             span.values, span.gradients, span.slots[0], fault, learning_rate,

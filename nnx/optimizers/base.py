@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from nnx import schedules
 from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError, number
+from nnx.ops.steps import Number, PerStep
 from nnx.optimizers import groups as grouping
 from nnx.parameters import Arena, OptimizerState, Span
 from nnx.records import OptimizerRecord
@@ -165,7 +166,7 @@ class Optimizer:
         for one in used:
             one.write_gradient()
 
-    def apply(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
+    def apply(self, backend: Backend, span: Span, fault: Array, learning_rate: Number, step: int) -> None:
         """Do `update`; for a sparse parameter on copies of its used rows, which are then written back."""
         used = span.used
         if used is None:
@@ -184,6 +185,32 @@ class Optimizer:
         for slot, changed in zip(span.slots, slots, strict=True):
             if slot is not None:
                 used.put(slot, changed)
+
+    def launch(self, network: Trainable, rules: Sequence[Optimizer], numbers: PerStep) -> None:
+        """Do `step` on a GPU with the numbers of the current step in its memory, and count nothing.
+
+        Parameters
+        ----------
+        rules : sequence of Optimizer
+            From `rules`.
+        numbers : PerStep
+            For each rule, what its method `numbers` returned.
+        """
+        arena = network.arena
+        _, spans = self.state_for(network)
+        if self.clip_value is not None or self.clip_norm is not None:
+            self._clip(arena.backend, spans)
+        for place, (span, rule) in enumerate(zip(spans, rules, strict=True)):
+            rule.apply(arena.backend, span, arena.fault, numbers.at(2 * place), 0)
+
+    def rules(self, network: Trainable) -> list[Optimizer]:
+        """Return for each span the optimizer with the settings of its group."""
+        _, spans = self.state_for(network)
+        return [self if span.settings is None else self._with(span.settings) for span in spans]
+
+    def numbers(self, learning_rate: float, step: int) -> tuple[float, float]:
+        """Return the numbers of a step for `launch`: the rate with corrections, and 1 − η·weight_decay."""
+        return learning_rate, 1.0 - learning_rate * self.weight_decay
 
     def _step_groups(self, arena: Arena, state: OptimizerState, spans: list[Span]) -> None:
         """Update each span with the settings of its group."""
@@ -218,8 +245,11 @@ class Optimizer:
             return rate
         return number(f"{self.schedule!r}: the learning rate of step {step}", rate, "[0, inf)")
 
-    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: float, step: int) -> None:
-        """Update one contiguous range; `step` is the number of this step, from 1."""
+    def update(self, backend: Backend, span: Span, fault: Array, learning_rate: Number, step: int) -> None:
+        """Update one contiguous range; `step` is the number of this step, from 1.
+
+        In `fit` on a GPU, optimizers of nnx get a `PerStep` as the learning rate; yours get a number.
+        """
         raise NotImplementedError
 
     def __repr__(self) -> str:

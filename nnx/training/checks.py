@@ -48,6 +48,8 @@ def check_options(options: FitOptions) -> FitOptions:
         callbacks=callbacks,
         checkpoint=checkpoint,
     )
+    if options.graph is not False and options.graph != "auto":
+        raise ConfigurationError(f"graph must be 'auto' or False, not {options.graph!r}")
     nonfinite.check_policy(options.on_nonfinite, checkpoint is not None and not checkpoint.wait)
     if checkpoint is not None or options.communicator.size > 1:  # they compare the loss by its config
         whole_config(options.loss)

@@ -12,6 +12,7 @@ from nnx.errors import TrainingError
 from nnx.training import facts, nonfinite
 from nnx.training.checkpoints import settings
 from nnx.training.checks import check_data, check_options
+from nnx.training.device_steps import DeviceTrainer
 from nnx.training.evaluation import Validation
 from nnx.training.options import FitOptions
 from nnx.training.pause import Pause
@@ -29,7 +30,8 @@ def fit(network: Any, x: Any, y: Any, options: FitOptions) -> History:
     known = facts.agreed(network, options, samples, validation)
     interrupts = Interrupts(wanted=options.checkpoint is not None)
     ranks = Ranks(options.communicator, network.arena, interrupts)
-    trainer = SmallTrainer(StepTrainer(network, samples, options, ranks))
+    kind = StepTrainer if network.backend.synchronous else DeviceTrainer
+    trainer = SmallTrainer(kind(network, samples, options, ranks))
     run = _run(network, options, trainer, validation)
     run.facts = known
     pause = Pause(run, options.checkpoint_here, ranks, interrupts, each_epoch=validation is not None)

@@ -47,6 +47,8 @@ class Guard:
     run : Run
     arena : Arena
     kept : OptimizerState
+    room : array like the running statistics, optional
+        Memory for a copy of them.
 
     Attributes
     ----------
@@ -56,11 +58,16 @@ class Guard:
         Whether `leave_out` must be called after each step: with ``on_nonfinite="skip"``.
     """
 
-    def __init__(self, run: Run, arena: Arena, kept: OptimizerState) -> None:
+    def __init__(self, run: Run, arena: Arena, kept: OptimizerState, room: Array = None) -> None:
         self.run, self.arena, self.kept, self.backend = run, arena, kept, arena.backend
         self.first = [count - run.batch for count in (arena.step, kept.step, run.step)]
         self.statistics = arena.state.size > 0
-        self.state = arena.state.copy() if self.statistics else arena.state
+        self.state = arena.state
+        if self.statistics and room is None:
+            self.state = arena.state.copy()
+        elif self.statistics:
+            self.state = room
+            self.keep()
         self.skips = run.on_nonfinite == "skip"
         self.synchronous = self.backend.synchronous
         self.keeps = self.statistics and (self.synchronous or self.skips)
@@ -83,13 +90,23 @@ class Guard:
         """Undo a step with a fault, and set its loss to NaN.
 
         The optimizer counted this step, but changed no parameters. The running statistics are restored here.
-        The host reads no value from the device.
         """
         xp, fault = self.backend.xp, self.arena.fault
         slot[...] = xp.where(fault == 0, slot, float("nan"))
         if self.statistics:
             self.arena.state[...] = xp.where(fault == 0, self.arena.state, self.state)
         fault[...] = 0
+
+    def record(self, value: Array, losses: Array, counter: Array) -> None:
+        """Do `stops` on a GPU: the host reads nothing, and the device counts the step."""
+        arena, record = self.arena, self.backend.record_step
+        record(value, losses, arena.gradients, arena.fault, counter)
+        if self.statistics:
+            record(value, losses, arena.state, arena.fault, counter)
+
+    def undo(self, losses: Array, counter: Array) -> None:
+        """Do `leave_out` on a GPU."""
+        self.backend.leave_out(self.arena.state, self.state, losses, self.arena.fault, counter)
 
     def fault(self) -> int:
         """Return the number of the first batch with a fault, from 1; 0 if there is none."""

@@ -32,6 +32,7 @@ class FitOptions:
     augment: Augmentation | None = None
     communicator: Communicator = ALONE
     on_nonfinite: str = "stop"
+    graph: str | bool = "auto"
 
     @property
     def callbacks_here(self) -> list[Callback]:

@@ -29,6 +29,10 @@ class History:
         (``fit(on_nonfinite="skip")``).
     rollbacks : int
         How often training returned to a checkpoint (``fit(on_nonfinite="rollback")``).
+    replayed : int
+        Steps that a CUDA graph replayed; 0 on a CPU.
+    not_replayed : str
+        On a GPU, why steps were not replayed; empty if they were, or if there were too few.
     seconds : float
         Time spent in `fit`.
     training_seconds : float
@@ -44,6 +48,8 @@ class History:
         self.steps = 0
         self.left_out = 0
         self.rollbacks = 0
+        self.replayed = 0
+        self.not_replayed = ""
         self.seconds = 0.0
         self.training_seconds = 0.0
         self.first_step_seconds = 0.0

@@ -96,7 +96,7 @@ class StepTrainer:
 
     def gradients(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
         """Compute the loss of a batch and all gradients: forward, loss, backward."""
-        slot, dy, shard = self._slots[number], self._dy[x.shape[0]], self.batches.shards[number]
+        slot, dy, shard = self.slot(number), self._dy[x.shape[0]], self.batches.shards[number]
         y_pred = self.plan.forward(x, shard=shard, draw=0)
         self.loss.evaluate(self.backend, y, y_pred, slot, dy, weights, self.kind)
         if self.ranks.alone:
@@ -106,6 +106,10 @@ class StepTrainer:
         dy *= share  # the gradient of the mean over all ranks' rows, not only over these
         self.plan.backward(dy)
         self.ranks.sum_gradients(slot, share)
+
+    def slot(self, number: int) -> Array:
+        """Return where the loss of a batch is computed."""
+        return self._slots[number]
 
     def explain(self, run: Run, order: Any, number: int) -> None:
         """Run a batch again with the parameters from before it; raise an error that names the first fault."""

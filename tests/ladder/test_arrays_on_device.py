@@ -81,7 +81,9 @@ def test_what_is_copied(give, up, within):
     with cupy.recorded() as log:
         fit(one, x, LABELS if host else y, epochs=3)
     ups = [event.size for event in log if event.kind == "h2d"]
-    assert ups == [*([up, LABELS.nbytes] if up else []), *[8 * ROWS] * 3]  # the data; the order of each epoch
+    tables = ups[-3:]  # of each epoch: the order, and the few other numbers of its steps
+    assert ups[:-3] == ([up, LABELS.nbytes] if up else [])  # the data
+    assert all(8 * ROWS < size <= 8 * ROWS + 1024 for size in tables)
     assert len(samples) == ROWS
 
 
@@ -115,7 +117,7 @@ def steps(give, **weights):
     one, given = network(), {name: give(value) for name, value in weights.items()}
     x, y = give(X), give(DENSE)
     with cupy.recorded() as log:
-        fit(one, x, y, epochs=1, batch_size=100, callbacks=[Ends()], **given)
+        fit(one, x, y, epochs=1, batch_size=100, callbacks=[Ends()], graph=False, **given)
     return log[ends[0] : ends[-1]]
 
 

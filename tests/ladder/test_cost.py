@@ -14,7 +14,8 @@ cupy = pytest.importorskip("cupy", reason="needs CuPy's wheel: nox -s ladder")
 
 WIDTHS = (784, 512, 256, 128, 64, 128, 256, 512, 784)
 ROWS, BATCH, STEPS = 1024, 256, 4
-MOST_LAUNCHES = 48
+LAUNCHES = 44  # in each step, launched or replayed
+TABLES = 8 * ROWS + 2 * 256  # bytes of an epoch's order, and of the other numbers of its steps
 
 
 class Marks(nnx.Callback):
@@ -37,43 +38,76 @@ def deep_autoencoder():
     return nnx.Network([*layers, nnx.Sigmoid()], device="gpu", seed=0)
 
 
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (ROWS, WIDTHS[0]), dtype=np.uint8)
+
+
 @pytest.fixture(scope="module", params=["bytes", "floats"])
-def trained(request):
+def given(request):
+    """The data of a run, and their size as they are stored."""
+    if request.param == "bytes":
+        return nnx.Rows(pixels(), divisor=255), pixels().nbytes
+    return (pixels() / 255).astype(np.float32), 4 * pixels().size
+
+
+def trained(x, graph):
     """The log of three epochs of four steps, and where each step and epoch ends in it."""
-    pixels = np.random.default_rng(0).integers(0, 256, (ROWS, WIDTHS[0]), dtype=np.uint8)
-    x = nnx.Rows(pixels, divisor=255) if request.param == "bytes" else (pixels / 255).astype(np.float32)
-    stored = pixels.nbytes if request.param == "bytes" else 4 * pixels.size
     network = deep_autoencoder()
     with cupy.recorded() as log:
         marks = Marks(log)
-        network.fit(x, x, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(1e-3), batch_size=BATCH, epochs=3,
-                    callbacks=[marks])  # fmt: skip
-    return log, marks, stored
-
-
-def test_a_step_launches_kernels_and_does_nothing_else(trained):
-    log, marks, _ = trained
+        history = network.fit(
+            x, x, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(1e-3), batch_size=BATCH, epochs=3,
+            callbacks=[marks], graph=graph,
+        )  # fmt: skip
+    assert history.replayed == (3 * STEPS - 2 if graph else 0)
     assert len(marks.steps) == 3 * STEPS
-    for first, last in zip(marks.steps[STEPS:], marks.steps[STEPS + 1 :], strict=False):
-        if not any(first <= end < last for end in marks.epochs):  # within an epoch, after the first
-            assert {event.kind for event in log[first:last]} == {"launch"}
-            assert last - first <= MOST_LAUNCHES
+    return log, marks
 
 
-def test_an_epoch_reads_its_losses_once_and_uploads_no_data(trained):
-    log, marks, _ = trained
-    for first, last in zip(marks.epochs, marks.epochs[1:], strict=False):
-        epoch = [event for event in log[first:last] if event.kind != "launch"]
-        moved = [(event.kind, event.size) for event in epoch if event.kind in ("h2d", "d2h")]
-        # up: the order of the rows; down: the flag that a fault raises, and a loss a step
-        assert moved == [("h2d", 8 * ROWS), ("d2h", 8), ("d2h", 4 * STEPS)]
-        assert sum(event.kind == "wait" for event in epoch) == 2
-        assert sum(event.kind == "alloc" for event in epoch) == 1  # the order again
+@pytest.fixture(scope="module")
+def launched(given):
+    return trained(given[0], False)
 
 
-def test_the_data_is_uploaded_once_as_it_is_stored(trained):
-    log, _, stored = trained
-    assert [event.size for event in log if event.kind == "h2d"] == [stored, *[8 * ROWS] * 3]
+@pytest.fixture(scope="module")
+def replayed(given):
+    return trained(given[0], "auto")
+
+
+def within_epochs(marks, begun):
+    """Where each step after the first ones begins and ends in the log, if no epoch ends in between."""
+    for first, last in zip(marks.steps[begun - 1 :], marks.steps[begun:], strict=False):
+        if not any(first <= end < last for end in marks.epochs):
+            yield first, last
+
+
+def test_a_step_launches_kernels_and_does_nothing_else(launched):
+    log, marks = launched
+    for first, last in within_epochs(marks, 1):
+        assert {event.kind for event in log[first:last]} == {"launch"}
+        assert last - first == LAUNCHES
+
+
+def test_a_replayed_step_is_one_launch_of_the_host(replayed):
+    log, marks = replayed
+    for first, last in within_epochs(marks, 3):  # two are launched, and the third is compared
+        assert [event.kind for event in log[first:last]] == ["graph", *["node"] * LAUNCHES]
+
+
+def test_an_epoch_reads_its_losses_once_and_uploads_one_array(launched, replayed):
+    for log, marks in (launched, replayed):
+        for first, last in zip(marks.epochs, marks.epochs[1:], strict=False):
+            epoch = [event for event in log[first:last] if event.kind not in ("launch", "graph", "node")]
+            moved = [(event.kind, event.size) for event in epoch if event.kind in ("h2d", "d2h")]
+            # up: the tables; down: the flag of a fault, and the loss of each step
+            assert moved == [("h2d", TABLES), ("d2h", 8), ("d2h", 4 * STEPS)]
+            assert sum(event.kind == "wait" for event in epoch) == 2
+            assert sum(event.kind == "alloc" for event in epoch) == 0
+
+
+def test_the_data_is_uploaded_once_as_it_is_stored(given, launched):
+    log, _ = launched
+    assert [event.size for event in log if event.kind == "h2d"] == [given[1], *[TABLES] * 3]
 
 
 def test_memory_does_not_grow_with_steps():

@@ -23,6 +23,7 @@ pytest.importorskip("cupy", reason="needs CuPy's real wheel: nox -s ladder")
 import nnx.ops.convolution_cuda  # noqa: F401 - `nnx.backends` does not import its kernels
 from nnx.ops.cuda import Elementwise, Raw
 from nnx.ops.embedding import position_bits
+from nnx.ops.gradients import BLOCKS
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -144,7 +145,9 @@ def test_optimizers(kernel: str, layout: str, number: np.dtype, rng: np.random.G
     if kernel == "adam":
         rate *= (1 - 0.999**3) ** 0.5 / (1 - 0.9**3)
     kept = values.copy()
-    compile(kernel, number.name)(gradients, fault, rate, shrink, 0.02, *numbers, values, *more)
+    of_steps = np.array([9.0, 9.0, 9.0, rate, shrink, 9.0], number)  # of two steps with one more number
+    place = of_steps, np.array([0, 1]), 3, 0
+    compile(kernel, number.name)(gradients, fault, *place, 0.02, *numbers, values, *more)
     for name, one in buffers.items():
         if layout == "special":
             np.testing.assert_allclose(one, plain[name], rtol=1e-4 if number.itemsize == 4 else 1e-12)
@@ -160,9 +163,10 @@ def test_dropout_drops_the_same_elements(layout: str, number: np.dtype, rng: np.
     key, row = 0x123456789ABCDEF0, 3
     expected = PLAIN.dropout(x, np.empty(x.shape, number), 0.4, key, row)
     y = np.full(x.shape, np.nan, number)
-    compile("dropout", number.name)(
-        x, x.shape[1], x.shape[1], row, key & 0xFFFFFFFF, key >> 32, int(0.4 * 2**32), 1.0 / (1.0 - 0.4), y
-    )
+    keys = np.array([1, 2, 3, key & 0xFFFFFFFF, key >> 32], np.uint32)
+    place = keys, np.array([7, 1]), 2, 1
+    scale, whole = 1.0 / (1.0 - 0.4), x.shape[1]
+    compile("dropout", number.name)(x, whole, whole, row, *place, int(0.4 * 2**32), scale, y)
     np.testing.assert_array_equal(y == 0, expected == 0)
     close(y, expected, number)
     if layout == "contiguous":  # whole channels, at five positions
@@ -184,6 +188,65 @@ def test_bytes_become_numbers_as_they_are_gathered(
     x = laid(np.full((len(order), 6), np.nan, number), "strided" if layout == "broadcast" else layout)
     compile("gather_bytes", number.name)(source, order[:, None], 6, 255.0, x)
     close(x, PLAIN.gather(source, order, room(len(order), 6), 255.0), number)
+
+
+@pytest.mark.parametrize("kernel", ["gather_step", "gather_step_bytes"])
+@pytest.mark.parametrize("layout", ["contiguous", "strided", "one"])
+def test_rows_of_the_next_step_are_gathered(
+    kernel: str, layout: str, number: np.dtype, rng: np.random.Generator
+) -> None:
+    kind = np.dtype(np.uint8) if kernel.endswith("bytes") else number
+    source = rng.integers(0, 256, (9, 6)).astype(kind)
+    order, counter = rng.permutation(9), np.array([1, 0])
+    rows = order[5:6] if layout == "one" else order[5:8]  # of step 1, which begins at 4, the second and more
+    x = laid(np.full((len(rows), 6), np.nan, number), layout)
+    more = (255.0,) if kernel.endswith("bytes") else ()
+    compile(kernel, number.name)(source, order, 4, 1, 6, *more, x, counter)
+    close(x, PLAIN.gather(source, rows, room(len(rows), 6), 255.0) if more else source[rows], number)
+    np.testing.assert_array_equal(counter, [1, 1])
+
+
+def test_small_kernels_of_a_step(number: np.dtype) -> None:
+    counter = np.array([3, 0])
+    compile("begin_step", number.name)(counter[:1], counter[1:])
+    np.testing.assert_array_equal(counter, [3, 3])
+    first, second = np.zeros((2, 1), number)
+    compile("write_numbers", number.name)(0.25, 4.0, first, second, counter)
+    assert (first[0], second[0], counter[1]) == (0.25, 4.0, 0)
+    fault = np.array([5])
+    compile("clear", number.name)(0, fault)
+    assert fault[0] == 0
+
+
+@pytest.mark.parametrize("wrong", [None, np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("place", ["gradient", "value"])
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_step_is_recorded(wrong: float | None, place: str, before: int, number: np.dtype) -> None:
+    gradients, value = np.ones(5, number), np.full(1, 0.5, number)
+    if wrong is not None:
+        (gradients if place == "gradient" else value)[-1] = wrong
+    found, plain = (
+        {"losses": np.zeros(4, number), "fault": np.array([before]), "counter": np.array([1, 1])}
+        for _ in range(2)
+    )
+    compile("record_step", number.name)(gradients, value, found["losses"], found["fault"], found["counter"])
+    PLAIN.record_step(value, gradients=gradients, **plain)
+    for name, expected in plain.items():
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)
+
+
+@pytest.mark.parametrize("fault", [0, 3])
+def test_a_step_is_left_out(fault: int, number: np.dtype) -> None:
+    kept = np.arange(5).astype(number)
+    found, plain = (
+        {"state": np.ones(5, number), "losses": np.ones(4, number), "fault": np.array([fault])}
+        for _ in range(2)
+    )
+    counter = np.array([3, 2])
+    compile("leave_out", number.name)(kept, np.nan, found["fault"], counter, found["state"], found["losses"])
+    PLAIN.leave_out(kept=kept, counter=counter, **plain)
+    for name in ("state", "losses"):
+        np.testing.assert_array_equal(found[name], plain[name], err_msg=name)
 
 
 @pytest.mark.parametrize("wrong", [None, np.inf, -np.inf, np.nan])
@@ -229,17 +292,132 @@ def test_losses(kind: str, how: dict[str, Any], number: np.dtype, rng: np.random
     PLAIN.loss(kind, target.astype(float), prediction.astype(float), value, gradient, scale, constant)
     row_losses, dy, total = np.empty(rows, number), np.empty_like(target), np.full(1, np.nan, number)
     numbers = (number.type(constant), number.type(scale / rows))
-    compile(f"{kind}_loss", number.name)(
-        (4,), (64,), (target, prediction, row_losses, dy, rows, columns, *numbers, 1), **how
-    )
-    compile("sum_loss", number.name)((1,), (64,), (row_losses, total, rows, numbers[1]), **how)
+    arrays = (target, prediction, row_losses, row_losses)
+    compile(f"{kind}_loss", number.name)((4,), (64,), (*arrays, dy, rows, columns, *numbers, 0, 1), **how)
+    sums = (row_losses, row_losses, total, rows, numbers[1], 0)
+    compile("sum_loss", number.name)((1,), (64,), sums, **how)
     close(dy, gradient, number, 16)
     close(total, value, number, rows * columns)
     untouched = dy.copy()
     compile(f"{kind}_loss", number.name)(
-        (4,), (64,), (target, prediction, row_losses, untouched, rows, columns, *numbers, 0), **how
+        (4,), (64,), (*arrays, untouched, rows, columns, *numbers, 0, 0), **how
     )
     np.testing.assert_array_equal(untouched, dy)  # no gradient was wanted
+
+
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("weights", ["some", "none", "large"])
+@pytest.mark.parametrize("kind", ["categorical_cross_entropy", "categorical_cross_entropy_from_logits"])
+def test_losses_with_labels_and_weights(
+    kind: str, labels: bool, weights: str, how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+) -> None:
+    rows, columns, scale = 6, 5, 0.25
+    target = (
+        rng.integers(0, columns, rows) if labels else rng.dirichlet(np.ones(columns), rows).astype(number)
+    )
+    prediction = rng.uniform(0.01, 0.99, (rows, columns)).astype(number)
+    given = {"some": rng.uniform(0, 2, rows), "none": np.zeros(rows), "large": np.full(rows, 2e38)}[weights]
+    given = given.astype(number)
+    value, gradient = room(1), room(rows, columns)
+    wide = [x.astype(float) for x in (prediction, given)]
+    PLAIN.loss(
+        kind, target if labels else target.astype(float), wide[0], value, gradient, scale, 1e-7, wide[1]
+    )
+    factors, row_losses, dy = np.empty(rows, number), np.empty(rows, number), np.empty_like(prediction)
+    total, same_factor = np.empty(1, number), number.type(9.0)
+    compile("row_factors", number.name)((1,), (32,), (given, factors, rows, number.type(scale)), **how)
+    name = f"{kind}_labels" if labels else f"{kind}_loss"
+    arrays = (target, prediction, factors, row_losses, dy)
+    numbers = (rows, columns, number.type(1e-7), same_factor, 1, 1)
+    compile(name, number.name)((4,), (32,), (*arrays, *numbers), **how)
+    compile("sum_loss", number.name)((1,), (32,), (row_losses, factors, total, rows, same_factor, 1), **how)
+    close(dy, gradient, number, 16)
+    close(total, value, number, rows * columns)
+
+
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("limit", [0.5, 1e3])
+def test_clipping(limit: float, how: dict[str, Any], number: np.dtype, rng: np.random.Generator) -> None:
+    gradients = [rng.normal(size=size).astype(number) for size in (700, 5)]
+    expected = [g.astype(float) for g in gradients]
+    PLAIN.clip_by_norm(expected, limit)
+    count, bound = 2 * BLOCKS, number.type(limit)
+    tops, sums = np.full((2, count), np.nan, number)
+    grid, block = (BLOCKS,), (32,)
+    for place, g in enumerate(gradients):
+        compile("greatest", number.name)(grid, block, (g, tops, g.size, bound, place * BLOCKS), **how)
+    for place, g in enumerate(gradients):
+        compile("squares", number.name)(grid, block, (g, tops, sums, g.size, count, place * BLOCKS), **how)
+    for g, clipped in zip(gradients, expected, strict=True):
+        compile("scale", number.name)(grid, block, (g, tops, sums, g.size, count, bound), **how)
+        close(g, clipped, number, 700)
+    compile("clip", number.name)(gradients[0], 0.01, gradients[0])
+    close(gradients[0], PLAIN.clip_by_value(expected[0], 0.01), number, 700)
+
+
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70)])
+def test_normalization(
+    shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+) -> None:
+    rows, columns = shape
+    x, dy = rng.normal(size=(2, *shape)).astype(number)
+    gamma, beta = rng.normal(size=(2, columns)).astype(number)
+    wide = {name: one.astype(float) for name, one in {"x": x, "dy": dy, "gamma": gamma, "beta": beta}.items()}
+    mean, variance, dgamma, dbeta = np.full((4, columns), np.nan, number)
+    y, dx = np.full((2, *shape), np.nan, number)
+    moments = room(columns), room(columns)
+    PLAIN.batch_moments(wide["x"], *moments)
+    grid, block, epsilon = (2,), (4, 8), number.type(1e-3)
+    compile("batch_moments", number.name)(grid, block, (x, mean, variance, *shape), **how)
+    close(mean, moments[0], number, rows)
+    close(variance, moments[1], number, rows)
+    expected = PLAIN.batch_norm_forward(wide["x"], *moments, wide["gamma"], wide["beta"], room(*shape), 1e-3)
+    compile("batch_norm", number.name)(x, mean, variance, gamma, beta, 1e-3, y)
+    close(y, expected, number, rows)
+    for constant in (False, True):
+        sums, slope = (room(columns), room(columns)), room(*shape)
+        PLAIN.batch_norm_backward(
+            wide["dy"], wide["x"], *moments, wide["gamma"], *sums, slope, 1e-3, constant, rows
+        )
+        arrays = (dy, x, mean, variance, dgamma, dbeta)
+        compile("batch_norm_sums", number.name)(grid, block, (*arrays, *shape, epsilon), **how)
+        numbers = (1e-3, float(rows), constant, dx)
+        compile("batch_norm_backward", number.name)(dy, x, mean, variance, gamma, dgamma, dbeta, *numbers)
+        for found, plain in zip((dgamma, dbeta, dx), (*sums, slope), strict=True):
+            close(found, plain, number, 8 * rows)
+    average = np.ones(columns, number)
+    compile("moving_average", number.name)(mean, 0.9, 1.0 - 0.9, average)
+    close(average, PLAIN.moving_average(np.ones(columns), moments[0], 0.9), number, rows)
+
+
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70)])
+def test_layer_normalization(
+    shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+) -> None:
+    rows, columns = shape
+    x, dy = rng.normal(size=(2, *shape)).astype(number)
+    gamma, beta = rng.normal(size=(2, columns)).astype(number)
+    wide = [one.astype(float) for one in (dy, x, gamma)]
+    y, dx = np.full((2, *shape), np.nan, number)
+    dgamma, dbeta = np.full((2, columns), np.nan, number)
+    epsilon, moments = number.type(1e-3), np.empty(3 * rows, number)
+    expected = PLAIN.layer_norm_forward(wide[1], wide[2], beta.astype(float), room(*shape), 1e-3)
+    compile("layer_norm", number.name)((2,), (32,), (x, gamma, beta, y, *shape, epsilon), **how)
+    close(y, expected, number, 8 * columns)
+    sums, slope = (room(columns), room(columns)), room(*shape)
+    PLAIN.layer_norm_backward(*wide, *sums, slope, 1e-3)
+    backward = compile("layer_norm_backward", number.name)
+    backward((2,), (32,), (dy, x, gamma, dx, moments, *shape, epsilon, 1), **how)
+    close(dx, slope, number, 64 * columns)
+    untouched = dx.copy()
+    backward((2,), (32,), (dy, x, gamma, untouched, moments, *shape, epsilon, 0), **how)
+    np.testing.assert_array_equal(untouched, dx)
+    compile("layer_norm_sums", number.name)((2,), (4, 8), (dy, x, moments, dgamma, dbeta, *shape), **how)
+    close(dgamma, sums[0], number, 8 * rows * columns)
+    close(dbeta, sums[1], number, 8 * rows)
 
 
 @pytest.mark.parametrize("kind", LOSSES)
@@ -252,7 +430,8 @@ def test_a_prediction_that_is_not_finite_stays_visible(kind: str, wrong: float, 
         expected, gradient = LOSSES[kind].plain(PLAIN, target, prediction, 1e-7)
     row_losses, dy = np.empty(3, number), np.empty_like(target)
     numbers = (number.type(1e-7), number.type(1.0))
-    compile(f"{kind}_loss", number.name)((3,), (32,), (target, prediction, row_losses, dy, 3, 4, *numbers, 1))
+    arrays = (target, prediction, row_losses, row_losses, dy)
+    compile(f"{kind}_loss", number.name)((3,), (32,), (*arrays, 3, 4, *numbers, 0, 1))
     np.testing.assert_allclose(row_losses, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(dy, gradient, rtol=1e-5, atol=1e-6)
 
@@ -322,9 +501,18 @@ def test_every_kernel_was_computed() -> None:
     elementwise = {f"{kind}_{what}" for kind in KINDS for what in ("forward", "backward", "bias")}
     others = {*OPTIMIZERS, *CONVOLUTIONS, "dropout", "flag_nonfinite", "gather_bytes", "take_rows"}
     images = {name for name in Elementwise.known if "pool" in name or name in OF_IMAGES}
-    assert elementwise | others | images == set(Elementwise.known)
+    steps = {
+        "gather_step", "gather_step_bytes", "begin_step", "write_numbers", "clear", "record_step",
+        "leave_out", "clip", "batch_norm", "batch_norm_backward", "moving_average",
+    }  # fmt: skip
+    assert elementwise | others | images | steps == set(Elementwise.known)
     fused = {f"{kind}_bias_gradient" for kind in FUSED}
     losses = {f"{kind}_loss" for kind in LOSSES}
+    losses |= {
+        "sum_loss", "row_factors", "categorical_cross_entropy_labels",
+        "categorical_cross_entropy_from_logits_labels",
+    }  # fmt: skip
     embedding = {"sort_tiles", "merge_tiles", "sum_runs", "put_rows"}
-    others = {"softmax", "softmax_backward", "sum_loss", "convolve_channels_weights"}
-    assert fused | losses | embedding | others == set(Raw.known)
+    norms = {"batch_moments", "batch_norm_sums", "layer_norm", "layer_norm_backward", "layer_norm_sums"}
+    others = {"softmax", "softmax_backward", "convolve_channels_weights", "greatest", "squares", "scale"}
+    assert fused | losses | embedding | norms | others == set(Raw.known)

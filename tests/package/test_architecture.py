@@ -111,7 +111,9 @@ THEMES = {
 TEST_MODULES = sorted(TESTS.rglob("test_*.py"))
 MODULES = sorted(path for path in ROOT.rglob("*.py") if not path.stem.startswith("__"))
 WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of their name
+    "backends/cublas": "ladder/test_cublas: it needs a GPU, or the stand-in for CuPy",
     "backends/cupy_backend": "ladder, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",
+    "backends/cupy_capture": "ladder/test_replay: it needs a GPU, or the stand-in for CuPy",
     "backends/cupy_devices": "ladder, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",
     "backends/cupy_staging": "ladder, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",
     "callbacks": "training/test_callbacks: only names",
@@ -136,6 +138,8 @@ WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of t
     "ops/depthwise_numba": "ops/test_convolution_numba: only convolutions call it",
     "ops/products_numba": "ops/test_dense_numba, ops/test_convolution_numba: only layers call it",
     "ops/small_network_numba": "training/test_small: only fit calls it",
+    "training/device_steps": "ladder/test_replay, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",
+    "training/replay": "ladder/test_replay: it needs a GPU, or the stand-in for CuPy",
 }
 
 

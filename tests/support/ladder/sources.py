@@ -23,7 +23,10 @@ from nnx.ops.cuda import Elementwise, Raw
 
 DTYPES = ("float32", "float64")
 LAYOUTS = ("contiguous", "strided")
-ARRAYS = ("x", "y", "dy", "product", "b", "gradient")  # inputs that nnx gives as arrays, beside raw ones
+ARRAYS = (  # inputs that nnx gives as arrays, beside raw ones
+    "x", "y", "dy", "product", "b", "gradient", "mean", "variance", "gamma", "beta", "dgamma", "dbeta",
+    "next",
+)  # fmt: skip
 NDARRAY, INDEXER, SCALAR = 1, 2, 3  # CuPy's _ArgKind
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cupy import _functions, _wheel, _world
+from cupy import _cublas, _functions, _wheel, _world
 from cupy import cuda as cuda
 from cupy._array import ndarray as ndarray
 from cupy._kernels import ElementwiseKernel as ElementwiseKernel
@@ -18,6 +18,7 @@ from cupy._kernels import RawKernel as RawKernel
 __version__ = _wheel.described()["version"]
 newaxis = None
 _functions.complete()
+_cublas.install()
 recorded, machine = _world.recorded, _world.machine  # the tests' own
 
 

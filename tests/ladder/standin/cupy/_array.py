@@ -5,8 +5,9 @@ Operators, and the methods that NumPy's arrays have too, are added by `_function
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,14 @@ HostArray = np.ndarray[Any, Any]
 REFUSED = "NumPy's {} on an array of a device: CuPy would take it, and nnx must not rely on that"
 
 
-def launch(name: str, reads: tuple[Any, ...], writes: tuple[Any, ...], kind: str = "launch") -> None:
-    """A kernel (or a copy on the device) reads and writes memory."""
+def launch(
+    name: str, reads: tuple[Any, ...], writes: tuple[Any, ...], kind: str = "launch",
+    perform: Callable[[], Any] = _world.nothing,
+) -> None:  # fmt: skip
+    """A kernel (or a copy on the device) reads and writes memory: now, or by a captured graph."""
+    if _streams.captured(name, reads, writes, perform):
+        return
+    perform()
     _world.note(kind, name)
     _streams.work(reads, writes)
 
@@ -49,6 +56,8 @@ def make(host: HostArray, memory: _world.Memory, base: ndarray | None = None) ->
     """An array over memory that is there."""
     array = object.__new__(ndarray)
     array._host, array._memory, array._base = host, memory, base
+    if not memory.address and host.size:
+        memory.place(host.ctypes.data, host.nbytes)
     return array
 
 
@@ -79,6 +88,7 @@ def uploaded(host: HostArray) -> ndarray:
 
 def upload(array: ndarray, host: HostArray, stream: Any = None) -> None:
     """Host memory is copied to an array's."""
+    _world.unless_captured("host memory is copied")
     _world.note("h2d", "upload", host.nbytes, array._memory.device)
     line = _line_of(array, stream)
     _streams.work((), (array._memory,), line)
@@ -204,6 +214,7 @@ class ndarray:
     def get(
         self, stream: Any = None, order: str = "C", out: HostArray | None = None, blocking: bool = True
     ) -> HostArray:
+        _world.unless_captured("the host reads")
         if out is None:
             out = np.empty(self.shape, self.dtype, order if order in "CF" else "C")
         elif not isinstance(out, np.ndarray):
@@ -317,9 +328,12 @@ class ndarray:
             out = owned(found)
         elif out.dtype != self.dtype or out.shape != found.shape:
             raise TypeError(f"Output dtype mismatch, or shape {out.shape} for {found.shape}")
-        else:
-            unwrap(out)[...] = found
-        launch("take", (self._memory, *_memories((indices,))), (out._memory,))
+        target = unwrap(out)
+
+        def perform() -> None:
+            target[...] = np.take(source, at, axis)
+
+        launch("take", (self._memory, *_memories((indices,))), (out._memory,), perform=perform)
         return out
 
     def reshape(self, *shape: Any, order: str = "C") -> ndarray:
@@ -372,15 +386,18 @@ class ndarray:
                 if target.ctypes.data == values.ctypes.data:
                     return  # CuPy sees that it is the same
                 if target.dtype == values.dtype and target.flags.c_contiguous:
-                    target[...] = values
-                    launch("copy", (given._memory,), (self._memory,), "copy")
+                    perform = functools.partial(target.__setitem__, ..., values)
+                    launch("copy", (given._memory,), (self._memory,), "copy", perform)
                     return
         else:
             index = tuple(_checked(self, part, axis, once=True) for axis, part in enumerate(index))
             target = own
-        with np.errstate(all="ignore"):
-            target[... if basic else index] = values
-        launch("setitem", _memories((given,)), (self._memory,))
+
+        def write() -> None:
+            with np.errstate(all="ignore"):
+                target[... if basic else index] = values
+
+        launch("setitem", _memories((given,)), (self._memory,), perform=write)
 
 
 def _memories(values: Any) -> tuple[Any, ...]:

@@ -42,6 +42,7 @@ class ufunc:
         hosts = [unwrap(one) for one in args]
         self._refuse_types(hosts)
         reads = tuple(one._memory for one in args if type(one) is ndarray)
+        perform = _world.nothing
         with np.errstate(all="ignore"):
             if out is None:
                 result = self._function(*hosts, **kwargs)
@@ -56,13 +57,13 @@ class ufunc:
                 target = unwrap(out)
                 for one in args:  # then CuPy copies what is read
                     if isinstance(one, ndarray) and one is not out and _overlap(one._host, target):
-                        owned(one._host)
+                        _world.allocated(one.nbytes)
                         launch("copy", (), (), "copy")
                 shape = np.broadcast_shapes(*(np.shape(one) for one in hosts))
                 if shape != target.shape:
                     raise ValueError("Out shape is mismatched")
-                self._function(*hosts, out=target, **kwargs)
-        launch(self.name, reads, (out._memory,))
+                perform = functools.partial(_quietly, self._function, *hosts, out=target, **kwargs)
+        launch(self.name, reads, (out._memory,), perform=perform)
         return out
 
     def _refuse_types(self, hosts: list[Any]) -> None:
@@ -78,6 +79,11 @@ class ufunc:
 
     def __repr__(self) -> str:
         return f"<ufunc {self.name!r}>"
+
+
+def _quietly(compute: Any, *args: Any, **kwargs: Any) -> None:
+    with np.errstate(all="ignore"):
+        compute(*args, **kwargs)
 
 
 def _overlap(a: Any, b: Any) -> bool:
@@ -111,8 +117,11 @@ def function(name: str, compute: Any) -> Any:
             raise ValueError(
                 f"{name}: out of {target.shape}, {target.dtype} for {result.shape}, {result.dtype}"
             )
-        target[...] = result
-        launch(name, tuple(one._memory for one in arrays), (out._memory,))
+
+        def perform() -> None:
+            _quietly(lambda: target.__setitem__(..., compute(*hosts, **keywords)))
+
+        launch(name, tuple(one._memory for one in arrays), (out._memory,), perform=perform)
         return out
 
     computed.__name__ = computed.__qualname__ = name.rpartition(".")[2]
@@ -255,6 +264,8 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> nd
 
 def dot(a: ndarray, b: ndarray, out: ndarray | None = None) -> ndarray:
     """By cuBLAS, which transposes as it reads and copies what is neither way contiguous."""
+    if getattr(_world.thread(), "capture", None) is not None:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
     x, y = unwrap(a), unwrap(b)
     if out is not None:
         if out.dtype != np.result_type(x, y):
@@ -265,7 +276,7 @@ def dot(a: ndarray, b: ndarray, out: ndarray | None = None) -> ndarray:
             raise ValueError("cuBLAS reads what it writes")
     for one in (x, y):
         if not (one.flags.c_contiguous or one.flags.f_contiguous):
-            owned(one)
+            _world.allocated(one.nbytes)
             launch("copy", (), (), "copy")
     with np.errstate(all="ignore"):
         result = np.dot(x, y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 import sys
@@ -75,11 +76,11 @@ class ElementwiseKernel:
         kernel = self._compiled.get(key)
         if kernel is None:
             kernel = self._compiled[key] = _host_kernels().Elementwise(*self._source, types)
-        kernel(*hosts)
         launch(
             self.name,
             tuple(one._memory for one in args if isinstance(one, ndarray)),
             tuple(one._memory for one in args[self.nin :]),
+            perform=functools.partial(kernel, *hosts),
         )
         outputs = args[self.nin :]
         return outputs[0] if len(outputs) == 1 else outputs
@@ -124,5 +125,6 @@ class RawKernel:
                 held.append(unwrap(one))
             else:
                 held.append(one)
-        self._kernel(grid, block, held, threads=math.prod(grid) * math.prod(block) <= THREAD_BY_THREAD)
-        launch(self.name, tuple(reads), tuple(writes))
+        threads = math.prod(grid) * math.prod(block) <= THREAD_BY_THREAD
+        perform = functools.partial(self._kernel, grid, block, held, threads=threads)
+        launch(self.name, tuple(reads), tuple(writes), perform=perform)

@@ -8,6 +8,7 @@ each other, as CUDA's do.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -109,7 +110,54 @@ def host_copy(own: _Line, host: np.ndarray[Any, Any], copy: np.ndarray[Any, Any]
         own.copies.append((own.queued, host, copy, upload))
 
 
+def captured(name: str, reads: tuple[Any, ...], writes: tuple[Any, ...], perform: Any) -> bool:
+    """Add an operation to the graph that the thread captures; False if it captures none.
+
+    Raises
+    ------
+    RuntimeError
+        If the operation runs on another stream than the one that is captured.
+    """
+    capture = getattr(_world.thread(), "capture", None)
+    if capture is None:
+        return False
+    if line() is not capture.stream._line:
+        raise RuntimeError(f"{name} runs on another stream than the one that is captured")
+    capture.nodes.append(
+        (name, [weakref.ref(one) for one in reads], [weakref.ref(one) for one in writes], perform)
+    )
+    return True
+
+
+class Graph:
+    """`cupy.cuda.Graph`: operations with their arguments; each launch reads what memory then holds."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream: Any = stream
+        self.nodes: list[tuple[str, list[Any], list[Any], Any]] = []
+
+    def launch(self, stream: Stream | None = None) -> None:
+        """Run all operations in order.
+
+        Raises
+        ------
+        RuntimeError
+            If memory that an operation needs was freed.
+        """
+        _world.unless_captured("a graph is launched")
+        _world.note("graph", "graph", len(self.nodes))
+        with contextlib.nullcontext() if stream is None else stream:
+            for name, reads, writes, perform in self.nodes:
+                alive = [[one() for one in group] for group in (reads, writes)]
+                if any(one is None for group in alive for one in group):
+                    raise RuntimeError(f"{name} in a graph uses memory that was freed")
+                work(tuple(alive[0]), tuple(alive[1]))
+                perform()
+                _world.note("node", name)
+
+
 def wait_for_device(device: int) -> None:
+    _world.unless_captured("the host waits")
     _world.note("wait", "device", device=device)
     for one in [default_line(device), *(s._line for s in list(_streams) if s._line.device == device)]:
         one.wait(one.queued)
@@ -125,9 +173,11 @@ class Stream:
     ) -> None:
         global _several
         self._null = null
+        self.ptr = 0  # others have numbers in place of addresses
         if not null:
             _several = True
             self._own = _Line(_world.current(), blocking=not non_blocking)
+            self.ptr = id(self._own)
             _streams.add(self)
 
     @property
@@ -142,7 +192,25 @@ class Stream:
     def __exit__(self, *args: Any) -> None:
         _world.thread().streams.pop()
 
+    def begin_capture(self, mode: int | None = None) -> None:
+        _world.unless_captured("a capture begins")
+        if self._null:
+            raise RuntimeError("cudaErrorStreamCaptureUnsupported: the default stream cannot be captured")
+        _world.thread().capture = Graph(self)
+
+    def end_capture(self) -> Graph:
+        graph = getattr(_world.thread(), "capture", None)
+        if graph is None or graph.stream is not self:
+            raise RuntimeError("cudaErrorIllegalState: this stream is not captured")
+        _world.thread().capture = graph.stream = None
+        return graph
+
+    def is_capturing(self) -> bool:
+        graph = getattr(_world.thread(), "capture", None)
+        return graph is not None and graph.stream is self
+
     def synchronize(self) -> None:
+        _world.unless_captured("the host waits")
         _world.note("wait", "stream", device=self._line.device)
         self._line.wait(self._line.queued)
 
@@ -177,6 +245,7 @@ class Event:
         self._time = 0.0
 
     def record(self, stream: Stream | None = None) -> None:
+        _world.unless_captured("an event is recorded")
         self._line = line() if stream is None else stream._line
         if self._line.device != _world.current():
             raise ValueError("an event is recorded on a stream of its own device")
@@ -184,6 +253,7 @@ class Event:
         self._time = time.perf_counter()
 
     def synchronize(self) -> None:
+        _world.unless_captured("the host waits")
         if self._line is not None:
             _world.note("wait", "event", device=self._line.device)
             self._line.wait(self._place)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
 import threading
@@ -17,7 +18,10 @@ BLOCK = 512  # bytes: what CuPy's pool rounds to
 
 
 class Event(NamedTuple):
-    """What happened: ``launch``, ``copy`` (on the device), ``h2d``, ``d2h``, ``wait`` or ``alloc``."""
+    """What happened: ``launch``, ``copy`` (on the device), ``h2d``, ``d2h``, ``wait`` or ``alloc``.
+
+    A captured graph is one ``graph`` each time it is launched; its kernels are ``node``.
+    """
 
     kind: str
     device: int
@@ -107,6 +111,10 @@ def make_current(index: int) -> None:
     _thread.device = index
 
 
+def nothing() -> None:
+    """What was done already."""
+
+
 def thread() -> Any:
     """What the calling thread keeps."""
     return _thread
@@ -123,6 +131,38 @@ def allocated(size: int) -> Memory:
     return memory
 
 
+def unless_captured(what: str) -> None:
+    """Refuse what CUDA forbids while a stream is captured, and what a graph would not repeat.
+
+    Raises
+    ------
+    RuntimeError
+        If the calling thread captures a stream.
+    """
+    if getattr(_thread, "capture", None) is not None:
+        raise RuntimeError(f"cudaErrorStreamCaptureUnsupported: {what} while a stream is captured")
+
+
+_places: dict[int, weakref.ref[Memory]] = {}
+_sorted: list[int] = []  # the addresses, sorted when somebody asks
+
+
+def _forget_order() -> None:
+    global _sorted
+    _sorted = []  # another list: a thread may be searching the old one
+
+
+def memory_at(address: int) -> Memory | None:
+    """The memory in which an address lies; None if it was freed, or never was a device's."""
+    global _sorted
+    ordered = _sorted
+    if not ordered:
+        ordered = _sorted = sorted(_places)
+    index = bisect.bisect_right(ordered, address) - 1
+    found = _places.get(ordered[index], lambda: None)() if index >= 0 else None
+    return found if found is not None and address < found.address + max(found.length, 1) else None
+
+
 class Memory:
     """A piece of a device's memory, given back to its pool when nothing refers to it any more.
 
@@ -130,15 +170,18 @@ class Memory:
     ----------
     device : int
     writer, readers : see `_streams`
+    address : int
+        Where it begins, once there is an array in it.
     """
 
-    __slots__ = ("counts", "device", "readers", "size", "writer")
+    __slots__ = ("__weakref__", "address", "counts", "device", "length", "readers", "size", "writer")
 
     def __init__(self, size: int, counts: Counts | None = None) -> None:
         from cupy.cuda.memory import OutOfMemoryError
 
-        self.size = 0
+        self.size = self.address = self.length = 0
         self.device = current()
+        unless_captured("memory is allocated")
         self.writer: Any = None
         self.readers: Any = None
         rounded = -(-size // BLOCK) * BLOCK
@@ -154,6 +197,15 @@ class Memory:
             counts.total[self.device] = max(counts.total[self.device], used + rounded)
         note("alloc", "memory", rounded)
 
+    def place(self, address: int, length: int) -> None:
+        """An array lies in it from this address on."""
+        self.address, self.length = address, length
+        _places[address] = weakref.ref(self)
+        _forget_order()
+
     def __del__(self) -> None:  # also when Python ends and globals are gone
         if self.size:
             self.counts.used[self.device] -= self.size
+        if self.address and _places is not None and _places.get(self.address, lambda: None)() in (None, self):
+            _places.pop(self.address, None)  # unless newer memory begins there
+            _forget_order()

@@ -7,6 +7,7 @@ from typing import Any
 from cupy import _streams, _world
 from cupy._streams import (
     Event,
+    Graph,
     PinnedMemoryPointer,
     Stream,
     alloc_pinned_memory,
@@ -24,7 +25,7 @@ from cupy.cuda.memory import (
 )
 
 __all__ = [
-    "Device", "Event", "MemoryPointer", "MemoryPool", "PinnedMemoryPointer", "Stream", "alloc",
+    "Device", "Event", "Graph", "MemoryPointer", "MemoryPool", "PinnedMemoryPointer", "Stream", "alloc",
     "alloc_pinned_memory", "get_allocator", "get_current_stream", "get_device_id", "get_elapsed_time",
     "is_available", "memory", "runtime", "set_allocator", "using_allocator",
 ]  # fmt: skip
