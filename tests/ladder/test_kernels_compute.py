@@ -173,8 +173,7 @@ def test_dropout_drops_the_same_elements(layout: str, number: np.dtype, rng: np.
         wide = np.repeat(x[:, None], 5, axis=1)
         many = np.full(wide.shape, np.nan, number)
         compile("dropout", number.name)(
-            wide, wide[0].size, x.shape[1], row, key & 0xFFFFFFFF, key >> 32, int(0.4 * 2**32),
-            1.0 / (1.0 - 0.4), many,
+            wide, 5 * whole, whole, row, *place, int(0.4 * 2**32), scale, many
         )  # fmt: skip
         np.testing.assert_array_equal(many, np.repeat(y[:, None], 5, axis=1))
 
