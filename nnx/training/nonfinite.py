@@ -99,10 +99,10 @@ class Guard:
 
     def record(self, value: Array, losses: Array, counter: Array) -> None:
         """Do `stops` on a GPU: the host reads nothing, and the device counts the step."""
-        arena, record = self.arena, self.backend.record_step
-        record(value, losses, arena.gradients, arena.fault, counter)
-        if self.statistics:
-            record(value, losses, arena.state, arena.fault, counter)
+        arena = self.arena
+        parts = arena.sparse.parts(arena.gradients) if arena.sparse else (arena.gradients,)
+        for part in (*parts, arena.state) if self.statistics else parts:
+            self.backend.record_step(value, losses, part, arena.fault, counter)
 
     def undo(self, losses: Array, counter: Array) -> None:
         """Do `leave_out` on a GPU."""
