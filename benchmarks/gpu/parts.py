@@ -121,7 +121,7 @@ def parts(short: bool = False) -> tuple[Part, ...]:
     """Return all parts, in order."""
     few = ("--job", "deep") if short else ()
     less = ("--steps", "2", "--delay", "64") if short else ()
-    check = Task("nnx devices --check", ("-m", "nnx", "devices", "--check"), 75, shown=8)
+    check = Task("nnx devices --check", ("-m", "nnx", "devices", "--check"), 100, shown=8)
     memory = Task("the memory pool", script("pool.py", *few, *(("--steps", "20") if short else ())), 40)
     kernels = tuple(
         Task(title, script("kernels.py", "--how", how, *few, *less), limit, skipped={ABSENT: reason})
@@ -132,11 +132,11 @@ def parts(short: bool = False) -> tuple[Part, ...]:
         )
     )
     return (
-        Part("1-devices", "XOR is learnt, and every gradient is right", 75, (check,)),
-        Part("2-tests", "all tests marked gpu", 150, tests(short)),
+        Part("1-devices", "XOR is learnt, and every gradient is right", 100, (check,)),
+        Part("2-tests", "all tests marked gpu", 135, tests(short)),
         Part("3-replay", "replayed steps equal normal ones", 55, replay(short)),
         Part("4-steps", "a training step, next to other frameworks", 180, steps(short)),
-        Part("5-runs", "whole commands; arrays without a copy; streams", 80, runs(short)),
+        Part("5-runs", "whole commands; arrays without a copy; streams", 70, runs(short)),
         Part("6-memory", "the memory pool does not grow in 1,000 steps", 20, (memory,)),
         Part("7-kernels", "the slowest operations and kernels", 40, kernels),
     )
