@@ -10,9 +10,12 @@ A training step of L `Dense` layers, each with an activation whose derivative fo
 
 That is 5 L + 4, or 44 for an autoencoder of eight layers. (cuBLAS may split a product into several kernels.)
 None of them reads or writes host memory, waits, or allocates an array: outputs belong to the plan, and the
-row sums of a loss lie in a buffer that is reused. Operations that run in their plain form (normalization,
-weighted losses) do allocate temporary arrays. After the first step, CuPy's memory pool provides them without
-a call to the driver.
+row sums of a loss lie in a buffer that is reused. Operations that run in their plain form (your own losses,
+bfloat16) do allocate temporary arrays. After the first step, CuPy's memory pool provides them without a call
+to the driver.
+
+What changes between steps is read from the device's memory, so a step can be recorded as a CUDA graph and
+replayed: see `nnx.training.replay`.
 
 **The device.** CuPy launches on the calling thread's current device, wherever the arrays are. Therefore each
 operation makes its device current (``with self._hold``) and restores the previous one afterwards. This
