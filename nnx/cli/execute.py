@@ -185,7 +185,7 @@ def execute(name: str, job: Callable[..., Any], folder: Path, options: Options) 
         ended = progress.Ended(shown.note)
         watching = [] if options.quiet else [progress.Shown()]
         result = job([*watching, ended, *live], **({"checkpoint": checkpoint} if checkpoint else {}))
-        result.notes += [*ended.notes, *_faults_survived(result)]
+        result.notes += [*ended.notes, *_notes_on_steps(result)]
         result.config["tf32"] = backend.tf32
         for note in result.notes:
             shown.note(note)
@@ -256,7 +256,7 @@ def _refuse_without_tf32(backend: backends.Backend, precision: str) -> None:
         )
 
 
-def _faults_survived(result: Any) -> list[str]:
+def _notes_on_steps(result: Any) -> list[str]:
     history = result.history
     if history is None:
         return []
@@ -266,7 +266,10 @@ def _faults_survived(result: Any) -> list[str]:
             history.rollbacks
         ),
     }
-    return [f"{count} {text}" for text, count in counts.items() if count]
+    notes = [f"{count} {text}" for text, count in counts.items() if count]
+    if history.not_replayed:
+        notes.append(f"the steps were launched kernel by kernel, not replayed: {history.not_replayed}")
+    return notes
 
 
 def _draw(result: Any, folder: Path) -> None:
