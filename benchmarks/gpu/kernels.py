@@ -103,15 +103,10 @@ def names(backend: Any) -> Iterator[str]:
                     yield name
 
 
-def eager() -> dict[str, Any]:
-    """Return the option of `fit` that launches each kernel by itself."""
-    return {"graph": False} if "graph" in inspect.signature(nnx.Network.fit).parameters else {}
-
-
 def by_events(job: jobs.Job, steps: int, delay: int) -> Times:
     """Return the times of nnx's operations."""
     operations = Operations(nnx.resolve("gpu"), delay)
-    jobs.train(job, "gpu", steps, 2, operations, **eager())
+    jobs.train(job, "gpu", steps, 2, operations, graph=False)
     times = operations.times()
     for name in times:  # as they were, for the next job
         delattr(nnx.resolve("gpu"), name)
@@ -124,9 +119,9 @@ def by_torch(job: jobs.Job, steps: int, delay: int) -> Times:
     from torch.profiler import ProfilerActivity, profile
 
     torch.zeros(1, device="cuda")
-    jobs.train(job, "gpu", steps, 1, **eager())  # compiles
+    jobs.train(job, "gpu", steps, 1, graph=False)  # compiles
     with profile(activities=[ProfilerActivity.CUDA]) as measured:
-        jobs.train(job, "gpu", steps, 1, **eager())
+        jobs.train(job, "gpu", steps, 1, graph=False)
         torch.cuda.synchronize()
     return {
         one.key: [one.device_time_total / one.count] * one.count
@@ -189,7 +184,7 @@ def main(how: str, chosen: tuple[str, ...], steps: int, delay: int) -> None:
     told, all_times = list[str](), dict[str, Any]()
     for name in chosen or (("deep",) if how == "ncu" else JOBS):
         if how == "none":
-            jobs.train(JOBS[name], "gpu", steps, 2, **eager())
+            jobs.train(JOBS[name], "gpu", steps, 2, graph=False)
             continue
         measured = {"events": by_events, "torch": by_torch, "ncu": by_ncu}[how](JOBS[name], steps, delay)
         times, more = measured if isinstance(measured, tuple) else (measured, {})

@@ -9,7 +9,6 @@ float32 products have full precision everywhere; `tf32` lets all round their fac
 
 from __future__ import annotations
 
-import inspect
 import os
 from dataclasses import asdict, replace
 from importlib.util import find_spec
@@ -21,8 +20,6 @@ import found
 import jobs
 import tables
 from common import Result, Row
-
-import nnx
 
 JOBS = {"deep": jobs.DEEP, "shallow": jobs.SHALLOW, "classifier": jobs.CLASSIFIER, "wide": jobs.WIDE}
 COMPILED = "PyTorch, max-autotune"
@@ -50,10 +47,9 @@ def variables(precision: str) -> dict[str, str]:
 def rows(precision: str) -> list[Row]:
     """Return the rows of a table."""
     common_ones = {"variables": variables(precision)}
-    replayed = "graph" in inspect.signature(nnx.Network.fit).parameters
     every = [
         Row("nnx", "nnx", "gpu", "nnx", **common_ones),
-        *([Row("nnx, eager", "nnx", "gpu-eager", "nnx", **common_ones)] if replayed else []),
+        Row("nnx, eager", "nnx", "gpu-eager", "nnx", **common_ones),
         Row("PyTorch", "torch", "eager", **common_ones),
         Row("JAX", "jax", "step", **common_ones),
         Row(COMPILED, "torch", "max-autotune", **common_ones),

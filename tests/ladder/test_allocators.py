@@ -54,7 +54,10 @@ def test_all_memory_comes_from_it_and_data_that_fit_are_uploaded_once(rmm):
     rows = nnx.Rows(X, divisor=255)
     network, log = fit(rows)
     uploads = [event.size for event in log if event.kind == "h2d" and event.size > 10_000]
-    assert uploads == [X.nbytes, 8 * len(X), 8 * len(X)]  # the data; the order of each epoch
+    assert uploads[0] == X.nbytes
+    orders = uploads[1:]  # of each epoch, with what else changes from step to step
+    assert len(orders) == 2
+    assert all(8 * len(X) <= size < 8 * len(X) + 4096 for size in orders)
     predicted = network.predict(cupy.asarray(X[:500]))
     assert cupy.get_default_memory_pool().used_bytes() == default
     assert rmm.pool.used_bytes() >= network.arena.values.nbytes + predicted.nbytes

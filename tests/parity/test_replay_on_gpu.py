@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,7 @@ import pytest
 
 import nnx
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.usefixtures("gpu"),
-    pytest.mark.skipif(
-        "graph" not in inspect.signature(nnx.Network.fit).parameters, reason="this version replays no steps"
-    ),
-]
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu")]
 
 ROWS, BATCH, EPOCHS = 90, 20, 10  # four whole batches and one of ten rows
 X = np.random.default_rng(0).uniform(size=(ROWS, 16)).astype(np.float32)
