@@ -93,9 +93,9 @@ PRESETS = {
         activation="silu",
         initializer="he_normal",
         loss=BinaryCrossEntropy,
-        optimizer=lambda steps: Adam(warm_cosine(2e-3, steps)),
+        optimizer=lambda steps: Adam(warm_cosine(4e-3, steps)),
         batch_size=128,
-        epochs=40,
+        epochs=60,
         distortion=Affine(rotation=10, scale=0.1, shear=0.1, shift=1, share=0.5),
     ),
 }

@@ -63,7 +63,7 @@ def press(driver, *keys):
     ActionChains(driver).send_keys(*keys).perform()
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "svm", "xor", "compare", "values", "several"])
+@pytest.mark.parametrize("name", ["autoencoder", "classifier", "svm", "xor", "compare", "values", "several"])
 def test_it_opens_without_a_message_or_a_request_at_any_width(opened, name):
     for width in SCREENS.values():
         driver = opened(name, width=width)

@@ -59,3 +59,31 @@ def test_a_confusion_matrix_that_is_none_is_refused(run_folders, tmp_path, matri
     (folder / "result.json").write_text(json.dumps(stored))
     with pytest.raises(FileFormatError, match="the result of run does not fit"):
         reports.write_report([folder])
+
+
+def test_filters_and_maps_are_shown_for_an_image_of_each_class(run_folders):
+    page = read(run_folders["classifier"] / "report.html")
+    assert len([one for one in page.all("img") if one.get("class") == "filter"]) == 32
+    maps = [one["alt"] for one in page.all("img") if one["alt"].startswith("activation maps")]
+    assert maps == [f"activation maps of test image {digit}, darker is stronger" for digit in range(10)]
+    assert sum("open" in one for one in page.all("details") if one.get("class") == "maps") == 1
+    assert "Filters and activation maps" not in read(run_folders["svm"] / "report.html").text
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"filters": np.zeros((3, 3, 3, 2), np.uint8)}, "filters"),
+        ({"maps": np.zeros((10, 8, 8))}, "bytes"),
+        ({"map_labels": np.arange(3)}, "differ in length"),
+        ({"map_layers": None}, "maps are not maps of images"),
+        ({"map_images": np.zeros((10, 8, 8, 2), np.uint8)}, "maps are not maps of images"),
+    ],
+)
+def test_filters_and_maps_that_do_not_fit_are_refused(run_folders, tmp_path, changes, what):
+    folder = tmp_path / "run"
+    unchecked(run_folders["classifier"], folder)
+    kept = evidence.read(folder / evidence.FILE) | changes
+    evidence.write({name: array for name, array in kept.items() if array is not None}, folder / evidence.FILE)
+    with pytest.raises(FileFormatError, match=what):
+        reports.write_report([folder])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nnx import datasets, reports
-from nnx.experiments import Result, RunFolder, autoencoder, svm, xor
+from nnx.experiments import Result, RunFolder, autoencoder, classifier, svm, xor
 from nnx.experiments.train import config as own_config
 from nnx.experiments.train import experiment as own_data
 
@@ -23,13 +23,15 @@ def keep(result: Result, folder: Path) -> Path:
 
 
 def make(place: Path) -> dict[str, Path]:
-    """XOR twice, an autoencoder, an SVM on its codes that errs, an own table, a made-up comparison."""
+    """XOR twice, an autoencoder, an SVM and a classifier that err, an own table, a made-up comparison."""
     digits = datasets.load_digits()
     coded = autoencoder.run(autoencoder.Config("shallow", "digits", epochs=3, device="cpu"), data=digits)
     folders = {"autoencoder": keep(coded, place / "autoencoder")}
     model = str(folders["autoencoder"])
     poor = replace(digits, x_train=digits.x_train[:60], y_train=digits.y_train[:60])
     folders["svm"] = keep(svm.run(svm.Config(model, device="cpu"), data=poor), place / "svm")
+    config = classifier.Config("digits", epochs=1, device="cpu")
+    folders["classifier"] = keep(classifier.run(config, data=poor), place / "classifier")
     table = place / "rows.csv"
     rows = [f"{a},{b},{'far' if a + b > 6 else 'near'}" for a in range(6) for b in range(6)]
     table.write_text("\n".join(["a,b,place", *rows]), encoding="utf-8")
