@@ -89,6 +89,6 @@ def test_the_convolutional_preset_learns_mnist_in_a_few_steps(mnist_directory):
         mnist, x_train=mnist.x_train[:1280], y_train=mnist.y_train[:1280], x_test=mnist.x_test[:200],
         y_test=mnist.y_test[:200],
     )  # fmt: skip
-    result = autoencoder.run(autoencoder.Config("conv", "mnist", epochs=4), data=few)
+    result = autoencoder.run(autoencoder.Config("conv", "mnist", epochs=4, batch_size=32), data=few)
     assert result.network[: result.network.encoder_length].output_shape == (64,)
     assert result.metrics["test_mse"] < 0.03  # the mean of all images has 0.067
