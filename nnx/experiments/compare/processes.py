@@ -32,8 +32,11 @@ def environment(threads: int, gpu: bool) -> dict[str, str]:
     if gpu:  # by default TensorFlow and JAX take all of its memory, and nothing is left for the other workers
         values |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         values["NNX_COMPARE_GPU"] = "1"
+        # JAX's kernels do not read NVIDIA's variable.
         if values.get("CUPY_TF32", "0") in ("", "0"):
-            values["NVIDIA_TF32_OVERRIDE"] = "0"
+            values |= {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+        else:
+            values["JAX_DEFAULT_MATMUL_PRECISION"] = "tensorfloat32"
     else:
         values |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     # The worker must find this very nnx, installed or not.

@@ -25,6 +25,18 @@ def started(folder: Path, known: dict[str, Problem]) -> Iterator[dict[str, Worke
         yield running
 
 
+@pytest.mark.parametrize(
+    ("asked", "override", "jax"), [("", "0", "highest"), ("0", "0", "highest"), ("1", None, "tensorfloat32")]
+)
+def test_on_a_gpu_all_workers_round_products_alike(
+    monkeypatch: pytest.MonkeyPatch, asked: str, override: str | None, jax: str
+) -> None:
+    monkeypatch.setenv("CUPY_TF32", asked)
+    values = environment(1, gpu=True)
+    assert values.get("NVIDIA_TF32_OVERRIDE") == override
+    assert values["JAX_DEFAULT_MATMUL_PRECISION"] == jax
+
+
 class TestWorkers:
     pytestmark = needs_keras
 
