@@ -66,7 +66,8 @@ class Parameterized(Protocol):
 class Span:
     """A contiguous range of trainable parameters, with its gradients and slots, as views for one call.
 
-    If `used` is given, the range is one sparse parameter, and only these rows are updated.
+    If `used` is given, the range is one sparse parameter, and only these rows are updated. Its values then
+    have the shape of the table, so that a rule for flat buffers cannot update all rows by mistake.
     """
 
     values: Array
@@ -285,7 +286,7 @@ class Arena:
             buffers = [None if slot is None else kept.slots[slot[0]] for slot in slots]
             ready = kept.spans[first, last] = [
                 Span(
-                    self.values[span],
+                    self.values[span] if used is None else used.values,
                     self.gradients[span],
                     tuple(None if buffer is None else buffer[span] for buffer in buffers),
                     settings,

@@ -109,6 +109,19 @@ def test_used_rows_follow_the_dense_rule_and_others_rest(
         assert sparse.weights()["dense_1.W"].tobytes() == dense.weights()["dense_1.W"].tobytes()
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fit_is_the_loop_by_hand(backend: Backend, name: str) -> None:
+    """On a device on which `fit` does not wait for steps, too."""
+    fitted, by_hand = network(backend, dtype="float64"), network("numpy", dtype="float64")
+    fit(fitted, OPTIMIZERS[name](), shuffle=False)
+    optimizer = OPTIMIZERS[name]()
+    for number in range(3 * 5):
+        at = slice(number % 5 * 16, number % 5 * 16 + 16)
+        step(by_hand, X[at], Y[at], optimizer)
+    for key, value in by_hand.weights().items():
+        np.testing.assert_allclose(fitted.weights()[key], value, rtol=1e-9, atol=1e-12, err_msg=key)
+
+
 def test_lazy_adam_as_written_by_hand(on_cpu: None) -> None:
     one, optimizer = network("cpu", dtype="float64"), nnx.Adam(0.05)
     W, m, v = one[0].W.copy(), np.zeros((VOCABULARY, UNITS)), np.zeros((VOCABULARY, UNITS))
