@@ -78,6 +78,8 @@ def _compare(writer: Any, written: Path, network: Any, prepared: Any, metadata: 
     """
     import numpy as np
 
+    from nnx.layers.stack import takes_integers
+
     x, origin = _rows(network, prepared, metadata)
 
     def predict(model: Any) -> Any:
@@ -85,7 +87,8 @@ def _compare(writer: Any, written: Path, network: Any, prepared: Any, metadata: 
 
     own = predict(network)
     subtracts = prepared is not None and prepared.inputs.shift.any()
-    theirs, program = writer.compute(written, x.astype(np.float64 if subtracts else network.dtype))
+    given = np.int64 if takes_integers(network.layers) else np.float64 if subtracts else network.dtype
+    theirs, program = writer.compute(written, x.astype(given))
     own = own.reshape(len(own), -1)  # outputs of several axes, number by number
     difference = np.abs(np.asarray(theirs, np.float64).reshape(own.shape) - own).max(axis=0)
     spread = np.abs(own - np.mean(own, axis=0, dtype=np.float64)).max(axis=0)
@@ -115,6 +118,7 @@ def _rows(network: Any, prepared: Any, metadata: dict[str, Any]) -> tuple[Any, s
     import numpy as np
 
     from nnx.experiments.train.labelled import load_inputs
+    from nnx.layers.integers import limits
 
     data = Path(str(metadata.get("dataset", "")))
     if prepared is not None and data.is_file() and data.stat().st_size <= MAX_BYTES:
@@ -124,6 +128,9 @@ def _rows(network: Any, prepared: Any, metadata: dict[str, Any]) -> tuple[Any, s
             return np.asarray(x), f"{len(x)} rows of {data}"
         except NnxError:
             pass  # the file has changed since the training
-    z = np.random.default_rng(0).standard_normal((TRIED, *network.input_shape))
+    generator, shape = np.random.default_rng(0), (TRIED, *network.input_shape)
+    if whole := limits(network.layers):
+        return generator.integers(0, whole.limit or TRIED, shape), f"{TRIED} rows drawn at random"
+    z = generator.standard_normal(shape)
     x = z if prepared is None else z * prepared.inputs.scale + prepared.inputs.shift
     return x, f"{TRIED} rows drawn at random"

@@ -71,6 +71,8 @@ class Follower:
         shape = self._nnx_shape(value, first)
         layout = next(self.layouts.of(name) for name in first.input if self._data(name) == value)
         count = 0
+        if not layout.usable:
+            return 0
         for taken, link in enumerate(chain, 1):
             count += len(link)
             if count > LONGEST or self.squeezed:

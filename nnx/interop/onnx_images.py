@@ -213,14 +213,17 @@ def global_pooling(parts: list[Part], step: Step) -> list[Part]:
     return [*parts, Part(_named(step.node.op_type, step)(), {}), Part(kept, {})]
 
 
-def mean(parts: list[Part], step: Step) -> list[Part]:
-    """Read ReduceMean over all axes of an image but the channels."""
+REDUCED = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
+
+
+def reduced(parts: list[Part], step: Step) -> list[Part]:
+    """Read ReduceMean or ReduceMax over all axes of an image but the channels."""
     given = step.attributes.get("axes") if step.constant(1) is None else step.needed(1)
     axes = np.atleast_1d([] if given is None else given).tolist()
-    reduced = sorted(step.layout.order[int(axis)] for axis in axes)
-    if step.rank not in (3, 4) or reduced != list(range(1, step.rank - 1)):
-        raise ConfigurationError("nnx has the mean over all axes of images but the channels, and no other")
-    pooled = Part(getattr(layers, f"GlobalAveragePool{step.rank - 2}D")(), {})
+    over = sorted(step.layout.order[int(axis)] for axis in axes)
+    if step.rank not in (3, 4) or over != list(range(1, step.rank - 1)):
+        raise ConfigurationError("nnx pools over all axes of images but the channels, or over windows")
+    pooled = Part(getattr(layers, f"{REDUCED[step.node.op_type]}{step.rank - 2}D")(), {})
     kept = Part(Reshape((*[1] * (step.rank - 2), step.shape[-1])), {})
     return [*parts, pooled, *([kept] if step.attributes.get("keepdims", 1) else [])]
 
@@ -237,8 +240,10 @@ def resize(parts: list[Part], step: Step) -> list[Part]:
         raise ConfigurationError(f"its mode is {mode!r}: nnx's UpSample layers repeat the nearest number")
     factors = step.layout.shape(_factors(step))
     whole = [round(factor) for factor in factors]
-    if not 3 <= step.rank <= 4 or factors[-1] != 1 or whole != factors or min(whole) < 1:
+    if whole != factors or factors[-1] != 1 or min(whole) < 1 or not (3 <= step.rank <= 4 or max(whole) == 1):
         raise ConfigurationError(f"it enlarges the axes by {factors}: nnx only repeats numbers of images")
+    if max(whole) == 1:
+        return parts
     for factor, size in zip(whole[1:-1], step.shape[1:-1], strict=True):
         if not _repeats(step, factor, size):
             raise ConfigurationError("it rounds places in another way than by repeating each number")

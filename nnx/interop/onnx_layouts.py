@@ -42,6 +42,9 @@ RESIZES = ("Resize", "Upsample")
 BREAKS = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "MatMul", "Gemm", "Gather", "Shape")
 
 
+NO_MOVES = "nnx has no layer that moves axes"
+
+
 class Layout(NamedTuple):
     """The file's axis i is nnx's axis order[i]; both count the axis of rows.
 
@@ -61,6 +64,11 @@ class Layout(NamedTuple):
     def images(self) -> bool:
         """Return whether the file has the channels on the second axis, and nnx on the last."""
         return len(self.order) > 2 and self == channels_second(len(self.order))
+
+    @property
+    def usable(self) -> bool:
+        """Return whether nnx's layers can take such a value."""
+        return self.plain or self.images or bool(self.folded)
 
     def shape(self, lengths: Sequence[Number]) -> list[Number]:
         """Return lengths of the file's axes in nnx's order."""
@@ -167,6 +175,8 @@ class Layouts:
             )
         if name in self._moved and not layout.plain:
             raise FileFormatError(f"{self._moved[name].by}: nnx has no layer that moves axes")
+        if not layout.usable:
+            raise FileFormatError(f"its output has its axes in the order {layout.order}: {NO_MOVES}")
         if layout.images:
             notes.append(f"its output has channels on axis 1: the network has them last, y{layout.to_nnx}")
 
@@ -177,10 +187,8 @@ class Layouts:
             raise ConfigurationError(
                 "its data have their axes in different orders: nnx has no layer that moves axes"
             )
-        if not (found[0].plain or found[0].images or found[0].folded):
-            raise ConfigurationError(
-                f"its data have their axes in the order {found[0].order}: nnx has no layer that moves axes"
-            )
+        if not found[0].usable:
+            raise ConfigurationError(f"its data have their axes in the order {found[0].order}: {NO_MOVES}")
         return found[0]
 
 
@@ -213,8 +221,8 @@ def _resizes(node: Any, attributes: Any, constants: Constants, shapes: Shapes) -
 
 
 def _means(node: Any, attributes: Any, constants: Constants) -> bool:
-    """Return whether a node is the mean of images whose channels are on the second axis."""
-    if node.op_type != "ReduceMean":
+    """Return whether a node is the mean or maximum of images whose channels are on the second axis."""
+    if node.op_type not in ("ReduceMean", "ReduceMax"):
         return False
     axes = attributes(node).get("axes")
     if len(node.input) > 1 and node.input[1] in constants:

@@ -15,6 +15,7 @@ from nnx.interop.onnx_layouts import Layout, Layouts
 from nnx.interop.onnx_tensors import ROWS, UNKNOWN, Constants, attributes_of, named
 from nnx.interop.parts import Part, leaves
 
+SOME = 7919  # a number of rows in place of an unknown one
 OLDEST = 7  # the operator set that gave Gemm, Add and others their present form
 
 
@@ -39,6 +40,11 @@ def read(onnx: Any, model: Any, folder: Path) -> Model:
     shapes = _shapes(onnx, model)
     nodes = [node for node in _needed(graph.node, output) if not constants.fold(node, shapes)]
     nodes = _needed(nodes, output)
+    if any(UNKNOWN in shapes.get(node.output[0], [UNKNOWN]) for node in nodes):
+        better = _shapes_with(onnx, model, nodes, constants)
+        shapes |= {
+            name: shape for name, shape in better.items() if UNKNOWN not in shape or name not in shapes
+        }
     dtype = _type(onnx, source, nodes)
     if not shapes.get(source.name):
         raise FileFormatError("its input is a single number: nnx takes rows")
@@ -68,6 +74,27 @@ def _shapes(onnx: Any, model: Any) -> dict[str, list[int]]:
                 dimensions[0] = ROWS
             shapes[value.name] = dimensions
     return shapes
+
+
+def _shapes_with(onnx: Any, model: Any, nodes: list[Any], constants: Constants) -> dict[str, list[int]]:
+    """Return the shapes of values, some of which depend on constants that were computed here."""
+    known = onnx.ModelProto()
+    known.CopyFrom(model)
+    graph = known.graph
+    taken = {name for node in nodes for name in node.input if name in constants}
+    for name in taken - {value.name for value in (*graph.initializer, *graph.input)}:
+        value = constants.array(name)
+        if value is not None:
+            some = np.where(value == ROWS, SOME, value).astype(value.dtype)
+            graph.initializer.append(onnx.numpy_helper.from_array(some, name))
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    for value in graph.input:
+        dimensions = value.type.tensor_type.shape.dim
+        if value.name not in constants and dimensions and not dimensions[0].dim_value:
+            dimensions[0].dim_value = SOME
+    found = _shapes(onnx, known)
+    return {name: [ROWS, *shape[1:]] if shape[:1] == [SOME] else shape for name, shape in found.items()}
 
 
 def _input(graph: Any, constants: Constants) -> Any:

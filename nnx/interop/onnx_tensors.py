@@ -27,6 +27,7 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Sqrt": np.sqrt,
     "Reciprocal": np.reciprocal,
     "Exp": np.exp,
+    "Mod": np.mod,
 }
 
 
@@ -165,15 +166,18 @@ def _folded(onnx: Any, node: Any, inputs: list[HostArray | None]) -> HostArray |
         second = others[0] if others else None
         return RESHAPING[node.op_type](first, attributes, second)
     if node.op_type == "Slice" and first.ndim == 1 and len(others) > 1:
-        start, stop, _, step = ([int(v.flat[0]) for v in others if v is not None] + [0, 1])[:4]
+        given = [0 if v is None else int(v.flat[0]) for v in others]
+        start, stop, _, step = [*given, *(0, 1)[len(given) - 2 :]]
         return first[start : min(stop, first.size) : step]
     return None
 
 
 def _arithmetic(function: Callable[..., Any], inputs: list[HostArray | None]) -> HostArray | None:
     values = [value for value in inputs if value is not None]
-    if any(value.dtype.kind != "f" for value in values):
-        return None
+    if any(value.dtype.kind not in "fi" or bool((value == ROWS).any()) for value in values):
+        return None  # the number of rows is unknown, so nothing can be computed from it
+    if function is np.divide and values[0].dtype.kind == "i":
+        return None  # ONNX rounds
     if len(values) > 1 and np.broadcast_shapes(*(v.shape for v in values)) not in [v.shape for v in values]:
         return None
     with np.errstate(all="ignore"):  # values that are not finite are refused where they are used

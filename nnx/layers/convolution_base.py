@@ -22,7 +22,6 @@ class Convolution(Layer):
     """Base of the convolutions: their arguments, parameters and passes."""
 
     layout = "shape"
-    replays = True
     axes: ClassVar[int] = 2
 
     W: Array

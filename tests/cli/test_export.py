@@ -32,6 +32,16 @@ def test_a_run_s_model_is_written_for_others(trained, tmp_path, name):
     assert f"out/model.{name}: {len(network)} layers" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])
+def test_a_network_of_words_is_compared_on_whole_numbers(tmp_path, name):
+    pytest.importorskip(name, reason=f"needs {name}, which is not installed")
+    layers = [nnx.Embedding(9, 4), nnx.Conv1D(3, 2), nnx.GlobalMaxPool1D(), nnx.Dense(2)]
+    nnx.Network(layers, seed=0).build((6,)).save(tmp_path / "words.safetensors")
+    done = command(tmp_path, "export", "words.safetensors", "--out", f"words.{name}")
+    assert done.returncode == 0, done.stderr
+    assert "largest difference to nnx predict on 256 rows" in done.stderr
+
+
 def test_what_cannot_be_written_is_one_line(trained, tmp_path, answer):
     folder, _ = trained
     for line, status, text in (

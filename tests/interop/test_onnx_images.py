@@ -190,7 +190,7 @@ REFUSED: dict[str, tuple[list[Any], tuple[Any, ...], dict[str, Any]]] = {
     "nnx reads Gather only of the rows of a constant table": (
         [node("Gather", "x", "i", axis=1)], IMAGE, {"i": np.array([0, 2])}
     ),
-    "nnx has the mean over all axes of images": (
+    "nnx pools over all axes of images": (
         [node("ReduceMean", "x", "a", keepdims=1)], IMAGE, {"a": np.array([3])}
     ),
     "its first input must be the data": ([node("Conv", "W", "x")], (4, 2, 2), {"W": numbers(1, 4, 5, 5)}),

@@ -86,6 +86,102 @@ def torch_files(folder: Path) -> None:
             written.add((name, str(nodes)))
 
 
+IMAGES = np.random.default_rng(0).normal(size=(6, 2, 8, 8)).astype(np.float32)
+WORDS = np.random.default_rng(0).integers(0, 9, (6, 5))
+
+
+def torch_images(folder: Path) -> None:
+    """Networks on images with channels first, and on words, as both exporters of PyTorch write them."""
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.way = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2), nn.ReLU())
+            self.last = nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False)
+
+        def forward(self, x):
+            return self.last(torch.relu(self.way(x) + x)).mean((2, 3))
+
+    class Sentences(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.conv = nn.Embedding(9, 3), nn.Conv1d(3, 4, 2)
+
+        def forward(self, x):
+            return torch.relu(self.conv(self.table(x).transpose(1, 2))).amax(2)
+
+    models = {
+        "lenet": (nn.Sequential(
+            nn.Conv2d(2, 3, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 4, 3), nn.Tanh(),
+            nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4, 5), nn.ReLU(), nn.Dropout(), nn.Linear(5, 3),
+        ), IMAGES),
+        "conv-autoencoder": (nn.Sequential(
+            nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 3, stride=2, padding=1),
+            nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 12), nn.ReLU(), nn.Unflatten(1, (3, 2, 2)),
+            nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1), nn.BatchNorm2d(4), nn.ReLU(),
+            nn.Upsample(scale_factor=2), nn.Conv2d(4, 2, 3, padding=1), nn.Sigmoid(),
+        ), IMAGES),
+        "adaptive": (nn.Sequential(
+            nn.Conv2d(2, 4, 3, groups=2), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+        ), IMAGES),
+        "block": (Block(), IMAGES),
+        "words": (nn.Sequential(nn.Embedding(9, 3), nn.Flatten(), nn.Linear(15, 2)), WORDS),
+        "sentences": (Sentences(), WORDS),
+    }  # fmt: skip
+    exporters: dict[str, dict[str, Any]] = {
+        "torch": {"dynamic_shapes": ({0: torch.export.Dim("rows")},)},
+        "torchscript17": {
+            "dynamo": False, "opset_version": 17, "input_names": ["x"], "dynamic_axes": {"x": {0: "rows"}},
+        },
+    }  # fmt: skip
+    for name, (model, rows) in models.items():
+        torch.manual_seed(0)
+        for value in model.parameters():
+            nn.init.normal_(value, std=0.5)
+        for exporter, options in exporters.items():
+            path = folder / f"{exporter}-{name}.onnx"
+            with contextlib.redirect_stdout(io.StringIO()):
+                torch.onnx.export(model.eval(), (torch.tensor(rows),), path, external_data=False, **options)
+            stripped(path)
+
+
+def keras_images(folder: Path) -> None:
+    """Networks on images with channels last, and on words, in Keras's own export."""
+    import keras
+    from keras import layers as k
+
+    x = np.moveaxis(IMAGES, 1, -1)
+    stacks = {
+        "lenet": (x, [
+            k.Conv2D(3, 5, padding="same", activation="relu"), k.MaxPooling2D(2), k.Conv2D(4, 3),
+            k.BatchNormalization(), k.ReLU(), k.AveragePooling2D(2), k.Flatten(), k.Dense(3, "softmax"),
+        ]),
+        "conv-autoencoder": (x, [
+            k.Conv2D(4, 3, strides=2, padding="same", activation="relu"), k.Flatten(), k.Dense(5),
+            k.Dense(48), k.Reshape((4, 4, 3)), k.Conv2DTranspose(4, 3, strides=2, padding="same"),
+            k.Conv2D(2, 3, padding="same", activation="sigmoid"),
+        ]),
+        "depthwise": (x, [
+            k.SeparableConv2D(4, 3, padding="same"), k.ReLU(), k.DepthwiseConv2D(2),
+            k.GlobalAveragePooling2D(),
+        ]),
+        "sequences": (x[:, 0], [k.Conv1D(4, 3, padding="same"), k.ReLU(), k.Flatten(), k.Dense(2)]),
+        "words": (WORDS, [k.Embedding(9, 3), k.Flatten(), k.Dense(2)]),
+    }  # fmt: skip
+    for name, (rows, stack) in stacks.items():
+        kind = "int32" if name == "words" else "float32"
+        model = keras.Sequential([keras.Input(rows.shape[1:], dtype=kind), *stack])
+        model(rows)
+        rng = np.random.default_rng(1)
+        for layer in model.layers:
+            low = 0.25 if "normalization" in layer.name else -0.5
+            layer.set_weights([rng.uniform(low, low + 1.0, w.shape) for w in layer.get_weights()])
+        model.export(folder / f"keras-{name}.onnx", format="onnx", verbose=False)
+        stripped(folder / f"keras-{name}.onnx")
+
+
 def keras_files(folder: Path) -> None:
     """Keras's own export, which is tf2onnx's."""
     import keras
@@ -141,5 +237,7 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     if "--no-torch" not in sys.argv:  # it takes minutes
         torch_files(target)
+        torch_images(target)
     keras_files(target)
+    keras_images(target)
     scikit_learn_files(target)
