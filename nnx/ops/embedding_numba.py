@@ -109,7 +109,7 @@ def team_clear(target: Array, rows: Array, segments: int) -> None:
 
 
 class EmbeddingNumba(Compiled, EmbeddingNumPy):
-    """Sum runs and copy rows with all threads; see benchmarks/operations.py, embedding."""
+    """Sum runs and copy rows with all threads; see benchmarks/embedding.py."""
 
     def embedding_backward(self, dy: Array, x: Array, rows: Array, sums: Array) -> Array:
         """Sort as on NumPy; then each thread sums the runs that begin in its segment of the places."""
