@@ -22,6 +22,7 @@ class Convolution(Layer):
     """Base of the convolutions: their arguments, parameters and passes."""
 
     layout = "shape"
+    replays = True
     axes: ClassVar[int] = 2
 
     W: Array

@@ -229,20 +229,15 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
             kind = "identity"
         ys, dzs = (dy, dy) if kind == "identity" else (self.xp.ascontiguousarray(y), dz)
         if db is not None:
-            filters = dy.shape[-1]
-            rows, width = dy.size // filters, min(32, power_of_two(filters))
-            BIAS_GRADIENT[kind].of(dy.dtype)(
-                (min(-(-filters // width), 65535),),
-                (width, min(512 // width, power_of_two(rows))),
-                (dy, ys, dzs, db, rows, filters, dy.dtype.type(alpha)),
-            )
+            like = dy.reshape(-1, dy.shape[-1])
+            BIAS_GRADIENT[kind].over_columns(like, (dy, ys, dzs, db), dy.dtype.type(alpha))
         return dzs if rounded is None else self.round_to_bfloat16(dzs, rounded)
 
     def _convolve(self, x: Array, W: Array, y: Array, windows: Windows, groups: int, buffer: Buffer) -> None:
         """Write the products directly into y if there is one group."""
         x, filters = self.xp.ascontiguousarray(x), W.shape[-1]
         if windows.pointwise and groups == 1:
-            self.xp.dot(x.reshape(-1, x.shape[-1]), W[0, 0], out=y.reshape(-1, filters))
+            self._product(x.reshape(-1, x.shape[-1]), W[0, 0], y.reshape(-1, filters))
             return
         if W.shape[2] == 1 and groups > 1:
             W = self.xp.ascontiguousarray(W)
@@ -253,7 +248,7 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
         for images, group, columns in self._columns(x, windows, groups, buffer):
             part, some = _part(filters, groups, group), y[images].reshape(-1, filters)
             product = some if groups == 1 else buffer("product", (len(some), filters // groups), x.dtype)
-            self.xp.dot(columns, _of_group("W", W, part, groups, buffer), out=product)
+            self._product(columns, _of_group("W", W, part, groups, buffer), product)
             if groups > 1:
                 some[:, part] = product
 
@@ -263,7 +258,7 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
         """Compute the gradient of the columns; then each number of dx sums its part of it."""
         dy, filters, inner = self.xp.ascontiguousarray(dy), W.shape[-1], W.shape[2]
         if windows.pointwise and groups == 1:
-            self.xp.dot(dy.reshape(-1, filters), W[0, 0].T, out=dx.reshape(-1, inner))
+            self._product(dy.reshape(-1, filters), W[0, 0].T, dx.reshape(-1, inner))
             return
         numbers = _numbers(windows, dx)
         if inner == 1 and groups > 1:
@@ -273,7 +268,7 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
         for images, group, columns in self._buffers(dx, windows, groups, buffer):
             part = _part(filters, groups, group)
             some = _of_group("dy", dy[images], part, groups, buffer)
-            self.xp.dot(some, _of_group("W", W, part, groups, buffer).T, out=columns)
+            self._product(some, _of_group("W", W, part, groups, buffer).T, columns)
             target = dx[images][..., _part(dx.shape[-1], groups, group)]
             FROM_COLUMNS.kernel(columns.reshape(-1), *numbers, inner, target)
 
@@ -284,7 +279,7 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
         x, dy = self.xp.ascontiguousarray(x), self.xp.ascontiguousarray(dy)
         filters, inner = dW.shape[-1], dW.shape[2]
         if windows.pointwise and groups == 1:
-            self.xp.dot(x.reshape(-1, inner).T, dy.reshape(-1, filters), out=dW[0, 0])
+            self._product(x.reshape(-1, inner).T, dy.reshape(-1, filters), dW[0, 0])
             return
         if inner == 1 and groups > 1:
             self._convolve_channels_weights(x, dy, dW, windows)
@@ -294,9 +289,12 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
             part, first = _part(filters, groups, group), images.start == 0
             direct = first and groups == 1
             product = flat if direct else buffer("product", (len(flat), filters // groups), dW.dtype)
-            self.xp.dot(columns.T, _of_group("dy", dy[images], part, groups, buffer), out=product)
-            if not direct:
-                flat[:, part] = product if first else flat[:, part] + product
+            self._product(columns.T, _of_group("dy", dy[images], part, groups, buffer), product)
+            target = flat[:, part]
+            if not first:
+                target += product
+            elif not direct:
+                target[...] = product
 
     def _convolve_channels_weights(self, x: Array, dy: Array, dW: Array, windows: Windows) -> None:
         filters = dW.shape[-1]

