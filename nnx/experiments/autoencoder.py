@@ -343,7 +343,7 @@ EXPERIMENT = Experiment(
     deep     784-512-256-128-64 and back, cross-entropy, Adam, 20 epochs
     shallow  784-128-64 and back, squared error, SGD, 50 epochs
     best     the smallest error in a few minutes
-    conv     convolutions with strides 2 down to 7 × 7, and back: a smaller error in a quarter of an hour
+    conv     convolutions down to 7 × 7 and back; takes longer
 
     \b
     Examples:

@@ -63,8 +63,8 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     ("line", "expected"),
     [
         ("nnx re", {"reconstruct", "report"}),
-        ("nnx run ", {"all", "autoencoder", "compare", "svm", "xor"}),
-        ("nnx run autoencoder --preset ", {"best", "deep", "shallow"}),
+        ("nnx run ", {"all", "autoencoder", "classifier", "compare", "svm", "xor"}),
+        ("nnx run autoencoder --preset ", {"best", "conv", "deep", "shallow"}),
         ("nnx run autoencoder --data", {"--dataset"}),
         ("nnx run xor --log t", {"tensorboard"}),
         ("nnx run xor --device nu", {"numba", "numpy"}),
