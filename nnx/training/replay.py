@@ -8,6 +8,7 @@ layer that passes a number to its kernels that changes between steps fails this 
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from nnx.backends import Array
@@ -51,7 +52,8 @@ class Replay:
     """
 
     def __init__(self, trainer: DeviceTrainer, wanted: bool) -> None:
-        self.trainer = trainer
+        # The trainer holds this object: without a cycle, its memory is freed as soon as it is dropped.
+        self.trainer: DeviceTrainer = weakref.proxy(trainer)
         self.count = 0
         self.fault = "graph=False" if not wanted else ""
         self._shapes: dict[int, Shape] = {}

@@ -18,7 +18,7 @@ import nnx
 from support.places import JOBS  # noqa: F401
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-TIMEOUT = 8.0  # seconds that ranks wait for each other where one is to be missed; on a busy machine, starting takes 3
+TIMEOUT = 8.0  # seconds that ranks wait for each other; on a busy machine, starting takes 3
 
 
 def launcher() -> str | None:

@@ -40,12 +40,15 @@ FLAGS = (
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "nnx-host-kernels"
 NUMBERS = {
     "float": "float32", "double": "float64", "bool": "bool", "long long": "int64", "unsigned int": "uint32",
-    "int": "int32", "unsigned char": "uint8",
+    "int": "int32", "unsigned char": "uint8", "short": "int16", "unsigned short": "uint16",
+    "signed char": "int8", "unsigned long long": "uint64",
 }  # fmt: skip
 C_NAMES = {dtype: name for name, dtype in NUMBERS.items()}
 CHECKED = {
     "float32": ctypes.c_float, "float64": ctypes.c_double, "int64": ctypes.c_longlong,
     "uint32": ctypes.c_uint, "int32": ctypes.c_int, "bool": ctypes.c_bool, "uint8": ctypes.c_ubyte,
+    "int16": ctypes.c_short, "uint16": ctypes.c_ushort, "int8": ctypes.c_byte,
+    "uint64": ctypes.c_ulonglong,
 }  # fmt: skip
 RUNTIME = Path(__file__).with_name("host_runtime.hpp")
 
