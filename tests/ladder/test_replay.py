@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -391,3 +393,17 @@ def test_a_capture_that_fails_leaves_everything_usable():
     with pytest.raises(CaptureError, match="allocate"):
         backend.capture(lambda: cupy.ones(3))
     assert float(cupy.ones(3)[0]) == 1.0
+
+
+def test_a_finished_training_frees_its_memory_at_once():
+    pool = cupy.get_default_memory_pool()
+    gc.collect()  # what earlier tests left
+    gc.disable()
+    try:
+        used = []
+        for _ in range(3):
+            assert trained("auto")[1].replayed
+            used.append(pool.used_bytes())
+    finally:
+        gc.enable()
+    assert used == used[:1] * 3
