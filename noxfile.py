@@ -70,7 +70,7 @@ def dry(session: nox.Session) -> None:
 
 @nox.session
 def mkl(session: nox.Session) -> None:
-    """Run tests with MKL in place of OpenBLAS: its own tests, and those of the kernels that multiply matrices."""
+    """Run tests with MKL in place of OpenBLAS: its own tests, and those of kernels with products."""
     needed = without_tensorflow()
     session.install(needed[0], needed[1].replace("[", "[mkl,"), *needed[2:])
     session.run("pytest", "-n", "2", "-m", "mkl", "tests/backends", *session.posargs)
