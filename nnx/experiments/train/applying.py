@@ -16,6 +16,7 @@ from nnx.experiments.train.labelled import load_inputs
 from nnx.experiments.train.preparation import Preparation
 from nnx.experiments.train.ranges import Range, Watch, are_bytes
 from nnx.experiments.train.scaling import BYTES
+from nnx.layers import Reshape
 from nnx.network import Network, load
 from nnx.readers import images
 from nnx.readers.arrays import as_rows
@@ -91,7 +92,7 @@ class Model:
 
     def _images(self, path: str | Path) -> tuple[HostArray, list[str] | None]:
         """Read images for a network of your own, divided by 255 as bytes from other files are."""
-        shape = self.network.input_shape or ()
+        shape = _image_shape(self.network)
         if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,)):
             raise DataError(f"{path}: holds images, but the network takes rows of shape {shape}")
         place = Path(path)
@@ -101,7 +102,7 @@ class Model:
             size, takes = (" × ".join(map(str, sides[:2])) for sides in (found.shape, shape))
             raise DataError(f"{files[0]}: is {size} pixels, but the network takes {takes}: resize it")
         x = images.read_images(found, self.how.background, self.notes)
-        return np.divide(x, BYTES, dtype=self.network.dtype).reshape(-1, *shape), list(map(str, files))
+        return np.divide(x, BYTES, dtype=self.network.dtype).reshape(-1, *self.network.input_shape or ()), list(map(str, files))
 
     def of_pixels(self, x: HostArray) -> HostArray:
         """Convert pixels in [0, 1] for `predict`: to bytes, if the network was trained on bytes."""
@@ -176,6 +177,13 @@ class Model:
             )
         self._note(f"{path}: numbers from 0 to 255 are taken for bytes, which the network was trained on")
         return x.astype(np.uint8)
+
+
+def _image_shape(network: Network) -> tuple[int, ...]:
+    """Return the shape of a row; of flat rows that the first layer makes images of, that of these images."""
+    shape = network.input_shape or ()
+    first = network.layers[0]
+    return first.output_shape or shape if len(shape) == 1 and isinstance(first, Reshape) else shape
 
 
 def _are_images(path: Path) -> bool:

@@ -129,6 +129,19 @@ def test_a_network_of_your_own_for_images_takes_images_of_its_size():
         invoke("predict", "own.safetensors", "b.png")
 
 
+def test_a_network_that_makes_images_of_flat_rows_takes_images_too():
+    """The classifier of ``nnx run`` is such a network; its help shows ``nnx predict`` on an image."""
+    network = nnx.Network([nnx.Reshape((2, 3, 1)), nnx.Conv2D(4, 2), nnx.Flatten()], device="cpu", seed=0)
+    network.build(6).save("own.safetensors")
+    image = np.random.default_rng(0).integers(0, 256, (2, 3), np.uint8)
+    Image.fromarray(image).save("a.png")
+    expected = network.predict(image.reshape(1, 6) / np.float32(255))
+    np.testing.assert_array_equal(applied("predict", "a.png", model="own.safetensors"), expected)
+    Image.fromarray(image.T).save("b.png")
+    with pytest.raises(nnx.DataError, match=r"b\.png: .*3 × 2 pixels.* 2 × 3"):
+        invoke("predict", "own.safetensors", "b.png")
+
+
 def wrong_inputs():
     images, _ = digits(20)
     np.save("images.npy", images)
