@@ -61,6 +61,12 @@ def reversed_layers(words: Sequence[Words], shape: Shape, option: str = "layers"
         If a layer of the encoder cannot be reversed.
     """
     last = max((place for place, word in enumerate(words) if needs_places(word)), default=-1)
+    for word in words[: max(last, 0)]:
+        if word.width is not None:
+            raise ConfigurationError(
+                f"{option}: an autoencoder cannot have a width ({word.width}) before convolutions or pooling: "
+                f"write 'conv2d {word.width} 1' for a dense layer at each place, or leave it out"
+            )
     widths = [word for word in words[last + 1 :] if word.width is not None]
     layers = [replace(word, activation=word.function).layer() for word in reversed(widths[:-1])]
     steps = list(_steps(words[: last + 1], shape))

@@ -79,6 +79,7 @@ def test_a_decoder_reverses_an_encoder(text, shape, right):
         ("conv2d 8 3 groups=2,4", (8, 8, 2), ["cannot reverse Conv2D(8, 3×3, groups=2)"]),
         ("conv2d 8 3,global_average_pool2d,4", (8, 8, 1), ["cannot reverse GlobalAveragePool2D"]),
         ("conv1d 8 3 strides=2,4", (8, 1), ["cannot reverse Conv1D"]),
+        ("8,conv2d 4 3,4", (8, 8, 1), ["cannot have a width (8) before convolutions", "write 'conv2d 8 1'"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_reversed_is_named(text, shape, parts):
