@@ -19,6 +19,7 @@ from nnx.layers.dense import Dense
 MAX_WIDTH = 2**16
 DEFAULT_ACTIVATION = "relu"
 LISTED = {name: kind for name, kind in NAMES.items() if kind.record.listed}
+_SWITCHES = {"yes": True, "true": True, "no": False, "false": False}
 _NOT_WRITTEN = ("activation", "initializer", "seed")  # the activation is written without its name
 
 
@@ -139,25 +140,32 @@ def _arguments(kind: type[Layer], words: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for place, word in enumerate(words):
         name, equals, text = word.partition("=")
+        if "activation" in _parameters(kind) and (name == "activation" or word in ACTIVATIONS):
+            raise ConfigurationError("write one activation, as the last word and without its name")
         if not equals:
             if place >= len(places):
-                raise TypeError
+                raise ConfigurationError(f"{word[:40]!r} is one word too many") if places else TypeError
             name, text = places[place], word
         elif name not in names:
             raise ConfigurationError(f"it has no argument {name!r:.40}{nearest(name, names)}")
         if name in found:
             raise ConfigurationError(f"{name} is given twice")
-        found[name] = _value(text, named=bool(equals))
+        found[name] = _value(name, text, named=bool(equals))
     return found
 
 
-def _value(text: str, named: bool) -> Any:
+def _value(name: str, text: str, named: bool) -> Any:
     """Return the value that a text stands for: a number, a size such as 3x5, yes or no, or a name."""
     if re.fullmatch(r"\d+(x\d+)+", text):
         return tuple(map(int, text.split("x")))
-    if named and _is_name(text):
-        return {"yes": True, "no": False}.get(text, text)
-    return int(text) if text.isdigit() else float(text)
+    if named and _is_name(text.lower()):
+        return _SWITCHES.get(text.lower(), text)
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"{name}: {text[:40]!r} is neither a number nor a size such as 3x5"
+        ) from None
 
 
 def _form(first: str, kind: type[Layer], text: str, error: Exception) -> str:

@@ -31,6 +31,8 @@ def test_arguments_are_given_by_place_and_by_name():
     layer = word.layer()
     assert (layer.strides, layer.kernel_size, layer.padding) == ((2, 2), (3, 5), "same")
     assert layer.activation == "tanh"
+    for text, switch in (("yes", True), ("True", True), ("no", False), ("False", False), ("false", False)):
+        assert read_layers([f"conv2d 8 3 use_bias={text}"])[0].layer().use_bias is switch
     assert read_layers(["batch_norm momentum=0.5"])[0].layer().momentum == 0.5
     assert read_layers(["max_pool2d 3 strides=2"])[0].layer().strides == (2, 2)
     assert read_layers(["max_pool2d"])[0].layer().pool_size == (2, 2)
@@ -73,7 +75,12 @@ def test_every_layer_that_is_listed_can_be_written(name):
         ("conv2d 8 3 padding=sane", ["padding must be", "did you mean 'same'?"]),
         ("conv2d 8 3 filters=4", ["filters is given twice"]),
         ("conv2d 8 three", ["'three' is not an activation"]),
-        ("conv2d 8 3 2 1", ["write 'conv2d FILTERS KERNEL_SIZE'"]),
+        ("conv2d 8 3 2 1", ["write 'conv2d FILTERS KERNEL_SIZE'", "'1' is one word too many"]),
+        ("conv2d eight 3", ["filters: 'eight' is neither a number nor a size such as 3x5"]),
+        ("conv2d 8 3X5", ["kernel_size: '3X5' is neither a number"]),
+        ("conv2d 8 3 relu strides=2", ["write one activation, as the last word"]),
+        ("conv2d 8 3 activation=relu", ["write one activation, as the last word and without its name"]),
+        ("max_pool2d 2 relu", ["'relu' is one word too many"]),
         ("conv2d 0 3", ["filters must be a positive integer"]),
         ("conv3d 8 3", ["neither a width with an activation", "did you mean 'conv2d'?"]),
         ("batch_norm 2", ["batch_norm stands alone", "NAME=VALUE: momentum"]),
