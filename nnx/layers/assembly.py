@@ -64,8 +64,8 @@ def reversed_layers(words: Sequence[Words], shape: Shape, option: str = "layers"
     for word in words[: max(last, 0)]:
         if word.width is not None:
             raise ConfigurationError(
-                f"{option}: an autoencoder cannot have a width ({word.width}) before convolutions or pooling: "
-                f"write 'conv2d {word.width} 1' for a dense layer at each place, or leave it out"
+                f"{option}: an autoencoder cannot have a width ({word.width}) before convolutions or "
+                f"pooling: write 'conv2d {word.width} 1' for a dense layer at each place, or leave it out"
             )
     widths = [word for word in words[last + 1 :] if word.width is not None]
     layers = [replace(word, activation=word.function).layer() for word in reversed(widths[:-1])]

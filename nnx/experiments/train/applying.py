@@ -102,7 +102,9 @@ class Model:
             size, takes = (" × ".join(map(str, sides[:2])) for sides in (found.shape, shape))
             raise DataError(f"{files[0]}: is {size} pixels, but the network takes {takes}: resize it")
         x = images.read_images(found, self.how.background, self.notes)
-        return np.divide(x, BYTES, dtype=self.network.dtype).reshape(-1, *self.network.input_shape or ()), list(map(str, files))
+        return np.divide(x, BYTES, dtype=self.network.dtype).reshape(
+            -1, *self.network.input_shape or ()
+        ), list(map(str, files))
 
     def of_pixels(self, x: HostArray) -> HostArray:
         """Convert pixels in [0, 1] for `predict`: to bytes, if the network was trained on bytes."""

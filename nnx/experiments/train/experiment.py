@@ -21,7 +21,7 @@ from nnx.experiments.train.features import learnt
 from nnx.experiments.train.labelled import Labelled, Layout, load_labelled
 from nnx.experiments.train.layer_presets import layers_of
 from nnx.experiments.train.metrics import measure
-from nnx.experiments.train.networks import build, chosen_loss, make_loss, make_optimizer
+from nnx.experiments.train.networks import build, channels_note, chosen_loss, make_loss, make_optimizer
 from nnx.experiments.train.preparation import Preparation
 from nnx.experiments.train.ranges import Range
 from nnx.experiments.train.scaling import Scaling, outside
@@ -76,7 +76,7 @@ def run(
         config=asdict(config)
         | {"task": data.task, "loss": problem.loss, "batch_size": batch_size}
         | {"precision": network.precision, "layers": layers_of(config, data.task, data.layout.row_shape)},
-        notes=problem.notes,
+        notes=[*problem.notes, *channels_note(network)],
         history=history,
         network=network,
         description=problem.description,

@@ -25,7 +25,7 @@ def layers_of(config: Config, task: str, shape: tuple[int, ...]) -> tuple[str, .
     Raises
     ------
     ConfigurationError
-        If rows are no images, or layers are listed too.
+        If rows are no images or too small, or layers are listed too.
     """
     if config.preset is None:
         return config.layers
@@ -37,6 +37,11 @@ def layers_of(config: Config, task: str, shape: tuple[int, ...]) -> tuple[str, .
             "images, or an array of shape (rows, height, width, channels)"
         )
     height, width = shape[:2]
+    if task != "autoencoding" and min(height, width) < 2:
+        raise ConfigurationError(
+            f"--preset conv needs images of at least 2 × 2 pixels, but a row of this data has the shape "
+            f"{shape}: height, width{', channels' if len(shape) == 3 else ''}"
+        )
     stages = min(MOST_STAGES, max(1, round(math.log2(max(min(height, width), 2) / FINAL_SIDE))))
     filters = [min(MOST_FILTERS, FIRST_FILTERS * 2**stage) for stage in range(stages)]
     if task != "autoencoding":

@@ -9,9 +9,9 @@ from nnx import optimizers
 from nnx.errors import ConfigurationError
 from nnx.experiments.train.config import LOSSES, Config
 from nnx.experiments.train.layer_presets import layers_of
-from nnx.layers import Dense, Layer
+from nnx.layers import Conv2D, Dense, Layer
 from nnx.layers.activations import make as activation
-from nnx.layers.assembly import assembled, reversed_layers
+from nnx.layers.assembly import assembled, needs_places, reversed_layers
 from nnx.layers.words import activated, read_layers
 from nnx.losses import Loss
 from nnx.network import Network
@@ -28,9 +28,21 @@ def build(config: Config, task: str, shape: tuple[int, ...], outputs: int, loss:
 
     Rows of several axes are flattened first, or after the convolutions, unless the layers say where
     (``flatten``). An autoencoder returns rows of the same shape.
+
+    Raises
+    ------
+    ConfigurationError
+        If the layers do not fit the rows or the task.
     """
     coder = task == "autoencoding"
     words = activated(read_layers(layers_of(config, task, shape)), coder)
+    placed = next(filter(needs_places, words), None)
+    if placed and len(shape) == 1:
+        raise ConfigurationError(
+            f"layers: {placed.layer()!r} is for images and sequences, but a row of this data has the shape "
+            f"{shape}: leave it out, or give an array of shape (rows, height, width, channels) or (rows, "
+            "length, channels)"
+        )
     if coder and not any(word.width for word in words):
         raise ConfigurationError("layers: an autoencoder needs a width, which is that of its code")
     hidden = assembled(words, shape)
@@ -43,6 +55,18 @@ def build(config: Config, task: str, shape: tuple[int, ...], outputs: int, loss:
     network.build(shape)
     network.encoder_length = coded if coder else None
     return network
+
+
+def channels_note(network: Network) -> list[str]:
+    """Return a note if rows look like images with the channels first, but are read with the channels last."""
+    first = next((layer for layer in network.layers if isinstance(layer, Conv2D)), None)
+    shape = (first and first.input_shape) or ()
+    if not (len(shape) == 3 == len(network.input_shape or ()) and shape[0] in (1, 3) and min(shape[1:]) > 4):
+        return []
+    return [
+        f"rows of shape {shape} are read as images of height {shape[0]} with {shape[2]} channels; if the "
+        "first axis has the channels, as in PyTorch, make it the last: np.moveaxis(x, 1, -1)"
+    ]
 
 
 def chosen_loss(config: Config, task: str, images: bool) -> str:

@@ -48,6 +48,10 @@ def test_an_autoencoder_returns_images_of_the_same_shape(shape):
 def test_rows_that_are_no_images_and_layers_next_to_it_are_refused():
     with pytest.raises(nnx.ConfigurationError, match=r"preset conv is for images, but .* shape \(5,\)"):
         layers_of(CONV, "regression", (5,))
+    with pytest.raises(
+        nnx.ConfigurationError, match=r"at least 2 × 2 pixels.* \(1, 9, 9\): height, width, ch"
+    ):
+        build(CONV, "regression", (1, 9, 9), 1, "mse")
     with pytest.raises(nnx.ConfigurationError, match="leave out --layers"):
         layers_of(Config("x", preset="conv", layers=("8",)), "regression", (8, 8))
     iris()

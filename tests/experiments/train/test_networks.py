@@ -41,6 +41,23 @@ def test_a_width_without_an_activation_has_relu_but_for_a_code(layers, task, rig
         assert network[: network.encoder_length].outputs == 4
 
 
+def test_layers_for_images_are_refused_for_a_table_in_its_words():
+    for text in ("conv1d 4 3", "conv2d 4 3", "max_pool2d"):
+        with pytest.raises(nnx.ConfigurationError, match=r"layers: .* is for images and .* shape \(6,\)"):
+            build(Config("x", layers=("8", text)), "regression", (6,), 1, "mse")
+
+
+def test_a_note_says_how_images_with_the_channels_first_are_read():
+    first, last = np.random.default_rng(0).integers(0, 256, (2, 12, 3, 8, 8), np.uint8)
+    np.savez("first.npz", x=first, y=np.arange(12) % 2)
+    np.savez("last.npz", x=np.moveaxis(last, 1, -1), y=np.arange(12) % 2)
+    for name, noted in (("first", 1), ("last", 0)):
+        result = trained(f"{name}.npz", "--preset", "conv", "--epochs", 1, out=name)
+        notes = [note for note in result["notes"] if "np.moveaxis(x, 1, -1)" in note]
+        assert len(notes) == noted
+        assert not noted or "height 3 with 8 channels" in notes[0]
+
+
 def test_groups_give_some_parameters_settings_of_their_own():
     iris()
     options = ("iris.csv", "--target", "species", "--epochs", 3, "--optimizer", "adamw")
