@@ -154,6 +154,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             dtype = np.float64 if self.precision == "float64" else np.float32
         if not again:
             self._like = like(X)
+        else:
+            self._check_axes(X)
         checked = validate_data(
             self, on_host(X, "X"), accept_sparse="csr", dtype=dtype, allow_nd=True, **options
         )
@@ -198,11 +200,18 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         there = adopted(X, self.network_.backend)
         if stays(there):
             return self._check_there(there, X, reset=False)
+        self._check_axes(X)
         X = validate_data(
             self, on_host(X, "X"), accept_sparse="csr", dtype=self.network_.dtype, allow_nd=True, reset=False
         )
         self._check_shape(X)
         return X
+
+    def _check_axes(self, X: Any) -> None:
+        """Refuse images for flat rows, and flat rows for images, before scikit-learn compares first axes."""
+        axes, given = 1 + len(self.network_.input_shape or ()), getattr(X, "ndim", 0)
+        if given != axes and min(given, axes) >= 2:
+            self._check_shape(X)
 
     def _check_shape(self, X: Any) -> None:
         """Refuse rows of another shape than in the first fit; scikit-learn compares only the first axis.

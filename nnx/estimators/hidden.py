@@ -70,7 +70,7 @@ class Hidden:
         if self.by_text and len(self.image) == 1 and any(map(needs_places, self._words())):
             raise ConfigurationError(
                 f"{OPTION} has layers for images, but X has flat rows of {self.rows[0]} numbers: give "
-                "image_shape=(height, width, channels)"
+                "image_shape=(height, width, channels), or (length, channels) for sequences"
             )
 
     def layers(self) -> list[nnx.Layer]:
@@ -88,7 +88,7 @@ class Hidden:
             return [*self._dense(self.given[::-1]), nnx.Dense(math.prod(self.rows)), *shaped]
         words = [*self._words(), Words(nnx.Dense, {"units": code})]
         layers = self._with_dropout(reversed_layers(words, self.image, OPTION))
-        return layers if self.image == self.rows else [*layers, nnx.Flatten()]
+        return layers if self.image == self.rows else [*layers, nnx.Reshape(self.rows)]
 
     def _words(self) -> list[Words]:
         return activated(read_layers(self.given, OPTION), usual=self.activation)
@@ -117,12 +117,17 @@ def _image(rows: tuple[int, ...], image_shape: Sequence[int] | None) -> tuple[in
     if image_shape is None:
         return rows
     image = tuple(int(side) for side in image_shape)
-    if rows not in (image, (math.prod(image),)):
+    if _with_channels(rows) != _with_channels(image) and rows != (math.prod(image),):
         raise DataError(
             f"X has rows of shape {rows}, but image_shape={image} needs rows of this shape, or flat rows of "
             f"{math.prod(image)} numbers"
         )
     return image
+
+
+def _with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of an image with its channels; a grey image has one."""
+    return (*shape, 1) if len(shape) == 2 else shape
 
 
 def class_layers(classes: int, multilabel: bool) -> list[nnx.Layer]:

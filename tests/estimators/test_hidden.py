@@ -40,6 +40,26 @@ def test_images_and_flat_rows_give_the_same_classifier():
     assert flat.n_features_in_ == 64
 
 
+@pytest.mark.parametrize(("rows", "image"), [((8, 8), (8, 8, 1)), ((8, 8, 1), (8, 8))])
+def test_a_grey_image_may_have_an_axis_of_channels_or_none(rows, image):
+    how = {"image_shape": image, "epochs": 2, "random_state": 0}
+    x = FLAT.reshape(-1, *rows)
+    shaped, flat = NetworkClassifier(LAYERS, **how).fit(x, Y), NetworkClassifier(LAYERS, **how).fit(FLAT, Y)
+    np.testing.assert_array_equal(shaped.predict_proba(x), flat.predict_proba(FLAT))
+    coder = Autoencoder(4, ["conv2d 4 3"], **how).fit(x)
+    assert coder.inverse_transform(coder.transform(x)).shape == x.shape
+
+
+@pytest.mark.parametrize(("fitted", "given"), [(FLAT, IMAGES), (IMAGES, FLAT), (IMAGES, IMAGES[..., 0])])
+def test_rows_with_other_axes_than_in_fit_are_compared_as_a_whole(fitted, given):
+    model = NetworkClassifier(LAYERS, image_shape=(8, 8, 1), epochs=1).fit(fitted, Y)
+    shapes = f"X has rows of shape {given.shape[1:]}, but .* rows of shape {fitted.shape[1:]}"
+    with pytest.raises(nnx.DataError, match=shapes.replace("(", r"\(").replace(")", r"\)")):
+        model.predict(given)
+    with pytest.raises(nnx.DataError, match="X has rows of shape"):
+        model.partial_fit(given, Y)
+
+
 def test_activation_is_that_of_every_layer_that_names_none():
     layers = ["conv2d 4 3", "8 sigmoid", 8]
     model = NetworkClassifier(layers, activation="tanh", dropout=0.1, epochs=1).fit(IMAGES, Y)
