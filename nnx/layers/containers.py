@@ -248,6 +248,11 @@ class Residual(Container):
         if result != added:
             has = f"its projection returns {added}" if self.branches[1] else f"its input has {added}"
             advice = "" if self.branches[1] else f": add a projection to {result}, projection=nnx.Dense(…)"
+            if advice and result[:-1] != added[:-1]:  # Dense changes the last axis only
+                advice = (
+                    f': use padding="same" without strides, or add a projection to {result}, such as '
+                    "nnx.Conv2D(…) with the same strides"
+                )
             raise ConfigurationError(f"its layers return rows of shape {result}, but {has}{advice}")
         return result
 

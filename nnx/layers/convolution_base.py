@@ -79,7 +79,9 @@ class Convolution(Layer):
         try:
             found = self._windows_on(input_shape)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{self!r} with rows of shape {input_shape}: {error}") from error
+            raise ConfigurationError(
+                f"{self!r} with rows of shape {input_shape}, channels last: {error}"
+            ) from error
         return (*self._image_after(found)[2 - self.axes :], self.filters)
 
     def _windows_on(self, input_shape: tuple[int, ...]) -> Windows:

@@ -55,7 +55,9 @@ class _Pool(ImageLayer):
         try:
             found = windows(input_shape, self.pool_size, self.strides, self.padding)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{self!r} on rows of shape {input_shape}: {error}") from error
+            raise ConfigurationError(
+                f"{self!r} on rows of shape {input_shape}, channels last: {error}"
+            ) from error
         return found.outputs[-self.axes :]
 
     def _windows(self) -> Windows:

@@ -343,6 +343,8 @@ USED = nnx.Dense(6)
         (lambda: nnx.Concatenate([[USED], [USED]]), ["twice"]),
         (lambda: nnx.Network([nnx.Residual([nnx.Dense(5)])]).build(6),
          ["residual_1", "(5,)", "(6,)", "projection"]),
+        (lambda: nnx.Network([nnx.Residual([nnx.Conv2D(2, 3)])]).build((8, 8, 2)),
+         ["residual_1", "(6, 6, 2)", "(8, 8, 2)", 'padding="same"', "nnx.Conv2D(…) with the same strides"]),
         (lambda: nnx.Network([nnx.Residual([nnx.Dense(5)], nnx.Dense(4))]).build(6), ["(5,)", "(4,)"]),
         (lambda: nnx.Network([nnx.Sequential([nnx.Dense(4), nnx.Dense(5, 6)])]).build(7),
          ["sequential_1", "5 inputs", "4"]),

@@ -54,8 +54,11 @@ def test_wrong_arguments_are_refused(make, says) -> None:
         (lambda: nnx.UpSample1D(), (4, 4, 2), r"takes rows of shape \(length, channels\), not \(4, 4, 2\)"),
         (lambda: nnx.SpatialDropout1D(0.5), (4,), r"takes rows of shape \(length, channels\), not \(4,\)"),
         (lambda: nnx.MaxPool2D((5, 2)), (4, 6, 3),
-         r"\(\(5, 2\)\) on rows of shape \(4, 6, 3\): a window of \(5, 2\) does not fit into \(4, 6\)"),
-        (lambda: nnx.AveragePool1D(8), (7, 3), r"averagepool1d_1\(8\) on rows of shape \(7, 3\): a win"),
+         r"\(\(5, 2\)\) on rows of shape \(4, 6, 3\), channels last: a window of \(5, 2\) does not fit "
+         r"into \(4, 6\)"),
+        (lambda: nnx.AveragePool1D(8), (7, 3),
+         r"averagepool1d_1\(8\) on rows of shape \(7, 3\), channels last: a"),
+        (lambda: nnx.Conv2D(4, 3), (1, 8, 8), r"with rows of shape \(1, 8, 8\), channels last: a window of"),
     ],
 )  # fmt: skip
 def test_rows_that_do_not_fit_are_refused_with_both_shapes(layer, shape, says) -> None:
