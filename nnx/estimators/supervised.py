@@ -208,7 +208,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
                 f"which was {known.tolist()}"
             )
         if not multilabel and len(known) == 1:
-            raise DataError(f"y holds only one class, {known[0]!r}: a classifier needs at least two classes")
+            raise DataError(f"y holds only one class, {known.item()!r}: a classifier needs two or more")
         labels = None if multilabel else places_of(y, known)
         loss = self._loss_of(multilabel or len(known) == 2)
         targets = y if labels is None else class_targets(labels, len(known), loss)

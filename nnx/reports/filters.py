@@ -92,12 +92,15 @@ def activation_maps(
     Raises
     ------
     DataError
-        If an array has another shape, is empty, is not finite, or the image has values outside 0..1.
+        If an array has another shape, is empty or not finite, the image has values outside 0..1, or `maps`
+        is no dict.
     ConfigurationError
         If ``count`` is not a positive integer.
     """
     picture = _picture(image)
     most = positive(count, "count")
+    if not isinstance(maps, Mapping):
+        raise DataError('maps must be a dict of the outputs by name, as {"conv2d_1": output[0]}')
     layers = {name: _of_layer(values, name)[:most] for name, values in maps.items()}
     lines = {name: -(-len(channels) // _COLUMNS) for name, channels in layers.items()}
     height = 1.1 * (1 + sum(lines.values())) + 0.6

@@ -103,3 +103,9 @@ def test_images_go_through_a_search_and_weights():
 
 def test_scores_of_a_cross_validation_are_those_of_a_classifier():
     assert cross_val_score(clone(CLASSIFIER), X, Y, cv=3).mean() > 0.8
+
+
+@pytest.mark.parametrize(("label", "shown"), [(0, "0"), ("a", "'a'")])
+def test_a_single_class_is_refused_and_shown_as_the_user_wrote_it(label, shown):
+    with pytest.raises(nnx.DataError, match=f"only one class, {shown}: a classifier"):
+        NetworkClassifier(epochs=1).fit(np.zeros((3, 2)), np.array([label] * 3))

@@ -106,6 +106,11 @@ def test_activation_maps_refuse(image, maps, message):
         reports.activation_maps(image, {"conv2d_1": maps})
 
 
+def test_maps_without_names_are_refused():
+    with pytest.raises(DataError, match="maps must be a dict of the outputs by name"):
+        reports.activation_maps(np.zeros((4, 4)), np.zeros((4, 4, 2)))
+
+
 def test_a_count_must_be_positive():
     with pytest.raises(ConfigurationError, match="count"):
         reports.filters(np.zeros((3, 3, 1, 1)), count=0)
