@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from nnx.errors import ConfigurationError, nearest
@@ -92,7 +93,15 @@ def read_layers(texts: Sequence[str | int], option: str = "layers") -> list[Word
     ConfigurationError
         If a text describes no layer; the error says what does.
     """
-    return [_read(str(text), option) for text in texts]
+    written = [str(text) for text in texts]
+    for text, following in pairwise(written):
+        if re.fullmatch(r"\w*dropout\w* 0", text) and following.isdigit():
+            rate = f"{text}.{following[:9]}"
+            raise ConfigurationError(
+                f"{option}: {text!r}, then {following[:9]!r}: write a rate with a point, {rate!r}; for none, "
+                f"leave out {text!r}"
+            )
+    return [_read(text, option) for text in written]
 
 
 def _read(text: str, option: str) -> Words:

@@ -100,3 +100,10 @@ def test_a_mistake_says_what_is_right(text, parts):
     assert "\n" not in message
     for part in parts:
         assert part in message
+
+
+@pytest.mark.parametrize("name", ["dropout", "spatial_dropout2d"])
+def test_a_rate_with_a_comma_is_not_read_as_a_rate_of_0_and_a_width(name):
+    with pytest.raises(nnx.ConfigurationError, match=rf"write a rate with a point, '{name} 0\.25'"):
+        read_layers(f"64,{name} 0,25".split(","))
+    assert len(read_layers([f"{name} 0.0", "25"])) == 2
