@@ -16,6 +16,7 @@ from nnx.errors import ConfigurationError, nearest
 from nnx.layers import ACTIVATIONS, NAMES
 from nnx.layers.base import Layer
 from nnx.layers.dense import Dense
+from nnx.ops.windows import PADDINGS
 
 MAX_WIDTH = 2**16
 DEFAULT_ACTIVATION = "relu"
@@ -135,6 +136,8 @@ def _activation(name: str, before: str, option: str) -> str:
     """Return the name of an activation; the error for another name repeats what is written before it."""
     if name not in ACTIVATIONS:
         hint = nearest(name, ACTIVATIONS).replace("mean '", f"mean '{before} ")
+        if name in PADDINGS and "conv" in before:
+            hint = f": write 'padding={name}'"
         raise ConfigurationError(f"{option}: {name[:60]!r} is not an activation{hint}")
     return name
 

@@ -80,6 +80,7 @@ def test_every_layer_that_is_listed_can_be_written(name):
         ("conv2d 8 3X5", ["kernel_size: '3X5' is neither a number"]),
         ("conv2d 8 3 relu strides=2", ["write one activation, as the last word"]),
         ("conv2d 8 3 activation=relu", ["write one activation, as the last word and without its name"]),
+        ("conv2d 8 3 same", ["'same' is not an activation: write 'padding=same'"]),
         ("max_pool2d 2 relu", ["'relu' is one word too many"]),
         ("conv2d 0 3", ["filters must be a positive integer"]),
         ("conv3d 8 3", ["neither a width with an activation", "did you mean 'conv2d'?"]),
