@@ -39,10 +39,22 @@ def difference(name: str, then: Any, now: Any) -> str:
         if then.get("kind") != now.get("kind"):
             then, now = then.get("kind"), now.get("kind")
         elif "config" in then and "config" in now:
-            old, new = then["config"], now["config"]
+            same = then["config"] == now["config"]
+            old, new = (then, now) if same else (then["config"], now["config"])
             key = next(key for key in {**old, **new} if old.get(key) != new.get(key))
             return difference(f"{name}: {key}", old.get(key), new.get(key))
+    if _described(then) and _described(now):
+        pairs = enumerate(zip(then, now, strict=False), 1)
+        place = next((place for place, (old, new) in pairs if old != new), None)
+        if place is None:
+            return f"{len(then)} {name}, not {len(now)}"
+        return difference(f"{name}, number {place}", then[place - 1], now[place - 1])
     return f"{name} {short(then)}, not {short(now)}"
+
+
+def _described(value: Any) -> bool:
+    """Return whether a value is a list of descriptions, as of layers."""
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def short(value: Any) -> str:

@@ -6,6 +6,7 @@ import pytest
 from support.resumed import X, Y, killed, network, train
 
 import nnx
+from nnx.training.checkpoints.identity import difference
 
 DIFFERENT = {
     "batch_size": ({"batch_size": 9}, "batch_size 8, not 9"),
@@ -26,6 +27,33 @@ DIFFERENT = {
     "encoder": ({"made": network(seed=3)}, "encoder_length null, not 2"),
 }
 DIFFERENT["encoder"][0]["made"].encoder_length = 2
+
+
+def deep(*last):
+    """A list of layers whose beginning is long: the error must not show that, but what differs."""
+    layers = [nnx.Conv2D(4, 3, padding="same"), nnx.MaxPool2D(), *last]
+    return [
+        {"kind": type(layer).__name__, "config": layer.config(), "trainable": layer.trainable}
+        for layer in layers
+    ]
+
+
+def frozen(layer):
+    layer.trainable = False
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("last", "text"),
+    [
+        ([nnx.MaxPool2D(3)], "layers, number 3: pool_size [2, 2], not [3, 3]"),
+        ([nnx.ReLU()], 'layers, number 3 "MaxPool2D", not "ReLU"'),
+        ([], "3 layers, not 2"),
+        ([frozen(nnx.MaxPool2D(2))], "layers, number 3: trainable true, not false"),
+    ],
+)
+def test_of_many_layers_the_one_that_differs_is_named(last, text):
+    assert difference("layers", deep(nnx.MaxPool2D(2)), deep(*last)) == text
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
