@@ -29,12 +29,15 @@ class UsedRows:
         the first pass.
     sums : array of shape (n, columns)
         The gradients of these rows; 0 where `rows` is −1.
+    shown : bool
+        Whether a user got the gradient after the pass, and may have changed it.
     """
 
     def __init__(self, backend: Backend, values: Array, gradients: Array, flags: Array) -> None:
         self.backend, self.values, self.gradients, self.flags = backend, values, gradients, flags
         self.rows: Array = None
         self.sums: Array = None
+        self.shown = False
         self._kept: dict[Any, Array] = {}
 
     def forget(self) -> None:
@@ -48,7 +51,7 @@ class UsedRows:
     def moved(self, old: UsedRows, move: Callable[[Array], Array]) -> None:
         """Take the rows of the same parameter on another device."""
         if old.rows is not None:
-            self.rows, self.sums = move(old.rows), move(old.sums)
+            self.rows, self.sums, self.shown = move(old.rows), move(old.sums), old.shown
 
     def backward(self, dy: Array, x: Array) -> None:
         """Write the gradient of a lookup, for each row Σ dy[i] over the positions i with x[i] = row."""
@@ -61,7 +64,12 @@ class UsedRows:
         rows, sums = self._room("rows", (x.size,), "int64"), self._room("sums", (x.size, columns))
         backend.embedding_backward(dy, x, rows, sums)
         backend.put_rows(self.gradients, rows, sums)
-        self.rows, self.sums = rows, sums
+        self.rows, self.sums, self.shown = rows, sums, False
+
+    def read_gradient(self) -> None:
+        """Take `sums` from the whole gradient again, if a user may have changed it."""
+        if self.shown and self.rows is not None:
+            self.backend.take_rows(self.gradients, self.rows, self.sums)
 
     def write_gradient(self) -> None:
         """Write `sums` into the whole gradient, after they were clipped."""
@@ -118,6 +126,11 @@ class SparseParameters(dict[int, UsedRows]):
         """Let the next backward pass clear the whole gradients: something else wrote to them."""
         for used in self.values():
             used.forget()
+
+    def show(self) -> None:
+        """Remember that a user now gets the whole gradients, and may change them before the next step."""
+        for used in self.values():
+            used.shown = True
 
     def moved(self, old: SparseParameters, move: Callable[[Array], Array]) -> None:
         """Take the rows that were used from another device."""

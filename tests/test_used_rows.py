@@ -154,6 +154,24 @@ def test_the_whole_gradient_is_that_of_a_dense_layer(backend: Backend, clip: dic
         )
 
 
+@pytest.mark.parametrize("clip", [{}, {"clip_norm": 0.05}])
+def test_gradients_that_are_changed_before_the_step_count(backend: Backend, clip: dict[str, float]) -> None:
+    sparse, dense = network(backend), network(backend, sparse=False)
+    one, other = nnx.SGD(0.5, **clip), nnx.SGD(0.5, **clip)
+    for number in range(4):
+        at = slice(number * 5, number * 5 + 5)
+        for made, optimizer in ((sparse, one), (dense, other)):
+            step(made, X[at], Y[at], None)
+            made.arena.gradients *= 0.25  # as for a loss that was scaled up
+            made[0].dW[5] = 0.0  # and one row is to stay
+            optimizer.step(made)
+    to_numpy = sparse.backend.to_numpy
+    np.testing.assert_allclose(
+        to_numpy(sparse.arena.values), to_numpy(dense.arena.values), rtol=2e-6, atol=1e-8
+    )
+    assert to_numpy(sparse[0].W)[5].tobytes() == network(backend).weights()["embedding_1.W"][5].tobytes()
+
+
 def test_what_else_wrote_to_the_gradient_is_cleared(on_cpu: None) -> None:
     one = network("cpu")
     step(one, X[:4], Y[:4], None)

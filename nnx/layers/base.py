@@ -328,7 +328,10 @@ class Layer:
         if self._plan is None or self.arena is None:
             raise ConfigurationError(f"{self!r}: call forward before backward")
         dy = self.arena.backend.asarray(dy, self.arena.dtype)
-        return self._plan.backward(dy, input_gradient=self.input_dtype == "float")
+        dx = self._plan.backward(dy, input_gradient=self.input_dtype == "float")
+        if self.arena.sparse:
+            self.arena.sparse.show()
+        return dx
 
     def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
         """Yield (name, value, gradient) of each parameter, as views."""

@@ -66,7 +66,8 @@ class Embedding(Layer):
     - ``weight_decay`` and ``l2`` are refused for W, because unused rows would not shrink; set them to 0 for W
       with ``groups``;
     - an optimizer of yours gets the used rows only;
-    - what you add to the gradient of rows that are not used has no effect;
+    - what you write to the gradient of rows that the last pass did not use has no effect, and stays there: to
+      add up the gradients of several batches yourself, use ``sparse=False``;
     - ranks still sum the whole gradient, and then each updates the rows that any of them used.
 
     References

@@ -335,7 +335,10 @@ class NetworkBase:
         DataError
             If dy does not have the output's shape.
         """
-        return self.plan("training").backward(dy, input_gradient)
+        dx = self.plan("training").backward(dy, input_gradient)
+        if self.arena.sparse:
+            self.arena.sparse.show()
+        return dx
 
     def _check(self, what: str, x: Any) -> None:
         """Refuse x if it does not fit, and build a network that has no input shape yet."""

@@ -142,6 +142,9 @@ class Optimizer:
         arena = network.arena
         state, spans = self.state_for(network)
         backend = arena.backend
+        for span in spans:
+            if span.used is not None:
+                span.used.read_gradient()
         if self.clip_value is not None or self.clip_norm is not None:
             self._clip(backend, spans)
         if self._groups:
