@@ -75,9 +75,8 @@ class Layer:
     registry: ClassVar[dict[str, type[Layer]]] = {}  # layers of nnx by name, others by module and name
 
     layout: ClassVar[str] = "features"
-    replays: ClassVar[bool] = (
-        False  # whether a step on a GPU with it may be recorded, see `nnx.training.replay`
-    )
+    # whether a step on a GPU with it may be recorded, see `nnx.training.replay`
+    replays: ClassVar[bool] = False
     is_view: ClassVar[bool] = False  # whether the layer only changes the shape and computes nothing
     input_dtype: str = "float"
     input_limit: int | None = None

@@ -127,7 +127,7 @@ class DeviceTrainer(StepTrainer):
         return [x for x in (*arrays, self._statistics) if x.size]
 
     def memory(self) -> list[Any]:
-        """Return the other memory that a step reads or writes, beside that of its plan and backend."""
+        """Return the other memory that a step reads or writes, except that of its plan and backend."""
         return [self.tables, self.feeder, self._dy]
 
     def rows(self, number: int) -> int:
