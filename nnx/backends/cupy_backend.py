@@ -55,7 +55,7 @@ from nnx.ops.embedding import EmbeddingCuPy
 from nnx.ops.gather import GatherCuPy
 from nnx.ops.global_average import GlobalAverageCuPy
 from nnx.ops.gradients import GradientsCuPy
-from nnx.ops.losses import LossesCuPy
+from nnx.ops.losses_cuda import LossesCuPy
 from nnx.ops.normalization import NormalizationCuPy
 from nnx.ops.pooling import PoolingCuPy
 from nnx.ops.steps import StepsCuPy

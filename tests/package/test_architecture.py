@@ -136,6 +136,7 @@ WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of t
     "ops/base": "all tests of ops: only base classes",
     "ops/convolution_cuda": "ops/test_convolution, ladder: it needs a GPU, or the stand-in for CuPy",
     "ops/depthwise_numba": "ops/test_convolution_numba: only convolutions call it",
+    "ops/losses_cuda": "ops/test_losses, ladder: it needs a GPU, or the stand-in for CuPy",
     "ops/products_numba": "ops/test_dense_numba, ops/test_convolution_numba: only layers call it",
     "ops/small_network_numba": "training/test_small: only fit calls it",
     "training/device_steps": "ladder/test_replay, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",

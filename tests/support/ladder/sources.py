@@ -18,7 +18,8 @@ from cupy._core import _carray, _kernel, _scalar, core
 from cupy.cuda import compiler
 
 import nnx.backends
-import nnx.ops.convolution_cuda  # noqa: F401
+import nnx.ops.convolution_cuda
+import nnx.ops.losses_cuda  # noqa: F401
 from nnx.ops.cuda import Elementwise, Raw
 
 DTYPES = ("float32", "float64")

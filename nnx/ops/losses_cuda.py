@@ -1,0 +1,135 @@
+"""The losses on the GPU: kernels from the CUDA text of each record in losses.py."""
+
+from __future__ import annotations
+
+from nnx.ops.base import Array, OnGpu
+from nnx.ops.cuda import BLOCK_SUMS, FUNCTIONS, THREADS, Raw
+from nnx.ops.losses import LOSSES, Losses, RowLoss
+
+# The loss of each row, and if `wanted` its gradient times `factor`; {value} and {gradient} are from a record.
+ROW_LOSS_SOURCE = """
+extern "C" __global__ void nnx_row_loss(
+        const T* target, const T* prediction, const T* factors, T* row_losses, T* dy, long long rows,
+        long long columns, T a, T same, long long weighted, long long wanted) {{
+    __shared__ T shared[NNX_THREADS];
+    for (long long row = blockIdx.x; row < rows; row += gridDim.x) {{
+        const long long start = row * columns;
+        const T factor = weighted ? factors[row] : same;
+        T sum = T(0);
+        for (long long j = threadIdx.x; j < columns; j += blockDim.x) {{
+            const T y = NNX_Y(row, j), p = prediction[start + j];
+            sum += {value};
+            if (wanted) dy[start + j] = factor * ({gradient});
+        }}
+        sum = nnx_block_sum(sum, shared);
+        if (threadIdx.x == 0) row_losses[row] = sum;
+    }}
+}}
+"""
+
+DENSE_TARGETS = "#define NNX_Y(row, j) target[(row) * columns + (j)]\n"
+LABELS = "#define NNX_Y(row, j) T((j) == target[row])\n"
+
+
+def _source(loss: RowLoss, labels: bool = False) -> str:
+    """Return the source of the kernel of a loss, for dense targets or for integer labels."""
+    rows = loss.cuda_rows or ROW_LOSS_SOURCE.format(value=loss.cuda_value, gradient=loss.cuda_gradient)
+    if labels:
+        rows = rows.replace("const T* target", "const long long* target")
+    return FUNCTIONS + BLOCK_SUMS + (LABELS if labels else DENSE_TARGETS) + rows
+
+
+ROW_LOSS = {
+    kind: Raw(f"{kind}_loss", "nnx_row_loss", _source(loss))
+    for kind, loss in LOSSES.items()
+    if loss.cuda_rows or loss.cuda_value
+}
+LABEL_LOSS = {
+    kind: Raw(f"{kind}_labels", "nnx_row_loss", _source(LOSSES[kind], labels=True))
+    for kind in ("categorical_cross_entropy", "categorical_cross_entropy_from_logits")
+}
+
+# factors = scale w / Σ w, computed by one block; see `Losses.average` for the power of two
+ROW_FACTORS = Raw(
+    "row_factors",
+    "nnx_row_factors",
+    BLOCK_SUMS
+    + """
+extern "C" __global__ void nnx_row_factors(const T* weights, T* factors, long long rows, T scale) {
+    __shared__ T shared[NNX_THREADS];
+    if (blockIdx.x == 0) {
+        T top = T(0);
+        for (long long row = threadIdx.x; row < rows; row += blockDim.x)
+            top = weights[row] > top ? weights[row] : top;
+        top = nnx_block_max(top, shared);
+        int exponent;
+        frexp(top, &exponent);
+        T sum = T(0);
+        for (long long row = threadIdx.x; row < rows; row += blockDim.x)
+            sum += ldexp(weights[row], -exponent);
+        sum = nnx_block_sum(sum, shared);
+        const T share = scale / (sum > T(0) ? sum : T(1));  // 0 if all rows of a batch have weight 0
+        for (long long row = threadIdx.x; row < rows; row += blockDim.x)
+            factors[row] = ldexp(weights[row], -exponent) * share;
+    }
+}
+""",
+)
+
+# value = Σ row_losses · factor, computed by one block
+SUM_LOSS = Raw(
+    "sum_loss",
+    "nnx_sum_loss",
+    BLOCK_SUMS
+    + """
+extern "C" __global__ void nnx_sum_loss(
+        const T* row_losses, const T* factors, T* value, long long rows, T same, long long weighted) {
+    __shared__ T shared[NNX_THREADS];
+    if (blockIdx.x == 0) {
+        T sum = T(0);
+        for (long long row = threadIdx.x; row < rows; row += blockDim.x)
+            sum += row_losses[row] * (weighted ? factors[row] : same);
+        sum = nnx_block_sum(sum, shared);
+        if (threadIdx.x == 0) value[0] = sum;
+    }
+}
+""",
+)
+
+
+class LossesCuPy(OnGpu, Losses):
+    """The losses on the GPU."""
+
+    def loss(
+        self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
+        scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
+    ) -> None:  # fmt: skip
+        """Use two launches: losses and gradients of rows, then the sum; before them one for weights."""
+        xp, dtype = self.xp, y_pred.dtype
+        labels = y_true.ndim < y_pred.ndim
+        kernels, expected = (LABEL_LOSS, "int64") if labels else (ROW_LOSS, dtype)
+        with self._hold:
+            if kind not in kernels or y_true.dtype != expected:
+                super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
+                return
+            rows, weighted = y_pred.shape[0], int(weights is not None)
+            row_losses = factors = self._buffer("row_losses", rows, dtype)
+            if weights is not None:
+                factors = self._buffer("row_factors", rows, dtype)
+                ROW_FACTORS.of(dtype)((1,), (THREADS,), (weights, factors, rows, dtype.type(scale)))
+            target = row_losses if dy is None else dy  # not written without a gradient
+            arrays = (xp.ascontiguousarray(y_true), xp.ascontiguousarray(y_pred), factors, row_losses, target)
+            same = dtype.type(scale / rows)
+            kernels[kind].over_rows(
+                y_pred, arrays, dtype.type(parameter), same, weighted, int(dy is not None)
+            )
+            if value is not None:
+                SUM_LOSS.of(dtype)((1,), (THREADS,), (row_losses, factors, value, rows, same, weighted))
+
+    def average(
+        self, row_losses: Array, gradient: Array, value: Array | None, dy: Array | None,
+        scale: float, weights: Array | None,
+    ) -> None:  # fmt: skip
+        """Use the plain form."""
+        with self._hold:
+            super().average(row_losses, gradient, value, dy, scale, weights)
