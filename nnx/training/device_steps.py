@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from nnx.backends import Array
 from nnx.data.samples import Samples
 from nnx.layers import Dropout
 from nnx.layers.base import walk
+from nnx.optimizers import Optimizer
 from nnx.training import nonfinite
 from nnx.training.options import FitOptions
 from nnx.training.pause import Pause
@@ -76,6 +78,7 @@ class DeviceTrainer(StepTrainer):
         self.guard = nonfinite.Guard(run, self.arena, self.kept, self._statistics)
         if self.replay.changed():
             self._make_tables()
+        self.tables.rules = self._rules()
         self._epoch = host
         self.tables.prepare(host, run.batch)
         # a feeder that reads on the host takes the order there
@@ -87,9 +90,12 @@ class DeviceTrainer(StepTrainer):
         dropouts = [layer for layer in walk(self.network.layers) if isinstance(layer, Dropout)]
         self.tables = Tables(
             self.arena, self.kept, len(self.batches), self.batches.rows if gathered else 0,
-            self.batches.bounds[0][1], dropouts,
-            self.optimizer.rules(self.network) if self.counted else (),
+            self.batches.bounds[0][1], dropouts, self._rules(),
         )  # fmt: skip
+
+    def _rules(self) -> Sequence[Optimizer]:
+        """Return the optimizer for each span; for a group it is a copy, which has the schedule of now."""
+        return self.optimizer.rules(self.network) if self.counted else ()
 
     def _follow(self, run: Run, number: int, called: bool) -> None:
         """Upload again what a callback or your own schedule changed since the last step."""
@@ -99,7 +105,10 @@ class DeviceTrainer(StepTrainer):
             self.tables.prepare(self._epoch, number)
             if self.feeder.resident and self._epoch is not None:
                 self._order = self.tables.order
-        elif (called or own) and self.tables.stale(number):
+            return
+        if called:
+            self.tables.rules = self._rules()
+        if (called or own) and self.tables.stale(number):
             self.tables.prepare(self._epoch, number)
 
     def launch(self, number: int) -> None:

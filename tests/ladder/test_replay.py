@@ -322,6 +322,21 @@ def test_what_a_callback_changes_counts_from_the_next_step(change, each_step):
         assert any(a.tobytes() != b.tobytes() for a, b in zip(one[2], unchanged[2], strict=True))
 
 
+@pytest.mark.parametrize("graph", ["auto", False])
+@pytest.mark.parametrize("each_step", [False, True])
+def test_a_group_follows_a_learning_rate_that_a_callback_sets(each_step, graph):
+    """A group without a rate of its own: on a GPU as on a CPU."""
+    found = []
+    for device in ("numpy", "gpu"):
+        network = nnx.Network([nnx.Dense(6, 8), nnx.Tanh(), nnx.Dense(6)], device=device, seed=0)
+        callback = DoesEachStep(step=lower) if each_step else Does(epochs={4: lower})
+        network.fit(X, X, optimizer=nnx.AdamW(0.05, groups={"*.b": {"weight_decay": 0.0}}), loss="mse",
+                    batch_size=BATCH, epochs=12, callbacks=[callback], graph=graph)  # fmt: skip
+        found.append(network.weights())
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, atol=1e-4)  # the old rate moves them by 0.01 a step
+
+
 def test_memory_that_a_graph_uses_is_not_given_away():
     """A larger batch makes new arrays; the graph on the old ones is not launched again."""
     network = nnx.Network(layers(), device="gpu", seed=0)
