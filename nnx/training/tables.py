@@ -61,6 +61,7 @@ class Tables:
             places[name] = slice(end, end + size * np.dtype(dtype).itemsize)
             end += -(-size * np.dtype(dtype).itemsize // ALIGNED) * ALIGNED
         self._rates: list[list[float]] = [[] for _ in range(steps)]
+        self._counted = self._counts(0)
         self._host = np.zeros(end, np.uint8)
         self._device = backend.zeros(end, "uint8")
         self._parts = {name: self._host[places[name]].view(shapes[name][1]) for name in shapes}
@@ -75,8 +76,12 @@ class Tables:
         self.keys = {layer.index: keys.at(2 * place) for place, layer in enumerate(dropouts)}
 
     def stale(self, step: int) -> bool:
-        """Return whether the learning rate of the next step is not the one that was uploaded."""
-        return self._rates_after(self.kept.step) != self._rates[step]
+        """Return whether the learning rate, the counts or the seed of the next step are not as uploaded."""
+        return self._counts(step) != self._counted or self._rates_after(self.kept.step) != self._rates[step]
+
+    def _counts(self, step: int) -> tuple[int, int, int]:
+        """Return the counts before the epoch, from those before a step, and the seed."""
+        return self.kept.step - step, self.arena.step - step, self.arena.seed
 
     def _rates_after(self, steps: int) -> list[float]:
         """Return the learning rate of each rule after so many steps of the optimizer."""
@@ -87,6 +92,7 @@ class Tables:
         if order is not None and self._parts["order"].size:
             self._parts["order"][:] = order
         steps, seed = len(self._rates), self.arena.seed
+        self._counted = self._counts(begun)
         numbers = self._parts["numbers"].reshape(steps, len(self.rules), 2)
         keys = self._parts["keys"].reshape(steps, len(self.dropouts), 2)
         for step in range(begun, steps):

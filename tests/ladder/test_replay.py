@@ -322,6 +322,32 @@ def test_what_a_callback_changes_counts_from_the_next_step(change, each_step):
         assert any(a.tobytes() != b.tobytes() for a, b in zip(one[2], unchanged[2], strict=True))
 
 
+def another_step(run):
+    """A step of the same optimizer in a callback: moments are corrected, and masks drawn, for its count."""
+    y = run.network.forward(run.network.asarray(X[:5]), training=True)
+    run.network.backward(y)
+    run.optimizer.step(run.network)
+
+
+def another_seed(run):
+    run.network.arena.seed = 9
+
+
+@pytest.mark.parametrize("graph", ["auto", False])
+@pytest.mark.parametrize("change", [another_step, another_seed])
+def test_counts_that_a_callback_changes_are_those_of_the_next_step(change, graph):
+    """On a GPU as on a CPU."""
+    found = []
+    for device in ("numpy", "gpu"):
+        network = nnx.Network([nnx.Dense(6, 8), nnx.Tanh(), nnx.Dropout(0.3), nnx.Dense(6)],
+                              device=device, seed=0)  # fmt: skip
+        network.fit(X, X, optimizer=nnx.Adam(0.05), loss="mse", batch_size=BATCH, epochs=8,
+                    callbacks=[DoesEachStep(step=change)], graph=graph)  # fmt: skip
+        found.append(network.weights())
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, atol=1e-4)
+
+
 @pytest.mark.parametrize("graph", ["auto", False])
 @pytest.mark.parametrize("each_step", [False, True])
 def test_a_group_follows_a_learning_rate_that_a_callback_sets(each_step, graph):
