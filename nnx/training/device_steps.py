@@ -11,6 +11,7 @@ from nnx.data.samples import Samples
 from nnx.layers import Dropout
 from nnx.layers.base import walk
 from nnx.optimizers import Optimizer
+from nnx.schedules import Warmup
 from nnx.training import nonfinite
 from nnx.training.options import FitOptions
 from nnx.training.pause import Pause
@@ -53,11 +54,11 @@ class DeviceTrainer(StepTrainer):
     def train(self, run: Run, pause: Pause) -> None:
         """Train for one epoch, or for the rest of the epoch that was resumed; record its mean loss."""
         self._begin(run)
-        guard = self.guard
+        guard, first = self.guard, run.batch
         began = time.perf_counter()
-        for number in range(run.batch, len(self.batches)):
-            if number > run.batch or pause.on_step:
-                self._follow(run, number, bool(pause.on_step))
+        for number in range(first, len(self.batches)):
+            if number > first:
+                self._follow(number, bool(pause.on_step))
             self.replay.step(number)
             self.arena.step += self.counted
             self.kept.step += self.counted
@@ -97,9 +98,9 @@ class DeviceTrainer(StepTrainer):
         """Return the optimizer for each span; for a group it is a copy, which has the schedule of now."""
         return self.optimizer.rules(self.network) if self.counted else ()
 
-    def _follow(self, run: Run, number: int, called: bool) -> None:
+    def _follow(self, number: int, called: bool) -> None:
         """Upload again what a callback or your own schedule changed since the last step."""
-        own = any(not type(rule.schedule).__module__.startswith("nnx.") for rule in self.tables.rules)
+        own = any(map(_has_own_rate, self.tables.rules))
         if called and self.replay.changed():
             self._make_tables()
             self.tables.prepare(self._epoch, number)
@@ -162,3 +163,11 @@ class DeviceTrainer(StepTrainer):
         if order is not self.tables.order:
             self.backend.begin_step(self.tables.counter)
         super().explain(run, order, number)
+
+
+def _has_own_rate(rule: Optimizer) -> bool:
+    """Return whether a user's code computes the learning rate: it may depend on more than the step."""
+    schedule = rule.schedule
+    while type(schedule) is Warmup:
+        schedule = schedule.after
+    return not all(made.__module__.startswith("nnx.") for made in (type(schedule), type(rule).rate))

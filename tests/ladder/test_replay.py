@@ -348,6 +348,38 @@ def test_counts_that_a_callback_changes_are_those_of_the_next_step(change, graph
         np.testing.assert_allclose(found[1][name], value, atol=1e-4)
 
 
+class Watching(nnx.schedules.Schedule):
+    """The rate falls in the middle of an epoch, and not because of the number of the step."""
+
+    network = None
+
+    def __call__(self, step):
+        return 0.05 if self.network.arena.step < 13 else 1e-4
+
+
+class WatchingAdam(nnx.Adam):
+    def rate(self, step):
+        return Watching.__call__(Watching, step)
+
+
+RATES = [
+    lambda: nnx.Adam(Watching()), lambda: nnx.Adam(nnx.schedules.Warmup(Watching(), 3)),
+    lambda: WatchingAdam(1.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("made", RATES, ids=["schedule", "warmup", "optimizer"])
+def test_a_rate_that_a_user_computes_is_computed_for_each_step(made, monkeypatch):
+    found = []
+    for device in ("numpy", "gpu"):
+        network = nnx.Network([nnx.Dense(6, 8), nnx.Tanh(), nnx.Dense(6)], device=device, seed=0)
+        monkeypatch.setattr(Watching, "network", network)
+        network.fit(X, X, optimizer=made(), loss="mse", batch_size=BATCH, epochs=4)
+        found.append(network.weights())
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, atol=1e-4)
+
+
 @pytest.mark.parametrize("graph", ["auto", False])
 @pytest.mark.parametrize("each_step", [False, True])
 def test_a_group_follows_a_learning_rate_that_a_callback_sets(each_step, graph):
