@@ -11,6 +11,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nnx.backends import Array
 from nnx.backends.base import CaptureError
 from nnx.errors import NnxError
@@ -20,7 +22,7 @@ from nnx.training.run import History
 if TYPE_CHECKING:
     from nnx.training.device_steps import DeviceTrainer
 
-PLAIN = (bool, int, float, str, type(None))  # settings whose values kernels get as arguments
+PLAIN = (bool, int, float, str, type(None), np.generic)  # settings whose values kernels get as arguments
 
 
 class Shape:

@@ -395,6 +395,21 @@ def test_a_group_follows_a_learning_rate_that_a_callback_sets(each_step, graph):
         np.testing.assert_allclose(found[1][name], value, atol=1e-4)  # the old rate moves them by 0.01 a step
 
 
+def test_settings_of_numpys_types_count_too():
+    """A rate of type float32 that a callback lowers again and again."""
+
+    def lower_again(run):
+        dropout = next(layer for layer in run.network.layers if isinstance(layer, nnx.Dropout))
+        dropout.rate = np.float32(0.9) / np.float32(run.epoch + 1)
+
+    def callbacks():
+        return [Does(epochs=dict.fromkeys((1, 4, 7), lower_again))]
+
+    one, other = (trained(graph, epochs=10, callbacks=callbacks()) for graph in ("auto", False))
+    assert one[1].replayed > 20
+    same(one, other)
+
+
 def test_memory_that_a_graph_uses_is_not_given_away():
     """A larger batch makes new arrays; the graph on the old ones is not launched again."""
     network = nnx.Network(layers(), device="gpu", seed=0)
