@@ -15,9 +15,9 @@ from nnx.backends.cublas import Cublas
 class Captured:
     """What a function launches, as a CUDA graph.
 
-    The function runs on a stream of its own that is captured: kernels are recorded, not run. Memory must not
+    The function runs on a new stream that is captured: kernels are recorded, not run. Memory must not
     be allocated there: CuPy would give the same memory to other arrays afterwards, and the graph would
-    overwrite them. The graph's products have a workspace of their own, because graphs of two networks may run
+    overwrite them. The graph's products have their own workspace, because graphs of two networks may run
     at the same time.
 
     Parameters

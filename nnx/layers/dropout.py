@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 from nnx.backends import Array
 from nnx.errors import number
 from nnx.layers.base import Layer
-from nnx.layers.images import check_axes
+from nnx.layers.images import check_axes, positions
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, Counterpart, LayerRecord
 
@@ -105,8 +104,7 @@ class _Spatial(Dropout):
         return input_shape
 
     def _mask(self, source: Array, target: Array, workspace: Workspace) -> None:
-        shape = (source.shape[0], math.prod(source.shape[1:-1]), source.shape[-1])
-        super()._mask(source.reshape(shape), target.reshape(shape), workspace)
+        super()._mask(positions(source), positions(target), workspace)
 
 
 class SpatialDropout2D(_Spatial):

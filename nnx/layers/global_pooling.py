@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from nnx.backends import Array
-from nnx.layers.images import ImageLayer, case, windows
+from nnx.layers.images import ImageLayer, case, positions, windows
 from nnx.layers.pooling import Maximum
 from nnx.layers.workspace import Workspace
 from nnx.ops.windows import Windows
@@ -26,17 +24,12 @@ class _GlobalAverage(_Global):
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Compute y."""
-        workspace.backend.global_average_forward(_positions(x), y)
+        workspace.backend.global_average_forward(positions(x), y)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Divide dy among all positions."""
         if dx is not None:
-            workspace.backend.global_average_backward(dy, _positions(dx))
-
-
-def _positions(x: Array) -> Array:
-    """Return a batch of images or sequences as (rows, positions, channels)."""
-    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+            workspace.backend.global_average_backward(dy, positions(dx))
 
 
 class GlobalAveragePool2D(_GlobalAverage):

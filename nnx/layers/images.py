@@ -7,6 +7,7 @@ treat a sequence as an image of height 1.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -70,6 +71,11 @@ def check_axes(layer: Any, axes: int, input_shape: tuple[int, ...]) -> None:
 def images(x: Array) -> Array:
     """Return a batch of images; sequences become images of height 1."""
     return x if x.ndim == 4 else x.reshape(x.shape[0], 1, *x.shape[1:])
+
+
+def positions(x: Array) -> Array:
+    """Return a batch of images or sequences as (rows, positions, channels)."""
+    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
 
 
 def pair(numbers: tuple[int, ...]) -> Pair:
