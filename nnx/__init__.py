@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         interop,
         metrics,
         reports,
+        tables,
     )
 
 __version__ = "0.1.0"
@@ -85,6 +86,7 @@ __all__ = [
     "metrics",
     "reports",
     "resolve",
+    "tables",
     "use",
 ]
 __all__ += layers.__all__
@@ -93,7 +95,7 @@ __all__ += optimizers.__all__
 
 _ROOMS = (
     *("checkpoints", "datasets", "estimators", "experiments", "gradcheck", "initializers", "interop"),
-    *("metrics", "reports"),
+    *("metrics", "reports", "tables"),
 )
 
 

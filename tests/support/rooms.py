@@ -23,8 +23,9 @@ ORDER = [
     {"training"},
     {"network", "callbacks", "checkpoints"},  # the last two: public names of training
     {"nnx"},  # the face: the public names of all the rooms above
-    {"gradcheck", "estimators", "interop"},
     {"readers"},
+    {"tables"},
+    {"gradcheck", "estimators", "interop"},
     {"datasets"},
     {"experiments"},
     {"reports"},

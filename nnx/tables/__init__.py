@@ -1,0 +1,11 @@
+"""Tables with columns of any kind, as numbers and codes that a network can learn from.
+
+Importing this module imports scikit-learn.
+"""
+
+from nnx.libraries import needed
+
+with needed("estimators", "nnx.tables"):
+    from nnx.tables.encoder import TableEncoder
+
+__all__ = ["TableEncoder"]

@@ -1,0 +1,173 @@
+"""What is learnt of each column, and how it turns cells into numbers or codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nnx.readers.types import Array
+from nnx.tables.dates import PARTS, parts_of
+from nnx.tables.frame import BOOLEAN, CATEGORY, Column, Frame, texts_of
+from nnx.tables.kinds import Kind, as_booleans, as_dates, as_numbers
+from nnx.tables.scaling import Robust, robust
+
+INDICATOR = "missing"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of numbers: its scaled values, and an indicator if cells were missing in training.
+
+    Attributes
+    ----------
+    scale : Robust
+    indicator : bool
+    decimal : str
+        The decimal mark of numbers in texts.
+    """
+
+    scale: Robust
+    indicator: bool
+    decimal: str = "."
+    codes: ClassVar[int] = 0
+
+    @classmethod
+    def fit(cls, frame: Frame, column: Column, kind: Kind, weights: Array | None) -> Numbers:
+        """Learn from the rows to train on."""
+        cells = as_numbers(frame, column, kind.decimal)
+        return cls(robust(cells, weights, column.name), bool(np.isnan(cells).any()), kind.decimal)
+
+    def names(self, name: str) -> list[tuple[str, str]]:
+        """Return the name and the kind of each number."""
+        found = [(name, "number")]
+        return [*found, (f"{name}: {INDICATOR}", "indicator")] if self.indicator else found
+
+    def apply(self, frame: Frame, column: Column, clip: bool) -> list[Array]:
+        """Return the numbers, a column each; a missing cell is the median."""
+        return _with_indicator([(as_numbers(frame, column, self.decimal), self.scale)], self.indicator, clip)
+
+    def config(self) -> dict[str, Any]:
+        """Return what a record stores."""
+        return {"scale": self.scale.config(), "indicator": self.indicator, "decimal": self.decimal}
+
+
+@dataclass(frozen=True)
+class Dates:
+    """A column of dates: its scaled parts that vary in training, and an indicator as for numbers.
+
+    Attributes
+    ----------
+    scales : mapping of str to Robust
+        For each part.
+    indicator : bool
+    order : str
+        Of dates in texts: the order of day, month and year.
+    """
+
+    scales: dict[str, Robust]
+    indicator: bool
+    order: str = ""
+    codes: ClassVar[int] = 0
+
+    @classmethod
+    def fit(cls, frame: Frame, column: Column, kind: Kind, weights: Array | None) -> Dates:
+        """Learn from the rows to train on."""
+        parts = parts_of(as_dates(frame, column, kind.order))
+        scales = {}
+        for part in PARTS:
+            known = parts[part][~np.isnan(parts[part])]
+            if len(known) and (known != known[0]).any():
+                scales[part] = robust(parts[part], weights, column.name)
+        return cls(scales, bool(np.isnan(parts["days"]).any()), kind.order)
+
+    def names(self, name: str) -> list[tuple[str, str]]:
+        """Return the name and the kind of each number."""
+        found = [(f"{name}: {part}", "date") for part in self.scales]
+        return [*found, (f"{name}: {INDICATOR}", "indicator")] if self.indicator else found
+
+    def apply(self, frame: Frame, column: Column, clip: bool) -> list[Array]:
+        """Return the numbers, a column each; parts of a missing date are their medians."""
+        dates = as_dates(frame, column, self.order)
+        parts = parts_of(dates)
+        found = [(parts[part], scale) for part, scale in self.scales.items()]
+        indicator = [np.isnat(dates).astype(np.float64)] if self.indicator else []
+        return _with_indicator(found, False, clip) + indicator
+
+    def config(self) -> dict[str, Any]:
+        """Return what a record stores."""
+        scales = {part: scale.config() for part, scale in self.scales.items()}
+        return {"scales": scales, "indicator": self.indicator, "order": self.order}
+
+
+@dataclass(frozen=True)
+class Categories:
+    """A column of categories: codes from 1 for the texts known, 0 for all others.
+
+    Attributes
+    ----------
+    texts : tuple of (str or None)
+        The texts with the codes 1, 2, …; None is a missing cell. A missing cell has the code 0 if it is not
+        among them.
+    rare : int
+        How many different texts had too few rows in training, and have the code 0.
+    boolean : bool
+        Whether only true and false are accepted.
+    """
+
+    texts: tuple[str | None, ...]
+    rare: int = 0
+    boolean: bool = False
+    codes: ClassVar[int] = 1
+
+    @classmethod
+    def fit(
+        cls, frame: Frame, column: Column, kind: Kind, weights: Array | None, least: int, most: int
+    ) -> Categories:
+        """Learn from the rows to train on: keep the texts with `least` rows, at most `most` of them."""
+        boolean = kind.name == BOOLEAN
+        cells = as_booleans(frame, column) if boolean else texts_of(column)
+        texts, places = np.unique(["" if cell is None else f"={cell}" for cell in cells], return_inverse=True)
+        counts = np.bincount(places.reshape(-1), weights, len(texts))
+        # true and false are known by their names: only empty cells can be too few
+        kept = np.flatnonzero((counts >= least) | (boolean & (texts != "")))
+        kept = kept[np.argsort(-counts[kept], kind="stable")][:most]
+        known = [str(texts[at]) for at in np.sort(kept)]
+        return cls(tuple(text[1:] if text else None for text in known), len(texts) - len(known), boolean)
+
+    @property
+    def cardinality(self) -> int:
+        """Return the number of codes, with the code 0."""
+        return len(self.texts) + 1
+
+    def names(self, name: str) -> list[tuple[str, str]]:
+        """Return no names: these are no numbers."""
+        return []
+
+    def cells(self, frame: Frame, column: Column) -> Array:
+        """Return the cells as texts."""
+        return as_booleans(frame, column) if self.boolean else texts_of(column)
+
+    def apply(self, frame: Frame, column: Column, clip: bool = False) -> list[Array]:
+        """Return the codes."""
+        code = {text: at for at, text in enumerate(self.texts, 1)}
+        cells = self.cells(frame, column)
+        return [np.fromiter((code.get(cell, 0) for cell in cells), np.int64, len(cells))]
+
+    def config(self) -> dict[str, Any]:
+        """Return what a record stores."""
+        return {"texts": list(self.texts), "rare": self.rare, "boolean": self.boolean}
+
+
+Fitted = Numbers | Dates | Categories
+
+
+def _with_indicator(found: list[tuple[Array, Robust]], indicator: bool, clip: bool) -> list[Array]:
+    numbers = [scale.apply(cells, clip) for cells, scale in found]
+    return [*numbers, np.isnan(found[0][0]).astype(np.float64)] if indicator else numbers
+
+
+def is_category(kind: Kind) -> bool:
+    """Return whether a column has codes."""
+    return kind.name in (CATEGORY, BOOLEAN)

@@ -1,0 +1,102 @@
+"""Columns of a table with their types, however the table is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnx.errors import DataError, shown
+from nnx.readers.types import Array
+
+# The types of a column, and how its cells are stored; a missing cell is NaN, NaT or None.
+NUMBER = "number"  # float64
+BOOLEAN = "boolean"  # float64: 0 and 1
+DATE = "date"  # datetime64[us]
+TEXT = "text"  # objects: str
+CATEGORY = "category"  # objects: str; the table itself says that these are categories
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    name : str
+        Its name, or ``"column 3"`` if the table has no names.
+    type : {"number", "boolean", "date", "text", "category"}
+        What the table says that it holds.
+    cells : array of shape (rows,)
+    """
+
+    name: str
+    type: str
+    cells: Array
+
+    def missing(self) -> Array:
+        """Return which cells are missing."""
+        gaps: Array
+        if self.type in (NUMBER, BOOLEAN):
+            gaps = np.isnan(self.cells)
+        elif self.type == DATE:
+            gaps = np.isnat(self.cells)
+        else:
+            gaps = nones(self.cells)
+        return gaps
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A table.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+    rows : int
+    named : bool
+        Whether the columns have names in the table.
+    where : str
+        What errors call the table.
+    row : callable
+        Return what errors call a row, given its number from 0.
+    """
+
+    columns: tuple[Column, ...]
+    rows: int
+    named: bool = True
+    where: str = "X"
+    row: Callable[[int], str] = "row {} (counted from 0)".format
+
+    def fault(self, column: Column, row: int, text: str) -> DataError:
+        """Return the error for one cell."""
+        return DataError(f"{self.where}: {self.row(row)}, column {shown(column.name)}: {text}")
+
+
+def nones(cells: Array) -> Array:
+    """Return which objects are None."""
+    return np.fromiter((cell is None for cell in cells), bool, len(cells))
+
+
+def texts_of(column: Column) -> Array:
+    """Return the cells as texts, None where they are missing: 3 for 3.0, ``true`` for a boolean.
+
+    The same value gives the same text, whether a table stores it as an integer, a float or a text.
+    """
+    if column.type in (TEXT, CATEGORY):
+        return column.cells
+    texts = np.empty(len(column.cells), object)
+    there = ~column.missing()
+    if column.type == BOOLEAN:
+        texts[there] = [("false", "true")[int(cell)] for cell in column.cells[there].tolist()]
+    elif column.type == NUMBER:
+        texts[there] = [number_as_text(cell) for cell in column.cells[there].tolist()]
+    else:
+        texts[there] = np.datetime_as_string(column.cells[there], unit="auto").astype(object)
+    return texts
+
+
+def number_as_text(number: float) -> str:
+    """Return a number as a text; a whole number has no decimal point."""
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)

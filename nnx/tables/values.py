@@ -1,0 +1,88 @@
+"""Find the type of a column from the values in it, as Python has them."""
+
+from __future__ import annotations
+
+import datetime
+import numbers
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from nnx.errors import DataError, shown
+from nnx.readers.cells import GAPS_IN_TEXT
+from nnx.tables.frame import BOOLEAN, DATE, NUMBER, TEXT, Column, number_as_text
+
+
+def column_of_values(name: str, values: Iterable[Any]) -> Column:
+    """Return a column of values: numbers, booleans, dates or texts; a mixture of them becomes texts.
+
+    None, NaN, NaT, and texts such as ``""`` and ``"NA"`` (see `nnx.readers.cells.GAPS_IN_TEXT`) are missing
+    cells.
+
+    Raises
+    ------
+    DataError
+        If a cell holds something else, such as a list.
+    """
+    array = np.asarray(values) if isinstance(values, np.ndarray) else None
+    if array is not None and array.dtype.kind in "iufb" and array.ndim == 1:
+        return Column(name, BOOLEAN if array.dtype.kind == "b" else NUMBER, array.astype(np.float64))
+    cells = [_cell(name, row, value) for row, value in enumerate(values)]
+    types = {type(cell) for cell in cells} - {type(None)}
+    if types <= {float}:
+        # a column without any cell is a column of numbers, all of them missing
+        return Column(name, NUMBER, np.array([np.nan if c is None else c for c in cells], np.float64))
+    if types == {bool}:
+        return Column(name, BOOLEAN, np.array([np.nan if c is None else float(c) for c in cells], np.float64))
+    if types == {np.datetime64}:
+        empty = np.datetime64("NaT")
+        return Column(name, DATE, np.array([empty if c is None else c for c in cells], "datetime64[us]"))
+    texts = np.empty(len(cells), object)
+    texts[:] = [None if cell is None else _text(cell) for cell in cells]
+    return Column(name, TEXT, texts)
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return number_as_text(cell) if isinstance(cell, float) else str(cell)
+
+
+def _cell(name: str, row: int, value: Any) -> Any:
+    """Return a value as None, bool, float, numpy.datetime64 or str."""
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return None if value is None else bool(value)
+    if isinstance(value, str):
+        text = value.strip()
+        return None if text.lower() in GAPS_IN_TEXT else text
+    if isinstance(value, (datetime.date, np.datetime64)):
+        return _date(value)
+    if isinstance(value, (datetime.timedelta, np.timedelta64)):
+        seconds = np.timedelta64(value).astype("timedelta64[us]")
+        return None if np.isnat(seconds) else float(seconds.astype(np.int64)) / 1e6
+    if isinstance(value, (numbers.Real, Decimal)):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = float("inf")
+        return None if number != number else number
+    if type(value).__name__ in ("NAType", "NaTType"):  # of pandas
+        return None
+    raise DataError(
+        f"X: row {row} (counted from 0), column {shown(name)}: holds a {type(value).__name__}, but a cell is "
+        "a number, a text, a date or a boolean"
+    )
+
+
+def _date(value: Any) -> Any:
+    """Return a date as numpy.datetime64; a time zone is dropped, and the time that clocks there show kept."""
+    if value != value:  # NaT
+        return None
+    if isinstance(value, datetime.datetime):
+        value = value.replace(tzinfo=None)
+        if hasattr(value, "to_datetime64"):  # of pandas
+            value = value.to_datetime64()
+    moment = np.datetime64(value).astype("datetime64[us]")
+    return None if np.isnat(moment) else moment

@@ -1,0 +1,125 @@
+"""A table as numbers and codes."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from nnx.errors import ConfigurationError, DataError
+from nnx.estimators import NetworkRegressor
+from nnx.tables import TableEncoder
+
+TABLE = {
+    "size": [1.0, 2.0, None, 4.0, 5.0],
+    "colour": ["red", "blue", "red", "blue", "green"],
+    "since": ["2020-01-01", "2021-02-03", "2020-05-06", None, "2022-09-09"],
+    "sold": [True, False, None, None, True],
+    "note": ["", "", "", "", ""],
+}
+
+
+@parametrize_with_checks([TableEncoder()])
+def test_scikit_learn_s_suite(estimator, check, monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # without it one of the checks is skipped
+    check(estimator)
+
+
+def test_numbers_and_codes():
+    encoder = TableEncoder().fit(TABLE)
+    kinds = {info.name: info.kind for info in encoder.columns_}
+    assert kinds == {
+        "size": "number", "colour": "category", "since": "date", "sold": "boolean", "note": "ignore",
+    }  # fmt: skip
+    numbers, codes = encoder.encode(TABLE)
+    assert numbers.dtype == np.float32
+    assert numbers.shape == (5, len(encoder.number_names_))
+    assert encoder.number_names_[:2] == ("size", "size: missing")
+    assert encoder.number_kinds_[:3] == ("number", "indicator", "date")
+    assert (encoder.code_names_, encoder.cardinalities_) == (("colour", "sold"), (3, 4))
+    assert codes.T.tolist() == [[2, 1, 2, 1, 0], [3, 2, 1, 1, 3]]
+    np.testing.assert_array_equal(encoder.transform(TABLE), np.hstack([numbers, codes.astype(np.float32)]))
+
+
+def test_columns_are_found_by_name():
+    encoder = TableEncoder().fit(TABLE)
+    turned = {name: TABLE[name] for name in reversed(TABLE)} | {"more": list("abcde")}
+    del turned["note"]  # nothing is needed of a column that was left out
+    for table in (turned, pd.DataFrame(turned), pl.DataFrame(turned)):
+        np.testing.assert_array_equal(encoder.transform(table), encoder.transform(TABLE))
+
+
+def test_missing_columns_are_named():
+    encoder = TableEncoder().fit(TABLE)
+    with pytest.raises(DataError, match=r"X: lacks columns of the training: size, colour$"):
+        encoder.transform({"since": TABLE["since"], "sold": TABLE["sold"], "note": TABLE["note"]})
+    with pytest.raises(DataError, match="lacks a column of the training: colour: did you mean 'color'"):
+        encoder.transform({("color" if name == "colour" else name): TABLE[name] for name in TABLE})
+
+
+def test_given_kinds():
+    table = {"zip": [1, 2, 1, 2], "when": ["1/2/2020", "3/4/2020", None, None], "id": list("abcd")}
+    encoder = TableEncoder(kinds={"zip": "category", "when": "date:mdy", "id": "ignore"}).fit(table)
+    assert [(info.kind, info.given) for info in encoder.columns_] == [
+        ("category", True), ("date", True), ("ignore", True),
+    ]  # fmt: skip
+    assert encoder.encode(table)[1].tolist() == [[1], [2], [1], [2]]
+    assert encoder.encode(table | {"zip": ["1", "2", "1.0", "x"]})[1].tolist() == [[1], [2], [0], [0]]
+    by_number = TableEncoder(kinds={0: "category"}).fit(np.array([[1.0, 2.0], [1.0, 3.0]]))
+    assert by_number.columns_[0].kind == "category"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"kinds": {"sise": "number"}}, "there is no column 'sise': did you mean 'size'"),
+        ({"kinds": {"size": "numeric"}}, "there is no kind 'numeric'"),
+        ({"min_rows": 0}, "min_rows must be a positive integer"),
+        ({"max_categories": 0}, "max_categories must be a positive integer"),
+        ({"clip": "yes"}, "clip must be True or False"),
+    ],
+)
+def test_wrong_parameters(options, text):
+    with pytest.raises(ConfigurationError, match=text):
+        TableEncoder(**options).fit(TABLE)
+
+
+def test_weights_are_repeated_rows():
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"n": rng.normal(size=30), "c": rng.choice(list("abcdefgh"), 30)})
+    weights = rng.integers(0, 3, 30)
+    table.loc[0, "n"] = np.inf  # a row of weight 0 is not looked at
+    weights[0] = 0
+    weighted = TableEncoder().fit(table, sample_weight=weights)
+    repeated = TableEncoder().fit(table.loc[np.repeat(np.arange(30), weights)])
+    assert weighted.to_record() == repeated.to_record()
+    with pytest.raises(ValueError, match=r"weights are 0|non-zero"):
+        TableEncoder().fit(table, sample_weight=np.zeros(30))
+
+
+def test_an_error_names_the_row_of_the_table_also_with_weights():
+    with pytest.raises(DataError, match=r"row 3 .*column a: 'x' is not a number"):
+        TableEncoder().fit({"a": ["0", "1", "2", "x"]}, sample_weight=[0, 1, 1, 1])
+
+
+def test_unseen_is_told():
+    encoder = TableEncoder().fit({"n": [1.0, 2.0, 3.0], "c": ["a", "a", "b"]})
+    assert encoder.unseen({"n": [1.0], "c": ["a"]}) == []
+    assert encoder.unseen({"n": [None, 1.0], "c": ["new", None]}) == [
+        "column n: 1 empty cell, and training had none: each counts as the median",
+        "column c: 2 rows with a rare or new category (first 'new')",
+    ]
+
+
+def test_it_works_in_a_pipeline():
+    pipeline = make_pipeline(TableEncoder(), NetworkRegressor((4,), epochs=2, device="numpy"))
+    assert pipeline.fit(pd.DataFrame(TABLE), np.arange(5.0)).predict(pd.DataFrame(TABLE)).shape == (5,)
+
+
+def test_the_same_table_gives_the_same_record():
+    assert json.dumps(TableEncoder().fit(TABLE).to_record()) == json.dumps(
+        TableEncoder().fit(TABLE).to_record()
+    )
