@@ -80,6 +80,7 @@ def test_what_is_imported_is_declared_and_nothing_else():
     # of the extras cuda12, cuda13, compare, fast, mpi and onnx (those of loggers.py are imported by name)
     optional = {"cupy", "cupyx", "keras", "tensorflow", "numba", "llvmlite", "mpi4py", "onnx", "onnxruntime"}
     optional |= {"torch", "jax"}  # nnx is only compared with them
+    optional |= {"polars", "pyarrow"}  # imported only for tables of theirs
     imported = {libraries.PACKAGES.get(name, name) for name in imported_by_nnx() - optional}
     assert imported == declared - {"nnx-arrays"}
 
