@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -105,19 +106,21 @@ def read_table(
     ignore: Sequence[int] = (),
     max_bytes: int = MAX_BYTES,
     numbers_only: bool = False,
+    max_texts: int = MAX_LABELS,
 ) -> Table:
     """Read the columns `texts` as text, and all others but `ignore` as numbers.
 
     Columns count from 0. Numbers, texts and line numbers count 8 bytes each, and may take `max_bytes` in
     all. A line of totals at the end is left out. Use `numbers_only` if you refuse texts anyway: reading then
-    stops soon after a column turns out to hold text.
+    stops soon after a column turns out to hold text. The columns `texts` may hold `max_texts` different texts
+    in all.
     """
     reader = TableReader(file, name, form)
     left_out = {*ignore, *texts}
     chosen = [index for index in range(reader.width) if index not in left_out]
     if not chosen and not texts:
         raise DataError(f"{name}: no column is left to read: ignore fewer columns")
-    cells = _Cells(reader, chosen, texts, max_bytes)
+    cells = _Cells(reader, chosen, texts, max_bytes, max_texts)
     for row in reader:
         cells.add(row)
         if numbers_only and any(text.count > _MANY for text in cells.found.values()):
@@ -125,13 +128,37 @@ def read_table(
     return cells.table()
 
 
+def read_mixed(
+    file: BinaryIO,
+    name: str,
+    form: Form,
+    texts: Sequence[int] = (),
+    ignore: Sequence[int] = (),
+    max_bytes: int = MAX_BYTES,
+) -> Table:
+    """Read columns as numbers where all cells are numbers, TRUE, FALSE or gaps, and as texts elsewhere.
+
+    Parameters
+    ----------
+    texts : sequence of int
+        Columns that are read as text in any case, so that 007 stays 007.
+    """
+    first = read_table(file, name, form, texts, ignore, max_bytes, max_texts=sys.maxsize)
+    if not first.found:
+        return first
+    found = [*texts, *first.found]
+    table = read_table(file, name, form, found, ignore, max_bytes, max_texts=sys.maxsize)
+    table.notes = first.notes
+    return table
+
+
 class _Cells:
     """Collect the cells of a table, row by row."""
 
     def __init__(
-        self, reader: TableReader, chosen: list[int], as_text: Sequence[int], max_bytes: int
+        self, reader: TableReader, chosen: list[int], as_text: Sequence[int], max_bytes: int, max_texts: int
     ) -> None:
-        self.reader, self.chosen, self.max_bytes = reader, chosen, max_bytes
+        self.reader, self.chosen, self.max_bytes, self.max_texts = reader, chosen, max_bytes, max_texts
         form = reader.form
         self.decimal = form.decimal
         self.plain = form.decimal == "." or (not form.decimal and form.delimiter != ";")
@@ -153,9 +180,9 @@ class _Cells:
             label = row[index].strip()
             label = "" if label.lower() in GAPS_IN_TEXT else label
             column.append(self.known.setdefault(label, label))
-        if len(self.known) > MAX_LABELS:
+        if len(self.known) > self.max_texts:
             raise DataError(
-                f"{reader.name}: a column of classes has more than {MAX_LABELS:,} different texts: "
+                f"{reader.name}: a column of classes has more than {self.max_texts:,} different texts: "
                 "are they numbers?"
             )
         if _is_total(row) and len(self.totals) < 100:

@@ -7,5 +7,6 @@ from nnx.libraries import needed
 
 with needed("estimators", "nnx.tables"):
     from nnx.tables.encoder import TableEncoder
+    from nnx.tables.files import read_table
 
-__all__ = ["TableEncoder"]
+__all__ = ["TableEncoder", "read_table"]

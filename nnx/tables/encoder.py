@@ -10,13 +10,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from nnx.errors import ConfigurationError, DataError, counted, flag, nearest, shown, whole
+from nnx.errors import ConfigurationError, DataError, flag, nearest, shown, whole
 from nnx.readers.types import Array
 from nnx.tables import record
 from nnx.tables.fitted import Categories, Dates, Fitted, Numbers, is_category
 from nnx.tables.frame import DATE, Column, Frame
 from nnx.tables.frames import frame_of
 from nnx.tables.kinds import IGNORED, Kind, given_kind, kind_of
+
+HEADINGS = ("column", "kind", "", "in training")
 
 
 @dataclass(frozen=True)
@@ -245,28 +247,43 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         encoder._keep(infos, {name: learnt for name, *_, learnt in columns if learnt is not None}, named)
         return encoder
 
-    def unseen(self, X: Any) -> list[str]:
-        """Return a line for each column with categories of code 0, or with the first empty cells."""
+    def notes(self, X: Any) -> list[str]:
+        """Return what a user should know of a new table, a line for each column with something unusual.
+
+        These are categories that are unknown, empty cells where training had none, and numbers far outside
+        of their range in training.
+        """
         check_is_fitted(self)
         frame = frame_of(X)
-        columns, lines = self._columns_in(frame), []
-        for name, fitted in self._fitted.items():
-            column = columns[name]
-            if isinstance(fitted, Categories):
-                cells = fitted.cells(frame, column)
-                unknown = fitted.apply(frame, column)[0] == 0
-                if unknown.any():
-                    first = cells[int(np.argmax(unknown))]
-                    lines.append(
-                        f"column {shown(name)}: {counted(int(unknown.sum()), 'row')} with a rare or new "
-                        f"category (first {'an empty cell' if first is None else repr(shown(first))})"
-                    )
-            elif not fitted.indicator and column.missing().any():
-                count = counted(int(column.missing().sum()), "empty cell")
-                lines.append(
-                    f"column {shown(name)}: {count}, and training had none: each counts as the median"
-                )
-        return lines
+        columns = self._columns_in(frame)
+        found = [(name, fitted.odd(frame, columns[name])) for name, fitted in self._fitted.items()]
+        return [f"{frame.where}: {frame.called(columns[name])}: {text}" for name, text in found if text]
+
+    def rows_of_columns(self) -> list[tuple[str, str, str, str]]:
+        """Return (name, kind, guessed or given, what it holds) of each column, as `show` prints them."""
+        check_is_fitted(self)
+        return [
+            (
+                shown(info.name),
+                info.kind,
+                "given" if info.given else "guessed",
+                self._fitted[info.name].holds() if info.name in self._fitted else info.why,
+            )
+            for info in self.columns_
+        ]
+
+    def show(self) -> None:
+        """Print the columns of the training table: name, kind, guessed or given, and what they hold."""
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=f"{len(self.columns_):,} columns")
+        for heading in HEADINGS:
+            table.add_column(heading)
+        for row in self.rows_of_columns():
+            table.add_row(*map(Text, row))  # as they are: a name may look like markup
+        Console().print(table)
 
     def _columns_in(self, frame: Frame) -> dict[str, Column]:
         """Return the columns that are needed, by their names in training."""

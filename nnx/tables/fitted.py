@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from nnx.errors import counted, shown
 from nnx.readers.types import Array
 from nnx.tables.dates import PARTS, parts_of
 from nnx.tables.frame import BOOLEAN, CATEGORY, Column, Frame, texts_of
@@ -14,6 +16,7 @@ from nnx.tables.kinds import Kind, as_booleans, as_dates, as_numbers
 from nnx.tables.scaling import Robust, robust
 
 INDICATOR = "missing"
+_LISTED = 5  # categories that a description names
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,16 @@ class Numbers:
     ----------
     scale : Robust
     indicator : bool
+    low, high : float
+        The smallest and the largest number in training.
     decimal : str
         The decimal mark of numbers in texts.
     """
 
     scale: Robust
     indicator: bool
+    low: float = 0.0
+    high: float = 0.0
     decimal: str = "."
     codes: ClassVar[int] = 0
 
@@ -37,7 +44,18 @@ class Numbers:
     def fit(cls, frame: Frame, column: Column, kind: Kind, weights: Array | None) -> Numbers:
         """Learn from the rows to train on."""
         cells = as_numbers(frame, column, kind.decimal)
-        return cls(robust(cells, weights, column.name), bool(np.isnan(cells).any()), kind.decimal)
+        scale, gaps = robust(cells, weights, column.name), bool(np.isnan(cells).any())
+        return cls(scale, gaps, *_extent(cells), kind.decimal)
+
+    def holds(self) -> str:
+        """Describe the cells of the training in a few words."""
+        gaps = ", and empty cells" if self.indicator else ""
+        return f"{self.low:.6g} to {self.high:.6g}, median {self.scale.center:.6g}{gaps}"
+
+    def odd(self, frame: Frame, column: Column) -> str:
+        """Return what a user should know of the cells of a new table; empty if nothing."""
+        cells = as_numbers(frame, column, self.decimal)
+        return _empty(column, self.indicator) or _far(frame, cells, self.low, self.high, "{:.6g}".format)
 
     def names(self, name: str) -> list[tuple[str, str]]:
         """Return the name and the kind of each number."""
@@ -50,7 +68,10 @@ class Numbers:
 
     def config(self) -> dict[str, Any]:
         """Return what a record stores."""
-        return {"scale": self.scale.config(), "indicator": self.indicator, "decimal": self.decimal}
+        return {
+            "scale": self.scale.config(), "indicator": self.indicator, "low": self.low, "high": self.high,
+            "decimal": self.decimal,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,12 +83,16 @@ class Dates:
     scales : mapping of str to Robust
         For each part.
     indicator : bool
+    low, high : float
+        The first and the last date in training, in days since 1970.
     order : str
         Of dates in texts: the order of day, month and year.
     """
 
     scales: dict[str, Robust]
     indicator: bool
+    low: float = 0.0
+    high: float = 0.0
     order: str = ""
     codes: ClassVar[int] = 0
 
@@ -80,7 +105,17 @@ class Dates:
             known = parts[part][~np.isnan(parts[part])]
             if len(known) and (known != known[0]).any():
                 scales[part] = robust(parts[part], weights, column.name)
-        return cls(scales, bool(np.isnan(parts["days"]).any()), kind.order)
+        return cls(scales, bool(np.isnan(parts["days"]).any()), *_extent(parts["days"]), kind.order)
+
+    def holds(self) -> str:
+        """Describe the cells of the training in a few words."""
+        gaps = ", and empty cells" if self.indicator else ""
+        return f"{_day(self.low)} to {_day(self.high)}: {', '.join(self.scales) or 'one date'}{gaps}"
+
+    def odd(self, frame: Frame, column: Column) -> str:
+        """Return what a user should know of the cells of a new table; empty if nothing."""
+        days = parts_of(as_dates(frame, column, self.order))["days"]
+        return _empty(column, self.indicator) or _far(frame, days, self.low, self.high, _day)
 
     def names(self, name: str) -> list[tuple[str, str]]:
         """Return the name and the kind of each number."""
@@ -98,7 +133,10 @@ class Dates:
     def config(self) -> dict[str, Any]:
         """Return what a record stores."""
         scales = {part: scale.config() for part, scale in self.scales.items()}
-        return {"scales": scales, "indicator": self.indicator, "order": self.order}
+        return {
+            "scales": scales, "indicator": self.indicator, "low": self.low, "high": self.high,
+            "order": self.order,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -145,6 +183,25 @@ class Categories:
         """Return no names: these are no numbers."""
         return []
 
+    def holds(self) -> str:
+        """Describe the cells of the training in a few words."""
+        texts = ["(empty)" if text is None else shown(text, 20) for text in self.texts[:_LISTED]]
+        more = len(self.texts) - len(texts)
+        rare = f", and {self.rare:,} rare" if self.rare else ""
+        return f"{', '.join(texts) or 'none'}{f', … ({more:,} more)' if more else ''}{rare}"
+
+    def odd(self, frame: Frame, column: Column) -> str:
+        """Return what a user should know of the cells of a new table; empty if nothing."""
+        unknown = self.apply(frame, column)[0] == 0
+        if not unknown.any():
+            return ""
+        first = self.cells(frame, column)[int(np.argmax(unknown))]
+        said = "an empty cell" if first is None else repr(shown(first))
+        return (
+            f"{counted(int(unknown.sum()), 'row')} with a category that training had not or hardly (first "
+            f"{said}), read as unknown"
+        )
+
     def cells(self, frame: Frame, column: Column) -> Array:
         """Return the cells as texts."""
         return as_booleans(frame, column) if self.boolean else texts_of(column)
@@ -166,6 +223,37 @@ Fitted = Numbers | Dates | Categories
 def _with_indicator(found: list[tuple[Array, Robust]], indicator: bool, clip: bool) -> list[Array]:
     numbers = [scale.apply(cells, clip) for cells, scale in found]
     return [*numbers, np.isnan(found[0][0]).astype(np.float64)] if indicator else numbers
+
+
+def _extent(cells: Array) -> tuple[float, float]:
+    """Return the smallest and the largest number."""
+    known = cells[~np.isnan(cells)]
+    return (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+
+
+def _empty(column: Column, indicator: bool) -> str:
+    count = 0 if indicator else int(column.missing().sum())
+    return (
+        f"{counted(count, 'empty cell')}, and training had none: each is read as the median" if count else ""
+    )
+
+
+def _far(frame: Frame, cells: Array, low: float, high: float, said: Callable[[float], str]) -> str:
+    """Return a line about numbers further outside of the range in training than the range is wide."""
+    width = high - low if high > low else max(abs(low), 1.0)
+    far = (cells < low - width) | (cells > high + width)
+    if not far.any():
+        return ""
+    row = int(np.argmax(far))
+    return (
+        f"{counted(int(far.sum()), 'row')} far outside of training, from {said(low)} to {said(high)} (first "
+        f"{said(float(cells[row]))}, {frame.row(row)}): check the units"
+    )
+
+
+def _day(days: float) -> str:
+    """Return a number of days since 1970 as a date."""
+    return str(np.datetime64(int(days // 1), "D"))
 
 
 def is_category(kind: Kind) -> bool:

@@ -69,9 +69,13 @@ class Frame:
     where: str = "X"
     row: Callable[[int], str] = "row {} (counted from 0)".format
 
+    def called(self, column: Column) -> str:
+        """Return what errors call a column."""
+        return f"column {shown(column.name)}" if self.named else column.name
+
     def fault(self, column: Column, row: int, text: str) -> DataError:
         """Return the error for one cell."""
-        return DataError(f"{self.where}: {self.row(row)}, column {shown(column.name)}: {text}")
+        return DataError(f"{self.where}: {self.row(row)}, {self.called(column)}: {text}")
 
 
 def nones(cells: Array) -> Array:

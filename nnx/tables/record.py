@@ -53,11 +53,13 @@ def _column(found: Any) -> tuple[str, str, bool, str, Fitted | None]:
     learnt: Fitted | None = None
     if kind == NUMBER:
         its = found["learnt"]
-        learnt = Numbers(_scale(its["scale"]), _truth(its["indicator"]), _one_of(its["decimal"], (".", ",")))
+        learnt = Numbers(
+            _scale(its["scale"]), _truth(its["indicator"]), *_extent(its), _one_of(its["decimal"], (".", ","))
+        )
     elif kind == DATE:
         its = found["learnt"]
         scales = {_one_of(part, PARTS): _scale(value) for part, value in its["scales"].items()}
-        learnt = Dates(scales, _truth(its["indicator"]), _one_of(its["order"], ("", *ORDERS)))
+        learnt = Dates(scales, _truth(its["indicator"]), *_extent(its), _one_of(its["order"], ("", *ORDERS)))
     elif kind in (CATEGORY, BOOLEAN):
         its = found["learnt"]
         learnt = Categories(_categories(its["texts"]), _count(its["rare"]), _truth(its["boolean"]))
@@ -66,14 +68,24 @@ def _column(found: Any) -> tuple[str, str, bool, str, Fitted | None]:
     return _text(found["name"]), kind, _truth(found["given"]), _text(found["why"]), learnt
 
 
+def _extent(its: Any) -> tuple[float, float]:
+    low, high = (_finite(its[name]) for name in ("low", "high"))
+    if low > high:
+        raise ValueError("a range that is none")
+    return low, high
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError("a number expected")
+    return float(value)
+
+
 def _scale(value: Any) -> Robust:
-    center, factor = value
-    for number in (center, factor):
-        if isinstance(number, bool) or not math.isfinite(number):
-            raise ValueError("a scale that is not finite")
+    center, factor = map(_finite, value)
     if factor < 0.0:
         raise ValueError("a negative scale")
-    return Robust(float(center), float(factor))
+    return Robust(center, factor)
 
 
 def _categories(value: Any) -> tuple[str | None, ...]:

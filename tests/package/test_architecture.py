@@ -18,7 +18,7 @@ from nnx.backends import Backend
 FORBIDDEN_IN_THE_MIDDLE = {"numpy", "cupy", "cupyx", "scipy", "numba"}
 HEAVY = {
     "cupy", "sklearn", "scipy", "keras", "tensorflow", "matplotlib", "numba", "rich", "pooch", "click",
-    "safetensors", "requests", "pandas", "mpi4py", "onnx", "PIL", "jinja2",
+    "safetensors", "requests", "pandas", "polars", "pyarrow", "mpi4py", "onnx", "PIL", "jinja2",
     "mlflow", "tensorboardX",
 }  # fmt: skip
 

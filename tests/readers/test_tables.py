@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from support.own_tables import body, here, read  # noqa: F401
+from support.own_tables import body, here, read, written  # noqa: F401
+
+from nnx.readers.form import find_form
+from nnx.readers.opening import reading
+from nnx.readers.tables import read_mixed
 
 
 def test_totals_are_left_out_and_nothing_else():
@@ -20,3 +24,14 @@ def test_totals_are_left_out_and_nothing_else():
     assert len(found.x) == 3
     assert "'Total'" in found.notes[0]
     assert "(line 3)" in found.notes[0]
+
+
+def test_columns_are_numbers_or_texts_as_their_cells_are():
+    name = written("id,n,t,b\n007,1,x,TRUE\n8,,2,FALSE\ntotal,1,x,\n")
+    with reading(name) as file:
+        table = read_mixed(file, name, find_form(file, name), texts=[0])
+    assert table.texts == {0: ["007", "8"], 2: ["x", "2"]}  # also where one text is a number
+    np.testing.assert_array_equal(table.of([1, 3]), [[1.0, 1.0], [np.nan, 0.0]])
+    assert table.truths == {3}
+    assert [note for note in table.notes if "totals" in note]  # once, although the file is read twice
+    assert len(table.notes) == 1

@@ -105,13 +105,32 @@ def test_an_error_names_the_row_of_the_table_also_with_weights():
         TableEncoder().fit({"a": ["0", "1", "2", "x"]}, sample_weight=[0, 1, 1, 1])
 
 
-def test_unseen_is_told():
-    encoder = TableEncoder().fit({"n": [1.0, 2.0, 3.0], "c": ["a", "a", "b"]})
-    assert encoder.unseen({"n": [1.0], "c": ["a"]}) == []
-    assert encoder.unseen({"n": [None, 1.0], "c": ["new", None]}) == [
-        "column n: 1 empty cell, and training had none: each counts as the median",
-        "column c: 2 rows with a rare or new category (first 'new')",
+def test_what_is_unusual_in_a_new_table_is_noted():
+    table = {"n": [1.0, 2.0, 3.0], "c": ["a", "a", "b"], "d": ["2020-01-01", "2020-03-01", "2020-06-01"]}
+    encoder = TableEncoder().fit(table)
+    assert encoder.notes({"n": [4.9, 1.0], "c": ["a", "a"], "d": ["2020-10-01", "2019-09-01"]}) == []
+    assert encoder.notes({"n": [None, 1.0], "c": ["new", None], "d": ["2020-01-01", "1970-01-02"]}) == [
+        "X: column n: 1 empty cell, and training had none: each is read as the median",
+        "X: column c: 2 rows with a category that training had not or hardly (first 'new'), read as unknown",
+        "X: column d: 1 row far outside of training, from 2020-01-01 to 2020-06-01 (first 1970-01-02, row 1 "
+        "(counted from 0)): check the units",
     ]
+    assert (
+        "column n: 1 row far outside of training, from 1 to 3 (first 1000"
+        in encoder.notes({"n": [1000], "c": ["a"], "d": ["2020-01-01"]})[0]
+    )
+
+
+def test_columns_are_shown(capsys):
+    encoder = TableEncoder(kinds={"note": "ignore"}).fit(TABLE | {"[red]": [0, 1, 2, 3, 4]})
+    encoder.show()
+    shown = capsys.readouterr().out
+    for text in ("6 columns", "size", "1 to 5, median 2", "category", "blue, red, and 1", "[red]", "given"):
+        assert text in shown, text
+    assert encoder.rows_of_columns()[2][3] == (
+        "2020-01-01 to 2022-09-09: days, year, month, day, weekday, and empty cells"
+    )
+    assert encoder.rows_of_columns()[4] == ("note", "ignore", "given", "")
 
 
 def test_it_works_in_a_pipeline():
