@@ -8,6 +8,7 @@ from nnx.libraries import needed
 
 with needed("estimators", "nnx.estimators"):
     from nnx.estimators.autoencoder import Autoencoder
-    from nnx.estimators.supervised import NetworkClassifier, NetworkRegressor
+    from nnx.estimators.regressor import NetworkRegressor
+    from nnx.estimators.supervised import NetworkClassifier
 
 __all__ = ["Autoencoder", "NetworkClassifier", "NetworkRegressor"]

@@ -15,6 +15,8 @@ from nnx.estimators.array_api import adopted, in_kind, moved_to_host, stays
 from nnx.estimators.base import NetworkEstimator
 from nnx.estimators.checks import checked_weights, counted, on_host
 from nnx.estimators.hidden import Hidden, last_activation
+from nnx.estimators.validation import Given, checked, given
+from nnx.metrics import Metric
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):  # type: ignore[misc]
@@ -50,8 +52,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     batch_size : int or "auto"
         Rows in a batch, at most all rows; auto is 200.
     early_stopping : bool
-        Hold out some rows, stop when the loss on them has not improved for `patience` epochs, and keep the
-        parameters of the best epoch. If `epochs` end before that, a `ConvergenceWarning` says so.
+        Stop when the loss on validation data (or `monitor`) has not improved for `patience` epochs, and keep
+        the parameters of the best epoch. If `epochs` end before that, a `ConvergenceWarning` says so. The
+        data are ``X_val`` of `fit`, or else rows that are held out.
     validation_fraction : float in (0, 1)
         Share of the rows that is held out.
     patience : int
@@ -66,13 +69,22 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         float32, else float64.
     random_state : int, RandomState or None
         Determines the initial weights, the batches, dropout and the rows held out.
+    monitor : str or callable
+        What early stopping follows: ``"val_loss"``; ``"loss"``, the loss of training, for which no rows are
+        held out; or a metric by its name (``"accuracy"``, see `nnx.metrics`) or as a function
+        ``(y_true, y_pred) -> float``, computed on the validation data after each epoch.
+    mode : {"auto", "min", "max"}
+        Whether a smaller or a larger value of `monitor` is better. ``"auto"`` works for losses, and for the
+        metrics of nnx and scikit-learn.
 
     Attributes
     ----------
     network_ : nnx.Network
         ``network_.encoder_length`` is the number of its layers that encode.
     loss_curve_, validation_loss_curve_ : list of float
-        One value per epoch; the second is empty without early stopping.
+        One value per epoch; the second is empty without validation data.
+    validation_curve_ : list of float
+        The value of `monitor` on the validation data, one per epoch; the loss if `monitor` is a loss.
     n_iter_ : int
         Number of epochs trained.
     n_features_in_ : int
@@ -122,18 +134,27 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         device: str | None = None,
         precision: str | None = None,
         random_state: Any = None,
+        monitor: str | Metric = "val_loss",
+        mode: str = "auto",
     ) -> None:
         super().__init__(
             hidden_layer_sizes, image_shape=image_shape, activation=activation, loss=loss,
             optimizer=optimizer, learning_rate=learning_rate, dropout=dropout, epochs=epochs,
             batch_size=batch_size, early_stopping=early_stopping, validation_fraction=validation_fraction,
             patience=patience, warm_start=warm_start, callbacks=callbacks, device=device,
-            precision=precision, random_state=random_state,
+            precision=precision, random_state=random_state, monitor=monitor, mode=mode,
         )  # fmt: skip
         self.n_components = n_components
 
     def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, *, checkpoint: nnx.Checkpoint | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        checkpoint: nnx.Checkpoint | None = None,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
     ) -> Autoencoder:
         """Train on X.
 
@@ -146,20 +167,26 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         sample_weight : array_like of shape (rows,), optional
         checkpoint : Checkpoint, optional
             As for `nnx.Network.fit`. To resume, `random_state` must be the same number in both runs.
+        X_val, sample_weight_val : array_like, optional
+            Validation data, with rows like those of X. The loss on them, and `monitor`, are computed
+            after each epoch; early stopping then follows them, and no rows are held out. To pass them through
+            a `Pipeline` or a search, see ``set_fit_request`` (metadata routing of scikit-learn).
         """
-        return self._fit(X, sample_weight, partial=False, checkpoint=checkpoint)
+        validation = given(X_val, None, sample_weight_val, targets=False)
+        return self._fit(X, sample_weight, validation, partial=False, checkpoint=checkpoint)
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Autoencoder:
         """Train for one epoch on these rows, without early stopping; parameters as for `fit`."""
-        return self._fit(X, sample_weight, partial=True)
+        return self._fit(X, sample_weight, None, partial=True)
 
-    def _fit(self, X: Any, sample_weight: Any, **how: Any) -> Autoencoder:
+    def _fit(self, X: Any, sample_weight: Any, validation: Given | None = None, **how: Any) -> Autoencoder:
         again = self._continues(how["partial"])
         x = self._check(X, reset=not again)
         loss = self._loss()
         weights, x = counted(checked_weights(sample_weight, x), x)
         layers, encoder_length = self._layers(x.shape[1:], loss)
-        self._train(x, None, weights, layers, loss, again=again, **how)
+        part = checked(self, validation, x)
+        self._train(x, None, weights, layers, loss, again=again, validation=part, **how)
         self.network_.encoder_length = encoder_length
         return self
 

@@ -25,8 +25,10 @@ from nnx import losses, optimizers
 from nnx.data.rows import HostArray
 from nnx.data.samples import check_axes
 from nnx.errors import ConfigurationError, DataError
-from nnx.estimators.array_api import SUPPORTED, adopted, like, stays, take
+from nnx.estimators.array_api import SUPPORTED, adopted, like, stays
 from nnx.estimators.checks import check_parameters, held_out, on_host, unknown
+from nnx.estimators.validation import TRAINING, Monitor, Part, monitored
+from nnx.metrics import Metric
 from nnx.training.checks import check_callbacks
 
 NOTHING: Any = object()  # stands for no y, where None is a wrong one
@@ -38,6 +40,9 @@ LOSSES = {kind.record.estimators: kind for kind in losses.KINDS if kind.record.e
 
 class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     """Base class of the estimators; a subclass prepares targets and layers, and defines the outputs."""
+
+    network_: nnx.Network
+    _followed: str
 
     def __init__(
         self,
@@ -59,6 +64,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         device: str | None = None,
         precision: str | None = None,
         random_state: Any = None,
+        monitor: str | Metric = "val_loss",
+        mode: str = "auto",
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.image_shape = image_shape
@@ -77,6 +84,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.precision = precision
         self.random_state = random_state
+        self.monitor = monitor
+        self.mode = mode
 
     # ------------------------------------------------------------- the network
 
@@ -247,6 +256,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         again: bool,
         partial: bool,
         classes: HostArray | None = None,
+        validation: Part | None = None,
         checkpoint: nnx.Checkpoint | None = None,
     ) -> None:
         """Train on checked data, and store the network and the history.
@@ -263,6 +273,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             Train for one epoch on all rows.
         classes : array of shape (rows,), optional
             The rows held out contain the same share of each class.
+        validation : Part, optional
+            Checked validation data; without them, early stopping holds out rows.
         checkpoint : Checkpoint, optional
             From `fit`. The estimator has no such parameter: `clone` would give all copies the same folder.
         """
@@ -277,39 +289,49 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             )
         keeps = again and self._optimized_by[:2] == (self.optimizer, self.learning_rate)
         optimizer = self._optimized_by[2] if keeps else self._optimizer()
-        callbacks, validation = check_callbacks(self.callbacks), None
-        x = x.toarray() if sparse.issparse(x) else x
-        rows: Any = slice(None)
+        callbacks, followed = check_callbacks(self.callbacks), monitored(self.monitor, self.mode)
+        given = Part(x.toarray() if sparse.issparse(x) else x, y, weights)
         stopping = None
         if self.early_stopping and not partial:
-            rows, rest = held_out(len(x), float(self.validation_fraction), random, classes)
-            validation = _part(x, y, weights, rest)
-            stopping = nnx.EarlyStopping("val_loss", patience=self.patience)
+            if validation is None and followed.name != TRAINING:
+                rows, rest = held_out(len(given.x), float(self.validation_fraction), random, classes)
+                given, validation = given.rows(rows), given.rows(rest)
+            stopping = nnx.EarlyStopping(followed.name, patience=self.patience, mode=self.mode)
             callbacks.insert(0, stopping)  # first, so that the other callbacks know which epoch is the last
-        x, y, weights = _part(x, y, weights, rows)
         history = network.fit(
-            x, y, loss=loss, optimizer=optimizer, epochs=1 if partial else self.epochs,
-            batch_size=self._rows_of_a_batch(len(x)), validation=validation,
-            sample_weight=weights, callbacks=callbacks, checkpoint=checkpoint,
+            given.x, given.targets, loss=loss, optimizer=optimizer, epochs=1 if partial else self.epochs,
+            batch_size=self._rows_of_a_batch(len(given.x)),
+            validation=validation and (validation.x, validation.targets, validation.weights),
+            metrics=followed.metrics if validation else (),
+            sample_weight=given.weights, callbacks=callbacks, checkpoint=checkpoint,
         )  # fmt: skip
-        self._keep(network, optimizer, history, again)
+        self._keep(network, optimizer, history, again, followed)
         if stopping is not None and len(history.epochs) == self.epochs and stopping.waited < self.patience:
             warnings.warn(
-                f"{type(self).__name__}: the validation loss still improved when the last of epochs="
+                f"{type(self).__name__}: the {followed.label} still improved when the last of epochs="
                 f"{self.epochs} ended: increase epochs, or set early_stopping=False",
                 ConvergenceWarning,
                 stacklevel=4,  # the line that called `fit`
             )
 
     def _keep(
-        self, network: nnx.Network, optimizer: nnx.Optimizer, history: nnx.History, again: bool
+        self,
+        network: nnx.Network,
+        optimizer: nnx.Optimizer,
+        history: nnx.History,
+        again: bool,
+        followed: Monitor,
     ) -> None:
         if not again:
             self.loss_curve_: list[float] = []
             self.validation_loss_curve_: list[float] = []
+        if not again or self._followed != followed.on_validation:
+            self.validation_curve_: list[float] = []
         self.network_ = network
         self.loss_curve_ += history.metrics.get("loss", [])  # missing if a callback stopped training at once
         self.validation_loss_curve_ += history.metrics.get("val_loss", [])
+        self.validation_curve_ += history.metrics.get(followed.on_validation, [])
+        self._followed = followed.on_validation
         self.n_iter_ = len(self.loss_curve_)
         self._made_of = self._described()
         self._optimized_by = (self.optimizer, self.learning_rate, optimizer)
@@ -320,8 +342,3 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         tags.array_api_support = SUPPORTED
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _part(x: Any, y: HostArray | None, weights: HostArray | None, rows: Any) -> tuple[Any, Any, Any]:
-    some = take(x, rows)
-    return some, some if y is None else y[rows], None if weights is None else weights[rows]

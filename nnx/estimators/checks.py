@@ -107,7 +107,11 @@ def counted(weights: HostArray | None, *arrays: Any) -> tuple[Any, ...]:
 
 
 def class_factors(
-    class_weight: Any, labels: HostArray, classes: HostArray, weights: HostArray | None
+    class_weight: Any,
+    labels: HostArray,
+    classes: HostArray,
+    weights: HostArray | None,
+    rows: HostArray | None = None,
 ) -> HostArray:
     """Return the factor of each row, which depends on its class.
 
@@ -119,6 +123,8 @@ def class_factors(
     class_weight : "balanced" or dict
     labels : array of shape (rows,)
         The position of each row's class in `classes`.
+    rows : array of shape (other rows,), optional
+        The positions of the classes of other rows, of validation data; the factors are then those of them.
 
     Raises
     ------
@@ -143,7 +149,7 @@ def class_factors(
         raise ConfigurationError(
             f"class_weight must be 'balanced', a dict of factors by class, or None, not {class_weight!r:.80}"
         )
-    by_row = factors[labels]
+    by_row = factors[labels if rows is None else rows]
     if not by_row.any():
         raise ConfigurationError(
             f"class_weight={class_weight!r:.80} gives all rows the weight 0: give a class a factor above 0"
@@ -151,8 +157,13 @@ def class_factors(
     return by_row
 
 
-def factors_of_labels(class_weight: Any, y: HostArray, weights: HostArray | None) -> HostArray:
-    """Return the factor of each row with several labels: the product of the factors of its labels."""
+def factors_of_labels(
+    class_weight: Any, y: HostArray, weights: HostArray | None, rows: HostArray | None = None
+) -> HostArray:
+    """Return the factor of each row with several labels: the product of the factors of its labels.
+
+    `rows` are the labels of other rows, of validation data; the factors are then those of them.
+    """
     columns = class_weight if isinstance(class_weight, list) else [class_weight] * y.shape[1]
     if isinstance(class_weight, dict) or len(columns) != y.shape[1]:
         raise ConfigurationError(
@@ -161,8 +172,12 @@ def factors_of_labels(class_weight: Any, y: HostArray, weights: HostArray | None
         )
     values = np.array([0, 1])
     parts = [
-        class_factors(column, y[:, k].astype(np.int64), values, weights) for k, column in enumerate(columns)
-    ]
+        class_factors(
+            column, y[:, k].astype(np.int64), values, weights,
+            None if rows is None else rows[:, k].astype(np.int64),
+        )
+        for k, column in enumerate(columns)
+    ]  # fmt: skip
     product: HostArray = np.prod(parts, axis=0)
     return product
 
@@ -188,16 +203,17 @@ def held_out(
     return train, rest
 
 
-def places_of(y: HostArray, classes: HostArray) -> HostArray:
+def places_of(y: HostArray, classes: HostArray, name: str = "y") -> HostArray:
     """Return the position of each label in `classes`; an error names labels that are not there."""
     encoder = LabelEncoder()
     encoder.classes_ = classes
     try:
         places: HostArray = encoder.transform(y)
     except ValueError as error:
+        known = "the first fit" if name == "y" else "y"
         odd = [label for label in np.unique(y).tolist() if label not in classes.tolist()]
         raise DataError(
-            f"y contains unseen labels {odd[:5]}: the classes of the first fit are {classes.tolist()}"
+            f"{name} contains unseen labels {odd[:5]}: the classes of {known} are {classes.tolist()}"
         ) from error
     return places
 

@@ -1,4 +1,4 @@
-"""A classifier and a regressor for scikit-learn."""
+"""A classifier for scikit-learn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -24,7 +24,12 @@ from nnx.estimators.checks import (
     factors_of_labels,
     places_of,
 )
-from nnx.estimators.hidden import Hidden, class_layers, last_activation
+from nnx.estimators.hidden import Hidden, class_layers
+from nnx.estimators.regressor import (
+    NetworkRegressor as NetworkRegressor,  # pickles of version 0.1 look for it here
+)
+from nnx.estimators.validation import Given, checked, given
+from nnx.metrics import Metric
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
@@ -56,9 +61,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     batch_size : int or "auto"
         Rows in a batch, at most all rows; auto is 200.
     early_stopping : bool
-        Hold out some rows of each class, stop when the loss on them has not improved for `patience` epochs,
-        and keep the parameters of the best epoch. If `epochs` end before that, a `ConvergenceWarning` says
-        so.
+        Stop when the loss on validation data (or `monitor`) has not improved for `patience` epochs, and keep
+        the parameters of the best epoch. If `epochs` end before that, a `ConvergenceWarning` says so. The
+        data are ``X_val`` of `fit`, or else some rows of each class that are held out.
     validation_fraction : float in (0, 1)
         Share of the rows that is held out.
     patience : int
@@ -77,13 +82,22 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         float32, else float64.
     random_state : int, RandomState or None
         Determines the initial weights, the batches, dropout and the rows held out.
+    monitor : str or callable
+        What early stopping follows: ``"val_loss"``; ``"loss"``, the loss of training, for which no rows are
+        held out; or a metric by its name (``"accuracy"``, see `nnx.metrics`) or as a function
+        ``(y_true, y_pred) -> float``, computed on the validation data after each epoch.
+    mode : {"auto", "min", "max"}
+        Whether a smaller or a larger value of `monitor` is better. ``"auto"`` works for losses, and for the
+        metrics of nnx and scikit-learn.
 
     Attributes
     ----------
     network_ : nnx.Network
     classes_ : array of shape (classes,)
     loss_curve_, validation_loss_curve_ : list of float
-        One value per epoch; the second is empty without early stopping.
+        One value per epoch; the second is empty without validation data.
+    validation_curve_ : list of float
+        The value of `monitor` on the validation data, one per epoch; the loss if `monitor` is a loss.
     n_iter_ : int
         Number of epochs trained.
     n_features_in_ : int
@@ -127,13 +141,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         device: str | None = None,
         precision: str | None = None,
         random_state: Any = None,
+        monitor: str | Metric = "val_loss",
+        mode: str = "auto",
     ) -> None:
         super().__init__(
             hidden_layer_sizes, image_shape=image_shape, activation=activation, loss=loss,
             optimizer=optimizer, learning_rate=learning_rate, dropout=dropout, epochs=epochs,
             batch_size=batch_size, early_stopping=early_stopping, validation_fraction=validation_fraction,
             patience=patience, warm_start=warm_start, callbacks=callbacks, device=device,
-            precision=precision, random_state=random_state,
+            precision=precision, random_state=random_state, monitor=monitor, mode=mode,
         )  # fmt: skip
         self.class_weight = class_weight
 
@@ -141,7 +157,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     _multilabel: bool
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: nnx.Checkpoint | None = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        checkpoint: nnx.Checkpoint | None = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
     ) -> NetworkClassifier:
         """Train on X and y.
 
@@ -154,8 +178,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             Rows of weight 0 are left out, also when the classes are determined.
         checkpoint : Checkpoint, optional
             As for `nnx.Network.fit`. To resume, `random_state` must be the same number in both runs.
+        X_val, y_val, sample_weight_val : array_like, optional
+            Validation data, with rows like those of X and y. The loss on them, and `monitor`, are computed
+            after each epoch; early stopping then follows them, and no rows are held out. To pass them through
+            a `Pipeline` or a search, see ``set_fit_request`` (metadata routing of scikit-learn).
+            ``class_weight`` counts for them as for X.
         """
-        return self._fit(X, y, None, sample_weight, partial=False, checkpoint=checkpoint)
+        validation = given(X_val, y_val, sample_weight_val)
+        return self._fit(X, y, None, sample_weight, validation, partial=False, checkpoint=checkpoint)
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -180,9 +210,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
                 f"class_weight={self.class_weight!r} needs all data, but partial_fit sees only a part: use "
                 "a dict, for example from sklearn.utils.class_weight.compute_class_weight"
             )
-        return self._fit(X, y, classes, sample_weight, partial=True)
+        return self._fit(X, y, classes, sample_weight, None, partial=True)
 
-    def _fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, **how: Any) -> NetworkClassifier:
+    def _fit(
+        self, X: Any, y: Any, classes: Any, sample_weight: Any, validation: Given | None = None, **how: Any
+    ) -> NetworkClassifier:
         again = self._continues(how["partial"])
         x, y = self._check(X, y=y, multi_output=True, reset=not again)
         check_classification_targets(y)
@@ -191,6 +223,27 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         if again and multilabel != self._multilabel:
             expected = "several labels" if self._multilabel else "one label"
             raise DataError(f"y of shape {y.shape} does not fit: in the first fit, rows had {expected} each")
+        y, known = self._known(y, classes, multilabel, again)
+        labels = None if multilabel else places_of(y, known)
+        loss = self._loss_of(multilabel or len(known) == 2)
+        targets = y if labels is None else class_targets(labels, len(known), loss)
+        seen = weights, y, labels
+
+        def of_validation(y_val: Any) -> tuple[HostArray, HostArray | None]:
+            return self._targets_of_validation(y_val, seen, known, loss)
+
+        part = checked(self, validation, x, of_validation)
+        if self.class_weight is not None:
+            factors = self._factors(*seen, known)
+            weights = factors if weights is None else weights * factors
+            weights, x, targets, labels = counted(weights, x, targets, labels)
+        layers = [*Hidden(self, x.shape[1:]).layers(), *class_layers(len(known), multilabel)]
+        self._train(x, targets, weights, layers, loss, again=again, classes=labels, validation=part, **how)
+        self.classes_, self._multilabel = known, multilabel
+        return self
+
+    def _known(self, y: Any, classes: Any, multilabel: bool, again: bool) -> tuple[HostArray, HostArray]:
+        """Return dense y, and the classes or the numbers of the labels."""
         if multilabel:
             y = y.toarray() if sparse.issparse(y) else y
             known = np.arange(y.shape[1])
@@ -209,16 +262,27 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             )
         if not multilabel and len(known) == 1:
             raise DataError(f"y holds only one class, {known.item()!r}: a classifier needs two or more")
-        labels = None if multilabel else places_of(y, known)
-        loss = self._loss_of(multilabel or len(known) == 2)
-        targets = y if labels is None else class_targets(labels, len(known), loss)
-        if self.class_weight is not None:
-            weights = self._weights(weights, y, labels, known)
-            weights, x, targets, labels = counted(weights, x, targets, labels)
-        layers = [*Hidden(self, x.shape[1:]).layers(), *class_layers(len(known), multilabel)]
-        self._train(x, targets, weights, layers, loss, again=again, classes=labels, **how)
-        self.classes_, self._multilabel = known, multilabel
-        return self
+        return y, known
+
+    def _targets_of_validation(
+        self, y_val: Any, seen: tuple[Any, Any, Any], known: HostArray, loss: nnx.Loss
+    ) -> tuple[HostArray, HostArray | None]:
+        """Return the targets of validation data, and the factors of the rows' weights by class.
+
+        `seen` has the weights, y and labels of the rows to train on, which determine balanced factors.
+        """
+        if seen[2] is None:
+            y_val = y_val.toarray() if sparse.issparse(y_val) else y_val
+            if y_val.shape[1:] != (len(known),) or not np.isin(y_val, (0, 1)).all():
+                raise DataError(f"y_val must hold 0 and 1 for {len(known)} labels in each row, as y does")
+            targets, labels = y_val, None
+        else:
+            y_val = column_or_1d(y_val, warn=True)
+            labels = places_of(y_val, known, "y_val")
+            targets = class_targets(labels, len(known), loss)
+        if self.class_weight is None:
+            return targets, None
+        return targets, self._factors(*seen, known, y_val if labels is None else labels)
 
     def _loss_of(self, sigmoid: bool) -> nnx.Loss:
         if isinstance(self.loss, str) and self.loss == "cross_entropy":
@@ -231,16 +295,18 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             )
         return loss
 
-    def _weights(
-        self, weights: HostArray | None, y: HostArray, labels: HostArray | None, classes: HostArray
+    def _factors(
+        self,
+        weights: HostArray | None,
+        y: HostArray,
+        labels: HostArray | None,
+        classes: HostArray,
+        rows: HostArray | None = None,
     ) -> HostArray:
-        """Return sample weights times class weights."""
+        """Return the factor of each row by its class or labels; `rows` are other rows than those of y."""
         if labels is None:
-            by_class = factors_of_labels(self.class_weight, y, weights)
-        else:
-            by_class = class_factors(self.class_weight, labels, classes, weights)
-        product: HostArray = by_class if weights is None else weights * by_class
-        return product
+            return factors_of_labels(self.class_weight, y, weights, rows)
+        return class_factors(self.class_weight, labels, classes, weights, rows)
 
     @in_kind
     def decision_function(self, X: Any) -> HostArray:
@@ -276,126 +342,4 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        return tags
-
-
-class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
-    """Predict one or several numbers for each row with a network of dense layers.
-
-    The output is a sigmoid if the loss is a binary cross-entropy, else linear.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : int, str, or sequence of these
-        The hidden layers: widths of dense layers, or texts for other layers, as ``nnx train --layers`` takes
-        them: ``["conv2d 16 3", "max_pool2d", 64]``. () is for none, which is linear regression.
-    image_shape : tuple of int, optional
-        Shape of an image, (height, width) or (height, width, channels), if X has flat rows; convolutions need
-        it. Without it, rows have the shape that they have in X.
-    activation : str
-        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; a text can
-        name another one (``"64 tanh"``).
-    loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
-        The cross-entropy needs targets in [0, 1].
-    optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
-    learning_rate : float or Schedule, optional
-        None uses the optimizer's default.
-    dropout : float in [0, 1)
-        Dropout rate after each dense hidden layer.
-    epochs : int
-        Number of passes over the data; with early stopping, the largest number.
-    batch_size : int or "auto"
-        Rows in a batch, at most all rows; auto is 200.
-    early_stopping : bool
-        Hold out some rows, stop when the loss on them has not improved for `patience` epochs, and keep the
-        parameters of the best epoch. If `epochs` end before that, a `ConvergenceWarning` says so.
-    validation_fraction : float in (0, 1)
-        Share of the rows that is held out.
-    patience : int
-        Epochs without improvement before training stops early.
-    warm_start : bool
-        `fit` continues to train the existing network.
-    callbacks : sequence of Callback
-    device : str, optional
-        As for `nnx.Network`.
-    precision : {"float32", "float64", "bfloat16", "auto"}, optional
-        As for `nnx.Network`. X is converted to float64 for float64, else to float32. None is float32 if X is
-        float32, else float64.
-    random_state : int, RandomState or None
-        Determines the initial weights, the batches, dropout and the rows held out.
-
-    Attributes
-    ----------
-    network_ : nnx.Network
-    loss_curve_, validation_loss_curve_ : list of float
-        One value per epoch; the second is empty without early stopping.
-    n_iter_ : int
-        Number of epochs trained.
-    n_features_in_ : int
-    feature_names_in_ : array of str
-        Names of the columns, if X was a data frame with names.
-
-    Raises
-    ------
-    ConfigurationError
-        By `fit`, if a parameter is invalid.
-    TrainingError
-        By `fit`, if a loss or gradient is not finite.
-
-    Examples
-    --------
-    >>> from nnx.estimators import NetworkRegressor
-    >>> from sklearn.datasets import load_diabetes
-    >>> x, y = load_diabetes(return_X_y=True, scaled=True)
-    >>> NetworkRegressor(20, learning_rate=0.05, random_state=0).fit(x, y).score(x, y) > 0.4
-    True
-    """
-
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: nnx.Checkpoint | None = None
-    ) -> NetworkRegressor:
-        """Train on X and y.
-
-        Parameters
-        ----------
-        X : array_like of shape (rows, …), or sparse matrix of shape (rows, features)
-            Rows of several axes are flattened before dense layers. A sparse matrix becomes a dense array.
-        y : array_like of shape (rows,) or (rows, outputs)
-        sample_weight : array_like of shape (rows,), optional
-        checkpoint : Checkpoint, optional
-            As for `nnx.Network.fit`. To resume, `random_state` must be the same number in both runs.
-        """
-        return self._fit(X, y, sample_weight, partial=False, checkpoint=checkpoint)
-
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkRegressor:
-        """Train for one epoch on these rows, without early stopping; parameters as for `fit`."""
-        return self._fit(X, y, sample_weight, partial=True)
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any, **how: Any) -> NetworkRegressor:
-        again = self._continues(how["partial"])
-        x, y = self._check(X, y=y, multi_output=True, y_numeric=True, reset=not again)
-        y = y.toarray() if sparse.issparse(y) else y
-        weights, x, y = counted(checked_weights(sample_weight, x), x, y)
-        targets, loss = y.reshape(len(y), -1), self._loss()
-        if again and targets.shape[1] != self.network_.outputs:
-            raise DataError(
-                f"y has {targets.shape[1]} outputs, but NetworkRegressor is expecting "
-                f"{self.network_.outputs}, as in the previous fit"
-            )
-        hidden = Hidden(self, x.shape[1:]).layers()
-        layers = [*hidden, nnx.Dense(targets.shape[1]), *last_activation(loss)]
-        self._train(x, targets, weights, layers, loss, again=again, **how)
-        self._flat = y.ndim == 1
-        return self
-
-    @in_kind
-    def predict(self, X: Any) -> HostArray:
-        """Return predictions with the shape of y: (rows,) or (rows, outputs)."""
-        X = self._given(X)
-        y = self._outputs(self.network_, X)
-        return y.ravel() if self._flat else y
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
         return tags

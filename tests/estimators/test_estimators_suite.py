@@ -26,9 +26,10 @@ BY_ROW = [
     Autoencoder(3, (10,), learning_rate=0.01, precision="bfloat16", device="numpy"),
     NetworkClassifier(20, dropout=0.1, learning_rate=0.02, epochs=100),
     NetworkRegressor(
-        10, early_stopping=True, validation_fraction=0.3, learning_rate=0.01, epochs=5000, patience=3
+        10, early_stopping=True, validation_fraction=0.3, learning_rate=0.01, epochs=5000, patience=3,
+        monitor="mean_absolute_error", mode="min",
     ),
-]
+]  # fmt: skip
 
 
 def checks_by_row():

@@ -1,4 +1,4 @@
-"""The classifier and the regressor learn, for any kind of target, and count the weights of classes."""
+"""The classifier learns, for any kind of target, and counts the weights of classes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, make_multilabel_classification
+from sklearn.datasets import make_multilabel_classification
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from support.estimated import CLASSIFIER, DIGITS, LABELS, REGRESSOR, X, Y, fitted
+from support.estimated import CLASSIFIER, DIGITS, LABELS, X, Y, fitted
 
 import nnx
-from nnx.estimators import NetworkClassifier, NetworkRegressor
+from nnx.estimators import NetworkClassifier
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -23,14 +23,6 @@ def test_the_classifier_learns_digits():
         DIGITS[:1400], LABELS[:1400]
     )
     assert model.score(DIGITS[1400:], LABELS[1400:]) > 0.9
-
-
-def test_the_regressor_is_as_good_as_the_least_squares_it_contains():
-    x, y = load_diabetes(return_X_y=True)
-    x, y = StandardScaler().fit_transform(x), (y - y.mean()) / y.std()
-    exact = 1.0 - np.linalg.lstsq(x, y)[1][0] / np.sum(y**2)
-    linear = NetworkRegressor((), learning_rate=0.03, epochs=500, batch_size=len(x), random_state=0).fit(x, y)
-    assert linear.score(x, y) == pytest.approx(exact, abs=1e-3)
 
 
 def test_two_classes_several_and_labels_that_come_together():
@@ -51,13 +43,6 @@ def test_labels_that_are_not_written_out_teach_the_same(monkeypatch):
     expected = fitted(CLASSIFIER).predict_proba(X)
     monkeypatch.setattr("nnx.estimators.checks.ONE_HOT", 0)
     np.testing.assert_allclose(fitted(CLASSIFIER).predict_proba(X), expected, rtol=1e-9)
-
-
-def test_several_targets_are_predicted_together():
-    y = np.column_stack([X[:, 0], X[:, 1] - X[:, 2]])
-    model = fitted(REGRESSOR, y=y, epochs=200)
-    assert model.predict(X).shape == y.shape
-    assert model.score(X, y) > 0.9
 
 
 def test_a_search_in_two_processes_finds_what_one_finds():

@@ -1,0 +1,175 @@
+"""A regressor for scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scipy import sparse
+from sklearn.base import RegressorMixin
+
+import nnx
+from nnx.data.rows import HostArray
+from nnx.errors import DataError
+from nnx.estimators.array_api import in_kind
+from nnx.estimators.base import NetworkEstimator
+from nnx.estimators.checks import checked_weights, counted
+from nnx.estimators.hidden import Hidden, last_activation
+from nnx.estimators.validation import Given, checked, given
+
+
+class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
+    """Predict one or several numbers for each row with a network of dense layers.
+
+    The output is a sigmoid if the loss is a binary cross-entropy, else linear.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int, str, or sequence of these
+        The hidden layers: widths of dense layers, or texts for other layers, as ``nnx train --layers`` takes
+        them: ``["conv2d 16 3", "max_pool2d", 64]``. () is for none, which is linear regression.
+    image_shape : tuple of int, optional
+        Shape of an image, (height, width) or (height, width, channels), if X has flat rows; convolutions need
+        it. Without it, rows have the shape that they have in X.
+    activation : str
+        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; a text can
+        name another one (``"64 tanh"``).
+    loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
+        The cross-entropy needs targets in [0, 1].
+    optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
+    learning_rate : float or Schedule, optional
+        None uses the optimizer's default.
+    dropout : float in [0, 1)
+        Dropout rate after each dense hidden layer.
+    epochs : int
+        Number of passes over the data; with early stopping, the largest number.
+    batch_size : int or "auto"
+        Rows in a batch, at most all rows; auto is 200.
+    early_stopping : bool
+        Stop when the loss on validation data (or `monitor`) has not improved for `patience` epochs, and keep
+        the parameters of the best epoch. If `epochs` end before that, a `ConvergenceWarning` says so. The
+        data are ``X_val`` of `fit`, or else rows that are held out.
+    validation_fraction : float in (0, 1)
+        Share of the rows that is held out.
+    patience : int
+        Epochs without improvement before training stops early.
+    warm_start : bool
+        `fit` continues to train the existing network.
+    callbacks : sequence of Callback
+    device : str, optional
+        As for `nnx.Network`.
+    precision : {"float32", "float64", "bfloat16", "auto"}, optional
+        As for `nnx.Network`. X is converted to float64 for float64, else to float32. None is float32 if X is
+        float32, else float64.
+    random_state : int, RandomState or None
+        Determines the initial weights, the batches, dropout and the rows held out.
+    monitor : str or callable
+        What early stopping follows: ``"val_loss"``; ``"loss"``, the loss of training, for which no rows are
+        held out; or a metric by its name (``"accuracy"``, see `nnx.metrics`) or as a function
+        ``(y_true, y_pred) -> float``, computed on the validation data after each epoch.
+    mode : {"auto", "min", "max"}
+        Whether a smaller or a larger value of `monitor` is better. ``"auto"`` works for losses, and for the
+        metrics of nnx and scikit-learn.
+
+    Attributes
+    ----------
+    network_ : nnx.Network
+    loss_curve_, validation_loss_curve_ : list of float
+        One value per epoch; the second is empty without validation data.
+    validation_curve_ : list of float
+        The value of `monitor` on the validation data, one per epoch; the loss if `monitor` is a loss.
+    n_iter_ : int
+        Number of epochs trained.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        Names of the columns, if X was a data frame with names.
+
+    Raises
+    ------
+    ConfigurationError
+        By `fit`, if a parameter is invalid.
+    TrainingError
+        By `fit`, if a loss or gradient is not finite.
+
+    Examples
+    --------
+    >>> from nnx.estimators import NetworkRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> x, y = load_diabetes(return_X_y=True, scaled=True)
+    >>> NetworkRegressor(20, learning_rate=0.05, random_state=0).fit(x, y).score(x, y) > 0.4
+    True
+    """
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        checkpoint: nnx.Checkpoint | None = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> NetworkRegressor:
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : array_like of shape (rows, …), or sparse matrix of shape (rows, features)
+            Rows of several axes are flattened before dense layers. A sparse matrix becomes a dense array.
+        y : array_like of shape (rows,) or (rows, outputs)
+        sample_weight : array_like of shape (rows,), optional
+        checkpoint : Checkpoint, optional
+            As for `nnx.Network.fit`. To resume, `random_state` must be the same number in both runs.
+        X_val, y_val, sample_weight_val : array_like, optional
+            Validation data, with rows like those of X and y. The loss on them, and `monitor`, are computed
+            after each epoch; early stopping then follows them, and no rows are held out. To pass them through
+            a `Pipeline` or a search, see ``set_fit_request`` (metadata routing of scikit-learn).
+        """
+        validation = given(X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, validation, partial=False, checkpoint=checkpoint)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkRegressor:
+        """Train for one epoch on these rows, without early stopping; parameters as for `fit`."""
+        return self._fit(X, y, sample_weight, None, partial=True)
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: Given | None = None, **how: Any
+    ) -> NetworkRegressor:
+        again = self._continues(how["partial"])
+        x, y = self._check(X, y=y, multi_output=True, y_numeric=True, reset=not again)
+        y = y.toarray() if sparse.issparse(y) else y
+        weights, x, y = counted(checked_weights(sample_weight, x), x, y)
+        targets, loss = y.reshape(len(y), -1), self._loss()
+        if again and targets.shape[1] != self.network_.outputs:
+            raise DataError(
+                f"y has {targets.shape[1]} outputs, but NetworkRegressor is expecting "
+                f"{self.network_.outputs}, as in the previous fit"
+            )
+        hidden = Hidden(self, x.shape[1:]).layers()
+        layers = [*hidden, nnx.Dense(targets.shape[1]), *last_activation(loss)]
+        outputs = targets.shape[1]
+        part = checked(self, validation, x, lambda y_val: (_columns(y_val, outputs), None))
+        self._train(x, targets, weights, layers, loss, again=again, validation=part, **how)
+        self._flat = y.ndim == 1
+        return self
+
+    @in_kind
+    def predict(self, X: Any) -> HostArray:
+        """Return predictions with the shape of y: (rows,) or (rows, outputs)."""
+        X = self._given(X)
+        y = self._outputs(self.network_, X)
+        return y.ravel() if self._flat else y
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _columns(y_val: Any, outputs: int) -> HostArray:
+    """Return targets of validation data, of shape (rows, outputs)."""
+    y_val = y_val.toarray() if sparse.issparse(y_val) else y_val
+    columns: HostArray = y_val.reshape(len(y_val), -1)
+    if columns.shape[1] != outputs:
+        raise DataError(f"y_val has {columns.shape[1]} outputs, but y has {outputs}")
+    return columns
