@@ -22,7 +22,7 @@ from nnx.used_rows import SparseParameters, UsedRows
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 RESERVED = (  # attributes of a layer that a parameter may not replace
     *("inputs", "outputs", "input_shape", "output_shape", "layout", "is_view", "input_dtype", "branches"),
-    *("input_limit", "arena", "name", "index", "owned", "seed", "trainable"),
+    *("input_limit", "arena", "name", "index", "owned", "seed", "term", "trainable"),
 )
 
 Shapes = dict[str, tuple[int, ...]]
@@ -32,6 +32,7 @@ class Parameterized(Protocol):
     """What the arena needs from a layer."""
 
     trainable: bool
+    term: str
 
     @property
     def name(self) -> str:
@@ -111,7 +112,8 @@ class Arena:
     values, gradients : array of shape (size,)
         Parameters of all layers in order, each aligned to 64 bytes; the padding stays zero.
     exchange : array of shape (size + padding,)
-        What ranks sum after a step: the gradients, then the step's loss, then the flags of sparse parameters.
+        What ranks sum after a step: the gradients, then the step's loss, a signal and the terms of the loss,
+        then the flags of sparse parameters.
     state : array of shape (state_size,)
         Saved but not trained, such as running statistics.
     states : mapping of Optimizer to OptimizerState
@@ -162,12 +164,14 @@ class Arena:
             state_size += sum(self._padded(shape) for shape in layer.state_shapes().values())
             flags += sum(layer.parameter_shapes()[name][0] for name in layer.sparse_parameters())
         self._offsets.append(size)
+        # next to the gradients: the loss, a signal, and the terms of the loss
+        self._extra = self._padded((2 + sum(bool(layer.term) for layer in layers),))
         nbytes = 2 * size * dtype.itemsize  # without slots, which are made at an optimizer's first step
         with backend.reserve(
             nbytes, f"a network of {size:,} parameters", "free some memory, or make its layers narrower"
         ):
             self.values = backend.zeros(size, dtype)
-            self.exchange = backend.zeros(size + self._pad + flags, dtype)
+            self.exchange = backend.zeros(size + self._extra + flags, dtype)
         self.gradients = self.exchange[:size]
         self.state = backend.zeros(state_size, dtype)
         self.fault = backend.zeros(1, "int64")
@@ -195,7 +199,7 @@ class Arena:
         return -(-math.prod(shape) // self._pad) * self._pad
 
     def _bind(self) -> None:
-        position, state_position, flags = 0, 0, self.values.size + self._pad
+        position, state_position, flags = 0, 0, self.values.size + self._extra
         self.sparse = SparseParameters()
         for layer in self.layers:
             views: dict[str, Array] = {}

@@ -57,6 +57,8 @@ LAYERS = {
     "Softplus": lambda: [nnx.Softplus()],
     "Softmax": lambda: [nnx.Softmax()],
     "Dropout": lambda: [nnx.Dropout(0.25)],
+    "L1Sparsity": lambda: [nnx.L1Sparsity(0.01)],
+    "KLSparsity": lambda: [nnx.Sigmoid(), nnx.KLSparsity(0.1, target=0.2)],
     "BatchNorm": lambda: [nnx.BatchNorm(momentum=0.8, epsilon=1e-4)],
     "LayerNorm": lambda: [nnx.LayerNorm(epsilon=1e-2)],
     "Rescale": lambda: [nnx.Rescale(1 / 3, -1e9), nnx.Rescale([0.1, 2.0, -3.0, 4.0, 5.0, 6.0], 0.3)],

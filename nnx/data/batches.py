@@ -96,6 +96,11 @@ class Batches:
             return float(losses[0])
         return float(np.dot(losses.astype(np.float64), self.shares))
 
+    def mean_of(self, values: HostArray, counted: HostArray) -> float:
+        """Return the mean of a value of each batch over the batches that count (bool, shape (batches,))."""
+        shares = self.shares[counted]
+        return float(np.dot(values[counted].astype(np.float64), shares) / shares.sum())
+
     def means(self, losses: HostArray) -> list[float]:
         """Return the loss of each epoch, from losses of shape (epochs, batches)."""
         if losses.shape[1] == 1:

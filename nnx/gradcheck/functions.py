@@ -83,9 +83,11 @@ class Stack(Function):
         self.value, self.dy = backend.empty(1, np.float64), backend.empty(y.shape, np.float64)
 
     def terms(self, tensor: str) -> HostArray:
-        """Return the weighted outputs, or the loss."""
+        """Return the weighted outputs, or the loss; and the terms that layers add to the loss."""
         y = self._forward()
-        return self.host(y) * self.weights if self.target is None else self._loss(y)
+        found = self.host(y) * self.weights if self.target is None else self._loss(y)
+        added = [self.host(value) for _, value in self.plan.terms()]
+        return np.concatenate([found.reshape(-1), *added]) if added else found
 
     def _forward(self) -> Array:
         """Return the output; every pass uses the same dropout mask."""

@@ -22,6 +22,7 @@ from nnx.layers import (
     Dropout,
     Flatten,
     Identity,
+    L1Sparsity,
     Layer,
     LayerNorm,
     LeakyReLU,
@@ -201,6 +202,11 @@ def _read_dropout(keras: Any, layer: Any, rank: int) -> list[Part]:
     return [Part(Dropout(layer.rate), {})]
 
 
+def _read_activity(keras: Any, layer: Any, rank: int) -> list[Part]:
+    """Return the term for Σ |x|; one for Σ x² only changes training, and nnx has none."""
+    return [] if float(layer.l2) else [Part(L1Sparsity(float(layer.l1)), {})]
+
+
 def _read_batch_norm(keras: Any, layer: Any, rank: int) -> list[Part]:
     if getattr(layer, "renorm", False):
         raise ConfigurationError("nnx's BatchNorm does not renormalize")
@@ -261,6 +267,8 @@ READERS: dict[str, Reader] = {
     "Rescaling": _read_rescaling,
     "Normalization": _read_normalization,
     "Dropout": _read_dropout,
+    "Identity": lambda keras, layer, rank: [Part(Identity(), {})],
+    "ActivityRegularization": _read_activity,
     "BatchNormalization": _read_batch_norm,
     "LayerNormalization": _read_layer_norm,
     "Flatten": _read_flatten,
@@ -269,6 +277,6 @@ READERS: dict[str, Reader] = {
 }
 
 # These layers only change data in training.
-NOTHING = ("GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
+NOTHING = ("GaussianNoise", "GaussianDropout", "AlphaDropout")
 KNOWN = (*READERS, *JOINS, *NOTHING)
 NO_SUCH_LAYER = f"nnx has no such layer; it can read {', '.join(KNOWN)}"

@@ -16,6 +16,7 @@ from nnx.layers import (
     pooling,
     rescale,
     shapes,
+    sparsity,
     upsampling,
 )
 from nnx.layers.activations import *
@@ -33,6 +34,7 @@ from nnx.layers.plan import Plan as Plan
 from nnx.layers.pooling import *
 from nnx.layers.rescale import *
 from nnx.layers.shapes import *
+from nnx.layers.sparsity import *
 from nnx.layers.upsampling import *
 from nnx.layers.workspace import Workspace as Workspace
 from nnx.records import by_name
@@ -50,6 +52,7 @@ __all__ += normalization.__all__
 __all__ += pooling.__all__
 __all__ += rescale.__all__
 __all__ += shapes.__all__
+__all__ += sparsity.__all__
 __all__ += upsampling.__all__
 
 KINDS: tuple[type[Layer], ...] = tuple(kind for kind in Layer.registry.values() if "record" in vars(kind))

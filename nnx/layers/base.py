@@ -43,6 +43,13 @@ class Layer:
     input_limit : int or None
         For a layer that takes integers: they must lie in 0 to `input_limit` − 1, and others are refused
         before a pass. None: any integers.
+    term : str
+        For a layer that adds a term to the loss: the term's name in the history; else empty. The forward pass
+        writes the term, a mean over the rows, into ``workspace.term`` of shape (1,), unless that is None.
+        The backward pass adds the term's gradient, times ``workspace.share``, to dx or to the gradients of
+        the parameters. See `Workspace.row_shares`.
+    term_note : str
+        What the term needs to be finite, for the error if it is not.
     trainable : bool
         If False, optimizers do not change the layer's parameters.
     name : str
@@ -78,6 +85,8 @@ class Layer:
     # whether a step on a GPU with it may be recorded, see `nnx.training.replay`
     replays: ClassVar[bool] = False
     is_view: ClassVar[bool] = False  # whether the layer only changes the shape and computes nothing
+    term: str = ""
+    term_note: str = ""
     input_dtype: str = "float"
     input_limit: int | None = None
     branches: tuple[tuple[Layer, ...], ...] = ()  # the layers that a container holds

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nnx.backends import Array
 from nnx.distributed import ALONE, Shard
 from nnx.errors import ConfigurationError, DataError
+from nnx.layers.terms import PLAIN, Terms
 from nnx.layers.workspace import Buffers, Workspace
 from nnx.ops.activations import ACTIVATIONS
 from nnx.parameters import Arena
@@ -179,6 +180,8 @@ class Plan:
                 # the last layer's dy belongs to the caller; other dy belong to the plan and can be reused
                 name, number = ("dz", 0) if last else ("dx", (position + 1) % 2)
                 workspace.dz = self._buffer(name, number, given) if self.keep else None
+            if layer.term:
+                workspace._term = workspace.buffer("term", (1,))
             if layer.branches:
                 layer.place(workspace, rows)  # type: ignore[attr-defined]
             steps.append((layer, workspace))
@@ -220,12 +223,14 @@ class Plan:
         *,
         shard: Shard | None = None,
         draw: int | None = None,
+        terms: Terms | None = None,
     ) -> Array:
         """Run the layers on x of shape (rows, …); the result is valid until the next forward pass.
 
         `shard` says which rows of the global batch these are; None is all of them. `draw` is the number of a
         random draw in a step: None takes the next number, so every training pass drops other elements; the
-        same number repeats a draw.
+        same number repeats a draw. `terms` is for the layers that add terms to the loss; None is the plain
+        mean over the rows in training, and no terms in inference.
 
         Raises
         ------
@@ -244,6 +249,7 @@ class Plan:
             first = self.groups[0][0] if self.groups else None
             expected = ", ".join(map(str, ("rows", *self.input_shape)))
             raise DataError(f"x of shape {tuple(x.shape)} does not fit {first!s}, which takes ({expected})")
+        self.buffers.terms = terms or (PLAIN if training else None)
         return self._pass(steps, x, training, shard or _all_of(rows), draw)
 
     def run(self, x: Array, workspace: Workspace) -> Array:
@@ -325,6 +331,14 @@ class Plan:
             for plan in workspace.plans:
                 yield from plan.outputs()
             yield layer, workspace.y
+
+    def terms(self) -> Iterator[tuple[Layer, Array]]:
+        """Yield each layer with a term of the loss, and the term of the last forward pass, of shape (1,)."""
+        for layer, workspace in self._current or []:
+            for plan in workspace.plans:
+                yield from plan.terms()
+            if workspace.term is not None:
+                yield layer, workspace.term
 
 
 @functools.lru_cache(64)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnx.backends import Array, Backend
 from nnx.distributed import ALONE, Shard
+from nnx.layers.terms import Terms
 from nnx.ops.steps import PerStep
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Buffers:
         self._backend = backend
         self._kept: dict[Any, Array] = {}
         self._owned: set[int] = set()  # the buffers in _kept, by identity
+        self.terms: Terms | None = None  # of the current pass, for the layers that add terms to the loss
 
     def buffer(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return a view with `shape` of the buffer for `key`."""
@@ -80,6 +82,8 @@ class Workspace:
         mask too. It is always 0 in `fit`.
     shard : Shard
         The rows of the global batch that this rank has; all of them if the rank is alone.
+    term : array of shape (1,) or None
+        Where a layer with a term writes it (`Layer.term`); None if this pass needs no terms.
     seed : int
     kind, alpha
         The activation fused into a `Dense`; ``"identity"`` if there is none.
@@ -94,7 +98,7 @@ class Workspace:
         they are equal.
     """
 
-    __slots__ = ("_buffers", "_dtype", "_position", "activation", "alpha", "arriving", "backend",
+    __slots__ = ("_buffers", "_dtype", "_position", "_term", "activation", "alpha", "arriving", "backend",
                  "bfloat16", "direct", "draw", "dx", "dz", "keys", "kind", "plans", "rows", "seed", "shard",
                  "step", "training", "view", "x", "y")  # fmt: skip
 
@@ -102,6 +106,7 @@ class Workspace:
         # Do not store the plan, which holds this workspace: without a cycle, both are freed immediately.
         self._buffers, self._dtype = plan.buffers, plan.arena.dtype
         self._position = plan.path, position
+        self._term: Array = None
         self.plans: Sequence[Plan] = plan.branches.get(position, ())
         self.direct = False
         self.backend = plan.arena.backend
@@ -127,6 +132,32 @@ class Workspace:
     def row(self) -> int:
         """Return the position of the batch's first row in the global batch of the step."""
         return self.shard.start
+
+    @property
+    def term(self) -> Array | None:
+        """Return where the layer writes its term of the loss; None if this pass needs no terms."""
+        return None if self._buffers.terms is None else self._term
+
+    @property
+    def share(self) -> float:
+        """Return the factor of a term's gradients: this rank's share of the batch, 1 if it is alone."""
+        terms = self._buffers.terms
+        return 1.0 if terms is None else terms.share
+
+    def row_shares(self) -> Array:
+        """Return each row's share of a mean over the rows, of shape (rows, 1): 1 / rows, or w / Σ w.
+
+        ``shares.T @ values`` is the mean of values of shape (rows, columns), also if rows have weights.
+        """
+        terms, rows = self._buffers.terms, self.rows
+        shares = self.buffer("shares of rows", (rows, 1))
+        if terms is None or terms.weights is None:
+            shares[...] = 1.0 / rows
+            return shares
+        xp, weights = self.backend.xp, terms.weights.reshape(rows, 1)
+        total = xp.sum(weights, axis=0, keepdims=True)
+        xp.divide(weights, xp.maximum(total, 1e-30), out=shares)  # a rank's rows may all have the weight 0
+        return shares
 
     @property
     def part(self) -> Shard | None:

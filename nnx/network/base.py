@@ -340,6 +340,17 @@ class NetworkBase:
             self.arena.sparse.show()
         return dx
 
+    def terms(self) -> dict[str, Array]:
+        """Return the terms that layers add to the loss, of the last ``forward(x, training=True)``.
+
+        Each is an array of shape (1,) on the device, by its name. `backward` includes their gradients, so in
+        your own loop the value that is trained is your loss plus these terms. `fit` adds them itself.
+        """
+        found: dict[str, Array] = {}
+        for layer, value in self.plan("training").terms():
+            found[layer.term] = found[layer.term] + value if layer.term in found else value
+        return found
+
     def _check(self, what: str, x: Any) -> None:
         """Refuse x if it does not fit, and build a network that has no input shape yet."""
         if not self.backend.owns(x):

@@ -17,6 +17,7 @@ from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, whole
 from nnx.layers import Layer
 from nnx.layers.base import walk
+from nnx.layers.terms import Terms
 from nnx.losses import Loss
 from nnx.losses.base import activated
 from nnx.metrics import Metrics
@@ -124,7 +125,13 @@ class Network(StoredNetwork):
         return self.predict(x)
 
     def score(
-        self, x: HostArray, y: HostArray, loss: Loss, weights: Any = None, output: bool = True
+        self,
+        x: HostArray,
+        y: HostArray,
+        loss: Loss,
+        weights: Any = None,
+        output: bool = True,
+        terms: dict[str, float] | None = None,
     ) -> tuple[float, HostArray | None]:
         """Compute the loss of one batch as `fit` does, and the output for metrics.
 
@@ -137,17 +144,25 @@ class Network(StoredNetwork):
             Checked by `nnx.data.checking.check_samples`.
         output : bool
             False returns None instead of the output.
+        terms : dict, optional
+            Gets the terms in the loss that layers add, by name. If it is missing or empty, the loss has none.
         """
         backend = self.backend
         with self._lock, backend.hold(), backend.quiet():
             last = self.layers[-1]
             kind = self._fused_kind(loss)
-            result = self.plan("inference", without_last=kind is not None).forward(self.asarray(x), False)
+            plan = self.plan("inference", without_last=kind is not None)
+            weights = None if weights is None else backend.asarray(weights)
+            result = plan.forward(self.asarray(x), False, terms=Terms(weights) if terms else None)
             if kind is None:
                 loss.check_predictions(backend, result)
             value = backend.empty(1, self.dtype)
-            weights = None if weights is None else backend.asarray(weights)
             loss.evaluate(backend, backend.asarray(y), result, value, None, weights, kind)
+            if terms:
+                terms.update(dict.fromkeys(terms, 0.0))
+                for layer, term in plan.terms():
+                    terms[layer.term] += float(term[0])
+                    value += term
             if not output:
                 return float(value[0]), None
             if kind is None:

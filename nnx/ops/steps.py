@@ -73,6 +73,11 @@ class Steps(Operations):
         counter[0:1] = counter[1:2] + 1
         return fault
 
+    def record_terms(self, terms: Array, values: Array, counter: Array) -> Array:
+        """values[n] = terms, with n, the current step: the terms of the loss that layers added."""
+        values[counter[1:2]] = terms
+        return values
+
     def leave_out(self, state: Array, kept: Array, losses: Array, fault: Array, counter: Array) -> Array:
         """After a fault: state = kept, the current step's loss = NaN, and fault = 0 again."""
         xp = self.xp
@@ -98,6 +103,12 @@ RECORD_STEP = Elementwise(
     " if (!(isfinite(gradient) && isfinite(value[0])) && fault[0] == 0) fault[0] = now + 1;"
     " if (i == 0) { losses[now] = value[0]; counter[0] = now + 1; }",
 )
+RECORD_TERMS = Elementwise(
+    "record_terms",
+    inputs="T term, int64 width, raw int64 counter",
+    outputs="raw T values",
+    body="values[counter[1] * width + i] = term;",
+)
 LEAVE_OUT = Elementwise(
     "leave_out",
     inputs="T x, T nothing, raw int64 fault, raw int64 counter",
@@ -122,6 +133,12 @@ class StepsCuPy(OnGpu, Steps):
         with self._hold:
             RECORD_STEP.kernel(gradients if gradients.size else value, value, losses, fault, counter)
         return fault
+
+    def record_terms(self, terms: Array, values: Array, counter: Array) -> Array:
+        """Use one launch."""
+        with self._hold:
+            RECORD_TERMS.kernel(terms, terms.size, counter, values)
+        return values
 
     def leave_out(self, state: Array, kept: Array, losses: Array, fault: Array, counter: Array) -> Array:
         """Use two launches; the host reads nothing."""

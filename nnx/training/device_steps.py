@@ -45,6 +45,7 @@ class DeviceTrainer(StepTrainer):
         super().__init__(network, samples, options, ranks)
         backend, arena = self.backend, self.arena
         self.value = backend.zeros(1, arena.dtype)
+        self._terms = backend.zeros(len(self.terms.names), arena.dtype)
         self._statistics = backend.zeros(arena.state.size, arena.dtype)
         kind = type(self.optimizer)
         self.counted = all(made.__module__.startswith("nnx.") for made in (kind.update, kind.step))
@@ -71,7 +72,7 @@ class DeviceTrainer(StepTrainer):
         if fault := guard.fault():
             with guard.restored(fault):
                 self.explain(run, self._order, fault - 1)
-        run.record(guard.mean(self.backend.to_numpy(self.losses), self.batches))
+        self.record(run, guard)
 
     def _begin(self, run: Run) -> None:
         """Upload what changes from step to step in this epoch."""
@@ -121,6 +122,8 @@ class DeviceTrainer(StepTrainer):
         if self.guard.keeps:
             self.guard.keep()
         self.gradients(x, y, weights, number)
+        if self.terms.names:
+            self.backend.record_terms(self._terms, self.terms.values, counter)
         self.guard.record(self.value, self.losses, counter)
         if self.counted:
             optimizer.launch(self.network, self.tables.rules, self.tables.numbers)
@@ -133,7 +136,7 @@ class DeviceTrainer(StepTrainer):
         """Return the arrays that a step changes and a later step reads."""
         arena = self.arena
         arrays = [arena.values, arena.exchange, arena.state, arena.fault, self.losses, self.value]
-        arrays += [self.tables.counter, *self.kept.slots.values()]
+        arrays += [self.tables.counter, self.terms.values, self._terms, *self.kept.slots.values()]
         return [x for x in (*arrays, self._statistics) if x.size]
 
     def memory(self) -> list[Any]:
@@ -148,6 +151,10 @@ class DeviceTrainer(StepTrainer):
     def slot(self, number: int) -> Array:
         """Return where a step's loss is computed: always in the same place."""
         return self.value
+
+    def terms_at(self, number: int) -> Array:
+        """Return where a step's terms of the loss are written: always in the same place."""
+        return self._terms
 
     def gradients(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
         """Compute the loss and all gradients, with keys of dropout masks from the tables."""

@@ -10,6 +10,9 @@ import numpy as np
 from nnx.data.checking import check_samples
 from nnx.data.samples import Samples
 from nnx.distributed import ALONE, Communicator
+from nnx.errors import ConfigurationError
+from nnx.layers.base import walk
+from nnx.layers.terms import names_of
 from nnx.losses import Loss
 from nnx.metrics.choice import Metrics, choose, direction, taken
 from nnx.metrics.formulas import Metric
@@ -52,22 +55,35 @@ def measure(
     metrics: list[tuple[str, Metric]],
     communicator: Communicator = ALONE,
 ) -> dict[str, float]:
-    """Return the loss and metrics on checked samples; the ranks of a job share the rows."""
+    """Return the loss, its terms and metrics on checked samples; the ranks of a job share the rows.
+
+    Raises
+    ------
+    ConfigurationError
+        If a metric has the name of a term.
+    """
+    terms = dict.fromkeys(names_of(walk(network.layers)), 0.0)
+    if taken_twice := [name for name, _ in metrics if name in terms]:
+        raise ConfigurationError(
+            f"the metric {taken_twice[0]!r} has the name of a term that a layer adds to the loss: give it "
+            "another name, metrics={name: function}"
+        )
     own = communicator.shard(len(samples))
     y_pred = np.zeros((len(samples) if metrics else 0, *network.output_shape), network.dtype)
-    total, weight = 0.0, 0.0
+    sums = np.zeros(2 + len(terms))  # of the weights, the loss, and its terms
     for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
         segment = slice(start, min(start + EVALUATION_ROWS, own.start + own.rows))
         x, y, weights = samples.read(segment)
-        value, predicted = network.score(x, y, loss, weights, output=bool(metrics))
+        value, predicted = network.score(x, y, loss, weights, output=bool(metrics), terms=terms)
         if predicted is not None:  # metrics are taken on all rows together
             y_pred[segment] = predicted
         counted = samples.weights
         share = float(len(x) if counted is None else counted[segment].sum(dtype=np.float64))
         if share:
-            total, weight = total + share * value, weight + share
-    totals = communicator.sum(np.array([total, weight]), "the validation")
-    results = {"loss": float(totals[0] / totals[1])}
+            sums += share * np.array([1.0, value, *terms.values()])
+    totals = communicator.sum(sums, "the validation")
+    means = (totals[1:] / totals[0]).tolist()
+    results = dict(zip(("loss", *terms), means, strict=True))
     if metrics:
         communicator.sum(y_pred, "the validation")
     y_true: Any = samples.targets() if metrics else None

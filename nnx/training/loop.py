@@ -59,7 +59,10 @@ def _run(network: Any, options: FitOptions, trainer: SmallTrainer, validation: V
     """Return the run as callbacks see it, before its first step."""
     run = Run(network, options.optimizer, History(), options.epochs, len(trainer.steps.batches))
     run.loss, run.losses, run.on_nonfinite = options.loss, trainer.steps.losses, options.on_nonfinite
-    run.directions = {"loss": "min", **(validation.directions() if validation else {})}
+    run.terms, names = trainer.steps.terms.values, trainer.steps.terms.names
+    run.directions = dict.fromkeys(("loss", *names), "min")
+    if validation:
+        run.directions |= validation.directions() | dict.fromkeys((f"val_{name}" for name in names), "min")
     run.callbacks = options.callbacks_here
     return run
 

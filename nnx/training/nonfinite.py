@@ -142,8 +142,7 @@ class Guard:
             raise TrainingError(f"{text}, whose loss or gradients were not finite: lower the learning rate")
         self.run.history.left_out += int(out.sum())
         logger.warning("%s, whose loss or gradients were not finite", text)
-        kept = batches.shares[~out]
-        return float(np.dot(losses[~out].astype(np.float64), kept) / kept.sum())
+        return batches.mean_of(losses, ~out)
 
 
 def first(network: Any, plan: Plan) -> str:
@@ -157,6 +156,9 @@ def _faults(network: Any, plan: Plan) -> Iterator[str]:
 
     for layer, output in plan.outputs():
         yield "" if finite(output) else f"the output of {layer.name}"
+    for layer, term in plan.terms():
+        note = f" ({layer.term_note})" if layer.term_note else ""
+        yield "" if finite(term) else f"the term {layer.term!r} that {layer.name} adds to the loss{note}"
     for layer, _ in reversed(list(plan.outputs())):
         for name, _, gradient in layer.named_parameters():
             yield "" if finite(gradient) else f"the gradient of {layer.name}.{name}"

@@ -36,18 +36,22 @@ class Ranks:
 
     # ------------------------------------------------------------------ a step
 
-    def sum_gradients(self, slot: Array, share: float) -> None:
-        """Sum the gradients and the loss of a step over the ranks; `share` is this rank's part of them."""
+    def sum_gradients(self, slot: Array, share: float, terms: Array | None = None) -> None:
+        """Sum the gradients, the loss and its terms over the ranks; `share` is this rank's part of them."""
         arena = self.arena
         extra = arena.exchange[arena.gradients.size :]
         extra[0:1] = slot * share
         extra[1:2] = float(self.interrupts.number > 0)
+        if terms is not None:
+            extra[2 : 2 + terms.size] = terms * share
         for used in arena.sparse.values():
             used.mark()
         self.communicator.sum(arena.exchange, f"the gradients of step {arena.step + 1}")
         for used in arena.sparse.values():
             used.unite()
         slot[...] = extra[0:1]
+        if terms is not None:
+            terms[...] = extra[2 : 2 + terms.size]
         self.interrupted = arena.backend.synchronous and bool(extra[1])
 
     def earliest(self, found: str) -> str:

@@ -19,7 +19,9 @@ class History:
     Attributes
     ----------
     metrics : dict of str to list of float
-        ``"loss"`` (the mean over the epoch's rows, computed during training), ``"val_loss"``, …
+        ``"loss"`` (the mean over the epoch's rows, computed during training), ``"val_loss"``, …; and each
+        term that layers add to the loss by its name, such as ``"sparsity"`` and ``"val_sparsity"``. The loss
+        includes the terms.
     epochs : list of int
         Number of each recorded epoch, from 1.
     steps : int
@@ -108,6 +110,8 @@ class Run:
         The signal that ends training after this step, if there is a `Checkpoint`; else 0.
     losses : array
         Loss of each batch of the current epoch, on the network's device.
+    terms : array
+        The terms in these losses that layers added, of shape (batches, names).
     callbacks : sequence of Callback
     loss : Loss
     begun : dict
@@ -134,6 +138,7 @@ class Run:
     on_nonfinite: str = "stop"
     interrupt: int = 0
     losses: Any = None
+    terms: Any = None
     callbacks: Sequence[Callback] = ()
     loss: Any = None
     begun: dict[str, Any] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from nnx.data.feeding import feeder
 from nnx.data.samples import Samples
 from nnx.errors import TrainingError
 from nnx.layers.plan import Plan
+from nnx.layers.terms import Terms
 from nnx.losses.base import row_features
 from nnx.parameters import Arena
 from nnx.training import nonfinite
@@ -20,6 +21,7 @@ from nnx.training.options import FitOptions
 from nnx.training.pause import Pause
 from nnx.training.ranks import Ranks
 from nnx.training.run import Run
+from nnx.training.terms import TermsOfBatches
 
 
 class StepTrainer:
@@ -38,6 +40,8 @@ class StepTrainer:
     ----------
     losses : array
         Loss of each batch of the current epoch.
+    terms : TermsOfBatches
+        The terms in these losses that layers added.
     kept : OptimizerState
         The optimizer's state for this network.
     """
@@ -64,6 +68,7 @@ class StepTrainer:
         )  # fmt: skip
         self.losses = self.backend.zeros(len(self.batches), arena.dtype)
         self._slots = [self.losses[i : i + 1] for i in range(len(self.batches))]
+        self.terms = TermsOfBatches(network, len(self.batches))
         self._dy = {
             rows: self.backend.empty((rows, *network.output_shape), arena.dtype)
             for rows in {shard.stop - shard.start for shard in self.batches.shards}
@@ -92,24 +97,38 @@ class StepTrainer:
         if fault := guard.fault():
             with guard.restored(fault):
                 self.explain(run, order, fault - 1)
-        run.record(guard.mean(self.backend.to_numpy(self.losses), self.batches))
+        self.record(run, guard)
+
+    def record(self, run: Run, guard: nonfinite.Guard) -> None:
+        """Record the epoch's mean loss, and the means of the terms in it."""
+        losses = self.backend.to_numpy(self.losses)
+        run.record(guard.mean(losses, self.batches))
+        if self.terms.names:
+            self.terms.record(run, self.backend.to_numpy(self.terms.values), losses, self.batches)
 
     def gradients(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
         """Compute the loss of a batch and all gradients: forward, loss, backward."""
         slot, dy, shard = self.slot(number), self._dy[x.shape[0]], self.batches.shards[number]
-        y_pred = self.plan.forward(x, shard=shard, draw=0)
+        share = 1.0 if self.ranks.alone else self.batches.own_shares[number]
+        terms = Terms(weights, share) if self.terms.names else None
+        y_pred = self.plan.forward(x, shard=shard, draw=0, terms=terms)
         self.loss.evaluate(self.backend, y, y_pred, slot, dy, weights, self.kind)
+        if terms is not None:
+            self.terms.add(self.plan, slot, self.terms_at(number))
         if self.ranks.alone:
             self.plan.backward(dy)
             return
-        share = self.batches.own_shares[number]
         dy *= share  # the gradient of the mean over all ranks' rows, not only over these
         self.plan.backward(dy)
-        self.ranks.sum_gradients(slot, share)
+        self.ranks.sum_gradients(slot, share, self.terms_at(number) if terms is not None else None)
 
     def slot(self, number: int) -> Array:
         """Return where the loss of a batch is computed."""
         return self._slots[number]
+
+    def terms_at(self, number: int) -> Array:
+        """Return where the terms of a batch are written."""
+        return self.terms.values[number]
 
     def explain(self, run: Run, order: Any, number: int) -> None:
         """Run a batch again with the parameters from before it; raise an error that names the first fault."""

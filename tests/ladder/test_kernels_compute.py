@@ -234,6 +234,12 @@ def test_a_step_is_recorded(wrong: float | None, place: str, before: int, number
         np.testing.assert_array_equal(found[name], expected, err_msg=name)
 
 
+def test_the_terms_of_a_step_are_recorded(number: np.dtype) -> None:
+    terms, values, counter = np.array([0.5, 0.25], number), np.zeros((4, 2), number), np.array([3, 2])
+    compile("record_terms", number.name)(terms, 2, counter, values)
+    np.testing.assert_array_equal(values, [[0.0, 0.0], [0.0, 0.0], terms, [0.0, 0.0]])
+
+
 @pytest.mark.parametrize("fault", [0, 3])
 def test_a_step_is_left_out(fault: int, number: np.dtype) -> None:
     kept = np.arange(5).astype(number)

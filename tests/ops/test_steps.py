@@ -24,6 +24,15 @@ def test_a_step_begins_and_ends(backend: Backend, dtype: np.dtype) -> None:
     assert int(backend.to_numpy(fault)[0]) == 0
 
 
+def test_the_terms_of_a_step_are_recorded(backend: Backend, dtype: np.dtype) -> None:
+    counter, values = backend.asarray(np.array([3, 2])), backend.zeros((4, 2), dtype)
+    terms = backend.asarray(np.array([0.5, 0.25], dtype))
+    backend.record_terms(terms, values, counter)
+    expected = np.zeros((4, 2))
+    expected[2] = 0.5, 0.25
+    np.testing.assert_array_equal(backend.to_numpy(values), expected)
+
+
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("in_loss", [True, False])
 def test_the_first_fault_is_recorded_and_left_out(

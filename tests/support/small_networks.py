@@ -112,6 +112,8 @@ LAYERS: list[nnx.Layer] = [
     nnx.Softmax(),
     nnx.Identity(),
     nnx.Dropout(0.3),
+    nnx.L1Sparsity(0.1),
+    nnx.KLSparsity(0.1, 0.2),
     nnx.BatchNorm(momentum=0.9, epsilon=0.01),
     nnx.LayerNorm(epsilon=0.01),
     nnx.Rescale(-0.5, 0.25),

@@ -31,6 +31,8 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
     arrays |= {f"history.{name}": np.array(values) for name, values in history.metrics.items()}
     if run.batch:
         arrays["losses"] = to_numpy(run.losses[: run.batch])
+        if run.terms.size:
+            arrays["terms"] = to_numpy(run.terms[: run.batch])
     of_them, callbacks = of_callbacks(run)
     arrays |= of_them
     return run.network.weights(), arrays, {
@@ -88,6 +90,8 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
             slot[...] = arena.backend.asarray(arrays[f"slot.{name}"])
         if counts["batch"]:
             run.losses[: counts["batch"]] = arena.backend.asarray(arrays["losses"])
+            if run.terms.size:
+                run.terms[: counts["batch"]] = arena.backend.asarray(arrays["terms"])
     arena.step, kept.step, kept.scale = (counts[n] for n in ("arena_step", "optimizer_step", "scale"))
     history.left_out, history.rollbacks = counts["left_out"], counts["rollbacks"]
     run.step, run.epoch, run.batch, run.stop = (counts[name] for name in ("step", "epoch", "batch", "stop"))
