@@ -202,11 +202,6 @@ def _read_dropout(keras: Any, layer: Any, rank: int) -> list[Part]:
     return [Part(Dropout(layer.rate), {})]
 
 
-def _read_activity(keras: Any, layer: Any, rank: int) -> list[Part]:
-    """Return the term for Σ |x|; one for Σ x² only changes training, and nnx has none."""
-    return [] if float(layer.l2) else [Part(L1Sparsity(float(layer.l1)), {})]
-
-
 def _read_batch_norm(keras: Any, layer: Any, rank: int) -> list[Part]:
     if getattr(layer, "renorm", False):
         raise ConfigurationError("nnx's BatchNorm does not renormalize")
@@ -268,7 +263,7 @@ READERS: dict[str, Reader] = {
     "Normalization": _read_normalization,
     "Dropout": _read_dropout,
     "Identity": lambda keras, layer, rank: [Part(Identity(), {})],
-    "ActivityRegularization": _read_activity,
+    "ActivityRegularization": lambda keras, layer, rank: [Part(L1Sparsity(float(layer.l1)), {})],
     "BatchNormalization": _read_batch_norm,
     "LayerNormalization": _read_layer_norm,
     "Flatten": _read_flatten,
@@ -279,4 +274,13 @@ READERS: dict[str, Reader] = {
 # These layers only change data in training.
 NOTHING = ("GaussianNoise", "GaussianDropout", "AlphaDropout")
 KNOWN = (*READERS, *JOINS, *NOTHING)
+
+
+def is_nothing(keras: Any, layer: Any) -> bool:
+    """Return whether a layer only changes training, in a way that nnx has no layer for."""
+    kind = type(layer).__name__
+    known = type(layer) is getattr(keras.layers, kind, None)
+    return known and (kind in NOTHING or (kind == "ActivityRegularization" and bool(layer.l2)))
+
+
 NO_SUCH_LAYER = f"nnx has no such layer; it can read {', '.join(KNOWN)}"

@@ -8,7 +8,7 @@ from typing import Any
 from nnx.errors import ConfigurationError
 from nnx.interop.affine import is_far
 from nnx.interop.keras_chain import Link
-from nnx.interop.keras_layers import NOTHING, WRITABLE, far_batch_norm, read, write
+from nnx.interop.keras_layers import WRITABLE, far_batch_norm, is_nothing, read, write
 from nnx.interop.parts import Part, concatenated, refuse_unknown, summed
 from nnx.layers import BatchNorm, Layer, Sequential, stack
 from nnx.network import Network
@@ -72,8 +72,8 @@ class ModelReader:
         if layer.weights and place in self.seen:
             raise PlacedError(f"layer {place} is called twice: layers of nnx cannot share weights")
         self.seen.add(place)
-        if kind in NOTHING and type(layer) is getattr(self.keras.layers, kind):
-            self.notes.append(f"layer {place} ({kind}) only changes data in training and is left out")
+        if is_nothing(self.keras, layer):
+            self.notes.append(f"layer {place} ({kind}) only changes training and is left out")
             return []
         inner = kind == "Rescaling" and self.arriving in ("float32", "bfloat16") and not last
         if not (inner and layer.compute_dtype == "float64"):  # nnx's Rescale computes in float64 anyway

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from support.image_networks import TRIED
 from support.keras_twins import CLOSE, ROWS, WIDTH, outputs, saved
-from support.small_networks import LAYERS, randomized
+from support.small_networks import IN_TRAINING, LAYERS, randomized
 
 import nnx
 from nnx.interop import keras as exchange
@@ -32,8 +32,22 @@ def test_every_layer_is_tried():
     public = {getattr(nnx, name) for name in nnx.__all__}
     public = {one for one in public if isinstance(one, type) and issubclass(one, nnx.Layer)} - {nnx.Layer}
     elsewhere = {nnx.Flatten, nnx.Reshape, nnx.Sequential, nnx.Residual, nnx.Concatenate}
-    tried = {type(layer) for layer in LAYERS} | TRIED  # by test_keras_images.py and test_interop_shapes.py
+    # TRIED is by test_keras_images.py and test_interop_shapes.py
+    tried = {type(layer) for layer in (*LAYERS, *IN_TRAINING)} | TRIED
     assert tried | elsewhere == public | elsewhere
+
+
+@pytest.mark.parametrize("layer", IN_TRAINING, ids=repr)
+def test_a_layer_that_only_changes_training_is_written(keras, rng, layer: nnx.Layer):
+    twin = type(layer)(**layer.config())
+    network = nnx.Network([nnx.Dense(4), twin, nnx.Dense(3)], seed=0).build(WIDTH)
+    model = exchange.to_keras(network)
+    x = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
+    np.testing.assert_allclose(outputs(model, x), network.predict(x), **CLOSE)
+    back = exchange.from_keras(model)
+    theirs = type(twin).record.keras.name
+    assert type(back[1]) is (nnx.Identity if theirs == "Identity" else type(twin))
+    assert theirs == "Identity" or back[1].config() == twin.config()
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=repr)

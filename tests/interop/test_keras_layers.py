@@ -73,7 +73,7 @@ def test_an_activation_may_be_a_layer(keras, rng):
 def test_what_acts_in_training_only_is_left_out_with_a_note(keras, rng, tmp_path: Path):
     layers = keras.layers
     stack = [layers.GaussianNoise(0.1), layers.GaussianDropout(0.2), layers.AlphaDropout(0.3)]
-    stack = [*stack, layers.Dense(3), layers.ActivityRegularization(0.01)]
+    stack = [*stack, layers.Dense(3), layers.ActivityRegularization(0.01, 0.1)]
     model = keras.Sequential([keras.Input((WIDTH,)), *stack])
     model.save(tmp_path / "model.keras")
     x = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from support.image_networks import TRIED
 from support.onnx_graphs import CLOSE, ROWS, WIDTH, deep, float32, node, run, with_notes, written
-from support.small_networks import LAYERS, randomized
+from support.small_networks import IN_TRAINING, LAYERS, randomized
 
 import nnx
 from nnx.interop import onnx as exchange
@@ -39,7 +39,7 @@ def test_every_layer_is_tried():
     public = {one for one in public if isinstance(one, type) and issubclass(one, nnx.Layer)} - {nnx.Layer}
     elsewhere = {nnx.Flatten, nnx.Reshape, nnx.Sequential, nnx.Residual, nnx.Concatenate}
     tried = {
-        type(layer) for layer in LAYERS
+        type(layer) for layer in (*LAYERS, *IN_TRAINING)
     } | TRIED  # by test_onnx_write_images.py and test_interop_shapes.py
     assert tried | elsewhere == public | elsewhere
 
@@ -64,6 +64,17 @@ def test_a_layer_in_a_file_computes_what_it_did(rng, tmp_path: Path, layer: nnx.
     for name, value in network.weights().items():
         np.testing.assert_array_equal(back.weights()[name], value)
     np.testing.assert_array_equal(back.predict(x), network.predict(x))
+
+
+@pytest.mark.parametrize("layer", IN_TRAINING, ids=repr)
+def test_a_layer_that_only_changes_training_is_an_identity(rng, tmp_path: Path, layer: nnx.Layer):
+    twin = type(layer)(**layer.config())
+    network = nnx.Network([nnx.Dense(4), twin, nnx.Dense(3)], seed=0).build(WIDTH)
+    exchange.export(network, tmp_path / "model.onnx")
+    x = rng.standard_normal((ROWS, WIDTH)).astype(np.float32)
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", x), network.predict(x), **CLOSE)
+    back = exchange.load(tmp_path / "model.onnx")
+    assert [type(one) for one in back.layers] == [nnx.Dense, nnx.Identity, nnx.Dense]
 
 
 def test_a_trained_autoencoder_runs_elsewhere(tmp_path: Path):

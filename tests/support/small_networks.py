@@ -112,12 +112,13 @@ LAYERS: list[nnx.Layer] = [
     nnx.Softmax(),
     nnx.Identity(),
     nnx.Dropout(0.3),
-    nnx.L1Sparsity(0.1),
-    nnx.KLSparsity(0.1, 0.2),
     nnx.BatchNorm(momentum=0.9, epsilon=0.01),
     nnx.LayerNorm(epsilon=0.01),
     nnx.Rescale(-0.5, 0.25),
 ]
+
+# layers that only change training: a file of another library has an identity in their place
+IN_TRAINING: list[nnx.Layer] = [nnx.L1Sparsity(0.1), nnx.KLSparsity(0.1, 0.2)]
 
 
 def randomized(network: nnx.Network, rng: np.random.Generator) -> nnx.Network:
