@@ -25,6 +25,7 @@ DEFAULT_MATH, TF32_MATH = 0, 3  # cublasMath_t
 DEFAULT_ALGORITHM = -1  # CUBLAS_GEMM_DEFAULT
 # cudaDataType, cublasComputeType_t, and the type of α and β
 KINDS = {"float32": (0, 68, ctypes.c_float), "float64": (1, 70, ctypes.c_double)}
+FACTORS = {"float32": 0, "float64": 1, "uint16": 14}  # cudaDataType of factors; uint16: the bits of bfloat16
 P, INT = ctypes.c_void_p, ctypes.c_int
 FUNCTIONS: dict[str, list[Any]] = {
     "cublasCreate_v2": [P],
@@ -108,18 +109,20 @@ class Cublas:
         a, b : array of shape (m, k) and (k, n)
             Each is C-contiguous, or the transpose of a C-contiguous array.
         out : array of shape (m, n)
-            C-contiguous. All have one type, float32 or float64.
+            C-contiguous. All have one type, float32 or float64; or the factors are the bits of bfloat16
+            numbers (uint16), and `out` is float32. Then the sums are float32 too.
         """
         if int(self._xp.cuda.get_current_stream().ptr) != self._stream:
             self.prepare()
         (m, k), n = a.shape, b.shape[1]
         kind, compute, _ = KINDS[out.dtype.name]
+        factor = FACTORS[a.dtype.name]
         one, zero = self._numbers[out.dtype.name]
         turned_a, row_a = _layout(a)
         turned_b, row_b = _layout(b)
         self._call(
             "cublasGemmEx", self._handle, turned_b, turned_a, n, m, k, ctypes.byref(one),
-            b.data.ptr, kind, row_b, a.data.ptr, kind, row_a, ctypes.byref(zero),
+            b.data.ptr, factor, row_b, a.data.ptr, factor, row_a, ctypes.byref(zero),
             out.data.ptr, kind, n, compute, DEFAULT_ALGORITHM,
         )  # fmt: skip
 

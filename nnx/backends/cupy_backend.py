@@ -10,8 +10,8 @@ A training step of L `Dense` layers, each with an activation whose derivative fo
 
 That is 5 L + 4, or 44 for an autoencoder of eight layers. (cuBLAS may split a product into several kernels.)
 None of them reads or writes host memory, waits, or allocates an array: outputs belong to the plan, and the
-row sums of a loss lie in a buffer that is reused. Operations that run in their plain form (your own losses,
-bfloat16) do allocate temporary arrays. After the first step, CuPy's memory pool provides them without a call
+row sums of a loss lie in a buffer that is reused. Operations that run in their plain form (your own losses)
+do allocate temporary arrays. After the first step, CuPy's memory pool provides them without a call
 to the driver.
 
 What changes between steps is read from the device's memory, so a step can be recorded as a CUDA graph and
@@ -27,6 +27,7 @@ before the first product (``--tf32`` sets it).
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -49,7 +50,6 @@ from nnx.ops.activations import ActivationsCuPy
 from nnx.ops.base import Array
 from nnx.ops.bfloat16 import Bfloat16CuPy
 from nnx.ops.convolution_cuda import ConvolutionCuPy
-from nnx.ops.dense import DenseCuPy
 from nnx.ops.dropout import DropoutCuPy
 from nnx.ops.embedding import EmbeddingCuPy
 from nnx.ops.gather import GatherCuPy
@@ -66,7 +66,7 @@ __all__ = ["CupyBackend", "device_count"]
 
 
 class CupyBackend(
-    GatherCuPy, DenseCuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy, Bfloat16CuPy,
+    GatherCuPy, Bfloat16CuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy,
     ActivationsCuPy, DropoutCuPy, EmbeddingCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy, GradientsCuPy,
     StepsCuPy, Backend,
 ):  # fmt: skip
@@ -131,11 +131,22 @@ class CupyBackend(
         found: Cublas | None = self._local.blas
         return found
 
+    @functools.cached_property
+    def bfloat16_products(self) -> bool:
+        """Return whether cuBLAS multiplies bfloat16 numbers: on GPUs since Ampere, by our own binding."""
+        with self._hold:
+            return devices.major(self.index) >= 8 and self._blas() is not None
+
     def _product(self, a: Array, b: Array, out: Array) -> Array:
-        """Compute out = a b with cuBLAS, by our own binding if it works, else by CuPy's."""
+        """Compute out = a b with cuBLAS, by our own binding if it works, else by CuPy's.
+
+        Factors may be the bits of bfloat16 numbers, see `Cublas.product`; only our own binding takes those.
+        """
         blas = self._blas()
-        if blas is None:
+        if blas is None and a.dtype == out.dtype:
             cupy.dot(a, b, out=out)
+        elif blas is None:
+            raise GpuError(f"{self.device}: {self.blas_fault}", "use precision='float32'")
         else:
             blas.product(_in_order(a), _in_order(b), out)
         return out

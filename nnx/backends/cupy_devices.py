@@ -127,7 +127,12 @@ def hardware(index: int) -> dict[str, Any]:
 def tf32(index: int) -> bool:
     """Return whether float32 products are rounded to TF32: the user asked for it, and the GPU can do it."""
     asked = os.environ.get("CUPY_TF32", "0") not in ("", "0")
-    return asked and int(cupy.cuda.runtime.getDeviceProperties(index)["major"]) >= 8
+    return asked and major(index) >= 8
+
+
+def major(index: int) -> int:
+    """Return the first number of the compute capability: 8 is Ampere."""
+    return int(cupy.cuda.runtime.getDeviceProperties(index)["major"])
 
 
 def versions() -> dict[str, str]:

@@ -75,10 +75,11 @@ def _bfloat16(status: backends.DeviceStatus) -> dict[str, str]:
     backend = backends.resolve(status.name if status.device == "cpu" else status.device)
     if fault := backend.bfloat16_fault():
         return {"speed": "no", "detail": fault}
-    if backend.name != "numba":
+    if backend.factor_type != "uint16":
         return {"speed": "slow", "detail": "rounds factors, then multiplies in float32: to study it"}
     chosen = "auto chooses it" if backend.bfloat16_pays else "auto chooses float32, which may be faster here"
-    return {"speed": "fast", "detail": f"the processor's bfloat16 instructions, by MKL; {chosen}"}
+    by = "the processor's bfloat16 instructions, by MKL" if backend.name == "numba" else "cuBLAS"
+    return {"speed": "fast", "detail": f"{by}; {chosen}"}
 
 
 def _checks(usable: list[backends.DeviceStatus]) -> list[DeviceCheck]:

@@ -83,7 +83,7 @@ class Layer:
 
     layout: ClassVar[str] = "features"
     # whether a step on a GPU with it may be recorded, see `nnx.training.replay`
-    replays: ClassVar[bool] = False
+    replays: bool = False
     is_view: ClassVar[bool] = False  # whether the layer only changes the shape and computes nothing
     term: str = ""
     term_note: str = ""

@@ -22,6 +22,8 @@ class _Global(ImageLayer):
 class _GlobalAverage(_Global):
     """Base of the global averages."""
 
+    replays = True
+
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Compute y."""
         workspace.backend.global_average_forward(positions(x), y)

@@ -18,6 +18,8 @@ __all__ = ["AveragePool1D", "AveragePool2D", "MaxPool1D", "MaxPool2D"]
 class Maximum(ImageLayer):
     """Base of the layers that take a maximum."""
 
+    replays = True
+
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Compute y and, if there may be a backward pass, the position of each maximum."""
         found = self._windows()
@@ -187,6 +189,8 @@ class MaxPool1D(_Pool, Maximum):
 
 class _Average(_Pool):
     """Base of the layers that average windows."""
+
+    replays = True
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Compute y."""

@@ -52,6 +52,7 @@ class Rescale(Layer):
         onnx=Counterpart("Mul"),  # and an Add
         listed=False,
     )
+    replays = True
 
     def __init__(self, scale: Any = 1.0, offset: Any = 0.0) -> None:
         super().__init__()

@@ -15,6 +15,8 @@ __all__ = ["UpSample1D", "UpSample2D"]
 class _UpSample(ImageLayer):
     """Base of the upsampling layers."""
 
+    replays = True
+
     def __init__(self, size: Sizes = 2) -> None:
         super().__init__()
         self.size = sizes(f"{type(self).__name__}: size", size, self.axes)

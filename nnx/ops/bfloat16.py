@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from nnx.ops.activations import Activations, ActivationsCuPy, ActivationsNumPy
+from nnx.ops.activations import Activations, ActivationsNumPy
 from nnx.ops.base import Array
+from nnx.ops.cuda import Elementwise
+from nnx.ops.dense import DenseCuPy
 from nnx.ops.sums import Sums, SumsNumPy
 
 HIDDEN = 16  # the bits of a float32 that bfloat16 does not have
@@ -113,29 +115,66 @@ class Bfloat16NumPy(ActivationsNumPy, SumsNumPy, Bfloat16):
         return dW
 
 
-class Bfloat16CuPy(ActivationsCuPy, Bfloat16):
-    """A dense layer with bfloat16 factors on the GPU, in the plain form."""
+# The upper half of a number's bits, rounded. NaN stays NaN, also if only bits of its lower half are set.
+UPPER_HALF = """
+const unsigned int bits = __float_as_uint(x);
+const unsigned int upper = x != x ? bits >> 16 | 0x40 : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+"""
+ROUND = {
+    "float32": Elementwise(
+        "round_to_bfloat16",
+        inputs="float32 x",
+        outputs="float32 y",
+        body=f"{UPPER_HALF}y = __uint_as_float(upper << 16);",
+    ),
+    "uint16": Elementwise(
+        "upper_half",
+        inputs="float32 x",
+        outputs="uint16 y",
+        body=f"{UPPER_HALF}y = (unsigned short)upper;",
+    ),
+}
+
+
+class Bfloat16CuPy(DenseCuPy, Bfloat16):
+    """A dense layer with bfloat16 factors on the GPU.
+
+    If cuBLAS multiplies bfloat16 numbers, a factor is stored as the 16 upper bits of its float32, else as a
+    float32.
+    """
+
+    @property
+    def bfloat16_products(self) -> bool:
+        """Return whether cuBLAS multiplies bfloat16 numbers."""
+        return False
+
+    @property
+    def factor_type(self) -> str:
+        """Return the type of the arrays for rounded factors: of their bits, if cuBLAS multiplies them."""
+        return "uint16" if self.bfloat16_products else super().factor_type
 
     def round_to_bfloat16(self, x: Array, out: Array) -> Array:
-        """Use the plain form."""
+        """Write the bits of r(x) if `out` has their type, else r(x) as float32 numbers; one launch."""
         with self._hold:
-            return super().round_to_bfloat16(x, out)
+            ROUND[out.dtype.name].kernel(x, out)
+        return out
 
     def bfloat16_dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, rounded_x: Array, rounded_W: Array,
         kind: str = "identity", alpha: float = 0.0,
     ) -> Array:  # fmt: skip
-        """Use the plain form."""
-        with self._hold:
-            return super().bfloat16_dense_forward(x, W, b, y, rounded_x, rounded_W, kind, alpha)
+        """Use two launches more than `dense_forward`, which round x and W."""
+        self.round_to_bfloat16(x, rounded_x)
+        self.round_to_bfloat16(W, rounded_W)
+        return self.dense_forward(rounded_x, rounded_W, b, y, kind, alpha)
 
     def bfloat16_dense_backward(
         self, dy: Array, rounded_x: Array, rounded_W: Array, dW: Array, db: Array, dx: Array | None,
         rounded_dz: Array, kind: str = "identity", alpha: float = 0.0, y: Array | None = None,
         dz: Array | None = None,
     ) -> Array:  # fmt: skip
-        """Use the plain form."""
+        """Use one launch more than `dense_backward`, which rounds dz."""
         with self._hold:
-            return super().bfloat16_dense_backward(
-                dy, rounded_x, rounded_W, dW, db, dx, rounded_dz, kind, alpha, y, dz
-            )
+            found = self._activation_and_bias_backward(dy, db, kind, alpha, y, dz)
+            self.round_to_bfloat16(found, rounded_dz)
+            return self._weights_and_input_backward(rounded_dz, rounded_x, rounded_W, dW, dx)

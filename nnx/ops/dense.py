@@ -154,15 +154,28 @@ class DenseCuPy(ActivationsCuPy, Dense):
         kind: str = "identity", alpha: float = 0.0, y: Array | None = None, dz: Array | None = None,
     ) -> Array:  # fmt: skip
         """Use three launches: a kernel for dz and db, and two products; cuBLAS reads x and W transposed."""
-        xp = self.xp
         with self._hold:
-            if kind not in BIAS_GRADIENT:
-                dy = self.activation_backward(kind, dy, None, y, dz, alpha)
-                kind = "identity"
-            dy = xp.ascontiguousarray(dy)
-            ys, dzs = (dy, dy) if kind == "identity" else (xp.ascontiguousarray(y), dz)
-            BIAS_GRADIENT[kind].over_columns(dy, (dy, ys, dzs, db), dy.dtype.type(alpha))
-            self._product(x.T, dzs, dW)
-            if dx is not None:
-                self._product(dzs, W.T, dx)
+            found = self._activation_and_bias_backward(dy, db, kind, alpha, y, dz)
+            return self._weights_and_input_backward(found, x, W, dW, dx)
+
+    def _activation_and_bias_backward(
+        self, dy: Array, db: Array, kind: str, alpha: float, y: Array | None, dz: Array | None
+    ) -> Array:
+        """dz = dy ∘ f', db = Σ_rows dz; return dz."""
+        xp = self.xp
+        if kind not in BIAS_GRADIENT:
+            dy = self.activation_backward(kind, dy, None, y, dz, alpha)
+            kind = "identity"
+        dy = xp.ascontiguousarray(dy)
+        ys, dzs = (dy, dy) if kind == "identity" else (xp.ascontiguousarray(y), dz)
+        BIAS_GRADIENT[kind].over_columns(dy, (dy, ys, dzs, db), dy.dtype.type(alpha))
+        return dzs
+
+    def _weights_and_input_backward(
+        self, dz: Array, x: Array, W: Array, dW: Array, dx: Array | None
+    ) -> Array:
+        """dW = xᵀ dz, dx = dz Wᵀ."""
+        self._product(x.T, dz, dW)
+        if dx is not None:
+            self._product(dz, W.T, dx)
         return dW

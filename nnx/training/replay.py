@@ -161,7 +161,7 @@ def _refusal(trainer: DeviceTrainer) -> str:
         if not type(layer).__module__.startswith("nnx."):
             return f"{layer.name} is your own layer"
         if not layer.replays:
-            return f"{layer.name} cannot be recorded yet"
+            return f"{layer.name} cannot be recorded"
     return ""
 
 

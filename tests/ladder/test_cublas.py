@@ -37,6 +37,28 @@ def test_products(blas, dtype, shape, turned):
     assert log.count("launch") == 1
 
 
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True)])
+def test_products_of_bfloat16_numbers(blas, turned):
+    """Factors are the upper halves of float32 numbers; each product is exact, and sums are float32."""
+    a, b = (RNG.integers(-8, 9, size=shape).astype("f4") / 4 for shape in ((7, 40), (40, 5)))
+    given = []
+    for x, turn in zip((a, b), turned, strict=True):
+        bits = (np.ascontiguousarray(x.T if turn else x).view(np.uint32) >> 16).astype(np.uint16)
+        given.append(cupy.asarray(bits).T if turn else cupy.asarray(bits))
+    out = cupy.empty((7, 5), "float32")
+    blas.product(*given, out)
+    np.testing.assert_array_equal(out.get(), a @ b)
+
+
+def test_bits_are_never_multiplied_as_integers(monkeypatch):
+    """CuPy's own product would take them for numbers."""
+    backend = nnx.resolve("gpu")
+    monkeypatch.setattr(backend, "_blas", lambda: None)
+    bits = cupy.ones((2, 2), "uint16")
+    with pytest.raises(nnx.DeviceError, match="use precision='float32'"):
+        backend._product(bits, bits, cupy.empty((2, 2), "float32"))
+
+
 def test_another_stream_has_another_workspace(blas):
     x, out = cupy.ones((2, 2)), cupy.empty((2, 2))
     blas.product(x, x, out)

@@ -189,6 +189,23 @@ def test_bytes_become_numbers_as_they_are_gathered(
     close(x, PLAIN.gather(source, order, room(len(order), 6), 255.0), number)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_numbers_are_rounded_to_bfloat16(layout: str, rng: np.random.Generator) -> None:
+    """As the plain form rounds, also what is not finite, and half way; the bits are those of the number."""
+    x = laid(rng.normal(size=SHAPES.get(layout, (5, 7))).astype("f4"), layout)
+    if layout == "contiguous":
+        upper = np.arange(2**16, dtype=np.uint32)[:, None] << 16
+        x = (upper | np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)).view("f4")
+    with np.errstate(invalid="ignore"):
+        expected = PLAIN.round_to_bfloat16(x, np.empty(x.shape, "f4"))
+    found, bits = np.empty(x.shape, "f4"), np.empty(x.shape, "u2")
+    compile("round_to_bfloat16", "float32")(x, found)
+    compile("upper_half", "float32")(x, bits)
+    for one in (found, (bits.astype("u4") << 16).view("f4")):
+        np.testing.assert_array_equal(one, expected)
+        np.testing.assert_array_equal(np.signbit(one)[~np.isnan(x)], np.signbit(expected)[~np.isnan(x)])
+
+
 @pytest.mark.parametrize("kernel", ["gather_step", "gather_step_bytes"])
 @pytest.mark.parametrize("layout", ["contiguous", "strided", "one"])
 def test_rows_of_the_next_step_are_gathered(

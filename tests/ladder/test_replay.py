@@ -32,12 +32,12 @@ def layers(outputs=6):
     ]  # fmt: skip
 
 
-def trained(graph, made=layers, y=X, optimizer=None, **options):
+def trained(graph, made=layers, x=X, y=X, optimizer=None, precision="float32", **options):
     """The network after training, its history, and the optimizer's moments."""
-    network = nnx.Network(made(), device="gpu", seed=0)
+    network = nnx.Network(made(), device="gpu", seed=0, precision=precision)
     optimizer = (optimizer or (lambda: nnx.Adam(1e-3)))()
     defaults = {"loss": "mse", "batch_size": BATCH, "epochs": EPOCHS}
-    history = network.fit(X, y, optimizer=optimizer, graph=graph, **(defaults | options))
+    history = network.fit(x, y, optimizer=optimizer, graph=graph, **(defaults | options))
     kept = network.arena.states[optimizer]
     return network, history, [slot.get() for slot in kept.slots.values()]
 
@@ -85,6 +85,33 @@ CASES = {
             nnx.Conv2D(4, 2, padding="same", groups=2), nnx.Conv2D(4, 2, groups=4, activation="tanh"),
             nnx.Conv2DTranspose(3, 2), nnx.Conv2D(2, 1, use_bias=False), nnx.Flatten(), nnx.Dense(6),
         ]
+    },
+    "pooling": {
+        "made": lambda: [
+            nnx.Rescale(0.5, 0.1), nnx.Reshape((2, 3, 1)), nnx.UpSample2D(2),
+            nnx.Conv2D(4, 2, activation="relu"), nnx.MaxPool2D(2, strides=1),
+            nnx.SpatialDropout2D(0.2), nnx.AveragePool2D((1, 2), strides=1),
+            nnx.Concatenate([[nnx.GlobalAveragePool2D()], [nnx.GlobalMaxPool2D()]]), nnx.Dense(6),
+        ]
+    },
+    "pooling and upsampling of sequences": {
+        "made": lambda: [
+            nnx.Reshape((6, 1)), nnx.UpSample1D(2), nnx.Conv1D(4, 3, activation="tanh"), nnx.MaxPool1D(2),
+            nnx.SpatialDropout1D(0.1), nnx.AveragePool1D(2, strides=1), nnx.GlobalAveragePool1D(),
+            nnx.Dense(6),
+        ]
+    },
+    "embedding": {
+        "made": lambda: [nnx.Embedding(9, 4), nnx.Flatten(), nnx.Dense(6)],
+        "x": RNG.integers(0, 9, (ROWS, 300)),  # more positions than a tile of the sort
+    },
+    "bfloat16": {"precision": "bfloat16"},
+    "bfloat16 convolutions": {
+        "made": lambda: [
+            nnx.Reshape((2, 3, 1)), nnx.Conv2D(4, 2, activation="relu"), nnx.Conv2DTranspose(3, 2),
+            nnx.Flatten(), nnx.Dense(6),
+        ],
+        "precision": "bfloat16",
     },
     "skipped faults": {"on_nonfinite": "skip"},
     "a fixed order": {"shuffle": False},
@@ -211,6 +238,12 @@ class OwnLoss(nnx.Loss):
         return backend.xp.sum((p - y) * (p - y), axis=1), 2.0 * (p - y)
 
 
+SPARSE = {
+    "made": lambda: [nnx.Embedding(9, 4, sparse=True), nnx.Flatten(), nnx.Dense(6)],
+    "x": RNG.integers(0, 9, (ROWS, 3)),
+}
+
+
 class OwnOptimizer(nnx.SGD):
     def update(self, backend, span, fault, learning_rate, step):
         super().update(backend, span, fault, learning_rate * 0.5, step)
@@ -222,7 +255,7 @@ class OwnOptimizer(nnx.SGD):
         ({"made": lambda: [nnx.Dense(6, 8), OwnLayer(), nnx.Dense(6)]}, "is your own layer"),
         ({"loss": OwnLoss()}, "OwnLoss is your own loss"),
         ({"optimizer": lambda: OwnOptimizer(0.1)}, "OwnOptimizer is your own optimizer"),
-        ({"made": lambda: [nnx.Rescale(2.0), nnx.Dense(6)]}, "rescale_1 cannot be recorded yet"),
+        (SPARSE, "embedding_1 cannot be recorded"),
         ({"augment": lambda generator, x, y: (x, y)}, "the data are not on the GPU"),
     ],
 )  # fmt: skip

@@ -4,10 +4,21 @@
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <ucontext.h>
 #include <vector>
 
 #define __device__
+static inline unsigned int __float_as_uint(float x) {
+    unsigned int bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+}
+static inline float __uint_as_float(unsigned int bits) {
+    float x;
+    memcpy(&x, &bits, sizeof(x));
+    return x;
+}
 #define __shared__ static thread_local
 
 struct Index { unsigned int x, y, z; };

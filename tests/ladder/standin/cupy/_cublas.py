@@ -17,6 +17,7 @@ from cupy import _streams, _world
 from cupy._array import launch
 
 KINDS = {(0, 68): "float32", (0, 77): "float32", (1, 70): "float64"}  # (type, compute type)
+BFLOAT16 = 14  # of factors only; their bits are the upper halves of float32 numbers
 SUCCESS, INVALID = 0, 7
 handles: dict[int, dict[str, Any]] = {}
 numbers = itertools.count(1)
@@ -70,14 +71,18 @@ class Library:
         workspace = state["workspace"]()
         if workspace is None:
             raise ValueError("the workspace of cuBLAS was freed")
-        if len({kind_a, kind_b, kind_c}) > 1 or (kind_c, compute) not in KINDS or algorithm != -1:
+        if (kind_c, compute) not in KINDS or algorithm != -1:
+            return INVALID
+        halves = kind_a == kind_b == BFLOAT16 and (kind_c, compute) == (0, 68)
+        if not halves and not kind_a == kind_b == kind_c:
             return INVALID
         dtype = np.dtype(KINDS[kind_c, compute])
+        given = np.dtype("uint16") if halves else dtype
         number = ctypes.c_float if dtype.itemsize == 4 else ctypes.c_double
         if not (type(alpha._obj) is type(beta._obj) is number) or min(m, n, k) < 1:
             return INVALID
-        x, from_x = _matrix(a, *((m, k) if op_a == 0 else (k, m)), lda, dtype)
-        y, from_y = _matrix(b, *((k, n) if op_b == 0 else (n, k)), ldb, dtype)
+        x, from_x = _matrix(a, *((m, k) if op_a == 0 else (k, m)), lda, given)
+        y, from_y = _matrix(b, *((k, n) if op_b == 0 else (n, k)), ldb, given)
         out, into = _matrix(c, m, n, ldc, dtype)
         if np.may_share_memory(out, x) or np.may_share_memory(out, y):
             raise ValueError("cuBLAS reads what it writes")
@@ -86,12 +91,18 @@ class Library:
 
         def perform() -> None:
             with np.errstate(all="ignore"):
-                found = np.matmul(right.T, left.T).T  # as NumPy multiplies the arrays of rows
+                factors = (_widened(one) if halves else one for one in (right.T, left.T))
+                found = np.matmul(*factors).T  # as NumPy multiplies the arrays of rows
                 found = found if factor == 1 else factor * found
                 out[...] = found if rest == 0 else found + rest * out
 
         launch("cublasGemmEx", (from_x, from_y, workspace), (into, workspace), perform=perform)
         return SUCCESS
+
+
+def _widened(halves: Any) -> Any:
+    """The float32 numbers whose upper halves these are, in the same order in memory."""
+    return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
 def _memory(address: int, size: int) -> Any:

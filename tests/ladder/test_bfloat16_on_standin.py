@@ -1,0 +1,71 @@
+"""Products with bfloat16 factors on the stand-in: cuBLAS gets 16 bits for each factor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx.backends import cublas
+
+pytestmark = pytest.mark.standin
+cupy = pytest.importorskip("cupy", reason="needs CuPy's wheel: nox -s ladder")
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(40, 6)).astype("f4")
+
+
+def fitted(device):
+    network = nnx.Network(
+        [nnx.Dense(6, 8), nnx.ReLU(), nnx.Dense(5), nnx.Tanh(), nnx.Dense(6)],
+        device=device, seed=0, precision="bfloat16",
+    )  # fmt: skip
+    network.fit(X, X, loss="mse", optimizer=nnx.SGD(0.05), batch_size=10, epochs=3)
+    return network
+
+
+def test_factors_have_sixteen_bits_and_training_that_of_the_plain_form(monkeypatch):
+    given = []
+    product = cublas.Cublas.product
+
+    def recorded(self, a, b, out):
+        given.append((a.dtype.name, b.dtype.name, out.dtype.name))
+        product(self, a, b, out)
+
+    monkeypatch.setattr(cublas.Cublas, "product", recorded)
+    found, expected = fitted("gpu").weights(), fitted("numpy").weights()
+    assert set(given) == {("uint16", "uint16", "float32")}
+    for name, value in found.items():
+        # another last bit of float32 can round a factor to the next bfloat16 number: 2⁻⁸ of one of 6 terms
+        np.testing.assert_allclose(value, expected[name], rtol=2**-7, atol=2e-4)
+
+
+def test_a_gpu_before_ampere_multiplies_float32_numbers(monkeypatch):
+    from nnx.backends import cupy_devices
+
+    backend = nnx.resolve("gpu")
+    monkeypatch.setattr(cupy_devices, "major", lambda index: 7)
+    monkeypatch.delitem(vars(backend), "bfloat16_products", raising=False)
+    assert backend.factor_type == "float32"
+    found, expected = fitted("gpu").weights(), fitted("numpy").weights()
+    del vars(backend)["bfloat16_products"]
+    for name, value in found.items():
+        np.testing.assert_allclose(value, expected[name], rtol=2**-7, atol=2e-4)
+
+
+def test_launches_of_a_step():
+    """Two more for each product forward (x and W are rounded), and one more for each layer backward (dz)."""
+
+    def launches(precision):
+        network = nnx.Network(
+            [nnx.Dense(6, 8), nnx.ReLU(), nnx.Dense(6)], device="gpu", seed=0, precision=precision
+        )
+        x = cupy.asarray(X)
+        for _ in range(2):
+            with cupy.recorded() as log:
+                network.backward(network.forward(x, training=True))
+        return log.count("launch"), log.count("alloc"), log.count("wait")
+
+    (many, allocated, waits), (few, *_) = launches("bfloat16"), launches("float32")
+    assert many == few + 2 * 3
+    assert (allocated, waits) == (0, 0)
