@@ -22,6 +22,7 @@ from nnx.ops.gather import Gather
 from nnx.ops.global_average import GlobalAverage
 from nnx.ops.gradients import Gradients
 from nnx.ops.losses import Losses
+from nnx.ops.noise import Noise
 from nnx.ops.normalization import Normalization
 from nnx.ops.pooling import Pooling
 from nnx.ops.steps import Steps
@@ -37,7 +38,7 @@ class CaptureError(RuntimeError):
 
 class Backend(
     Gather, Dense, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, Dropout, Embedding,
-    Normalization, Losses, Updates, Gradients, Steps,
+    Noise, Normalization, Losses, Updates, Gradients, Steps,
 ):  # fmt: skip
     """A device and the operations on its arrays.
 

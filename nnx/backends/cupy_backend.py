@@ -56,6 +56,7 @@ from nnx.ops.gather import GatherCuPy
 from nnx.ops.global_average import GlobalAverageCuPy
 from nnx.ops.gradients import GradientsCuPy
 from nnx.ops.losses_cuda import LossesCuPy
+from nnx.ops.noise import NoiseCuPy
 from nnx.ops.normalization import NormalizationCuPy
 from nnx.ops.pooling import PoolingCuPy
 from nnx.ops.steps import StepsCuPy
@@ -68,7 +69,7 @@ __all__ = ["CupyBackend", "device_count"]
 class CupyBackend(
     GatherCuPy, Bfloat16CuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy,
     ActivationsCuPy, DropoutCuPy, EmbeddingCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy, GradientsCuPy,
-    StepsCuPy, Backend,
+    NoiseCuPy, StepsCuPy, Backend,
 ):  # fmt: skip
     """An NVIDIA GPU.
 

@@ -272,7 +272,7 @@ READERS: dict[str, Reader] = {
 }
 
 # These layers only change data in training.
-NOTHING = ("GaussianNoise", "GaussianDropout", "AlphaDropout")
+NOTHING = ("GaussianDropout", "AlphaDropout")
 KNOWN = (*READERS, *JOINS, *NOTHING)
 
 

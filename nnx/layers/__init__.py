@@ -12,6 +12,7 @@ from nnx.layers import (
     dropout,
     embedding,
     global_pooling,
+    noise,
     normalization,
     pooling,
     rescale,
@@ -29,6 +30,7 @@ from nnx.layers.descriptions import kind_of as kind_of
 from nnx.layers.dropout import *
 from nnx.layers.embedding import *
 from nnx.layers.global_pooling import *
+from nnx.layers.noise import *
 from nnx.layers.normalization import *
 from nnx.layers.plan import Plan as Plan
 from nnx.layers.pooling import *
@@ -48,6 +50,7 @@ __all__ += dense.__all__
 __all__ += dropout.__all__
 __all__ += embedding.__all__
 __all__ += global_pooling.__all__
+__all__ += noise.__all__
 __all__ += normalization.__all__
 __all__ += pooling.__all__
 __all__ += rescale.__all__

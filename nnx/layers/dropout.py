@@ -8,15 +8,14 @@ from nnx.backends import Array
 from nnx.errors import number
 from nnx.layers.base import Layer
 from nnx.layers.images import check_axes, positions
+from nnx.layers.randomness import Draws
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, Counterpart, LayerRecord
 
 __all__ = ["Dropout", "SpatialDropout1D", "SpatialDropout2D"]
 
-MASK64 = 0xFFFFFFFFFFFFFFFF
 
-
-class Dropout(Layer):
+class Dropout(Draws, Layer):
     """In training y = x ∘ mask / (1 − rate), which keeps elements with probability 1 − rate; else y = x.
 
     Backward applies the same mask: dx = dy ∘ mask / (1 − rate). The mask is a hash of (seed, step, layer,
@@ -70,16 +69,10 @@ class Dropout(Layer):
 
     def _mask(self, source: Array, target: Array, workspace: Workspace) -> None:
         if workspace.training and self.rate > 0.0:
-            key: Any = workspace.keys.get(self.index)
-            if key is None:
-                key = self.key(workspace.seed, workspace.step, workspace.draw)
+            key = self.drawn_key(workspace)
             workspace.backend.dropout(source, target, self.rate, key, workspace.row)
         else:
             target[...] = source
-
-    def key(self, seed: int, step: int, draw: int = 0) -> int:
-        """Return the key of the mask of a step."""
-        return _key(seed, step, self.index, draw)
 
     def config(self) -> dict[str, Any]:
         """Return the rate."""
@@ -168,14 +161,3 @@ class SpatialDropout1D(_Spatial):
         keras=Counterpart("SpatialDropout1D", {"rate": "rate"}),
         onnx=Counterpart("Dropout", arrays=("ratio",)),
     )
-
-
-def _key(seed: int, step: int, layer: int, draw: int = 0) -> int:
-    """Hash these numbers to 64 bits with the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    key = 0
-    for part in (seed, step, layer, *([draw] if draw else [])):
-        key = (key + part + 0x9E3779B97F4A7C15) & MASK64
-        key = ((key ^ (key >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
-        key = ((key ^ (key >> 27)) * 0x94D049BB133111EB) & MASK64
-        key ^= key >> 31
-    return key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from nnx.ops.base import Array, OnGpu, Operations
 from nnx.ops.cuda import Elementwise
@@ -12,8 +13,12 @@ from nnx.ops.steps import INPUTS, NOW, Number, PerStep, written
 class Dropout(Operations):
     """Dropout in the plain form."""
 
-    def dropout(self, x: Array, y: Array, rate: float, key: Number, row: int = 0) -> Array:
-        """y = x ∘ mask / (1 − rate), where the mask is a hash of (key, row + i, j) and never stored.
+    def dropout(
+        self, x: Array, y: Array, rate: float, key: Number, row: int = 0, scale: float | None = None
+    ) -> Array:
+        """y = x ∘ mask · scale, where the mask is a hash of (key, row + i, j) and never stored.
+
+        `scale` is 1 / (1 − rate) if it is not given.
 
         i and j are the first and the last index of a number. For x of shape (rows, positions, channels), all
         positions have the same mask, so whole channels are dropped. On a GPU, `key` may be a `PerStep` with
@@ -22,14 +27,21 @@ class Dropout(Operations):
         to the column.
         """
         xp = self.xp
-        rows = xp.arange(row, row + x.shape[0], dtype=xp.uint32)[:, None]
-        columns = xp.arange(x.shape[-1], dtype=xp.uint32)[None, :]
-        mixed = _mix(rows ^ (key & 0xFFFFFFFF)) ^ (key >> 32 & 0xFFFFFFFF)
-        hashed = _mix(mixed + columns * 0x9E3779B1)
-        keep = hashed >= min(int(rate * 2**32), 0xFFFFFFFF)
-        keep = keep.reshape(x.shape[0], *[1] * (x.ndim - 2), x.shape[-1])
-        y[...] = xp.where(keep, x * (1.0 / (1.0 - rate)), 0.0)
+        keep = hashed(xp, x, key, row) >= min(int(rate * 2**32), 0xFFFFFFFF)
+        y[...] = xp.where(keep, x * _scale(rate, scale), 0.0)
         return y
+
+
+def _scale(rate: float, scale: float | None) -> float:
+    return 1.0 / (1.0 - rate) if scale is None else scale
+
+
+def hashed(xp: Any, x: Array, key: int, row: int) -> Array:
+    """Return a hash of 32 bits of (key, row + i, j) for each row i and column j of x."""
+    rows = xp.arange(row, row + x.shape[0], dtype=xp.uint32)[:, None]
+    columns = xp.arange(x.shape[-1], dtype=xp.uint32)[None, :]
+    mixed = mix(rows ^ (key & 0xFFFFFFFF)) ^ (key >> 32 & 0xFFFFFFFF)
+    return mix(mixed + columns * 0x9E3779B1).reshape(x.shape[0], *[1] * (x.ndim - 2), x.shape[-1])
 
 
 def halves(key: int) -> tuple[int, int]:
@@ -37,7 +49,7 @@ def halves(key: int) -> tuple[int, int]:
     return key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF
 
 
-def _mix(h: Array) -> Array:
+def mix(h: Array) -> Array:
     """Mix the bits of 32-bit integers, reversibly: every output bit depends on every input bit."""
     h = h ^ (h >> 16)
     h = h * 0x7FEB352D
@@ -46,6 +58,15 @@ def _mix(h: Array) -> Array:
     return h ^ (h >> 16)
 
 
+MIX = """
+__device__ inline unsigned int nnx_mix(unsigned int h) {
+    h ^= h >> 16;
+    h *= 0x7FEB352Du;
+    h ^= h >> 15;
+    h *= 0x846CA68Bu;
+    return h ^ (h >> 16);
+}
+"""
 DROPOUT = Elementwise(
     "dropout",
     inputs=f"T x, int64 whole, uint32 columns, uint32 row, raw uint32 keys, {INPUTS},"
@@ -54,28 +75,22 @@ DROPOUT = Elementwise(
     body="unsigned int r = row + (unsigned int)(i / whole), c = (unsigned int)(i % columns);"
     f" const unsigned int low = keys[{NOW}], high = keys[{NOW} + 1];"
     " y = nnx_mix((nnx_mix(r ^ low) ^ high) + c * 0x9E3779B1u) >= threshold ? x * scale : T(0);",
-    preamble="""
-__device__ inline unsigned int nnx_mix(unsigned int h) {
-    h ^= h >> 16;
-    h *= 0x7FEB352Du;
-    h ^= h >> 15;
-    h *= 0x846CA68Bu;
-    return h ^ (h >> 16);
-}
-""",
+    preamble=MIX,
 )
 
 
 class DropoutCuPy(OnGpu, Dropout):
     """Dropout on the GPU."""
 
-    def dropout(self, x: Array, y: Array, rate: float, key: Number, row: int = 0) -> Array:
+    def dropout(
+        self, x: Array, y: Array, rate: float, key: Number, row: int = 0, scale: float | None = None
+    ) -> Array:
         """Use one launch, with 32-bit integers: the mask equals that of the plain form, bit for bit."""
         with self._hold:
             if not isinstance(key, PerStep):
                 key = written(self, "uint32", *halves(key))
             DROPOUT.kernel(
                 x, math.prod(x.shape[1:]), x.shape[-1], row & 0xFFFFFFFF, *key.arguments,
-                min(int(rate * 2**32), 0xFFFFFFFF), 1.0 / (1.0 - rate), y,
+                min(int(rate * 2**32), 0xFFFFFFFF), _scale(rate, scale), y,
             )  # fmt: skip
         return y

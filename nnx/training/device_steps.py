@@ -8,8 +8,8 @@ from typing import Any
 
 from nnx.backends import Array
 from nnx.data.samples import Samples
-from nnx.layers import Dropout
 from nnx.layers.base import walk
+from nnx.layers.randomness import Draws
 from nnx.optimizers import Optimizer
 from nnx.schedules import Warmup
 from nnx.training import nonfinite
@@ -89,10 +89,10 @@ class DeviceTrainer(StepTrainer):
 
     def _make_tables(self) -> None:
         gathered = self.feeder.resident and not self.batches.as_they_are
-        dropouts = [layer for layer in walk(self.network.layers) if isinstance(layer, Dropout)]
+        drawing = [layer for layer in walk(self.network.layers) if isinstance(layer, Draws)]
         self.tables = Tables(
             self.arena, self.kept, len(self.batches), self.batches.rows if gathered else 0,
-            self.batches.bounds[0][1], dropouts, self._rules(),
+            self.batches.bounds[0][1], drawing, self._rules(),
         )  # fmt: skip
 
     def _rules(self) -> Sequence[Optimizer]:

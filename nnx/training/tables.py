@@ -9,7 +9,7 @@ import numpy as np
 
 from nnx.backends import Array
 from nnx.data.rows import HostArray
-from nnx.layers import Dropout
+from nnx.layers.randomness import Draws
 from nnx.ops.dropout import halves
 from nnx.ops.steps import PerStep
 from nnx.optimizers import Optimizer
@@ -19,7 +19,7 @@ ALIGNED = 256  # bytes
 
 
 class Tables:
-    """The order of the rows, the numbers of the optimizer and the keys of dropout masks, for each step.
+    """The order of the rows, the numbers of the optimizer and the keys of random numbers, for each step.
 
     They lie in one array, at the same addresses in every epoch.
 
@@ -31,8 +31,8 @@ class Tables:
         Number of steps in an epoch, and of rows in their order; 0 rows if nothing is gathered on the device.
     batch_size : int
         The rows of step n begin at position n · batch_size of the order.
-    dropouts : sequence of Dropout
-        The layers that need keys.
+    drawing : sequence of Draws
+        The layers that need keys for random numbers.
     rules : sequence of Optimizer
         The optimizer, or for each group a copy with its settings.
 
@@ -46,14 +46,14 @@ class Tables:
 
     def __init__(
         self, arena: Arena, kept: OptimizerState, steps: int, rows: int, batch_size: int,
-        dropouts: Sequence[Dropout], rules: Sequence[Optimizer],
+        drawing: Sequence[Draws], rules: Sequence[Optimizer],
     ) -> None:  # fmt: skip
-        self.arena, self.kept, self.dropouts, self.rules = arena, kept, dropouts, rules
+        self.arena, self.kept, self.drawing, self.rules = arena, kept, drawing, rules
         backend = arena.backend
         shapes: dict[str, tuple[int, Any]] = {
             "counter": (2, np.int64),
             "order": (rows, np.int64),
-            "keys": (2 * len(dropouts) * steps, np.uint32),
+            "keys": (2 * len(drawing) * steps, np.uint32),
             "numbers": (2 * len(rules) * steps, arena.dtype),
         }
         places, end = {}, 0
@@ -72,8 +72,8 @@ class Tables:
         self.counter = parts["counter"]
         self.order = PerStep(parts["order"], self.counter, batch_size)
         self.numbers = PerStep(parts["numbers"], self.counter, 2 * len(rules))
-        keys = PerStep(parts["keys"], self.counter, 2 * len(dropouts))
-        self.keys = {layer.index: keys.at(2 * place) for place, layer in enumerate(dropouts)}
+        keys = PerStep(parts["keys"], self.counter, 2 * len(drawing))
+        self.keys = {layer.index: keys.at(2 * place) for place, layer in enumerate(drawing)}
 
     def stale(self, step: int) -> bool:
         """Return whether the learning rate, the counts or the seed of the next step are not as uploaded."""
@@ -94,13 +94,13 @@ class Tables:
         steps, seed = len(self._rates), self.arena.seed
         self._counted = self._counts(begun)
         numbers = self._parts["numbers"].reshape(steps, len(self.rules), 2)
-        keys = self._parts["keys"].reshape(steps, len(self.dropouts), 2)
+        keys = self._parts["keys"].reshape(steps, len(self.drawing), 2)
         for step in range(begun, steps):
             done = self.kept.step + step - begun
             self._rates[step] = self._rates_after(done)
             for place, (rule, rate) in enumerate(zip(self.rules, self._rates[step], strict=True)):
                 numbers[step, place] = rule.numbers(rate, done + 1)
-            for place, layer in enumerate(self.dropouts):
+            for place, layer in enumerate(self.drawing):
                 keys[step, place] = halves(layer.key(seed, self.arena.step + step - begun))
         self.restart(begun)
 

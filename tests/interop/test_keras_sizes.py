@@ -61,7 +61,7 @@ def test_also_of_layers_that_nnx_does_not_write(keras, kind: str, shape, options
 
 def test_every_layer_that_changes_the_shape_is_known():
     same = {"Activation", "Rescaling", "Dropout", "SpatialDropout1D", "SpatialDropout2D"}
-    same |= {"ReLU", "LeakyReLU", "ELU", "Softmax", "Identity", "ActivityRegularization"}
+    same |= {"ReLU", "LeakyReLU", "ELU", "Softmax", "Identity", "ActivityRegularization", "GaussianNoise"}
     assert set(READERS) - set(SIZED) <= same
 
 

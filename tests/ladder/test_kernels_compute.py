@@ -179,6 +179,19 @@ def test_dropout_drops_the_same_elements(layout: str, number: np.dtype, rng: np.
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_noise_is_that_of_the_plain_form(layout: str, number: np.dtype, rng: np.random.Generator) -> None:
+    (x,) = drawn(rng, layout, number, 1)
+    key, row = 0x123456789ABCDEF0, 3
+    expected = PLAIN.add_noise(x, np.empty(x.shape, number), 0.5, key, row)
+    y = np.full(x.shape, np.nan, number)
+    keys = np.array([1, 2, 3, key & 0xFFFFFFFF, key >> 32], np.uint32)
+    place = keys, np.array([7, 1]), 2, 1
+    compile("add_noise", number.name)(x, x.shape[1], x.shape[1], row, *place, 0.5, y)
+    # an error of the angle is multiplied by a radius below 7
+    np.testing.assert_allclose(y, expected, rtol=8 * np.finfo(number).eps, atol=32 * np.finfo(number).eps)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_bytes_become_numbers_as_they_are_gathered(
     layout: str, number: np.dtype, rng: np.random.Generator
 ) -> None:

@@ -61,7 +61,8 @@ def test_weights_suit_the_activation():
 def test_every_layer_that_is_listed_can_be_written(name):
     arguments = {"dropout": "0.2", "conv1d": "4 3", "conv2d": "4 3", "conv2d_transpose": "4 3"}
     arguments |= {"spatial_dropout1d": "0.2", "spatial_dropout2d": "0.2"}
-    arguments |= {"l1_sparsity": "0.01", "kl_sparsity": "0.1 target=0.2"}
+    arguments |= {"l1_sparsity": "0.01", "kl_sparsity": "0.1 target=0.2", "gaussian_noise": "0.2"}
+    arguments |= {"mask_noise": "0.2"}
     (word,) = read_layers([f"{name} {arguments.get(name, '')}"])
     assert isinstance(word.layer(), LISTED[name])
 

@@ -118,7 +118,12 @@ LAYERS: list[nnx.Layer] = [
 ]
 
 # layers that only change training: a file of another library has an identity in their place
-IN_TRAINING: list[nnx.Layer] = [nnx.L1Sparsity(0.1), nnx.KLSparsity(0.1, 0.2)]
+IN_TRAINING: list[nnx.Layer] = [
+    nnx.L1Sparsity(0.1),
+    nnx.KLSparsity(0.1, 0.2),
+    nnx.GaussianNoise(0.2),
+    nnx.MaskNoise(0.2),
+]
 
 
 def randomized(network: nnx.Network, rng: np.random.Generator) -> nnx.Network:
