@@ -10,5 +10,6 @@ with needed("estimators", "nnx.estimators"):
     from nnx.estimators.autoencoder import Autoencoder
     from nnx.estimators.regressor import NetworkRegressor
     from nnx.estimators.supervised import NetworkClassifier
+    from nnx.estimators.tabular import TabularClassifier, TabularRegressor
 
-__all__ = ["Autoencoder", "NetworkClassifier", "NetworkRegressor"]
+__all__ = ["Autoencoder", "NetworkClassifier", "NetworkRegressor", "TabularClassifier", "TabularRegressor"]

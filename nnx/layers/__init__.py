@@ -14,10 +14,13 @@ from nnx.layers import (
     global_pooling,
     noise,
     normalization,
+    numeric_embedding,
+    packed,
     pooling,
     rescale,
     shapes,
     sparsity,
+    table_columns,
     upsampling,
 )
 from nnx.layers.activations import *
@@ -32,11 +35,14 @@ from nnx.layers.embedding import *
 from nnx.layers.global_pooling import *
 from nnx.layers.noise import *
 from nnx.layers.normalization import *
+from nnx.layers.numeric_embedding import *
+from nnx.layers.packed import *
 from nnx.layers.plan import Plan as Plan
 from nnx.layers.pooling import *
 from nnx.layers.rescale import *
 from nnx.layers.shapes import *
 from nnx.layers.sparsity import *
+from nnx.layers.table_columns import *
 from nnx.layers.upsampling import *
 from nnx.layers.workspace import Workspace as Workspace
 from nnx.records import by_name
@@ -52,10 +58,13 @@ __all__ += embedding.__all__
 __all__ += global_pooling.__all__
 __all__ += noise.__all__
 __all__ += normalization.__all__
+__all__ += numeric_embedding.__all__
+__all__ += packed.__all__
 __all__ += pooling.__all__
 __all__ += rescale.__all__
 __all__ += shapes.__all__
 __all__ += sparsity.__all__
+__all__ += table_columns.__all__
 __all__ += upsampling.__all__
 
 KINDS: tuple[type[Layer], ...] = tuple(kind for kind in Layer.registry.values() if "record" in vars(kind))

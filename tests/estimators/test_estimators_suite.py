@@ -7,7 +7,13 @@ import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 import nnx
-from nnx.estimators import Autoencoder, NetworkClassifier, NetworkRegressor
+from nnx.estimators import (
+    Autoencoder,
+    NetworkClassifier,
+    NetworkRegressor,
+    TabularClassifier,
+    TabularRegressor,
+)
 
 ESTIMATORS = [Autoencoder(), NetworkClassifier(), NetworkRegressor()]
 CONFIGURATIONS = [
@@ -29,6 +35,8 @@ BY_ROW = [
         10, early_stopping=True, validation_fraction=0.3, learning_rate=0.01, epochs=5000, patience=3,
         monitor="mean_absolute_error", mode="min",
     ),
+    TabularClassifier(32, members=2, learning_rate=0.01, epochs=50),
+    TabularRegressor(32, members=2, learning_rate=0.01, epochs=50),
 ]  # fmt: skip
 
 
