@@ -35,8 +35,9 @@ BY_ROW = [
         10, early_stopping=True, validation_fraction=0.3, learning_rate=0.01, epochs=5000, patience=3,
         monitor="mean_absolute_error", mode="min",
     ),
-    TabularClassifier(32, members=2, learning_rate=0.01, epochs=50),
-    TabularRegressor(32, members=2, learning_rate=0.01, epochs=50),
+    # in float64, as one check compares predictions of one row and of many to 1e-7
+    TabularClassifier(32, members=2, learning_rate=0.01, epochs=50, precision="float64"),
+    TabularRegressor(32, members=2, learning_rate=0.01, epochs=50, precision="float64"),
 ]  # fmt: skip
 
 
