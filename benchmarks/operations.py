@@ -61,6 +61,7 @@ def cases() -> dict[str, Callable[[Backend], Any]]:
         ),
         "sgd_step": lambda k: k.sgd_step(values, gradients, None, fault, 1e-9),
         "adam_step": lambda k: k.adam_step(values, gradients, m, v, fault, 1e-9, 10),
+        "average_step": lambda k: k.average_step(m, values, 0.001),
         "clip_by_norm": lambda k: k.clip_by_norm([gradients], 1e9),
         "flag_nonfinite": lambda k: k.flag_nonfinite(value, gradients, fault, 1),
     }

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from nnx import layers, losses, optimizers
 from nnx.backends import available, default_device, resolve, use
-from nnx.callbacks import BestCheckpoint, Callback, CSVLog, EarlyStopping, History, Progress
+from nnx.callbacks import (
+    BestCheckpoint,
+    Callback,
+    CSVLog,
+    EarlyStopping,
+    History,
+    Progress,
+    ReduceOnPlateau,
+)
 from nnx.checkpoints import Checkpoint
 from nnx.data.rows import Rows
 from nnx.errors import (
@@ -24,7 +32,7 @@ from nnx.layers import *
 from nnx.losses import *
 from nnx.network import Network, load
 from nnx.optimizers import *
-from nnx.schedules import Constant, Cosine, Exponential, Schedule, Step, Warmup
+from nnx.schedules import Constant, Cosine, Exponential, OneCycle, Schedule, Step, WarmRestarts, Warmup
 from nnx.training.loggers import JSONLog, MLflowLog, TensorBoardLog
 
 if TYPE_CHECKING:
@@ -62,15 +70,18 @@ __all__ = [
     "MissingLibraryError",
     "Network",
     "NnxError",
+    "OneCycle",
     "OutOfMemoryError",
     "OutputError",
     "Progress",
     "RankError",
+    "ReduceOnPlateau",
     "Rows",
     "Schedule",
     "Step",
     "TensorBoardLog",
     "TrainingError",
+    "WarmRestarts",
     "Warmup",
     "available",
     "checkpoints",

@@ -122,8 +122,100 @@ class Warmup(Schedule):
         return self.after(step - self.steps)
 
 
+class OneCycle(Schedule):
+    """One cycle: a rise to `learning_rate`, then a fall to almost 0, each along half a cosine.
+
+    With the highest rate η, n steps and the step of the top p = rise · n − 1:
+    η(t) = between(start · η, η, t / p) for t < p, then between(η, final · η, (t − p) / (n − 1 − p)), and
+    final · η after n steps; between(a, b, s) = b + (a − b) (1 + cos(π s)) / 2. Momentum stays constant.
+
+    Parameters
+    ----------
+    learning_rate : float
+        The highest rate; `Network.lr_find` helps to choose it.
+    steps : int
+        Number of steps of the whole training: epochs times steps of an epoch.
+    rise : float in [0, 1]
+        Share of the steps in which the rate rises.
+    start, final : float
+        The first and the last rate, as shares of the highest.
+
+    References
+    ----------
+    Smith and Topin (2018), Super-convergence: very fast training of neural networks using large learning
+    rates, section 4. The cosines and default values are those of fastai and PyTorch.
+    """
+
+    def __init__(
+        self, learning_rate: float, steps: int, rise: float = 0.3, start: float = 0.04, final: float = 4e-6
+    ) -> None:
+        self.learning_rate = _rate("OneCycle: the learning rate", learning_rate)
+        self.steps = whole("OneCycle: steps", steps)
+        self.rise = number("OneCycle: rise", rise, "[0, 1]")
+        self.start = number("OneCycle: start", start, "[0, 1]")
+        self.final = number("OneCycle: final", final, "[0, 1]")
+
+    def __call__(self, step: int) -> float:
+        """Return a rate that rises once and falls once."""
+        step, last = min(step, self.steps - 1), self.steps - 1
+        top = max(self.rise * self.steps - 1.0, 0.0)
+        if step < top:
+            return _between(self.start * self.learning_rate, self.learning_rate, step / top)
+        progress = (step - top) / (last - top) if last > top else 0.0
+        return _between(self.learning_rate, self.final * self.learning_rate, progress)
+
+
+class WarmRestarts(Schedule):
+    """Half a cosine from `learning_rate` to `final`, again and again; each cycle can be longer and lower.
+
+    In cycle i, which has n = steps · factorⁱ steps and began at step b:
+    η(t) = final + (learning_rate · decayⁱ − final) (1 + cos(π (t − b) / n)) / 2.
+
+    Parameters
+    ----------
+    learning_rate : float
+    steps : int
+        Number of steps of the first cycle.
+    factor : int ≥ 1
+        Each cycle is so many times as long as the one before it.
+    final : float
+        The rate at the end of a cycle.
+    decay : float in (0, 1]
+        Each cycle starts with the highest rate of the one before it, times this factor.
+
+    References
+    ----------
+    Loshchilov and Hutter (2017), SGDR: stochastic gradient descent with warm restarts, eq. 5.
+    """
+
+    def __init__(
+        self, learning_rate: float, steps: int, factor: int = 2, final: float = 0.0, decay: float = 1.0
+    ) -> None:
+        self.learning_rate = _rate("WarmRestarts: the learning rate", learning_rate)
+        self.steps = whole("WarmRestarts: steps", steps)
+        self.factor = whole("WarmRestarts: factor", factor)
+        self.final = _rate("WarmRestarts: final", final)
+        self.decay = number("WarmRestarts: decay", decay, "(0, 1]")
+
+    def __call__(self, step: int) -> float:
+        """Return a rate that falls along a cosine and starts again."""
+        cycle, length = 0, self.steps
+        if self.factor == 1:
+            cycle, step = divmod(step, length)
+        while step >= length:  # a few turns, as cycles grow
+            cycle, step, length = cycle + 1, step - length, length * self.factor
+        highest = max(self.learning_rate * self.decay**cycle, self.final)
+        return _between(highest, self.final, step / length)
+
+
+def _between(first: float, last: float, progress: float) -> float:
+    """Return a value on half a cosine from `first` (progress 0) to `last` (progress 1)."""
+    return last + 0.5 * (first - last) * (1.0 + math.cos(math.pi * progress))
+
+
 NAMES: dict[str, type[Schedule]] = {
-    kind.__name__.lower(): kind for kind in (Constant, Step, Exponential, Cosine, Warmup)
+    kind.__name__.lower(): kind
+    for kind in (Constant, Step, Exponential, Cosine, Warmup, OneCycle, WarmRestarts)
 }
 
 

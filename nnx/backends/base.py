@@ -12,6 +12,7 @@ from nnx.backends import foreign, host_memory, threads
 from nnx.backends.staging import Staging
 from nnx.errors import DeviceError
 from nnx.ops.activations import Activations
+from nnx.ops.averages import Averages
 from nnx.ops.base import Array
 from nnx.ops.bfloat16 import Bfloat16
 from nnx.ops.convolution import Convolution
@@ -38,7 +39,7 @@ class CaptureError(RuntimeError):
 
 class Backend(
     Gather, Dense, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, Dropout, Embedding,
-    Noise, Normalization, Losses, Updates, Gradients, Steps,
+    Noise, Normalization, Losses, Updates, Averages, Gradients, Steps,
 ):  # fmt: skip
     """A device and the operations on its arrays.
 

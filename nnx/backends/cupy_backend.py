@@ -47,6 +47,7 @@ from nnx.backends.cupy_staging import PinnedStaging
 from nnx.backends.staging import Staging
 from nnx.errors import DeviceError
 from nnx.ops.activations import ActivationsCuPy
+from nnx.ops.averages import AveragesCuPy
 from nnx.ops.base import Array
 from nnx.ops.bfloat16 import Bfloat16CuPy
 from nnx.ops.convolution_cuda import ConvolutionCuPy
@@ -69,7 +70,7 @@ __all__ = ["CupyBackend", "device_count"]
 class CupyBackend(
     GatherCuPy, Bfloat16CuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy,
     ActivationsCuPy, DropoutCuPy, EmbeddingCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy, GradientsCuPy,
-    NoiseCuPy, StepsCuPy, Backend,
+    NoiseCuPy, AveragesCuPy, StepsCuPy, Backend,
 ):  # fmt: skip
     """An NVIDIA GPU.
 

@@ -24,6 +24,7 @@ from nnx.backends.numpy_backend import NumpyBackend
 from nnx.errors import ConfigurationError
 from nnx.ops import team_numba
 from nnx.ops.activations_numba import ActivationsNumba
+from nnx.ops.averages_numba import AveragesNumba
 from nnx.ops.bfloat16_numba import Bfloat16Numba
 from nnx.ops.convolution_numba import ConvolutionNumba
 from nnx.ops.dense_numba import DenseNumba
@@ -39,7 +40,7 @@ TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
 class NumbaBackend(
     GatherNumba, ActivationsNumba, DenseNumba, ConvolutionNumba, PoolingNumba, Bfloat16Numba, EmbeddingNumba,
-    LossesNumba, UpdatesNumba, GradientsNumba, NumpyBackend,
+    LossesNumba, UpdatesNumba, AveragesNumba, GradientsNumba, NumpyBackend,
 ):  # fmt: skip
     """Compiled kernels, on several threads if there are nnx's own (`team_numba`), or TBB's.
 

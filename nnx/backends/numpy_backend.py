@@ -14,6 +14,7 @@ import numpy as np
 
 from nnx.backends.base import Backend
 from nnx.ops.activations import ActivationsNumPy
+from nnx.ops.averages import AveragesNumPy
 from nnx.ops.base import Array
 from nnx.ops.bfloat16 import Bfloat16NumPy
 from nnx.ops.convolution import ConvolutionNumPy
@@ -34,7 +35,7 @@ ZEROS = -1  # the slot of the scratch memory with zeros
 class NumpyBackend(
     GatherNumPy, DenseNumPy, ConvolutionNumPy, PoolingNumPy, GlobalAverageNumPy, UpsamplingNumPy,
     Bfloat16NumPy, ActivationsNumPy, EmbeddingNumPy, NormalizationNumPy, LossesNumPy, UpdatesNumPy,
-    GradientsNumPy, Backend,
+    AveragesNumPy, GradientsNumPy, Backend,
 ):  # fmt: skip
     """The CPU with NumPy."""
 

@@ -190,6 +190,8 @@ class Network(StoredNetwork):
         communicator: Communicator = ALONE,
         on_nonfinite: str = "stop",
         graph: str | bool = "auto",
+        accumulate: int = 1,
+        average: float | None = None,
     ) -> History:
         """Train the network on data on the host, or on the network's GPU.
 
@@ -241,6 +243,15 @@ class Network(StoredNetwork):
             On a GPU, "auto" records a step as a CUDA graph and replays it, which saves the time for its
             launches. A step that cannot be recorded, or whose replay gives other bits, is launched kernel by
             kernel as with False; ``history.not_replayed`` says why. The results are the same.
+        accumulate : int
+            Batches of a step: their gradients are added, each with its share of the rows (or weights), so a
+            step is that of one batch of ``accumulate · batch_size`` rows, in the memory of a smaller one. The
+            last step of an epoch may have fewer. `BatchNorm` uses the statistics of each batch.
+        average : float in (0, 1), optional
+            The decay of an exponential moving average of the parameters over the steps, such as 0.999.
+            Validation, callbacks after an epoch, and at the end the network have the averages; the next `fit`
+            starts from them. If training fails, the network has the trained parameters. See
+            `nnx.training.average`.
 
         Returns
         -------
@@ -267,7 +278,7 @@ class Network(StoredNetwork):
             metrics=metrics, callbacks=callbacks, checkpoint=checkpoint, shuffle=shuffle,
             sample_weight=sample_weight, augment=augment, communicator=communicator,
             on_nonfinite=on_nonfinite,
-            graph=graph,
+            graph=graph, accumulate=accumulate, average=average,
         )  # fmt: skip
         return training.fit(self, x, y, options)
 

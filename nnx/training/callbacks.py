@@ -1,4 +1,4 @@
-"""The callbacks of nnx: stop early, save the best network, write and print the history."""
+"""The callbacks of nnx: stop early, lower the learning rate, save the best network, print the history."""
 
 from __future__ import annotations
 
@@ -125,6 +125,74 @@ class EarlyStopping(_Monitor):
         if self._weights is not None and not run.failed:
             run.network.set_weights(self._weights)
         self._weights = None
+
+
+class ReduceOnPlateau(_Monitor):
+    """Lower the learning rate when a recorded value has not improved for some epochs.
+
+    All rates are multiplied by `factor`, also those of a schedule and of parameter groups, and stay lower:
+    for this network, a later `fit` with the same optimizer object starts with them. The history gets each
+    epoch's last ``learning_rate``. A resumed run has the rates and counts of its checkpoint.
+
+    Parameters
+    ----------
+    monitor, min_delta, mode
+        As for `EarlyStopping`.
+    factor : float in (0, 1)
+    patience : int
+        Lower the rate after this many epochs in a row without improvement, then count again; 0 acts as 1.
+    least : float in [0, 1]
+        The rates do not fall below this share of what they are without this callback.
+
+    Raises
+    ------
+    ConfigurationError
+        As for `EarlyStopping`.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        least: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.factor = number("ReduceOnPlateau: factor", factor, "(0, 1)")
+        self.patience = whole("ReduceOnPlateau: patience", patience, least=0)
+        self.least = number("ReduceOnPlateau: least", least, "[0, 1]")
+        self.waited, self.share = 0, 1.0
+
+    def on_train_begin(self, run: Run) -> None:
+        """Start again from nothing."""
+        super().on_train_begin(run)
+        self.waited, self.share = 0, 1.0
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Record the learning rate; lower it if the value has not improved for `patience` epochs."""
+        kept, _ = run.optimizer.state_for(run.network)
+        rates = run.history.metrics.setdefault("learning_rate", [])
+        if len(rates) < len(run.history.epochs):
+            rates.append(run.optimizer.rate(max(kept.step - 1, 0)) * kept.scale)
+        if self.improved(run):
+            self.waited = 0
+            return
+        self.waited += 1
+        share = max(self.share * self.factor, self.least)
+        if self.waited >= self.patience and share < self.share:
+            kept.scale *= share / self.share
+            self.waited, self.share = 0, share
+
+    def state(self) -> dict[str, Any]:
+        """Return the best value, the epochs without improvement, and how far the rates are lowered."""
+        return super().state() | {"waited": self.waited, "share": self.share}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned; the checkpoint restores the rates."""
+        super().restore(state)
+        self.waited, self.share = state["waited"], state["share"]
 
 
 class BestCheckpoint(_Monitor):

@@ -45,9 +45,16 @@ def check_options(options: FitOptions) -> FitOptions:
         epochs=whole("epochs", options.epochs),
         batch_size=whole("batch_size", options.batch_size),
         shuffle=flag("shuffle", options.shuffle),
+        accumulate=whole("accumulate", options.accumulate),
+        average=None if options.average is None else number("average", options.average, "(0, 1)"),
         callbacks=callbacks,
         checkpoint=checkpoint,
     )
+    if options.accumulate > 1 and options.communicator.size > 1:
+        raise ConfigurationError(
+            "accumulate is for one process; with several ranks, each has its share of batch_size: leave out "
+            "accumulate"
+        )
     if options.graph is not False and options.graph != "auto":
         raise ConfigurationError(f"graph must be 'auto' or False, not {options.graph!r}")
     nonfinite.check_policy(options.on_nonfinite, checkpoint is not None and not checkpoint.wait)

@@ -64,6 +64,8 @@ class DeviceTrainer(StepTrainer):
             self.arena.step += self.counted
             self.kept.step += self.counted
             run.step += 1
+            if self.average is not None:  # launched on its own, after the step or its replay
+                self.average.update(run.step)
             if run.step == 1:
                 self.backend.synchronize()
                 run.history.first_step_seconds = time.perf_counter() - began
@@ -141,12 +143,16 @@ class DeviceTrainer(StepTrainer):
 
     def memory(self) -> list[Any]:
         """Return the other memory that a step reads or writes, except that of its plan and backend."""
-        return [self.tables, self.feeder, self._dy]
+        return [self.tables, self.feeder, self._dy, self.pieces]
 
     def rows(self, number: int) -> int:
         """Return how many rows of a batch this rank has."""
         shard = self.batches.shards[number]
         return shard.stop - shard.start
+
+    def bound(self, number: int) -> Any:
+        """Return an object that names the plan's arrays for a batch; None if there are none."""
+        return self.plan.bound(self.sizes(self.rows(number))[0])
 
     def slot(self, number: int) -> Array:
         """Return where a step's loss is computed: always in the same place."""

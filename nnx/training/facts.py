@@ -45,6 +45,8 @@ def _described(network: Any, options: FitOptions) -> dict[str, Any]:
         "metrics": [name for name, _ in choose(options.metrics)],
         "augment": options.augment is not None,
         "on_nonfinite": options.on_nonfinite,
+        "accumulate": options.accumulate if options.accumulate > 1 else None,  # None: as before this option
+        "average": options.average,
     }
 
 

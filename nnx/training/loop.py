@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from nnx.backends import threads
@@ -46,12 +46,15 @@ def fit(network: Any, x: Any, y: Any, options: FitOptions) -> History:
                 _roll_back(run, trainer, pause, str(error))
                 continue
             run.history.training_seconds += time.perf_counter() - began
-            if validation:
-                validation.record(run, options.communicator)
-            for callback in run.callbacks:
-                callback.on_epoch_end(run)
+            with run.average.shown() if run.average else nullcontext():
+                if validation:
+                    validation.record(run, options.communicator)
+                for callback in run.callbacks:
+                    callback.on_epoch_end(run)
             ranks.end_epoch(run)
             pause.look()
+        if run.average:
+            run.average.finish()
     return run.history
 
 
@@ -59,6 +62,7 @@ def _run(network: Any, options: FitOptions, trainer: SmallTrainer, validation: V
     """Return the run as callbacks see it, before its first step."""
     run = Run(network, options.optimizer, History(), options.epochs, len(trainer.steps.batches))
     run.loss, run.losses, run.on_nonfinite = options.loss, trainer.steps.losses, options.on_nonfinite
+    run.average = trainer.steps.average
     run.terms, names = trainer.steps.terms.values, trainer.steps.terms.names
     run.directions = dict.fromkeys(("loss", *names), "min")
     if validation:
@@ -110,7 +114,8 @@ def _roll_back(run: Run, trainer: SmallTrainer, pause: Pause, why: str) -> None:
         pause.checkpoint.load_newest(run)
     pause.ranks.begin(run)
     kept = trainer.steps.kept
-    run.history.rollbacks, kept.scale = times, 0.5**times
+    kept.scale *= 0.5 ** (times - run.history.rollbacks)  # a callback may have lowered the rate too
+    run.history.rollbacks = times
     nonfinite.logger.warning(
         "%s; training returned to step %d, with the learning rate times %g (%d of at most %d times)",
         why.partition(" is not finite")[0] + " is not finite", run.step, kept.scale, times,

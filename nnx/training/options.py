@@ -33,6 +33,8 @@ class FitOptions:
     communicator: Communicator = ALONE
     on_nonfinite: str = "stop"
     graph: str | bool = "auto"
+    accumulate: int = 1
+    average: float | None = None
 
     @property
     def callbacks_here(self) -> list[Callback]:

@@ -80,12 +80,12 @@ class Replay:
             trainer.launch(number)
             return
         rows = trainer.rows(number)
-        shape, bound = self._shapes.get(rows), trainer.plan.bound(rows)
+        shape, bound = self._shapes.get(rows), trainer.bound(number)
         if shape is None or shape.bound is not bound:  # new, or the plan has other arrays now
             shape = self._shapes[rows] = Shape(bound)
         if shape.graph is None:
             trainer.launch(number)
-            shape.bound = trainer.plan.bound(rows)  # the first step of its size makes the arrays
+            shape.bound = trainer.bound(number)  # the first step of its size makes the arrays
             self._record(shape, number)
         elif shape.proved:
             shape.graph.launch()

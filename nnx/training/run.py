@@ -11,6 +11,7 @@ from typing import Any
 
 from nnx.errors import nearest
 from nnx.files import replacing
+from nnx.training.average import WeightAverage
 
 
 class History:
@@ -123,6 +124,8 @@ class Run:
     directions : dict of str to str or None
         For each recorded value: ``"min"`` if smaller is better, ``"max"`` if larger is better, None if that
         is unknown.
+    average : WeightAverage or None
+        The running average of the parameters, with ``fit(average=…)``.
     """
 
     network: Any
@@ -145,6 +148,7 @@ class Run:
     warned: set[str] = field(default_factory=set)
     facts: Callable[[], dict[str, Any]] = dict
     directions: dict[str, str | None] = field(default_factory=dict)
+    average: WeightAverage | None = None
 
     @property
     def over(self) -> bool:

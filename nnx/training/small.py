@@ -1,7 +1,7 @@
 """Train small networks with a compiled loop: many steps in one call.
 
 The loop (`Backend.small_loop`) supports small networks of `Dense` layers. Everything else (other layers,
-subclasses, clipping, frozen layers, weights of rows) is trained step by step.
+subclasses, clipping, frozen layers, weights of rows, averages) is trained step by step.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ class SmallTrainer:
         if (
             self.loop is None
             or not (steps.feeder.resident and steps.ranks.alone)
+            or steps.pieces is not None
+            or steps.average is not None
             or steps.samples.weights is not None
             or not self._by_number()
             or run.batch

@@ -11,12 +11,15 @@ from nnx.backends import Array
 from nnx.data.batches import Batches
 from nnx.data.feeding import feeder
 from nnx.data.samples import Samples
+from nnx.distributed import Shard
 from nnx.errors import TrainingError
 from nnx.layers.plan import Plan
 from nnx.layers.terms import Terms
 from nnx.losses.base import row_features
 from nnx.parameters import Arena
 from nnx.training import nonfinite
+from nnx.training.accumulation import Pieces
+from nnx.training.average import WeightAverage
 from nnx.training.options import FitOptions
 from nnx.training.pause import Pause
 from nnx.training.ranks import Ranks
@@ -44,6 +47,10 @@ class StepTrainer:
         The terms in these losses that layers added.
     kept : OptimizerState
         The optimizer's state for this network.
+    pieces : Pieces or None
+        The pieces of a step, with ``accumulate``.
+    average : WeightAverage or None
+        The running average of the parameters, with ``average``.
     """
 
     def __init__(self, network: Any, samples: Samples, options: FitOptions, ranks: Ranks) -> None:
@@ -59,8 +66,15 @@ class StepTrainer:
         self.plan: Plan
         self.plan, self.kind = network.training_plan(options.loss)
         mix_one = options.augment is not None
-        self.batches = Batches(samples, options.batch_size, options.communicator, options.shuffle, mix_one)
-        self.plan.prepare(self.batches.most)
+        self.average = None if options.average is None else WeightAverage(arena, options.average)
+        size = options.batch_size * options.accumulate
+        self.batches = Batches(samples, size, options.communicator, options.shuffle, mix_one)
+        self.terms = TermsOfBatches(network, len(self.batches))
+        self.pieces: Pieces | None = None
+        if options.accumulate > 1:
+            self.pieces = Pieces(arena, options.batch_size, self._pass, len(self.terms.names))
+        sizes = {rows for shard in self.batches.shards for rows in self.sizes(shard.stop - shard.start)}
+        self.plan.prepare(max(sizes))
         self.feeder = feeder(
             self.backend, samples, self.batches, options.augment,
             check_targets=partial(options.loss.check_targets, features=row_features(network.output_shape)),
@@ -68,11 +82,11 @@ class StepTrainer:
         )  # fmt: skip
         self.losses = self.backend.zeros(len(self.batches), arena.dtype)
         self._slots = [self.losses[i : i + 1] for i in range(len(self.batches))]
-        self.terms = TermsOfBatches(network, len(self.batches))
-        self._dy = {
-            rows: self.backend.empty((rows, *network.output_shape), arena.dtype)
-            for rows in {shard.stop - shard.start for shard in self.batches.shards}
-        }
+        self._dy = {rows: self.backend.empty((rows, *network.output_shape), arena.dtype) for rows in sizes}
+
+    def sizes(self, rows: int) -> list[int]:
+        """Return the number of rows of each pass of a step."""
+        return [rows] if self.pieces is None else self.pieces.sizes(rows)
 
     def train(self, run: Run, pause: Pause) -> None:
         """Train for one epoch, or for the rest of the epoch that was resumed; record its mean loss."""
@@ -90,6 +104,8 @@ class StepTrainer:
             if guard.skips:
                 guard.leave_out(self._slots[number])
             run.step += 1
+            if self.average is not None:
+                self.average.update(run.step)
             if run.step == 1:
                 self.backend.synchronize()
                 run.history.first_step_seconds = time.perf_counter() - began
@@ -108,19 +124,29 @@ class StepTrainer:
 
     def gradients(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
         """Compute the loss of a batch and all gradients: forward, loss, backward."""
-        slot, dy, shard = self.slot(number), self._dy[x.shape[0]], self.batches.shards[number]
+        slot, row, shard = self.slot(number), self.terms_at(number), self.batches.shards[number]
+        if self.pieces is not None:
+            self.pieces.gradients(x, y, weights, slot, row)
+            return
         share = 1.0 if self.ranks.alone else self.batches.own_shares[number]
+        self._pass(x, y, weights, slot, row, shard, share)
+        if not self.ranks.alone:
+            self.ranks.sum_gradients(slot, share, row if self.terms.names else None)
+
+    def _pass(
+        self, x: Array, y: Array, weights: Array | None, slot: Array, row: Array, shard: Shard,
+        share: float = 1.0,
+    ) -> None:  # fmt: skip
+        """Write the loss of some rows into `slot`, its terms into `row`, and `share` times all gradients."""
+        dy = self._dy[x.shape[0]]
         terms = Terms(weights, share) if self.terms.names else None
         y_pred = self.plan.forward(x, shard=shard, draw=0, terms=terms)
         self.loss.evaluate(self.backend, y, y_pred, slot, dy, weights, self.kind)
         if terms is not None:
-            self.terms.add(self.plan, slot, self.terms_at(number))
-        if self.ranks.alone:
-            self.plan.backward(dy)
-            return
-        dy *= share  # the gradient of the mean over all ranks' rows, not only over these
+            self.terms.add(self.plan, slot, row)
+        if share != 1.0:
+            dy *= share  # the gradient of the mean over all ranks' rows, not only over these
         self.plan.backward(dy)
-        self.ranks.sum_gradients(slot, share, self.terms_at(number) if terms is not None else None)
 
     def slot(self, number: int) -> Array:
         """Return where the loss of a batch is computed."""
@@ -133,6 +159,8 @@ class StepTrainer:
     def explain(self, run: Run, order: Any, number: int) -> None:
         """Run a batch again with the parameters from before it; raise an error that names the first fault."""
         self.arena.fault[...] = 0
+        if self.pieces is not None:
+            self.pieces.searching = True
         self.gradients(*self.feeder.batch(number, order), number)
         where = self.ranks.earliest(nonfinite.first(self.network, self.plan))
         raise TrainingError(

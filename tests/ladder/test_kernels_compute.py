@@ -371,6 +371,13 @@ def test_losses_with_labels_and_weights(
     close(total, value, number, rows * columns)
 
 
+def test_the_average_of_parameters(number: np.dtype, rng: np.random.Generator) -> None:
+    values, average = (rng.normal(size=700).astype(number) for _ in range(2))
+    expected = PLAIN.average_step(average.astype(float), values.astype(float), 0.01)
+    compile("average", number.name)(values, 0.01, average)
+    close(average, expected, number)
+
+
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("limit", [0.5, 1e3])
 def test_clipping(limit: float, how: dict[str, Any], number: np.dtype, rng: np.random.Generator) -> None:

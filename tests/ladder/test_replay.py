@@ -115,6 +115,9 @@ CASES = {
     },
     "skipped faults": {"on_nonfinite": "skip"},
     "a fixed order": {"shuffle": False},
+    "an average of the parameters": {"average": 0.9},
+    "one cycle": {"optimizer": lambda: nnx.Adam(nnx.OneCycle(0.01, 60))},
+    "gradients of several batches": {"batch_size": BATCH // 2, "accumulate": 2},
 }  # fmt: skip
 
 

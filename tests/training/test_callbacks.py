@@ -177,3 +177,56 @@ def test_the_csv_log_holds_the_history(tmp_path):
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
     for name in ("loss", "val_loss", "val_mse"):
         assert [float(row[name]) for row in rows] == history[name]
+
+
+def plateaus(values, **options):
+    """Run `ReduceOnPlateau` over values of val_loss; the factor of the rates after each epoch."""
+    network, optimizer = regressor(), nnx.SGD(0.5)
+    kept, _ = optimizer.state_for(network)
+    run = Run(network, optimizer, History(), len(values), 1)
+    callback = nnx.ReduceOnPlateau(**options)
+    callback.on_train_begin(run)
+    found = []
+    for value in values:
+        run.record(1.0)
+        run.history.metrics.setdefault("val_loss", []).append(value)
+        callback.on_epoch_end(run)
+        found.append(kept.scale)
+    return found, run
+
+
+def test_the_rate_falls_on_plateaus():
+    found, run = plateaus([5, 4, 4, 4, 3, 3, 3, 3, 3, 3], patience=2, factor=0.5)
+    assert found == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+    assert run.history["learning_rate"] == [0.5 * scale for scale in [1, *found[:-1]]]
+
+
+def test_the_rate_does_not_fall_below_its_limit():
+    found, _ = plateaus([1] * 8, patience=1, factor=0.5, least=0.2)
+    assert found == pytest.approx([1, 0.5, 0.25, 0.2, 0.2, 0.2, 0.2, 0.2])
+
+
+@pytest.mark.parametrize("groups", [None, {"*.b": {"learning_rate": 0.3}}])
+def test_the_lower_rate_is_that_of_the_next_epochs(groups):
+    """Also of a schedule, and of a group with a different rate."""
+    still = nnx.ReduceOnPlateau("loss", factor=0.5, patience=1, min_delta=1e9)  # better only once
+    network, schedule = regressor(), nnx.Exponential(0.1, 5, 0.9)
+    history = fit(network, optimizer=nnx.SGD(schedule, groups=groups), callbacks=[still], epochs=3)
+    assert history["learning_rate"] == pytest.approx([schedule(4), schedule(9), 0.5 * schedule(14)])
+
+    twin = regressor()
+    halved = {"*.b": {"learning_rate": nnx.Step(0.3, 10, 0.5)}} if groups else None
+
+    class Halved(nnx.Schedule):
+        def __call__(self, step):
+            return schedule(step) * 0.5 ** (step // 10)
+
+    fit(twin, optimizer=nnx.SGD(Halved(), groups=halved), epochs=3)
+    for name, value in twin.weights().items():
+        np.testing.assert_allclose(network.weights()[name], value, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(("name", "value"), [("factor", 1), ("factor", 0), ("patience", -1), ("least", 2)])
+def test_wrong_arguments_of_a_plateau(name, value):
+    with pytest.raises(nnx.ConfigurationError, match=f"ReduceOnPlateau: {name} must"):
+        nnx.ReduceOnPlateau(**{name: value})

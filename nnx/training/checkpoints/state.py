@@ -1,8 +1,9 @@
 """Capture and restore the whole state of a training run, as arrays on the host and as JSON values.
 
 The state holds no random generators: shuffles, masks and augmentations are drawn from the seed and the count
-of steps. It holds the parameters and running statistics, the optimizer's slots, the counts, the losses of the
-current epoch, the history, the state of the callbacks, and the settings that callbacks changed.
+of steps. It holds the parameters and running statistics, the average of parameters, the optimizer's slots,
+the counts, the losses of the current epoch, the history, the state of the callbacks, and the settings that
+callbacks changed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,13 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
             arrays["terms"] = to_numpy(run.terms[: run.batch])
     of_them, callbacks = of_callbacks(run)
     arrays |= of_them
-    return run.network.weights(), arrays, {
+    if run.average is None:
+        weights = run.network.weights()
+    else:  # `nnx.load` reads the averages; the trained parameters belong to the training
+        with run.average.shown():
+            weights = run.network.weights()
+        arrays["trained"] = to_numpy(arena.values)
+    return weights, arrays, {
         "arena_step": arena.step, "optimizer_step": kept.step, "scale": kept.scale,
         "left_out": history.left_out, "rollbacks": history.rollbacks,
         "step": run.step, "epoch": run.epoch, "batch": run.batch, "stop": run.stop,
@@ -84,6 +91,8 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
     arena, history = run.network.arena, run.history
     kept, _ = run.optimizer.state_for(run.network)
     run.network.set_weights(weights)
+    if run.average is not None:
+        run.average.restore(arrays["trained"], counts["step"])
     settings.restore(run, counts.get("settings", {}))  # a checkpoint of version 0.1 has none
     with arena.backend.hold():
         for name, slot in kept.slots.items():

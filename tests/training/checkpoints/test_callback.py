@@ -141,3 +141,16 @@ def test_another_number_of_threads_is_reported_when_a_run_is_resumed(tmp_path, m
     train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), epochs=2)
     assert caplog.text.count("was written with threads 3, and this run has threads 1: the last digits") == 1
     monkeypatch.setattr(nnx.backends.Backend, "team", team)
+
+
+@pytest.mark.parametrize("step", [8, 21, 32])
+def test_a_lower_rate_after_a_plateau_is_resumed(tmp_path, step):
+    def falling():
+        return nnx.ReduceOnPlateau("loss", factor=0.5, patience=1, min_delta=0.03)
+
+    whole = train(callbacks=[falling()])
+    assert len(set(whole[1]["learning_rate"])) > 2
+    with pytest.raises(Killed):
+        train(callbacks=[falling(), KillAt(step)], checkpoint=nnx.Checkpoint(tmp_path, every=3))
+    again = nnx.Checkpoint(tmp_path, every=3, resume=True)
+    same(train(callbacks=[falling()], checkpoint=again), whole)

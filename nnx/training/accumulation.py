@@ -1,0 +1,95 @@
+"""Compute the gradients of a step in pieces of its rows: `fit(accumulate=…)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nnx.backends import Array
+from nnx.distributed import ALONE, Shard
+from nnx.errors import ConfigurationError
+from nnx.parameters import Arena
+
+Compute = Callable[[Array, Array, Array | None, Array, Array, Shard], None]
+
+
+class Pieces:
+    """The pieces of a step's rows; their gradients are added, each with its share of the rows or weights.
+
+    Σ_k share_k ∇L_k is the gradient of the mean loss of all rows of the step, and the dropout masks of a row
+    depend on its place in the step. So a step of several pieces is that of one large batch, up to rounding,
+    if no layer uses statistics of the rows (`BatchNorm` and a KL sparsity take those of each piece).
+
+    Parameters
+    ----------
+    arena : Arena
+    terms : int
+        Number of terms that layers add to the loss.
+    size : int
+        Rows of a piece; the last piece of a step may have fewer.
+    backward : callable
+        ``backward(x, y, weights, slot, row, shard)`` writes a piece's loss into `slot`, the terms of the loss
+        into `row`, and all its gradients.
+
+    Attributes
+    ----------
+    searching : bool
+        Whether to stop at the first piece with a value that is not finite, and leave its gradients.
+    """
+
+    def __init__(self, arena: Arena, size: int, backward: Compute, terms: int) -> None:
+        if arena.sparse:
+            raise ConfigurationError(
+                "accumulate is not for sparse parameters, whose gradients are those of one pass: set "
+                "sparse=False, or accumulate=1"
+            )
+        self.arena, self.size, self.backward = arena, size, backward
+        self.searching = False
+        self._total = arena.backend.zeros(arena.gradients.size, arena.dtype)
+        self._loss = arena.backend.zeros(1, arena.dtype)
+        self._terms = arena.backend.zeros(terms, arena.dtype)
+
+    def sizes(self, rows: int) -> list[int]:
+        """Return the number of rows of each piece of a step."""
+        return [min(self.size, rows - start) for start in range(0, rows, self.size)]
+
+    def gradients(self, x: Array, y: Array, weights: Array | None, slot: Array, row: Array) -> None:
+        """Write the loss and the gradients of a step, as one pass over all its rows would."""
+        gradients, total, start = self.arena.gradients, self._total, 0
+        sizes = self.sizes(x.shape[0])
+        with self.arena.backend.hold():
+            total[...] = 0.0
+            slot[...] = 0.0
+            row[...] = 0.0
+            for rows, share in zip(sizes, self._shares(sizes, weights), strict=True):
+                piece = slice(start, start + rows)
+                shard = Shard(start, start + rows, rows, rows, ALONE)
+                own = None if weights is None else weights[piece]
+                self.backward(x[piece], y[piece], own, self._loss, self._terms, shard)
+                if self.searching and self._faulty():
+                    slot[...] = self._loss
+                    return
+                parts = ((gradients, total), (self._loss, slot), (self._terms, row))
+                for value, sums in parts:
+                    value *= share
+                    sums += value
+                start += rows
+            gradients[...] = total
+
+    def _shares(self, sizes: list[int], weights: Array | None) -> list[Any]:
+        """Return each piece's share of the step, of its rows or of their weights, without reading any."""
+        if weights is None:
+            return [rows / sum(sizes) for rows in sizes]
+        xp = self.arena.backend.xp
+        weights = xp.ldexp(weights, -xp.frexp(xp.max(weights))[1])  # exact, and no sum overflows
+        starts = [sum(sizes[:place]) for place in range(len(sizes))]
+        sums = [xp.sum(weights[start : start + rows]) for start, rows in zip(starts, sizes, strict=True)]
+        total = sum(sums[1:], sums[0])
+        return [one / xp.where(total > 0, total, 1.0) for one in sums]
+
+    def _faulty(self) -> bool:
+        to_numpy = self.arena.backend.to_numpy
+        found = (to_numpy(self._loss), to_numpy(self.arena.gradients))
+        return not all(np.isfinite(values).all() for values in found)
