@@ -13,6 +13,7 @@ from nnx.callbacks import (
     History,
     Progress,
     ReduceOnPlateau,
+    WeightStatistics,
 )
 from nnx.checkpoints import Checkpoint
 from nnx.data.rows import Rows
@@ -83,6 +84,7 @@ __all__ = [
     "TrainingError",
     "WarmRestarts",
     "Warmup",
+    "WeightStatistics",
     "available",
     "checkpoints",
     "datasets",

@@ -2,7 +2,9 @@
 
 from nnx.training.callbacks import BestCheckpoint, CSVLog, EarlyStopping, Progress, ReduceOnPlateau
 from nnx.training.run import Callback, History, Run
+from nnx.training.statistics import WeightStatistics
 
 __all__ = [
     "BestCheckpoint", "CSVLog", "Callback", "EarlyStopping", "History", "Progress", "ReduceOnPlateau", "Run",
+    "WeightStatistics",
 ]  # fmt: skip

@@ -24,6 +24,7 @@ from nnx.experiments.environment import environment
 from nnx.files import clear, make_folder, probe, replacing
 from nnx.network import Network
 from nnx.readers.arrays import TABLES
+from nnx.training.statistics import KINDS
 
 logger = logging.getLogger("nnx.experiments")
 
@@ -285,7 +286,8 @@ def _history(path: Path) -> History:
         columns = list(zip(*rows[1:], strict=True))
         history.epochs = [int(cell) for cell in columns[0]]
         for name, cells in zip(rows[0][1:], columns[1:], strict=True):
-            history.metrics[name] = [float(cell) for cell in cells]
+            values = history.statistics if name.partition("/")[0] in KINDS else history.metrics
+            values[name] = [float(cell) for cell in cells]
     except (ValueError, IndexError, csv.Error) as error:
         raise FileFormatError(f"{path} is damaged ({error}): remove it, or run again") from error
     return history

@@ -282,6 +282,51 @@ class Network(StoredNetwork):
         )  # fmt: skip
         return training.fit(self, x, y, options)
 
+    def lr_find(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        loss: Loss | str | dict[str, Any],
+        optimizer: Optimizer | str | dict[str, Any],
+        batch_size: int = 32,
+        steps: int = 100,
+        low: float = 1e-7,
+        high: float = 10.0,
+        sample_weight: Any = None,
+        accumulate: int = 1,
+    ) -> training.RateSearch:
+        """Search a learning rate: train a copy while the rate rises from `low` to `high` in `steps` steps.
+
+        It ends early if the loss diverges. The network itself, the optimizer and its state do not change. The
+        data and the other options are those of `fit`. `nnx.reports.rate_search` draws the result.
+
+        Returns
+        -------
+        RateSearch
+            Its attribute ``suggested`` is the rate to try, or the highest rate of `nnx.OneCycle`.
+
+        Raises
+        ------
+        ConfigurationError, DataError
+            As for `fit`.
+        TrainingError
+            If the loss is not finite at the lowest rate already.
+
+        References
+        ----------
+        Smith (2017), Cyclical learning rates for training neural networks, section 3.3.
+        """
+        loss = losses.get(loss) if isinstance(loss, str | dict) else loss
+        optimizer = optimizers.get(optimizer) if isinstance(optimizer, str | dict) else optimizer
+        options = training.FitOptions(
+            loss=loss, optimizer=optimizer, batch_size=batch_size, sample_weight=sample_weight,
+            accumulate=accumulate,
+        )  # fmt: skip
+        twin = self.copy()
+        twin._undecided = self._undecided
+        return training.find(twin, x, y, options, low, high, steps)
+
     def evaluate(
         self,
         x: Any,

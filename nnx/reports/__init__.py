@@ -10,7 +10,9 @@ with needed("reports", "nnx.reports"):
     from nnx.reports.images import prediction_gallery, reconstructions
     from nnx.reports.maps import code_map, confusion_matrix, decision_surface
     from nnx.reports.page import report, write_report
+    from nnx.reports.rates import rate_search
     from nnx.reports.saving import draw, figures, save_figure
+    from nnx.reports.statistics import weight_statistics
     from nnx.reports.values import predicted_values
 
 __all__ = [
@@ -25,8 +27,10 @@ __all__ = [
     "learning_curve",
     "predicted_values",
     "prediction_gallery",
+    "rate_search",
     "reconstructions",
     "report",
     "save_figure",
+    "weight_statistics",
     "write_report",
 ]

@@ -13,6 +13,7 @@ from nnx.errors import ConfigurationError
 from nnx.experiments import Result
 from nnx.files import make_folder, replacing
 from nnx.reports.curves import learning_curve
+from nnx.reports.statistics import weight_statistics
 from nnx.reports.style import drawing_style
 
 FIGURES = "figures"
@@ -91,4 +92,6 @@ def figures(result: Result) -> dict[str, Figure]:
     if result.history is not None and result.history.epochs:
         title = f"{result.experiment} {result.preset} on {result.dataset}"
         drawn["loss"] = learning_curve(result.history, title=title, log_scale=experiment.log_scale)
+        if result.history.statistics:
+            drawn["statistics"] = weight_statistics(result.history, title=title)
     return drawn | experiment.figures(result, reports)

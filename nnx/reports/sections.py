@@ -20,6 +20,8 @@ from nnx.reports import charts
 from nnx.reports.evidence import Evidence
 from nnx.reports.facts import command
 from nnx.reports.filters import SIGNED
+from nnx.reports.statistics import by_kind
+from nnx.training.statistics import KINDS
 
 MOST_TARGETS = 6  # most targets of a regression that are drawn
 COINCIDE = 0.02  # curves with a smaller relative difference look like one
@@ -90,8 +92,27 @@ def curves(runs: list[Run]) -> list[charts.Chart]:
             recorded.setdefault("loss of pretraining", []).append(curve)
     drawn = [charts.chart(name, lines, log="accuracy" not in name) for name, lines in recorded.items()]
     for run in runs:
+        drawn += _statistics(run, "" if len(runs) == 1 else f"{run.name}, ")
         drawn += _compared(run, "" if len(runs) == 1 else f"{run.name}, ")
     return [one for one in drawn if one is not None]
+
+
+def _statistics(run: Run, prefix: str) -> list[charts.Chart | None]:
+    """Return a chart for each kind of weight statistics, with a line for each layer."""
+    history, searched = run.result.history, run.result.metrics.get("rate_search")
+    drawn = []
+    for kind, layers in by_kind({} if history is None else history.statistics).items():
+        lines = [
+            charts.Curve(layer, history.epochs, values, place)  # type: ignore[union-attr]
+            for place, (layer, values) in enumerate(layers.items())
+        ]
+        drawn.append(charts.chart(f"{prefix}{KINDS[kind]}", lines, log=kind != "dead_units"))
+    if isinstance(searched, dict):
+        rates, losses = searched["rates"], searched["smoothed"]
+        curve = charts.Curve("smoothed loss", range(1, len(losses) + 1), losses)
+        title = f"{prefix}search for a learning rate, which rises from {rates[0]:.3g} to {rates[-1]:.3g}"
+        drawn.append(charts.chart(title, [curve], "step"))
+    return drawn
 
 
 def _compared(run: Run, prefix: str) -> list[charts.Chart | None]:

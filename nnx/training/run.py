@@ -23,6 +23,8 @@ class History:
         ``"loss"`` (the mean over the epoch's rows, computed during training), ``"val_loss"``, …; and each
         term that layers add to the loss by its name, such as ``"sparsity"`` and ``"val_sparsity"``. The loss
         includes the terms.
+    statistics : dict of str to list of float
+        What `WeightStatistics` recorded, by names such as ``"update_ratio/dense_1"``.
     epochs : list of int
         Number of each recorded epoch, from 1.
     steps : int
@@ -47,6 +49,7 @@ class History:
 
     def __init__(self) -> None:
         self.metrics: dict[str, list[float]] = {}
+        self.statistics: dict[str, list[float]] = {}
         self.epochs: list[int] = []
         self.steps = 0
         self.left_out = 0
@@ -77,8 +80,9 @@ class History:
         with replacing(path) as file:
             text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="")
             writer = csv.writer(text)
-            writer.writerow(["epoch", *self.metrics])
-            writer.writerows(zip(self.epochs, *self.metrics.values(), strict=True))
+            columns = self.metrics | self.statistics
+            writer.writerow(["epoch", *columns])
+            writer.writerows(zip(self.epochs, *columns.values(), strict=True))
             text.detach()
 
     def __repr__(self) -> str:

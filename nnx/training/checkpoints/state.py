@@ -30,6 +30,7 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
     kept, _ = run.optimizer.state_for(run.network)
     arrays: Arrays = {f"slot.{name}": to_numpy(slot) for name, slot in kept.slots.items()}
     arrays |= {f"history.{name}": np.array(values) for name, values in history.metrics.items()}
+    arrays |= {f"statistics.{name}": np.array(values) for name, values in history.statistics.items()}
     if run.batch:
         arrays["losses"] = to_numpy(run.losses[: run.batch])
         if run.terms.size:
@@ -47,7 +48,8 @@ def capture(run: Run) -> tuple[Arrays, Arrays, dict[str, Any]]:
         "left_out": history.left_out, "rollbacks": history.rollbacks,
         "step": run.step, "epoch": run.epoch, "batch": run.batch, "stop": run.stop,
         "training_seconds": history.training_seconds, "first_step_seconds": history.first_step_seconds,
-        "metrics": list(history.metrics), "callbacks": callbacks, "settings": settings.changed(run),
+        "metrics": list(history.metrics), "statistics": list(history.statistics),
+        "callbacks": callbacks, "settings": settings.changed(run),
     }  # fmt: skip
 
 
@@ -107,6 +109,8 @@ def restore(run: Run, weights: Arrays, arrays: Arrays, counts: dict[str, Any]) -
     history.epochs[:] = range(1, run.epoch + 1)
     history.metrics.clear()
     history.metrics |= {name: arrays[f"history.{name}"].tolist() for name in counts["metrics"]}
+    history.statistics.clear()  # a checkpoint of an older version has none
+    history.statistics |= {n: arrays[f"statistics.{n}"].tolist() for n in counts.get("statistics", ())}
     history.training_seconds = counts["training_seconds"]
     history.first_step_seconds = counts["first_step_seconds"]
     for name, callback in stateful(run):
@@ -130,10 +134,10 @@ def _check(run: Run, counts: dict[str, Any]) -> None:
 def stateful(run: Run) -> Iterator[tuple[str, Callback]]:
     """Yield the callbacks that have a state, with their names: the class, and a number if there are several.
 
-    Arrays of the training are called ``slot.…`` and ``history.…``, so a class with one of these names also
-    gets a number.
+    Arrays of the training are called ``slot.…``, ``history.…`` and ``statistics.…``, so a class with one of
+    these names also gets a number.
     """
-    seen: Counter[str] = Counter({"slot": 1, "history": 1})
+    seen: Counter[str] = Counter({"slot": 1, "history": 1, "statistics": 1})
     for callback in run.callbacks:
         if type(callback).state is not Callback.state:
             kind = type(callback).__name__
