@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from nnx import named
@@ -217,6 +217,14 @@ NAMES: dict[str, type[Schedule]] = {
     kind.__name__.lower(): kind
     for kind in (Constant, Step, Exponential, Cosine, Warmup, OneCycle, WarmRestarts)
 }
+
+
+TRAININGS: dict[str, Callable[[float, int], Schedule]] = {  # by highest rate and number of steps
+    "cosine": Cosine,
+    "one_cycle": OneCycle,
+    "restarts": lambda rate, steps: WarmRestarts(rate, -(-steps // 7)),  # 1/7, 2/7 and 4/7 of the steps
+}
+BY_NAME = ("constant", *TRAININGS, "plateau")  # of the estimators and `nnx train`
 
 
 def describe(schedule: Schedule) -> float | dict[str, Any]:

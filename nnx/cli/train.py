@@ -11,6 +11,7 @@ from nnx.cli import options
 from nnx.cli.declared import by_user, run_declared
 from nnx.errors import ConfigurationError
 from nnx.experiments import RunFolder
+from nnx.experiments.options import option_name
 from nnx.experiments.train import EXPERIMENT, Config
 from nnx.experiments.train.config import RULES, defaults
 
@@ -25,11 +26,14 @@ def _own_options(function: Any) -> Any:
             continue
         default = usual[name]
         said = ", ".join(default) if isinstance(default, tuple) else default
-        text = f"{rule.help} " + (f"[default: {said}]" if said not in (None, "") else "")
+        text = f"{rule.help} " + (f"[default: {said}]" if said not in (None, "", False) else "")
         kind: Any = options.Name(rule.known) if rule.known else str
         also = ["--size"] if name == "image_size" else []
+        if rule.kind == "flag":
+            function = click.option(option_name(name, rule), name, is_flag=True, help=text.strip())(function)
+            continue
         function = click.option(
-            "--" + name.replace("_", "-"),
+            option_name(name, rule),
             *also,
             name,
             type=kind,

@@ -19,10 +19,10 @@ class Rule:
 
     Attributes
     ----------
-    kind : {"name", "names", "columns", "whole", "number", "size", "path"}
+    kind : {"name", "names", "columns", "whole", "number", "size", "path", "flag"}
         A name is one of `known`, if there are any; names are a list, or a text with commas; columns are a
         list, or a text that is divided when the columns are known; a size is (height, width), or a text
-        "HxW"; a path names an existing file or folder.
+        "HxW"; a path names an existing file or folder; a flag is true or false.
     low, high : float
         The range of numbers; `low` itself is not allowed if `above` is set.
     help : str
@@ -54,6 +54,7 @@ class Rule:
             "names": "a list of texts",
             "columns": "a list of texts",
             "size": "a height and a width, as 28x28",
+            "flag": "true or false",
         }.get(self.kind, "a text")
 
     def parsed(self, text: Any) -> Any:
@@ -98,6 +99,9 @@ class Rule:
 
     def _number(self, value: Any) -> float | None:
         return float(value) if type(value) in (int, float) and self._within(value) else None
+
+    def _flag(self, value: Any) -> bool | None:
+        return value if type(value) is bool else None
 
     def _within(self, value: float) -> bool:
         return (value > self.low if self.above else value >= self.low) and value < self.high

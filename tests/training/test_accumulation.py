@@ -16,8 +16,8 @@ WEIGHTS[:9] = 0.0  # some batches have no weight at all
 
 def layers():
     return [
-        nnx.Dense(3, 8), nnx.L1Sparsity(0.1), nnx.Tanh(), nnx.Dropout(0.3), nnx.Residual([nnx.Dense(8), nnx.LayerNorm()]),
-        nnx.Dense(2),
+        nnx.Dense(3, 8), nnx.L1Sparsity(0.1), nnx.Tanh(), nnx.Dropout(0.3),
+        nnx.Residual([nnx.Dense(8), nnx.LayerNorm()]), nnx.Dense(2),
     ]  # fmt: skip
 
 

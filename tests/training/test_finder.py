@@ -1,4 +1,4 @@
-"""The search for a learning rate changes nothing, follows the right rates, and suggests one before the minimum."""
+"""The search for a learning rate changes nothing, and suggests a rate before the minimum of the loss."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ OPTIONS = {"loss": "mse", "optimizer": "adam", "batch_size": 8}
 def test_the_network_and_the_optimizer_stay_as_they_were():
     searched, plain, optimizer = every_layer(), every_layer(), nnx.Adam(0.01)
     y = np.abs(np.random.default_rng(0).normal(size=(37, 6))) / 6
-    before = [
-        fit(network, y=y, optimizer=one) for network, one in ((searched, optimizer), (plain, nnx.Adam(0.01)))
-    ]
+    other = nnx.Adam(0.01)
+    before = [fit(searched, y=y, optimizer=optimizer), fit(plain, y=y, optimizer=other)]
     found = searched.lr_find(X, y, loss="mse", optimizer=optimizer, batch_size=8)
     assert len(found.rates) > 10
     assert optimizer.learning_rate == 0.01
-    other = next(iter(plain.arena.states))
     after = [fit(searched, y=y, optimizer=optimizer), fit(plain, y=y, optimizer=other)]
     for one, same in (before, after):
         assert one["loss"] == same["loss"]
@@ -81,7 +79,7 @@ def test_a_search_ends_where_the_loss_is_not_finite_or_diverges():
 
 def test_the_suggestion_is_a_quarter_of_the_fall():
     rates = np.geomspace(1e-5, 1.0, 6)
-    assert _suggested(rates, np.array([4.0, 4.0, 3.5, 2.9, 2.0, 5.0])) == pytest.approx(0.01)
+    assert _suggested(rates, np.array([4.0, 4.0, 3.5, 2.9, 2.0, 5.0])) == pytest.approx(0.001)
     assert _suggested(rates, np.array([4.0, 5.0, 6.0, 7.0, 8.0, 9.0])) is None
 
 
@@ -93,4 +91,4 @@ def test_wrong_options_are_refused(options):
 
 def test_a_loss_that_is_never_finite_is_an_error():
     with pytest.raises(nnx.TrainingError, match="not finite at a learning rate of 1e-07 already"):
-        regressor().lr_find(X * np.float32(1e30), Y, **OPTIONS)
+        regressor().lr_find(X, Y * np.float32(1e30), **OPTIONS)

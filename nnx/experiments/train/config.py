@@ -19,11 +19,11 @@ from nnx.experiments.train.labelled import TASKS
 from nnx.experiments.train.scaling import SCALES
 from nnx.readers.form import BACKGROUNDS, CATEGORIES, HEADERS, MISSING, Reading
 from nnx.readers.opening import reading
+from nnx.schedules import BY_NAME as SCHEDULES
 from nnx.training.nonfinite import POLICIES
 
 MAX_FILE = 2**13  # bytes of a TOML file: time and memory grow with the square of the number of dotted names
 LOSSES = {kind.record.command: kind for kind in losses.KINDS if kind.record.command}
-SCHEDULES = ("constant", "cosine")
 PRESETS = ("conv",)
 
 RULES = {
@@ -57,7 +57,9 @@ RULES = {
                  ("auto", *LOSSES)),
     "optimizer": Rule("name", "", tuple(kind.record.names[0] for kind in optimizers.KINDS)),
     "learning_rate": Rule("number", "Default: the optimizer's.", above=True, metavar="X"),
-    "schedule": Rule("name", "Schedule of the learning rate.", SCHEDULES),
+    "schedule": Rule("name", "How the learning rate changes; restarts has 3 cycles, plateau lowers it when "
+                     "the validation loss does not improve.", SCHEDULES),
+    "find_lr": Rule("flag", "Before training, search the learning rate with a copy of the network."),
     "momentum": Rule("number", "Momentum of sgd and rmsprop.", high=1.0, metavar="X"),
     "weight_decay": Rule("number", "Decoupled from the gradient (as in AdamW). Default: the optimizer's.",
                          metavar="X"),
@@ -67,6 +69,9 @@ RULES = {
                   metavar="'PATTERN NAME=X'", several=True),
     "epochs": Rule("whole", "", low=1, metavar="N"),
     "batch_size": Rule("whole", "Rows in a batch; at most all rows.", low=1, metavar="N"),
+    "accumulate": Rule("whole", "Batches of a step: their gradients are added.", low=1, metavar="N"),
+    "average": Rule("number", "Use running averages of the parameters over the steps, with this decay: 0.999.",
+                    high=1.0, above=True, metavar="X"),
     "patience": Rule("whole", "Stop after this many epochs without a smaller validation loss; keep the best.",
                      low=1, metavar="N"),
     "validation": Rule("number", "Share of the rows to hold out for validation.", high=1.0, above=True,
@@ -95,6 +100,8 @@ class Config(Precise):
         How much each class counts in the loss.
     preset, layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm, group
         The network, and how a step is taken.
+    find_lr, accumulate, average
+        A search for the learning rate; batches of a step; the decay of the average of the parameters.
     epochs, batch_size, patience, validation, seed, device, precision, dtype, on_nonfinite
         How long, on what, where, and what follows on a fault.
     """
@@ -133,6 +140,9 @@ class Config(Precise):
     dtype: str = ""
     on_nonfinite: str = "stop"
     precision: str = ""
+    find_lr: bool = False
+    accumulate: int = 1
+    average: float | None = None
 
     def reading(self) -> Reading:
         """Return how files are read."""

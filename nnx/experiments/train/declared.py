@@ -10,6 +10,7 @@ import numpy as np
 from nnx.experiments import convolutions
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.result import Result
+from nnx.experiments.train import rates
 from nnx.experiments.train.config import RULES, Config
 from nnx.experiments.train.experiment import run
 
@@ -26,7 +27,7 @@ METRICS = {
     "mse": "mean squared error",
     "mae": "mean absolute error",
     "r2": "R²",
-}
+} | rates.METRICS
 MOST_CLASSES = 20  # largest table of classes in the terminal; result.json has all classes
 _OF_CLASSES = ("accuracy", "majority_accuracy", "balanced_accuracy", "precision", "f1", "roc_auc")
 _OF_VALUES = ("mse", "mae", "r2")
@@ -71,7 +72,8 @@ def _share(value: float | None) -> str:
 
 def figures(result: Result, reports: Any) -> dict[str, Any]:
     """Draw the figures for which the result has data."""
-    return _figures(result, reports) | convolutions.figures(result, reports)
+    drawn = _figures(result, reports) | convolutions.figures(result, reports)
+    return drawn | rates.figures(result, reports)
 
 
 def _figures(result: Result, reports: Any) -> dict[str, Any]:
@@ -133,6 +135,7 @@ EXPERIMENT = Experiment(
       nnx train data.npz --config run.toml --epochs 100
       nnx train patients.csv --target ill --class-weight balanced
       nnx train data.npz --optimizer adamw --group '*.b weight_decay=0'
+      nnx train data.npz --find-lr --schedule one_cycle --average 0.999
       nnx predict runs/NAME new.csv --out predicted.csv
     """,
     config=Config,

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from nnx import initializers
-from nnx.callbacks import Callback, EarlyStopping, History
+from nnx.callbacks import Callback, EarlyStopping, History, ReduceOnPlateau
 from nnx.checkpoints import Checkpoint
 from nnx.data.weights import balanced
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.result import HostArray, Result, Stopwatch
+from nnx.experiments.train import rates
 from nnx.experiments.train.config import Config
 from nnx.experiments.train.features import learnt
 from nnx.experiments.train.labelled import Labelled, Layout, load_labelled
@@ -54,15 +55,17 @@ def run(
     require(EXPERIMENTS, "experiments", "training on your own data")
     read_layers(config.layers)  # errors in these need not wait for the data
     make_optimizer(config, 1)
+    rates.check(config)
     began = time.perf_counter()
     problem = posed(config)
     data, prepared = problem.data, problem.prepared
     data_seconds = time.perf_counter() - began
     network = build(config, data.task, data.layout.row_shape, outputs(data), problem.loss)
     stopwatch = Stopwatch()
-    history = _fitted(config, problem, network, [stopwatch], callbacks, communicator, checkpoint)
     train, held_out = problem.train, problem.held_out
     batch_size = min(config.batch_size, len(train.rows))
+    used, searched = rates.searched(config, network, train, make_loss(problem.loss), batch_size)
+    history = _fitted(used, problem, network, [stopwatch], callbacks, communicator, checkpoint)
     result = Result(
         experiment="train",
         preset=data.task,
@@ -90,6 +93,7 @@ def run(
         found = network.evaluate(held_out.x, held_out.y, loss=loss, sample_weight=held_out.weights)
         result.metrics |= {"validation_loss": found["loss"]}
         measure(result, network, data, prepared, train.rows, held_out.rows)
+        rates.record(result, searched)
     return result
 
 
@@ -185,20 +189,25 @@ def _fitted(
     train, held_out = problem.train, problem.held_out
     batch_size = min(config.batch_size, len(train.rows))
     stopping = [] if config.patience is None else [EarlyStopping(patience=config.patience)]
+    rows_of_a_step = batch_size * config.accumulate
+    waits = ReduceOnPlateau().patience if config.patience is None else max(1, config.patience // 2)
+    lowering = [ReduceOnPlateau(patience=waits)] if config.schedule == "plateau" else []
     validation = (held_out.x, held_out.y)
     return network.fit(
         train.x, train.y,
         loss=make_loss(problem.loss),
-        optimizer=make_optimizer(config, config.epochs * -(-len(train.rows) // batch_size)),
+        optimizer=make_optimizer(config, config.epochs * -(-len(train.rows) // rows_of_a_step)),
         epochs=config.epochs,
         batch_size=batch_size,
         sample_weight=train.weights,
         validation=validation if held_out.weights is None else (*validation, held_out.weights),
         metrics=_METRICS[problem.data.task],
-        callbacks=[*watching, *stopping, *callbacks],
+        callbacks=[*watching, *lowering, *stopping, *callbacks],
         checkpoint=checkpoint,
         communicator=communicator,
         on_nonfinite=config.on_nonfinite,
+        accumulate=config.accumulate,
+        average=config.average,
     )  # fmt: skip
 
 

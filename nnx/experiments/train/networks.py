@@ -16,7 +16,7 @@ from nnx.layers.words import activated, read_layers
 from nnx.losses import Loss
 from nnx.network import Network
 from nnx.optimizers import Optimizer
-from nnx.schedules import Cosine
+from nnx.schedules import TRAININGS
 
 
 def build(config: Config, task: str, shape: tuple[int, ...], outputs: int, loss: str) -> Network:
@@ -111,8 +111,8 @@ def make_optimizer(config: Config, steps: int) -> Optimizer:
         raise ConfigurationError(
             f"{config.optimizer} has no momentum: leave it out, or choose {' or '.join(those)}"
         )
-    if config.schedule == "cosine":
-        options["learning_rate"] = Cosine(kind(**options).schedule(0), steps)
+    if config.schedule in TRAININGS:
+        options["learning_rate"] = TRAININGS[config.schedule](kind(**options).schedule(0), steps)
     made: Optimizer = kind(**options)
     return made
 
@@ -150,8 +150,8 @@ def groups_of(config: Config, steps: int) -> dict[str, dict[str, Any]]:
                 raise ConfigurationError(
                     f"group {pattern[:60]!r}: {name[:40]} must be a number, not {number[:40]!r}"
                 ) from None
-        if config.schedule == "cosine" and "learning_rate" in found:
-            found["learning_rate"] = Cosine(found["learning_rate"], steps)
+        if config.schedule in TRAININGS and "learning_rate" in found:
+            found["learning_rate"] = TRAININGS[config.schedule](found["learning_rate"], steps)
     return groups
 
 
