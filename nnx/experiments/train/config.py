@@ -70,7 +70,7 @@ RULES = {
     "epochs": Rule("whole", "", low=1, metavar="N"),
     "batch_size": Rule("whole", "Rows in a batch; at most all rows.", low=1, metavar="N"),
     "accumulate": Rule("whole", "Batches of a step: their gradients are added.", low=1, metavar="N"),
-    "average": Rule("number", "Use running averages of the parameters over the steps, with this decay: 0.999.",
+    "average": Rule("number", "Use running averages of the parameters over the steps, of this decay: 0.999.",
                     high=1.0, above=True, metavar="X"),
     "patience": Rule("whole", "Stop after this many epochs without a smaller validation loss; keep the best.",
                      low=1, metavar="N"),
