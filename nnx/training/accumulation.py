@@ -12,7 +12,7 @@ from nnx.distributed import ALONE, Shard
 from nnx.errors import ConfigurationError
 from nnx.parameters import Arena
 
-Compute = Callable[[Array, Array, Array | None, Array, Array, Shard], None]
+Compute = Callable[[Array, Array, Array | None, Array, Array | None, Shard], None]
 
 
 class Pieces:
@@ -55,26 +55,27 @@ class Pieces:
         """Return the number of rows of each piece of a step."""
         return [min(self.size, rows - start) for start in range(0, rows, self.size)]
 
-    def gradients(self, x: Array, y: Array, weights: Array | None, slot: Array, row: Array) -> None:
+    def gradients(self, x: Array, y: Array, weights: Array | None, slot: Array, row: Array | None) -> None:
         """Write the loss and the gradients of a step, as one pass over all its rows would."""
         gradients, total, start = self.arena.gradients, self._total, 0
         sizes = self.sizes(x.shape[0])
         with self.arena.backend.hold():
-            total[...] = 0.0
-            slot[...] = 0.0
-            row[...] = 0.0
+            sums = [(self._loss, slot), (gradients, total)]
+            sums += [] if row is None else [(self._terms, row)]
+            for _, whole in sums:
+                whole[...] = 0.0
             for rows, share in zip(sizes, self._shares(sizes, weights), strict=True):
                 piece = slice(start, start + rows)
                 shard = Shard(start, start + rows, rows, rows, ALONE)
                 own = None if weights is None else weights[piece]
-                self.backward(x[piece], y[piece], own, self._loss, self._terms, shard)
+                terms = None if row is None else self._terms
+                self.backward(x[piece], y[piece], own, self._loss, terms, shard)
                 if self.searching and self._faulty():
                     slot[...] = self._loss
                     return
-                parts = ((gradients, total), (self._loss, slot), (self._terms, row))
-                for value, sums in parts:
-                    value *= share
-                    sums += value
+                for part, whole in sums:
+                    part *= share
+                    whole += part
                 start += rows
             gradients[...] = total
 

@@ -124,25 +124,26 @@ class StepTrainer:
 
     def gradients(self, x: Array, y: Array, weights: Array | None, number: int) -> None:
         """Compute the loss of a batch and all gradients: forward, loss, backward."""
-        slot, row, shard = self.slot(number), self.terms_at(number), self.batches.shards[number]
+        slot, shard = self.slot(number), self.batches.shards[number]
+        row = self.terms_at(number) if self.terms.names else None
         if self.pieces is not None:
             self.pieces.gradients(x, y, weights, slot, row)
             return
         share = 1.0 if self.ranks.alone else self.batches.own_shares[number]
         self._pass(x, y, weights, slot, row, shard, share)
         if not self.ranks.alone:
-            self.ranks.sum_gradients(slot, share, row if self.terms.names else None)
+            self.ranks.sum_gradients(slot, share, row)
 
     def _pass(
-        self, x: Array, y: Array, weights: Array | None, slot: Array, row: Array, shard: Shard,
+        self, x: Array, y: Array, weights: Array | None, slot: Array, row: Array | None, shard: Shard,
         share: float = 1.0,
     ) -> None:  # fmt: skip
         """Write the loss of some rows into `slot`, its terms into `row`, and `share` times all gradients."""
         dy = self._dy[x.shape[0]]
-        terms = Terms(weights, share) if self.terms.names else None
+        terms = None if row is None else Terms(weights, share)
         y_pred = self.plan.forward(x, shard=shard, draw=0, terms=terms)
         self.loss.evaluate(self.backend, y, y_pred, slot, dy, weights, self.kind)
-        if terms is not None:
+        if row is not None:
             self.terms.add(self.plan, slot, row)
         if share != 1.0:
             dy *= share  # the gradient of the mean over all ranks' rows, not only over these
