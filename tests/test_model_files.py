@@ -74,6 +74,8 @@ LAYERS = {
     "FeatureScale": lambda: [nnx.FeatureScale()],
     "Members": lambda: [nnx.Members(3, "normal"), nnx.Dense(2)],
     "MemberDense": lambda: [nnx.Members(2), nnx.Dense(4), nnx.MemberDense(3)],
+    "Exp": lambda: [nnx.Exp()],
+    "Ascending": lambda: [nnx.Ascending()],
     "Flatten": lambda: [nnx.Flatten()],
     "Reshape": lambda: [nnx.Reshape((2, -1)), nnx.Dense(4), nnx.Flatten()],
     "Sequential": lambda: [nnx.Sequential([nnx.Dense(5, activation="relu"), nnx.BatchNorm()])],

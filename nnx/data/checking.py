@@ -11,7 +11,7 @@ from nnx.data.samples import OnHost, Samples
 from nnx.errors import ConfigurationError, DataError
 from nnx.layers import Dropout, Flatten, Identity, Layer, Reshape, Sequential
 from nnx.layers.activations import Activation
-from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
+from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss, Poisson
 from nnx.losses.base import row_features
 
 FIRST = 32  # rows on which the output of a user's layer is checked
@@ -50,7 +50,7 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
         y = take.given(y, "y")
         if len(y.shape) == 0 or len(y) != len(rows):
             raise DataError(f"x of shape {rows.shape} and y of shape {y.shape} must have equally many rows")
-        if y.ndim in (1, len(outputs)) and isinstance(loss, CategoricalCrossEntropy):
+        if y.ndim in (1, len(outputs)) and loss.takes_labels and (outputs[-1] > 1 or not loss.decides):
             y = take.labels(y)
         else:
             y = take.rows(y.reshape(-1, 1) if y.ndim == 1 else y, "y", network.dtype)
@@ -67,7 +67,7 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
 
 
 def _check_output(network: Any, loss: Loss, samples: Samples) -> None:
-    """Check that a network returns what a cross-entropy needs: probabilities, or logits.
+    """Check that a network returns what its loss needs: probabilities, logits, rates or decision values.
 
     Probabilities come from a final `Softmax` or `Sigmoid`, which `Identity` and `Dropout` may follow. If a
     user's layer is the last, its output for the first rows is checked.
@@ -79,6 +79,8 @@ def _check_output(network: Any, loss: Loss, samples: Samples) -> None:
     DataError
         If a user's layer returns values outside [0, 1].
     """
+    if loss.decides or isinstance(loss, Poisson):
+        _check_values(network, loss, samples)
     if not isinstance(loss, BinaryCrossEntropy | CategoricalCrossEntropy):
         return
     name, needed = type(loss).__name__, loss.activation.title()
@@ -111,6 +113,33 @@ def _check_output(network: Any, loss: Loss, samples: Samples) -> None:
         )
     first = network.predict(samples.read(slice(min(FIRST, len(samples))))[0])
     loss.check_predictions(network.backend, network.backend.asarray(first))
+
+
+def _check_values(network: Any, loss: Loss, samples: Samples) -> None:
+    """Check that a network returns rates of at least 0 for `Poisson`, and decision values for a hinge loss.
+
+    Raises
+    ------
+    ConfigurationError, DataError
+        As for `_check_output`.
+    """
+    name = type(loss).__name__
+    last = _last(network.layers, (Identity, Dropout, Flatten, Reshape))
+    kind = last.kind if isinstance(last, Activation) else getattr(last, "fused_kind", "")
+    if loss.decides:
+        if kind in ("sigmoid", "softmax"):
+            raise ConfigurationError(
+                f"{name} needs decision values of both signs, but the network ends with {last!r}: remove "
+                "that layer, or use a cross-entropy"
+            )
+    elif not type(last).__module__.startswith("nnx."):
+        first = network.predict(samples.read(slice(min(FIRST, len(samples))))[0])
+        loss.check_predictions(network.backend, network.backend.asarray(first))
+    elif kind not in ("exponential", "softplus", "relu", "sigmoid", "softmax"):
+        raise ConfigurationError(
+            f"{name} needs rates, which are at least 0, but the network ends with {last!r}: add "
+            "nnx.Exp() as its last layer"
+        )
 
 
 def _last(layers: Sequence[Layer], left_out: tuple[type, ...]) -> Layer:

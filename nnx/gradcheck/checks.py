@@ -151,7 +151,8 @@ def check_loss(
     shape = (count, *as_shape(features)) if point is None else point.shape
 
     def at_point(generator: np.random.Generator) -> LossValue:
-        y = generator.uniform(0.05, 0.95, shape) if targets is None else targets
+        expected = (shape[0], *loss.target_shape(shape[1:]))
+        y = generator.uniform(0.05, 0.95, expected) if targets is None else targets
         if y.dtype.kind not in "iu":
             y = y.astype(np.float64)
         loss.check_targets(y, row_features(shape[1:]))

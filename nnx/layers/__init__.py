@@ -6,6 +6,7 @@ from typing import Any
 from nnx import named
 from nnx.layers import (
     activations,
+    ascending,
     containers,
     convolution,
     dense,
@@ -24,6 +25,7 @@ from nnx.layers import (
     upsampling,
 )
 from nnx.layers.activations import *
+from nnx.layers.ascending import *
 from nnx.layers.base import Layer
 from nnx.layers.containers import *
 from nnx.layers.convolution import *
@@ -50,6 +52,7 @@ from nnx.records import by_name
 # nnx exports these too; names that are not in the list (Plan, Workspace) are only in nnx.layers
 __all__ = ["Layer"]
 __all__ += activations.__all__
+__all__ += ascending.__all__
 __all__ += containers.__all__
 __all__ += convolution.__all__
 __all__ += dense.__all__

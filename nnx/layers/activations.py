@@ -10,7 +10,19 @@ from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, Counterpart, LayerRecord
 
-__all__ = ["ELU", "GELU", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "Exp",
+    "Identity",
+    "LeakyReLU",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]  # fmt: skip
 
 
 class Activation(Layer):
@@ -211,6 +223,23 @@ class Tanh(Activation):
         activation=True,
     )
     kind = "tanh"
+
+
+class Exp(Activation):
+    """y = eˣ; dx = y dy. The last layer for `Poisson`, whose predictions are rates above 0.
+
+    From x = 88.8 on, y is infinite in float32, and from 709.8 on in float64.
+    """
+
+    record = LayerRecord(
+        names=("exponential", "exp"),
+        keras=Counterpart("Activation", fixed={"activation": "exponential"}),
+        onnx=Counterpart("Exp"),
+        initializer="glorot_uniform",
+        elementwise=True,
+        activation=True,
+    )
+    kind = "exponential"
 
 
 class Softplus(Activation):

@@ -35,8 +35,16 @@ class Loss:
         Whether targets may be integer labels, without the axis of classes.
     bounded : bool
         Whether targets must lie in [0, 1]. Values outside by at most `ROUNDING` count as 0 or 1.
-    parameter : float
-        δ of Huber, or ε of a cross-entropy.
+    parameter : float or tuple of float
+        δ of Huber, ε of a cross-entropy, or the levels of pinball.
+    per_target : bool
+        Whether the network returns `width` numbers for each target, on the last axis.
+    width : int
+        The numbers for each target.
+    decides : bool
+        Whether predictions are decision values, where 0 separates two classes.
+    label_smoothing : float
+        s: targets y become (1 − s) y + s / `classes`, where 0 classes means those of the output.
     """
 
     record: ClassVar[LossRecord]  # only losses of nnx have it, see `nnx.records`
@@ -48,8 +56,13 @@ class Loss:
     estimates: ClassVar[bool] = False
     takes_labels: ClassVar[bool] = False
     bounded: ClassVar[bool] = False
+    per_target: ClassVar[bool] = False
+    decides: ClassVar[bool] = False
+    classes: ClassVar[int] = 0
     sums_features: bool = False
-    parameter: float = 0.0
+    parameter: float | tuple[float, ...] = 0.0
+    width: int = 1
+    label_smoothing: float = 0.0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -102,9 +115,12 @@ class Loss:
         kind: str | None = None,
     ) -> None:
         """Write value and gradient into the caller's arrays, in one call; shapes are not checked again."""
-        if y_pred.ndim > 2:
+        if y_pred.ndim > 2 or (self.per_target and y_true.ndim > 1):
             self._evaluate_flat(backend, y_true, y_pred, value, dy, weights, kind)
             return
+        if self.label_smoothing:
+            share = self.label_smoothing / (self.classes or y_pred.shape[1])
+            y_true = backend.smooth_targets(y_true, y_pred, 1.0 - self.label_smoothing, share)
         scale = 1.0 if self.sums_features else 1.0 / y_pred.shape[1]
         kind = kind or self.kind
         if type(self).formula is Loss.formula:
@@ -124,10 +140,11 @@ class Loss:
     ) -> None:
         """Do `evaluate` with the rows, or all their positions, viewed as rows of features."""
         features = y_pred.shape[-1] if self.by_position else math.prod(y_pred.shape[1:])
-        labels = y_true.ndim < y_pred.ndim
+        features = self.width if self.per_target else features
+        labels = y_true.ndim < y_pred.ndim or self.per_target
         flat = y_pred.reshape(-1, features)
-        if weights is not None and self.by_position:
-            weights = backend.xp.repeat(weights, flat.shape[0] // y_pred.shape[0])
+        if weights is not None and len(flat) > len(y_pred):
+            weights = backend.xp.repeat(weights, len(flat) // len(y_pred))
         target = dy if dy is None or dy.flags.c_contiguous else backend.empty(dy.shape, dy.dtype)
         self.evaluate(
             backend, y_true.reshape(-1) if labels else y_true.reshape(-1, features), flat, value,
@@ -176,6 +193,12 @@ class Loss:
             If a shape does not fit; in subclasses, also if a value is outside its range.
         """
         shape = features if isinstance(features, tuple) else (features,)
+        if self.width > 1 and shape[-1] != self.width:
+            raise DataError(
+                f"{self!r} needs {self.width} outputs for each target, but the network returns rows of shape "
+                f"{shape}: end it with nnx.Dense({self.width}) for one target"
+            )
+        shape = self.target_shape(shape)
         if y.shape[1:] != shape:
             expected = (y.shape[0], *shape)
             flat = len(shape) > 1 and y.ndim <= 2
@@ -183,6 +206,23 @@ class Loss:
             raise DataError(
                 f"targets of shape {tuple(y.shape)} do not fit an output of shape {expected}{advice}"
             )
+
+    def target_shape(self, output: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of a row's targets for the shape of a row's output."""
+        if not self.per_target or self.width == 1:
+            return output
+        return output[:-1] or (1,)
+
+    def answers(self, y_pred: Array) -> Array:
+        """Return predictions in the shape of the targets: means, or quantiles near the median."""
+        if not self.per_target or self.width == 1:
+            return y_pred
+        place = self.middle()
+        return y_pred[..., place : place + 1] if y_pred.ndim == 2 else y_pred[..., place]
+
+    def middle(self) -> int:
+        """Return the place of the number that predicts the target, for a loss with several."""
+        return 0
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -199,11 +239,15 @@ class Loss:
         self.check_predictions(backend, y_pred)
         y_true = backend.asarray(y_true)
         labels = y_true.ndim == y_pred.ndim - 1 and self.takes_labels
-        if not (labels and y_true.shape == y_pred.shape[:-1]) and y_true.shape != y_pred.shape:
-            raise DataError(
-                f"y_true of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)} must have "
-                "equal shapes"
-            )
+        targets = (y_pred.shape[0], *self.target_shape(y_pred.shape[1:]))
+        if self.per_target and y_pred.shape[-1] == self.width and y_true.shape == y_pred.shape[:-1]:
+            y_true = y_true.reshape(targets)
+        if not (labels and y_true.shape == y_pred.shape[:-1]) and (
+            y_true.shape != targets or (self.width > 1 and y_pred.shape[-1] != self.width)
+        ):
+            given = f"y_true of shape {tuple(y_true.shape)} and y_pred of shape {tuple(y_pred.shape)}"
+            several = f"{self!r}: {given} do not fit: y_pred needs {self.width} numbers for each target"
+            raise DataError(several if self.width > 1 else f"{given} must have equal shapes")
         if labels:
             self.check_targets(backend.to_numpy(y_true), row_features(y_pred.shape[1:]))
         elif y_true.dtype != y_pred.dtype:

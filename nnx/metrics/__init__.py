@@ -8,18 +8,30 @@ With a loss that has ``from_logits=True``, metrics get probabilities; otherwise 
 """
 
 from nnx.metrics.choice import Metrics, get
+from nnx.metrics.classes import (
+    f1,
+    f1_macro,
+    f1_micro,
+    f1_weighted,
+    log_loss,
+    roc_auc,
+    roc_auc_ovr,
+    subset_accuracy,
+)
 from nnx.metrics.formulas import (
-    NAMES,
     Metric,
     accuracy,
     binary_accuracy,
     binary_cross_entropy,
     mean_absolute_error,
     mean_squared_error,
+    pinball,
     r2,
 )
+from nnx.metrics.names import NAMES
 
 __all__ = [
-    "NAMES", "Metric", "Metrics", "accuracy", "binary_accuracy", "binary_cross_entropy", "get",
-    "mean_absolute_error", "mean_squared_error", "r2",
+    "NAMES", "Metric", "Metrics", "accuracy", "binary_accuracy", "binary_cross_entropy", "f1", "f1_macro",
+    "f1_micro", "f1_weighted", "get", "log_loss", "mean_absolute_error", "mean_squared_error", "pinball",
+    "r2", "roc_auc", "roc_auc_ovr", "subset_accuracy",
 ]  # fmt: skip

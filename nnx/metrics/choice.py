@@ -10,17 +10,9 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import ConfigurationError, DataError, NnxError, nearest
-from nnx.metrics.formulas import (
-    NAMES,
-    OF_PROBABILITIES,
-    RISING,
-    HostArray,
-    Metric,
-    accuracy,
-    by_largest,
-    by_position,
-    decided,
-)
+from nnx.losses import Loss
+from nnx.metrics.formulas import HostArray, Metric, by_largest, by_position, decided, pinball
+from nnx.metrics.names import NAMES, OF_LARGEST, OF_LIKELIHOOD, OF_PROBABILITIES, RISING
 
 Metrics = Sequence[str | Metric] | Mapping[str, str | Metric]
 
@@ -143,7 +135,7 @@ def taken(
     if weights is not None:
         options = {"sample_weight": weights.astype(np.float64)}
     if estimates and (labels or _function(metric) in OF_PROBABILITIES):
-        by_class = labels or _function(metric) is accuracy
+        by_class = labels or _function(metric) in OF_LARGEST
         chosen = by_class and by_largest(*by_position(y_true, y_pred, None)[:2])
         y_pred = y_pred if chosen else np.clip(y_pred, 0.0, 1.0)
     if labels:
@@ -162,6 +154,29 @@ def taken(
         return float(value)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"metric {name!r} returned {value!r:.60}, not one number") from error
+
+
+def taken_for(
+    loss: Loss, name: str, metric: Metric, y_true: HostArray, y_pred: HostArray, weights: HostArray | None
+) -> float:
+    """Compute a metric of the outputs of a network that is trained with a loss; see `taken`.
+
+    If the network has several outputs for each target, most metrics get the one that predicts the target.
+
+    Raises
+    ------
+    DataError
+        If the metric needs probabilities, and the loss gives decision values.
+    """
+    if loss.decides and _function(metric) in OF_LIKELIHOOD:
+        raise DataError(
+            f"metric {name!r} needs probabilities, but {type(loss).__name__} gives decision values: use "
+            "accuracy, f1 or roc_auc, or a cross-entropy"
+        )
+    levels = getattr(loss, "quantiles", None)
+    if levels and metric is pinball:
+        return taken(name, partial(metric, quantiles=levels), y_true, y_pred, weights)
+    return taken(name, metric, y_true, loss.answers(y_pred), weights, loss.estimates)
 
 
 def of_labels(metric: Metric) -> bool:

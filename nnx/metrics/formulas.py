@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,18 +138,46 @@ def r2(y_true: HostArray, y_pred: HostArray, sample_weight: HostArray | None = N
     return 1.0 - residual / spread if spread else float(residual == 0.0)
 
 
-NAMES: dict[str, Metric] = {
-    "accuracy": accuracy,
-    "binary_accuracy": binary_accuracy,
-    "mean_squared_error": mean_squared_error,
-    "mse": mean_squared_error,
-    "mean_absolute_error": mean_absolute_error,
-    "mae": mean_absolute_error,
-    "binary_cross_entropy": binary_cross_entropy,
-    "r2": r2,
-}
-RISING = (accuracy, binary_accuracy, r2)  # larger is better; for the others, smaller
-OF_PROBABILITIES = (accuracy, binary_accuracy, binary_cross_entropy)
+def pinball(
+    y_true: HostArray,
+    y_pred: HostArray,
+    sample_weight: HostArray | None = None,
+    quantiles: Sequence[float] = (0.5,),
+) -> float:
+    """Return the mean of max(τ (y − p), (1 − τ) (p − y)) over all elements and levels τ.
+
+    For one level, it equals scikit-learn's `mean_pinball_loss`. After a training with `nnx.Pinball`, the name
+    ``"pinball"`` means its levels; otherwise the level 0.5, which is half the mean absolute error.
+
+    Parameters
+    ----------
+    y_true : array of shape (rows, …)
+    y_pred : array of the same shape for one level; with more levels of shape (rows, …, levels), or (rows,
+        levels) for targets of shape (rows, 1)
+    sample_weight : array of shape (rows,), optional
+    quantiles : sequence of float in (0, 1)
+
+    Raises
+    ------
+    DataError
+        If the shapes do not fit the levels.
+    """
+    y, p, weights = _checked("pinball", y_true, y_pred, sample_weight)
+    levels = np.asarray(quantiles, np.float64)
+    p = p.reshape(*p.shape, 1) if len(levels) == 1 and p.shape == y.shape else p
+    y = y.reshape(len(y)) if p.ndim == 2 and y.shape == (len(y), 1) else y
+    if p.shape != (*y.shape, len(levels)):
+        raise DataError(
+            f"pinball: y_true of shape {y.shape} and y_pred of shape {p.shape} do not fit: {len(levels)} "
+            f"quantiles need predictions of shape {(*y.shape, len(levels))}"
+        )
+
+    def formula(y: HostArray, p: HostArray) -> HostArray:
+        e = y[..., None] - p
+        values: HostArray = np.maximum(levels * e, (levels - 1.0) * e)
+        return values
+
+    return _mean(formula, y, p, weights)
 
 
 # --------------------------------------------------------------------- how they count

@@ -203,6 +203,14 @@ SOFTPLUS = Activation(
 )
 
 
+EXPONENTIAL = Activation(
+    forward=lambda ops, x, alpha: ops.xp.exp(x),
+    backward=lambda ops, dy, x, y, alpha: dy * y,
+    cuda_forward="exp(x)",
+    cuda_backward="dy * y",
+)
+
+
 def _elu(ops: Operations, x: Array, alpha: float) -> Array:
     return ops.xp.where(x > 0, x, alpha * ops.xp.expm1(ops.xp.minimum(x, 0.0)))
 
@@ -302,6 +310,7 @@ ACTIVATIONS = {
     "sigmoid": SIGMOID,
     "tanh": TANH,
     "softplus": SOFTPLUS,
+    "exponential": EXPONENTIAL,
     "softmax": SOFTMAX,
 }
 

@@ -11,38 +11,15 @@ neither overflows nor loses digits.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
+from nnx.ops import losses_classes as classes
+from nnx.ops import losses_distributions as distributions
 from nnx.ops.activations import positive_in_place, sigmoid, sigmoid_in_place
 from nnx.ops.base import Array, InPlace, Operations
+from nnx.ops.losses_base import RowLoss, one_hot
 from nnx.ops.sums import sum_of_squares
-
-
-@dataclass(frozen=True)
-class RowLoss:
-    """The loss of each row, and its gradient with respect to the predictions.
-
-    Attributes
-    ----------
-    plain : callable
-        ``plain(ops, y, p, parameter)`` returns the loss of each row, and the gradient.
-    in_place : callable or None
-        ``in_place(ops, y, p, dy, factor)`` returns Σ ℓ and writes dy = factor ∂ℓ/∂p, on NumPy.
-    cuda_value, cuda_gradient : str
-        Code for one element of the loss and of its gradient, from the target ``y``, the prediction ``p`` and
-        the constant ``a``.
-    cuda_rows : str
-        Source of a kernel ``nnx_row_loss``, for a loss that is not a sum of independent elements.
-    """
-
-    plain: Callable[[Operations, Array, Array, float], tuple[Array, Array]]
-    in_place: Callable[[InPlace, Array, Array, Array, float], float] | None = None
-    cuda_value: str = ""
-    cuda_gradient: str = ""
-    cuda_rows: str = ""
 
 
 def _squared_error(ops: Operations, y: Array, p: Array, parameter: float) -> tuple[Array, Array]:
@@ -143,13 +120,6 @@ BINARY_CROSS_ENTROPY_FROM_LOGITS = RowLoss(
 )
 
 
-def one_hot(ops: Operations, y: Array, like: Array) -> Array:
-    """Return integer labels (rows,) as rows of zeros with a one; dense targets are returned unchanged."""
-    if y.ndim == like.ndim:
-        return y
-    return (y[:, None] == ops.xp.arange(like.shape[1])).astype(like.dtype)
-
-
 def _categorical_cross_entropy(ops: Operations, y: Array, p: Array, epsilon: float) -> tuple[Array, Array]:
     """ℓ = −Σ_j y_j log p_j, gradient −y / p; p is clipped to [ε, 1]."""
     xp = ops.xp
@@ -201,8 +171,8 @@ CATEGORICAL_CROSS_ENTROPY_FROM_LOGITS = RowLoss(
     _categorical_cross_entropy_from_logits_in_place,
     cuda_rows="""
 extern "C" __global__ void nnx_row_loss(
-        const T* target, const T* prediction, const T* factors, T* row_losses, T* dy, long long rows,
-        long long columns, T a, T same, long long weighted, long long wanted) {
+        const T* target, const T* prediction, const T* factors, T* row_losses, T* dy, const T* more,
+        long long rows, long long columns, T a, T same, long long weighted, long long wanted) {
     __shared__ T shared[NNX_THREADS];
     for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
         const T factor = weighted ? factors[row] : same;
@@ -245,7 +215,20 @@ LOSSES = {
     "binary_cross_entropy_from_logits": BINARY_CROSS_ENTROPY_FROM_LOGITS,
     "categorical_cross_entropy": CATEGORICAL_CROSS_ENTROPY,
     "categorical_cross_entropy_from_logits": CATEGORICAL_CROSS_ENTROPY_FROM_LOGITS,
+    "pinball": distributions.PINBALL,
+    "poisson": distributions.POISSON,
+    "poisson_from_log": distributions.POISSON_FROM_LOG,
+    "gaussian": distributions.GAUSSIAN,
+    "hinge": classes.HINGE,
+    "squared_hinge": classes.SQUARED_HINGE,
+    "binary_focal": classes.BINARY_FOCAL,
+    "binary_focal_from_logits": classes.BINARY_FOCAL_FROM_LOGITS,
+    "categorical_focal": classes.CATEGORICAL_FOCAL,
+    "categorical_focal_from_logits": classes.CATEGORICAL_FOCAL_FROM_LOGITS,
 }
+
+
+Constants = float | tuple[float, ...]
 
 
 class Losses(Operations):
@@ -253,7 +236,7 @@ class Losses(Operations):
 
     def loss(
         self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
-        scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
+        scale: float = 1.0, parameter: Constants = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
         """value = scale Σ_i w_i Σ_j ℓ_ij / Σ_i w_i, and dy = its gradient with respect to y_pred.
 
@@ -265,8 +248,8 @@ class Losses(Operations):
         dy : array like y_pred, or None
         scale : float
             1 / features for a mean over features, 1 for a sum.
-        parameter : float
-            The constant of the loss: δ of Huber, or ε for clipping in a cross-entropy.
+        parameter : float or tuple of float
+            The constants of the loss: δ of Huber, ε for clipping in a cross-entropy, the levels of pinball.
         weights : array of shape (rows,), or None for equal weights
         """
         row_losses, gradient = LOSSES[kind].plain(self, y_true, y_pred, parameter)
@@ -293,13 +276,43 @@ class Losses(Operations):
         if dy is not None:
             dy[...] = gradient * column
 
+    def smooth_targets(self, y_true: Array, like: Array, kept: float, share: float) -> Array:
+        """Return y · kept + share, the targets of label smoothing; labels as rows with a one.
+
+        Parameters
+        ----------
+        y_true : array of shape (rows, classes), or integer labels of shape (rows,)
+        like : array of shape (rows, classes)
+            The predictions, for shape and type.
+
+        Returns
+        -------
+        array like `like`
+            Memory of the backend, valid until its next call.
+        """
+        return one_hot(self, y_true, like) * kept + share
+
+
+SMOOTHED = 2  # the slot of scratch memory that no form in place uses
+
 
 class LossesNumPy(InPlace, Losses):
     """The losses in place, if a record has such a form."""
 
+    def smooth_targets(self, y_true: Array, like: Array, kept: float, share: float) -> Array:
+        """Compute in scratch memory."""
+        smoothed = self._scratch(like.shape, like.dtype, SMOOTHED)
+        if y_true.ndim == like.ndim:
+            np.multiply(y_true, kept, out=smoothed)
+            smoothed += share
+        else:
+            smoothed.fill(share)
+            smoothed[np.arange(len(like)), y_true] = kept + share
+        return smoothed
+
     def loss(
         self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
-        scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
+        scale: float = 1.0, parameter: Constants = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
         """Compute in place if rows have equal weights and `dy` is given, else in the plain form."""
         in_place = LOSSES[kind].in_place if dy is not None and weights is None and dy is not y_pred else None

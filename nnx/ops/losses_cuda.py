@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 from nnx.ops.base import Array, OnGpu
 from nnx.ops.cuda import BLOCK_SUMS, FUNCTIONS, THREADS, Raw
-from nnx.ops.losses import LOSSES, Losses, RowLoss
+from nnx.ops.losses import LOSSES, Constants, Losses
+from nnx.ops.losses_base import RowLoss
 
 # The loss of each row, and if `wanted` its gradient times `factor`; {value} and {gradient} are from a record.
 ROW_LOSS_SOURCE = """
 extern "C" __global__ void nnx_row_loss(
-        const T* target, const T* prediction, const T* factors, T* row_losses, T* dy, long long rows,
-        long long columns, T a, T same, long long weighted, long long wanted) {{
+        const T* target, const T* prediction, const T* factors, T* row_losses, T* dy, const T* more,
+        long long rows, long long columns, T a, T same, long long weighted, long long wanted) {{
     __shared__ T shared[NNX_THREADS];
     for (long long row = blockIdx.x; row < rows; row += gridDim.x) {{
         const long long start = row * columns;
@@ -29,6 +33,7 @@ extern "C" __global__ void nnx_row_loss(
 
 DENSE_TARGETS = "#define NNX_Y(row, j) target[(row) * columns + (j)]\n"
 LABELS = "#define NNX_Y(row, j) T((j) == target[row])\n"
+ONE_TARGET = "#define NNX_Y(row, j) target[row]\n"
 
 
 def _source(loss: RowLoss, labels: bool = False) -> str:
@@ -36,7 +41,8 @@ def _source(loss: RowLoss, labels: bool = False) -> str:
     rows = loss.cuda_rows or ROW_LOSS_SOURCE.format(value=loss.cuda_value, gradient=loss.cuda_gradient)
     if labels:
         rows = rows.replace("const T* target", "const long long* target")
-    return FUNCTIONS + BLOCK_SUMS + (LABELS if labels else DENSE_TARGETS) + rows
+    target = LABELS if labels else ONE_TARGET if loss.one_target else DENSE_TARGETS
+    return FUNCTIONS + BLOCK_SUMS + loss.cuda_functions + target + rows
 
 
 ROW_LOSS = {
@@ -46,8 +52,26 @@ ROW_LOSS = {
 }
 LABEL_LOSS = {
     kind: Raw(f"{kind}_labels", "nnx_row_loss", _source(LOSSES[kind], labels=True))
-    for kind in ("categorical_cross_entropy", "categorical_cross_entropy_from_logits")
+    for kind in (
+        "categorical_cross_entropy", "categorical_cross_entropy_from_logits", "categorical_focal",
+        "categorical_focal_from_logits", "hinge", "squared_hinge",
+    )
+}  # fmt: skip
+
+SMOOTH_SOURCE = """
+extern "C" __global__ void nnx_smooth_targets(
+        const T* target, T* smoothed, long long rows, long long columns, T kept, T share) {
+    for (long long row = blockIdx.x; row < rows; row += gridDim.x)
+        for (long long j = threadIdx.x; j < columns; j += blockDim.x)
+            smoothed[row * columns + j] = NNX_Y(row, j) * kept + share;
 }
+"""
+SMOOTH_TARGETS = Raw("smooth_targets", "nnx_smooth_targets", DENSE_TARGETS + SMOOTH_SOURCE)
+SMOOTH_LABELS = Raw(
+    "smooth_labels",
+    "nnx_smooth_targets",
+    LABELS + SMOOTH_SOURCE.replace("const T* target", "const long long* target"),
+)
 
 # factors = scale w / Σ w, computed by one block; see `Losses.average` for the power of two
 ROW_FACTORS = Raw(
@@ -100,13 +124,17 @@ extern "C" __global__ void nnx_sum_loss(
 class LossesCuPy(OnGpu, Losses):
     """The losses on the GPU."""
 
+    @functools.cached_property
+    def _known_constants(self) -> dict[tuple[tuple[float, ...], Any], Array]:
+        return {}
+
     def loss(
         self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
-        scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
+        scale: float = 1.0, parameter: Constants = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
         """Use two launches: losses and gradients of rows, then the sum; before them one for weights."""
         xp, dtype = self.xp, y_pred.dtype
-        labels = y_true.ndim < y_pred.ndim
+        labels = y_true.ndim < y_pred.ndim and not LOSSES[kind].one_target
         kernels, expected = (LABEL_LOSS, "int64") if labels else (ROW_LOSS, dtype)
         with self._hold:
             if kind not in kernels or y_true.dtype != expected:
@@ -118,13 +146,36 @@ class LossesCuPy(OnGpu, Losses):
                 factors = self._buffer("row_factors", rows, dtype)
                 ROW_FACTORS.of(dtype)((1,), (THREADS,), (weights, factors, rows, dtype.type(scale)))
             target = row_losses if dy is None else dy  # not written without a gradient
-            arrays = (xp.ascontiguousarray(y_true), xp.ascontiguousarray(y_pred), factors, row_losses, target)
+            several = parameter if isinstance(parameter, tuple) else (parameter,)
+            more = self._constants(parameter, dtype) if isinstance(parameter, tuple) else row_losses
+            arrays = (
+                xp.ascontiguousarray(y_true), xp.ascontiguousarray(y_pred), factors, row_losses, target, more,
+            )  # fmt: skip
             same = dtype.type(scale / rows)
             kernels[kind].over_rows(
-                y_pred, arrays, dtype.type(parameter), same, weighted, int(dy is not None)
+                y_pred, arrays, dtype.type(several[0]), same, weighted, int(dy is not None)
             )
             if value is not None:
                 SUM_LOSS.of(dtype)((1,), (THREADS,), (row_losses, factors, value, rows, same, weighted))
+
+    def _constants(self, values: tuple[float, ...], dtype: Any) -> Array:
+        """Return the constants of a loss on the device; they are copied there at their first use."""
+        known = self._known_constants
+        if (values, dtype) not in known:
+            known[values, dtype] = self.xp.asarray(values, dtype)
+        return known[values, dtype]
+
+    def smooth_targets(self, y_true: Array, like: Array, kept: float, share: float) -> Array:
+        """Compute in one launch."""
+        labels, dtype = y_true.ndim < like.ndim, like.dtype
+        with self._hold:
+            if y_true.dtype != ("int64" if labels else dtype):
+                return super().smooth_targets(y_true, like, kept, share)
+            smoothed = self._buffer("smoothed", like.size, dtype)[: like.size].reshape(like.shape)
+            arrays = (self.xp.ascontiguousarray(y_true), smoothed)
+            kernel = SMOOTH_LABELS if labels else SMOOTH_TARGETS
+            kernel.over_rows(like, arrays, dtype.type(kept), dtype.type(share))
+            return smoothed
 
     def average(
         self, row_losses: Array, gradient: Array, value: Array | None, dy: Array | None,

@@ -6,14 +6,14 @@ For other losses, the form in place or the plain form is used.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from nnx.ops.activations_numba import exp_float32, log1p_float32, log_float32, relu
 from nnx.ops.base import Array
 from nnx.ops.base_numba import SMALL_ARRAY, Compiled, Scalar, inner, inner_sum, team, usual
-from nnx.ops.losses import LossesNumPy
+from nnx.ops.losses import Constants, LossesNumPy
 from nnx.ops.share_numba import share
 
 COLUMNS = 512  # so many factors 1 + e^-|z| ≤ 2 have a product that fits into float64
@@ -171,12 +171,17 @@ IN_FLOAT64 = ("squared_error",)  # the other kernels work in float32 only
 LEAST_EPSILON = 2.0**-24
 
 
+def usable(epsilon: Constants) -> TypeGuard[float]:
+    """Return whether the kernels can clip probabilities with this ε."""
+    return isinstance(epsilon, float) and epsilon >= LEAST_EPSILON
+
+
 class LossesNumba(Compiled, LossesNumPy):
     """Losses with value and gradient in one pass."""
 
     def loss(
         self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
-        scale: float = 1.0, parameter: float = 0.0, weights: Array | None = None,
+        scale: float = 1.0, parameter: Constants = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
         """Use one pass if rows have equal weights; see benchmarks/operations.py, loss."""
         kernel, single = KERNELS.get(kind), y_pred.itemsize == 4
@@ -184,7 +189,7 @@ class LossesNumba(Compiled, LossesNumPy):
             super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
         elif kernel is not None and (single or kind in IN_FLOAT64):
             self._in_one_pass(kernel, y_true, y_pred, value, dy, scale)
-        elif kind == "binary_cross_entropy" and single and parameter >= LEAST_EPSILON:
+        elif kind == "binary_cross_entropy" and single and usable(parameter):
             self._of_probabilities(y_true, y_pred, value, dy, scale, parameter)
         else:
             super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)

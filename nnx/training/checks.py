@@ -14,8 +14,9 @@ from nnx.data.samples import Samples
 from nnx.distributed import Communicator
 from nnx.errors import ConfigurationError, flag, number, whole, whole_config
 from nnx.losses import Loss
-from nnx.metrics.choice import check_weights, choose, taken, tried_on_targets
-from nnx.metrics.formulas import NAMES, Metric
+from nnx.metrics.choice import check_weights, choose, taken, taken_for, tried_on_targets
+from nnx.metrics.formulas import Metric
+from nnx.metrics.names import NAMES
 from nnx.optimizers import Optimizer
 from nnx.training import nonfinite
 from nnx.training.checkpoints import Checkpoint
@@ -162,15 +163,17 @@ def check_data(network: Any, x: Any, y: Any, options: FitOptions) -> tuple[Sampl
                 "metrics are computed on validation data only: set validation=0.1 or validation=(x, y)"
             )
         return samples, None
-    check_metrics(metrics, held_out, network.output_shape)
+    check_metrics(metrics, held_out, network.output_shape, loss)
     return samples, Validation(held_out, metrics)
 
 
-def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, output_shape: tuple[int, ...]) -> None:
+def check_metrics(
+    metrics: list[tuple[str, Metric]], samples: Samples, output_shape: tuple[int, ...], loss: Loss
+) -> None:
     """Check that metrics accept the targets and the weights of rows.
 
-    nnx's metrics are tried on predictions of 0, scikit-learn's on the targets as predictions. Your own
-    functions are first called when the first epoch ends.
+    nnx's metrics are tried on equal predictions that sum to 1, scikit-learn's on the targets as predictions.
+    Your own functions are first called when the first epoch ends.
 
     Raises
     ------
@@ -180,13 +183,13 @@ def check_metrics(metrics: list[tuple[str, Metric]], samples: Samples, output_sh
     weights = samples.weights
     counted = None if weights is None else weights[weights > 0.0]
     y_true: Any = samples.targets() if metrics else None
-    zeros = np.broadcast_to(np.float32(0.0), (len(samples), *output_shape))
+    equal = np.broadcast_to(np.float32(1.0 / output_shape[-1]), (len(samples), *output_shape))
     for name, metric in metrics:
         if counted is not None and (counted != counted[0]).any():
             check_weights(name, metric)
         if metric in NAMES.values():
-            taken(name, metric, y_true, zeros, weights)
-        elif tried_on_targets(metric):
+            taken_for(loss, name, metric, y_true, equal, weights)
+        elif tried_on_targets(metric) and not loss.per_target:
             labels = y_true.ndim == len(output_shape)  # the number of a class at each position
             exact = np.eye(output_shape[-1], dtype=np.float32)[y_true] if labels else y_true
             taken(name, metric, y_true, exact, weights)

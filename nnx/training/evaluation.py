@@ -14,7 +14,7 @@ from nnx.errors import ConfigurationError
 from nnx.layers.base import walk
 from nnx.layers.terms import names_of
 from nnx.losses import Loss
-from nnx.metrics.choice import Metrics, choose, direction, taken
+from nnx.metrics.choice import Metrics, choose, direction, taken_for
 from nnx.metrics.formulas import Metric
 from nnx.training.run import Run
 
@@ -88,5 +88,5 @@ def measure(
         communicator.sum(y_pred, "the validation")
     y_true: Any = samples.targets() if metrics else None
     for name, metric in metrics:
-        results[name] = taken(name, metric, y_true, y_pred, samples.weights, loss.estimates)
+        results[name] = taken_for(loss, name, metric, y_true, y_pred, samples.weights)
     return results

@@ -126,6 +126,7 @@ def program(loop: Any, plan: Plan, loss: Loss, kind: str, optimizer: Optimizer) 
         The kind of the loss after fusion, from `Plan`.
     """
     plain = (type(loss).formula, type(loss).evaluate) == (Loss.formula, Loss.evaluate)
+    plain = plain and not loss.label_smoothing
     groups = list(_groups(plan, loop.ACTIVATIONS))
     rule = _rule(optimizer)
     if not plain or kind not in loop.LOSSES or rule is None or len(groups) != len(plan.groups):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from support.contract import close, room
 from support.ladder.host_kernels import compile
+from support.losses import OF_LABELS, constants, loss_data
 
 from nnx.backends import Backend
 from nnx.ops.activations import ACTIVATIONS
@@ -318,24 +319,24 @@ def test_softmax(
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("kind", LOSSES)
 def test_losses(kind: str, how: dict[str, Any], number: np.dtype, rng: np.random.Generator) -> None:
-    rows, columns, scale, constant = 6, 37, 0.25, 1.0 if kind == "huber" else 1e-7
-    target = rng.uniform(size=(rows, columns)).astype(number)
-    raw = kind.endswith("from_logits") or not kind.endswith("cross_entropy")
-    drawn = rng.normal(size=target.shape) * 2 if raw else rng.uniform(0.01, 0.99, target.shape)
-    prediction = drawn.astype(number)
+    rows, scale, constant = 6, 0.25, constants(kind, 37)
+    target, prediction = (one.astype(number) for one in loss_data(kind, rng, rows, 37))
+    columns = prediction.shape[1]
     value, gradient = room(1), room(rows, columns)
     PLAIN.loss(kind, target.astype(float), prediction.astype(float), value, gradient, scale, constant)
-    row_losses, dy, total = np.empty(rows, number), np.empty_like(target), np.full(1, np.nan, number)
-    numbers = (number.type(constant), number.type(scale / rows))
+    row_losses, dy, total = np.empty(rows, number), np.empty_like(prediction), np.full(1, np.nan, number)
+    several = np.atleast_1d(constant).astype(number)
+    numbers = (several[0], number.type(scale / rows))
     arrays = (target, prediction, row_losses, row_losses)
-    compile(f"{kind}_loss", number.name)((4,), (64,), (*arrays, dy, rows, columns, *numbers, 0, 1), **how)
+    given = (*arrays, dy, several, rows, columns, *numbers, 0, 1)
+    compile(f"{kind}_loss", number.name)((4,), (64,), given, **how)
     sums = (row_losses, row_losses, total, rows, numbers[1], 0)
     compile("sum_loss", number.name)((1,), (64,), sums, **how)
     close(dy, gradient, number, 16)
     close(total, value, number, rows * columns)
     untouched = dy.copy()
     compile(f"{kind}_loss", number.name)(
-        (4,), (64,), (*arrays, untouched, rows, columns, *numbers, 0, 0), **how
+        (4,), (64,), (*arrays, untouched, several, rows, columns, *numbers, 0, 0), **how
     )
     np.testing.assert_array_equal(untouched, dy)  # no gradient was wanted
 
@@ -343,7 +344,7 @@ def test_losses(kind: str, how: dict[str, Any], number: np.dtype, rng: np.random
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("labels", [False, True])
 @pytest.mark.parametrize("weights", ["some", "none", "large"])
-@pytest.mark.parametrize("kind", ["categorical_cross_entropy", "categorical_cross_entropy_from_logits"])
+@pytest.mark.parametrize("kind", OF_LABELS)
 def test_losses_with_labels_and_weights(
     kind: str, labels: bool, weights: str, how: dict[str, Any], number: np.dtype, rng: np.random.Generator
 ) -> None:
@@ -356,15 +357,15 @@ def test_losses_with_labels_and_weights(
     given = given.astype(number)
     value, gradient = room(1), room(rows, columns)
     wide = [x.astype(float) for x in (prediction, given)]
-    PLAIN.loss(
-        kind, target if labels else target.astype(float), wide[0], value, gradient, scale, 1e-7, wide[1]
-    )
+    y, constant = target if labels else target.astype(float), constants(kind)
+    PLAIN.loss(kind, y, wide[0], value, gradient, scale, constant, wide[1])
     factors, row_losses, dy = np.empty(rows, number), np.empty(rows, number), np.empty_like(prediction)
     total, same_factor = np.empty(1, number), number.type(9.0)
     compile("row_factors", number.name)((1,), (32,), (given, factors, rows, number.type(scale)), **how)
     name = f"{kind}_labels" if labels else f"{kind}_loss"
-    arrays = (target, prediction, factors, row_losses, dy)
-    numbers = (rows, columns, number.type(1e-7), same_factor, 1, 1)
+    several = np.atleast_1d(constant).astype(number)
+    arrays = (target, prediction, factors, row_losses, dy, several)
+    numbers = (rows, columns, several[0], same_factor, 1, 1)
     compile(name, number.name)((4,), (32,), (*arrays, *numbers), **how)
     compile("sum_loss", number.name)((1,), (32,), (row_losses, factors, total, rows, same_factor, 1), **how)
     close(dy, gradient, number, 16)
@@ -376,6 +377,18 @@ def test_the_average_of_parameters(number: np.dtype, rng: np.random.Generator) -
     expected = PLAIN.average_step(average.astype(float), values.astype(float), 0.01)
     compile("average", number.name)(values, 0.01, average)
     close(average, expected, number)
+
+
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("labels", [False, True])
+def test_smoothed_targets(
+    labels: bool, how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+) -> None:
+    labeled, like = rng.integers(0, 37, 6), np.empty((6, 37), number)
+    target, smoothed = labeled if labels else np.eye(37, dtype=number)[labeled], np.full_like(like, np.nan)
+    name, numbers = "smooth_labels" if labels else "smooth_targets", (number.type(0.9), number.type(0.1 / 37))
+    compile(name, number.name)((4,), (32,), (target, smoothed, 6, 37, *numbers), **how)
+    close(smoothed, PLAIN.smooth_targets(labeled, like.astype(float), 0.9, 0.1 / 37), number)
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
@@ -466,14 +479,17 @@ def test_layer_normalization(
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_a_prediction_that_is_not_finite_stays_visible(kind: str, wrong: float, number: np.dtype) -> None:
     """In its row's loss or gradient, as far as in the plain form; other rows are untouched."""
-    target, prediction = np.full((3, 4), 0.25, number), np.full((3, 4), 0.5, number)
-    prediction[1, 2] = wrong
+    columns, constant = (2 if kind == "gaussian" else 4), constants(kind, 4)
+    target, prediction = np.full((3, columns), 0.25, number), np.full((3, columns), 0.5, number)
+    target = target[:, 0].copy() if LOSSES[kind].one_target else target
+    prediction[1, 1] = wrong
     with np.errstate(all="ignore"):
-        expected, gradient = LOSSES[kind].plain(PLAIN, target, prediction, 1e-7)
-    row_losses, dy = np.empty(3, number), np.empty_like(target)
-    numbers = (number.type(1e-7), number.type(1.0))
-    arrays = (target, prediction, row_losses, row_losses, dy)
-    compile(f"{kind}_loss", number.name)((3,), (32,), (*arrays, 3, 4, *numbers, 0, 1))
+        expected, gradient = LOSSES[kind].plain(PLAIN, target, prediction, constant)
+    row_losses, dy = np.empty(3, number), np.empty_like(prediction)
+    several = np.atleast_1d(constant).astype(number)
+    numbers = (several[0], number.type(1.0))
+    arrays = (target, prediction, row_losses, row_losses, dy, several)
+    compile(f"{kind}_loss", number.name)((3,), (32,), (*arrays, 3, columns, *numbers, 0, 1))
     np.testing.assert_allclose(row_losses, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(dy, gradient, rtol=1e-5, atol=1e-6)
 
@@ -551,8 +567,8 @@ def test_every_kernel_was_computed() -> None:
     fused = {f"{kind}_bias_gradient" for kind in FUSED}
     losses = {f"{kind}_loss" for kind in LOSSES}
     losses |= {
-        "sum_loss", "row_factors", "categorical_cross_entropy_labels",
-        "categorical_cross_entropy_from_logits_labels",
+        "sum_loss", "row_factors", "smooth_targets", "smooth_labels",
+        *(f"{kind}_labels" for kind in OF_LABELS),
     }  # fmt: skip
     embedding = {"sort_tiles", "merge_tiles", "sum_runs", "put_rows"}
     norms = {"batch_moments", "batch_norm_sums", "layer_norm", "layer_norm_backward", "layer_norm_sums"}

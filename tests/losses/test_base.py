@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.losses import ALL, P, Y, on
+from support.losses import ALL, NEW, P, Y, on
 
 import nnx
 from nnx.backends import Backend
@@ -55,6 +55,48 @@ def test_shapes_that_differ_are_named(loss: nnx.Loss, call: str) -> None:
         getattr(loss, call)(Y[0], P[0])
     with pytest.raises(DataError, match=r"sample_weight .*\(2,\).*\(3,\)"):
         getattr(loss, call)(Y, P, np.ones(3))
+
+
+def drawn_for(loss: nnx.Loss, rng: np.random.Generator, rows: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    p = rng.uniform(0.1, 0.9, (rows, 4, loss.width) if loss.per_target else (rows, 4))
+    y = rng.uniform(0.1, 0.9, (rows, 4, *((1,) if loss.width == 1 and loss.per_target else ())))
+    return (np.round(y) if loss.decides else y), p
+
+
+@pytest.mark.parametrize("loss", NEW, ids=repr)
+def test_the_newer_losses_take_weights_and_keep_the_type(
+    backend: Backend, rng: np.random.Generator, loss: nnx.Loss, dtype: np.dtype
+) -> None:
+    y, p = drawn_for(loss, rng)
+    y, p = y.astype(dtype), p.astype(dtype)
+    weights = np.array([1.0, 2.0, 0.0], dtype)
+    repeated = on(backend, y[[0, 1, 1]], p[[0, 1, 1]], dtype=dtype.name)
+    weighted = on(backend, y, p, weights, dtype=dtype.name)
+    tolerance = 32 * float(np.finfo(dtype).eps)
+    value = loss(*weighted)
+    assert value.dtype == loss.gradient(*weighted).dtype == dtype
+    assert float(value) == pytest.approx(float(loss(*repeated)), rel=tolerance)
+    gradient = backend.to_numpy(loss.gradient(*weighted))
+    expected = backend.to_numpy(loss.gradient(*repeated))
+    np.testing.assert_allclose(gradient[1], 2.0 * expected[1], rtol=tolerance)
+    assert not gradient[2].any()
+
+
+def test_losses_with_several_numbers_for_a_target_say_what_they_need() -> None:
+    loss = nnx.Pinball((0.1, 0.5, 0.9))
+    with pytest.raises(
+        DataError, match=r"Pinball.*y_true of shape \(2, 2\).*\(2, 2\).*3 numbers for each target"
+    ):
+        loss(Y, P)
+    for targets in (np.zeros(5), np.zeros((5, 1))):
+        assert float(loss(targets, np.ones((5, 3)))) == pytest.approx((0.9 + 0.5 + 0.1) / 3)
+    network = nnx.Network([nnx.Dense(3, 4)], seed=0)
+    with pytest.raises(DataError, match=r"Pinball.*needs 3 outputs for each target.*nnx.Dense\(3\)"):
+        network.fit(np.zeros((8, 3)), np.zeros(8), loss=loss, optimizer=nnx.SGD(), batch_size=8)
+    with pytest.raises(DataError, match=r"targets of shape \(8, 2\) do not fit"):
+        nnx.Network([nnx.Dense(3, 3)], seed=0).fit(
+            np.zeros((8, 3)), np.zeros((8, 2)), loss=loss, optimizer=nnx.SGD(), batch_size=8
+        )
 
 
 def test_labels_out_of_range_are_refused() -> None:

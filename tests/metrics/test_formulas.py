@@ -21,6 +21,8 @@ RIGHT_1 = float(np.mean((P1[:, 0] > 0.5) == BINARY))
 SMOOTH = np.where(np.eye(3)[ONE_OF_3] > 0, 0.9, 0.05)
 IN_0_1 = r"\[0, 1\]"
 
+OF_COLUMNS = ("subset_accuracy", "roc_auc_ovr")  # they refuse a single column
+
 # For each kind of target: targets, predictions, and what each metric says; a text is part of its refusal.
 TABLE = {
     "labels": (ONE_OF_3, P3, {"accuracy": RIGHT_3, "binary_accuracy": "equal shapes", "mse": "equal shapes",
@@ -77,7 +79,7 @@ TABLE = {
     "no row": (NUMBERS[:0], ANSWERS[:0], dict.fromkeys(metrics.NAMES, "row")),
     "other rows": (NUMBERS[:4], ANSWERS[:5], dict.fromkeys(metrics.NAMES, "many rows|equal shapes")),
     "not a number": (BINARY.reshape(-1, 1), np.full((ROWS, 1), np.nan),
-                     dict.fromkeys(metrics.NAMES, math.nan)),
+                     {name: math.nan for name in metrics.NAMES if name not in OF_COLUMNS}),
 }  # fmt: skip
 
 

@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 from support.contract import ROWS, agree, close, room
+from support.losses import OF_LABELS, constants, loss_data
 
 from nnx.backends import Backend
 from nnx.ops.losses import LOSSES
 
 
 def loss_arguments(kind: str, rng: np.random.Generator, rows: int, weighted: bool) -> dict[str, Any]:
-    parameter = 0.2 if kind == "huber" else 1e-7
-    logits = kind.endswith("_from_logits")
-    p = 3.0 * rng.standard_normal((rows, 6)) if logits else rng.uniform(0.02, 0.98, (rows, 6))
+    y, p = loss_data(kind, rng, rows)
     return {
-        "kind": kind, "y_true": rng.uniform(0.0, 1.0, (rows, 6)), "y_pred": p, "value": room(1),
-        "dy": room(rows, 6), "scale": 1.0 / 6.0, "parameter": parameter,
+        "kind": kind, "y_true": y, "y_pred": p, "value": room(1), "dy": room(*p.shape),
+        "scale": 1.0 / p.shape[1], "parameter": constants(kind),
         "weights": rng.uniform(0.5, 1.5, rows) if weighted else None,
     }  # fmt: skip
 
@@ -41,7 +40,7 @@ def test_losses(
         close(alone[kept], both[kept], dtype, 6 * rows)
 
 
-@pytest.mark.parametrize("kind", ["categorical_cross_entropy", "categorical_cross_entropy_from_logits"])
+@pytest.mark.parametrize("kind", OF_LABELS)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_labels_are_rows_with_a_one(
     backend: Backend, dtype: np.dtype, rng: np.random.Generator, kind: str, weighted: bool
@@ -59,13 +58,46 @@ def test_labels_are_rows_with_a_one(
 @pytest.mark.parametrize("kind", sorted(LOSSES))
 @pytest.mark.parametrize("weighted", [False, True])
 def test_losses_stay_finite_at_extremes(backend: Backend, dtype: np.dtype, kind: str, weighted: bool) -> None:
-    size = 1e4 if "cross" not in kind or "logits" in kind else 1.0
+    of_probabilities = ("cross" in kind or "focal" in kind) and "logits" not in kind
+    size = 1.0 if of_probabilities else 1e4
     p = np.array([[0.0, size], [size, 0.0]])
-    if size > 1.0:
+    if not of_probabilities:
         p[0, 0], p[1, 1] = -size, -size
-    y = np.array([[1.0, 0.0], [1.0, 0.0]])
+    y = np.array([1.0, 0.0]) if kind in ("pinball", "gaussian") else np.array([[1.0, 0.0], [1.0, 0.0]])
     dy, value = backend.empty((2, 2), dtype), backend.empty(1, dtype)
     weights = backend.asarray(np.ones(2), dtype) if weighted else None
-    backend.loss(kind, backend.asarray(y, dtype), backend.asarray(p, dtype), value, dy, 1.0, 1e-7, weights)
+    y, p = backend.asarray(y, dtype), backend.asarray(p, dtype)
+    backend.loss(kind, y, p, value, dy, 1.0, constants(kind, 2), weights)
     assert np.isfinite(backend.to_numpy(dy)).all()
     assert np.isfinite(backend.to_numpy(value)).all()
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_smoothed_targets(backend: Backend, dtype: np.dtype, rng: np.random.Generator, labels: bool) -> None:
+    """In memory that no form of the losses uses: a smoothed loss is that of targets smoothed before."""
+    labeled = rng.integers(0, 6, 7)
+    dense = np.eye(6)[labeled]
+    p = backend.asarray(3.0 * rng.standard_normal((7, 6)), dtype)
+    y = backend.asarray(labeled) if labels else backend.asarray(dense, dtype)
+    smoothed = backend.smooth_targets(y, p, 0.9, 0.1 / 6)
+    expected = 0.9 * dense + 0.1 / 6
+    np.testing.assert_allclose(backend.to_numpy(smoothed), expected, rtol=4 * np.finfo(dtype).eps)
+    kind, found = "categorical_cross_entropy_from_logits", []
+    for targets in (backend.asarray(expected, dtype), smoothed):
+        value, dy = backend.empty(1, dtype), backend.empty(p.shape, dtype)
+        backend.loss(kind, targets, p, value, dy, 1.0)
+        found.append((backend.to_numpy(value), backend.to_numpy(dy)))
+    for one, other in zip(*found, strict=True):
+        close(one, other, dtype, 42)
+
+
+@pytest.mark.parametrize("kind", ["hinge", "squared_hinge"])
+def test_targets_of_a_hinge_loss_may_be_of_both_forms(kind: str, rng: np.random.Generator) -> None:
+    ops, y = Backend(), rng.integers(0, 2, (7, 3)).astype(float)
+    p, found = rng.standard_normal((7, 3)), []
+    for targets in (y, 2.0 * y - 1.0):
+        value, dy = np.empty(1), np.empty((7, 3))
+        ops.loss(kind, targets, p, value, dy)
+        found.append((value, dy))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])

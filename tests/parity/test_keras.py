@@ -63,8 +63,9 @@ SHAPES = pytest.mark.parametrize("shape", [(7, 5), (7, 3, 5), (7, 2, 3, 5)], ids
 @SHAPES
 @pytest.mark.parametrize(
     "name",
-    ["linear", "relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus", "softmax"],
-)
+    ["linear", "relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus", "softmax",
+     "exponential"],
+)  # fmt: skip
 def test_dense_with_its_activation(
     keras: Any, rng: np.random.Generator, name: str, shape: tuple[int, ...]
 ) -> None:
@@ -96,7 +97,7 @@ def test_gelu_by_tanh(keras: Any, rng: np.random.Generator) -> None:
 
 @SHAPES
 @pytest.mark.parametrize(
-    "name", ["relu", "leaky_relu", "elu", "silu", "sigmoid", "tanh", "softplus", "softmax"]
+    "name", ["relu", "leaky_relu", "elu", "silu", "sigmoid", "tanh", "softplus", "softmax", "exponential"]
 )
 def test_activation_as_a_layer(
     keras: Any, rng: np.random.Generator, name: str, shape: tuple[int, ...]
@@ -210,6 +211,10 @@ def test_containers_and_views(
         (nnx.MeanAbsoluteError(), "MeanAbsoluteError"),
         (nnx.Huber(0.3), "Huber"),
         (nnx.BinaryCrossEntropy(), "BinaryCrossentropy"),
+        (nnx.BinaryCrossEntropy(label_smoothing=0.2), "BinaryCrossentropy"),
+        (nnx.Hinge(), "Hinge"),
+        (nnx.SquaredHinge(), "SquaredHinge"),
+        (nnx.BinaryFocalCrossEntropy(1.5), "BinaryFocalCrossentropy"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -223,7 +228,10 @@ def test_losses(
 ) -> None:
     y, p = rng.uniform(0.01, 0.99, (2, *shape))
     weights = rng.uniform(0.1, 2.0, len(y)) if weighted else None
-    options = {"delta": 0.3} if theirs == "Huber" else {}
+    if ours.decides or "Focal" in theirs:
+        y = np.round(y)  # on shares of classes, Keras's focal loss is another one
+    options = ours.record.keras.values(ours)
+    options.pop("from_logits", None)
     reference = getattr(keras.losses, theirs)(
         reduction="mean_with_sample_weight" if weighted else "sum_over_batch_size", dtype="float64", **options
     )
@@ -247,8 +255,15 @@ def for_keras(weights: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray 
         (nnx.BinaryCrossEntropy(), nnx.Sigmoid, "BinaryCrossentropy", False),
         (nnx.CategoricalCrossEntropy(), nnx.Softmax, "CategoricalCrossentropy", False),
         (nnx.CategoricalCrossEntropy(), nnx.Softmax, "SparseCategoricalCrossentropy", True),
+        (
+            nnx.CategoricalCrossEntropy(label_smoothing=0.2),
+            nnx.Softmax,
+            "CategoricalCrossentropy",
+            False,
+        ),
+        (nnx.CategoricalFocalCrossEntropy(1.5), nnx.Softmax, "CategoricalFocalCrossentropy", False),
     ],
-    ids=["binary", "categorical", "labels"],
+    ids=["binary", "categorical", "labels", "smoothed", "focal"],
 )
 def test_cross_entropies_after_their_activation(
     keras: Any,
@@ -265,8 +280,9 @@ def test_cross_entropies_after_their_activation(
     places = shape[:-1]
     y: np.ndarray = rng.integers(0, 5, places) if labels else rng.dirichlet(np.ones(5), places)
     weights = rng.uniform(0.1, 2.0, len(y)) if weighted else None
+    options = {} if labels else ours.record.keras.values(ours)
     reference = getattr(keras.losses, theirs)(
-        from_logits=True,
+        **options | {"from_logits": True},
         reduction="mean_with_sample_weight" if weighted else "sum_over_batch_size",
         dtype="float64",
     )

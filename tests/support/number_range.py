@@ -19,6 +19,8 @@ Values = np.ndarray[Any, Any]
 ALPHA = 0.3
 HUBER = 0.7
 EPSILON = 1e-7
+GAMMA = 2.0
+STRAIGHT = 60.0  # from here on, the Poisson loss has a straight line in place of e^z
 
 
 def numbers(dtype: np.dtype) -> Values:
@@ -51,6 +53,7 @@ class Torch:
             "sigmoid": self.torch.sigmoid,
             "tanh": self.torch.tanh,
             "softplus": lambda x: f.softplus(x, threshold=1e3),
+            "exponential": self.torch.exp,
             "softmax": lambda x: f.softmax(x, dim=1),
         }
         self.losses: dict[str, Callable[[Any, Any], Any]] = {
@@ -63,7 +66,30 @@ class Torch:
             ),
             "categorical_cross_entropy": lambda y, p: -(y * p.log()),
             "categorical_cross_entropy_from_logits": lambda y, z: f.cross_entropy(z, y, reduction="none"),
+            "hinge": lambda y, z: f.relu(1.0 - (2.0 * y - 1.0) * z),
+            "squared_hinge": lambda y, z: f.relu(1.0 - (2.0 * y - 1.0) * z) ** 2,
+            "poisson": lambda y, p: f.poisson_nll_loss(p, y, log_input=False, eps=0.0, reduction="none"),
+            "poisson_from_log": lambda y, z: (
+                f.poisson_nll_loss(z.clamp(max=STRAIGHT), 0.0 * y, reduction="none")
+                * (1.0 + f.relu(z - STRAIGHT))
+                - y * z
+            ),
+            "binary_focal": lambda y, p: (
+                -y * (1.0 - p) ** GAMMA * p.log() - (1.0 - y) * p**GAMMA * self.torch.log1p(-p)
+            ),
+            "binary_focal_from_logits": lambda y, z: (
+                -y * self.torch.sigmoid(-z) ** GAMMA * f.logsigmoid(z)
+                - (1.0 - y) * self.torch.sigmoid(z) ** GAMMA * f.logsigmoid(-z)
+            ),
+            "categorical_focal": lambda y, p: -y * (1.0 - p) ** GAMMA * p.log(),
+            "categorical_focal_from_logits": self.focal,
         }
+
+    def focal(self, y: Any, z: Any) -> Any:
+        """The categorical focal loss of softmax(z)."""
+        log_p = self.torch.nn.functional.log_softmax(z, dim=1)
+        counted = self.torch.where(y > 0, log_p, 0.0)  # 0 times an infinite logarithm is NaN
+        return -y * (-self.torch.expm1(counted)) ** GAMMA * counted
 
     def activation(self, kind: str, x: Values, dy: Values) -> tuple[Values, Values]:
         """y and dx."""
@@ -98,6 +124,7 @@ class TensorFlow:
             "sigmoid": tf.sigmoid,
             "tanh": tf.tanh,
             "softplus": tf.math.softplus,
+            "exponential": tf.exp,
             "softmax": tf.nn.softmax,
         }
         squared = tf.math.squared_difference
@@ -115,6 +142,15 @@ class TensorFlow:
             "categorical_cross_entropy": lambda y, p: -y * tf.math.log(p),
             "categorical_cross_entropy_from_logits": lambda y, z: tf.nn.softmax_cross_entropy_with_logits(
                 y, z
+            ),
+            "hinge": lambda y, z: tf.nn.relu(1.0 - (2.0 * y - 1.0) * z),
+            "squared_hinge": lambda y, z: tf.nn.relu(1.0 - (2.0 * y - 1.0) * z) ** 2,
+            "poisson_from_log": lambda y, z: (
+                tf.exp(tf.minimum(z, STRAIGHT)) * (1.0 + tf.nn.relu(z - STRAIGHT)) - y * z
+            ),
+            "binary_focal_from_logits": lambda y, z: (
+                y * tf.sigmoid(-z) ** GAMMA * tf.math.softplus(-z)
+                + (1.0 - y) * tf.sigmoid(z) ** GAMMA * tf.math.softplus(z)
             ),
         }
 
