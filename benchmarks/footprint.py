@@ -24,6 +24,8 @@ PACKAGES = {
     "nnx": str(ROOT), "nnx[fast]": f"{ROOT}[fast]",
     "nnx[experiments]": f"{ROOT}[experiments]", "torch": "torch",
     "tensorflow-cpu": "tensorflow-cpu", "jax": "jax",
+    "nnx[estimators,fast]": f"{ROOT}[estimators,fast]", "scikit-learn": "scikit-learn",
+    "pyod torch": "pyod torch",
 }  # fmt: skip
 
 
@@ -41,7 +43,7 @@ def measured(package: str | None) -> tuple[float, str]:
         if package is None:
             return megabytes(folder), ""
         python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        command = [str(python), "-m", "pip", "install", "--no-cache-dir", "--quiet", package]
+        command = [str(python), "-m", "pip", "install", "--no-cache-dir", "--quiet", *package.split()]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=common.ENVIRONMENT)
         if done.returncode:
             raise common.MissingError((done.stderr.strip().splitlines() or ["no message"])[-1])
@@ -60,7 +62,7 @@ def main(only: tuple[str, ...], torch_spec: str, json_path: Path | None) -> None
     for name in only or PACKAGES:
         click.echo(f"installing {name} …", err=True)
         try:
-            size, warnings = measured(torch_spec if name == "torch" else PACKAGES[name])
+            size, warnings = measured(PACKAGES[name].replace("torch", torch_spec))
         except common.MissingError as error:
             click.echo(f"left out: {name}: {error}")
             continue

@@ -8,8 +8,16 @@ from nnx.libraries import needed
 
 with needed("estimators", "nnx.estimators"):
     from nnx.estimators.autoencoder import Autoencoder
+    from nnx.estimators.outlier import AutoencoderOutlier
     from nnx.estimators.regressor import NetworkRegressor
     from nnx.estimators.supervised import NetworkClassifier
     from nnx.estimators.tabular import TabularClassifier, TabularRegressor
 
-__all__ = ["Autoencoder", "NetworkClassifier", "NetworkRegressor", "TabularClassifier", "TabularRegressor"]
+__all__ = [
+    "Autoencoder",
+    "AutoencoderOutlier",
+    "NetworkClassifier",
+    "NetworkRegressor",
+    "TabularClassifier",
+    "TabularRegressor",
+]

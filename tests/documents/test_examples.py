@@ -32,6 +32,7 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "grid_search_dask.py": (("2",), r"best: \{'hidden_layer_sizes': 64, 'l.*': 0\.01\} on 2 workers", set()),
     "sklearn_pipeline.py": (("30", "1437"), r"1437 rows[\s\S]*test accuracy 0\.9", set()),
     "between_torch_modules.py": (("100",), r"loss after 100 steps[\s\S]*PyTorch alone: \d\.\de-0[67]", set()),
+    "outliers.py": ((), r"ROC-AUC of the autoencoder: 0\.[\s\S]*10 rows are called outliers", set()),
     "compare.py": (("20",), r"largest relative difference of the losses over 20 steps: \d", set()),
 }
 CHAINED = {"autoencoder.py", "svm.py"}  # the second takes the network that the first saved

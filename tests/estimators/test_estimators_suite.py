@@ -9,16 +9,18 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 import nnx
 from nnx.estimators import (
     Autoencoder,
+    AutoencoderOutlier,
     NetworkClassifier,
     NetworkRegressor,
     TabularClassifier,
     TabularRegressor,
 )
 
-ESTIMATORS = [Autoencoder(), NetworkClassifier(), NetworkRegressor()]
+ESTIMATORS = [Autoencoder(), AutoencoderOutlier(), NetworkClassifier(), NetworkRegressor()]
 CONFIGURATIONS = [
     Autoencoder(3, (), loss="absolute_error", optimizer="sgd", device="numpy"),
     Autoencoder(2, (20, 10), activation="tanh", device="numba"),
+    AutoencoderOutlier(3, (), contamination=0.1, standardize=False, loss="squared_error", device="numpy"),
     NetworkClassifier((), optimizer="adamw", learning_rate=0.03, device="numpy"),
     NetworkClassifier((20, 10), activation="gelu", loss="squared_error", learning_rate=0.01),
     NetworkRegressor(30, activation="tanh", loss="huber", optimizer=nnx.Adam(0.01), device="numpy"),
