@@ -2,7 +2,7 @@
 
 The update rules are those of Keras; `nnx.ops.updates` contains them. An optimizer object holds only
 hyper-parameters. Its moments and its step count lie in the arena of the network that it trains, so one object
-can train several networks, and several objects can train one network in turn. All optimizers take
+can train several networks, and several objects can train one network in turn. All optimizers but `LBFGS` take
 
 - ``weight_decay`` shrinks w by η·weight_decay·w before the update (decoupled, Loshchilov and Hutter, 2019);
 - ``l2`` adds l2·w to the gradient; this is the gradient of ½ l2 ‖w‖²;
@@ -22,11 +22,12 @@ from nnx.errors import ConfigurationError, flag
 from nnx.ops.steps import Number
 from nnx.ops.updates import corrected_rate
 from nnx.optimizers.base import POSITIVE, SHARE, Groups, Optimizer
+from nnx.optimizers.lbfgs import LBFGS
 from nnx.parameters import Span
 from nnx.records import Counterpart, OptimizerRecord, by_name
 from nnx.schedules import Schedule
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+__all__ = ["LBFGS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
 _KERAS = {
     "learning_rate": "learning_rate", "weight_decay": "weight_decay",
@@ -299,7 +300,7 @@ class Adagrad(Optimizer):
         )  # fmt: skip
 
 
-KINDS: tuple[type[Optimizer], ...] = (Adam, AdamW, SGD, RMSprop, Adagrad)
+KINDS: tuple[type[Optimizer], ...] = (Adam, AdamW, SGD, RMSprop, Adagrad, LBFGS)
 NAMES = by_name(KINDS)
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from nnx.backends import threads
 from nnx.errors import TrainingError
+from nnx.optimizers import LBFGS
 from nnx.training import facts, nonfinite
 from nnx.training.checkpoints import settings
 from nnx.training.checks import check_data, check_options
 from nnx.training.device_steps import DeviceTrainer
 from nnx.training.evaluation import Validation
+from nnx.training.lbfgs import LbfgsTrainer
 from nnx.training.options import FitOptions
 from nnx.training.pause import Pause
 from nnx.training.ranks import Ranks
@@ -31,6 +33,7 @@ def fit(network: Any, x: Any, y: Any, options: FitOptions) -> History:
     interrupts = Interrupts(wanted=options.checkpoint is not None)
     ranks = Ranks(options.communicator, network.arena, interrupts)
     kind = StepTrainer if network.backend.synchronous else DeviceTrainer
+    kind = LbfgsTrainer if isinstance(options.optimizer, LBFGS) else kind
     trainer = SmallTrainer(kind(network, samples, options, ranks))
     run = _run(network, options, trainer, validation)
     run.facts = known
@@ -60,7 +63,7 @@ def fit(network: Any, x: Any, y: Any, options: FitOptions) -> History:
 
 def _run(network: Any, options: FitOptions, trainer: SmallTrainer, validation: Validation | None) -> Run:
     """Return the run as callbacks see it, before its first step."""
-    run = Run(network, options.optimizer, History(), options.epochs, len(trainer.steps.batches))
+    run = Run(network, options.optimizer, History(), options.epochs, trainer.steps.steps_of_an_epoch)
     run.loss, run.losses, run.on_nonfinite = options.loss, trainer.steps.losses, options.on_nonfinite
     run.average = trainer.steps.average
     run.terms, names = trainer.steps.terms.values, trainer.steps.terms.names

@@ -45,6 +45,7 @@ class StepTrainer:
         Loss of each batch of the current epoch.
     terms : TermsOfBatches
         The terms in these losses that layers added.
+    steps_of_an_epoch : int
     kept : OptimizerState
         The optimizer's state for this network.
     pieces : Pieces or None
@@ -80,6 +81,7 @@ class StepTrainer:
             check_targets=partial(options.loss.check_targets, features=row_features(network.output_shape)),
             draw=lambda: initializers.generator(arena.seed, "augmentation", arena.step),
         )  # fmt: skip
+        self.steps_of_an_epoch = len(self.batches)
         self.losses = self.backend.zeros(len(self.batches), arena.dtype)
         self._slots = [self.losses[i : i + 1] for i in range(len(self.batches))]
         self._dy = {rows: self.backend.empty((rows, *network.output_shape), arena.dtype) for rows in sizes}

@@ -531,3 +531,14 @@ def test_a_finished_training_frees_its_memory_at_once():
     finally:
         gc.enable()
     assert used == used[:1] * 3
+
+
+def test_lbfgs_on_a_gpu_says_why_it_is_not_replayed():
+    made = lambda: [nnx.Dense(6, 8), nnx.Tanh(), nnx.Dense(6)]  # noqa: E731
+    network, history, _ = trained("auto", made, optimizer=nnx.LBFGS)
+    assert history.not_replayed.startswith("L-BFGS reads the loss on the host")
+    assert history.replayed == 0
+    assert (np.diff(history["loss"]) <= 0).all()
+    on_host = nnx.Network(made(), device="numpy", seed=0)
+    expected = on_host.fit(X, X, loss="mse", optimizer=nnx.LBFGS(), epochs=EPOCHS)
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-2)

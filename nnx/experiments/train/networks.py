@@ -104,6 +104,8 @@ def make_optimizer(config: Config, steps: int) -> Optimizer:
         if getattr(config, name) is not None:
             options[name] = getattr(config, name)
     kind = optimizers.NAMES[config.optimizer]
+    if kind is optimizers.LBFGS:
+        return _lbfgs(config, options)
     if config.group:
         options["groups"] = groups_of(config, steps)
     if "momentum" in options and not _has_momentum(kind):
@@ -115,6 +117,24 @@ def make_optimizer(config: Config, steps: int) -> Optimizer:
         options["learning_rate"] = TRAININGS[config.schedule](kind(**options).schedule(0), steps)
     made: Optimizer = kind(**options)
     return made
+
+
+def _lbfgs(config: Config, options: dict[str, Any]) -> Optimizer:
+    """Return the L-BFGS optimizer, which has no learning rate.
+
+    Raises
+    ------
+    ConfigurationError
+        If options are given that it does not have.
+    """
+    wrong = [*options, *(["group"] if config.group else []), *(["find_lr"] if config.find_lr else [])]
+    wrong += ["schedule"] if config.schedule != "constant" else []
+    if wrong:
+        raise ConfigurationError(
+            f"lbfgs has no {wrong[0]}, as each step searches how far to go: leave it out, or choose another "
+            "optimizer"
+        )
+    return optimizers.LBFGS()
 
 
 def groups_of(config: Config, steps: int) -> dict[str, dict[str, Any]]:
