@@ -535,7 +535,7 @@ def test_a_finished_training_frees_its_memory_at_once():
 
 def test_lbfgs_on_a_gpu_says_why_it_is_not_replayed():
     made = lambda: [nnx.Dense(6, 8), nnx.Tanh(), nnx.Dense(6)]  # noqa: E731
-    network, history, _ = trained("auto", made, optimizer=nnx.LBFGS)
+    _, history, _ = trained("auto", made, optimizer=nnx.LBFGS)
     assert history.not_replayed.startswith("L-BFGS reads the loss on the host")
     assert history.replayed == 0
     assert (np.diff(history["loss"]) <= 0).all()
