@@ -212,7 +212,7 @@ def _answers(
 
 def _identities(source: Path, column: str, trained: Any, rows: int, table: bool) -> tuple[str, list[str]]:
     """Return a heading and the cells of a table's column, or the rows' numbers if there is no such column."""
-    from nnx.experiments.train.from_tables import identities
+    from nnx.experiments.train.labelled import identities
     from nnx.readers.arrays import kind_of
     from nnx.readers.idx import MAX_BYTES
     from nnx.readers.opening import reading

@@ -55,6 +55,11 @@ def export(model: Path, out: Path) -> None:
         say(f"note: {onnx.IN_FLOAT32}; the file is compared with nnx predict in float32")
     metadata = read_metadata(path)
     prepared = Preparation.of_model(path, metadata, network)
+    if prepared is not None and prepared.layout.table is not None:
+        raise ConfigurationError(
+            f"{model} was trained with --preset tabular: other programs cannot encode its categories, dates "
+            "and empty cells; apply it with nnx predict"
+        )
     make_folder(out.parent)
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / f"model{out.suffix.lower()}"

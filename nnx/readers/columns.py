@@ -161,15 +161,15 @@ def refuse_features(table: Table, texts: Sequence[int], onehot: bool, learn: boo
         refuse_mistyped(table, texts)
     if len(refused) == 1 and dates:
         raise DataError(
-            f"{table.name}: {first_text(table, dates[0])} is a date, and nnx does not read dates: "
-            f"leave it out with --ignore {as_option(table, dates)}"
+            f"{table.name}: {first_text(table, dates[0])} is a date: leave it out with --ignore "
+            f"{as_option(table, dates)}, or read it with --preset tabular"
         )
     it = "it" if len(refused) == 1 else "them"
     remedy = f": leave {it} out with --ignore {as_option(table, refused[:20])}"
     if dates:
-        remedy += f" (nnx does not read dates: {listed(table, dates)})"
+        remedy += f" (dates need --preset tabular: {listed(table, dates)})"
     if others:
-        remedy += ", or turn texts into numbers with --categories onehot"
+        remedy += ", or turn texts into numbers with --categories onehot, or use --preset tabular"
     refuse_texts(table, refused, remedy, before)
 
 

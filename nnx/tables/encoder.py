@@ -335,8 +335,4 @@ def _of_weight(frame: Frame, weights: Array) -> tuple[Frame, Array]:
         raise DataError("sample_weight: all weights are 0: give some rows a weight above 0")
     if len(rows) == frame.rows:
         return frame, weights
-    columns = tuple(Column(c.name, c.type, c.cells[rows]) for c in frame.columns)
-    called = frame.row
-    return Frame(columns, len(rows), frame.named, frame.where, lambda row: called(int(rows[row]))), weights[
-        rows
-    ]
+    return frame.take(rows), weights[rows]

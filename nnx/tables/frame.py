@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from nnx.errors import DataError, shown
 from nnx.readers.types import Array
 
+_NUMBERED = re.compile(r"column \d+")  # the name of a column that has none
 # The types of a column, and how its cells are stored; a missing cell is NaN, NaT or None.
 NUMBER = "number"  # float64
 BOOLEAN = "boolean"  # float64: 0 and 1
@@ -69,9 +71,20 @@ class Frame:
     where: str = "X"
     row: Callable[[int], str] = "row {} (counted from 0)".format
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the numbers of rows and columns."""
+        return self.rows, len(self.columns)
+
     def called(self, column: Column) -> str:
         """Return what errors call a column."""
-        return f"column {shown(column.name)}" if self.named else column.name
+        unnamed = _NUMBERED.fullmatch(column.name)
+        return column.name if unnamed else f"column {shown(column.name)}"
+
+    def take(self, rows: Array) -> Frame:
+        """Return some rows; errors call them by their places in this table."""
+        columns = tuple(Column(column.name, column.type, column.cells[rows]) for column in self.columns)
+        return Frame(columns, len(rows), self.named, self.where, lambda row: self.row(int(rows[row])))
 
     def fault(self, column: Column, row: int, text: str) -> DataError:
         """Return the error for one cell."""

@@ -29,6 +29,14 @@ def test_numbers_as_texts(number, text):
     assert number_as_text(number) == text
 
 
+def test_some_rows_are_called_by_their_places_in_the_table():
+    column = Column("column 2", "text", np.array(["a", "b", "c", None], object))
+    frame = Frame((column,), 4, named=False, where="t.csv", row="line {}".format).take(np.array([1, 3]))
+    assert frame.shape == (2, 1)
+    assert frame.columns[0].cells.tolist() == ["b", None]
+    assert str(frame.fault(frame.columns[0], 1, "is odd")) == "t.csv: line 3, column 2: is odd"
+
+
 def test_an_error_names_row_and_column():
     column = Column("age", "number", np.zeros(3))
     assert (

@@ -24,7 +24,9 @@ from nnx.training.nonfinite import POLICIES
 
 MAX_FILE = 2**13  # bytes of a TOML file: time and memory grow with the square of the number of dotted names
 LOSSES = {kind.record.command: kind for kind in losses.KINDS if kind.record.command}
-PRESETS = ("conv",)
+PRESETS = ("conv", "tabular")
+# What --preset tabular sets where the user does not; 0 epochs: as many as fit the rows.
+TABULAR = {"epochs": 0, "batch_size": 256, "patience": 40}
 
 RULES = {
     "task": Rule("name", "The task; auto: found from the data, or an error if unclear.", ("auto", *TASKS)),
@@ -49,7 +51,11 @@ RULES = {
                          "NAME=FACTOR for some of them.", metavar="balanced|NAME=X[,NAME=X]"),
     "image_size": Rule("size", "Resize all images of a folder to this size.", metavar="HxW"),
     "scale": Rule("name", "Scaling of the features; auto: standard, but bytes are divided by 255.", SCALES),
-    "preset": Rule("name", "conv: convolutional layers for images, chosen by their size.", PRESETS),
+    "preset": Rule("name", "conv: convolutional layers for images, chosen by their size. tabular: for "
+                   "tables with columns of any kind: numbers, texts, dates, booleans, empty cells.", PRESETS),
+    "kinds": Rule("names", "With --preset tabular: the kind of some columns, where the guess is wrong: "
+                  "number, category, boolean, date, date:dmy, date:mdy or ignore.",
+                  metavar="COLUMN=KIND[,…]"),
     "layers": Rule("names", "The hidden layers: a width with an activation (relu by default), dropout RATE, "
                    "batch_norm, layer_norm, conv2d FILTERS SIZE, max_pool2d; for an autoencoder the encoder, "
                    "whose last width is the code.", metavar="'64 relu,dropout 0.2'"),
@@ -98,7 +104,7 @@ class Config(Precise):
         How the data is read.
     class_weight
         How much each class counts in the loss.
-    preset, layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm, group
+    preset, kinds, layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm, group
         The network, and how a step is taken.
     find_lr, accumulate, average
         A search for the learning rate; batches of a step; the decay of the average of the parameters.
@@ -122,6 +128,7 @@ class Config(Precise):
     image_size: tuple[int, int] | None = None
     scale: str = "auto"
     preset: str | None = None
+    kinds: tuple[str, ...] = ()
     layers: tuple[str, ...] = ("64 relu", "32 relu")
     loss: str = "auto"
     optimizer: str = "adam"
@@ -164,6 +171,8 @@ class Config(Precise):
         values = newest_given(options, values)
         for name, value in options.items():
             values[name] = RULES[name].checked(value, "--" + name.replace("_", "-"))
+        if values.get("preset") == "tabular":
+            values = TABULAR | values
         return cls(data, **values)
 
 

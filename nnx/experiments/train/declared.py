@@ -29,6 +29,7 @@ METRICS = {
     "r2": "R²",
 } | rates.METRICS
 MOST_CLASSES = 20  # largest table of classes in the terminal; result.json has all classes
+MOST_COLUMNS, MOST_CHARACTERS = 40, 60  # of the columns of a table, in the terminal
 _OF_CLASSES = ("accuracy", "majority_accuracy", "balanced_accuracy", "precision", "f1", "roc_auc")
 _OF_VALUES = ("mse", "mae", "r2")
 _ERRORS = ("mse", "mae")
@@ -52,6 +53,11 @@ def tables(result: Result) -> Iterable[Table | str]:
     targets = metrics.get("by_target", {})
     rows += [(f"R² of {name}", f"{each['r2']:.4f}") for name, each in targets.items() if len(targets) > 1]
     yield Table(f"{result.preset.capitalize()} on {result.dataset}", ("", ""), rows)
+    columns = metrics.get("columns", ())
+    if columns:
+        some = [(*row[:3], row[3][:MOST_CHARACTERS]) for row in columns[:MOST_COLUMNS]]
+        more = f" (the first {MOST_COLUMNS})" if len(columns) > MOST_COLUMNS else ""
+        yield Table(f"{len(columns):,} columns{more}", ("column", "kind", "", "in training"), some)
     by_class = metrics.get("by_class", {})
     if 0 < len(by_class) <= MOST_CLASSES:
         values = [
@@ -125,11 +131,16 @@ EXPERIMENT = Experiment(
     The run's folder has the same files as that of nnx run. nnx predict applies the model to new data, scaled
     in the same way. Losses are computed on scaled data, metrics on the rows held out, in the data's units.
 
+    With --preset tabular, a table may have columns of any kind: numbers, categories, dates, booleans and
+    empty cells. Their kinds are guessed and shown; --kinds gives those that are guessed wrong. The network
+    embeds numbers and categories, and several members share most of its weights.
+
     \b
     Examples:
       nnx train flowers.csv --target species
       nnx train houses.csv --target price,rent --task regression
       nnx train survey.csv --target price --missing median --categories onehot
+      nnx train survey.csv --target price --preset tabular --kinds zip=category
       nnx train photos --image-size 32x32 --preset conv
       nnx train photos --layers 'conv2d 16 3 relu,max_pool2d,64 relu'
       nnx train data.npz --config run.toml --epochs 100

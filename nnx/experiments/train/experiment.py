@@ -16,7 +16,7 @@ from nnx.data.weights import balanced
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, nearest
 from nnx.experiments.result import HostArray, Result, Stopwatch
-from nnx.experiments.train import rates
+from nnx.experiments.train import rates, tabular
 from nnx.experiments.train.config import Config
 from nnx.experiments.train.features import learnt
 from nnx.experiments.train.labelled import Labelled, Layout, load_labelled
@@ -53,6 +53,7 @@ def run(
     communicator its ranks train together, and the first alone measures.
     """
     require(EXPERIMENTS, "experiments", "training on your own data")
+    tabular.check(config)
     read_layers(config.layers)  # errors in these need not wait for the data
     make_optimizer(config, 1)
     rates.check(config)
@@ -60,9 +61,13 @@ def run(
     problem = posed(config)
     data, prepared = problem.data, problem.prepared
     data_seconds = time.perf_counter() - began
-    network = build(config, data.task, data.layout.row_shape, outputs(data), problem.loss)
-    stopwatch = Stopwatch()
     train, held_out = problem.train, problem.held_out
+    config = tabular.settled(config, len(train.rows))
+    if data.layout.table is not None:
+        network = tabular.build(config, data, train.rows, outputs(data), problem.loss)
+    else:
+        network = build(config, data.task, data.layout.row_shape, outputs(data), problem.loss)
+    stopwatch = Stopwatch()
     batch_size = min(config.batch_size, len(train.rows))
     used, searched = rates.searched(config, network, train, make_loss(problem.loss), batch_size)
     history = _fitted(used, problem, network, [stopwatch], callbacks, communicator, checkpoint)
@@ -87,6 +92,8 @@ def run(
     if communicator.rank == 0:
         result.metrics = {"rows": len(train.rows), "validation_rows": len(held_out.rows)}
         result.metrics |= {"features": data.layout.features}
+        if data.columns:
+            result.metrics |= {"columns": [list(row) for row in data.columns]}
         if data.layout.shape is not None:
             result.metrics |= {"shape": list(data.layout.shape)}
         loss = make_loss(problem.loss)
@@ -152,17 +159,20 @@ def posed(config: Config) -> Problem:
     """
     data = load_labelled(
         config.data, config.task, config.target, config.ignore, config.image_size, weights=config.weights,
-        how=config.reading(),
+        how=config.reading(), kinds=config.kinds if tabular.is_chosen(config) else None,
     )  # fmt: skip
     loss = chosen_loss(config, data.task, data.layout.image is not None)
     train, held_out = split(data, config.validation, config.seed)
-    data = learnt(data, train)
+    data = learnt(data, train) if data.frame is None else tabular.learnt(data, train)
+    scale = config.scale if data.layout.table is None else "none"
     try:
-        prepared = prepare(data, train, config.scale)
+        prepared = prepare(data, train, scale)
         trained_on = Range.of(data.x, train, _some(data.weights, train))
     except DataError as error:
         raise DataError(f"{data.name}: {error}") from None
-    description = {"preparation": prepared.to_metadata(), "range": trained_on.to_metadata()}
+    description = {"preparation": prepared.to_metadata()}
+    if data.layout.table is None:  # the record of the columns has their ranges itself
+        description |= {"range": trained_on.to_metadata()}
     described(description)  # refuses what a model file cannot store, before training
     factors = class_factors(config.class_weight, data, train)
     weights = [_weights(data, rows, factors) for rows in (train, held_out)]
@@ -193,15 +203,22 @@ def _fitted(
     waits = ReduceOnPlateau().patience if config.patience is None else max(1, config.patience // 2)
     lowering = [ReduceOnPlateau(patience=waits)] if config.schedule == "plateau" else []
     validation = (held_out.x, held_out.y)
+    steps = config.epochs * -(-len(train.rows) // rows_of_a_step)
+    metrics: Any = _METRICS[problem.data.task]
+    if problem.data.layout.table is None:
+        optimizer = make_optimizer(config, steps)
+    else:
+        optimizer = tabular.make_optimizer(config, network, steps)
+        metrics = {"accuracy": tabular.accuracy} if metrics else ()
     return network.fit(
         train.x, train.y,
         loss=make_loss(problem.loss),
-        optimizer=make_optimizer(config, config.epochs * -(-len(train.rows) // rows_of_a_step)),
+        optimizer=optimizer,
         epochs=config.epochs,
         batch_size=batch_size,
         sample_weight=train.weights,
         validation=validation if held_out.weights is None else (*validation, held_out.weights),
-        metrics=_METRICS[problem.data.task],
+        metrics=metrics,
         callbacks=[*watching, *lowering, *stopping, *callbacks],
         checkpoint=checkpoint,
         communicator=communicator,
@@ -280,7 +297,8 @@ def _part(data: Labelled, prepared: Preparation, rows: HostArray, dtype: str, cl
     x = prepared.inputs.rows(data.x, rows, dtype)
     if data.y is None:
         return x, prepared.inputs.rows(data.x, rows, dtype, clip=True) if clip else x
-    return x, data.y[rows] if prepared.outputs is None else prepared.outputs.apply(data.y[rows], dtype)
+    y = data.y[rows] if prepared.outputs is None else prepared.outputs.apply(data.y[rows], dtype)
+    return x, y if data.layout.table is None else tabular.targets(data, y)
 
 
 def _some(weights: HostArray | None, rows: HostArray) -> HostArray | None:

@@ -47,19 +47,19 @@ def labelled_table(
     form = find_form(file, name, reading, named, several=bool(named))
     reader = TableReader(file, name, form)
     at, left_out, weight = (reader.places(given) for given in (target, ignore, counted))
-    _check_choice(name, task, at, left_out, weight)
+    check_choice(name, task, at, left_out, weight)
     alone = not at and reading.categories != "onehot"
     table = read_table(file, name, form, ignore=left_out, max_bytes=max_bytes, numbers_only=alone)
-    features = _features(table, {*at, *weight})
+    features = features_of(table, {*at, *weight})
     texts = [column for column in features if column in table.found]
     labels = [column for column in at if column in table.found]
-    _check_texts(table, task, texts, at, weight, reading.categories)
+    check_texts(table, task, texts, at, weight, reading.categories)
     if texts or labels:  # again, because now we know which columns hold texts
         unused = sorted(set(range(table.width)) - {*features, *at, *weight})
         notes = table.notes
         table = read_table(file, name, form, [*texts, *labels], unused, max_bytes)
         table.notes = notes
-    _drop(table, features, [*at, *weight], reading.missing)
+    drop(table, features, [*at, *weight], reading.missing)
     note_codes(table, [column for column in (*features, *at) if column not in table.texts])
     layout = _layout(table, features, texts)
     x = matrix(table, layout, table.notes)
@@ -67,13 +67,13 @@ def labelled_table(
     notes_ = tuple(table.notes)
     if not at:
         return Labelled(name, "autoencoding", x, None, (), (), layout, counts, notes_, reading.missing)
-    found, called = _targets(table, at, labels, task)
+    found, called = targets_in(table, at, labels, task)
     return Labelled(
         name, found.task, x, found.y, found.classes, called, layout, counts, notes_, reading.missing
     )
 
 
-def _targets(table: Table, at: list[int], labels: list[int], task: str) -> tuple[Targets, tuple[str, ...]]:
+def targets_in(table: Table, at: list[int], labels: list[int], task: str) -> tuple[Targets, tuple[str, ...]]:
     """Return the targets and their names."""
     names = table.names(at) or ()
     y: Array = np.array(table.texts[labels[0]]) if labels else table.of(at)
@@ -83,7 +83,7 @@ def _targets(table: Table, at: list[int], labels: list[int], task: str) -> tuple
     return found, found.called(names)
 
 
-def _check_texts(
+def check_texts(
     table: Table, task: str, texts: list[int], at: list[int], weight: list[int], categories: str
 ) -> None:
     """Refuse columns of text where numbers are needed."""
@@ -98,7 +98,7 @@ def _check_texts(
     refuse_texts(table, [column for column in weight if column in table.found], ": weights are numbers")
 
 
-def _check_choice(name: str, task: str, at: list[int], left_out: list[int], weight: list[int]) -> None:
+def check_choice(name: str, task: str, at: list[int], left_out: list[int], weight: list[int]) -> None:
     """Refuse columns and a task that do not fit each other."""
     if task == "autoencoding" and at:
         raise ConfigurationError(f"{name}: autoencoding has no target: leave columns out by ignore")
@@ -117,10 +117,10 @@ def _check_choice(name: str, task: str, at: list[int], left_out: list[int], weig
             raise ConfigurationError(f"{name}: a column is named by {one} and by {other}: leave one out")
 
 
-def _features(table: Table, targets: set[int]) -> list[int]:
+def features_of(table: Table, targets: set[int], others: bool = False) -> list[int]:
     """Return the columns with features: all except targets, an index, and empty columns.
 
-    Notes say what is left out.
+    Notes say what is left out. There may be none if there are `others`.
     """
     features, index, empty = [], [], []
     nothing = set(np.asarray(table.chosen)[np.isnan(table.numbers).all(axis=0)].tolist())
@@ -135,6 +135,8 @@ def _features(table: Table, targets: set[int]) -> list[int]:
             features.append(column)
     note_left_out(table, index, INDEX)
     note_left_out(table, empty, "holds nothing")
+    if not features and others:
+        return []
     if not features:
         raise DataError(f"{table.name}: no column is left for the samples")
     if why := _like_an_index(table, features[0]):
@@ -157,7 +159,7 @@ def _like_an_index(table: Table, column: int) -> str:
     return "differs in every row" if called and tells_apart(table, column) else ""
 
 
-def _drop(table: Table, features: list[int], targets: list[int], missing: str) -> None:
+def drop(table: Table, features: list[int], targets: list[int], missing: str) -> None:
     """Leave out rows with gaps that are not filled, or refuse them."""
     remedy = ": leave such rows out by --missing drop"
     if missing == "error":
@@ -194,7 +196,7 @@ def inputs_of_table(
     file: BinaryIO, name: str, layout: Layout, reading: Reading, notes: list[str], max_bytes: int
 ) -> Array:
     """Read the samples of a table in the form of the training data."""
-    table, places = _table_for(file, name, layout, reading, max_bytes)
+    table, places = table_for(file, name, layout, reading, max_bytes)
     notes += table.notes
     if layout.categories is None and len(places) != layout.features:
         return table.of(places)  # refused later by its width, like other files
@@ -202,13 +204,13 @@ def inputs_of_table(
     return filled(table, matrix(table, here, notes), here, notes)
 
 
-def _table_for(
+def table_for(
     file: BinaryIO, name: str, layout: Layout, reading: Reading, max_bytes: int
 ) -> tuple[Table, list[int]]:
     """Read a table, and return the places of the columns that a network needs."""
     check_size(file, name, max_bytes)
-    form = find_form(file, name, reading, wanted=layout.columns or (), several=_has_several(layout))
-    places = _places(TableReader(file, name, form), name, layout)
+    form = find_form(file, name, reading, wanted=layout.columns or (), several=has_several(layout))
+    places = places_of(TableReader(file, name, form), name, layout)
     texts = [at for at, known in zip(places, layout.categories or (), strict=False) if known]
     others = sorted(set(range(form.head.width)) - set(places))
     table = read_table(file, name, form, texts, others, max_bytes, numbers_only=True)
@@ -216,36 +218,12 @@ def _table_for(
     return table, places
 
 
-def _has_several(layout: Layout) -> bool:
+def has_several(layout: Layout) -> bool:
     """Return whether a table for a network has several columns, with or without the target."""
     return (len(layout.chosen) if layout.chosen else layout.features) > 1
 
 
-def identities(
-    file: BinaryIO, name: str, column: str, layout: Layout | None, reading: Reading, max_bytes: int
-) -> tuple[str, list[str]]:
-    """Return the name of a table's column, and its cells in the rows that are samples.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such column; the text names the nearest.
-    """
-    wanted = (layout and layout.columns) or ()
-    form = find_form(file, name, reading, [column], wanted, layout is not None and _has_several(layout))
-    reader = TableReader(file, name, form)
-    (place,) = reader.places([column])
-    if layout is None:
-        table = read_table(file, name, form, max_bytes=max_bytes)
-    else:
-        table, _ = _table_for(file, name, layout, reading, max_bytes)
-    samples = set(table.lines.tolist())
-    reader = TableReader(file, name, form)
-    cells = [row[place].strip() for row in reader if reader.line in samples]
-    return reader.columns[place] if reader.columns else "id", cells
-
-
-def _places(reader: TableReader, name: str, layout: Layout) -> list[int]:
+def places_of(reader: TableReader, name: str, layout: Layout) -> list[int]:
     """Return the places of the columns that a network needs: by name if both have names."""
     wanted, chosen = layout.columns or (), layout.chosen or ()
     if wanted and reader.columns is not None:
@@ -301,7 +279,7 @@ def targets_of_table(
         form = _with_names(file, name, reading)
         table = read_table(file, name, form, max_bytes=max_bytes)
         table.notes.append(f"{name}: line 1 is taken as a name: there is one line more than samples")
-    columns = _features(table, set()) if table.width > 1 else table.chosen
+    columns = features_of(table, set()) if table.width > 1 else table.chosen
     texts = [at for at in columns if at in table.found]
     if texts and len(columns) > 1:
         refuse_texts(table, texts, ": targets are one column of texts, or columns of numbers")

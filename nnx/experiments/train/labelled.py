@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from nnx.errors import ConfigurationError, DataError
+from nnx.experiments.train import from_tables
 from nnx.experiments.train.from_images import from_folder
 from nnx.experiments.train.from_tables import inputs_of_table, labelled_table, targets_of_table
 from nnx.experiments.train.layout import TASKS, Labelled, Layout
@@ -18,12 +19,14 @@ from nnx.experiments.train.row_weights import check_weights, read_weights
 from nnx.experiments.train.targets import targets_of
 from nnx.readers import images, npy
 from nnx.readers.arrays import as_rows, check_axes, kind_of, read_any
-from nnx.readers.form import Reading
+from nnx.readers.form import Reading, find_form
 from nnx.readers.idx import MAX_BYTES
 from nnx.readers.opening import reading
+from nnx.readers.table_reader import TableReader
+from nnx.readers.tables import read_table
 from nnx.readers.types import Array
 
-__all__ = ["TASKS", "Labelled", "Layout", "Reading", "load_inputs", "load_labelled"]
+__all__ = ["TASKS", "Labelled", "Layout", "Reading", "identities", "load_inputs", "load_labelled"]
 
 
 def load_labelled(
@@ -35,6 +38,7 @@ def load_labelled(
     max_bytes: int = MAX_BYTES,
     weights: str | None = None,
     how: Reading | None = None,
+    kinds: Sequence[str] | None = None,
 ) -> Labelled:
     """Load samples and their targets.
 
@@ -63,6 +67,9 @@ def load_labelled(
         A column of a table, an array of an archive, or a file, that holds the weight of each row.
     how : Reading, optional
         How tables are written, and what becomes of gaps, of texts, and of transparent parts of images.
+    kinds : sequence of str, optional
+        Read a table as columns of any kind, see `nnx.experiments.train.from_columns`; these are the kinds
+        that the user gave, as ``"zip=category"``.
 
     Raises
     ------
@@ -73,6 +80,11 @@ def load_labelled(
     """
     path, how = Path(path), how or Reading()
     notes: list[str] = []
+    if kinds is not None and (path.is_dir() or not target):
+        raise ConfigurationError(
+            f"{path}: --preset tabular "
+            + ("is for tables" if path.is_dir() else "learns columns of a table: name them by --target")
+        )
     if path.is_dir():
         _refuse(target, f"{path}: the names of its subfolders are the classes, so there is no target")
         _refuse(ignore, f"{path}: is a folder of images, which has no columns to ignore")
@@ -81,8 +93,16 @@ def load_labelled(
     _refuse(image_size, f"{path}: is no folder of images, so there is no image_size")
     with reading(path) as file:
         kind = kind_of(file, path)
+        if kinds is not None and kind != "csv":
+            raise ConfigurationError(f"{path}: --preset tabular is for tables (.csv, .tsv, .txt)")
         if kind == "csv":
-            data = labelled_table(file, str(path), task, target, ignore, weights, how, max_bytes)
+            given = (file, str(path), task, target, ignore, weights, how)
+            if kinds is None:
+                data = labelled_table(*given, max_bytes)
+            else:
+                from nnx.experiments.train import from_columns  # which needs scikit-learn
+
+                data = from_columns.labelled_columns(*given, kinds, max_bytes)
             if data.weights is not None:
                 data = replace(data, weights=check_weights(data.weights, len(data.x), str(path)))
             return data
@@ -124,7 +144,13 @@ def load_inputs(
         return x.reshape(-1, *layout.row_shape), [str(file) for file in files]
     with reading(path) as file:
         kind = kind_of(file, path)
-        if kind == "csv":
+        if layout.table is not None:
+            if kind != "csv":
+                raise DataError(f"{path}: the network was trained on columns of several kinds: give a table")
+            from nnx.experiments.train import from_columns  # which needs scikit-learn
+
+            x = from_columns.inputs_of_columns(file, str(path), layout, how, notes, max_bytes)
+        elif kind == "csv":
             x = inputs_of_table(file, str(path), layout, how, notes, max_bytes)
         else:
             x = _arrays(file, path, kind, (), how, notes, max_bytes)[0]
@@ -193,3 +219,32 @@ def _from_arrays(
         raise DataError(f"{name}: holds {len(x):,} samples, but {y.shape[0] if y.ndim else 1:,} targets")
     found = targets_of(y, task, name, names=names)
     return Labelled(name, found.task, x, found.y, found.classes, found.called(names), layout, counts)
+
+
+def identities(
+    file: BinaryIO, name: str, column: str, layout: Layout | None, reading: Reading, max_bytes: int
+) -> tuple[str, list[str]]:
+    """Return the name of a table's column, and its cells in the rows that are samples.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such column; the text names the nearest.
+    """
+    wanted = (layout and layout.columns) or ()
+    several = layout is not None and from_tables.has_several(layout)
+    form = find_form(file, name, reading, [column], wanted, several)
+    reader = TableReader(file, name, form)
+    (place,) = reader.places([column])
+    if layout is None:
+        table = read_table(file, name, form, max_bytes=max_bytes)
+    elif layout.table is None:
+        table, _ = from_tables.table_for(file, name, layout, reading, max_bytes)
+    else:
+        from nnx.experiments.train import from_columns  # which needs scikit-learn
+
+        table = from_columns.table_for(file, name, layout, reading, max_bytes)[0]
+    samples = set(table.lines.tolist())
+    reader = TableReader(file, name, form)
+    cells = [row[place].strip() for row in reader if reader.line in samples]
+    return reader.columns[place] if reader.columns else "id", cells

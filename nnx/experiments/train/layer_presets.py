@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from nnx.errors import ConfigurationError
+from nnx.experiments.train import tabular
 from nnx.experiments.train.config import Config, defaults
 
 FINAL_SIDE = 7  # of an image that is divided in two again and again
@@ -20,7 +21,7 @@ def layers_of(config: Config, task: str, shape: tuple[int, ...]) -> tuple[str, .
     The preset ``conv`` is for images. A classifier has in each stage a convolution of 3 × 3, a batch
     normalization and a max pooling of 2 × 2; an autoencoder a convolution of 3 × 3 with strides 2. Each stage
     halves height and width, until the smaller of them is about 7, and doubles the filters, from 16 to at most
-    128.
+    128. `nnx.experiments.train.tabular` builds the network of the preset ``tabular``, with more than these.
 
     Raises
     ------
@@ -29,6 +30,8 @@ def layers_of(config: Config, task: str, shape: tuple[int, ...]) -> tuple[str, .
     """
     if config.preset is None:
         return config.layers
+    if config.preset == "tabular":
+        return tabular.layers()
     if config.layers != defaults()["layers"]:
         raise ConfigurationError("--preset conv chooses the layers: leave out --layers, or --preset")
     if len(shape) not in (2, 3):

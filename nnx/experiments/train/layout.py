@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from nnx.readers.types import Array
+
+if TYPE_CHECKING:
+    from nnx.tables.frame import Frame
 
 TASKS = ("classification", "regression", "autoencoding")
 GAP = "(empty)"  # name of a feature that marks gaps
@@ -38,6 +42,9 @@ class Layout:
     shape : tuple of int or None
         The shape of a sample, if it has several axes; None for a row of features, and for models of version
         0.1, which flattened all samples.
+    table : dict or None
+        Of a table with columns of any kind: the record of its `nnx.tables.TableEncoder`, which makes the
+        samples of it. `columns` and `chosen` are then those that it uses.
     """
 
     features: int
@@ -50,6 +57,7 @@ class Layout:
     categories: tuple[tuple[str, ...], ...] | None = None
     background: str = "white"
     shape: tuple[int, ...] | None = None
+    table: dict[str, Any] | None = None
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -94,6 +102,12 @@ class Labelled:
         What a gap, which is NaN in `x`, becomes: see `nnx.experiments.train.features.learnt`.
     held_out : array of int or None
         The rows to measure on, if the data say so.
+    frame : Frame or None
+        Of a table with columns of any kind: its columns as they are. `x` is empty until they are encoded.
+    kinds : dict of str to str
+        The kinds of its columns that the user gave, by name.
+    columns : tuple of (str, str, str, str)
+        Name, kind, "guessed" or "given", and what they hold, of these columns.
     """
 
     name: str
@@ -107,3 +121,6 @@ class Labelled:
     notes: tuple[str, ...] = ()
     missing: str = "error"
     held_out: Array | None = None
+    frame: Frame | None = None
+    kinds: dict[str, str] = field(default_factory=dict)
+    columns: tuple[tuple[str, str, str, str], ...] = ()

@@ -56,7 +56,8 @@ class Preparation:
         """
         count = len(x) if rows is None else len(rows)
         undone = self._undone_by(network)
-        result = np.empty((count, *network.output_shape), network.dtype if undone is None else np.float64)
+        shape = network.output_shape if self.layout.table is None else network.output_shape[1:]
+        result = np.empty((count, *shape), network.dtype if undone is None else np.float64)
         for part in parts(count, width(x)):
             block = x[part] if rows is None else x[rows[part]]
             if watch is not None:
@@ -64,6 +65,8 @@ class Preparation:
             z = self.inputs.apply(block, network.dtype)
             check_finite(z, "the data", range(part.start, part.stop))
             y = network.predict(z)
+            if self.layout.table is not None:  # (rows, members, outputs): the answer is the members' mean
+                y = y.mean(axis=1, dtype=np.float64)
             result[part] = y if undone is None else undone.undo(y)
         return result
 
@@ -86,8 +89,9 @@ class Preparation:
             return scaling and {"shift": scaling.shift.tolist(), "scale": scaling.scale.tolist()}
 
         layout = asdict(self.layout)
-        if self.layout.shape is None:  # as in version 0.1, which can then read the file
-            del layout["shape"]
+        for name in ("shape", "table"):
+            if layout[name] is None:  # as in version 0.1, which can then read the file
+                del layout[name]
         return {
             "task": self.task,
             "layout": layout,
@@ -130,7 +134,10 @@ class Preparation:
             If it is not what a preparation is, or does not fit the network.
         """
         try:
-            layout, outputs = _layout(kept["layout"]), math.prod(given)
+            layout = _layout(kept["layout"])
+            if layout.table is not None:  # of each member of the ensemble
+                given = given[1:]
+            outputs = math.prod(given)
             made = cls(
                 task=_one_of(kept["task"], TASKS),
                 layout=layout,
@@ -198,7 +205,10 @@ def _layout(value: Any) -> Layout:
         None if categories is None else tuple(_texts(texts, len(texts)) for texts in categories),
         "black" if value.get("background") == "black" else "white",
         None if shape is None else tuple(whole(size, 1) for size in shape),
+        value.get("table"),
     )
+    if layout.table is not None:
+        return _of_columns(layout)
     if layout.shape is not None and (math.prod(layout.shape) != features or len(layout.shape) < 2):
         raise ValueError("a shape of another size")
     if layout.image is not None and (math.prod(layout.image) != features or layout.image[2] not in (1, 3)):
@@ -208,6 +218,21 @@ def _layout(value: Any) -> Layout:
             raise ValueError("as many entries as columns are expected")
     numbers = sum(len(texts) or 1 for texts in layout.categories or ((),) * count)
     if layout.chosen is not None and not (numbers == features and max(layout.chosen) < (layout.width or 0)):
+        raise ValueError("columns that the table has not")
+    return layout
+
+
+def _of_columns(layout: Layout) -> Layout:
+    """Check the layout of a table with columns of any kind against its record."""
+    from nnx.tables import TableEncoder  # which needs scikit-learn
+
+    encoder = TableEncoder.from_record(layout.table)
+    used = [info for info in encoder.columns_ if info.kind != "ignore"]
+    if layout.chosen is None or len(used) != len(layout.chosen):
+        raise ValueError("as many places as columns are expected")
+    if layout.features != len(encoder.number_names_) + len(encoder.code_names_):
+        raise ValueError("another number of features than the columns have")
+    if max(layout.chosen) >= (layout.width or 0):
         raise ValueError("columns that the table has not")
     return layout
 

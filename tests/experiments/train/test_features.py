@@ -94,7 +94,7 @@ def test_texts_are_named_all_at_once_with_the_option_that_leaves_them_out():
     text = refused(data, ("y",), error=nnx.DataError)
     assert "2 columns hold text: line 2, column 2 (colour): 'red'; line 2, column 3 (day of birth)" in text
     assert '--ignore "colour,day of birth"' in text
-    assert "nnx does not read dates: column 3 (day of birth)" in text
+    assert "dates need --preset tabular: column 3 (day of birth)" in text
     assert "--categories onehot" in text
     assert read(data, ("y",), "auto", ("colour,day of birth",)).x.tolist() == [[1], [2]]
 
