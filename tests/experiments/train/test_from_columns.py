@@ -105,7 +105,7 @@ def test_notes_say_what_is_unusual_in_a_new_table():
     new = HOUSES.replace("1;81,5;Bonn", "1;8150;Rom")
     load_inputs(written(new, "new.csv"), layout, notes=notes)
     assert any("new.csv: column size: 1 row far outside of training" in note for note in notes)
-    assert any("column town: 1 row with a category" in note and "'Rom'" in note for note in notes)
+    assert any("column town: 2 rows with a category" in note and "'Rom'" in note for note in notes)
 
 
 @pytest.mark.parametrize(
