@@ -210,12 +210,21 @@ class Arena:
                 if name in layer.sparse_parameters():
                     own, flags = self.exchange[flags : flags + shape[0]], flags + shape[0]
                     used = UsedRows(self.backend, views[name], views["d" + name], own)
+                    used.extent = self._padded(shape)
                     views[f"used_{name}"] = self.sparse[position] = used
                 position += self._padded(shape)
             for name, shape in layer.state_shapes().items():
                 views[name] = self.state[state_position : state_position + math.prod(shape)].reshape(shape)
                 state_position += self._padded(shape)
             layer.bind(self, views)
+
+    def used_rows(self, values: Array, gradients: Array) -> UsedRows:
+        """Return the used rows of a table that is not lazy (see `nnx.used_rows`); `to` forgets them."""
+        begin = (_address(values) - _address(self.values)) // self.dtype.itemsize
+        used = UsedRows(self.backend, values, gradients, None, lazy=False)
+        self.sparse = SparseParameters(sorted({**self.sparse, begin: used}.items()))
+        self.trainable_changed()
+        return used
 
     def to(self, backend: Backend) -> None:
         """Move everything to another device, and give the layers their new views."""
@@ -297,7 +306,7 @@ class Arena:
                     used,
                 )
                 for whole, settings in spans
-                for span, used in self.sparse.apart(whole, self._padded)
+                for span, used in self.sparse.apart(whole)
             ]
         return kept, ready
 

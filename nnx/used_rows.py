@@ -1,4 +1,10 @@
-"""Rows that a step used: training then touches only these rows of a large table, and not the whole table."""
+"""Rows that a step used: training then touches only these rows of a large table, and not the whole table.
+
+A table is *lazy* if the user asked for that, with ``sparse=True``: optimizers then update its used rows by
+their usual rule, and no others. The first dense layer of a network that trains on sparse rows has such a
+table too, without being asked. It is not lazy: an optimizer skips the unused rows only if its rule leaves a
+row unchanged where the gradient is 0. So the numbers are those of dense rows.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nnx.backends import Array, Backend
+
+VIEWS = 64  # so many views of its memory are kept for later batches
 
 
 class UsedRows:
@@ -19,8 +27,10 @@ class UsedRows:
     backend : Backend
     values, gradients : array of shape (rows, columns)
         The parameter and its gradient, as views.
-    flags : array of shape (rows,)
-        Memory in which ranks count how many of them used a row.
+    flags : array of shape (rows,), optional
+        Memory in which ranks count how many of them used a row. None: with several ranks, no row is known.
+    lazy : bool
+        Whether optimizers update the used rows only, whatever their rule.
 
     Attributes
     ----------
@@ -29,12 +39,17 @@ class UsedRows:
         the first pass.
     sums : array of shape (n, columns)
         The gradients of these rows; 0 where `rows` is −1.
+    extent : int
+        How many numbers of the buffers the parameter takes.
     shown : bool
         Whether a user got the gradient after the pass, and may have changed it.
     """
 
-    def __init__(self, backend: Backend, values: Array, gradients: Array, flags: Array) -> None:
+    def __init__(
+        self, backend: Backend, values: Array, gradients: Array, flags: Array | None, lazy: bool = True
+    ) -> None:  # fmt: skip
         self.backend, self.values, self.gradients, self.flags = backend, values, gradients, flags
+        self.lazy, self.extent = lazy, values.size
         self.rows: Array = None
         self.sums: Array = None
         self.shown = False
@@ -55,15 +70,40 @@ class UsedRows:
 
     def backward(self, dy: Array, x: Array) -> None:
         """Write the gradient of a lookup, for each row Σ dy[i] over the positions i with x[i] = row."""
-        backend, columns = self.backend, self.values.shape[1]
+        columns = self.values.shape[1]
+        self._clear()
+        rows, sums = self._room("rows", (x.size,), "int64"), self._room("sums", (x.size, columns))
+        self.backend.embedding_backward(dy, x, rows, sums)
+        self._set(rows, sums)
+
+    def room_for(self, count: int) -> Array:
+        """Return memory for the gradients of so many rows, which `take_gradient` gets next."""
+        self._clear()
+        return self._room("sums", (count, self.values.shape[1]))
+
+    def take_gradient(self, rows: Array, sums: Array) -> None:
+        """Take the gradients of the used rows, in memory from `room_for`, as those of the pass."""
+        self._set(rows, sums)
+
+    def use_all(self) -> None:
+        """Count all rows as used: a pass has just written the whole gradient."""
+        count, columns = self.values.shape
+        self.forget()
+        rows, sums = self._room("rows", (count,), "int64"), self._room("sums", (count, columns))
+        rows[...] = self.backend.xp.arange(count)
+        sums[...] = self.gradients
+        self.rows, self.sums, self.shown = rows, sums, False
+
+    def _clear(self) -> None:
+        """Set the gradients of the pass before to 0."""
         if self.rows is None:
             self.gradients[...] = 0.0
         else:
-            backend.put_rows(self.gradients, self.rows, None)
+            self.backend.put_rows(self.gradients, self.rows, None)
         self.forget()  # if an interrupt ends this pass, the next one clears everything
-        rows, sums = self._room("rows", (x.size,), "int64"), self._room("sums", (x.size, columns))
-        backend.embedding_backward(dy, x, rows, sums)
-        backend.put_rows(self.gradients, rows, sums)
+
+    def _set(self, rows: Array, sums: Array) -> None:
+        self.backend.put_rows(self.gradients, rows, sums)
         self.rows, self.sums, self.shown = rows, sums, False
 
     def read_gradient(self) -> None:
@@ -89,6 +129,8 @@ class UsedRows:
 
     def mark(self) -> None:
         """Set the flags of the rows that this rank used to 1, and all others to 0."""
+        if self.flags is None:
+            return
         self.flags[...] = 0.0
         if self.rows is not None:
             ones = self._room("ones", (self.rows.size, 1))
@@ -101,6 +143,9 @@ class UsedRows:
         Which rows these are is known on the device only, so the arrays get as many places as the table has
         rows.
         """
+        if self.flags is None:
+            self.forget()
+            return
         xp, (count, columns) = self.backend.xp, self.values.shape
         rows, sums = self._room("rows", (count,), "int64"), self._room("sums", (count, columns))
         rows[...] = xp.where(self.flags > 0.0, xp.arange(count), -1)
@@ -111,6 +156,8 @@ class UsedRows:
         """Return an array with a name; a smaller batch gets the first rows of the same memory."""
         view = self._kept.get((name, shape))
         if view is None:
+            if len(self._kept) > VIEWS:  # ever new numbers of rows must not fill memory
+                self._kept = {key: kept for key, kept in self._kept.items() if isinstance(key, str)}
             whole = self._kept.get(name)
             if whole is None or len(whole) < shape[0]:
                 self._kept = {key: kept for key, kept in self._kept.items() if key[0] != name}
@@ -147,13 +194,8 @@ class SparseParameters(dict[int, UsedRows]):
                 start = begin + used.values.size
         yield gradients[start:]
 
-    def apart(
-        self, span: slice, padded: Callable[[tuple[int, ...]], int]
-    ) -> Iterator[tuple[slice, UsedRows | None]]:
-        """Yield the sparse parameters in a span, each as a span, and the spans between them.
-
-        `padded` returns how many numbers of the buffers an array of a shape takes.
-        """
+    def apart(self, span: slice) -> Iterator[tuple[slice, UsedRows | None]]:
+        """Yield the sparse parameters in a span, each as a span, and the spans between them."""
         start = span.start
         for begin, used in self.items():
             if not span.start <= begin < span.stop:
@@ -161,6 +203,6 @@ class SparseParameters(dict[int, UsedRows]):
             if begin > start:
                 yield slice(start, begin), None
             yield slice(begin, begin + used.values.size), used
-            start = begin + padded(used.values.shape)
+            start = begin + used.extent
         if span.stop > start:
             yield slice(start, span.stop), None

@@ -26,6 +26,7 @@ from nnx.ops.losses import Losses
 from nnx.ops.noise import Noise
 from nnx.ops.normalization import Normalization
 from nnx.ops.pooling import Pooling
+from nnx.ops.sparse import Sparse
 from nnx.ops.steps import Steps
 from nnx.ops.updates import Updates
 from nnx.ops.upsampling import Upsampling
@@ -38,8 +39,8 @@ class CaptureError(RuntimeError):
 
 
 class Backend(
-    Gather, Dense, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, Dropout, Embedding,
-    Noise, Normalization, Losses, Updates, Averages, Gradients, Steps,
+    Gather, Dense, Sparse, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, Dropout,
+    Embedding, Noise, Normalization, Losses, Updates, Averages, Gradients, Steps,
 ):  # fmt: skip
     """A device and the operations on its arrays.
 

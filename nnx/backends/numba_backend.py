@@ -33,14 +33,15 @@ from nnx.ops.gather_numba import GatherNumba
 from nnx.ops.gradients_numba import GradientsNumba
 from nnx.ops.losses_numba import LossesNumba
 from nnx.ops.pooling_numba import PoolingNumba
+from nnx.ops.sparse_numba import SparseNumba
 from nnx.ops.updates_numba import UpdatesNumba
 
 TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
 
 class NumbaBackend(
-    GatherNumba, ActivationsNumba, DenseNumba, ConvolutionNumba, PoolingNumba, Bfloat16Numba, EmbeddingNumba,
-    LossesNumba, UpdatesNumba, AveragesNumba, GradientsNumba, NumpyBackend,
+    GatherNumba, ActivationsNumba, DenseNumba, SparseNumba, ConvolutionNumba, PoolingNumba, Bfloat16Numba,
+    EmbeddingNumba, LossesNumba, UpdatesNumba, AveragesNumba, GradientsNumba, NumpyBackend,
 ):  # fmt: skip
     """Compiled kernels, on several threads if there are nnx's own (`team_numba`), or TBB's.
 

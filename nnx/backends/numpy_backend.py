@@ -26,6 +26,7 @@ from nnx.ops.gradients import GradientsNumPy
 from nnx.ops.losses import LossesNumPy
 from nnx.ops.normalization import NormalizationNumPy
 from nnx.ops.pooling import PoolingNumPy
+from nnx.ops.sparse import SparseNumPy
 from nnx.ops.updates import UpdatesNumPy
 from nnx.ops.upsampling import UpsamplingNumPy
 
@@ -33,9 +34,9 @@ ZEROS = -1  # the slot of the scratch memory with zeros
 
 
 class NumpyBackend(
-    GatherNumPy, DenseNumPy, ConvolutionNumPy, PoolingNumPy, GlobalAverageNumPy, UpsamplingNumPy,
-    Bfloat16NumPy, ActivationsNumPy, EmbeddingNumPy, NormalizationNumPy, LossesNumPy, UpdatesNumPy,
-    AveragesNumPy, GradientsNumPy, Backend,
+    GatherNumPy, DenseNumPy, SparseNumPy, ConvolutionNumPy, PoolingNumPy, GlobalAverageNumPy,
+    UpsamplingNumPy, Bfloat16NumPy, ActivationsNumPy, EmbeddingNumPy, NormalizationNumPy, LossesNumPy,
+    UpdatesNumPy, AveragesNumPy, GradientsNumPy, Backend,
 ):  # fmt: skip
     """The CPU with NumPy."""
 

@@ -8,8 +8,9 @@ from typing import Any
 from nnx.backends import foreign
 from nnx.data.device_rows import OnDevice
 from nnx.data.samples import OnHost, Samples
+from nnx.data.sparse_rows import SparseRows
 from nnx.errors import ConfigurationError, DataError
-from nnx.layers import Dropout, Flatten, Identity, Layer, Reshape, Sequential
+from nnx.layers import Dense, Dropout, Flatten, Identity, Layer, Reshape, Sequential
 from nnx.layers.activations import Activation
 from nnx.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss, Poisson
 from nnx.losses.base import row_features
@@ -43,6 +44,8 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
             "axes, omit the input width of the first layer (Dense(units)), or start with nnx.Flatten()"
         )
     network.build(rows.shape[1:])
+    if isinstance(rows, SparseRows):
+        _refuse_dense_batches(network)
     outputs: tuple[int, ...] = network.output_shape
     if y is x:
         y = rows
@@ -64,6 +67,24 @@ def check_samples(network: Any, loss: Loss, x: Any, y: Any, weights: Any = None)
     samples: Samples = take.samples(rows, y, weights, loss, row_features(outputs))
     _check_output(network, loss, samples)
     return samples
+
+
+def _refuse_dense_batches(network: Any) -> None:
+    """Refuse sparse rows if their batches become dense, but a layer was to touch only the rows it uses.
+
+    Raises
+    ------
+    ConfigurationError
+        If a `Dense` with ``sparse=True`` would get dense rows.
+    """
+    asked = [layer for layer in network.layers if isinstance(layer, Dense) and layer.sparse]
+    if not asked or (asked == [next(x for x in network.layers if not x.is_view)] and network.takes_sparse):
+        return
+    raise ConfigurationError(
+        f"{asked[-1]!r} has sparse=True, but its batches would be dense (device {network.device}, precision "
+        f"{network.precision}): it must be the first layer, on a CPU, in float32 or float64; or set "
+        "sparse=False"
+    )
 
 
 def _check_output(network: Any, loss: Loss, samples: Samples) -> None:

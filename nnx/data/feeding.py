@@ -13,8 +13,10 @@ from nnx.data.batches import Batches
 from nnx.data.device_rows import DeviceRows
 from nnx.data.rows import CHECKED, HostArray, Rows
 from nnx.data.samples import Augmentation, Samples, check_finite
+from nnx.data.sparse_rows import SparseRows
 from nnx.errors import DataError
 from nnx.layers.integers import Limits
+from nnx.ops.sparse import SparseBatch
 from nnx.ops.steps import PerStep
 
 Batch = tuple[Array, Array, Array | None]
@@ -53,6 +55,7 @@ def feeder(
     augment: Augmentation | None,
     check_targets: Check,
     draw: Draw,
+    sparse: bool = False,
 ) -> Feeder:
     """Return the feeder for the data: augmented on the host, resident on the device, or streamed to it.
 
@@ -62,9 +65,15 @@ def feeder(
         Checks targets that could not be checked before training: those in files, and those from `augment`.
     draw : callable
         Returns the random generator of the current step, for `augment`.
+    sparse : bool
+        Whether the network takes a `SparseBatch`. If not, batches of sparse rows are dense.
     """
     if augment is not None:
         return Augmented(backend, samples.on_host(), batches, augment, check_targets, draw)
+    if isinstance(samples.x, SparseRows) and sparse:
+        return Sparse(backend, samples, batches)
+    if any(isinstance(column, SparseRows) for column in (samples.x, samples.y)):
+        return Streamed(backend, samples, batches, check_targets)
     columns = samples.columns().values()
     nbytes = sum(column.nbytes for column in columns)
     if backend.holds(nbytes, not any(column.mapped for column in columns)):
@@ -168,6 +177,49 @@ def _uploaded(backend: Backend, rows: Rows, name: str, limits: Limits | None) ->
                 limits.check(piece, name, numbers)
         data[start : start + CHECKED] = backend.asarray(piece)
     return data
+
+
+class Sparse(Feeder):
+    """Sparse rows on the CPU: a batch has the non-zeros of its rows. Sparse targets become dense there."""
+
+    def __init__(self, backend: Backend, samples: Samples, batches: Batches) -> None:
+        self.own, self.rows, self.samples = batches.own, len(samples), samples
+        columns = {"y": samples.y} | samples.columns()
+        self.made: dict[str, _Column | _Dense] = {
+            name: _Dense(column, batches.most)
+            if isinstance(column, SparseRows)
+            else _Column(backend, column, name, batches.most, None)
+            for name, column in columns.items()
+            if name != "x"
+        }
+        self._whole: SparseBatch | None = None
+
+    def batch(self, number: int, order: HostArray | None) -> Batch:
+        """Take the rows of a batch."""
+        own = self.own[number]
+        indices = np.arange(own.start, own.stop) if order is None else order[own]
+        y, weights = self.made["y"].take(indices, len(indices)), self.made.get("sample_weight")
+        return self._inputs(indices, order), y, weights and weights.take(indices, len(indices))
+
+    def _inputs(self, indices: HostArray, order: HostArray | None) -> SparseBatch:
+        """Return the inputs; one batch of all rows is sorted by column only once."""
+        rows = self.samples.x
+        assert isinstance(rows, SparseRows)
+        if order is not None or len(indices) < self.rows:
+            return rows.batch(indices)
+        self._whole = self._whole or rows.batch()
+        return self._whole
+
+
+class _Dense:
+    """Sparse targets, and memory for one dense batch of them."""
+
+    def __init__(self, held: SparseRows, rows: int) -> None:
+        self.held, self._memory = held, np.empty((rows, held.shape[1]), held.dtype)
+
+    def take(self, indices: HostArray, rows: int) -> HostArray:
+        """Return the rows of a batch."""
+        return self.held.bring(indices, self._memory[:rows])
 
 
 class Streamed(Feeder):

@@ -11,6 +11,7 @@ import numpy as np
 from nnx.backends import foreign
 from nnx.backends.host_memory import reserve
 from nnx.data.rows import CHECKED, HostArray, Rows
+from nnx.data.sparse_rows import SparseRows, is_sparse, sparse_rows
 from nnx.data.weights import refuse_unusable
 from nnx.errors import ConfigurationError, DataError
 from nnx.layers.integers import Limits
@@ -33,8 +34,8 @@ class Samples:
         The integers that the network takes as x; None if it takes floats.
     """
 
-    x: HostArray | Rows
-    y: HostArray | Rows
+    x: HostArray | Rows | SparseRows
+    y: HostArray | Rows | SparseRows
     weights: HostArray | None = None
     limits: Limits | None = None
 
@@ -49,7 +50,11 @@ class Samples:
     def arrays(self) -> list[HostArray | None]:
         """Return everything that determines the values, for a fingerprint."""
         columns = (self.x, self.y, self.weights)
-        return [a for column in columns for a in (column.made_of() if isinstance(column, Rows) else [column])]
+        return [
+            a
+            for column in columns
+            for a in (column.made_of() if isinstance(column, Rows | SparseRows) else [column])
+        ]
 
     def columns(self) -> dict[str, Any]:
         """Return the columns to bring to the device, by name; without targets that are the inputs."""
@@ -57,17 +62,20 @@ class Samples:
         if self.y is self.x:
             del found["y"]
         return {
-            name: column if isinstance(column, Rows) else Rows(column)
+            name: column if isinstance(column, Rows | SparseRows) else Rows(column)
             for name, column in found.items()
             if column is not None
         }
 
     def read(self, segment: slice) -> tuple[Any, Any, Any]:
-        """Return the inputs, targets and weights of some rows as arrays; errors as for `check_finite`."""
-        x = _read(self.x, segment, "x")
+        """Return the inputs, targets and weights of some rows as arrays; errors as for `check_finite`.
+
+        Sparse inputs are returned as `SparseRows`; sparse targets become dense.
+        """
+        x = self.x[segment] if isinstance(self.x, SparseRows) else _read(self.x, segment, "x")
         if self.limits is not None and isinstance(self.x, Rows) and self.x.mapped:
             self.limits.check(x, "x", range(segment.start, segment.stop))
-        y = x if self.y is self.x else _read(self.y, segment, "y")
+        y = x if self.y is self.x and not isinstance(x, SparseRows) else _read(self.y, segment, "y")
         return x, y, None if self.weights is None else self.weights[segment]
 
     def targets(self) -> HostArray:
@@ -81,7 +89,8 @@ class Samples:
     def part(self, segment: slice) -> Samples:
         """Return some of the rows; they are not copied."""
         weights = None if self.weights is None else self.weights[segment]
-        return replace(self, x=self.x[segment], y=self.y[segment], weights=weights)
+        x = self.x[segment]
+        return replace(self, x=x, y=x if self.y is self.x else self.y[segment], weights=weights)
 
     def split(self, fraction: float) -> tuple[Samples, Samples]:
         """Split into the first rows for training and the last `fraction` for validation, without a shuffle.
@@ -131,8 +140,10 @@ def host_array(x: Any, name: str) -> HostArray:
     return array
 
 
-def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows:
+def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows | SparseRows:
     """Return `x` as finite numbers of shape (rows, …) in `dtype`; bytes and large mapped files stay `Rows`.
+
+    Sparse matrices become `SparseRows`.
 
     If `dtype` is None, `x` must hold integers, and they keep their type.
 
@@ -144,6 +155,10 @@ def check_rows(x: Any, name: str, dtype: Any) -> HostArray | Rows:
     OutOfMemoryError
         If the host has too little memory for a copy.
     """
+    if is_sparse(x):
+        if dtype is None:
+            raise DataError(f"{name} is sparse, but this network takes integers: {name} = {name}.toarray()")
+        return sparse_rows(x, name, dtype)
     if not isinstance(x, Rows):
         x = _kept(x) or host_array(x, name)
     check_axes(x, name, dtype)
@@ -207,7 +222,7 @@ def _settled(rows: Rows, name: str) -> HostArray | Rows:
     return arrays[0] if len(arrays) == 1 else Rows(arrays)
 
 
-def _read(column: HostArray | Rows, segment: slice, name: str) -> HostArray:
+def _read(column: HostArray | Rows | SparseRows, segment: slice, name: str) -> HostArray:
     values = np.asarray(column[segment])
     if isinstance(column, Rows) and column.mapped:
         check_finite(values, name, range(segment.start, segment.stop))
@@ -254,15 +269,17 @@ class OnHost:
     def __init__(self, device: str, limits: Limits | None = None) -> None:
         self.device, self.limits = device, limits
 
-    def given(self, x: Any, name: str) -> HostArray | Rows:
+    def given(self, x: Any, name: str) -> HostArray | Rows | SparseRows:
         """Return a column as an array of numbers of any shape."""
         if isinstance(x, Rows) and x.ndim > 1:
             return x
+        if name == "y" and is_sparse(x):
+            return sparse_rows(x, name, np.float64 if x.dtype.itemsize > 4 else np.float32)
         if foreign.on_gpu(x):
             raise DataError(foreign.elsewhere(x, name, self.device, "but x on the host"))
         return _kept(x) or host_array(x, name)
 
-    def rows(self, x: Any, name: str, dtype: Any) -> HostArray | Rows:
+    def rows(self, x: Any, name: str, dtype: Any) -> HostArray | Rows | SparseRows:
         """Return a column of finite numbers; see `check_rows`."""
         return check_rows(x, name, dtype)
 
@@ -284,11 +301,22 @@ class OnHost:
         return Samples(x, y, weights, self.limits)
 
 
-def _checked_targets(loss: Loss, y: HostArray | Rows, features: int | tuple[int, ...]) -> HostArray | Rows:
+def _checked_targets(
+    loss: Loss, y: HostArray | Rows | SparseRows, features: int | tuple[int, ...]
+) -> HostArray | Rows | SparseRows:
     """Check targets, and move those into [0, 1] that are outside it by a rounding error.
 
     Of mapped files, only the first row is checked here.
     """
+    if isinstance(y, SparseRows):
+        for piece in y.pieces():
+            loss.check_targets(piece, features)
+        values = y.matrix.data
+        return (
+            y.clipped()
+            if loss.bounded and (values.min(initial=0.0) < 0.0 or values.max(initial=0.0) > 1.0)
+            else y
+        )
     if isinstance(y, Rows):
         for start in range(0, 1 if y.mapped else len(y), CHECKED):
             loss.check_targets(np.asarray(y[start : start + (1 if y.mapped else CHECKED)]), features)

@@ -87,6 +87,7 @@ class Layer:
     is_view: ClassVar[bool] = False  # whether the layer only changes the shape and computes nothing
     term: str = ""
     term_note: str = ""
+    takes_sparse: bool = False  # whether the passes also take a `SparseBatch`, for which nothing asks for dx
     input_dtype: str = "float"
     input_limit: int | None = None
     branches: tuple[tuple[Layer, ...], ...] = ()  # the layers that a container holds

@@ -15,6 +15,7 @@ import numpy as np
 
 from nnx import initializers
 from nnx.backends import Array, Backend, automatic, foreign, resolve
+from nnx.data.sparse_rows import is_sparse, sparse_rows
 from nnx.errors import ConfigurationError, DataError, flag, whole
 from nnx.layers import Layer, Plan, integers, stack
 from nnx.layers.base import as_shape, walk
@@ -22,6 +23,7 @@ from nnx.layers.plan import shape_of
 from nnx.losses import Loss
 from nnx.network.precision import check as check_precision
 from nnx.network.precision import resolve as resolve_precision
+from nnx.ops.sparse import SparseBatch
 from nnx.parameters import Arena
 
 
@@ -187,6 +189,16 @@ class NetworkBase:
         return stack.takes_integers(self.layers)
 
     @property
+    def takes_sparse(self) -> bool:
+        """Whether a batch of sparse rows stays sparse: on a CPU, if the first layer is `Dense`.
+
+        Else its rows become dense, one batch at a time; in bfloat16 too.
+        """
+        first = next((layer for layer in self.layers if not layer.is_view), None)
+        plain = first is not None and first.takes_sparse and len(shape_of(first.input_shape)) == 1
+        return plain and self.precision != "bfloat16" and self.device == "cpu"
+
+    @property
     def limits(self) -> integers.Limits | None:
         """The integers that the network takes; None if it takes floats."""
         return integers.limits(self.layers)
@@ -265,7 +277,8 @@ class NetworkBase:
 
         Host data are copied to a GPU. An array that is there already (of CuPy, or of a library with DLPack
         such as PyTorch) is used without a copy if its type and layout fit; so is host data on the CPU.
-        Integers keep their type if the network takes integers.
+        Integers keep their type if the network takes integers. A sparse matrix of SciPy becomes a
+        `SparseBatch` if the network takes it (`takes_sparse`), else a dense array.
 
         Raises
         ------
@@ -274,6 +287,9 @@ class NetworkBase:
         DataError
             If x cannot be read as an array.
         """
+        if is_sparse(x) and not self.takes_integers:
+            rows = sparse_rows(x, "x", self.dtype, finite=False)
+            return rows.batch() if self._arena is None or self.takes_sparse else self.backend.asarray(rows)
         return self.backend.asarray(x, None if self.takes_integers else self.dtype)
 
     # ----------------------------------------------------------------- passes
@@ -353,6 +369,11 @@ class NetworkBase:
 
     def _check(self, what: str, x: Any) -> None:
         """Refuse x if it does not fit, and build a network that has no input shape yet."""
+        if isinstance(x, SparseBatch):
+            self._receive(what, x)
+            if not self.takes_sparse or x.dtype != self.dtype:
+                raise DataError(f"{what} does not take these sparse rows: x = network.asarray(x)")
+            return
         if not self.backend.owns(x):
             there = foreign.place(x) if foreign.on_gpu(x) else "the host"
             if there not in (self.device, "the host"):

@@ -13,6 +13,7 @@ from nnx.backends import Backend, foreign
 from nnx.data.device_rows import received
 from nnx.data.rows import Rows
 from nnx.data.samples import Augmentation, host_array
+from nnx.data.sparse_rows import is_sparse, sparse_rows
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, DataError, whole
 from nnx.layers import Layer
@@ -96,6 +97,8 @@ class Network(StoredNetwork):
         limits, on_gpu = self.limits, foreign.on_gpu(x)
         if isinstance(x, Rows):
             x = x if limits else x.astype(self.dtype)
+        elif is_sparse(x) and limits is None:
+            x = sparse_rows(x, "x", self.dtype, finite=False)
         else:
             x = received(self.backend, x, "x") if on_gpu else host_array(x, "x")
             if limits is not None:

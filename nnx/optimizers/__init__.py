@@ -82,6 +82,11 @@ class SGD(Optimizer):
             raise ConfigurationError("SGD: nesterov=True needs a momentum: set, for example, momentum=0.9")
         self.slots = (("velocity", 0.0) if self.momentum else None,)
 
+    @property
+    def keeps_rest(self) -> bool:
+        """Return True without momentum, decay and l2, unless a subclass has its own update."""
+        return type(self).update is SGD.update and not (self.momentum or self.weight_decay or self.l2)
+
     def update(self, backend: Backend, span: Span, fault: Array, learning_rate: Number, step: int) -> None:
         """Call `sgd_step`; its formulas are in `nnx.ops.updates`."""
         backend.sgd_step(
@@ -291,6 +296,11 @@ class Adagrad(Optimizer):
         self.initial_accumulator = self.setting("initial_accumulator", initial_accumulator)
         self.epsilon = self.setting("epsilon", epsilon, POSITIVE)
         self.slots = (("accumulator", self.initial_accumulator),)
+
+    @property
+    def keeps_rest(self) -> bool:
+        """Return True without decay and l2, unless a subclass has its own update."""
+        return type(self).update is Adagrad.update and not (self.weight_decay or self.l2)
 
     def update(self, backend: Backend, span: Span, fault: Array, learning_rate: Number, step: int) -> None:
         """Call `adagrad_step`; its formulas are in `nnx.ops.updates`."""

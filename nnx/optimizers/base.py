@@ -6,6 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
@@ -128,7 +129,7 @@ class Optimizer:
         """Refuse weight decay for sparse parameters: it would shrink only the rows that a batch uses."""
         for span in spans:
             settings = dict(span.settings or ())
-            for name in ("weight_decay", "l2") if span.used is not None else ():
+            for name in ("weight_decay", "l2") if span.used is not None and span.used.lazy else ():
                 value = settings.get(name, getattr(self, name))
                 if value:
                     parameter = arena.name_of(span.values)
@@ -143,8 +144,10 @@ class Optimizer:
         state, spans = self.state_for(network)
         backend = arena.backend
         for span in spans:
-            if span.used is not None:
+            if span.used is not None and span.used.lazy:
                 span.used.read_gradient()
+            elif span.used is not None and span.used.shown:
+                span.used.forget()  # a user may have changed the gradient in other rows
         if self.clip_value is not None or self.clip_norm is not None:
             self._clip(backend, spans)
         if self._groups:
@@ -156,10 +159,19 @@ class Optimizer:
         for span in spans:
             self.apply(backend, span, arena.fault, learning_rate, state.step)
 
+    @property
+    def keeps_rest(self) -> bool:
+        """Return whether the rule changes nothing where the gradient is 0; so unused rows can be skipped."""
+        return False
+
     def _clip(self, backend: Backend, spans: list[Span]) -> None:
         """Clip the gradients; those of sparse parameters in the rows that were used, as all others are 0."""
         used = [span.used for span in spans if span.used is not None and span.used.rows is not None]
-        gradients = [span.gradients for span in spans if span.used is None]
+        gradients = [
+            span.gradients
+            for span in spans
+            if span.used is None or (span.used.rows is None and not span.used.lazy)
+        ]
         gradients += [one.sums.reshape(-1) for one in used]
         if self.clip_value is not None:
             for gradient in gradients:
@@ -172,6 +184,8 @@ class Optimizer:
     def apply(self, backend: Backend, span: Span, fault: Array, learning_rate: Number, step: int) -> None:
         """Do `update`; for a sparse parameter on copies of its used rows, which are then written back."""
         used = span.used
+        if used is not None and not used.lazy and (used.rows is None or not self.keeps_rest):
+            span, used = replace(span, values=span.values.reshape(-1), used=None), None
         if used is None:
             self.update(backend, span, fault, learning_rate, step)
             return

@@ -80,6 +80,7 @@ class StepTrainer:
             self.backend, samples, self.batches, options.augment,
             check_targets=partial(options.loss.check_targets, features=row_features(network.output_shape)),
             draw=lambda: initializers.generator(arena.seed, "augmentation", arena.step),
+            sparse=network.takes_sparse,
         )  # fmt: skip
         self.steps_of_an_epoch = len(self.batches)
         self.losses = self.backend.zeros(len(self.batches), arena.dtype)
