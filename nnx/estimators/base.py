@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -27,13 +26,13 @@ from nnx.data.samples import check_axes
 from nnx.errors import ConfigurationError, DataError
 from nnx.estimators.array_api import SUPPORTED, adopted, like, stays
 from nnx.estimators.checks import check_parameters, held_out, on_host, unknown
+from nnx.estimators.sparse_data import trained_on
 from nnx.estimators.validation import TRAINING, Monitor, Part, monitored
 from nnx.metrics import Metric
 from nnx.training.checks import check_callbacks
 
 NOTHING: Any = object()  # stands for no y, where None is a wrong one
 LARGEST_BATCH = 200  # the value of batch_size="auto" for more rows than this, as in scikit-learn
-SPARSE_ROWS = 1024  # sparse rows that are made dense at a time, outside of training
 
 LOSSES = {kind.record.estimators: kind for kind in losses.KINDS if kind.record.estimators}
 
@@ -66,6 +65,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         random_state: Any = None,
         monitor: str | Metric = "val_loss",
         mode: str = "auto",
+        sparse_updates: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.image_shape = image_shape
@@ -86,6 +86,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.monitor = monitor
         self.mode = mode
+        self.sparse_updates = sparse_updates
 
     # ------------------------------------------------------------- the network
 
@@ -124,7 +125,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         """Return the parameters that cannot change once the network exists, as text."""
         fixed = (
             "n_components", "hidden_layer_sizes", "image_shape", "activation", "dropout", "loss", "device",
-            "precision",
+            "precision", "sparse_updates",
         )  # fmt: skip
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in fixed if hasattr(self, name))
 
@@ -238,10 +239,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _outputs(self, network: nnx.Network, X: Any) -> HostArray:
         """Return the outputs of a network (the fitted network or a slice of it) for checked data."""
-        if not sparse.issparse(X):
-            return network.predict(X)
-        parts = range(0, X.shape[0], SPARSE_ROWS)
-        return np.concatenate([network.predict(X[i : i + SPARSE_ROWS].toarray()) for i in parts])
+        return network.predict(X)
 
     # ---------------------------------------------------------------- training
 
@@ -290,17 +288,17 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         keeps = again and self._optimized_by[:2] == (self.optimizer, self.learning_rate)
         optimizer = self._optimized_by[2] if keeps else self._optimizer()
         callbacks, followed = check_callbacks(self.callbacks), monitored(self.monitor, self.mode)
-        given = Part(x.toarray() if sparse.issparse(x) else x, y, weights)
+        given = Part(trained_on(x, None if again else layers, self.sparse_updates), y, weights)
         stopping = None
         if self.early_stopping and not partial:
             if validation is None and followed.name != TRAINING:
-                rows, rest = held_out(len(given.x), float(self.validation_fraction), random, classes)
+                rows, rest = held_out(given.x.shape[0], float(self.validation_fraction), random, classes)
                 given, validation = given.rows(rows), given.rows(rest)
             stopping = nnx.EarlyStopping(followed.name, patience=self.patience, mode=self.mode)
             callbacks.insert(0, stopping)  # first, so that the other callbacks know which epoch is the last
         history = network.fit(
             given.x, given.targets, loss=loss, optimizer=optimizer, epochs=1 if partial else self.epochs,
-            batch_size=self._rows_of_a_batch(len(given.x)),
+            batch_size=self._rows_of_a_batch(given.x.shape[0]),
             validation=validation and (validation.x, validation.targets, validation.weights),
             metrics=followed.metrics if validation else (),
             sample_weight=given.weights, callbacks=callbacks, checkpoint=checkpoint,

@@ -69,6 +69,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     mode : {"auto", "min", "max"}
         Whether a smaller or a larger value of `monitor` is better. ``"auto"`` works for losses, and for the
         metrics of nnx and scikit-learn.
+    sparse_updates : bool
+        For sparse X: whether a step updates only the first layer's weights of the features that occur in its
+        batch (see `nnx.Dense`). This is faster for many features. With Adam, RMSprop and momentum, the
+        numbers are then not those of dense X.
 
     Attributes
     ----------
@@ -115,7 +119,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like of shape (rows, …), or sparse matrix of shape (rows, features)
-            Rows of several axes are flattened before dense layers. A sparse matrix becomes a dense array.
+            Rows of several axes are flattened before dense layers. A sparse matrix stays sparse.
         y : array_like of shape (rows,) or (rows, outputs)
         sample_weight : array_like of shape (rows,), optional
         checkpoint : Checkpoint, optional

@@ -89,6 +89,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     mode : {"auto", "min", "max"}
         Whether a smaller or a larger value of `monitor` is better. ``"auto"`` works for losses, and for the
         metrics of nnx and scikit-learn.
+    sparse_updates : bool
+        For sparse X: whether a step updates only the first layer's weights of the features that occur in its
+        batch (see `nnx.Dense`). This is faster for many features. With Adam, RMSprop and momentum, the
+        numbers are then not those of dense X.
 
     Attributes
     ----------
@@ -143,6 +147,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         random_state: Any = None,
         monitor: str | Metric = "val_loss",
         mode: str = "auto",
+        sparse_updates: bool = False,
     ) -> None:
         super().__init__(
             hidden_layer_sizes, image_shape=image_shape, activation=activation, loss=loss,
@@ -150,6 +155,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             batch_size=batch_size, early_stopping=early_stopping, validation_fraction=validation_fraction,
             patience=patience, warm_start=warm_start, callbacks=callbacks, device=device,
             precision=precision, random_state=random_state, monitor=monitor, mode=mode,
+            sparse_updates=sparse_updates,
         )  # fmt: skip
         self.class_weight = class_weight
 
@@ -172,7 +178,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         Parameters
         ----------
         X : array_like of shape (rows, …), or sparse matrix of shape (rows, features)
-            Rows of several axes are flattened before dense layers. A sparse matrix becomes a dense array.
+            Rows of several axes are flattened before dense layers. A sparse matrix stays sparse.
         y : array_like of shape (rows,), or of 0 and 1 of shape (rows, labels)
         sample_weight : array_like of shape (rows,), optional
             Rows of weight 0 are left out, also when the classes are determined.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from scipy import sparse
 from sklearn.utils.validation import _check_feature_names, check_array, check_consistent_length
 
 from nnx import metrics
@@ -98,7 +97,7 @@ def checked(
     weights = checked_weights(data.weights, rows)
     if targets is None:
         weights, rows = counted(weights, rows)
-        return _dense(rows, None, weights)
+        return Part(rows, None, weights)
     y = check_array(
         on_host(data.y, "y_val"), accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y_val"
     )
@@ -108,11 +107,7 @@ def checked(
     if factors is not None:
         weights = factors if weights is None else weights * factors
         weights, rows, y = counted(weights, rows, y)
-    return _dense(rows, y, weights)
-
-
-def _dense(x: Any, y: HostArray | None, weights: HostArray | None) -> Part:
-    return Part(x.toarray() if sparse.issparse(x) else x, y, weights)
+    return Part(rows, y, weights)
 
 
 class Monitor(NamedTuple):
