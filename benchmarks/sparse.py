@@ -122,9 +122,10 @@ def memory(rows: int, updates: bool) -> None:
     seconds = time.perf_counter() - began
     model.predict(x)
     model.score(x, y)
+    dense = rows * FEATURES * 4 / 1e9
     click.echo(
-        f"{rows:,} rows × {FEATURES:,}, {x.nnz / rows:.0f} words a row (dense: {rows * FEATURES * 4 / 1e9:.0f} "
-        f"GB): peak {peak() / 1e9:.2f} GB, {before / 1e9:.2f} GB of it before fit; an epoch took {seconds:.1f} s"
+        f"{rows:,} rows × {FEATURES:,}, {x.nnz / rows:.0f} words a row (dense: {dense:.0f} GB): peak "
+        f"{peak() / 1e9:.2f} GB, {before / 1e9:.2f} GB of it before fit; an epoch took {seconds:.1f} s"
     )
     if peak() > LIMIT:
         sys.exit(f"more than {LIMIT / 1e9:.0f} GB")

@@ -218,13 +218,14 @@ class Arena:
                 state_position += self._padded(shape)
             layer.bind(self, views)
 
-    def used_rows(self, values: Array, gradients: Array) -> UsedRows:
+    def used_rows(self, values: Array, gradients: Array, make: bool) -> UsedRows | None:
         """Return the used rows of a table that is not lazy (see `nnx.used_rows`); `to` forgets them."""
         begin = (_address(values) - _address(self.values)) // self.dtype.itemsize
-        used = UsedRows(self.backend, values, gradients, None, lazy=False)
-        self.sparse = SparseParameters(sorted({**self.sparse, begin: used}.items()))
-        self.trainable_changed()
-        return used
+        if make and begin not in self.sparse:
+            used = UsedRows(self.backend, values, gradients, None, lazy=False)
+            self.sparse = SparseParameters(sorted({**self.sparse, begin: used}.items()))
+            self.trainable_changed()
+        return self.sparse.get(begin)
 
     def to(self, backend: Backend) -> None:
         """Move everything to another device, and give the layers their new views."""

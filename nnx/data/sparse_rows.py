@@ -17,7 +17,7 @@ from nnx.data.rows import HostArray
 from nnx.errors import DataError
 from nnx.ops.sparse import SparseBatch
 
-PIECE = 2**22  # numbers that are made dense at once to check targets
+PIECE = 2**21  # numbers that are made dense at once to check targets
 
 
 def is_sparse(x: Any) -> bool:

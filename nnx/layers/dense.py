@@ -112,7 +112,6 @@ class Dense(Layer):
         self.outputs = self.units = whole("Dense: units", units)
         self.activation = activation
         self.sparse = flag("Dense: sparse", sparse)
-        self._used: UsedRows | None = None  # of W, from the first pass over sparse rows
         self.initializer = initializers.get(initializer)
         self.seed = None if seed is None else whole("Dense: seed", seed, least=0)
 
@@ -169,7 +168,6 @@ class Dense(Layer):
     def bind(self, arena: Arena, views: dict[str, Array]) -> None:
         """Store views of the block, and of W and b in it."""
         super().bind(arena, views)
-        self._used = views.get("used_W")
         if self.sparse:
             return
         self.W, self.b = self.block[:-1], self.block[-1]
@@ -192,6 +190,8 @@ class Dense(Layer):
         backend, x, W = workspace.backend, workspace.x, self.W
         activation = workspace.kind, workspace.alpha, workspace.y, workspace.dz
         if isinstance(x, SparseBatch):
+            if dx is not None:
+                raise ConfigurationError(f"{self!r}: sparse rows have no gradient: use dense x, x.toarray()")
             self._backward_sparse(dy, x, *activation, backend=backend)
             return
         if workspace.bfloat16:
@@ -201,20 +201,27 @@ class Dense(Layer):
             backend.bfloat16_dense_backward(dy, x, W, self.dW, self.db, dx, dz, *activation)
         else:
             backend.dense_backward(dy, x, W, self.dW, self.db, dx, *activation)
-        if self.sparse:
-            self.used_W.use_all()
-        elif self._used is not None:
-            self._used.forget()
+        used = self._used_rows()
+        if used is not None and used.lazy:
+            used.use_all()
+        elif used is not None:
+            used.forget()
 
     def _backward_sparse(self, dy: Array, x: SparseBatch, *activation: Any, backend: Backend) -> None:
         """Compute db, and dW in the rows whose features occur in x."""
-        if self._used is None:
-            assert self.arena is not None
-            self._used = self.arena.used_rows(self.W, self.dW)
+        used = self._used_rows(make=True)
+        assert used is not None
         columns = x.by_column.columns
-        sums = self._used.room_for(columns.size)
+        sums = used.room_for(columns.size)
         backend.sparse_backward(dy, x, sums, self.db, *activation)
-        self._used.take_gradient(columns, sums)
+        used.take_gradient(columns, sums)
+
+    def _used_rows(self, make: bool = False) -> UsedRows | None:
+        """Return the used rows of W; None if the layer had no sparse rows yet, unless `make` is True."""
+        if self.sparse:
+            return self.used_W
+        assert self.arena is not None
+        return self.arena.used_rows(self.W, self.dW, make) if make or self.arena.sparse else None
 
     def _rounded(self, name: str, like: Array, workspace: Workspace) -> Array:
         """Return the array for a factor that is rounded to bfloat16; the forward pass writes x and W."""
