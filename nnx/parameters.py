@@ -218,14 +218,9 @@ class Arena:
                 state_position += self._padded(shape)
             layer.bind(self, views)
 
-    def used_rows(self, values: Array, gradients: Array, make: bool) -> UsedRows | None:
-        """Return the used rows of a table that is not lazy (see `nnx.used_rows`); `to` forgets them."""
-        begin = (_address(values) - _address(self.values)) // self.dtype.itemsize
-        if make and begin not in self.sparse:
-            used = UsedRows(self.backend, values, gradients, None, lazy=False)
-            self.sparse = SparseParameters(sorted({**self.sparse, begin: used}.items()))
-            self.trainable_changed()
-        return self.sparse.get(begin)
+    def place(self, values: Array) -> int:
+        """Return where a parameter begins in the buffers."""
+        return (_address(values) - _address(self.values)) // self.dtype.itemsize
 
     def to(self, backend: Backend) -> None:
         """Move everything to another device, and give the layers their new views."""
@@ -332,7 +327,7 @@ class Arena:
     def name_of(self, values: Array) -> str:
         """Return the name of the parameter that begins where `values` begin."""
         begins, names = self._named()
-        return names[begins.index((_address(values) - _address(self.values)) // self.dtype.itemsize)]
+        return names[begins.index(self.place(values))]
 
     def _named(self) -> tuple[list[int], list[str]]:
         """Return where each parameter starts in the buffers, in ascending order, and its name."""

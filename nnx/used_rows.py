@@ -206,3 +206,17 @@ class SparseParameters(dict[int, UsedRows]):
             start = begin + used.extent
         if span.stop > start:
             yield slice(start, span.stop), None
+
+
+def of_table(arena: Any, values: Array, gradients: Array, make: bool) -> UsedRows | None:
+    """Return the used rows of a table that is not lazy; None if they are not known and `make` is False.
+
+    If the arena moves to another device, they are forgotten.
+    """
+    begin = arena.place(values)
+    if make and begin not in arena.sparse:
+        used = UsedRows(arena.backend, values, gradients, None, lazy=False)
+        arena.sparse = SparseParameters(sorted({**arena.sparse, begin: used}.items()))
+        arena.trainable_changed()
+    found: UsedRows | None = arena.sparse.get(begin)
+    return found

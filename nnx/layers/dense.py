@@ -15,7 +15,7 @@ from nnx.layers.workspace import Workspace
 from nnx.ops.sparse import SparseBatch
 from nnx.parameters import Arena, Shapes
 from nnx.records import Case, Counterpart, LayerRecord
-from nnx.used_rows import UsedRows
+from nnx.used_rows import UsedRows, of_table
 
 __all__ = ["Dense"]
 
@@ -221,7 +221,7 @@ class Dense(Layer):
         if self.sparse:
             return self.used_W
         assert self.arena is not None
-        return self.arena.used_rows(self.W, self.dW, make) if make or self.arena.sparse else None
+        return of_table(self.arena, self.W, self.dW, make) if make or self.arena.sparse else None
 
     def _rounded(self, name: str, like: Array, workspace: Workspace) -> Array:
         """Return the array for a factor that is rounded to bfloat16; the forward pass writes x and W."""

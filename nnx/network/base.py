@@ -15,12 +15,13 @@ import numpy as np
 
 from nnx import initializers
 from nnx.backends import Array, Backend, automatic, foreign, resolve
-from nnx.data.sparse_rows import is_sparse, sparse_rows
+from nnx.data.sparse_rows import is_sparse
 from nnx.errors import ConfigurationError, DataError, flag, whole
 from nnx.layers import Layer, Plan, integers, stack
 from nnx.layers.base import as_shape, walk
 from nnx.layers.plan import shape_of
 from nnx.losses import Loss
+from nnx.network import sparse_input
 from nnx.network.precision import check as check_precision
 from nnx.network.precision import resolve as resolve_precision
 from nnx.ops.sparse import SparseBatch
@@ -190,13 +191,8 @@ class NetworkBase:
 
     @property
     def takes_sparse(self) -> bool:
-        """Whether a batch of sparse rows stays sparse: on a CPU, if the first layer is `Dense`.
-
-        Else its rows become dense, one batch at a time; in bfloat16 too.
-        """
-        first = next((layer for layer in self.layers if not layer.is_view), None)
-        plain = first is not None and first.takes_sparse and len(shape_of(first.input_shape)) == 1
-        return plain and self.precision != "bfloat16" and self.device == "cpu"
+        """Whether a batch of sparse rows stays sparse; else its rows become dense, one batch at a time."""
+        return sparse_input.takes_sparse(self)
 
     @property
     def limits(self) -> integers.Limits | None:
@@ -288,8 +284,7 @@ class NetworkBase:
             If x cannot be read as an array.
         """
         if is_sparse(x) and not self.takes_integers:
-            rows = sparse_rows(x, "x", self.dtype, finite=False)
-            return rows.batch() if self._arena is None or self.takes_sparse else self.backend.asarray(rows)
+            return sparse_input.batch(self, x)
         return self.backend.asarray(x, None if self.takes_integers else self.dtype)
 
     # ----------------------------------------------------------------- passes
@@ -371,8 +366,7 @@ class NetworkBase:
         """Refuse x if it does not fit, and build a network that has no input shape yet."""
         if isinstance(x, SparseBatch):
             self._receive(what, x)
-            if not self.takes_sparse or x.dtype != self.dtype:
-                raise DataError(f"{what} does not take these sparse rows: x = network.asarray(x)")
+            sparse_input.check_batch(self, what, x)
             return
         if not self.backend.owns(x):
             there = foreign.place(x) if foreign.on_gpu(x) else "the host"

@@ -40,7 +40,7 @@ class Pieces:
     """
 
     def __init__(self, arena: Arena, size: int, backward: Compute, terms: int) -> None:
-        if arena.sparse:
+        if any(used.lazy for used in arena.sparse.values()):
             raise ConfigurationError(
                 "accumulate is not for sparse parameters, whose gradients are those of one pass: set "
                 "sparse=False, or accumulate=1"
@@ -78,6 +78,7 @@ class Pieces:
                     whole += part
                 start += rows
             gradients[...] = total
+        self.arena.sparse.forget()  # the sum has more used rows than the last piece
 
     def _shares(self, sizes: list[int], weights: Array | None) -> list[Any]:
         """Return each piece's share of the step, of its rows or of their weights, without reading any."""

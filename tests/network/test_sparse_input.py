@@ -187,6 +187,17 @@ def test_augment_gets_a_dense_batch(device: str) -> None:
     assert set(seen) == {(np.ndarray, (16, FEATURES)), (np.ndarray, (10, FEATURES))}
 
 
+def test_steps_in_pieces(device: str) -> None:
+    for name in ("sgd", "adam"):
+        ones = [network(device), network(device)]
+        for one, x in zip(ones, (DENSE, X), strict=True):
+            for _ in range(2):
+                fit(one, x, OPTIMIZERS[name](), batch_size=5, accumulate=3, sample_weight=WEIGHTS)
+        near(*ones, rtol=1e-8, atol=1e-11)
+    with pytest.raises(nnx.ConfigurationError, match="accumulate is not for sparse parameters"):
+        fit(network(device, sparse=True), X, nnx.SGD(0.1), batch_size=5, accumulate=3)
+
+
 # ------------------------------------------------------------------------------- the used rows
 
 
