@@ -220,7 +220,8 @@ class Arena:
 
     def place(self, values: Array) -> int:
         """Return where a parameter begins in the buffers."""
-        return (_address(values) - _address(self.values)) // self.dtype.itemsize
+        begin: int = (_address(values) - _address(self.values)) // self.dtype.itemsize
+        return begin
 
     def to(self, backend: Backend) -> None:
         """Move everything to another device, and give the layers their new views."""
