@@ -14,9 +14,10 @@ import nnx
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, flag, number
 from nnx.estimators.array_api import in_kind, library, moved_to_host
-from nnx.estimators.base import SPARSE_ROWS, NetworkEstimator
+from nnx.estimators.base import NetworkEstimator
 from nnx.estimators.checks import checked_weights, counted
 from nnx.estimators.hidden import Hidden, last_activation
+from nnx.estimators.sparse_data import SPARSE_ROWS, dense
 from nnx.estimators.validation import Part, checked, given
 from nnx.metrics import Metric
 
@@ -164,7 +165,7 @@ class AutoencoderOutlier(OutlierMixin, NetworkEstimator):  # type: ignore[misc]
         loss = self._checked_loss()
         x = self._check(X, reset=not again)
         weights, x = counted(checked_weights(sample_weight, x), x)
-        x = x.toarray() if sparse.issparse(x) else x
+        x = dense(x)
         if not again:
             self.scaler_ = StandardScaler().fit(_flat(x), sample_weight=weights) if self.standardize else None
         z, hidden = self._scaled(x), Hidden(self, x.shape[1:])
@@ -172,7 +173,7 @@ class AutoencoderOutlier(OutlierMixin, NetworkEstimator):  # type: ignore[misc]
         length = sum(len(layer.expand()) for layer in encoder)
         layers = [*encoder, *hidden.decoder(self.n_components), *last_activation(loss)]
         part = checked(self, given(X_val, None, sample_weight_val, targets=False), x)
-        part = part and Part(self._scaled(part.x), None, part.weights)
+        part = part and Part(self._scaled(dense(part.x)), None, part.weights)
         self._train(
             z, None, weights, layers, loss, again=again, partial=False, validation=part, checkpoint=checkpoint
         )

@@ -12,6 +12,7 @@ from nnx.data.rows import HostArray
 from nnx.data.sparse_rows import PIECE
 from nnx.errors import ConfigurationError
 
+SPARSE_ROWS = 1024  # sparse rows that are made dense at a time, outside of training
 SMALL = 2**18  # numbers: so small a matrix is trained on as a dense array, by the loop for small networks
 
 
@@ -35,6 +36,11 @@ def trained_on(x: Any, layers: list[nnx.Layer] | None, sparse_updates: bool) -> 
             )
         first.sparse = True
     return x
+
+
+def dense(x: Any) -> Any:
+    """Return a sparse matrix as a dense array, and other data unchanged."""
+    return x.toarray() if sparse.issparse(x) else x
 
 
 def explained(network: nnx.Network, x: Any, weights: HostArray | None) -> float:
