@@ -16,6 +16,7 @@ from nnx.ops.averages import Averages
 from nnx.ops.base import Array
 from nnx.ops.bfloat16 import Bfloat16
 from nnx.ops.convolution import Convolution
+from nnx.ops.curvature import Curvature
 from nnx.ops.dense import Dense
 from nnx.ops.dropout import Dropout
 from nnx.ops.embedding import Embedding
@@ -40,7 +41,7 @@ class CaptureError(RuntimeError):
 
 class Backend(
     Gather, Dense, Sparse, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, Dropout,
-    Embedding, Noise, Normalization, Losses, Updates, Averages, Gradients, Steps,
+    Embedding, Curvature, Noise, Normalization, Losses, Updates, Averages, Gradients, Steps,
 ):  # fmt: skip
     """A device and the operations on its arrays.
 

@@ -8,6 +8,7 @@ from nnx.layers import (
     activations,
     ascending,
     containers,
+    contractive,
     convolution,
     dense,
     dropout,
@@ -22,12 +23,14 @@ from nnx.layers import (
     shapes,
     sparsity,
     table_columns,
+    tied,
     upsampling,
 )
 from nnx.layers.activations import *
 from nnx.layers.ascending import *
 from nnx.layers.base import Layer
 from nnx.layers.containers import *
+from nnx.layers.contractive import *
 from nnx.layers.convolution import *
 from nnx.layers.dense import *
 from nnx.layers.descriptions import from_config as from_config
@@ -45,6 +48,7 @@ from nnx.layers.rescale import *
 from nnx.layers.shapes import *
 from nnx.layers.sparsity import *
 from nnx.layers.table_columns import *
+from nnx.layers.tied import *
 from nnx.layers.upsampling import *
 from nnx.layers.workspace import Workspace as Workspace
 from nnx.records import by_name
@@ -54,6 +58,7 @@ __all__ = ["Layer"]
 __all__ += activations.__all__
 __all__ += ascending.__all__
 __all__ += containers.__all__
+__all__ += contractive.__all__
 __all__ += convolution.__all__
 __all__ += dense.__all__
 __all__ += dropout.__all__
@@ -68,6 +73,7 @@ __all__ += rescale.__all__
 __all__ += shapes.__all__
 __all__ += sparsity.__all__
 __all__ += table_columns.__all__
+__all__ += tied.__all__
 __all__ += upsampling.__all__
 
 KINDS: tuple[type[Layer], ...] = tuple(kind for kind in Layer.registry.values() if "record" in vars(kind))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from nnx import initializers
@@ -240,6 +240,9 @@ class Layer:
         self._plan = None
         for name, view in views.items():
             setattr(self, name, view)
+
+    def placed(self, layers: Sequence[Layer]) -> None:
+        """Look at all layers of the network, with those in containers, when this one has its place there."""
 
     def initialize(self, generator: Any) -> None:
         """Draw initial values into the views."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nnx import initializers
@@ -93,6 +93,7 @@ class Dense(Layer):
     db: Array
     used_W: UsedRows  # noqa: N815
     replays = True
+    _late: Sequence[tuple[int, Array]] = ()  # gradients of layers that use W too, each with its step
 
     def __init__(
         self,
@@ -193,14 +194,20 @@ class Dense(Layer):
             if dx is not None:
                 raise ConfigurationError(f"{self!r}: sparse rows have no gradient: use dense x, x.toarray()")
             self._backward_sparse(dy, x, *activation, backend=backend)
-            return
-        if workspace.bfloat16:
+        elif workspace.bfloat16:
             x, W, dz = (
                 self._rounded(name, like, workspace) for name, like in (("x", x), ("W", W), ("dz", dy))
             )
             backend.bfloat16_dense_backward(dy, x, W, self.dW, self.db, dx, dz, *activation)
+            self._wrote_all()
         else:
             backend.dense_backward(dy, x, W, self.dW, self.db, dx, *activation)
+            self._wrote_all()
+        if self._late:
+            self.add_late(workspace.step)
+
+    def _wrote_all(self) -> None:
+        """Count all rows of W as used, because the whole gradient was written."""
         used = self._used_rows()
         if used is not None and used.lazy:
             used.use_all()
@@ -222,6 +229,20 @@ class Dense(Layer):
             return self.used_W
         assert self.arena is not None
         return of_table(self.arena, self.W, self.dW, make) if make or self.arena.sparse else None
+    def add_later(self, gradient: Array, step: int) -> None:
+        """Take a part of the gradient of W from a layer that uses W too and comes later (`TiedDense`).
+
+        The backward pass of this layer, which is still to come in this step, adds it to dW.
+        """
+        self._late = (*self._late, (step, gradient))
+
+    def add_late(self, step: int) -> None:
+        """Add to dW what other layers gave in this step; forget what they gave in others."""
+        for given, gradient in self._late:
+            if given == step:
+                self.dW += gradient
+        self._late = ()
+        self._wrote_all()
 
     def _rounded(self, name: str, like: Array, workspace: Workspace) -> Array:
         """Return the array for a factor that is rounded to bfloat16; the forward pass writes x and W."""

@@ -33,8 +33,11 @@ def name(layers: Sequence[Layer]) -> None:
 
     Layers in a container are numbered after the container, and named by their path (``residual_1.dense_2``).
     """
-    for index, layer in enumerate(walk(layers)):
+    walked = list(walk(layers))
+    for index, layer in enumerate(walked):
         layer.index = index
+    for layer in walked:
+        layer.placed(walked)
     _name(layers, "")
 
 

@@ -203,6 +203,7 @@ def _check_claim(config: dict[str, Any], weights: dict[str, HostArray]) -> None:
     if config["inputs"] is None:
         return
     layers = stack.expand(list(map(from_entry, config["layers"])))
+    stack.name(layers)
     stack.connect(layers, config["inputs"])
     shapes = [s for layer in walk(layers) for s in (layer.parameter_shapes(), layer.state_shapes())]
     claimed = sum(math.prod(shape) for named in shapes for shape in named.values())

@@ -110,7 +110,7 @@ _NAMES = {  # for each owner: the name in a checkpoint, and the attribute
 }
 _OF_A_LAYER = {
     *("arena", "owned", "inputs", "outputs", "input_shape", "output_shape", "input_dtype", "branches"),
-    *("index", "name", "_trainable", "_plan"),
+    *("index", "name", "_trainable", "_plan", "_late", "_given", "_partner"),
 }
 
 
