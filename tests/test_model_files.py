@@ -61,6 +61,8 @@ LAYERS = {
     "KLSparsity": lambda: [nnx.Sigmoid(), nnx.KLSparsity(0.1, target=0.2)],
     "GaussianNoise": lambda: [nnx.GaussianNoise(0.25)],
     "MaskNoise": lambda: [nnx.MaskNoise(0.25)],
+    "TiedDense": lambda: [nnx.Dense(4), nnx.Tanh(), nnx.Dense(4), nnx.TiedDense(3)],
+    "Contractive": lambda: [nnx.Contractive([nnx.Dense(4), nnx.Tanh(), nnx.Dense(3)], weight=0.1)],
     "BatchNorm": lambda: [nnx.BatchNorm(momentum=0.8, epsilon=1e-4)],
     "LayerNorm": lambda: [nnx.LayerNorm(epsilon=1e-2)],
     "Rescale": lambda: [nnx.Rescale(1 / 3, -1e9), nnx.Rescale([0.1, 2.0, -3.0, 4.0, 5.0, 6.0], 0.3)],

@@ -38,6 +38,7 @@ from nnx.layers import (
     Softplus,
     SpatialDropout2D,
     Tanh,
+    TiedDense,
     UpSample2D,
 )
 from nnx.layers import KINDS as LAYERS
@@ -119,6 +120,13 @@ def _nested() -> list[Layer]:
     ]  # fmt: skip
 
 
+def _tied() -> list[Layer]:
+    """Return layers of which some use the weights of others: one used twice, one in a container."""
+    first, second = Dense(5), Dense(6)
+    inner = Sequential([second, Tanh(), TiedDense(second), Sigmoid()])
+    return [first, Tanh(), inner, TiedDense(first), Softplus(), Dense(5), TiedDense(first), Dense(4)]
+
+
 def _convolutional(last: Layer) -> list[Layer]:
     """Return layers of images: pooling in a container, overlapping windows, groups, upsampling."""
     return [
@@ -151,6 +159,7 @@ def _of_loss(kind: type[Loss]) -> Iterator[Case]:
 CASES: tuple[Case, ...] = (
     *chain.from_iterable(map(_of_layer, LAYERS)),
     *chain.from_iterable(map(_of_loss, LOSSES)),
+    replace(_network("tied weights", _tied, MeanSquaredError()), subject=TiedDense),
     _network("deep network, mean squared error", lambda: _deep(Identity()), MeanSquaredError()),
     _network("containers in containers", _nested, MeanSquaredError()),
     _network(

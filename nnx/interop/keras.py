@@ -24,6 +24,7 @@ from nnx.interop.keras_chain import MODELS, chain
 from nnx.interop.keras_layers import GELU_TANH, scaled, unscaled
 from nnx.interop.keras_models import ModelReader, Writer, applied
 from nnx.interop.parts import assemble, tell
+from nnx.interop.tied import untied
 from nnx.layers import Concatenate, Residual
 from nnx.layers.base import walk
 from nnx.layers.stack import takes_integers
@@ -60,6 +61,7 @@ def to_keras(network: Network) -> Any:
 def _to_keras(
     keras: Any, network: Network, inputs: Scaling | None = None, outputs: Scaling | None = None
 ) -> Any:
+    network = untied(network)
     writer = Writer(keras, network)
     taken = network.dtype if inputs is None else exact_type(inputs, network.dtype)
     given = "int64" if takes_integers(network.layers) else taken.name

@@ -16,6 +16,7 @@ from nnx.interop.affine import Scaling, changes
 from nnx.interop.onnx_read import read
 from nnx.interop.onnx_write import CODE, model_of
 from nnx.interop.parts import assemble, tell
+from nnx.interop.tied import untied
 from nnx.network import Network
 
 IN_FLOAT32 = "the network rounds the factors of its products to bfloat16, but the file computes in float32"
@@ -58,6 +59,7 @@ def export(
         If the file cannot be written.
     """
     onnx = _library()
+    network = untied(network)
     weights = network.weights()
     size = sum(value.nbytes for value in weights.values())
     if size > LARGEST - 2**20:

@@ -33,7 +33,8 @@ class Contractive(Draws, Sequential):
     gradients of the term by all parameters and by x contain the second derivatives of the activations.
 
     u is a hash of (seed, step, layer, global row, column), as the mask of `Dropout`. `Network.evaluate` uses
-    the same u each time. `Network.predict` does not compute the term. Rows count by their sample weights.
+    the same u for all pieces of 1,024 rows. `Network.predict` does not compute the term. Rows count by their
+    sample weights.
 
     Parameters
     ----------

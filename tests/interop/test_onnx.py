@@ -38,6 +38,7 @@ def test_every_layer_is_tried():
     public = {getattr(nnx, name) for name in nnx.__all__}
     public = {one for one in public if isinstance(one, type) and issubclass(one, nnx.Layer)} - {nnx.Layer}
     elsewhere = {nnx.Flatten, nnx.Reshape, nnx.Sequential, nnx.Residual, nnx.Concatenate}
+    elsewhere |= {nnx.Contractive, nnx.TiedDense}  # by test_tied.py
     tried = {
         type(layer) for layer in (*LAYERS, *IN_TRAINING)
     } | TRIED  # by test_onnx_write_images.py and test_interop_shapes.py
