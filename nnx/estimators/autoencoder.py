@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from scipy import sparse
@@ -18,6 +19,7 @@ from nnx.estimators.checks import checked_weights, counted, on_host
 from nnx.estimators.hidden import Hidden, last_activation
 from nnx.estimators.sparse_data import explained
 from nnx.estimators.validation import Given, checked, given
+from nnx.layers.coders import Coding
 from nnx.metrics import Metric
 
 
@@ -70,7 +72,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         As for `nnx.Network`. X is converted to float64 for float64, else to float32. None is float32 if X is
         float32, else float64.
     random_state : int, RandomState or None
-        Determines the initial weights, the batches, dropout and the rows held out.
+        Determines the initial weights, the batches, dropout, noise and the rows held out.
     monitor : str or callable
         What early stopping follows: ``"val_loss"``; ``"loss"``, the loss of training, for which no rows are
         held out; or a metric by its name (``"accuracy"``, see `nnx.metrics`) or as a function
@@ -82,6 +84,27 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         For sparse X: whether a step updates only the first layer's weights of the features that occur in its
         batch (see `nnx.Dense`). This is faster for many features. With Adam, RMSprop and momentum, the
         numbers are then not those of dense X.
+    noise : {None, "gaussian", "mask"}
+        A denoising autoencoder: training adds normal noise to the rows, or sets some of their numbers to 0.
+        The targets are the rows as they are.
+    noise_level : float
+        The standard deviation of the noise, or the share of the numbers that a mask sets to 0.
+    sparsity : {None, "l1", "kl"}
+        A sparse autoencoder: ``"l1"`` adds ``sparsity_weight · Σ |code|`` to the loss, and ``"kl"`` the
+        divergence of each unit's mean activation from `sparsity_target` (`nnx.L1Sparsity`,
+        `nnx.KLSparsity`).
+    sparsity_weight : float
+    sparsity_target : float in (0, 1)
+    contraction : float
+        A contractive autoencoder: the weight of the squared norm of ∂code/∂x in the loss; 0 for none. It is
+        exact for an encoder without hidden layers, and a random projection for others (`nnx.Contractive`).
+        The encoder must have dense layers with relu, leaky_relu, elu, sigmoid, tanh, softplus or linear, and
+        no dropout.
+    tied : bool
+        The decoder uses the encoder's weights, transposed (`nnx.TiedDense`). Layers must be dense.
+    code_activation : str or None
+        Activation of the code. None is ``"sigmoid"`` with ``sparsity="kl"``, ``"relu"`` with ``"l1"``, else
+        linear.
 
     Attributes
     ----------
@@ -108,7 +131,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
 
     References
     ----------
-    Hinton and Salakhutdinov (2006), Reducing the dimensionality of data with neural networks.
+    Hinton and Salakhutdinov (2006), Reducing the dimensionality of data with neural networks. Vincent et al.
+    (2010), Stacked denoising autoencoders. Ng (2011), Sparse autoencoder. Rifai et al. (2011), Contractive
+    auto-encoders.
 
     Examples
     --------
@@ -143,6 +168,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         monitor: str | Metric = "val_loss",
         mode: str = "auto",
         sparse_updates: bool = False,
+        noise: str | None = None,
+        noise_level: float = 0.2,
+        sparsity: str | None = None,
+        sparsity_weight: float = 0.01,
+        sparsity_target: float = 0.05,
+        contraction: float = 0.0,
+        tied: bool = False,
+        code_activation: str | None = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes, image_shape=image_shape, activation=activation, loss=loss,
@@ -153,6 +186,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
             sparse_updates=sparse_updates,
         )  # fmt: skip
         self.n_components = n_components
+        self.noise, self.noise_level = noise, noise_level
+        self.sparsity = sparsity
+        self.sparsity_weight, self.sparsity_target = sparsity_weight, sparsity_target
+        self.contraction = contraction
+        self.tied = tied
+        self.code_activation = code_activation
 
     def fit(
         self,
@@ -201,9 +240,16 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     def _layers(self, shape: tuple[int, ...], loss: nnx.Loss) -> tuple[list[nnx.Layer], int]:
         """Return the layers of the whole network, and how many of them encode."""
         hidden = Hidden(self, shape)
-        encoder = [*hidden.layers(), nnx.Dense(self.n_components)]
+        plain = [*hidden.layers(), nnx.Dense(self.n_components)], hidden.decoder(self.n_components)
+        encoder, decoder = self._coding().layers(*plain)
         length = sum(len(layer.expand()) for layer in encoder)  # each activation is a layer
-        return [*encoder, *hidden.decoder(self.n_components), *last_activation(loss)], length
+        return [*encoder, *decoder, *last_activation(loss)], length
+
+    def _coding(self) -> Coding:
+        return Coding(**{field.name: getattr(self, field.name) for field in fields(Coding)})
+
+    def _described(self) -> str:
+        return f"{super()._described()}, {self._coding()}"
 
     @property
     def _n_features_out(self) -> int:

@@ -17,6 +17,7 @@ from nnx.checkpoints import Checkpoint
 from nnx.data.samples import Augmentation
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, nearest
+from nnx.experiments import autoencoder_family as family
 from nnx.experiments import convolutions
 from nnx.experiments.autoencoder_presets import PRESETS, Preset
 from nnx.experiments.declaration import Experiment, Table
@@ -48,7 +49,7 @@ class Config(Precise):
 
     Attributes
     ----------
-    preset : {"deep", "shallow", "best", "conv"}
+    preset : {"deep", "shallow", "best", "conv", "denoising", "sparse", "contractive", "tied"}
     dataset : {"auto", "mnist", "digits"}
     epochs, batch_size : int or None
         None means the preset's (on the digits: batches of 32 and five times the epochs, because there are 42
@@ -92,6 +93,7 @@ def build(config: Config, features: int = 784) -> Network:
         encoder, decoder = _convolutional(preset, hidden, code, math.isqrt(features))
     else:
         encoder, decoder = _dense(preset, [features, *hidden, code])
+    encoder, decoder = preset.coding.layers(encoder, decoder)
     coded = sum(len(layer.expand()) for layer in encoder)  # each activation is a layer
     layers = [*encoder, *decoder, Sigmoid()]
     network = Network(layers, device=config.device, precision=config.precision, seed=config.seed)
@@ -251,6 +253,7 @@ def _measure(result: Result, network: Network, x: HostArray, data: datasets.Data
         "test_bce": binary_cross_entropy(data.x_test, reconstructed),
         "pca_test_mse": pca_error(x, data.x_test, codes.shape[1]),
     }
+    result.metrics |= family.measured(network, data.x_test, codes)
     result.arrays = {
         "originals": data.x_test[:DRAWN],
         "reconstructions": reconstructed[:DRAWN],
@@ -290,12 +293,13 @@ METRICS = {
     "test_mse_per_image": "test MSE per image",
     "test_bce": "test binary cross-entropy",
     "pca_test_mse": "PCA of the same size, test MSE per pixel",
-}
+} | family.METRICS
 
 
 def tables(result: Result) -> Iterable[Table | str]:
     """Show the errors on the test images."""
     forms = {"test_mse": ".6f", "test_mse_per_image": ".4f", "test_bce": ".5f", "pca_test_mse": ".6f"}
+    forms |= {name: ".4g" for name in family.METRICS if name in result.metrics}
     rows = [(METRICS[name], f"{result.metrics[name]:{form}}") for name, form in forms.items()]
     yield Table(f"Autoencoder {result.preset} on {result.dataset}", ("", ""), rows)
 
@@ -344,6 +348,12 @@ EXPERIMENT = Experiment(
     shallow  784-128-64 and back, squared error, SGD, 50 epochs
     best     the smallest error in a few minutes
     conv     convolutions down to 7 × 7 and back; takes longer
+
+    \b
+    denoising    deep, whose input loses 30% of its pixels in training
+    sparse       784-512-256-64 and back, with a small Σ |code|
+    contractive  784-64-784, tied, with a small ∂code/∂input
+    tied         deep, whose decoder has the encoder's weights
 
     \b
     Examples:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from nnx.experiments.distortion import Affine
 from nnx.experiments.pretraining import Pretraining
+from nnx.layers.coders import Coding
 from nnx.losses import BinaryCrossEntropy, Loss, MeanSquaredError
 from nnx.optimizers import SGD, Adam, Optimizer
 from nnx.schedules import Cosine, Schedule, Warmup
+
+PLAIN = Coding()
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Preset:
     pretraining : Pretraining or None
     convolutions : tuple of str
         The first layers of the encoder, as ``nnx train --layers`` takes them; the decoder reverses them.
+    coding : Coding
+        Noise, terms of the loss and tied weights, if the autoencoder has them.
     """
 
     hidden: tuple[int, ...]
@@ -48,6 +53,7 @@ class Preset:
     distortion: Affine | None = None
     pretraining: Pretraining | None = None
     convolutions: tuple[str, ...] = ()
+    coding: Coding = PLAIN
 
 
 def warm_cosine(learning_rate: float, steps: int) -> Schedule:
@@ -98,4 +104,20 @@ PRESETS = {
         epochs=60,
         distortion=Affine(rotation=10, scale=0.1, shear=0.1, shift=1, share=0.5),
     ),
+} | {
+    name: Preset(
+        hidden=hidden,
+        initializer="he_normal" if hidden else "glorot_uniform",
+        loss=BinaryCrossEntropy,
+        optimizer=lambda steps: Adam(Cosine(1e-3, steps)),
+        batch_size=256,
+        epochs=20,
+        coding=coding,
+    )
+    for name, hidden, coding in (
+        ("denoising", (512, 256, 128), Coding(noise="mask", noise_level=0.3)),
+        ("sparse", (512, 256), Coding(sparsity="l1", sparsity_weight=1e-4)),
+        ("contractive", (), Coding(contraction=1e-3, tied=True, code_activation="sigmoid")),
+        ("tied", (512, 256, 128), Coding(tied=True)),
+    )
 }

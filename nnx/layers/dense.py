@@ -229,6 +229,7 @@ class Dense(Layer):
             return self.used_W
         assert self.arena is not None
         return of_table(self.arena, self.W, self.dW, make) if make or self.arena.sparse else None
+
     def add_later(self, gradient: Array, step: int) -> None:
         """Take a part of the gradient of W from a layer that uses W too and comes later (`TiedDense`).
 

@@ -21,6 +21,8 @@ CONFIGURATIONS = [
     Autoencoder(3, (), loss="absolute_error", optimizer="sgd", device="numpy"),
     Autoencoder(2, (20, 10), activation="tanh", device="numba"),
     AutoencoderOutlier(3, (), contamination=0.1, standardize=False, loss="squared_error", device="numpy"),
+    Autoencoder(2, 10, sparsity="l1", tied=True, learning_rate=0.01, epochs=50),
+    Autoencoder(3, (), contraction=0.01, code_activation="sigmoid", sparsity="kl", epochs=50, device="numpy"),
     NetworkClassifier((), optimizer="adamw", learning_rate=0.03, device="numpy"),
     NetworkClassifier((20, 10), activation="gelu", loss="squared_error", learning_rate=0.01),
     NetworkRegressor(30, activation="tanh", loss="huber", optimizer=nnx.Adam(0.01), device="numpy"),
@@ -34,6 +36,8 @@ CONFIGURATIONS = [
 # With bfloat16, float32 sums in another order can round to another of its 8 bits, so nor are these.
 BY_ROW = [
     Autoencoder(3, (10,), learning_rate=0.01, precision="bfloat16", device="numpy"),
+    Autoencoder(3, (10,), noise="gaussian", tied=True, learning_rate=0.01, epochs=50),
+    Autoencoder(2, (8, 5), noise="mask", contraction=0.01, learning_rate=0.01, epochs=50, device="numpy"),
     NetworkClassifier(20, dropout=0.1, learning_rate=0.02, epochs=100),
     NetworkRegressor(
         10, early_stopping=True, validation_fraction=0.3, learning_rate=0.01, epochs=5000, patience=3,
