@@ -11,7 +11,7 @@ import numpy as np
 
 from nnx.backends import Backend
 from nnx.errors import ConfigurationError
-from nnx.layers import Concatenate, Identity, Layer, Rescale, Residual, Sequential, stack
+from nnx.layers import Concatenate, Contractive, Identity, Layer, Rescale, Residual, Sequential, stack
 from nnx.layers.base import walk
 from nnx.network import Network
 from nnx.records import record_of
@@ -96,7 +96,7 @@ def _check_size(layers: Sequence[Layer], most: int) -> None:
 def refuse_unknown(network: Network, writable: Collection[type[Layer]], library: str, attribute: str) -> None:
     """Refuse a layer that a library has no counterpart for; `attribute` of its record may say why."""
     for layer in walk(network.layers):
-        if type(layer) not in (*writable, Sequential):
+        if type(layer) not in (*writable, Sequential, Contractive):
             record = record_of(type(layer))
             known = ", ".join(sorted(kind.__name__ for kind in writable))
             why = f"nnx can convert {known}" if record is None else getattr(record, attribute)

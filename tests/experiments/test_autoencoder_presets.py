@@ -22,7 +22,7 @@ def test_presets_have_the_shapes_of_the_reference_systems():
 
     assert widths("deep")[0] == [784, 512, 256, 128, 64, 128, 256, 512, 784]
     assert widths("shallow")[0] == [784, 128, 64, 128, 784]
-    for preset in autoencoder.PRESETS:
+    for preset in ("deep", "shallow", "best", "conv"):
         _, kinds, network = widths(preset)
         convolutional = {"Reshape", "Conv2D", "Flatten", "Conv2DTranspose"} if preset == "conv" else set()
         activation = "SiLU" if preset in ("best", "conv") else "ReLU"
@@ -33,6 +33,23 @@ def test_presets_have_the_shapes_of_the_reference_systems():
         ]  # a linear code
         assert network[: network.encoder_length].outputs == 64
         assert kinds[-1] == "Sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("preset", "encoder", "decoder"),
+    [
+        ("denoising", ["MaskNoise", *["Dense", "ReLU"] * 3, "Dense"], [*["Dense", "ReLU"] * 3, "Dense"]),
+        ("sparse", [*["Dense", "ReLU"] * 3, "L1Sparsity"], [*["Dense", "ReLU"] * 2, "Dense"]),
+        ("contractive", ["Contractive"], ["TiedDense"]),
+        ("tied", [*["Dense", "ReLU"] * 3, "Dense"], [*["TiedDense", "ReLU"] * 3, "TiedDense"]),
+    ],
+)
+def test_presets_of_the_family_have_their_layers(preset, encoder, decoder):
+    network = autoencoder.build(autoencoder.Config(preset))
+    kinds = [type(layer).__name__ for layer in network.layers]
+    assert kinds == [*encoder, *decoder, "Sigmoid"]
+    assert network.encoder_length == len(encoder)
+    assert network[: network.encoder_length].outputs == 64
 
 
 def test_the_rate_of_best_rises_for_a_twentieth_of_the_steps_and_falls_to_zero_as_a_cosine():
