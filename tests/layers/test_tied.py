@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 from support.resumed import KillAt, Killed, same
 
 import nnx
@@ -136,3 +137,17 @@ def test_what_cannot_be_tied_is_refused():
         network()[3:].copy()
     with pytest.raises(ConfigurationError, match="TiedDense: of"):
         nnx.TiedDense(nnx.ReLU())
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_sparse_rows_give_the_gradients_of_dense_ones(lazy):
+    """The first layer has gradients of the columns that occur; the other layer's gradient has all rows."""
+    x = np.where(np.random.default_rng(1).uniform(size=X.shape) < 0.3, X, 0.0).astype(np.float32)
+    fitted = []
+    for rows in (x, sparse.csr_array(x)):
+        first = nnx.Dense(6, 4, sparse=lazy)
+        made = nnx.Network([first, nnx.Tanh(), nnx.TiedDense(first)], seed=3, dtype="float32")
+        made.fit(rows, x, loss="mse", optimizer=nnx.Adam(0.01), epochs=3, batch_size=8)
+        fitted.append(made.weights())
+    for name, value in fitted[0].items():
+        np.testing.assert_allclose(fitted[1][name], value, rtol=1e-4, atol=1e-6, err_msg=name)
