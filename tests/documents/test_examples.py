@@ -8,6 +8,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -33,6 +37,11 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "sklearn_pipeline.py": (("30", "1437"), r"1437 rows[\s\S]*test accuracy 0\.9", set()),
     "between_torch_modules.py": (("100",), r"loss after 100 steps[\s\S]*PyTorch alone: \d\.\de-0[67]", set()),
     "outliers.py": ((), r"ROC-AUC of the autoencoder: 0\.[\s\S]*10 rows are called outliers", set()),
+    "table_to_served_prediction.py": (
+        ("--epochs", "4"),
+        r"rooms: number\ntown: category\nR² on new homes: 0\.[89]\d+\n\(200, \{'price': \[",
+        set(),
+    ),
     "compare.py": (("20",), r"largest relative difference of the losses over 20 steps: \d", set()),
 }
 CHAINED = {"autoencoder.py", "svm.py"}  # the second takes the network that the first saved
@@ -146,3 +155,36 @@ def test_notebook_runs_cell_by_cell(tmp_path: Path):
 def test_notebook_runs_as_a_script(tmp_path: Path):
     settings = environment() | {"EPOCHS": "1", "SVM_ROWS": "500"}
     assert "test accuracy from 500 training codes" in run("notebook.py", (), tmp_path, settings)
+
+
+def test_the_served_model_answers_requests_with_its_predictions(tmp_path: Path):
+    """A real web server on this machine: right rows, a cell that is no number, and no JSON."""
+    path = EXAMPLES / "table_to_served_prediction.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.train(tmp_path / "m.safetensors", epochs=2)
+    server = module.serve(module.answering(tmp_path / "m.safetensors"), 0)
+    with ExitStack() as stack:
+        stack.callback(server.server_close)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(server.shutdown)
+
+        def ask(body: str) -> tuple[int, dict]:
+            address = f"http://127.0.0.1:{server.server_port}/"
+            try:
+                with urllib.request.urlopen(address, body.encode()) as answered:
+                    return answered.status, json.load(answered)
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, json.load(error)
+
+        rows = [{"area": 80, "rooms": 3, "town": "Oslo"}, {"town": "Paris", "area": 50}]
+        columns = {"area": [80.0, 50.0], "rooms": [3.0, None], "town": ["Oslo", "Paris"]}
+        expected = module.TabularRegressor.load(tmp_path / "m.safetensors").predict(columns)
+        assert ask(json.dumps(rows)) == (200, {"price": expected.round(1).tolist()})
+        status, answer = ask('[{"area": "large", "rooms": 3, "town": "Oslo"}]')
+        assert (status, "'large'" in answer["error"]) == (422, True)
+        assert ask("80, 3, Oslo")[0] == ask("[1]")[0] == 400
