@@ -21,12 +21,13 @@ from typing import Any
 
 import click
 import numpy as np
-from common import headline, table, write_json
+from common import headline, write_json
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from tables import table
 from tabular_data import SOURCES, MissingDataError, Table, load
 
 from nnx.estimators import TabularClassifier, TabularRegressor

@@ -28,6 +28,7 @@ from nnx.ops.averages_numba import AveragesNumba
 from nnx.ops.bfloat16_numba import Bfloat16Numba
 from nnx.ops.convolution_numba import ConvolutionNumba
 from nnx.ops.dense_numba import DenseNumba
+from nnx.ops.dropout_numba import DropoutNumba
 from nnx.ops.embedding_numba import EmbeddingNumba
 from nnx.ops.gather_numba import GatherNumba
 from nnx.ops.gradients_numba import GradientsNumba
@@ -41,7 +42,7 @@ TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
 class NumbaBackend(
     GatherNumba, ActivationsNumba, DenseNumba, SparseNumba, ConvolutionNumba, PoolingNumba, Bfloat16Numba,
-    EmbeddingNumba, LossesNumba, UpdatesNumba, AveragesNumba, GradientsNumba, NumpyBackend,
+    EmbeddingNumba, DropoutNumba, LossesNumba, UpdatesNumba, AveragesNumba, GradientsNumba, NumpyBackend,
 ):  # fmt: skip
     """Compiled kernels, on several threads if there are nnx's own (`team_numba`), or TBB's.
 

@@ -27,13 +27,19 @@ class Dropout(Operations):
         to the column.
         """
         xp = self.xp
-        keep = hashed(xp, x, key, row) >= min(int(rate * 2**32), 0xFFFFFFFF)
-        y[...] = xp.where(keep, x * _scale(rate, scale), 0.0)
+        keep = hashed(xp, x, key, row) >= threshold_of(rate)
+        y[...] = xp.where(keep, x * scale_of(rate, scale), 0.0)
         return y
 
 
-def _scale(rate: float, scale: float | None) -> float:
+def scale_of(rate: float, scale: float | None) -> float:
+    """Return the factor of the numbers that are kept."""
     return 1.0 / (1.0 - rate) if scale is None else scale
+
+
+def threshold_of(rate: float) -> int:
+    """Return the least hash of the numbers that are kept."""
+    return min(int(rate * 2**32), 0xFFFFFFFF)
 
 
 def hashed(xp: Any, x: Array, key: int, row: int) -> Array:
@@ -91,6 +97,6 @@ class DropoutCuPy(OnGpu, Dropout):
                 key = written(self, "uint32", *halves(key))
             DROPOUT.kernel(
                 x, math.prod(x.shape[1:]), x.shape[-1], row & 0xFFFFFFFF, *key.arguments,
-                min(int(rate * 2**32), 0xFFFFFFFF), _scale(rate, scale), y,
+                threshold_of(rate), scale_of(rate, scale), y,
             )  # fmt: skip
         return y
