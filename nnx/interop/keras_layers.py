@@ -9,12 +9,11 @@ import numpy as np
 
 from nnx.errors import ConfigurationError
 from nnx.interop import keras_images as images
-from nnx.interop.affine import Scaling, clip, exact_type, far_offset, rescale, scale_by
+from nnx.interop.affine import Scaling, clip, exact_type, far_offset, rescale
 from nnx.interop.keras_chain import JOINS
 from nnx.interop.parts import Part
 from nnx.layers import (
     ACTIVATIONS,
-    ELU,
     GELU,
     KINDS,
     BatchNorm,
@@ -96,15 +95,11 @@ def _one(make: Callable[[], Layer]) -> Callable[[], list[Part]]:
     return lambda: [Part(make(), {})]
 
 
-SELU_ALPHA, SELU_GAMMA = 1.6732632423543772, 1.0507009873554805
-
 # Keras calls its functions by names that nnx knows too
 FUNCTIONS: dict[str, Callable[[], list[Part]]] = {name: _one(kind) for name, kind in ACTIVATIONS.items()} | {
     "leaky_relu": _one(lambda: LeakyReLU(0.2)),
     "relu6": lambda: clip([], 0.0, 6.0),
     "hard_tanh": lambda: clip([], -1.0, 1.0),
-    "hard_sigmoid": lambda: clip([rescale(1.0 / 6.0, 0.5)], 0.0, 1.0),
-    "selu": lambda: scale_by([Part(ELU(SELU_ALPHA), {})], SELU_GAMMA),
     "log_sigmoid": lambda: [rescale(-1.0), Part(Softplus(), {}), rescale(-1.0)],
 }
 NO_LOG_SOFTMAX = "nnx has no log_softmax: use softmax in its place, or remove it from the model"

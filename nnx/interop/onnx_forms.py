@@ -23,7 +23,7 @@ from nnx.interop.algebra import (
     scaled,
 )
 from nnx.interop.parts import Part
-from nnx.layers import ELU, GELU, LayerNorm, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus
+from nnx.layers import ELU, GELU, LayerNorm, LeakyReLU, Mish, ReLU, Sigmoid, SiLU, Softmax, Softplus
 
 HostArray = np.ndarray[Any, Any]
 Operand = Poly | HostArray  # what depends on the data, or a constant
@@ -140,8 +140,11 @@ def _without_constants(algebra: Algebra, y: Poly) -> list[Part] | None:
         return [Part(Sigmoid(), {})]
     if same(y, times(x, apply("Sigmoid", x))) or same(y, times(x, sigmoid)):
         return [Part(SiLU(), {})]
-    if same(y, apply("Log", plus(one, apply("Exp", x)))):
+    softplus = apply("Log", plus(one, apply("Exp", x)))
+    if same(y, softplus):
         return [Part(Softplus(), {})]
+    if any(same(y, times(x, apply("Tanh", inner))) for inner in (apply("Softplus", x), softplus)):
+        return [Part(Mish(), {})]
     return None
 
 

@@ -19,9 +19,11 @@ from nnx.layers import (
     ELU,
     GELU,
     KINDS,
+    SELU,
     BatchNorm,
     Dense,
     Dropout,
+    HardSigmoid,
     Layer,
     LayerNorm,
     LeakyReLU,
@@ -30,6 +32,7 @@ from nnx.layers import (
     Softmax,
 )
 from nnx.layers.containers import Container
+from nnx.ops.curves import SELU_ALPHA, SELU_SCALE
 from nnx.records import Counterpart
 
 HostArray = np.ndarray[Any, Any]
@@ -130,8 +133,10 @@ def _prelu(parts: list[Part], step: Step) -> list[Part]:
 
 
 def _selu(parts: list[Part], step: Step) -> list[Part]:
-    """γ ELU(α)."""
-    alpha, gamma = step.number("alpha", 1.67326319), step.number("gamma", 1.05070102)
+    """γ ELU(α); with the usual constants, a SELU."""
+    alpha, gamma = step.number("alpha", SELU_ALPHA), step.number("gamma", SELU_SCALE)
+    if (np.float32(alpha), np.float32(gamma)) == (np.float32(SELU_ALPHA), np.float32(SELU_SCALE)):
+        return [*parts, Part(SELU(), {})]
     return scale_by([*parts, Part(ELU(alpha), {})], gamma)
 
 
@@ -144,8 +149,10 @@ def _celu(parts: list[Part], step: Step) -> list[Part]:
 
 
 def _hard_sigmoid(parts: list[Part], step: Step) -> list[Part]:
-    """max(0, min(1, α x + β))."""
+    """max(0, min(1, α x + β)); with α = 1/6 and β = 1/2, a hard sigmoid of nnx."""
     alpha, beta = step.number("alpha", 0.2), step.number("beta", 0.5)
+    if (np.float32(alpha), beta) == (np.float32(1.0 / 6.0), 0.5):
+        return [*parts, Part(HardSigmoid(), {})]
     return clip(shift_by(scale_by(parts, alpha), beta), 0.0, 1.0)
 
 

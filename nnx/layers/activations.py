@@ -10,19 +10,8 @@ from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, Counterpart, LayerRecord
 
-__all__ = [
-    "ELU",
-    "GELU",
-    "Exp",
-    "Identity",
-    "LeakyReLU",
-    "ReLU",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Tanh",
-]  # fmt: skip
+__all__ = ["ELU", "GELU", "SELU", "Exp", "HardSigmoid", "Identity", "LeakyReLU", "Mish", "ReLU", "SiLU", "Sigmoid",
+           "Softmax", "Softplus", "Tanh"]  # fmt: skip
 
 
 class Activation(Layer):
@@ -195,6 +184,66 @@ class SiLU(Activation):
         activation=True,
     )
     kind = "silu"
+
+
+class Mish(Activation):
+    """y = x tanh(s) with s = log(1 + eˣ); dx = dy (tanh(s) + x σ(x) (1 − tanh²(s))).
+
+    References
+    ----------
+    Misra (2020), Mish: a self regularized non-monotonic activation function, eq. 1.
+    """
+
+    record = LayerRecord(
+        names=("mish",),
+        keras=Counterpart("Activation", fixed={"activation": "mish"}),
+        onnx=Counterpart("Mish"),
+        elementwise=True,
+        activation=True,
+    )
+    kind = "mish"
+
+
+class SELU(Activation):
+    """y = λ x where x > 0, else λ α (eˣ − 1); dx = λ dy where x > 0, else (y + λ α) dy.
+
+    λ = 1.0507009873554805 and α = 1.6732632423543772. If the weights have mean 0 and variance 1 / inputs, as
+    those of ``Dense(…, initializer="lecun_normal")``, layer after layer the outputs are drawn to mean 0 and
+    variance 1.
+
+    References
+    ----------
+    Klambauer, Unterthiner, Mayr and Hochreiter (2017), Self-normalizing neural networks, eq. 2.
+    """
+
+    record = LayerRecord(
+        names=("selu",),
+        keras=Counterpart("Activation", fixed={"activation": "selu"}),
+        onnx=Counterpart("Selu"),
+        initializer="lecun_normal",
+        elementwise=True,
+        activation=True,
+    )
+    kind = "selu"
+
+
+class HardSigmoid(Activation):
+    """y = min(max(x + 3, 0), 6) / 6, a sigmoid of straight lines; dx = dy / 6 where 0 < y < 1, else 0.
+
+    References
+    ----------
+    Howard et al. (2019), Searching for MobileNetV3, section 5.2.
+    """
+
+    record = LayerRecord(
+        names=("hard_sigmoid",),
+        keras=Counterpart("Activation", fixed={"activation": "hard_sigmoid"}),
+        onnx=Counterpart("HardSigmoid", fixed={"alpha": 1.0 / 6.0, "beta": 0.5}),
+        initializer="glorot_uniform",
+        elementwise=True,
+        activation=True,
+    )
+    kind = "hard_sigmoid"
 
 
 class Sigmoid(Activation):

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnx.ops import cuda, softmax
+from nnx.ops import curves, softmax
 from nnx.ops.base import Array, InPlace, OnGpu, Operations
 from nnx.ops.cuda import Elementwise, Raw
+from nnx.ops.curves import sigmoid as sigmoid
+from nnx.ops.curves import sigmoid_in_place as sigmoid_in_place
+from nnx.ops.curves import sigmoids, softplus
 
+CUDA_FUNCTIONS = curves.CUDA  # before the code of a kernel
 LONG_ROW = 64  # numbers: NumPy compares a row of so many with zeros faster than with a scalar
 
 
@@ -101,29 +105,6 @@ LEAKY_RELU = Activation(
 )
 
 
-def sigmoid(ops: Operations, x: Array) -> Array:
-    """σ(x) = 1 / (1 + e^−x), computed from e^−|x|, which does not overflow."""
-    xp = ops.xp
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1.0, e) / (1.0 + e)
-
-
-def sigmoids(ops: Operations, x: Array) -> tuple[Array, Array]:
-    """σ(x) and 1 − σ(x) = σ(−x), both from one exponential and without loss of digits."""
-    xp = ops.xp
-    e = xp.exp(-xp.abs(x))
-    large, small = 1.0 / (1.0 + e), e / (1.0 + e)
-    return xp.where(x >= 0, large, small), xp.where(x >= 0, small, large)
-
-
-def sigmoid_in_place(x: Array, y: Array) -> Array:
-    """σ(x) = 1 / (1 + e^−x); if the exponential overflows, 1 / ∞ = 0 is correct."""
-    with np.errstate(over="ignore"):
-        np.exp(np.negative(x, out=y), out=y)
-    y += 1.0
-    return np.reciprocal(y, out=y)
-
-
 def _sigmoid_backward_in_place(ops: InPlace, dy: Array, x: Array, y: Array, dx: Array, alpha: float) -> Array:
     slope = np.multiply(y, y, out=ops._scratch(y.shape, y.dtype))
     np.subtract(y, slope, out=slope)
@@ -189,12 +170,6 @@ SILU = Activation(
 )
 
 
-def softplus(ops: Operations, x: Array) -> Array:
-    """log(1 + e^x) = max(x, 0) + log(1 + e^−|x|)."""
-    xp = ops.xp
-    return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
-
-
 SOFTPLUS = Activation(
     forward=lambda ops, x, alpha: softplus(ops, x),
     backward=lambda ops, dy, x, y, alpha: -dy * ops.xp.expm1(-y),
@@ -227,70 +202,24 @@ ELU = Activation(
 )
 
 
-SQRT_HALF = math.sqrt(0.5)
-INVERSE_SQRT_TWO_PI = 1.0 / math.sqrt(2.0 * math.pi)
-TANH_GELU_SCALE = 2.0 * math.sqrt(2.0 / math.pi)  # doubled: (1 + tanh u) / 2 = σ(2u), which loses no digits
-TANH_GELU_CUBIC = 0.044715
-FLAT = 40.0  # beyond ±40, both forms of GELU have slope 0 or 1
-CUDA_CLIPPED = f"nnx_clip(x, T(-{FLAT:g}), T({FLAT:g}))"
-
-
-def _gelu(ops: Activations, x: Array, alpha: float) -> Array:
-    return 0.5 * x * ops.erfc(-SQRT_HALF * x)
-
-
-def _gelu_backward(ops: Activations, dy: Array, x: Array, y: Array, alpha: float) -> Array:
-    xp = ops.xp
-    return dy * (0.5 * ops.erfc(-SQRT_HALF * x) + x * (INVERSE_SQRT_TWO_PI * xp.exp(-0.5 * x * x)))
-
-
 GELU = Activation(
-    forward=_gelu,
-    backward=_gelu_backward,
+    forward=curves.gelu,
+    backward=curves.gelu_backward,
     from_output=False,
-    saturates=FLAT,
+    saturates=curves.FLAT,
     cuda_forward="T(0.5) * x * erfc(x * T(-0.7071067811865476))",
-    cuda_backward=f"dy * nnx_gelu_slope({CUDA_CLIPPED})",
+    cuda_backward=f"dy * nnx_gelu_slope({curves.CLIPPED})",
 )
-
-
-def _gelu_tanh(ops: Operations, x: Array, alpha: float) -> Array:
-    z = ops.xp.clip(x, -FLAT, FLAT)
-    return x * sigmoid(ops, TANH_GELU_SCALE * z * (1.0 + TANH_GELU_CUBIC * z * z))
-
-
-def _gelu_tanh_backward(ops: Operations, dy: Array, x: Array, y: Array, alpha: float) -> Array:
-    inner = TANH_GELU_SCALE * x * (1.0 + TANH_GELU_CUBIC * x * x)
-    slope = TANH_GELU_SCALE * (1.0 + 3.0 * TANH_GELU_CUBIC * x * x)
-    s, rest = sigmoids(ops, inner)
-    return dy * (s + x * s * rest * slope)
 
 
 GELU_TANH = Activation(
-    forward=_gelu_tanh,
-    backward=_gelu_tanh_backward,
+    forward=curves.gelu_tanh,
+    backward=curves.gelu_tanh_backward,
     from_output=False,
-    saturates=FLAT,
-    cuda_forward=f"x * nnx_sigmoid(nnx_gelu_inner({CUDA_CLIPPED}))",
-    cuda_backward=f"dy * nnx_gelu_tanh_slope({CUDA_CLIPPED})",
+    saturates=curves.FLAT,
+    cuda_forward=f"x * nnx_sigmoid(nnx_gelu_inner({curves.CLIPPED}))",
+    cuda_backward=f"dy * nnx_gelu_tanh_slope({curves.CLIPPED})",
 )
-
-CUDA_FUNCTIONS = (
-    cuda.FUNCTIONS
-    + """
-template <typename T> __device__ inline T nnx_gelu_slope(T x) {
-    return T(0.5) * erfc(x * T(-0.7071067811865476)) + x * (T(0.3989422804014327) * exp(T(-0.5) * x * x));
-}
-template <typename T> __device__ inline T nnx_gelu_inner(T x) {
-    return T(1.5957691216057308) * x * (T(1) + T(0.044715) * x * x);
-}
-template <typename T> __device__ inline T nnx_gelu_tanh_slope(T x) {
-    const T inner = nnx_gelu_inner(x), s = nnx_sigmoid(inner), rest = nnx_sigmoid(-inner);
-    return s + x * s * rest * (T(1.5957691216057308) * (T(1) + T(0.134145) * x * x));
-}
-"""
-)
-
 
 SOFTMAX = Activation(
     forward=lambda ops, x, alpha: softmax.softmax(ops, x),
@@ -298,6 +227,31 @@ SOFTMAX = Activation(
     cuda_rows=(softmax.FORWARD, softmax.BACKWARD),
 )
 
+
+SELU = Activation(
+    forward=lambda ops, x, alpha: curves.selu(ops, x),
+    backward=lambda ops, dy, x, y, alpha: curves.selu_backward(ops, dy, y),
+    forward_in_place=lambda ops, x, y, alpha: curves.selu_in_place(ops, x, y),
+    backward_in_place=lambda ops, dy, x, y, dx, alpha: curves.selu_backward_in_place(ops, dy, y, dx),
+    cuda_forward=f"x > T(0) ? T({curves.SELU_SCALE}) * x : T({curves.SELU_LEFT}) * expm1(x)",
+    cuda_backward=f"y > T(0) ? T({curves.SELU_SCALE}) * dy : (y + T({curves.SELU_LEFT})) * dy",
+)
+
+MISH = Activation(
+    forward=lambda ops, x, alpha: curves.mish(ops, x),
+    backward=lambda ops, dy, x, y, alpha: curves.mish_backward(ops, dy, x),
+    from_output=False,
+    cuda_forward="x * nnx_mish_gate(x)",
+    cuda_backward="dy * nnx_mish_slope(x)",
+)
+
+HARD_SIGMOID = Activation(
+    forward=lambda ops, x, alpha: ops.xp.clip(x + 3.0, 0.0, 6.0) / 6.0,
+    backward=lambda ops, dy, x, y, alpha: ops.xp.where((y > 0.0) & (y < 1.0), dy / 6.0, 0.0),
+    forward_in_place=lambda ops, x, y, alpha: curves.hard_sigmoid_in_place(x, y),
+    cuda_forward="nnx_clip(x + T(3), T(0), T(6)) / T(6)",
+    cuda_backward="y > T(0) && y < T(1) ? dy / T(6) : T(0)",
+)
 
 ACTIVATIONS = {
     "identity": IDENTITY,
@@ -311,6 +265,9 @@ ACTIVATIONS = {
     "tanh": TANH,
     "softplus": SOFTPLUS,
     "exponential": EXPONENTIAL,
+    "selu": SELU,
+    "mish": MISH,
+    "hard_sigmoid": HARD_SIGMOID,
     "softmax": SOFTMAX,
 }
 

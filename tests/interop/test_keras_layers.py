@@ -22,7 +22,7 @@ pytestmark = [
 
 ACTIVATIONS = (
     *("linear", "relu", "leaky_relu", "elu", "gelu", "silu", "swish"),
-    *("sigmoid", "tanh", "softplus", "softmax"),
+    *("sigmoid", "tanh", "softplus", "softmax", "selu", "mish", "hard_sigmoid"),
 )
 
 
@@ -100,7 +100,7 @@ CONSTANT: list[tuple[str, dict[str, Any]]] = [
     ("Reshape", {"target_shape": (-1,)}),
     ("Flatten", {}),
     *(("Activation", {"activation": name}) for name in (
-        "relu6", "selu", "hard_sigmoid", "hard_tanh", "log_sigmoid"
+        "relu6", "hard_tanh", "log_sigmoid"
     )),
 ]  # fmt: skip
 

@@ -22,7 +22,7 @@ LAYERS = {  # what lies between the first Dense and the last
     "gelu": ["GELU"], "gelu-tanh": ["GELU"], "silu": ["SiLU"], "softplus": ["Softplus"], "elu": ["ELU"],
     "softplus-beta": ["Rescale", "Softplus", "Rescale"], "layer-norm": ["LayerNorm"],
     "threshold": ["ReLU"], "prelu": ["LeakyReLU"], "scaled": ["Rescale"], "batch-norm": ["Rescale"],
-    "log-sigmoid": ["Rescale", "Softplus", "Rescale"], "selu": ["ELU", "Rescale"], "reshape": [],
+    "log-sigmoid": ["Rescale", "Softplus", "Rescale"], "selu": ["SELU"], "reshape": [],
     "relu6": ["ReLU", "Rescale", "ReLU", "Rescale"], "regressor": ["ReLU"],
 }  # fmt: skip
 ON_IMAGES: dict[str, tuple[list[str], list[str]]] = {  # all layers: of PyTorch's file, of Keras's

@@ -26,8 +26,12 @@ FORMULAS = [
     (nnx.Sigmoid(), 1.0 / (1.0 + np.exp(-X))),
     (nnx.Tanh(), np.tanh(X)),
     (nnx.Softplus(), np.log(1.0 + np.exp(X))),
+    (nnx.SELU(), [[*(1.0507009873554805 * 1.6732632423543772 * math.expm1(x) for x in (-2.0, -0.5)),
+                   0.0, 1.5 * 1.0507009873554805]]),
+    (nnx.Mish(), X * np.tanh(np.log(1.0 + np.exp(X)))),
+    (nnx.HardSigmoid(), [[1.0 / 6.0, 2.5 / 6.0, 0.5, 0.75]]),
     (nnx.Softmax(), np.exp(X) / np.exp(X).sum()),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("layer", "expected"), FORMULAS, ids=[repr(layer) for layer, _ in FORMULAS])

@@ -63,9 +63,11 @@ SHAPES = pytest.mark.parametrize("shape", [(7, 5), (7, 3, 5), (7, 2, 3, 5)], ids
 @SHAPES
 @pytest.mark.parametrize(
     "name",
-    ["linear", "relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus", "softmax",
-     "exponential"],
-)  # fmt: skip
+    [
+        *("linear", "relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus", "softmax"),
+        *("selu", "mish", "hard_sigmoid", "exponential"),
+    ],
+)
 def test_dense_with_its_activation(
     keras: Any, rng: np.random.Generator, name: str, shape: tuple[int, ...]
 ) -> None:
@@ -97,7 +99,11 @@ def test_gelu_by_tanh(keras: Any, rng: np.random.Generator) -> None:
 
 @SHAPES
 @pytest.mark.parametrize(
-    "name", ["relu", "leaky_relu", "elu", "silu", "sigmoid", "tanh", "softplus", "softmax", "exponential"]
+    "name",
+    [
+        *("relu", "leaky_relu", "elu", "silu", "sigmoid", "tanh", "softplus", "softmax"),
+        *("selu", "mish", "hard_sigmoid", "exponential"),
+    ],
 )
 def test_activation_as_a_layer(
     keras: Any, rng: np.random.Generator, name: str, shape: tuple[int, ...]

@@ -18,6 +18,7 @@ import pytest
 Values = np.ndarray[Any, Any]
 ALPHA = 0.3
 HUBER = 0.7
+SELU = (1.0507009873554804934193349852946, 1.6732632423543772848170429916717)  # λ and α of the paper
 EPSILON = 1e-7
 GAMMA = 2.0
 STRAIGHT = 60.0  # from here on, the Poisson loss has a straight line in place of e^z
@@ -54,6 +55,9 @@ class Torch:
             "tanh": self.torch.tanh,
             "softplus": lambda x: f.softplus(x, threshold=1e3),
             "exponential": self.torch.exp,
+            "selu": f.selu,
+            "mish": self.mish,
+            "hard_sigmoid": f.hardsigmoid,
             "softmax": lambda x: f.softmax(x, dim=1),
         }
         self.losses: dict[str, Callable[[Any, Any], Any]] = {
@@ -91,6 +95,10 @@ class Torch:
         counted = self.torch.where(y > 0, log_p, 0.0)  # 0 times an infinite logarithm is NaN
         return -y * (-self.torch.expm1(counted)) ** GAMMA * counted
 
+    def mish(self, x: Any) -> Any:
+        """The formula in terms that keep their digits: f.mish adds 1 to e^x."""
+        return x * self.torch.tanh(self.torch.nn.functional.softplus(x, threshold=1e3))
+
     def activation(self, kind: str, x: Values, dy: Values) -> tuple[Values, Values]:
         """y and dx."""
         given = self.torch.tensor(x.astype(np.float64), requires_grad=True)
@@ -125,6 +133,9 @@ class TensorFlow:
             "tanh": tf.tanh,
             "softplus": tf.math.softplus,
             "exponential": tf.exp,
+            "selu": lambda x: SELU[0] * tf.where(x > 0, x, SELU[1] * tf.math.expm1(tf.minimum(x, 0.0))),
+            "mish": lambda x: x * tf.tanh(tf.math.softplus(x)),
+            "hard_sigmoid": lambda x: tf.clip_by_value(x + 3.0, 0.0, 6.0) / 6.0,
             "softmax": tf.nn.softmax,
         }
         squared = tf.math.squared_difference

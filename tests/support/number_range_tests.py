@@ -16,6 +16,7 @@ from support.number_range import (
     FRAMEWORKS,
     GAMMA,
     HUBER,
+    SELU,
     near,
     numbers,
     outputs_bound,
@@ -65,11 +66,13 @@ def test_activations_at_the_ends(every: Backend, kind: str) -> None:
     """What the reference cannot hold in float64: there each is 0, a constant, x or a multiple of it."""
     x = numbers(np.dtype(np.float64))
     x = x[np.abs(x) >= 1e100].reshape(1, -1)
-    left, slope = {"tanh": (-1.0, 0.0), "elu": (-ALPHA, 0.0)}.get(kind, (0.0, 0.0))
     if kind == "exponential":  # infinite, as in the reference
         x = x[x < 0.0].reshape(1, -1)
+    ends = {"tanh": (-1.0, 0.0), "elu": (-ALPHA, 0.0), "selu": (-SELU[0] * SELU[1], 0.0)}
+    left, slope = ends.get(kind, (0.0, 0.0))
     slope = {"identity": 1.0, "leaky_relu": ALPHA}.get(kind, slope)
-    right = (1.0, 0.0) if kind in ("sigmoid", "tanh") else (0.0, 1.0)
+    right = (1.0, 0.0) if kind in ("sigmoid", "tanh", "hard_sigmoid") else (0.0, 1.0)
+    right = (0.0, SELU[0]) if kind == "selu" else right
     y = every.activation_forward(kind, every.asarray(x), every.empty(x.shape, x.dtype), ALPHA)
     dx = every.activation_backward(
         kind, every.asarray(np.ones_like(x)), every.asarray(x), y, every.empty(x.shape, x.dtype), ALPHA
