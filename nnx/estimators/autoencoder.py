@@ -41,9 +41,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     image_shape : tuple of int, optional
         Shape of an image, (height, width) or (height, width, channels), if X has flat rows; convolutions need
         it. Without it, rows have the shape that they have in X.
-    activation : str
-        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; a text can
-        name another one (``"64 tanh"``).
+    activation : str, or sequence of str
+        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; or a name
+        for each of them. A text of `hidden_layer_sizes` can name another one (``"64 tanh"``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
         The cross-entropy needs data in [0, 1].
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
@@ -105,6 +105,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     code_activation : str or None
         Activation of the code. None is ``"sigmoid"`` with ``sparsity="kl"``, ``"relu"`` with ``"l1"``, else
         linear.
+    residual : bool
+        Make a residual block of each hidden layer after the first: y = x + f(LayerNorm(x)), where f is the
+        layer with its activation and dropout, and x is projected by a dense layer if the widths differ. A
+        `LayerNorm` follows the last block. Deep networks are then easier to train. There must be two hidden
+        layers or more.
 
     Attributes
     ----------
@@ -150,7 +155,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         hidden_layer_sizes: int | str | Sequence[int | str] = (100,),
         *,
         image_shape: Sequence[int] | None = None,
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         loss: str | nnx.Loss = "squared_error",
         optimizer: str | nnx.Optimizer = "adam",
         learning_rate: float | nnx.Schedule | None = None,
@@ -176,6 +181,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         contraction: float = 0.0,
         tied: bool = False,
         code_activation: str | None = None,
+        residual: bool = False,
     ) -> None:
         super().__init__(
             hidden_layer_sizes, image_shape=image_shape, activation=activation, loss=loss,
@@ -183,7 +189,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
             batch_size=batch_size, early_stopping=early_stopping, validation_fraction=validation_fraction,
             patience=patience, warm_start=warm_start, callbacks=callbacks, device=device,
             precision=precision, random_state=random_state, monitor=monitor, mode=mode,
-            sparse_updates=sparse_updates,
+            sparse_updates=sparse_updates, residual=residual,
         )  # fmt: skip
         self.n_components = n_components
         self.noise, self.noise_level = noise, noise_level

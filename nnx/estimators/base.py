@@ -48,7 +48,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         hidden_layer_sizes: int | str | Sequence[int | str] = (100,),
         *,
         image_shape: Sequence[int] | None = None,
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         loss: str | nnx.Loss = "squared_error",
         optimizer: str | nnx.Optimizer = "adam",
         learning_rate: float | nnx.Schedule | None = None,
@@ -66,6 +66,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         monitor: str | Metric = "val_loss",
         mode: str = "auto",
         sparse_updates: bool = False,
+        residual: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.image_shape = image_shape
@@ -87,6 +88,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self.monitor = monitor
         self.mode = mode
         self.sparse_updates = sparse_updates
+        self.residual = residual
 
     # ------------------------------------------------------------- the network
 
@@ -125,7 +127,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         """Return the parameters that cannot change once the network exists, as text."""
         fixed = (
             "n_components", "hidden_layer_sizes", "image_shape", "activation", "dropout", "loss", "device",
-            "precision", "sparse_updates",
+            "precision", "sparse_updates", "residual",
         )  # fmt: skip
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in fixed if hasattr(self, name))
 

@@ -50,7 +50,7 @@ def check_parameters(estimator: Any) -> None:
     number("validation_fraction", estimator.validation_fraction, "(0, 1)")
     if estimator.precision not in (None, *PRECISIONS):
         raise unknown("precision", estimator.precision, PRECISIONS)
-    for name in ("early_stopping", "warm_start", "sparse_updates"):
+    for name in ("early_stopping", "warm_start", "sparse_updates", "residual"):
         flag(name, getattr(estimator, name))
     if not isinstance(estimator.learning_rate, (nnx.Schedule, type(None))):
         number("learning_rate", estimator.learning_rate, "[0, inf)")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import nnx
 from nnx.errors import ConfigurationError, DataError, whole
+from nnx.layers import ACTIVATIONS
 from nnx.layers.activations import make
 from nnx.layers.assembly import assembled, needs_places, reversed_layers
+from nnx.layers.shortcuts import shortcuts_of_decoder, with_shortcuts
 from nnx.layers.words import Words, activated, read_layers
 
 OPTION = "hidden_layer_sizes"
@@ -64,6 +67,7 @@ class Hidden:
 
     def __init__(self, estimator: Any, shape: tuple[int, ...]) -> None:
         self.activation, self.dropout = estimator.activation, estimator.dropout
+        self.residual = estimator.residual
         self.given, self.rows = sizes(estimator.hidden_layer_sizes), tuple(shape)
         self.image = _image(self.rows, estimator.image_shape)
         self.by_text = any(isinstance(size, str) for size in self.given)
@@ -77,27 +81,63 @@ class Hidden:
         """Return the first layers of a network: from rows of X to features."""
         if not self.by_text:
             first: list[nnx.Layer] = [nnx.Flatten()] if len(self.rows) > 1 else []
-            return [*first, *self._dense(self.given)]
+            dense = self._dense(self.given, self._activations(len(self.given)))
+            return [*first, *self._blocks(dense, (math.prod(self.rows),))]
         shaped: list[nnx.Layer] = [nnx.Reshape(self.image)] if self.image != self.rows else []
-        return [*shaped, *self._with_dropout(assembled(self._words(), self.image))]
+        hidden = self._with_dropout(assembled(self._words(), self.image))
+        return [*shaped, *self._blocks(hidden, self.image)]
 
     def decoder(self, code: int) -> list[nnx.Layer]:
         """Return the layers from a code of this width back to rows of X, without a last activation."""
         if not self.by_text:
             shaped: list[nnx.Layer] = [nnx.Reshape(self.rows)] if len(self.rows) > 1 else []
-            return [*self._dense(self.given[::-1]), nnx.Dense(math.prod(self.rows)), *shaped]
+            dense = self._dense(self.given[::-1], self._activations(len(self.given))[::-1])
+            return [*self._blocks(dense, (code,)), nnx.Dense(math.prod(self.rows)), *shaped]
         words = [*self._words(), Words(nnx.Dense, {"units": code})]
         layers = self._with_dropout(reversed_layers(words, self.image, OPTION))
+        if self.residual:
+            layers = shortcuts_of_decoder(layers, (code,))
         return layers if self.image == self.rows else [*layers, nnx.Reshape(self.rows)]
 
     def _words(self) -> list[Words]:
-        return activated(read_layers(self.given, OPTION), usual=self.activation)
+        words = read_layers(self.given, OPTION)
+        if isinstance(self.activation, str):
+            return activated(words, usual=self.activation)
+        places = [place for place, word in enumerate(words) if word.activated]
+        if any(word.activation or word.kind in ACTIVATIONS.values() for word in words):
+            raise ConfigurationError(
+                f"activation={list(self.activation)!r} names the activations of all layers: leave those in "
+                f"{OPTION} out, or give one activation"
+            )
+        for place, name in zip(places, self._activations(len(places)), strict=True):
+            words[place] = replace(words[place], activation=name)
+        return words
 
-    def _dense(self, widths: Sequence[int]) -> list[nnx.Layer]:
+    def _activations(self, layers: int) -> list[str]:
+        """Return the activation of each hidden layer that has one."""
+        if isinstance(self.activation, str):
+            return [self.activation] * layers
+        if not isinstance(self.activation, Iterable):
+            raise ConfigurationError(
+                f"activation must be a name, or a list of names, not {self.activation!r:.60}"
+            )
+        names = list(self.activation)
+        if len(names) != layers:
+            raise ConfigurationError(
+                f"activation={names!r} has {len(names)} names, but {OPTION}={self.given!r} has {layers} "
+                "layers with an activation: give one name for each, or one for all"
+            )
+        return names
+
+    def _blocks(self, layers: list[nnx.Layer], shape: tuple[int, ...]) -> list[nnx.Layer]:
+        """Return the layers, as residual blocks if the estimator wants them."""
+        return with_shortcuts(layers, shape, "residual=True") if self.residual else layers
+
+    def _dense(self, widths: Sequence[int], activations: Sequence[str]) -> list[nnx.Layer]:
         """Return dense layers with these widths, each followed by its activation and dropout."""
         layers: list[nnx.Layer] = []
-        for size in widths:
-            layers += [nnx.Dense(size), make(self.activation)]
+        for size, activation in zip(widths, activations, strict=True):
+            layers += [nnx.Dense(size), make(activation)]
             if self.dropout:
                 layers.append(nnx.Dropout(self.dropout))
         return layers

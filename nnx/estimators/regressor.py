@@ -30,9 +30,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     image_shape : tuple of int, optional
         Shape of an image, (height, width) or (height, width, channels), if X has flat rows; convolutions need
         it. Without it, rows have the shape that they have in X.
-    activation : str
-        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; a text can
-        name another one (``"64 tanh"``).
+    activation : str, or sequence of str
+        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; or a name
+        for each of them. A text of `hidden_layer_sizes` can name another one (``"64 tanh"``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
         The cross-entropy needs targets in [0, 1].
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
@@ -73,6 +73,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         For sparse X: whether a step updates only the first layer's weights of the features that occur in its
         batch (see `nnx.Dense`). This is faster for many features. With Adam, RMSprop and momentum, the
         numbers are then not those of dense X.
+    residual : bool
+        Make a residual block of each hidden layer after the first: y = x + f(LayerNorm(x)), where f is the
+        layer with its activation and dropout, and x is projected by a dense layer if the widths differ. A
+        `LayerNorm` follows the last block. Deep networks are then easier to train. There must be two hidden
+        layers or more.
 
     Attributes
     ----------

@@ -46,9 +46,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     image_shape : tuple of int, optional
         Shape of an image, (height, width) or (height, width, channels), if X has flat rows; convolutions need
         it. Without it, rows have the shape that they have in X.
-    activation : str
-        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; a text can
-        name another one (``"64 tanh"``).
+    activation : str, or sequence of str
+        Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; or a name
+        for each of them. A text of `hidden_layer_sizes` can name another one (``"64 tanh"``).
     loss : {"cross_entropy", "squared_error", "absolute_error", "huber"} or Loss
         Loss of the probabilities.
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
@@ -93,6 +93,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         For sparse X: whether a step updates only the first layer's weights of the features that occur in its
         batch (see `nnx.Dense`). This is faster for many features. With Adam, RMSprop and momentum, the
         numbers are then not those of dense X.
+    residual : bool
+        Make a residual block of each hidden layer after the first: y = x + f(LayerNorm(x)), where f is the
+        layer with its activation and dropout, and x is projected by a dense layer if the widths differ. A
+        `LayerNorm` follows the last block. Deep networks are then easier to train. There must be two hidden
+        layers or more.
 
     Attributes
     ----------
@@ -129,7 +134,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         hidden_layer_sizes: int | str | Sequence[int | str] = (100,),
         *,
         image_shape: Sequence[int] | None = None,
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         loss: str | nnx.Loss = "cross_entropy",
         optimizer: str | nnx.Optimizer = "adam",
         learning_rate: float | nnx.Schedule | None = None,
@@ -148,6 +153,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         monitor: str | Metric = "val_loss",
         mode: str = "auto",
         sparse_updates: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__(
             hidden_layer_sizes, image_shape=image_shape, activation=activation, loss=loss,
@@ -155,7 +161,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             batch_size=batch_size, early_stopping=early_stopping, validation_fraction=validation_fraction,
             patience=patience, warm_start=warm_start, callbacks=callbacks, device=device,
             precision=precision, random_state=random_state, monitor=monitor, mode=mode,
-            sparse_updates=sparse_updates,
+            sparse_updates=sparse_updates, residual=residual,
         )  # fmt: skip
         self.class_weight = class_weight
 

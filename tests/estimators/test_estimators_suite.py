@@ -19,16 +19,18 @@ from nnx.estimators import (
 ESTIMATORS = [Autoencoder(), AutoencoderOutlier(), NetworkClassifier(), NetworkRegressor()]
 CONFIGURATIONS = [
     Autoencoder(3, (), loss="absolute_error", optimizer="sgd", device="numpy"),
-    Autoencoder(2, (20, 10), activation="tanh", device="numba"),
+    Autoencoder(2, (20, 10), activation="tanh", residual=True, device="numba"),
     AutoencoderOutlier(3, (), contamination=0.1, standardize=False, loss="squared_error", device="numpy"),
     Autoencoder(2, 10, sparsity="l1", tied=True, learning_rate=0.01, epochs=50),
     Autoencoder(3, (), contraction=0.01, code_activation="sigmoid", sparsity="kl", epochs=50, device="numpy"),
     NetworkClassifier((), optimizer="adamw", learning_rate=0.03, device="numpy"),
-    NetworkClassifier((20, 10), activation="gelu", loss="squared_error", learning_rate=0.01),
+    NetworkClassifier((20, 10), activation=("gelu", "mish"), loss="squared_error", learning_rate=0.01),
     NetworkRegressor(30, activation="tanh", loss="huber", optimizer=nnx.Adam(0.01), device="numpy"),
     NetworkClassifier(20, sparse_updates=True, learning_rate=0.01),
     NetworkRegressor(20, sparse_updates=True, optimizer="adagrad", learning_rate=0.1, device="numpy"),
-    NetworkRegressor((30, 20), activation="leaky_relu", learning_rate=nnx.Step(0.01, 100, 0.5)),
+    NetworkRegressor(
+        (30, 20), activation="leaky_relu", residual=True, learning_rate=nnx.Step(0.01, 100, 0.5)
+    ),
 ]
 
 # Rows that are dropped, masked or put into batches one by one cannot be told by a weight: these are not asked

@@ -131,3 +131,53 @@ def test_what_does_not_fit_is_said_in_a_line(parameters, x, part):
         NetworkClassifier(**parameters, epochs=1).fit(x, Y)
     assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_each_hidden_layer_may_have_its_own_activation():
+    x = FLAT[:60]
+    model = NetworkClassifier((8, 6), activation=["relu", "selu"], epochs=1).fit(x, Y[:60])
+    assert kinds(model) == ["Dense", "ReLU", "Dense", "SELU", "Dense", "Softmax"]
+    images = NetworkClassifier(LAYERS, activation=("mish", "tanh"), epochs=1).fit(IMAGES, Y)
+    assert kinds(images)[:6] == ["Conv2D", "Mish", "MaxPool2D", "Flatten", "Dense", "Tanh"]
+    coder = Autoencoder(2, (8, 6), activation=["relu", "hard_sigmoid"], epochs=1).fit(x)
+    assert [kind for kind in kinds(coder) if kind != "Dense"] == [
+        *("ReLU", "HardSigmoid"), *("HardSigmoid", "ReLU")
+    ]  # fmt: skip
+    search = GridSearchCV(model, {"activation": [["relu", "tanh"], "elu"]}, cv=2).fit(x, Y[:60])
+    assert pickle.loads(pickle.dumps(search.best_estimator_)).predict(x).shape == (60,)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "activation", "text"),
+    [
+        ((8, 6), ["relu"], "activation=['relu'] has 1 names, but hidden_layer_sizes=[8, 6] has 2 layers"),
+        (["8 tanh", 6], ["relu", "elu"], "names the activations of all layers: leave those in hidden_layer"),
+        ((8, 6), ["relu", "rellu"], "unknown activation 'rellu': did you mean 'relu'?"),
+        ((8, 6), 3, "activation must be a name, or a list of names, not 3"),
+    ],
+)
+def test_activations_that_do_not_fit_the_layers_are_refused(sizes, activation, text):
+    with pytest.raises(nnx.ConfigurationError) as caught:
+        NetworkClassifier(sizes, activation=activation, epochs=1).fit(FLAT, Y)
+    assert text in str(caught.value)
+
+
+def test_residual_blocks_are_one_argument():
+    x = FLAT[:100]
+    model = NetworkClassifier((16, 16, 8), residual=True, dropout=0.1, epochs=2, random_state=0)
+    model.fit(x, Y[:100])
+    blocks = [layer for layer in model.network_ if isinstance(layer, nnx.Residual)]
+    assert [len(block.branches[1]) for block in blocks] == [0, 1]
+    assert kinds(model)[:3] == ["Dense", "ReLU", "Dropout"]
+    assert pickle.loads(pickle.dumps(model)).score(x, Y[:100]) == model.score(x, Y[:100])
+    coder = Autoencoder(3, (16, 16), residual=True, epochs=2).fit(x)
+    assert coder.transform(x).shape == (100, 3)
+    assert kinds(coder).count("Residual") == 2
+    images = Autoencoder(
+        3, ["conv2d 4 3 padding=same", "conv2d 4 3 padding=same", 8, 8], residual=True, epochs=1
+    )
+    assert images.fit(IMAGES[:50]).inverse_transform(np.zeros((2, 3))).shape == (2, 8, 8, 1)
+    with pytest.raises(nnx.ConfigurationError, match="residual=True needs two hidden layers"):
+        NetworkRegressor(16, residual=True).fit(x, Y[:100])
+    with pytest.raises(nnx.ConfigurationError, match="residual must be True or False"):
+        NetworkRegressor((16, 16), residual="yes").fit(x, Y[:100])

@@ -23,7 +23,7 @@ onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'nnx-arrays[o
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
 # What ONNX Runtime computes in float32 only; the standard's own reference computes these instead.
-ONLY_FLOAT32 = (nnx.LeakyReLU, nnx.ELU, nnx.GELU, nnx.Softplus)
+ONLY_FLOAT32 = (nnx.LeakyReLU, nnx.ELU, nnx.GELU, nnx.Softplus, nnx.SELU, nnx.Mish, nnx.HardSigmoid)
 
 
 def reference(path: Path, x: np.ndarray) -> np.ndarray:

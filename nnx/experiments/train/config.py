@@ -59,6 +59,8 @@ RULES = {
     "layers": Rule("names", "The hidden layers: a width with an activation (relu by default), dropout RATE, "
                    "batch_norm, layer_norm, conv2d FILTERS SIZE, max_pool2d; for an autoencoder the encoder, "
                    "whose last width is the code.", metavar="'64 relu,dropout 0.2'"),
+    "residual": Rule("flag", "Make a residual block of each hidden layer after the first: "
+                     "x + f(LayerNorm(x))."),
     "loss": Rule("name", "Auto: cross_entropy for classes, mse for values, binary_cross_entropy for images.",
                  ("auto", *LOSSES)),
     "optimizer": Rule("name", "", tuple(kind.record.names[0] for kind in optimizers.KINDS)),
@@ -104,7 +106,8 @@ class Config(Precise):
         How the data is read.
     class_weight
         How much each class counts in the loss.
-    preset, kinds, layers, loss, optimizer, learning_rate, schedule, momentum, weight_decay, clip_norm, group
+    preset, kinds, layers, residual, loss, optimizer, learning_rate, schedule, momentum, weight_decay
+    clip_norm, group
         The network, and how a step is taken.
     find_lr, accumulate, average
         A search for the learning rate; batches of a step; the decay of the average of the parameters.
@@ -130,6 +133,7 @@ class Config(Precise):
     preset: str | None = None
     kinds: tuple[str, ...] = ()
     layers: tuple[str, ...] = ("64 relu", "32 relu")
+    residual: bool = False
     loss: str = "auto"
     optimizer: str = "adam"
     learning_rate: float | None = None

@@ -9,9 +9,10 @@ from nnx import optimizers
 from nnx.errors import ConfigurationError
 from nnx.experiments.train.config import LOSSES, Config
 from nnx.experiments.train.layer_presets import layers_of
-from nnx.layers import Conv2D, Dense, Layer
+from nnx.layers import Conv2D, Dense, Layer, stack
 from nnx.layers.activations import make as activation
 from nnx.layers.assembly import assembled, needs_places, reversed_layers
+from nnx.layers.shortcuts import shortcuts_of_decoder, with_shortcuts
 from nnx.layers.words import activated, read_layers
 from nnx.losses import Loss
 from nnx.network import Network
@@ -46,8 +47,10 @@ def build(config: Config, task: str, shape: tuple[int, ...], outputs: int, loss:
     if coder and not any(word.width for word in words):
         raise ConfigurationError("layers: an autoencoder needs a width, which is that of its code")
     hidden = assembled(words, shape)
-    coded = sum(len(layer.expand()) for layer in hidden)
     ending: list[Layer] = reversed_layers(words, shape) if coder else [Dense(outputs)]
+    if config.residual:
+        hidden, ending = _residual(hidden, ending, shape, coder)
+    coded = sum(len(layer.expand()) for layer in hidden)
     last = LOSSES[loss].activation
     if last:
         ending.append(activation(last))
@@ -55,6 +58,18 @@ def build(config: Config, task: str, shape: tuple[int, ...], outputs: int, loss:
     network.build(shape)
     network.encoder_length = coded if coder else None
     return network
+
+
+def _residual(
+    hidden: list[Layer], ending: list[Layer], shape: tuple[int, ...], coder: bool
+) -> tuple[list[Layer], list[Layer]]:
+    """Return the hidden layers as residual blocks; the code and the outputs are not in a block."""
+    if not coder:
+        return with_shortcuts(hidden, shape, "residual"), ending
+    place = max(place for place, layer in enumerate(hidden) if isinstance(layer, Dense))
+    code = hidden[place:]
+    hidden = [*with_shortcuts(hidden[:place], shape, "residual"), *code]
+    return hidden, shortcuts_of_decoder(ending, stack.connect(hidden, shape))
 
 
 def channels_note(network: Network) -> list[str]:

@@ -41,6 +41,37 @@ def test_a_width_without_an_activation_has_relu_but_for_a_code(layers, task, rig
         assert network[: network.encoder_length].outputs == 4
 
 
+@pytest.mark.parametrize(
+    ("layers", "task", "right"),
+    [
+        ("8,8,4", "regression", "Dense ReLU Residual Residual LayerNorm Dense"),
+        ("8,8,2", "autoencoding", "Dense ReLU Residual LayerNorm Dense Dense ReLU Residual LayerNorm Dense"),
+    ],
+)
+def test_residual_makes_blocks_of_the_hidden_layers(layers, task, right):
+    network = build(Config("x", layers=tuple(layers.split(",")), residual=True), task, (6,), 6, "mse")
+    assert " ".join(type(layer).__name__ for layer in network) == right
+    if task == "autoencoding":
+        assert network[: network.encoder_length].outputs == 2
+    with pytest.raises(nnx.ConfigurationError, match="residual needs two hidden layers"):
+        build(Config("x", layers=("8",), residual=True), "regression", (6,), 1, "mse")
+
+
+@pytest.mark.usefixtures("here")
+def test_residual_is_a_flag_and_true_in_a_file():
+    result = trained(
+        iris(), "--target", "species", "--layers", "8,8", "--residual", "--epochs", 1, out="flag"
+    )
+    assert result["config"]["residual"] is True
+    Path("options.toml").write_text('layers = ["8", "8"]\nresidual = true\nepochs = 1\n')
+    again = trained(iris(), "--target", "species", "--config", "options.toml", out="file")
+    assert again["config"]["residual"] is True
+    assert again["metrics"]["accuracy"] == result["metrics"]["accuracy"]
+    Path("options.toml").write_text('residual = "yes"\n')
+    refused = invoke("train", iris(), "--config", "options.toml")
+    assert "residual: must be true or false, not 'yes'" in refused.output
+
+
 def test_layers_for_images_are_refused_for_a_table_in_its_words():
     for text in ("conv1d 4 3", "conv2d 4 3", "max_pool2d"):
         with pytest.raises(nnx.ConfigurationError, match=r"layers: .* is for images and .* shape \(6,\)"):
