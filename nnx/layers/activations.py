@@ -10,8 +10,10 @@ from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, Counterpart, LayerRecord
 
-__all__ = ["ELU", "GELU", "SELU", "Exp", "HardSigmoid", "Identity", "LeakyReLU", "Mish", "ReLU", "SiLU", "Sigmoid",
-           "Softmax", "Softplus", "Tanh"]  # fmt: skip
+__all__ = [
+    "ELU", "GELU", "SELU", "Exp", "HardSigmoid", "Identity", "LeakyReLU", "Mish", "ReLU", "SiLU", "Sigmoid",
+    "Softmax", "Softplus", "Tanh",
+]  # fmt: skip
 
 
 class Activation(Layer):
