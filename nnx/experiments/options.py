@@ -91,9 +91,6 @@ class Rule:
         names = tuple(name.strip() for name in given)
         return names if names and all(names) else None
 
-    def _flag(self, value: Any) -> bool | None:
-        return value if isinstance(value, bool) else None
-
     def _columns(self, value: Any) -> tuple[str, ...] | None:
         return self._names([value] if isinstance(value, str) else value)
 

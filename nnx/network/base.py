@@ -290,12 +290,12 @@ class NetworkBase:
     # ----------------------------------------------------------------- passes
 
     def plan(self, mode: str, *, without_last: bool = False) -> Plan:
-        """Return the plan of a mode, ``"training"`` or ``"inference"``; made at its first use."""
+        """Return the plan of a mode: ``"training"``, ``"inference"``, or ``"gradient"``, of the input."""
         key = (mode, without_last)
         plan = self._plans.get(key)
         if plan is None or plan.backend is not self.arena.backend:
             plan = self._plans[key] = Plan(
-                self.layers, self.arena, keep=mode == "training", fuse=self.fuse, without_last=without_last
+                self.layers, self.arena, keep=mode != "inference", fuse=self.fuse, without_last=without_last
             )
         return plan
 

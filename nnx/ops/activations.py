@@ -19,7 +19,8 @@ from nnx.ops.base import Array, InPlace, OnGpu, Operations
 from nnx.ops.cuda import Elementwise, Raw
 from nnx.ops.curves import sigmoid as sigmoid
 from nnx.ops.curves import sigmoid_in_place as sigmoid_in_place
-from nnx.ops.curves import sigmoids, softplus
+from nnx.ops.curves import sigmoids as sigmoids
+from nnx.ops.curves import softplus as softplus
 
 CUDA_FUNCTIONS = curves.CUDA  # before the code of a kernel
 LONG_ROW = 64  # numbers: NumPy compares a row of so many with zeros faster than with a scalar
