@@ -30,6 +30,7 @@ FORMULAS = [
                    0.0, 1.5 * 1.0507009873554805]]),
     (nnx.Mish(), X * np.tanh(np.log(1.0 + np.exp(X)))),
     (nnx.HardSigmoid(), [[1.0 / 6.0, 2.5 / 6.0, 0.5, 0.75]]),
+    (nnx.Exp(), np.exp(X)),
     (nnx.Softmax(), np.exp(X) / np.exp(X).sum()),
 ]  # fmt: skip
 

@@ -109,6 +109,7 @@ LAYERS: list[nnx.Layer] = [
     nnx.SELU(),
     nnx.Mish(),
     nnx.HardSigmoid(),
+    nnx.Exp(),
     nnx.Sigmoid(),
     nnx.Tanh(),
     nnx.Softplus(),
