@@ -44,7 +44,7 @@ Examples:
   nnx {name} runs/NAME monday.csv tuesday.csv --id row"""
 
 
-def _of_tables() -> list[Callable[[Any], Any]]:
+def of_tables() -> list[Callable[[Any], Any]]:
     """Return the options of ``nnx train`` that describe the form of a table."""
     return [
         click.option("--" + name, type=options.Name(rule.known) if rule.known else str, help=rule.help,
@@ -59,7 +59,7 @@ def _command(name: str, what: str) -> Callable[[Any], click.Command]:
 
     def decorate(function: Any) -> click.Command:
         for option in (
-            *_of_tables(),
+            *of_tables(),
             options.device,
             click.option("--force", is_flag=True, help="Allow --out to replace a file of INPUT."),
             click.option("--id", "identity", metavar="COLUMN",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from nnx.cli import options
+from nnx.cli.apply import of_tables
 from nnx.cli.console import print_json, print_table, say
 
 _directory = click.option(
@@ -17,14 +19,15 @@ _directory = click.option(
 )  # fmt: skip
 
 
-@click.group(short_help="Fetch, list and verify data sets.")
+@click.group(short_help="Fetch, list and verify data sets; show the columns of a table.")
 def data() -> None:
-    """Fetch, list and verify data sets.
+    """Fetch, list and verify data sets; show the columns of a table.
 
     \b
     Examples:
       nnx data list
       nnx data fetch
+      nnx data columns houses.csv
     """
 
 
@@ -101,3 +104,47 @@ def verify(directory: Path | None) -> int:
     if states & {"damaged", "differs"}:
         say("to replace a file: remove it, then run nnx data fetch")
     return 1 if states else 0
+
+
+def _with_form(function: Any) -> Any:
+    """Add the options of ``nnx train`` that describe the form of a table."""
+    for option in of_tables():
+        function = option(function)
+    return function
+
+
+@data.command(short_help="Show the columns of a table and their kinds.")
+@click.argument("table", type=options.Existing(dir_okay=False))
+@click.option("--kinds", default="", metavar="COLUMN=KIND[,…]",
+              help="The kind of some columns, where the guess is wrong: see nnx train.")  # fmt: skip
+@_with_form
+@options.json_flag
+def columns(table: Path, kinds: str, as_json: bool, **form: Any) -> None:
+    """Show the columns of TABLE and their kinds, as nnx train --preset tabular would guess them.
+
+    nnx train learns from a part of the rows only, so it may leave out columns that are shown here.
+
+    \b
+    Examples:
+      nnx data columns houses.csv
+      nnx data columns houses.csv --kinds zip=category,built=date:dmy
+    """
+    import warnings
+
+    from nnx.tables import TableEncoder, read_table
+    from nnx.tables.encoder import HEADINGS
+    from nnx.tables.frame import CATEGORY
+    from nnx.tables.kinds import pair_of
+
+    given = dict(pair_of(text) for text in kinds.split(",") if text.strip())
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        frame = read_table(table, texts=[name for name, kind in given.items() if kind == CATEGORY], **form)
+    for note in notes:
+        say(f"note: {note.message}")
+    rows = TableEncoder(kinds=given).fit(frame).rows_of_columns()
+    if as_json:
+        names = ("name", "kind", "by", "holds")
+        print_json({"columns": [dict(zip(names, row, strict=True)) for row in rows]})
+        return
+    print_table(f"{len(rows):,} columns", HEADINGS, rows)

@@ -59,7 +59,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ``"date:ymd"``: the order of day, month and year) or ``"ignore"``.
     min_rows : int, default 2
         Categories with fewer rows in training have the code 0, so that the network learns from them what an
-        unknown category means. Rows count by their weights.
+        unknown category means.
     max_categories : int, default 1000
         Most categories of a column with codes of their own: those with the most rows.
     clip : bool, default True
@@ -135,7 +135,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         fitted: dict[str, Fitted] = {}
         for column, kind in zip(frame.columns, kinds, strict=True):
             if is_category(kind):
-                fitted[column.name] = Categories.fit(frame, column, kind, weights, least, most)
+                fitted[column.name] = Categories.fit(frame, column, kind, least, most)
             elif kind.name != IGNORED:
                 made = Dates if kind.name == DATE else Numbers
                 fitted[column.name] = made.fit(frame, column, kind, weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -160,19 +161,15 @@ class Categories:
     codes: ClassVar[int] = 1
 
     @classmethod
-    def fit(
-        cls, frame: Frame, column: Column, kind: Kind, weights: Array | None, least: int, most: int
-    ) -> Categories:
+    def fit(cls, frame: Frame, column: Column, kind: Kind, least: int, most: int) -> Categories:
         """Learn from the rows to train on: keep the texts with `least` rows, at most `most` of them."""
         boolean = kind.name == BOOLEAN
         cells = as_booleans(frame, column) if boolean else texts_of(column)
-        texts, places = np.unique(["" if cell is None else f"={cell}" for cell in cells], return_inverse=True)
-        counts = np.bincount(places.reshape(-1), weights, len(texts))
+        counts: Counter[str | None] = Counter(cells.tolist())
         # true and false are known by their names: only empty cells can be too few
-        kept = np.flatnonzero((counts >= least) | (boolean & (texts != "")))
-        kept = kept[np.argsort(-counts[kept], kind="stable")][:most]
-        known = [str(texts[at]) for at in np.sort(kept)]
-        return cls(tuple(text[1:] if text else None for text in known), len(texts) - len(known), boolean)
+        kept = [text for text, count in counts.items() if count >= least or (boolean and text is not None)]
+        kept = sorted(sorted(kept, key=_order), key=lambda text: -counts[text])[:most]
+        return cls(tuple(sorted(kept, key=_order)), len(counts) - len(kept), boolean)
 
     @property
     def cardinality(self) -> int:
@@ -215,6 +212,11 @@ class Categories:
     def config(self) -> dict[str, Any]:
         """Return what a record stores."""
         return {"texts": list(self.texts), "rare": self.rare, "boolean": self.boolean}
+
+
+def _order(text: str | None) -> tuple[bool, str]:
+    """Return a key to sort texts, a missing cell before all others."""
+    return text is not None, text or ""
 
 
 Fitted = Numbers | Dates | Categories

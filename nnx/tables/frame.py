@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nnx.errors import DataError, shown
+from nnx.errors import ConfigurationError, DataError, nearest, shown
 from nnx.readers.types import Array
 
 _NUMBERED = re.compile(r"column \d+")  # the name of a column that has none
@@ -85,6 +85,24 @@ class Frame:
         """Return some rows; errors call them by their places in this table."""
         columns = tuple(Column(column.name, column.type, column.cells[rows]) for column in self.columns)
         return Frame(columns, len(rows), self.named, self.where, lambda row: self.row(int(rows[row])))
+
+    def split(self, *names: str) -> tuple[Frame, Array]:
+        """Return a table without some columns, and the cells of these columns, as X and y.
+
+        The cells have the shape (rows,) for one name, and (rows, names) for several.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such column.
+        """
+        known = {column.name: column for column in self.columns}
+        for name in names:
+            if name not in known:
+                raise ConfigurationError(f"{self.where}: has no column {shown(name)!r}{nearest(name, known)}")
+        rest = tuple(column for column in self.columns if column.name not in names)
+        cells: Array = np.stack([known[name].cells for name in names], axis=1)
+        return replace(self, columns=rest), cells[:, 0] if len(names) == 1 else cells
 
     def fault(self, column: Column, row: int, text: str) -> DataError:
         """Return the error for one cell."""

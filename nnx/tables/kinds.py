@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +62,20 @@ def given_kind(text: Any, column: str) -> str:
     return text
 
 
+def pair_of(text: str) -> tuple[str, str]:
+    """Divide ``"zip=category"`` into a column and its kind.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is something else.
+    """
+    column, equals, kind = (part.strip() for part in text.rpartition("="))
+    if not equals or not column:
+        raise ConfigurationError(f"kinds: write a column and its kind, as zip=category, not {text[:60]!r}")
+    return column, given_kind(kind, column)
+
+
 def kind_of(frame: Frame, column: Column, given: str | None = None) -> Kind:
     """Return what a column is: what the user gave, or a guess by its type and its cells.
 
@@ -108,34 +124,37 @@ def _decimal(column: Column, texts: list[str]) -> str:
 
 
 def _of_texts(frame: Frame, column: Column) -> Kind:
-    there = column.cells[~column.missing()]
-    texts, times = np.unique(there.astype(str), return_counts=True)
-    different = texts.tolist()
+    times = Counter(column.cells[~column.missing()].tolist())
+    different, cells = sorted(times), times.total()
     if {text.lower() for text in different} <= _TRUTHS.keys():
         return Kind(BOOLEAN)
     for name, fits in (
         (NUMBER, lambda text: number(text, ".") is not None or number(text, ",") is not None),
         (DATE, looks_date),
     ):
-        fit = np.array([fits(text) for text in different])
-        known = int(times[fit].sum())
-        if known and known == len(there):
+        others = {text for text in different if not fits(text)}
+        known = cells - sum(times[text] for text in others)
+        if not others:
             if name == DATE:
                 return Kind(DATE, order=order_of(different, column.name))
             return Kind(NUMBER, decimal=_decimal(column, different))
-        if 2 * known > len(there):
-            wrong = np.isin(column.cells.astype(str), texts[~fit]) & ~column.missing()
-            row = int(np.argmax(wrong))
-            others = f"the other {known:,} cells are" if known > 1 else "the other cell is"
+        if 2 * known > cells:
+            row = first_of(column, others)
+            rest = f"the other {known:,} cells are" if known > 1 else "the other cell is"
             raise frame.fault(
                 column,
                 row,
-                f"{shown(column.cells[row])!r} is not a {name}, {others}: correct it, empty it, or set the "
+                f"{shown(column.cells[row])!r} is not a {name}, {rest}: correct it, empty it, or set the "
                 f"column's kind to {CATEGORY} or {IGNORED}",
             )
-    if len(different) > FEW and 2 * len(different) > len(there):
-        return Kind(IGNORED, why=f"has {len(different):,} different texts in {len(there):,} cells")
+    if len(different) > FEW and 2 * len(different) > cells:
+        return Kind(IGNORED, why=f"has {len(different):,} different texts in {cells:,} cells")
     return Kind(CATEGORY)
+
+
+def first_of(column: Column, texts: Collection[str]) -> int:
+    """Return the first row that holds one of these texts."""
+    return next(row for row, cell in enumerate(column.cells) if cell in texts)
 
 
 def as_numbers(frame: Frame, column: Column, decimal: str = ".") -> Array:
@@ -194,9 +213,9 @@ def as_dates(frame: Frame, column: Column, order: str) -> Array:
         row = int(np.argmin(column.missing()))
         raise frame.fault(column, row, f"{column.cells[row]:g} is a number, but the column is one of dates")
     known = {text: date_of(text, order) for text in set(column.cells[~column.missing()])}
-    wrong = [text for text, date in known.items() if date is None]
+    wrong = {text for text, date in known.items() if date is None}
     if wrong:
-        row = int(np.argmax(np.isin(column.cells.astype(str), wrong) & ~column.missing()))
+        row = first_of(column, wrong)
         raise frame.fault(
             column, row, f"{shown(column.cells[row])!r} is not a date ({order}): correct it, or empty it"
         )

@@ -93,11 +93,20 @@ def test_weights_are_repeated_rows():
     weights = rng.integers(0, 3, 30)
     table.loc[0, "n"] = np.inf  # a row of weight 0 is not looked at
     weights[0] = 0
-    weighted = TableEncoder().fit(table, sample_weight=weights)
-    repeated = TableEncoder().fit(table.loc[np.repeat(np.arange(30), weights)])
+    weighted = TableEncoder(min_rows=1).fit(table, sample_weight=weights)
+    repeated = TableEncoder(min_rows=1).fit(table.loc[np.repeat(np.arange(30), weights)])
     assert weighted.to_record() == repeated.to_record()
     with pytest.raises(ValueError, match=r"weights are 0|non-zero"):
         TableEncoder().fit(table, sample_weight=np.zeros(30))
+
+
+def test_small_weights_make_no_category_rare():
+    table = {"c": ["a", "a", "b", "b", "x"]}
+    weights = np.full(5, 0.01)
+    for codes in ([1, 1, 2, 2, 0], [0, 0, 1, 1, 0]):
+        encoder = TableEncoder().fit(table, sample_weight=weights)
+        assert encoder.encode(table)[1][:, 0].tolist() == codes
+        weights[:2] = 0.0  # such rows do not count at all
 
 
 def test_an_error_names_the_row_of_the_table_also_with_weights():

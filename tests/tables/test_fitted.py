@@ -1,7 +1,5 @@
 """What is learnt of a column, and how it is applied."""
 
-import numpy as np
-
 from nnx.tables.fitted import Categories, Dates, Numbers, is_category
 from nnx.tables.frames import frame_of
 from nnx.tables.kinds import Kind
@@ -31,23 +29,17 @@ def test_only_parts_of_dates_that_vary_are_kept():
 
 def test_codes_of_categories():
     cells = ["b", "a", "b", "a", "rare", None, None, "b"]
-    fitted = Categories.fit(*first(cells), Kind("category"), None, 2, 100)
+    fitted = Categories.fit(*first(cells), Kind("category"), 2, 100)
     assert fitted.texts == (None, "a", "b")
     assert (fitted.rare, fitted.cardinality) == (1, 4)
     assert fitted.apply(*first(["a", "b", None, "rare", "new"]))[0].tolist() == [2, 3, 1, 0, 0]
-    most = Categories.fit(*first(cells), Kind("category"), None, 1, 1)
+    most = Categories.fit(*first(cells), Kind("category"), 1, 1)
     assert most.texts == ("b",)
     assert most.apply(*first(["a", None]))[0].tolist() == [0, 0]
 
 
-def test_rows_of_weight_count_for_what_is_rare():
-    weights = np.array([0.5, 1.0, 3.0])
-    fitted = Categories.fit(*first(["a", "a", "b"]), Kind("category"), weights, 2, 100)
-    assert fitted.texts == ("b",)
-
-
 def test_booleans_are_never_rare():
-    fitted = Categories.fit(*first([True, True, False, None]), Kind("boolean"), None, 2, 100)
+    fitted = Categories.fit(*first([True, True, False, None]), Kind("boolean"), 2, 100)
     assert fitted.apply(*first(["false", "TRUE", None, 1]))[0].tolist() == [1, 2, 0, 2]
     assert is_category(Kind("boolean"))
     assert not is_category(Kind("number"))

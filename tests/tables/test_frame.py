@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nnx.errors import ConfigurationError
 from nnx.tables.frame import Column, Frame, nones, number_as_text, texts_of
 
 
@@ -42,3 +43,14 @@ def test_an_error_names_row_and_column():
     assert (
         str(Frame((column,), 3).fault(column, 2, "is odd")) == "X: row 2 (counted from 0), column age: is odd"
     )
+
+
+def test_a_table_is_split_into_samples_and_targets():
+    columns = tuple(Column(name, "number", np.arange(2.0) + at) for at, name in enumerate("abc"))
+    frame = Frame(columns, 2)
+    x, y = frame.split("b")
+    assert [column.name for column in x.columns] == ["a", "c"]
+    assert y.tolist() == [1.0, 2.0]
+    assert frame.split("c", "a")[1].tolist() == [[2.0, 0.0], [3.0, 1.0]]
+    with pytest.raises(ConfigurationError, match="X: has no column 'd'"):
+        frame.split("d")

@@ -5,7 +5,7 @@ import pytest
 
 from nnx.errors import ConfigurationError, DataError
 from nnx.tables.frames import frame_of
-from nnx.tables.kinds import KINDS, as_booleans, as_dates, as_numbers, given_kind, kind_of
+from nnx.tables.kinds import KINDS, as_booleans, as_dates, as_numbers, given_kind, kind_of, pair_of
 
 NAMES = [f"name {at}" for at in range(30)]
 
@@ -73,6 +73,13 @@ def test_given_kinds():
     for wrong in ("categorical", None, 3):
         with pytest.raises(ConfigurationError, match="column c: there is no kind"):
             given_kind(wrong, "c")
+
+
+def test_a_column_and_its_kind_in_one_text():
+    assert pair_of(" a=b = date:dmy") == ("a=b", "date:dmy")
+    for wrong in ("zip", "=category", "zip=text"):
+        with pytest.raises(ConfigurationError):
+            pair_of(wrong)
 
 
 def first(cells):

@@ -19,7 +19,7 @@ from nnx.readers.types import Array
 from nnx.tables import TableEncoder
 from nnx.tables.files import frame_of_columns
 from nnx.tables.frame import CATEGORY, DATE
-from nnx.tables.kinds import IGNORED, given_kind
+from nnx.tables.kinds import IGNORED, pair_of
 
 _MANY = 2**31  # different texts: columns of names are read too, and left out later
 
@@ -41,7 +41,7 @@ def labelled_columns(
         As for `nnx.experiments.train.labelled.load_labelled`.
     """
     check_size(file, name, max_bytes)
-    pairs = [_pair(text) for text in kinds]
+    pairs = [pair_of(text) for text in kinds]
     counted = [] if weights is None else [weights]
     given = (*target, *ignore, *counted, *(column for column, _ in pairs))
     names = [part for text in given for part in (text, *parts_of(text))]
@@ -73,14 +73,6 @@ def labelled_columns(
         name, found.task, np.empty((frame.rows, 0)), found.y, found.classes, called, layout,
         table.of(weight) if weight else None, tuple(table.notes), frame=frame, kinds=named,
     )  # fmt: skip
-
-
-def _pair(text: str) -> tuple[str, str]:
-    """Divide ``"zip=category"`` into a column and its kind."""
-    column, equals, kind = (part.strip() for part in text.rpartition("="))
-    if not equals or not column:
-        raise ConfigurationError(f"kinds: write a column and its kind, as zip=category, not {text[:60]!r}")
-    return column, given_kind(kind, column)
 
 
 def _check_kinds(name: str, kinds: dict[int, str], others: set[int]) -> None:
