@@ -8,6 +8,7 @@ from nnx.libraries import needed
 
 with needed("estimators", "nnx.estimators"):
     from nnx.estimators.autoencoder import Autoencoder
+    from nnx.estimators.intervals import ConformalRegressor
     from nnx.estimators.outlier import AutoencoderOutlier
     from nnx.estimators.regressor import NetworkRegressor
     from nnx.estimators.supervised import NetworkClassifier
@@ -16,6 +17,7 @@ with needed("estimators", "nnx.estimators"):
 __all__ = [
     "Autoencoder",
     "AutoencoderOutlier",
+    "ConformalRegressor",
     "NetworkClassifier",
     "NetworkRegressor",
     "TabularClassifier",

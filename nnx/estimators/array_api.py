@@ -123,16 +123,20 @@ def in_kind(method: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(method)
-    def answered(self: Any, X: Any) -> Any:
+    def answered(self: Any, X: Any, **options: Any) -> Any:
         if not dispatches() or not hasattr(self, "_like"):
-            return method(self, X)
+            return method(self, X, **options)
         if not (stays(X) and stays(self._like) and X.device == self._like.device):
             check_same_namespace(X, self, attribute="_like", method=method.__name__)
-        result = method(self, X)
+        result = method(self, X, **options)
         if stays(X):
             return result
         xp, compliant, device = get_namespace_and_device(X)
-        numbers = result.dtype.kind in "fiub"  # the array API has no text, which names of classes are
-        return move_to(result, xp=xp, device=device) if compliant and numbers else result
+
+        def moved(answer: Any) -> Any:
+            numbers = answer.dtype.kind in "fiub"  # the array API has no text, which names of classes are
+            return move_to(answer, xp=xp, device=device) if compliant and numbers else answer
+
+        return tuple(map(moved, result)) if isinstance(result, tuple) else moved(result)
 
     return answered

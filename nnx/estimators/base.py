@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -100,10 +100,29 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
                     f"loss={self.loss!r}: the estimators add the loss's activation to the network "
                     "themselves: remove from_logits"
                 )
-            return self.loss
+            return self._fitting(self.loss)
         if not isinstance(self.loss, str) or self.loss not in LOSSES:
             raise unknown("loss", self.loss, [*others, *LOSSES])
-        return LOSSES[self.loss]()
+        return self._fitting(LOSSES[self.loss]())
+
+    takes_distributions: ClassVar[bool] = False  # losses of quantiles, rates, or a mean with its spread
+    takes_decisions: ClassVar[bool] = False  # losses of decision values
+
+    def _fitting(self, loss: nnx.Loss) -> nnx.Loss:
+        """Return the loss, if it fits what this estimator predicts.
+
+        Raises
+        ------
+        ConfigurationError
+            If it does not.
+        """
+        for_numbers = loss.per_target or isinstance(loss, nnx.Poisson)
+        if (for_numbers and not self.takes_distributions) or (loss.decides and not self.takes_decisions):
+            other = "NetworkRegressor" if for_numbers else "NetworkClassifier"
+            raise ConfigurationError(
+                f"loss={self.loss!r} does not fit {type(self).__name__}: it is a loss for {other}"
+            )
+        return loss
 
     def _optimizer(self) -> nnx.Optimizer:
         if isinstance(self.optimizer, nnx.Optimizer):

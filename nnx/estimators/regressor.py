@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Any
 
+import numpy as np
 from scipy import sparse
 from sklearn.base import RegressorMixin
 
 import nnx
 from nnx.data.rows import HostArray
-from nnx.errors import DataError
-from nnx.estimators.array_api import in_kind
+from nnx.errors import ConfigurationError, DataError, number
+from nnx.estimators.array_api import in_kind, library
 from nnx.estimators.base import NetworkEstimator
 from nnx.estimators.checks import checked_weights, counted
 from nnx.estimators.hidden import Hidden, last_activation
@@ -20,7 +23,9 @@ from nnx.estimators.validation import Given, checked, given
 class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     """Predict one or several numbers for each row with a network of dense layers.
 
-    The output is a sigmoid if the loss is a binary cross-entropy, else linear.
+    The output is a sigmoid if the loss is a binary cross-entropy, an exponential function if it is
+    ``"poisson"``, else linear. ``"pinball"`` and ``"gaussian"`` predict a distribution of each number: its
+    quantiles, which do not cross, or its mean and spread.
 
     Parameters
     ----------
@@ -33,8 +38,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     activation : str, or sequence of str
         Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; or a name
         for each of them. A text of `hidden_layer_sizes` can name another one (``"64 tanh"``).
-    loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss
-        The cross-entropy needs targets in [0, 1].
+    loss : str or Loss
+        ``"squared_error"``, ``"absolute_error"``, ``"huber"``, ``"binary_cross_entropy"``, ``"pinball"``,
+        ``"poisson"`` or ``"gaussian"``. The cross-entropy needs targets in [0, 1], and ``"poisson"`` targets
+        of at least 0. ``"pinball"`` trains the median; for other quantiles, give
+        ``nnx.Pinball((0.05, 0.5, 0.95))``.
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
     learning_rate : float or Schedule, optional
         None uses the optimizer's default.
@@ -108,6 +116,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     True
     """
 
+    takes_distributions = True
+    _trained: nnx.Loss
+    _count: int
+
     def fit(
         self,
         X: Any,
@@ -149,30 +161,103 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         y = y.toarray() if sparse.issparse(y) else y
         weights, x, y = counted(checked_weights(sample_weight, x), x, y)
         targets, loss = y.reshape(len(y), -1), self._loss()
-        if again and targets.shape[1] != self.network_.outputs:
-            raise DataError(
-                f"y has {targets.shape[1]} outputs, but NetworkRegressor is expecting "
-                f"{self.network_.outputs}, as in the previous fit"
-            )
-        hidden = Hidden(self, x.shape[1:]).layers()
-        layers = [*hidden, nnx.Dense(targets.shape[1]), *last_activation(loss)]
         outputs = targets.shape[1]
+        if again and outputs != (count := getattr(self, "_count", self.network_.outputs)):
+            raise DataError(
+                f"y has {outputs} outputs, but NetworkRegressor is expecting {count}, as in the previous fit"
+            )
+        layers = [*Hidden(self, x.shape[1:]).layers(), *_last_layers(loss, outputs)]
         part = checked(self, validation, x, lambda y_val: (_columns(y_val, outputs), None))
         self._train(x, targets, weights, layers, loss, again=again, validation=part, **how)
-        self._flat = y.ndim == 1
+        self._flat, self._count, self._trained = y.ndim == 1, outputs, loss
         return self
 
     @in_kind
-    def predict(self, X: Any) -> HostArray:
-        """Return predictions with the shape of y: (rows,) or (rows, outputs)."""
+    def predict(
+        self, X: Any, *, quantiles: float | Sequence[float] | None = None, return_std: bool = False
+    ) -> Any:
+        """Return predictions with the shape of y: (rows,) or (rows, outputs).
+
+        After a training with `nnx.Pinball`, they are the quantiles nearest to the median; with
+        ``loss="gaussian"``, the means.
+
+        Parameters
+        ----------
+        X : array_like of shape (rows, …), or sparse matrix
+        quantiles : float or sequence of float, optional
+            Return the quantiles of these levels: those that `nnx.Pinball` was trained with, or any levels in
+            (0, 1) with ``loss="gaussian"``. A sequence adds an axis at the end: (rows, levels) or (rows,
+            outputs, levels).
+        return_std : bool
+            Return (means, standard deviations), with ``loss="gaussian"``.
+
+        Raises
+        ------
+        ConfigurationError
+            If the loss does not train what is asked for.
+        """
         X = self._given(X)
-        y = self._outputs(self.network_, X)
-        return y.ravel() if self._flat else y
+        loss, y = getattr(self, "_trained", None) or self._loss(), self._outputs(self.network_, X)
+        if quantiles is not None and return_std:
+            raise ConfigurationError("predict: give quantiles or return_std=True, not both")
+        if quantiles is not None:
+            return self._flattened(_quantiles(loss, y, quantiles))
+        means = self._flattened(loss.answers(y))
+        if not return_std:
+            return means
+        if not isinstance(loss, nnx.GaussianNLL):
+            raise ConfigurationError(f"predict: return_std=True needs loss='gaussian', not {loss!r}")
+        return means, self._flattened(_spread(loss, y))
+
+    def _flattened(self, y: HostArray) -> HostArray:
+        """Return answers of shape (rows, outputs, …) without the second axis if y had one."""
+        return y.reshape(len(y), *y.shape[2:]) if self._flat else y
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _last_layers(loss: nnx.Loss, outputs: int) -> list[nnx.Layer]:
+    """Return the last layers for a loss, with as many numbers for each output as it needs."""
+    layers: list[nnx.Layer] = [nnx.Dense(outputs * loss.width)]
+    if loss.width > 1 and outputs > 1:
+        layers.append(nnx.Reshape((outputs, loss.width)))
+    if loss.width > 1 and isinstance(loss, nnx.Pinball):
+        layers.append(nnx.Ascending())
+    return [*layers, *last_activation(loss)]
+
+
+def _spread(loss: nnx.GaussianNLL, y: HostArray) -> HostArray:
+    """Return the standard deviations of shape (rows, outputs)."""
+    spread: HostArray = loss.spread(library(y), y)
+    return spread.reshape(len(y), -1)
+
+
+def _quantiles(loss: nnx.Loss, y: HostArray, quantiles: float | Sequence[float]) -> HostArray:
+    """Return quantiles of shape (rows, outputs, levels); (rows, outputs) for a single level."""
+    several = np.ndim(quantiles) > 0
+    levels = [number("predict: a quantile", level, "(0, 1)") for level in np.atleast_1d(quantiles).tolist()]
+    y = y.reshape(len(y), -1, loss.width)
+    if isinstance(loss, nnx.Pinball):
+        missing = [level for level in levels if level not in loss.quantiles]
+        if missing:
+            raise ConfigurationError(
+                f"predict: the quantile {missing[0]!r} is not one of {list(loss.quantiles)}, with which the "
+                "network was trained: fit with loss=nnx.Pinball(...) of all that you need"
+            )
+        found: HostArray = y[:, :, [loss.quantiles.index(level) for level in levels]]
+    elif isinstance(loss, nnx.GaussianNLL):
+        sigma = _spread(loss, y)
+        normal = NormalDist()
+        xp = library(y)
+        found = xp.stack([y[:, :, 0] + normal.inv_cdf(level) * sigma for level in levels], axis=2)
+    else:
+        raise ConfigurationError(
+            f"predict: quantiles need loss=nnx.Pinball((0.05, 0.5, 0.95)) or loss='gaussian', not {loss!r}"
+        )
+    return found if several else found[:, :, 0]
 
 
 def _columns(y_val: Any, outputs: int) -> HostArray:

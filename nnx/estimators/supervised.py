@@ -9,12 +9,14 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted
 
 import nnx
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, DataError
-from nnx.estimators.array_api import in_kind, likeliest, log, with_complement
+from nnx.estimators.array_api import in_kind, library, likeliest, log, with_complement
 from nnx.estimators.base import NetworkEstimator
 from nnx.estimators.checks import (
     checked_weights,
@@ -30,6 +32,16 @@ from nnx.estimators.regressor import (
 )
 from nnx.estimators.validation import Given, checked, given
 from nnx.metrics import Metric
+
+
+def _has_probabilities(classifier: NetworkClassifier) -> bool:
+    """Return whether `predict_proba` exists: not with a hinge loss."""
+    if classifier._without_probabilities():
+        raise AttributeError(
+            f"loss={classifier.loss!r} trains no probabilities: use decision_function, or "
+            "loss='cross_entropy'"
+        )
+    return True
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
@@ -49,8 +61,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     activation : str, or sequence of str
         Activation of the hidden layers by its name in nnx: ``"relu"``, ``"tanh"``, ``"gelu"``, …; or a name
         for each of them. A text of `hidden_layer_sizes` can name another one (``"64 tanh"``).
-    loss : {"cross_entropy", "squared_error", "absolute_error", "huber"} or Loss
-        Loss of the probabilities.
+    loss : str or Loss
+        Loss of the probabilities: ``"cross_entropy"``, ``"focal"``, ``"squared_error"``,
+        ``"absolute_error"`` or ``"huber"``; or ``"hinge"`` or ``"squared_hinge"``. With the hinge losses, the
+        network has no sigmoid or softmax, and there is no `predict_proba`. For label smoothing, give
+        ``nnx.CategoricalCrossEntropy(label_smoothing=0.1)``, or ``nnx.BinaryCrossEntropy`` for two classes.
     optimizer : {"adam", "adamw", "sgd", "rmsprop", "adagrad"} or Optimizer
     learning_rate : float or Schedule, optional
         None uses the optimizer's default.
@@ -165,6 +180,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         )  # fmt: skip
         self.class_weight = class_weight
 
+    takes_decisions = True
     classes_: HostArray
     _multilabel: bool
 
@@ -249,9 +265,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             factors = self._factors(*seen, known)
             weights = factors if weights is None else weights * factors
             weights, x, targets, labels = counted(weights, x, targets, labels)
-        layers = [*Hidden(self, x.shape[1:]).layers(), *class_layers(len(known), multilabel)]
+        last = class_layers(len(known), multilabel)[: 1 if loss.decides else 2]
+        layers = [*Hidden(self, x.shape[1:]).layers(), *last]
         self._train(x, targets, weights, layers, loss, again=again, classes=labels, validation=part, **how)
-        self.classes_, self._multilabel = known, multilabel
+        self.classes_, self._multilabel, self._decides = known, multilabel, loss.decides
         return self
 
     def _known(self, y: Any, classes: Any, multilabel: bool, again: bool) -> tuple[HostArray, HostArray]:
@@ -299,7 +316,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     def _loss_of(self, sigmoid: bool) -> nnx.Loss:
         if isinstance(self.loss, str) and self.loss == "cross_entropy":
             return nnx.BinaryCrossEntropy() if sigmoid else nnx.CategoricalCrossEntropy()
-        loss = self._loss("cross_entropy")
+        if isinstance(self.loss, str) and self.loss == "focal":
+            return nnx.BinaryFocalCrossEntropy() if sigmoid else nnx.CategoricalFocalCrossEntropy()
+        loss = self._loss("cross_entropy", "focal")
         if sigmoid and isinstance(loss, nnx.CategoricalCrossEntropy):
             raise ConfigurationError(
                 f"{loss!r} does not fit sigmoid outputs, which two classes and several labels per row need: "
@@ -322,11 +341,23 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
 
     @in_kind
     def decision_function(self, X: Any) -> HostArray:
-        """Return the inputs of the sigmoid or softmax, of shape (rows, classes); (rows,) for two classes."""
+        """Return the inputs of the sigmoid or softmax, of shape (rows, classes); (rows,) for two classes.
+
+        With a hinge loss, they are the outputs of the network, which has no sigmoid or softmax.
+        """
+        return self._decisions(X)
+
+    def _decisions(self, X: Any) -> HostArray:
         X = self._given(X)
-        logits = self._outputs(self.network_[:-1], X)
+        logits = self._outputs(self.network_ if self._without_probabilities() else self.network_[:-1], X)
         return logits.ravel() if logits.shape[1] == 1 else logits
 
+    def _without_probabilities(self) -> bool:
+        """Return whether the network was trained with a hinge loss; before `fit`, whether it would be."""
+        named = self.loss in ("hinge", "squared_hinge") if isinstance(self.loss, str) else False
+        return bool(getattr(self, "_decides", named or getattr(self.loss, "decides", False)))
+
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     @in_kind
     def predict_proba(self, X: Any) -> HostArray:
         """Return probabilities of shape (rows, classes), in the order of ``classes_``."""
@@ -338,6 +369,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         binary = len(self.classes_) == 2 and not self._multilabel
         return with_complement(p) if binary else p
 
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     @in_kind
     def predict_log_proba(self, X: Any) -> HostArray:
         """Return the logarithm of `predict_proba`."""
@@ -346,10 +378,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     @in_kind
     def predict(self, X: Any) -> HostArray:
         """Return the most likely class of each row, or 0 or 1 for each label if rows can have several."""
-        p = self._probabilities(X)
+        check_is_fitted(self)
+        decides = self._without_probabilities()
+        p = self._decisions(X) if decides else self._probabilities(X)
         if self._multilabel:
-            return (p > 0.5).astype(int)
-        return likeliest(self.classes_, p)
+            return (p > (0.0 if decides else 0.5)).astype(int)
+        return likeliest(self.classes_, library(p).stack([-p, p], axis=1) if p.ndim == 1 else p)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -171,9 +171,12 @@ class GaussianNLL(Loss):
     def __init__(self, epsilon: float = 1e-6) -> None:
         self.epsilon = self.parameter = number("GaussianNLL: epsilon", epsilon, "(0, inf)")
 
-    def spread(self, backend: Backend, y_pred: Array) -> Array:
-        """Return the standard deviations for outputs of shape (rows, …, 2), in the shape (rows, …)."""
-        s, xp = y_pred[..., 1], backend.xp
+    def spread(self, xp: Any, y_pred: Array) -> Array:
+        """Return the standard deviations for outputs of shape (rows, …, 2), in the shape (rows, …).
+
+        `xp` is the library of the array: ``numpy``, or ``cupy`` on a GPU.
+        """
+        s = y_pred[..., 1]
         return xp.maximum(s, 0.0) + xp.log1p(xp.exp(-xp.abs(s))) + self.epsilon
 
     def config(self) -> dict[str, Any]:
