@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from nnx.experiments.distortion import Affine
 from nnx.experiments.pretraining import Pretraining
@@ -62,6 +63,10 @@ def warm_cosine(learning_rate: float, steps: int) -> Schedule:
     return Warmup(Cosine(learning_rate, max(1, steps - rising)), rising)
 
 
+def _cosine_adam(learning_rate: float, steps: int) -> Optimizer:
+    return Adam(Cosine(learning_rate, steps))
+
+
 PRESETS = {
     "deep": Preset(
         hidden=(512, 256, 128),
@@ -109,7 +114,7 @@ PRESETS = {
         hidden=hidden,
         initializer="he_normal" if hidden else "glorot_uniform",
         loss=BinaryCrossEntropy,
-        optimizer=lambda steps: Adam(Cosine(1e-3, steps)),
+        optimizer=partial(_cosine_adam, 1e-3 if hidden else 1e-2),
         batch_size=256,
         epochs=20,
         coding=coding,
@@ -117,7 +122,7 @@ PRESETS = {
     for name, hidden, coding in (
         ("denoising", (512, 256, 128), Coding(noise="mask", noise_level=0.3)),
         ("sparse", (512, 256), Coding(sparsity="l1", sparsity_weight=1e-4)),
-        ("contractive", (), Coding(contraction=1e-3, tied=True, code_activation="sigmoid")),
+        ("contractive", (), Coding(contraction=1e-4, tied=True, code_activation="sigmoid")),
         ("tied", (512, 256, 128), Coding(tied=True)),
     )
 }
