@@ -24,11 +24,13 @@ from nnx import losses, optimizers
 from nnx.data.rows import HostArray
 from nnx.data.samples import check_axes
 from nnx.errors import ConfigurationError, DataError
+from nnx.estimators import rates
 from nnx.estimators.array_api import SUPPORTED, adopted, like, stays
 from nnx.estimators.checks import check_parameters, held_out, on_host, unknown
 from nnx.estimators.sparse_data import trained_on
 from nnx.estimators.validation import TRAINING, Monitor, Part, monitored
 from nnx.metrics import Metric
+from nnx.schedules import TRAININGS
 from nnx.training.checks import check_callbacks
 
 NOTHING: Any = object()  # stands for no y, where None is a wrong one
@@ -67,6 +69,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         mode: str = "auto",
         sparse_updates: bool = False,
         residual: bool = False,
+        schedule: str | None = None,
+        accumulate: int = 1,
+        average: float | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.image_shape = image_shape
@@ -89,6 +94,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self.mode = mode
         self.sparse_updates = sparse_updates
         self.residual = residual
+        self.schedule = schedule
+        self.accumulate = accumulate
+        self.average = average
 
     # ------------------------------------------------------------- the network
 
@@ -161,6 +169,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             If a parameter is invalid, or the parameters now describe a different network.
         """
         check_parameters(self)
+        rates.check(self)
         if not (hasattr(self, "network_") and (partial or self.warm_start)):
             return False
         if self._described() != self._made_of:
@@ -306,8 +315,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             network = nnx.Network(
                 layers, device=self.device, dtype=dtype, seed=seed, precision=self.precision
             )
-        keeps = again and self._optimized_by[:2] == (self.optimizer, self.learning_rate)
-        optimizer = self._optimized_by[2] if keeps else self._optimizer()
         callbacks, followed = check_callbacks(self.callbacks), monitored(self.monitor, self.mode)
         given = Part(trained_on(x, None if again else layers, self.sparse_updates), y, weights)
         stopping = None
@@ -317,12 +324,17 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
                 given, validation = given.rows(rows), given.rows(rest)
             stopping = nnx.EarlyStopping(followed.name, patience=self.patience, mode=self.mode)
             callbacks.insert(0, stopping)  # first, so that the other callbacks know which epoch is the last
+        callbacks += [] if partial else rates.lowering(self, followed, validation is not None)
+        optimizer = self._kept_optimizer(again, partial)
+        if optimizer is None:
+            optimizer = rates.spread(self, self._optimizer(), given.x.shape[0])
         history = network.fit(
             given.x, given.targets, loss=loss, optimizer=optimizer, epochs=1 if partial else self.epochs,
             batch_size=self._rows_of_a_batch(given.x.shape[0]),
             validation=validation and (validation.x, validation.targets, validation.weights),
             metrics=followed.metrics if validation else (),
             sample_weight=given.weights, callbacks=callbacks, checkpoint=checkpoint,
+            accumulate=self.accumulate, average=self.average,
         )  # fmt: skip
         self._keep(network, optimizer, history, again, followed)
         if stopping is not None and len(history.epochs) == self.epochs and stopping.waited < self.patience:
@@ -353,7 +365,18 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         self._followed = followed.on_validation
         self.n_iter_ = len(self.loss_curve_)
         self._made_of = self._described()
-        self._optimized_by = (self.optimizer, self.learning_rate, optimizer)
+        self._optimized_by = (self._asked(), optimizer)
+
+    def _asked(self) -> tuple[Any, ...]:
+        return self.optimizer, self.learning_rate, self.schedule
+
+    def _kept_optimizer(self, again: bool, partial: bool) -> nnx.Optimizer | None:
+        """Return the optimizer of the fit before, if this one continues with it."""
+        anew = self.schedule in TRAININGS and not partial
+        if not again or anew or self._optimized_by[0] != self._asked():
+            return None
+        kept: nnx.Optimizer = self._optimized_by[1]
+        return kept
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

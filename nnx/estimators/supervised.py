@@ -113,6 +113,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         layer with its activation and dropout, and x is projected by a dense layer if the widths differ. A
         `LayerNorm` follows the last block. Deep networks are then easier to train. There must be two hidden
         layers or more.
+    schedule : {"constant", "cosine", "one_cycle", "restarts", "plateau"}, optional
+        How the learning rate changes over the steps of `fit`: half a cosine; one cycle, of which it is the
+        highest rate; three cosines; or ten times lower whenever `monitor` (without validation data, the loss)
+        has not improved for half of `patience`. With the first three, a warm start begins a new schedule.
+    accumulate : int
+        Batches of a step, as for `nnx.Network.fit`.
+    average : float in (0, 1), optional
+        The decay of an average of the parameters over the steps, as for `nnx.Network.fit`; each call of
+        ``partial_fit`` averages over its own steps.
 
     Attributes
     ----------
@@ -169,6 +178,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         mode: str = "auto",
         sparse_updates: bool = False,
         residual: bool = False,
+        schedule: str | None = None,
+        accumulate: int = 1,
+        average: float | None = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes, image_shape=image_shape, activation=activation, loss=loss,
@@ -177,6 +189,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             patience=patience, warm_start=warm_start, callbacks=callbacks, device=device,
             precision=precision, random_state=random_state, monitor=monitor, mode=mode,
             sparse_updates=sparse_updates, residual=residual,
+            schedule=schedule, accumulate=accumulate, average=average,
         )  # fmt: skip
         self.class_weight = class_weight
 
