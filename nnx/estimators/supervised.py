@@ -114,14 +114,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         `LayerNorm` follows the last block. Deep networks are then easier to train. There must be two hidden
         layers or more.
     schedule : {"constant", "cosine", "one_cycle", "restarts", "plateau"}, optional
-        How the learning rate changes over the steps of `fit`: half a cosine; one cycle, of which it is the
-        highest rate; three cosines; or ten times lower whenever `monitor` (without validation data, the loss)
-        has not improved for half of `patience`. With the first three, a warm start begins a new schedule.
+        How the learning rate changes in a fit: half a cosine; one cycle, of which it is the highest rate; three
+        cosines; or a tenth whenever `monitor` (or the loss) has not improved for half of `patience`.
     accumulate : int
         Batches of a step, as for `nnx.Network.fit`.
     average : float in (0, 1), optional
-        The decay of an average of the parameters over the steps, as for `nnx.Network.fit`; each call of
-        ``partial_fit`` averages over its own steps.
+        The decay of an average of the parameters over the steps of a call, as for `nnx.Network.fit`.
 
     Attributes
     ----------
