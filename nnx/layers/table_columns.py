@@ -142,9 +142,14 @@ class CategoryEmbedding(Layer):
         return {"W": (sum(self.cardinalities), self.units)}
 
     def initial_values(self, generator: Any) -> dict[str, Any]:
-        """Return W, normal with variance 1/units."""
-        shape = (sum(self.cardinalities), self.units)
-        return {"W": generator.normal(0.0, 1.0 / math.sqrt(self.units), shape)}
+        """Return W, normal with variance 1/units; 0 for number 0 of each column.
+
+        If no row of the training has an unknown category, its vector is never trained. At 0, near the mean of
+        the others, it changes a prediction least.
+        """
+        values = generator.normal(0.0, 1.0 / math.sqrt(self.units), (sum(self.cardinalities), self.units))
+        values[[0, *accumulate(self.cardinalities)][:-1]] = 0.0
+        return {"W": values}
 
     def bind(self, arena: Arena, views: dict[str, Array]) -> None:
         """Copy the numbers of categories, and where each column's vectors begin, to the device."""

@@ -34,6 +34,11 @@ def test_numbers_outside_of_a_column_count_as_unknown():
         np.testing.assert_array_equal(layer.forward(np.array([odd], np.float32)), known)
 
 
+def test_the_vector_of_an_unknown_category_begins_at_zero():
+    layer = nnx.CategoryEmbedding(CARDINALITIES, units=2).build()
+    assert (np.abs(layer.W).sum(axis=1) == 0.0).tolist() == [True, False, False, True, *[False] * 4]
+
+
 def test_columns_are_a_slice_and_others_get_no_gradient(rng):
     layer = nnx.Columns(1, 3)
     x = rng.standard_normal((4, 5))
