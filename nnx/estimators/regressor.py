@@ -87,8 +87,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         `LayerNorm` follows the last block. Deep networks are then easier to train. There must be two hidden
         layers or more.
     schedule : {"constant", "cosine", "one_cycle", "restarts", "plateau"}, optional
-        How the learning rate changes: half a cosine; one cycle, of which it is the highest rate; three cosines;
-        or a tenth whenever `monitor` (or the loss) has not improved for half of `patience`.
+        How the learning rate changes: half a cosine; one cycle, of which it is the highest; three cosines; or
+        a tenth whenever `monitor` (or the loss) has not improved for half of `patience`.
     accumulate, average : int, float in (0, 1)
         Batches of a step, and the decay of an average of the parameters, as for `nnx.Network.fit`.
 
