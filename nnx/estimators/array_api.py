@@ -123,12 +123,12 @@ def in_kind(method: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(method)
-    def answered(self: Any, X: Any, **options: Any) -> Any:
+    def answered(self: Any, X: Any, *args: Any, **options: Any) -> Any:
         if not dispatches() or not hasattr(self, "_like"):
-            return method(self, X, **options)
+            return method(self, X, *args, **options)
         if not (stays(X) and stays(self._like) and X.device == self._like.device):
             check_same_namespace(X, self, attribute="_like", method=method.__name__)
-        result = method(self, X, **options)
+        result = method(self, X, *args, **options)
         if stays(X):
             return result
         xp, compliant, device = get_namespace_and_device(X)

@@ -16,6 +16,7 @@ from nnx.data.rows import HostArray
 from nnx.estimators.array_api import adopted, in_kind, moved_to_host, stays
 from nnx.estimators.base import NetworkEstimator
 from nnx.estimators.checks import checked_weights, counted, on_host
+from nnx.estimators.gradients import CodeGradients
 from nnx.estimators.hidden import Hidden, last_activation
 from nnx.estimators.sparse_data import explained
 from nnx.estimators.validation import Given, checked, given
@@ -23,7 +24,7 @@ from nnx.layers.coders import Coding
 from nnx.metrics import Metric
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):  # type: ignore[misc]
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CodeGradients, NetworkEstimator):  # type: ignore[misc]
     """Reduce data to short codes that restore it: f = decoder ∘ encoder, trained so that f(x) ≈ x.
 
     The encoder has the hidden layers and a linear layer for the code. The decoder has the hidden layers in

@@ -16,11 +16,12 @@ from nnx.errors import ConfigurationError, DataError, number
 from nnx.estimators.array_api import in_kind, library
 from nnx.estimators.base import NetworkEstimator
 from nnx.estimators.checks import checked_weights, counted
+from nnx.estimators.gradients import OutputGradients
 from nnx.estimators.hidden import Hidden, last_activation
 from nnx.estimators.validation import Given, checked, given
 
 
-class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
+class NetworkRegressor(RegressorMixin, OutputGradients, NetworkEstimator):  # type: ignore[misc]
     """Predict one or several numbers for each row with a network of dense layers.
 
     The output is a sigmoid if the loss is a binary cross-entropy, an exponential function if it is

@@ -26,6 +26,7 @@ from nnx.estimators.checks import (
     factors_of_labels,
     places_of,
 )
+from nnx.estimators.gradients import ClassGradients
 from nnx.estimators.hidden import Hidden, class_layers
 from nnx.estimators.regressor import (
     NetworkRegressor as NetworkRegressor,  # pickles of version 0.1 look for it here
@@ -44,7 +45,7 @@ def _has_probabilities(classifier: NetworkClassifier) -> bool:
     return True
 
 
-class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
+class NetworkClassifier(ClassifierMixin, ClassGradients, NetworkEstimator):  # type: ignore[misc]
     """Classify rows with a network of dense layers that returns a probability for each class.
 
     Two classes use one sigmoid output, more classes a softmax. If rows can have several labels (y is a matrix
