@@ -146,7 +146,7 @@ def test_sparse_rows_give_the_gradients_of_dense_ones(lazy):
     fitted = []
     for rows in (x, sparse.csr_array(x)):
         first = nnx.Dense(6, 4, sparse=lazy)
-        made = nnx.Network([first, nnx.Tanh(), nnx.TiedDense(first)], seed=3, dtype="float32")
+        made = nnx.Network([first, nnx.Tanh(), nnx.TiedDense(first)], seed=3, device="cpu")
         made.fit(rows, x, loss="mse", optimizer=nnx.Adam(0.01), epochs=3, batch_size=8)
         fitted.append(made.weights())
     for name, value in fitted[0].items():
