@@ -123,8 +123,8 @@ class KLSparsity(_Sparsity):
     target t. With a small target, each unit is active for few rows. x must lie in [0, 1], as after `Sigmoid`.
 
     Backward: ``dx_ij = dy_ij + weight · ((1 − t) / (1 − m_j) − t / m_j) / rows``. With several ranks, m is
-    the mean over the rows of all ranks. `Network.evaluate` computes the term for up to 1,024 rows at a time,
-    and returns the mean. `Network.predict` does not compute it.
+    the mean over the rows of all ranks. `Network.evaluate` computes the term for up to 1,024 rows of a rank
+    at a time, and returns the mean. `Network.predict` does not compute it.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ CASES = (
     "stopping",
     "positions",
     "images",
+    "terms+weights",
 )
 
 
@@ -45,6 +46,8 @@ class TestRanksTrainAsOneProcess:
             assert expected[case]["steps"] >= steps or case == "stopping"
             assert found[case]["metrics"].keys() == expected[case]["metrics"].keys()
             for name, values in expected[case]["metrics"].items():
+                if case == "terms+weights" and name.startswith("val_"):
+                    continue  # each rank takes these terms of its own rows
                 np.testing.assert_allclose(
                     found[case]["metrics"][name], values, rtol=tolerance, err_msg=f"{case} {name}"
                 )

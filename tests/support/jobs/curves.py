@@ -33,6 +33,11 @@ def build(case, dtype):
         down = [nnx.Conv2D(16, 2, padding="same", activation="tanh"), nnx.Conv2D(16, 2, groups=16)]
         up = [nnx.BatchNorm(), nnx.Conv2DTranspose(4, 2), nnx.Flatten(), nnx.Dense(4)]
         return nnx.Network([*down, *up], precision=dtype, seed=3)
+    if "terms" in case:
+        first, second = nnx.Dense(12, 16), nnx.Dense(8)
+        coder = nnx.Contractive([first, nnx.Tanh(), second, nnx.Sigmoid()], 0.05)
+        terms = [nnx.GaussianNoise(0.1), coder, nnx.KLSparsity(0.2, 0.1), nnx.L1Sparsity(0.01)]
+        return nnx.Network([*terms, nnx.TiedDense(second), nnx.Dense(4)], precision=dtype, seed=3)
     layers = [nnx.Dense(12, 32), *middle, nnx.Tanh(), *drop, nnx.Dense(32, 16), nnx.LayerNorm(), nnx.ReLU()]
     return nnx.Network([*layers, nnx.Dense(16, 4), *last], precision=dtype, seed=3)
 
