@@ -62,6 +62,7 @@ LAYERS = {
     "Dropout": lambda: [nnx.Dropout(0.25)],
     "L1Sparsity": lambda: [nnx.L1Sparsity(0.01)],
     "KLSparsity": lambda: [nnx.Sigmoid(), nnx.KLSparsity(0.1, target=0.2)],
+    "GaussianCode": lambda: [nnx.Dense(6), nnx.GaussianCode(beta=0.5)],
     "GaussianNoise": lambda: [nnx.GaussianNoise(0.25)],
     "MaskNoise": lambda: [nnx.MaskNoise(0.25)],
     "TiedDense": lambda: [nnx.Dense(4), nnx.Tanh(), nnx.Dense(4), nnx.TiedDense(3)],

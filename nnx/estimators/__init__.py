@@ -13,6 +13,7 @@ with needed("estimators", "nnx.estimators"):
     from nnx.estimators.regressor import NetworkRegressor
     from nnx.estimators.supervised import NetworkClassifier
     from nnx.estimators.tabular import TabularClassifier, TabularRegressor
+    from nnx.estimators.variational import VariationalAutoencoder
 
 __all__ = [
     "Autoencoder",
@@ -22,4 +23,5 @@ __all__ = [
     "NetworkRegressor",
     "TabularClassifier",
     "TabularRegressor",
+    "VariationalAutoencoder",
 ]

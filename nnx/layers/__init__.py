@@ -25,6 +25,7 @@ from nnx.layers import (
     table_columns,
     tied,
     upsampling,
+    variational,
 )
 from nnx.layers.activations import *
 from nnx.layers.ascending import *
@@ -50,6 +51,7 @@ from nnx.layers.sparsity import *
 from nnx.layers.table_columns import *
 from nnx.layers.tied import *
 from nnx.layers.upsampling import *
+from nnx.layers.variational import *
 from nnx.layers.workspace import Workspace as Workspace
 from nnx.records import by_name
 
@@ -75,6 +77,7 @@ __all__ += sparsity.__all__
 __all__ += table_columns.__all__
 __all__ += tied.__all__
 __all__ += upsampling.__all__
+__all__ += variational.__all__
 
 KINDS: tuple[type[Layer], ...] = tuple(kind for kind in Layer.registry.values() if "record" in vars(kind))
 NAMES = by_name(KINDS)

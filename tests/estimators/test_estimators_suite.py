@@ -15,6 +15,7 @@ from nnx.estimators import (
     NetworkRegressor,
     TabularClassifier,
     TabularRegressor,
+    VariationalAutoencoder,
 )
 
 ESTIMATORS = [Autoencoder(), AutoencoderOutlier(), NetworkClassifier(), NetworkRegressor()]
@@ -45,6 +46,7 @@ BY_ROW = [
     Autoencoder(3, (10,), learning_rate=0.01, precision="bfloat16", device="numpy"),
     Autoencoder(3, (10,), noise="gaussian", tied=True, learning_rate=0.01, epochs=50),
     Autoencoder(2, (8, 5), noise="mask", contraction=0.01, learning_rate=0.01, epochs=50, device="numpy"),
+    VariationalAutoencoder(epochs=50),
     NetworkClassifier(20, dropout=0.1, learning_rate=0.02, epochs=100),
     NetworkRegressor(
         10, early_stopping=True, validation_fraction=0.3, learning_rate=0.01, epochs=5000, patience=3,
