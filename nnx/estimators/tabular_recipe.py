@@ -35,17 +35,21 @@ BATCH = 256  # batch_size="auto"
 
 
 def edges_of(numbers: HostArray, bins: int = BINS) -> list[list[float]]:
-    """Return for each column its different quantiles, which divide the rows into `bins` equal parts.
+    """Return for each column the edges of at most `bins` bins.
 
-    A column with one value gets the edges v and v + 1.
+    They are the quantiles of the rows, each once. If many rows have the same number, fewer are left; then
+    some of the different numbers are added, so that rare numbers have bins too. A column with one number v
+    gets the edges v and v + 1.
     """
-    levels = np.linspace(0.0, 1.0, bins + 1)
     found = []
-    for column in numbers.T:
-        edges = np.unique(np.quantile(column.astype(np.float64), levels))
-        # edges closer than the rounding of float32 would give slopes without meaning
-        apart = np.concatenate([[True], np.diff(edges) > 1e-5])
-        edges = edges[apart]
+    for column in numbers.T.astype(np.float64):
+        edges = np.unique(np.quantile(column, np.linspace(0.0, 1.0, bins + 1)))
+        if missing := bins + 1 - len(edges):
+            values = np.unique(column)
+            levels = np.linspace(0.0, 1.0, missing + 2)[1:-1]
+            edges = np.union1d(edges, np.quantile(values, levels, method="inverted_cdf"))
+        # closer than the rounding of float32, they would give slopes without meaning
+        edges = edges[np.concatenate([[True], np.diff(edges) > 1e-5])]
         found.append(edges.tolist() if len(edges) > 1 else [float(edges[0]), float(edges[0]) + 1.0])
     return found
 

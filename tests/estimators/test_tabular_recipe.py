@@ -19,16 +19,23 @@ def built(kind="piecewise_linear", cardinalities=(3, 4), columns=2, members=3, a
     return nnx.Network(layers, seed=0, **options).build(columns + len(cardinalities))
 
 
-def test_edges_are_different_quantiles():
-    ramp, few, constant = (
-        np.linspace(0.0, 1.0, 1001),
-        np.repeat([0.0, 1.0, 2.0], [900, 100, 1]),
-        np.ones(1001),
-    )
-    edges = recipe.edges_of(np.column_stack([ramp, few, constant]).astype(np.float32), bins=4)
+def test_edges_are_quantiles_of_rows_and_of_rare_numbers():
+    ramp, constant = np.linspace(0.0, 1.0, 1001), np.ones(1001)
+    rare = np.concatenate([np.zeros(960), np.arange(1.0, 42.0)])
+    edges = recipe.edges_of(np.column_stack([ramp, rare, constant]).astype(np.float32), bins=4)
     np.testing.assert_allclose(edges[0], [0.0, 0.25, 0.5, 0.75, 1.0], atol=1e-6)
-    assert edges[1:] == [[0.0, 2.0], [1.0, 2.0]]
+    np.testing.assert_allclose(edges[1], [0.0, 10.0, 20.0, 31.0, 41.0])  # rows alone: 0 and 41
+    assert edges[2] == [1.0, 2.0]
     assert nnx.PiecewiseLinearEmbedding(edges, 2).inputs == 3
+
+
+def test_edges_rise_and_are_no_more_than_the_bins_need(rng):
+    numbers = np.column_stack([rng.integers(0, n, 500) for n in (2, 3, 40, 499)]).astype(np.float32)
+    for edges in recipe.edges_of(numbers, bins=16):
+        assert np.all(np.diff(edges) > 0.0)
+        assert 2 <= len(edges) <= 17
+    few = recipe.edges_of(numbers[:, :2], bins=16)
+    assert few == [[0.0, 1.0], [0.0, 1.0, 2.0]]  # no edges between numbers that exist
 
 
 @pytest.mark.parametrize("kind", recipe.EMBEDDINGS)
