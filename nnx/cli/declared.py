@@ -28,6 +28,7 @@ def run_declared(
     checkpoint_every: str | None = None,
     resume: bool | None = None,
     logs: tuple[str, ...] = (),
+    statistics: bool = False,
     distributed: str | None = None,
     rank_timeout: float = TIMEOUT,
 ) -> int:
@@ -44,7 +45,7 @@ def run_declared(
         resume = None  # this run trains nothing, so there is nothing to resume
     ranks = connect(distributed, rank_timeout) if distributed else ALONE
     config = replace(config, device=ranks.place(config.device))
-    how = Options.of(config.device, config, quiet, verbose, tf32, checkpoint_every, resume, logs)
+    how = Options.of(config.device, config, quiet, verbose, tf32, checkpoint_every, resume, logs, statistics)
     together = {"communicator": ranks} if experiment.distributed else {}
     finished = already_finished(ranks, out, bool(resume))
     if ranks.rank:  # the first rank prints and writes

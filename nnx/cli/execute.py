@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from nnx import backends, experiments
-from nnx.callbacks import Callback
+from nnx.callbacks import Callback, WeightStatistics
 from nnx.checkpoints import Checkpoint
 from nnx.cli import backend_change, progress
 from nnx.cli.console import messages, say
@@ -70,6 +70,8 @@ class Options:
     tf32 : bool
         Whether the user asked for TF32; it is an error if the run would not use it.
     precision : str
+    statistics : bool
+        Whether to record the sizes of gradients, weights and updates.
     logs : tuple of str
         Where to record each epoch: jsonl, tensorboard, mlflow.
     out : Path or None
@@ -89,18 +91,20 @@ class Options:
     logs: tuple[str, ...] = ()
     out: Path | None = None
     usual: dict[str, Any] = field(default_factory=dict)
+    statistics: bool = False
     given: dict[str, Any] = field(default_factory=dict)
 
     def live(self, folder: Path) -> list[Callback]:
-        """Return the callbacks that record each epoch. They write nothing before training.
+        """Return the callbacks that record each epoch; they write nothing before training.
 
         Raises
         ------
         MissingLibraryError
             If a library is not installed.
         """
+        recorded: list[Callback] = [WeightStatistics()] if self.statistics else []
         if not self.logs:
-            return []
+            return recorded
         from nnx.training.loggers import JSONLog, MLflowLog, TensorBoardLog
 
         make: dict[str, Callable[[], Callback]] = {
@@ -108,16 +112,17 @@ class Options:
             "tensorboard": lambda: TensorBoardLog(folder / LIVE["tensorboard"]),
             "mlflow": lambda: MLflowLog(folder.resolve().name, parameters=self.about),
         }
-        return [make[name]() for name in dict.fromkeys(self.logs)]
+        return [*recorded, *(make[name]() for name in dict.fromkeys(self.logs))]
 
     @classmethod
     def of(cls, device: str | None, config: Any, quiet: bool, verbose: bool, tf32: bool,
            checkpoint_every: str | None = None, resume: bool | None = None, logs: tuple[str, ...] = (),
-           **_: Any) -> Options:  # fmt: skip
+           statistics: bool = False, **_: Any) -> Options:  # fmt: skip
         """Return the options for an experiment's configuration and the other options of the command."""
         about, usual = identity(config)
         return cls(
             device, quiet, verbose, checkpoint_every, resume, about, tf32, about["precision"], logs,
+            statistics=statistics,
             usual=usual | {"precision": config.dtype},  # checkpoints from before that option have its dtype
             given=given(asdict(config), usual),
         )  # fmt: skip

@@ -180,9 +180,16 @@ resume = click.option(
 )
 
 
+_statistics = click.option(
+    "--statistics",
+    is_flag=True,
+    help="Record norms of gradients, weights and updates of each layer, for the history and the report.",
+)
+
+
 def checkpoints(function: Function) -> Function:
-    """Add ``--checkpoint-every`` and ``--resume``; see `nnx.cli.execute.Options`."""
-    return _checkpoint_every(resume(function))
+    """Add ``--checkpoint-every``, ``--resume`` and ``--statistics``; see `nnx.cli.execute.Options`."""
+    return _checkpoint_every(resume(_statistics(function)))
 
 
 def _tf32(ctx: click.Context, param: click.Parameter, value: bool) -> bool:

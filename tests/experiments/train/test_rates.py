@@ -86,3 +86,13 @@ def test_a_file_of_options_has_true_or_false():
 def _file(text: str) -> str:
     Path("run.toml").write_text(text, encoding="utf-8")
     return "run.toml"
+
+
+def test_statistics_are_in_history_figure_and_report():
+    iris()
+    trained("iris.csv", *SHORT, "--statistics", out="watched")
+    head = Path("watched/history.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert {"gradient_norm/dense_1", "weight_norm/dense_3", "update_ratio/dense_2"} < {*head}
+    assert Path("watched/figures/statistics.png").is_file()
+    text = write_report(["watched"], "again.html").read_text(encoding="utf-8")
+    assert "norm of the update / norm of the weights" in text
