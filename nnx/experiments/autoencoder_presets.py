@@ -121,7 +121,7 @@ PRESETS = {
     )
     for name, hidden, coding in (
         ("denoising", (512, 256, 128), Coding(noise="mask", noise_level=0.3)),
-        ("sparse", (512, 256), Coding(sparsity="l1", sparsity_weight=1e-4)),
+        ("sparse", (512, 256), Coding(sparsity="l1", sparsity_weight=1e-3)),
         ("contractive", (), Coding(contraction=1e-4, tied=True, code_activation="sigmoid")),
         ("tied", (512, 256, 128), Coding(tied=True)),
     )
