@@ -230,26 +230,12 @@ class VariationalAutoencoder(Autoencoder):
         weights = checked_weights(sample_weight, X)
         random = check_random_state(self.random_state if random_state is None else random_state)
         parts = range(0, X.shape[0], SPARSE_ROWS)
-        found = np.concatenate([self._bounds(X[i : i + SPARSE_ROWS], draws, random) for i in parts], axis=1)
+        found = np.concatenate(
+            [bounds(self.network_, X[i : i + SPARSE_ROWS], self._loss(), draws, random) for i in parts],
+            axis=1,
+        )
         reconstruction, kl = np.average(found, axis=1, weights=weights).tolist()
         return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
-
-    def _bounds(self, X: Any, draws: int, random: np.random.RandomState) -> HostArray:
-        """Return the mean of ln p(x | z) and the divergence of each row of a few rows, of shape (2, rows)."""
-        X = dense(X)
-        network, length = self.network_, self._n_encoding
-        described = np.asarray(moved_to_host(network[: length - 1].predict(X)), np.float64)
-        mean, log_variance = np.split(described, 2, axis=1)
-        kl = 0.5 * np.sum(mean**2 + np.expm1(log_variance) - log_variance, axis=1)
-        loss: Any = self._loss()
-        decoder = network[length : len(network) - len(last_activation(loss))]
-        flat = np.asarray(moved_to_host(X), np.float64).reshape(len(X), -1)
-        total = np.zeros(len(flat))
-        for _ in range(draws):
-            code = mean + np.exp(0.5 * log_variance) * random.standard_normal(mean.shape)
-            output = np.asarray(decoder.predict(code.astype(network.dtype)), np.float64)
-            total += loss.log_likelihood(flat, output.reshape(len(flat), -1))
-        return np.stack([total / draws, kl])
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean ELBO of the rows of X in nats, with one drawn code a row; larger is better."""
@@ -307,3 +293,31 @@ class VariationalAutoencoder(Autoencoder):
 
     def _decoded(self, codes: HostArray) -> HostArray:
         return self.network_[self._n_encoding :].predict(codes)
+
+
+def bounds(network: nnx.Network, X: Any, loss: Any, draws: int, random: Any) -> HostArray:
+    """Return the mean of ln p(x | z) over drawn codes, and the divergence, of each row, of shape (2, rows).
+
+    Parameters
+    ----------
+    network : Network
+        Its `encoder_length` includes the `GaussianCode`.
+    X : array_like of shape (rows, …)
+        Few enough rows that all their outputs fit into memory.
+    loss : BernoulliNats or GaussianNats
+    draws : int
+    random : numpy.random.RandomState or numpy.random.Generator
+    """
+    X, length = dense(X), network.encoder_length
+    assert length is not None
+    described = np.asarray(moved_to_host(network[: length - 1].predict(X)), np.float64)
+    mean, log_variance = np.split(described, 2, axis=1)
+    kl = 0.5 * np.sum(mean**2 + np.expm1(log_variance) - log_variance, axis=1)
+    decoder = network[length : len(network) - len(last_activation(loss))]
+    flat = np.asarray(moved_to_host(X), np.float64).reshape(len(X), -1)
+    total = np.zeros(len(flat))
+    for _ in range(draws):
+        code = mean + np.exp(0.5 * log_variance) * random.standard_normal(mean.shape)
+        output = np.asarray(decoder.predict(code.astype(network.dtype)), np.float64)
+        total += loss.log_likelihood(flat, output.reshape(len(flat), -1))
+    return np.stack([total / draws, kl])

@@ -18,7 +18,7 @@ from nnx.data.samples import Augmentation
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, nearest
 from nnx.experiments import autoencoder_family as family
-from nnx.experiments import convolutions
+from nnx.experiments import convolutions, variational
 from nnx.experiments.autoencoder_presets import PRESETS, Preset
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.distortion import Affine
@@ -49,7 +49,7 @@ class Config(Precise):
 
     Attributes
     ----------
-    preset : {"deep", "shallow", "best", "conv", "denoising", "sparse", "contractive", "tied"}
+    preset : {"deep", "shallow", "best", "conv", "denoising", "sparse", "contractive", "tied", "variational"}
     dataset : {"auto", "mnist", "digits"}
     epochs, batch_size : int or None
         None means the preset's (on the digits: batches of 32 and five times the epochs, because there are 42
@@ -94,6 +94,8 @@ def build(config: Config, features: int = 784) -> Network:
     else:
         encoder, decoder = _dense(preset, [features, *hidden, code])
     encoder, decoder = preset.coding.layers(encoder, decoder)
+    if preset.variational:
+        encoder = variational.variational(encoder, code, features)
     coded = sum(len(layer.expand()) for layer in encoder)  # each activation is a layer
     layers = [*encoder, *decoder, Sigmoid()]
     network = Network(layers, device=config.device, precision=config.precision, seed=config.seed)
@@ -262,6 +264,8 @@ def _measure(result: Result, network: Network, x: HostArray, data: datasets.Data
         "image_shape": np.asarray(data.image_shape),
     }
     shown = data.x_test[:DRAWN], data.x_test[:DRAWN], data.y_test[:DRAWN]
+    if result.preset == "variational":
+        variational.measure(result, network, data, result.config["seed"])
     result.arrays |= convolutions.observed(network, *shown, data.image_shape or ())
 
 
@@ -288,19 +292,25 @@ def pca_error(x_train: HostArray, x_test: HostArray, components: int) -> float:
 
 # ---------------------------------------------------------------------------------------- how it is shown
 
-METRICS = {
-    "test_mse": "test MSE per pixel",
-    "test_mse_per_image": "test MSE per image",
-    "test_bce": "test binary cross-entropy",
-    "pca_test_mse": "PCA of the same size, test MSE per pixel",
-} | family.METRICS
+METRICS = (
+    {
+        "test_mse": "test MSE per pixel",
+        "test_mse_per_image": "test MSE per image",
+        "test_bce": "test binary cross-entropy",
+        "pca_test_mse": "PCA of the same size, test MSE per pixel",
+    }
+    | variational.METRICS
+    | family.METRICS
+)
 
 
 def tables(result: Result) -> Iterable[Table | str]:
     """Show the errors on the test images."""
     forms = {"test_mse": ".6f", "test_mse_per_image": ".4f", "test_bce": ".5f", "pca_test_mse": ".6f"}
+    forms |= dict.fromkeys(variational.METRICS, ".2f")
     forms |= {name: ".4g" for name in family.METRICS if name in result.metrics}
-    rows = [(METRICS[name], f"{result.metrics[name]:{form}}") for name, form in forms.items()]
+    known = {name: form for name, form in forms.items() if name in result.metrics}
+    rows = [(METRICS[name], f"{result.metrics[name]:{form}}") for name, form in known.items()]
     yield Table(f"Autoencoder {result.preset} on {result.dataset}", ("", ""), rows)
 
 
@@ -309,16 +319,20 @@ def figures(result: Result, reports: Any) -> dict[str, Any]:
     arrays = result.arrays
     shown = first_of_each(arrays["labels"])
     title = f"Test codes in the plane, {result.dataset}"
-    return {
-        "reconstructions": reports.reconstructions(
-            arrays["originals"][shown],
-            arrays["reconstructions"][shown],
-            tuple(arrays["image_shape"].tolist()),
-            count=len(shown),
-            labels=arrays["labels"][shown],
-        ),
-        "codes": reports.code_map(arrays["codes"], arrays["labels"], title=title),
-    } | convolutions.figures(result, reports)
+    return (
+        {
+            "reconstructions": reports.reconstructions(
+                arrays["originals"][shown],
+                arrays["reconstructions"][shown],
+                tuple(arrays["image_shape"].tolist()),
+                count=len(shown),
+                labels=arrays["labels"][shown],
+            ),
+            "codes": reports.code_map(arrays["codes"], arrays["labels"], title=title),
+        }
+        | convolutions.figures(result, reports)
+        | variational.figures(result, reports)
+    )
 
 
 def first_of_each(labels: HostArray) -> list[int]:
@@ -354,6 +368,7 @@ EXPERIMENT = Experiment(
     sparse       784-512-256-64 and back, with a small Σ |code|
     contractive  784-64-784, tied, with a small ∂code/∂input
     tied         deep, whose decoder has the encoder's weights
+    variational  784-400-64 and back, whose codes are drawn; new images, ELBO in nats
 
     \b
     Examples:

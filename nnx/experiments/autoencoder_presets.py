@@ -41,6 +41,8 @@ class Preset:
         The first layers of the encoder, as ``nnx train --layers`` takes them; the decoder reverses them.
     coding : Coding
         Noise, terms of the loss and tied weights, if the autoencoder has them.
+    variational : bool
+        Draw codes from a distribution; the loss is then a bound of the likelihood, see `GaussianCode`.
     """
 
     hidden: tuple[int, ...]
@@ -55,6 +57,7 @@ class Preset:
     pretraining: Pretraining | None = None
     convolutions: tuple[str, ...] = ()
     coding: Coding = PLAIN
+    variational: bool = False
 
 
 def warm_cosine(learning_rate: float, steps: int) -> Schedule:
@@ -108,6 +111,15 @@ PRESETS = {
         batch_size=128,
         epochs=60,
         distortion=Affine(rotation=10, scale=0.1, shear=0.1, shift=1, share=0.5),
+    ),
+    "variational": Preset(
+        hidden=(400,),
+        initializer="he_normal",
+        loss=BinaryCrossEntropy,
+        optimizer=lambda steps: Adam(Cosine(1e-3, steps)),
+        batch_size=128,
+        epochs=20,
+        variational=True,
     ),
 } | {
     name: Preset(

@@ -7,7 +7,7 @@ from nnx.libraries import needed
 with needed("reports", "nnx.reports"):
     from nnx.reports.curves import compare_curves, learning_curve
     from nnx.reports.filters import activation_maps, filters
-    from nnx.reports.images import prediction_gallery, reconstructions
+    from nnx.reports.images import image_grid, prediction_gallery, reconstructions
     from nnx.reports.maps import code_map, confusion_matrix, decision_surface
     from nnx.reports.page import report, write_report
     from nnx.reports.rates import rate_search
@@ -24,6 +24,7 @@ __all__ = [
     "draw",
     "figures",
     "filters",
+    "image_grid",
     "learning_curve",
     "predicted_values",
     "prediction_gallery",

@@ -79,6 +79,42 @@ def reconstructions(
 
 
 @drawing_style()
+def image_grid(images: ArrayLike, image_shape: tuple[int, int], *, columns: int = 10, title: str) -> Figure:
+    """Draw images in rows, one after the other.
+
+    Parameters
+    ----------
+    images : array_like
+        Shape (n, height · width) or (n, height, width); values outside 0..1 are drawn as 0 or 1.
+    image_shape : (int, int)
+        Height and width.
+    columns : int
+        Images in a row.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes for each image.
+
+    Raises
+    ------
+    DataError
+        If there is no image, or images do not fit ``image_shape``.
+    ConfigurationError
+        If ``columns`` or ``image_shape`` is not valid.
+    """
+    stack = image_stack(images, image_shape, "images", in_range=False)
+    columns = min(positive(columns, "columns"), len(stack))
+    rows = -(-len(stack) // columns)
+    figure = new_figure(max(columns * 0.6, 5.6), rows * 0.66 + 0.5, title)
+    grid = figure.add_gridspec(rows, columns)
+    for place, image in enumerate(stack):
+        _show(figure.add_subplot(grid[place // columns, place % columns]), image)
+    return figure
+
+
+@drawing_style()
 def prediction_gallery(
     images: ArrayLike, y_true: ArrayLike, y_pred: ArrayLike, image_shape: tuple[int, int], *, count: int = 40
 ) -> Figure:

@@ -134,3 +134,12 @@ def test_gallery_is_deterministic_and_never_repeats_an_image():
 def test_gallery_refuses(truth, guess, message):
     with pytest.raises(DataError, match=message):
         reports.prediction_gallery(np.zeros((3, 4)), truth, guess, (2, 2))
+
+
+def test_a_grid_has_all_images_in_their_order():
+    images = np.linspace(0.0, 1.0, 7 * 12).reshape(7, 12)
+    figure = reports.image_grid(images, (3, 4), columns=5, title="seven")
+    assert [axes.images[0].get_array().shape for axes in figure.axes] == [(3, 4)] * 7
+    np.testing.assert_allclose(figure.axes[6].images[0].get_array(), images[6].reshape(3, 4))
+    with pytest.raises(DataError, match="images"):
+        reports.image_grid(images, (3, 5), title="wrong")
