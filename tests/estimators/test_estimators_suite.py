@@ -29,7 +29,6 @@ CONFIGURATIONS = [
     NetworkClassifier((20, 10), activation=("gelu", "mish"), loss="squared_error", learning_rate=0.01),
     NetworkRegressor(30, activation="tanh", loss="huber", optimizer=nnx.Adam(0.01), device="numpy"),
     NetworkClassifier(20, sparse_updates=True, learning_rate=0.01),
-    NetworkRegressor(20, sparse_updates=True, optimizer="adagrad", learning_rate=0.1, device="numpy"),
     NetworkRegressor(
         (30, 20), activation="leaky_relu", residual=True, learning_rate=nnx.Step(0.01, 100, 0.5)
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import sparse
+from support import mpi_jobs
+from support.mpi_jobs import JOBS, needs_mpi
 from support.resumed import KillAt, Killed
 from support.sparse_matrices import drawn
 
@@ -448,3 +451,16 @@ def test_copies_and_files_keep_the_setting(tmp_path: Any) -> None:
     near(plain, plain.copy(), rtol=0.0)
     plain.to("numba").to("numpy")
     fit(plain, X, nnx.SGD(0.1))
+
+
+class TestRanks:
+    pytestmark = needs_mpi
+
+    def test_they_train_as_one_process_does(self) -> None:
+        """Each on its rows of a batch; also if one of them has none."""
+        done = [mpi_jobs.run(ranks, JOBS / "sparse_rows.py") for ranks in (0, 3)]
+        assert [one.returncode for one in done] == [0, 0], done[-1].stderr
+        expected, found = (json.loads(one.stdout) for one in done)
+        for name, values in expected.items():
+            for value, other in zip(values, found[name], strict=True):
+                np.testing.assert_allclose(other, value, rtol=1e-9, atol=1e-14, err_msg=name)
