@@ -2,9 +2,9 @@
 
 Run it:  python examples/sparse_text.py [EPOCHS] [TEXTS]
 
-The texts are made here: short notes about four subjects, with common words that say nothing, and numbers. Each
-becomes a row of a matrix with a column for every word and every pair of neighbouring words. Nearly all of its
-numbers are 0. The matrix is never made dense.
+The texts are made here: short notes about four subjects, with common words that say nothing, and numbers.
+Each becomes a row of a matrix with a column for every word and every pair of neighbouring words. Nearly all
+of its numbers are 0. The matrix is never made dense.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from nnx.optimizers.lbfgs import LBFGS
 from nnx.parameters import Span
 from nnx.records import Counterpart, OptimizerRecord, by_name
 from nnx.schedules import Schedule
+from nnx.used_rows import UsedRows
 
 __all__ = ["LBFGS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
@@ -94,6 +95,15 @@ class SGD(Optimizer):
             self.momentum, self.nesterov, self.weight_decay, self.l2,
         )  # fmt: skip
 
+    def update_rows(
+        self, backend: Backend, span: Span, used: UsedRows, fault: Array, learning_rate: Number, step: int
+    ) -> None:
+        """Update the rows where they lie, if the backend can and the rule is that without momentum."""
+        if not (backend.updates_rows and self.keeps_rest):
+            super().update_rows(backend, span, used, fault, learning_rate, step)
+            return
+        backend.sgd_rows(span.values, used.sums, used.rows, fault, learning_rate)
+
 
 class Adam(Optimizer):
     """Adam: update by running means of the gradient and of its square.
@@ -156,6 +166,19 @@ class Adam(Optimizer):
         backend.adam_step(
             span.values, span.gradients, m, v, fault, learning_rate, step,
             self.beta1, self.beta2, self.epsilon, self.weight_decay, self.l2,
+        )  # fmt: skip
+
+    def update_rows(
+        self, backend: Backend, span: Span, used: UsedRows, fault: Array, learning_rate: Number, step: int
+    ) -> None:
+        """Update the rows where they lie, if the backend can; a sparse parameter has no decay."""
+        if not backend.updates_rows or type(self).update is not Adam.update:
+            super().update_rows(backend, span, used, fault, learning_rate, step)
+            return
+        m, v = (slot.reshape(span.values.shape) for slot in span.slots if slot is not None)
+        backend.adam_rows(
+            span.values, used.sums, m, v, used.rows, fault, learning_rate, step,
+            self.beta1, self.beta2, self.epsilon,
         )  # fmt: skip
 
 

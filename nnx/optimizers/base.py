@@ -18,6 +18,7 @@ from nnx.optimizers import groups as grouping
 from nnx.parameters import Arena, OptimizerState, Span
 from nnx.records import OptimizerRecord
 from nnx.schedules import Schedule, as_schedule
+from nnx.used_rows import UsedRows
 
 Slot = tuple[str, float] | None
 Groups = Mapping[str, Mapping[str, Any]]
@@ -182,15 +183,20 @@ class Optimizer:
             one.write_gradient()
 
     def apply(self, backend: Backend, span: Span, fault: Array, learning_rate: Number, step: int) -> None:
-        """Do `update`; for a sparse parameter on copies of its used rows, which are then written back."""
+        """Do `update`; for a sparse parameter only for its used rows."""
         used = span.used
         if used is not None and not used.lazy and (used.rows is None or not self.keeps_rest):
             span, used = replace(span, values=span.values.reshape(-1), used=None), None
         if used is None:
             self.update(backend, span, fault, learning_rate, step)
             return
-        if used.rows is None:
-            return
+        if used.rows is not None:
+            self.update_rows(backend, span, used, fault, learning_rate, step)
+
+    def update_rows(
+        self, backend: Backend, span: Span, used: UsedRows, fault: Array, learning_rate: Number, step: int
+    ) -> None:
+        """Do `update` on copies of the used rows of a span, and write them back."""
         values = used.take(span.values, "values")
         slots = tuple(
             None if slot is None else used.take(slot, f"slot {number}")

@@ -42,6 +42,7 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
         r"rooms: number\ntown: category\nR² on new homes: 0\.[89]\d+\n\(200, \{'price': \[",
         set(),
     ),
+    "sparse_text.py": ((), r"26443 columns[\s\S]*test accuracy 0\.9", set()),
     "compare.py": (("20",), r"largest relative difference of the losses over 20 steps: \d", set()),
 }
 CHAINED = {"autoencoder.py", "svm.py"}  # the second takes the network that the first saved

@@ -32,7 +32,6 @@ CONFIGURATIONS = [
     NetworkRegressor(
         (30, 20), activation="leaky_relu", residual=True, learning_rate=nnx.Step(0.01, 100, 0.5)
     ),
-    NetworkRegressor((30, 20), activation="leaky_relu", learning_rate=nnx.Step(0.01, 100, 0.5)),
     NetworkRegressor(20, loss=nnx.Pinball((0.1, 0.5, 0.9)), learning_rate=0.03, device="numpy"),
     ConformalRegressor(NetworkRegressor(10, loss="gaussian", learning_rate=0.05, device="numpy")),
     NetworkClassifier(20, loss="hinge", learning_rate=0.03, device="numpy"),
