@@ -44,7 +44,7 @@ def main(epochs: int = 10, count: int = 4000) -> None:
     notes, labels = texts(count, np.random.default_rng(0))
     train, test, y, y_test = train_test_split(notes, labels, random_state=0)
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), dtype=np.float32)
-    # Adam updates the weights of the words in its batch only: faster if there are many words
+    # each step updates the weights of the words in its batch only
     network = NetworkClassifier(32, epochs=epochs, learning_rate=0.005, sparse_updates=True, random_state=0)
     model = make_pipeline(vectorizer, network).fit(train, y)
     x = model[0].transform(test)

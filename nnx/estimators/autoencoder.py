@@ -83,8 +83,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CodeGradien
         metrics of nnx and scikit-learn.
     sparse_updates : bool
         For sparse X: whether a step updates only the first layer's weights of the features that occur in its
-        batch (see `nnx.Dense`). This is faster for many features. With Adam, RMSprop and momentum, the
-        numbers are then not those of dense X.
+        batch (see `nnx.Dense`). This can save time if a batch uses a small part of them. With Adam, RMSprop
+        and momentum, the numbers are then not those of dense X.
     noise : {None, "gaussian", "mask"}
         A denoising autoencoder: training adds normal noise to the rows, or sets some of their numbers to 0.
         The targets are the rows as they are.

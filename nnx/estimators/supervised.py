@@ -107,8 +107,8 @@ class NetworkClassifier(ClassifierMixin, ClassGradients, NetworkEstimator):  # t
         metrics of nnx and scikit-learn.
     sparse_updates : bool
         For sparse X: whether a step updates only the first layer's weights of the features that occur in its
-        batch (see `nnx.Dense`). This is faster for many features. With Adam, RMSprop and momentum, the
-        numbers are then not those of dense X.
+        batch (see `nnx.Dense`). This can save time if a batch uses a small part of them. With Adam, RMSprop
+        and momentum, the numbers are then not those of dense X.
     residual : bool
         Make a residual block of each hidden layer after the first: y = x + f(LayerNorm(x)), where f is the
         layer with its activation and dropout, and x is projected by a dense layer if the widths differ. A

@@ -59,7 +59,7 @@ class Dense(Layer):
     of ``scipy.sparse``), and its dW only for the features that occur in the batch. With ``sparse=False``, the
     numbers are those of the same dense rows. `SGD` without momentum and `Adagrad` then touch only these rows
     of W, as their rule leaves the others unchanged. `Adam`, `RMSprop` and momentum update all of W, because
-    their moments also move rows whose gradient is 0. On wide data, this takes most of the time of a step.
+    their moments also move rows whose gradient is 0.
 
     With ``sparse=True``, every optimizer updates only the rows of W that the batch used, by its usual rule
     and with its usual step count. Moments of the other rows do not decay and do not move them, as with
