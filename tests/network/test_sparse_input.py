@@ -211,17 +211,21 @@ def test_unused_rows_are_not_touched_where_the_rule_allows_it(
     sizes: list[int] = []
     one, optimizer = network(device), OPTIMIZERS[name]()
     kind = type(optimizer)
-    update = kind.update
+    update, update_rows = kind.update, kind.update_rows
 
     def noted(self: Any, backend: Backend, span: Any, *rest: Any) -> None:
         sizes.append(span.values.size)
         update(self, backend, span, *rest)
 
+    def noted_rows(self: Any, backend: Backend, span: Any, used: Any, *rest: Any) -> None:
+        sizes.append(used.sums.size)
+        update_rows(self, backend, span, used, *rest)
+
     monkeypatch.setattr(kind, "update", noted)
+    monkeypatch.setattr(kind, "update_rows", noted_rows)
     monkeypatch.setattr(kind, "keeps_rest", property(lambda self: True))
     one.fit(X[:2], Y[:2], loss=LOSS, optimizer=optimizer, batch_size=2)
-    used = np.count_nonzero(DENSE[:2].any(axis=0))
-    assert 7 * used in sizes
+    assert 7 * np.count_nonzero(DENSE[:2].any(axis=0)) in sizes
     assert 7 * FEATURES not in sizes
 
 
