@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import sklearn
 
-from nnx.estimators import Autoencoder, NetworkClassifier, NetworkRegressor
+from nnx.estimators import (
+    Autoencoder,
+    AutoencoderOutlier,
+    NetworkClassifier,
+    NetworkRegressor,
+    VariationalAutoencoder,
+)
 from nnx.estimators.array_api import SUPPORTED
 
 pytestmark = [
@@ -31,6 +37,8 @@ MODELS = {
     "numbers": (NetworkRegressor(8, **OPTIONS), X[:, 0]),
     "stopped": (NetworkClassifier(8, **OPTIONS | STOPPED | {"epochs": 60}), LABELS),
     "codes": (Autoencoder(2, 8, **OPTIONS), LABELS),
+    "outliers": (AutoencoderOutlier(2, 8, **OPTIONS), LABELS),
+    "drawn codes": (VariationalAutoencoder(2, 8, **OPTIONS), LABELS),
 }
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
 
