@@ -50,6 +50,7 @@ LAYERS = {
     "ReLU": lambda: [nnx.ReLU()],
     "LeakyReLU": lambda: [nnx.LeakyReLU(0.3)],
     "SELU": lambda: [nnx.SELU()],
+    "PReLU": lambda: [nnx.PReLU(initial=0.1), nnx.PReLU([1])],
     "Mish": lambda: [nnx.Mish()],
     "HardSigmoid": lambda: [nnx.HardSigmoid()],
     "ELU": lambda: [nnx.ELU(0.7)],

@@ -27,6 +27,7 @@ from nnx.ops.losses import Losses
 from nnx.ops.noise import Noise
 from nnx.ops.normalization import Normalization
 from nnx.ops.pooling import Pooling
+from nnx.ops.prelu import PReLU
 from nnx.ops.row_updates import RowUpdates
 from nnx.ops.sparse import Sparse
 from nnx.ops.steps import Steps
@@ -41,9 +42,9 @@ class CaptureError(RuntimeError):
 
 
 class Backend(
-    Gather, Dense, Sparse, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, Dropout,
-    Embedding, Curvature, Noise, Normalization, Losses, RowUpdates, Updates, Averages,
-    Gradients, Steps,
+    Gather, Dense, Sparse, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, PReLU,
+    Dropout, Embedding, Curvature, Noise, Normalization, Losses, RowUpdates, Updates, Averages, Gradients,
+    Steps,
 ):  # fmt: skip
     """A device and the operations on its arrays.
 

@@ -60,6 +60,7 @@ from nnx.ops.losses_cuda import LossesCuPy
 from nnx.ops.noise import NoiseCuPy
 from nnx.ops.normalization import NormalizationCuPy
 from nnx.ops.pooling import PoolingCuPy
+from nnx.ops.prelu import PReLUCuPy
 from nnx.ops.steps import StepsCuPy
 from nnx.ops.updates import UpdatesCuPy
 from nnx.ops.upsampling import UpsamplingCuPy
@@ -69,8 +70,8 @@ __all__ = ["CupyBackend", "device_count"]
 
 class CupyBackend(
     GatherCuPy, Bfloat16CuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy,
-    ActivationsCuPy, DropoutCuPy, EmbeddingCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy, GradientsCuPy,
-    NoiseCuPy, AveragesCuPy, StepsCuPy, Backend,
+    ActivationsCuPy, PReLUCuPy, DropoutCuPy, EmbeddingCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy,
+    GradientsCuPy, NoiseCuPy, AveragesCuPy, StepsCuPy, Backend,
 ):  # fmt: skip
     """An NVIDIA GPU.
 

@@ -34,6 +34,7 @@ from nnx.ops.gather_numba import GatherNumba
 from nnx.ops.gradients_numba import GradientsNumba
 from nnx.ops.losses_numba import LossesNumba
 from nnx.ops.pooling_numba import PoolingNumba
+from nnx.ops.prelu_numba import PReLUNumba
 from nnx.ops.row_updates_numba import RowUpdatesNumba
 from nnx.ops.sparse_numba import SparseNumba
 from nnx.ops.updates_numba import UpdatesNumba
@@ -42,9 +43,9 @@ TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
 
 class NumbaBackend(
-    GatherNumba, ActivationsNumba, DenseNumba, SparseNumba, ConvolutionNumba, PoolingNumba, Bfloat16Numba,
-    EmbeddingNumba, DropoutNumba, LossesNumba, RowUpdatesNumba, UpdatesNumba, AveragesNumba, GradientsNumba,
-    NumpyBackend,
+    GatherNumba, ActivationsNumba, PReLUNumba, DenseNumba, SparseNumba, ConvolutionNumba, PoolingNumba,
+    Bfloat16Numba, EmbeddingNumba, DropoutNumba, LossesNumba, RowUpdatesNumba, UpdatesNumba, AveragesNumba,
+    GradientsNumba, NumpyBackend,
 ):  # fmt: skip
     """Compiled kernels, on several threads if there are nnx's own (`team_numba`), or TBB's.
 

@@ -25,6 +25,7 @@ from nnx.layers import (
     Layer,
     LayerNorm,
     LeakyReLU,
+    PReLU,
     ReLU,
     Rescale,
     Softmax,
@@ -158,11 +159,9 @@ def _read_relu(keras: Any, layer: Any, rank: int) -> list[Part]:
 
 
 def _read_prelu(keras: Any, layer: Any, rank: int) -> list[Part]:
-    slopes = keras.ops.convert_to_numpy(layer.alpha)
-    if not (slopes == slopes.flat[0]).all():
-        raise ConfigurationError("it has a slope for each feature: nnx's LeakyReLU has one slope")
-    slope = float(str(slopes.flat[0]))
-    return [Part(LeakyReLU(slope) if slope else ReLU(), {})]
+    shared = layer.shared_axes
+    shared = [shared] if isinstance(shared, int) else shared
+    return [Part(PReLU(shared), {"alpha": keras.ops.convert_to_numpy(layer.alpha)})]
 
 
 def _read_rescaling(keras: Any, layer: Any, rank: int) -> list[Part]:

@@ -26,7 +26,7 @@ from nnx.layers import (
     HardSigmoid,
     Layer,
     LayerNorm,
-    LeakyReLU,
+    PReLU,
     Sigmoid,
     SiLU,
     Softmax,
@@ -125,11 +125,14 @@ def _clip(parts: list[Part], step: Step) -> list[Part]:
 
 
 def _prelu(parts: list[Part], step: Step) -> list[Part]:
-    slopes = _row(step.layout.array(step.needed(1)), step.shape[-1], step.rank)
-    slope = float(str(np.float32(slopes[0])))
-    if not (slopes == slopes[0]).all():
-        raise ConfigurationError("it has a slope for each feature: nnx's LeakyReLU has one slope")
-    return [*parts, Part(LeakyReLU(slope), {})]
+    slopes = step.layout.array(step.needed(1))
+    if slopes.ndim > step.rank:
+        raise ConfigurationError(f"its slopes of shape {slopes.shape} do not fit rows of {step.shape[1:]}")
+    slopes = slopes.reshape((1,) * (step.rank - slopes.ndim) + slopes.shape)
+    if slopes.shape[0] != 1:
+        raise ConfigurationError("it has other slopes for other rows")
+    shared = [i for i in range(1, step.rank) if slopes.shape[i] == 1 and step.shape[i] != 1]
+    return [*parts, Part(PReLU(shared), {"alpha": slopes[0]})]
 
 
 def _selu(parts: list[Part], step: Step) -> list[Part]:

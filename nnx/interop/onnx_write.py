@@ -15,7 +15,19 @@ import nnx
 from nnx.interop.affine import Scaling, exact_type, far_offset, is_far
 from nnx.interop.onnx_write_images import IMAGES, OTHERS
 from nnx.interop.parts import read_back, refuse_unknown
-from nnx.layers import GELU, KINDS, BatchNorm, Dense, Dropout, Layer, Rescale, Reshape, Sequential, SiLU
+from nnx.layers import (
+    GELU,
+    KINDS,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Layer,
+    PReLU,
+    Rescale,
+    Reshape,
+    Sequential,
+    SiLU,
+)
 from nnx.layers.stack import takes_integers
 from nnx.network import Network
 from nnx.records import Counterpart
@@ -62,7 +74,7 @@ def model_of(
 
 def _alike(layer: Layer) -> bool:
     """Return whether a layer computes the same in every order of axes."""
-    return isinstance(layer, Rescale | Dropout) or layer.record.elementwise
+    return isinstance(layer, Rescale | Dropout | PReLU) or layer.record.elementwise
 
 
 class Graph:
@@ -167,6 +179,9 @@ class Graph:
             return self.far_batch_norm(layer, source)
         if isinstance(layer, Rescale):
             return self.rescale(layer, source)
+        if isinstance(layer, PReLU) and source in self.images:
+            name = f"{layer.name}.alpha"
+            self.values[name] = np.moveaxis(self.values[name], -1, 0)
         if isinstance(layer, SiLU):  # the operator Swish came only with set 24
             gate = self.node("Sigmoid", [source], f"{layer.name}.sigmoid")
             return self.node("Mul", [source, gate], layer.name)

@@ -19,6 +19,7 @@ from nnx.layers import (
     numeric_embedding,
     packed,
     pooling,
+    prelu,
     rescale,
     shapes,
     sparsity,
@@ -45,6 +46,7 @@ from nnx.layers.numeric_embedding import *
 from nnx.layers.packed import *
 from nnx.layers.plan import Plan as Plan
 from nnx.layers.pooling import *
+from nnx.layers.prelu import *
 from nnx.layers.rescale import *
 from nnx.layers.shapes import *
 from nnx.layers.sparsity import *
@@ -71,6 +73,7 @@ __all__ += normalization.__all__
 __all__ += numeric_embedding.__all__
 __all__ += packed.__all__
 __all__ += pooling.__all__
+__all__ += prelu.__all__
 __all__ += rescale.__all__
 __all__ += shapes.__all__
 __all__ += sparsity.__all__

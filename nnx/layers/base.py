@@ -318,6 +318,11 @@ class Layer:
             activations = self.expand()[1:]
             for layer in activations:
                 layer.connect(shape_of(self.output_shape))
+                if layer.parameter_shapes():
+                    raise ConfigurationError(
+                        f"{self!r} alone cannot hold the parameters of its activation {layer!r}: put both "
+                        "into a network"
+                    )
             # The layer holds its plan, so the plan has a weak reference: no cycle keeps both in memory.
             self._plan = Plan([weakref.proxy(self), *activations], self.arena, keep=True)
         x = self.arena.backend.asarray(x, self.arena.dtype if self.input_dtype == "float" else None)

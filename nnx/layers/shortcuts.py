@@ -13,9 +13,10 @@ from nnx.layers.convolution import Conv1D, Conv2D
 from nnx.layers.dense import Dense
 from nnx.layers.dropout import Dropout, SpatialDropout1D, SpatialDropout2D
 from nnx.layers.normalization import BatchNorm, LayerNorm
+from nnx.layers.prelu import PReLU
 
 _STARTS = (Dense, Conv1D, Conv2D)
-_FOLLOWS = (Activation, BatchNorm, LayerNorm, Dropout, SpatialDropout1D, SpatialDropout2D)
+_FOLLOWS = (Activation, PReLU, BatchNorm, LayerNorm, Dropout, SpatialDropout1D, SpatialDropout2D)
 
 Shape = tuple[int, ...]
 

@@ -31,6 +31,8 @@ FORMULAS = [
     (nnx.Mish(), X * np.tanh(np.log(1.0 + np.exp(X)))),
     (nnx.HardSigmoid(), [[1.0 / 6.0, 2.5 / 6.0, 0.5, 0.75]]),
     (nnx.Exp(), np.exp(X)),
+    (nnx.PReLU(), [[-0.5, -0.125, 0.0, 1.5]]),
+    (nnx.PReLU([1], 0.5), [[-1.0, -0.25, 0.0, 1.5]]),
     (nnx.Softmax(), np.exp(X) / np.exp(X).sum()),
 ]  # fmt: skip
 

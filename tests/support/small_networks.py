@@ -110,6 +110,8 @@ LAYERS: list[nnx.Layer] = [
     nnx.Mish(),
     nnx.HardSigmoid(),
     nnx.Exp(),
+    nnx.PReLU(),
+    nnx.PReLU([1]),
     nnx.Sigmoid(),
     nnx.Tanh(),
     nnx.Softplus(),
