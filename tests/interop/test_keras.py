@@ -120,8 +120,6 @@ def unsupported(keras: Any) -> list[tuple[str, Any]]:
     unit = layers.UnitNormalization(name="u")
     shared = layers.Dense(WIDTH, name="shared")
     return [
-        ("layer p .PReLU.: .*slope",
-         sequential(layers.PReLU(keras.initializers.RandomUniform(0.1, 0.9), name="p"))),
         ("layer inner/u .UnitNormalization.: nnx has no such layer",
          sequential(keras.Sequential([keras.Input((WIDTH,)), unit], name="inner"))),
         ("layer d .Dense.: nnx has no log_softmax",

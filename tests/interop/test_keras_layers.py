@@ -97,6 +97,7 @@ CONSTANT: list[tuple[str, dict[str, Any]]] = [
     ("ReLU", {"max_value": 1.5, "negative_slope": 0.25}),
     ("PReLU", {}),
     ("PReLU", {"alpha_initializer": "ones"}),
+    ("PReLU", {"alpha_initializer": "random_normal"}),
     ("Reshape", {"target_shape": (-1,)}),
     ("Flatten", {}),
     *(("Activation", {"activation": name}) for name in (

@@ -21,7 +21,7 @@ FILES = sorted(EXPORTED.glob("*.onnx"))
 LAYERS = {  # what lies between the first Dense and the last
     "gelu": ["GELU"], "gelu-tanh": ["GELU"], "silu": ["SiLU"], "softplus": ["Softplus"], "elu": ["ELU"],
     "softplus-beta": ["Rescale", "Softplus", "Rescale"], "layer-norm": ["LayerNorm"],
-    "threshold": ["ReLU"], "prelu": ["LeakyReLU"], "scaled": ["Rescale"], "batch-norm": ["Rescale"],
+    "threshold": ["ReLU"], "prelu": ["PReLU"], "scaled": ["Rescale"], "batch-norm": ["Rescale"],
     "log-sigmoid": ["Rescale", "Softplus", "Rescale"], "selu": ["SELU"], "reshape": [],
     "relu6": ["ReLU", "Rescale", "ReLU", "Rescale"], "regressor": ["ReLU"],
 }  # fmt: skip

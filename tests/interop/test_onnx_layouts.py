@@ -62,7 +62,7 @@ READ: dict[str, tuple[list[Any], tuple[int, ...], dict[str, Any], list[Any]]] = 
          node("Clip", "z", "zero", "six")],
         (3, 5, 4), {"m": numbers(3, 1, 1), "d": numbers(1, 3, 1, 1) + 4, "W": W, "e": each,
                     "p": np.full((4, 1, 1), 0.25, np.float32), "zero": np.float32(0), "six": np.float32(6)},
-        ["Rescale", C, "LeakyReLU", "Rescale", "ReLU", "Rescale", "ReLU", "Rescale"],
+        ["Rescale", C, "PReLU", "Rescale", "ReLU", "Rescale", "ReLU", "Rescale"],
     ),
     "GELU written out between convolutions": (
         [conv, node("Div", "c", "r", to="h"), node("Erf", "h", to="e"), node("Add", "e", "one", to="p"),
