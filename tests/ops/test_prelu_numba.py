@@ -27,7 +27,7 @@ def test_large_arrays(compiled: Backend, dtype: np.dtype, rng: np.random.Generat
 
 
 def test_a_sum_of_many_rows_keeps_its_digits(compiled: Backend) -> None:
-    x, dy = np.full((1_000_000, 1), -1.0, np.float32), np.full((1_000_000, 1), 0.1, np.float32)
+    x, dy = np.full((200_000, 1), -1.0, np.float32), np.full((200_000, 1), 0.1, np.float32)
     found = np.empty(1, np.float32)
     compiled.prelu_backward(dy, x, np.ones(1, np.float32), found, None)
-    assert abs(found[0] / (-1e6 * np.float64(np.float32(0.1))) - 1.0) < 1e-5
+    assert abs(found[0] / (-2e5 * np.float64(np.float32(0.1))) - 1.0) < 1e-5
