@@ -44,7 +44,6 @@ TBB_LIBRARIES = ("libtbb.so.12", "libtbb.12.dylib", "tbb12.dll")
 
 class NumbaBackend(
     GatherNumba, ActivationsNumba, PReLUNumba, DenseNumba, SparseNumba, ConvolutionNumba, PoolingNumba,
-    GatherNumba, ActivationsNumba, PReLUNumba, DenseNumba, SparseNumba, ConvolutionNumba, PoolingNumba,
     Bfloat16Numba, EmbeddingNumba, DropoutNumba, LossesNumba, RowUpdatesNumba, UpdatesNumba, AveragesNumba,
     GradientsNumba, NumpyBackend,
 ):  # fmt: skip

@@ -413,6 +413,25 @@ def test_clipping(limit: float, how: dict[str, Any], number: np.dtype, rng: np.r
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70)])
+def test_trained_slopes(
+    shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+) -> None:
+    x, dy = rng.normal(size=(2, *shape)).astype(number)
+    alpha, dalpha = rng.normal(size=shape[1]).astype(number), np.full(shape[1], np.nan, number)
+    wide = dy.astype(float), x.astype(float), alpha.astype(float)
+    slopes, dx = room(shape[1]), room(*shape)
+    PLAIN.prelu_backward(*wide, slopes, dx)
+    out = np.full(shape, np.nan, number)
+    compile("prelu", number.name)(x, alpha, out)
+    close(out, PLAIN.prelu_forward(wide[1], wide[2], room(*shape)), number)
+    compile("prelu_backward", number.name)(dy, x, alpha, out)
+    close(out, dx, number)
+    compile("prelu_slopes", number.name)((2,), (4, 8), (dy, x, dalpha, *shape), **how)
+    close(dalpha, slopes, number, shape[0])
+
+
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70)])
 def test_normalization(
     shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
 ) -> None:
@@ -557,7 +576,16 @@ CONVOLUTIONS = {"to_columns", "from_columns", "convolve_channels", "convolve_cha
 def test_every_kernel_was_computed() -> None:
     """Here, or in another module of this folder that ends in _kernels."""
     elementwise = {f"{kind}_{what}" for kind in KINDS for what in ("forward", "backward", "bias")}
-    others = {*OPTIMIZERS, *CONVOLUTIONS, "dropout", "flag_nonfinite", "gather_bytes", "take_rows"}
+    others = {
+        *OPTIMIZERS,
+        *CONVOLUTIONS,
+        "prelu",
+        "prelu_backward",
+        "dropout",
+        "flag_nonfinite",
+        "gather_bytes",
+        "take_rows",
+    }
     images = {name for name in Elementwise.known if "pool" in name or name in OF_IMAGES}
     steps = {
         "gather_step", "gather_step_bytes", "begin_step", "write_numbers", "clear", "record_step",
@@ -571,6 +599,13 @@ def test_every_kernel_was_computed() -> None:
         *(f"{kind}_labels" for kind in OF_LABELS),
     }  # fmt: skip
     embedding = {"sort_tiles", "merge_tiles", "sum_runs", "put_rows"}
-    norms = {"batch_moments", "batch_norm_sums", "layer_norm", "layer_norm_backward", "layer_norm_sums"}
+    norms = {
+        "prelu_slopes",
+        "batch_moments",
+        "batch_norm_sums",
+        "layer_norm",
+        "layer_norm_backward",
+        "layer_norm_sums",
+    }
     others = {"softmax", "softmax_backward", "convolve_channels_weights", "greatest", "squares", "scale"}
     assert fused | losses | embedding | norms | others == set(Raw.known)
