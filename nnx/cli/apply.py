@@ -156,6 +156,11 @@ def _apply(
             f"--id {identity} adds a column to a .csv file, but --out is {out}: remove --id, or write .csv"
         )
     trained = Model.load(model, device, Reading(**table))
+    if probabilities and trained.prepared and trained.prepared.decides:
+        raise ConfigurationError(
+            "--probabilities: the network was trained with a hinge loss, which gives no probabilities: leave "
+            "it out, or train with --loss cross_entropy"
+        )
     if probabilities and not (csv and trained.prepared and trained.prepared.classes):
         raise ConfigurationError(
             "--probabilities needs a classifier made by nnx train, and writes to a .csv file: remove it; a "

@@ -60,6 +60,11 @@ def export(model: Path, out: Path) -> None:
             f"{model} was trained with --preset tabular: other programs cannot encode its categories, dates "
             "and empty cells; apply it with nnx predict"
         )
+    if prepared is not None and prepared.several:
+        raise ConfigurationError(
+            f"{model} has {len(prepared.several)} numbers for each target, which nnx predict brings to the "
+            "units of the data: apply it with nnx predict"
+        )
     make_folder(out.parent)
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / f"model{out.suffix.lower()}"

@@ -17,8 +17,9 @@ from nnx.estimators.array_api import in_kind, library
 from nnx.estimators.base import NetworkEstimator
 from nnx.estimators.checks import checked_weights, counted
 from nnx.estimators.gradients import OutputGradients
-from nnx.estimators.hidden import Hidden, last_activation
+from nnx.estimators.hidden import Hidden
 from nnx.estimators.validation import Given, checked, given
+from nnx.network.endings import last_layers
 
 
 class NetworkRegressor(RegressorMixin, OutputGradients, NetworkEstimator):  # type: ignore[misc]
@@ -172,7 +173,7 @@ class NetworkRegressor(RegressorMixin, OutputGradients, NetworkEstimator):  # ty
             raise DataError(
                 f"y has {outputs} outputs, but NetworkRegressor is expecting {count}, as in the previous fit"
             )
-        layers = [*Hidden(self, x.shape[1:]).layers(), *_last_layers(loss, outputs)]
+        layers = [*Hidden(self, x.shape[1:]).layers(), *last_layers(loss, outputs)]
         part = checked(self, validation, x, lambda y_val: (_columns(y_val, outputs), None))
         self._train(x, targets, weights, layers, loss, again=again, validation=part, **how)
         self._flat, self._count, self._trained = y.ndim == 1, outputs, loss
@@ -223,16 +224,6 @@ class NetworkRegressor(RegressorMixin, OutputGradients, NetworkEstimator):  # ty
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _last_layers(loss: nnx.Loss, outputs: int) -> list[nnx.Layer]:
-    """Return the last layers for a loss, with as many numbers for each output as it needs."""
-    layers: list[nnx.Layer] = [nnx.Dense(outputs * loss.width)]
-    if loss.width > 1 and outputs > 1:
-        layers.append(nnx.Reshape((outputs, loss.width)))
-    if loss.width > 1 and isinstance(loss, nnx.Pinball):
-        layers.append(nnx.Ascending())
-    return [*layers, *last_activation(loss)]
 
 
 def _spread(loss: nnx.GaussianNLL, y: HostArray) -> HostArray:

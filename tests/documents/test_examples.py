@@ -34,6 +34,11 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
     "choosing_a_backend.py": ((), r"numpy +cpu +usable", set()),
     "data_on_a_gpu.py": (("3000",), r"numpy on cpu: 3000 rows, test accuracy 0\.[89]", set()),
     "grid_search_dask.py": (("2",), r"best: \{'hidden_layer_sizes': 64, 'l.*': 0\.01\} on 2 workers", set()),
+    "intervals.py": (
+        ("40", "1000"),
+        r"quantiles \(Pinball\) +covers 0\.[78][\s\S]*conformal, quantiles +covers 0\.",
+        set(),
+    ),
     "sklearn_pipeline.py": (("30", "1437"), r"1437 rows[\s\S]*test accuracy 0\.9", set()),
     "between_torch_modules.py": (("100",), r"loss after 100 steps[\s\S]*PyTorch alone: \d\.\de-0[67]", set()),
     "outliers.py": ((), r"ROC-AUC of the autoencoder: 0\.[\s\S]*10 rows are called outliers", set()),

@@ -129,7 +129,7 @@ class Model:
             x = as_rows(x, network.input_shape, "x")
         watch = None if self.trained_on is None else self._watch(self.trained_on)
         if self.prepared is not None:
-            y = self.prepared.predict(network, x, watch=watch)
+            y = self.prepared.predict(network, x, watch=watch, whole=True)
         else:
             y = network.predict(x)
             if watch is not None:

@@ -63,6 +63,10 @@ RULES = {
                      "x + f(LayerNorm(x))."),
     "loss": Rule("name", "Auto: cross_entropy for classes, mse for values, binary_cross_entropy for images.",
                  ("auto", *LOSSES)),
+    "quantiles": Rule("names", "The levels of loss pinball, between 0 and 1 and ascending. Default: 0.5, the "
+                      "median.", metavar="X[,X]"),
+    "label_smoothing": Rule("number", "For the cross-entropies and focal: targets of 1 and 0 become "
+                            "1 - X + X/classes and X/classes.", high=1.0, metavar="X"),
     "optimizer": Rule("name", "", tuple(kind.record.names[0] for kind in optimizers.KINDS)),
     "learning_rate": Rule("number", "Default: the optimizer's.", above=True, metavar="X"),
     "schedule": Rule("name", "How the learning rate changes; restarts has 3 cycles, plateau lowers it when "
@@ -135,6 +139,8 @@ class Config(Precise):
     layers: tuple[str, ...] = ("64 relu", "32 relu")
     residual: bool = False
     loss: str = "auto"
+    quantiles: tuple[str, ...] = ()
+    label_smoothing: float | None = None
     optimizer: str = "adam"
     learning_rate: float | None = None
     schedule: str = "constant"

@@ -23,11 +23,12 @@ from nnx.experiments.train.labelled import Labelled, Layout, load_labelled
 from nnx.experiments.train.layer_presets import layers_of
 from nnx.experiments.train.metrics import measure
 from nnx.experiments.train.networks import build, channels_note, chosen_loss, make_loss, make_optimizer
-from nnx.experiments.train.preparation import Preparation
+from nnx.experiments.train.preparation import MEAN_AND_SPREAD, Preparation
 from nnx.experiments.train.ranges import Range
 from nnx.experiments.train.scaling import Scaling, outside
 from nnx.layers.words import read_layers
 from nnx.libraries import EXPERIMENTS, require
+from nnx.losses import GaussianNLL, Loss, Pinball, Poisson
 from nnx.losses.base import ROUNDING
 from nnx.model_files import described
 from nnx.network import Network
@@ -69,7 +70,7 @@ def run(
         network = build(config, data.task, data.layout.row_shape, outputs(data), problem.loss)
     stopwatch = Stopwatch()
     batch_size = min(config.batch_size, len(train.rows))
-    used, searched = rates.searched(config, network, train, make_loss(problem.loss), batch_size)
+    used, searched = rates.searched(config, network, train, make_loss(problem.loss, config), batch_size)
     history = _fitted(used, problem, network, [stopwatch], callbacks, communicator, checkpoint)
     result = Result(
         experiment="train",
@@ -96,7 +97,7 @@ def run(
             result.metrics |= {"columns": [list(row) for row in data.columns]}
         if data.layout.shape is not None:
             result.metrics |= {"shape": list(data.layout.shape)}
-        loss = make_loss(problem.loss)
+        loss = make_loss(problem.loss, config)
         found = network.evaluate(held_out.x, held_out.y, loss=loss, sample_weight=held_out.weights)
         result.metrics |= {"validation_loss": found["loss"]}
         measure(result, network, data, prepared, train.rows, held_out.rows)
@@ -166,7 +167,7 @@ def posed(config: Config) -> Problem:
     data = learnt(data, train) if data.frame is None else tabular.learnt(data, train)
     scale = config.scale if data.layout.table is None else "none"
     try:
-        prepared = prepare(data, train, scale)
+        prepared = prepare(data, train, scale, make_loss(loss, config))
         trained_on = Range.of(data.x, train, _some(data.weights, train))
     except DataError as error:
         raise DataError(f"{data.name}: {error}") from None
@@ -212,7 +213,7 @@ def _fitted(
         metrics = {"accuracy": tabular.accuracy} if metrics else ()
     return network.fit(
         train.x, train.y,
-        loss=make_loss(problem.loss),
+        loss=make_loss(problem.loss, config),
         optimizer=optimizer,
         epochs=config.epochs,
         batch_size=batch_size,
@@ -271,12 +272,26 @@ def split(data: Labelled, share: float, seed: int) -> tuple[HostArray, HostArray
     return np.sort(order[:kept]), np.sort(order[kept:])
 
 
-def prepare(data: Labelled, train: HostArray, scale: str) -> Preparation:
-    """Fit the scaling of features, and of a regression's targets, on the rows to train on."""
+def prepare(data: Labelled, train: HostArray, scale: str, loss: Loss) -> Preparation:
+    """Fit the scaling of features, and of a regression's targets, on the rows to train on.
+
+    Targets of a Poisson loss are counts, and stay as they are.
+
+    Raises
+    ------
+    ConfigurationError
+        If the network for columns of any kind cannot have the loss.
+    """
+    if loss.width > 1 and data.layout.table is not None:
+        raise ConfigurationError(
+            f"loss {loss!r} has {loss.width} outputs for each target, which the ensemble for columns of any "
+            "kind cannot have: choose another loss, or give --layers"
+        )
     values, weights = data.y if data.task == "regression" else None, _some(data.weights, train)
     targets = None
     if values is not None:
-        targets = Scaling.fitted("standard", values, train, weights, names=data.targets)
+        how = "none" if isinstance(loss, Poisson) else "standard"
+        targets = Scaling.fitted(how, values, train, weights, names=data.targets)
     return Preparation(
         task=data.task,
         layout=data.layout,
@@ -284,7 +299,16 @@ def prepare(data: Labelled, train: HostArray, scale: str) -> Preparation:
         outputs=targets,
         classes=data.classes,
         targets=data.targets,
+        several=_several(loss),
+        decides=loss.decides,
     )
+
+
+def _several(loss: Loss) -> tuple[str, ...]:
+    """Return the names of the numbers that a loss has for each target."""
+    if isinstance(loss, GaussianNLL):
+        return MEAN_AND_SPREAD
+    return tuple(map(str, loss.quantiles)) if isinstance(loss, Pinball) and loss.width > 1 else ()
 
 
 def _are_pixels(data: Labelled) -> bool:

@@ -15,7 +15,7 @@ from nnx.experiments.result import HostArray, Result
 from nnx.experiments.train.labelled import Labelled
 from nnx.experiments.train.preparation import Preparation
 from nnx.experiments.train.scaling import BYTES, Scaling, moments, parts
-from nnx.metrics import mean_absolute_error, mean_squared_error, r2
+from nnx.metrics import mean_absolute_error, mean_squared_error, r2, roc_auc, roc_auc_ovr
 from nnx.network import Network
 
 DRAWN = 2000  # held-out rows kept for the figures
@@ -148,13 +148,10 @@ def of_classes(
 
 
 def _roc_auc(true: HostArray, probabilities: HostArray, weights: HostArray | None) -> float | None:
-    from sklearn.metrics import roc_auc_score
-
     if len(np.unique(true)) < probabilities.shape[1]:
         return None
-    p = np.asarray(probabilities, np.float64)
-    p = p[:, 1] if p.shape[1] == 2 else p / p.sum(axis=1, keepdims=True)
-    return float(roc_auc_score(true, p, multi_class="ovr", sample_weight=weights))
+    of_classes = roc_auc if probabilities.shape[1] == 2 else roc_auc_ovr
+    return of_classes(true, probabilities, weights)
 
 
 def _compare_with_commonest(result: Result, name: str) -> None:

@@ -16,6 +16,7 @@ from nnx.layers.shortcuts import shortcuts_of_decoder, with_shortcuts
 from nnx.layers.words import activated, read_layers
 from nnx.losses import Loss
 from nnx.network import Network
+from nnx.network.endings import last_layers
 from nnx.optimizers import Optimizer
 from nnx.schedules import TRAININGS
 
@@ -47,13 +48,13 @@ def build(config: Config, task: str, shape: tuple[int, ...], outputs: int, loss:
     if coder and not any(word.width for word in words):
         raise ConfigurationError("layers: an autoencoder needs a width, which is that of its code")
     hidden = assembled(words, shape)
-    ending: list[Layer] = reversed_layers(words, shape) if coder else [Dense(outputs)]
+    chosen = make_loss(loss, config)
+    ending: list[Layer] = reversed_layers(words, shape) if coder else last_layers(chosen, outputs)
     if config.residual:
         hidden, ending = _residual(hidden, ending, shape, coder)
     coded = sum(len(layer.expand()) for layer in hidden)
-    last = LOSSES[loss].activation
-    if last:
-        ending.append(activation(last))
+    if coder and chosen.activation:
+        ending.append(activation(chosen.activation))
     network = Network([*hidden, *ending], device=config.device, precision=config.precision, seed=config.seed)
     network.build(shape)
     network.encoder_length = coded if coder else None
@@ -101,9 +102,37 @@ def chosen_loss(config: Config, task: str, images: bool) -> str:
     return config.loss
 
 
-def make_loss(name: str) -> Loss:
-    """Make the loss with this name."""
-    return LOSSES[name]()
+def make_loss(name: str, config: Config | None = None) -> Loss:
+    """Make the loss with this name, with the quantiles and the label smoothing of a configuration.
+
+    Raises
+    ------
+    ConfigurationError
+        If the loss has no such option, or a quantile is none.
+    """
+    kind = LOSSES[name]
+    options: dict[str, Any] = {}
+    if config is not None and config.quantiles:
+        options["quantiles"] = _levels(config.quantiles)
+    if config is not None and config.label_smoothing:
+        options["label_smoothing"] = config.label_smoothing
+    for option in options:
+        if option not in inspect.signature(kind).parameters:
+            those = [one for one, other in LOSSES.items() if option in inspect.signature(other).parameters]
+            raise ConfigurationError(
+                f"loss {name} has no {option}: leave it out, or choose {', '.join(those)}"
+            )
+    made: Loss = kind(**options)
+    return made
+
+
+def _levels(texts: tuple[str, ...]) -> list[float]:
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        raise ConfigurationError(
+            f"quantiles: write numbers between 0 and 1, as 0.05,0.5,0.95, not {','.join(texts)[:60]!r}"
+        ) from None
 
 
 def make_optimizer(config: Config, steps: int) -> Optimizer:

@@ -15,7 +15,10 @@ from nnx.experiments.result import HostArray
 from nnx.experiments.train.labelled import TASKS, Layout
 from nnx.experiments.train.ranges import Watch
 from nnx.experiments.train.scaling import Scaling, parts, width
+from nnx.losses import GaussianNLL, Pinball
 from nnx.network import Network
+
+MEAN_AND_SPREAD = ("mean", "spread")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,11 @@ class Preparation:
         Of the targets of a regression.
     classes, targets : tuple of str
         Names of the outputs.
+    several : tuple of str
+        Names of the numbers that a regression has for each target: the levels of quantiles, or
+        `MEAN_AND_SPREAD`. Empty if there is one.
+    decides : bool
+        Whether a classification has decision values in place of probabilities.
     """
 
     task: str
@@ -39,15 +47,24 @@ class Preparation:
     outputs: Scaling | None = None
     classes: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    several: tuple[str, ...] = ()
+    decides: bool = False
 
     def predict(
-        self, network: Network, x: HostArray, rows: HostArray | None = None, watch: Watch | None = None
+        self,
+        network: Network,
+        x: HostArray,
+        rows: HostArray | None = None,
+        watch: Watch | None = None,
+        whole: bool = False,
     ) -> HostArray:
         """Apply a network, or a part of it as an encoder, to rows of x, block by block.
 
         The inputs are scaled in float64. Outputs that were scaled for training are returned in the units of
         the data, in float64; codes and probabilities have the network's type. `watch` sees the rows before
-        they are scaled.
+        they are scaled. If there are several numbers for each target, the answer is the mean, or the quantile
+        nearest to the median; with `whole` it has all of them, one after the other for each target, and
+        standard deviations for the spread.
 
         Raises
         ------
@@ -57,6 +74,9 @@ class Preparation:
         count = len(x) if rows is None else len(rows)
         undone = self._undone_by(network)
         shape = network.output_shape if self.layout.table is None else network.output_shape[1:]
+        if self.several and undone is not None:
+            count_of_targets = math.prod(shape) // len(self.several)
+            shape = (count_of_targets * (len(self.several) if whole else 1),)
         result = np.empty((count, *shape), network.dtype if undone is None else np.float64)
         for part in parts(count, width(x)):
             block = x[part] if rows is None else x[rows[part]]
@@ -67,8 +87,22 @@ class Preparation:
             y = network.predict(z)
             if self.layout.table is not None:  # (rows, members, outputs): the answer is the members' mean
                 y = y.mean(axis=1, dtype=np.float64)
-            result[part] = y if undone is None else undone.undo(y)
+            if self.several and undone is not None:
+                result[part] = self._of_targets(y, undone, whole)
+            else:
+                result[part] = y if undone is None else undone.undo(y)
         return result
+
+    def _of_targets(self, y: HostArray, scaling: Scaling, whole: bool) -> HostArray:
+        """Return all numbers of each target in the units of the data, or the one that predicts it."""
+        y = np.asarray(y, np.float64).reshape(len(y), -1, len(self.several))
+        if self.several == MEAN_AND_SPREAD:
+            middle, spread = 0, GaussianNLL().spread(np, y) * scaling.scale
+            found = np.stack([scaling.undo(y[:, :, 0]), spread], axis=2)
+        else:
+            middle = Pinball([float(level) for level in self.several]).middle()
+            found = np.stack([scaling.undo(y[:, :, place]) for place in range(len(self.several))], axis=2)
+        return found.reshape(len(y), -1) if whole else found[:, :, middle]
 
     def _undone_by(self, network: Network) -> Scaling | None:
         """Return the scaling of a network's outputs; None for an encoder, which has no `encoder_length`."""
@@ -80,6 +114,8 @@ class Preparation:
         """Return the names of this many outputs; None if they have no names, such as codes."""
         # all classes together are one target
         known = self.layout.names() if self.task == "autoencoding" else self.classes or self.targets
+        if self.several and outputs > len(known):
+            known = tuple(f"{name} {one}" for name in known for one in self.several)
         return list(known) if len(known) == outputs else None
 
     def to_metadata(self) -> dict[str, Any]:
@@ -92,7 +128,8 @@ class Preparation:
         for name in ("shape", "table"):
             if layout[name] is None:  # as in version 0.1, which can then read the file
                 del layout[name]
-        return {
+        more = {"several": list(self.several), "decides": self.decides}
+        return {name: value for name, value in more.items() if value} | {
             "task": self.task,
             "layout": layout,
             "inputs": kept(self.inputs),
@@ -137,6 +174,13 @@ class Preparation:
             layout = _layout(kept["layout"])
             if layout.table is not None:  # of each member of the ensemble
                 given = given[1:]
+            several = tuple(str(name) for name in kept.get("several", ()))
+            if several:
+                if given[-1:] != (len(several),):
+                    raise ValueError(f"outputs of shape {given} for {len(several)} numbers of each target")
+                if several != MEAN_AND_SPREAD:
+                    Pinball([float(name) for name in several])
+                given = given[:-1] or (1,)
             outputs = math.prod(given)
             made = cls(
                 task=_one_of(kept["task"], TASKS),
@@ -145,6 +189,8 @@ class Preparation:
                 outputs=None if kept["outputs"] is None else _scaling(kept["outputs"], given),
                 classes=_texts(kept["classes"], outputs),
                 targets=_texts(kept["targets"], 1 if kept["classes"] else outputs),
+                several=several,
+                decides=kept.get("decides", False) is True,
             )
             if made.task == "classification" and not made.classes:
                 raise ValueError("classes without names")
