@@ -58,6 +58,8 @@ def run(
     read_layers(config.layers)  # errors in these need not wait for the data
     make_optimizer(config, 1)
     rates.check(config)
+    if config.loss != "auto":
+        make_loss(config.loss, config)
     began = time.perf_counter()
     problem = posed(config)
     data, prepared = problem.data, problem.prepared
