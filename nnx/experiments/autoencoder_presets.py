@@ -103,14 +103,17 @@ PRESETS = {
     ),
     "conv": Preset(
         convolutions=("conv2d 32 3 strides=2 padding=same", "conv2d 64 3 strides=2 padding=same"),
-        hidden=(),
+        hidden=(256,),
         activation="silu",
         initializer="he_normal",
         loss=BinaryCrossEntropy,
         optimizer=lambda steps: Adam(warm_cosine(4e-3, steps)),
         batch_size=128,
-        epochs=60,
+        epochs=40,
         distortion=Affine(rotation=10, scale=0.1, shear=0.1, shift=1, share=0.5),
+        pretraining=Pretraining(
+            epochs=15, batch_size=256, distortion=Affine(rotation=15, scale=0.15, shear=0.2, shift=2)
+        ),
     ),
     "variational": Preset(
         hidden=(400,),

@@ -39,7 +39,7 @@ LAYERS = (
 )  # fmt: skip
 RATE, WEIGHT_DECAY = 3e-3, 1e-2
 DISTORTION = Affine(rotation=8, scale=0.1, shear=0.1, shift=1.5, share=0.8)
-MNIST_EPOCHS, DIGITS_EPOCHS = 10, 40
+MNIST_EPOCHS, DIGITS_EPOCHS = 8, 40
 MNIST_BATCH, DIGITS_BATCH = 128, 32
 
 
@@ -51,7 +51,7 @@ class Config(Precise):
     ----------
     dataset : {"auto", "mnist", "digits"}
     epochs, batch_size : int or None
-        None means 10 epochs with batches of 128; on the digits 40 with batches of 32.
+        None means 8 epochs with batches of 128; on the digits 40 with batches of 32.
     seed : int
     device : str or None
     dtype, precision : str
