@@ -26,6 +26,7 @@ from nnx.ops.windows import transposed_windows, windows
 
 ROWS, INPUTS, UNITS, PARAMETERS = 256, 784, 512, 1_150_000
 IMAGES = (128, 28, 28, 32)
+SHARED = ("selu", "mish", "hard_sigmoid")
 
 
 def cases() -> dict[str, Callable[[Backend], Any]]:
@@ -52,6 +53,16 @@ def cases() -> dict[str, Callable[[Backend], Any]]:
         "activation_backward sigmoid": lambda k: k.activation_backward("sigmoid", dy, None, y, dz),
         "activation_forward silu": lambda k: k.activation_forward("silu", dy, y),
         "activation_backward silu": lambda k: k.activation_backward("silu", dy, dx[:, :UNITS], y, dz),
+        **{
+            f"activation_forward {kind}": lambda k, kind=kind: k.activation_forward(kind, dy, y)
+            for kind in SHARED
+        },
+        **{
+            f"activation_backward {kind}": lambda k, kind=kind: k.activation_backward(kind, dy, y, y, dz)
+            for kind in SHARED
+        },
+        "prelu_forward": lambda k: k.prelu_forward(dy, b, y),
+        "prelu_backward": lambda k: k.prelu_backward(dy, y, b, db, dz),
         "loss squared_error": lambda k: k.loss("squared_error", target, y, value, dz),
         "loss binary_cross_entropy_from_logits": lambda k: k.loss(
             "binary_cross_entropy_from_logits", target, y, value, dz

@@ -284,7 +284,7 @@ class ActivationsNumba(Compiled, ActivationsNumPy):
     """Activations that no kernel of a layer has: those in `SHARED` in float32 on all threads, in one pass."""
 
     def activation_forward(self, kind: str, x: Array, y: Array, alpha: float = 0.0) -> Array:
-        """Compute a large activation by the kernel; see benchmarks/activations.py."""
+        """Compute a large activation by the kernel; see benchmarks/operations.py."""
         if kind not in SHARED or y.itemsize != 4 or y.size < SMALL_ARRAY or not usual(y, x):
             return super().activation_forward(kind, x, y, alpha)
         SHARED[kind][0](x.reshape(-1), y.reshape(-1), self.threads)

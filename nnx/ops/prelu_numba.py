@@ -71,7 +71,7 @@ class PReLUNumba(Compiled, PReLUNumPy):
     """Large arrays on all threads."""
 
     def prelu_forward(self, x: Array, alpha: Array, y: Array) -> Array:
-        """Compute a large array by the kernel; see benchmarks/activations.py."""
+        """Compute a large array by the kernel; see benchmarks/operations.py."""
         if y.size < SMALL_ARRAY or not usual(y, x, alpha):
             return super().prelu_forward(x, alpha, y)
         team_prelu_forward(x, y, alpha, self._segments(len(x)))
