@@ -589,7 +589,8 @@ def test_every_kernel_was_computed() -> None:
     images = {name for name in Elementwise.known if "pool" in name or name in OF_IMAGES}
     steps = {
         "gather_step", "gather_step_bytes", "begin_step", "write_numbers", "clear", "record_step",
-        "leave_out", "clip", "batch_norm", "batch_norm_backward", "moving_average",
+        "leave_out", "clip", "batch_norm", "batch_norm_backward", "moving_average", "add_noise", "average",
+        "record_terms", "round_to_bfloat16", "upper_half",
     }  # fmt: skip
     assert elementwise | others | images | steps == set(Elementwise.known)
     fused = {f"{kind}_bias_gradient" for kind in FUSED}
