@@ -17,7 +17,7 @@ from nnx.errors import ConfigurationError, DataError, number
 from nnx.estimators.checks import class_factors, counted, places_of, unknown
 from nnx.estimators.hidden import class_layers
 from nnx.estimators.tabular_base import TabularEstimator
-from nnx.estimators.tabular_recipe import target_columns
+from nnx.estimators.tabular_recipe import center_and_scale, target_columns
 
 LOSSES: dict[str, type[nnx.Loss]] = {
     "squared_error": nnx.MeanSquaredError, "absolute_error": nnx.MeanAbsoluteError, "huber": nnx.Huber,
@@ -363,9 +363,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):  # type: ignore[misc]
         x, y, weights = self._rows(X, y, sample_weight)
         self._flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64)
-        self.center_ = np.average(targets, axis=0, weights=weights)
-        spread = np.sqrt(np.average(np.square(targets - self.center_), axis=0, weights=weights))
-        self.scale_ = np.where(spread > 0.0, spread, 1.0)
+        self.center_, self.scale_ = center_and_scale(targets, weights)
         validation = None
         if self._has_validation(X_val, y_val):
             given = self._targets(y_val, multi_output=True, y_numeric=True)

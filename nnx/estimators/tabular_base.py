@@ -123,6 +123,13 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
     def _targets(self, y: Any, **options: Any) -> HostArray:
         if y is None:
             raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        gaps = y.isna() if hasattr(y, "isna") else None  # of pandas: its NA stops scikit-learn's checks
+        if gaps is not None and np.any(gaps):
+            raise DataError(
+                f"Input y contains NaN: {int(np.sum(np.asarray(gaps)))} missing values, first in row "
+                f"{int(np.argmax(np.asarray(gaps).reshape(len(y), -1).any(axis=1)))} (counted from 0): leave "
+                "these rows out"
+            )
         checked: HostArray = _check_y(y, estimator=self, **options)
         return checked
 
@@ -137,7 +144,9 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
         if len(x) < 2:
             raise DataError(f"{type(self).__name__} needs two or more rows to train on, but X has 1 sample")
         if x.shape[1] == 0:
-            reasons = "; ".join(f"{one.name} {one.why}" for one in self.encoder_.columns_[:5])
+            reasons = "; ".join(
+                f"{one.name} {one.why or 'is ignored, as you chose'}" for one in self.encoder_.columns_[:5]
+            )
             raise DataError(f"X has no column to learn from: {reasons}")
         weights, x, y = counted(weights, x, y)
         return x, y, weights

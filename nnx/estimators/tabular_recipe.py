@@ -22,6 +22,7 @@ import numpy as np
 
 import nnx
 from nnx.data.rows import HostArray
+from nnx.errors import DataError
 from nnx.layers.activations import make
 
 EMBEDDINGS = ("piecewise_linear", "periodic", "none")
@@ -127,6 +128,28 @@ def epochs_for(rows: int, batch_size: int) -> int:
     """Return how many epochs ``epochs="auto"`` takes: about `STEPS` steps."""
     batches = max(1, math.ceil(rows / batch_size))
     return min(MOST, max(FEWEST, round(STEPS / batches)))
+
+
+def center_and_scale(targets: HostArray, weights: HostArray | None) -> tuple[HostArray, HostArray]:
+    """Return the mean and the deviation of each column; the deviation of a constant column is 1.
+
+    Differences are divided by the largest before they are squared, so that squares of very large numbers do
+    not overflow, and those of very small ones do not become 0.
+
+    Raises
+    ------
+    DataError
+        If the range of the targets is beyond float64.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        center = np.average(targets, axis=0, weights=weights)
+        errors = targets - center
+        largest = np.abs(errors).max(axis=0)
+    if not np.isfinite(largest).all():
+        raise DataError("y holds numbers that are too large to scale: divide them by a constant")
+    unit = np.where(largest > 0.0, largest, 1.0)
+    spread = unit * np.sqrt(np.average(np.square(errors / unit), axis=0, weights=weights))
+    return center, np.where(spread > 0.0, spread, 1.0)
 
 
 def target_columns(labels: HostArray, classes: int) -> HostArray:

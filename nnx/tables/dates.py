@@ -79,7 +79,7 @@ def date_of(text: str, order: str) -> np.datetime64 | None:
         year, month, day = match[1], match[3], match[4]
     else:
         match = _YEAR_LAST.fullmatch(text)
-        if match is None or order == "ymd":
+        if match is None or order not in ("dmy", "mdy"):  # "" if training had no dates in texts
             return None
         year = match[4]
         day, month = (match[1], match[3]) if order == "dmy" else (match[3], match[1])

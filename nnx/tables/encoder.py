@@ -112,7 +112,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             of rows.
         y : ignored
         sample_weight : array of shape (rows,), optional
-            A row of weight w counts as w rows; one of weight 0 is not looked at.
+            A row of weight w counts as w rows in the scales of numbers and dates; one of weight 0 is not
+            looked at. `min_rows` and `max_categories` count rows without their weights.
 
         Raises
         ------
@@ -147,7 +148,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the kinds that the user gave, by name."""
         names = [column.name for column in frame.columns]
         found = {}
-        for key, kind in dict(self.kinds or {}).items():
+        if self.kinds is not None and not isinstance(self.kinds, Mapping):
+            raise ConfigurationError(
+                f"kinds must be a dict such as {{'zip': 'category'}}, not {self.kinds!r:.60}"
+            )
+        for key, kind in (self.kinds or {}).items():
             by_number = not frame.named and isinstance(key, (int, np.integer)) and 0 <= key < len(names)
             name = names[key] if by_number else str(key)
             if name not in names:

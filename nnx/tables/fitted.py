@@ -12,8 +12,8 @@ import numpy as np
 from nnx.errors import counted, shown
 from nnx.readers.types import Array
 from nnx.tables.dates import PARTS, parts_of
-from nnx.tables.frame import BOOLEAN, CATEGORY, Column, Frame, texts_of
-from nnx.tables.kinds import Kind, as_booleans, as_dates, as_numbers
+from nnx.tables.frame import BOOLEAN, CATEGORY, Column, Frame
+from nnx.tables.kinds import Kind, as_booleans, as_categories, as_dates, as_numbers
 from nnx.tables.scaling import Robust, robust
 
 INDICATOR = "missing"
@@ -164,7 +164,7 @@ class Categories:
     def fit(cls, frame: Frame, column: Column, kind: Kind, least: int, most: int) -> Categories:
         """Learn from the rows to train on: keep the texts with `least` rows, at most `most` of them."""
         boolean = kind.name == BOOLEAN
-        cells = as_booleans(frame, column) if boolean else texts_of(column)
+        cells = as_booleans(frame, column) if boolean else as_categories(frame, column)
         counts: Counter[str | None] = Counter(cells.tolist())
         # true and false are known by their names: only empty cells can be too few
         kept = [text for text, count in counts.items() if count >= least or (boolean and text is not None)]
@@ -201,7 +201,7 @@ class Categories:
 
     def cells(self, frame: Frame, column: Column) -> Array:
         """Return the cells as texts."""
-        return as_booleans(frame, column) if self.boolean else texts_of(column)
+        return as_booleans(frame, column) if self.boolean else as_categories(frame, column)
 
     def apply(self, frame: Frame, column: Column, clip: bool = False) -> list[Array]:
         """Return the codes."""

@@ -19,6 +19,8 @@ DATE = "date"  # datetime64[us]
 TEXT = "text"  # objects: str
 CATEGORY = "category"  # objects: str; the table itself says that these are categories
 
+EXACT = 2.0**53  # from here on, different whole numbers can be the same float64
+
 
 @dataclass(frozen=True, eq=False)
 class Column:
@@ -134,4 +136,4 @@ def texts_of(column: Column) -> Array:
 
 def number_as_text(number: float) -> str:
     """Return a number as a text; a whole number has no decimal point."""
-    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+    return str(int(number)) if number.is_integer() and abs(number) < EXACT else repr(number)

@@ -13,7 +13,7 @@ from nnx.errors import ConfigurationError, nearest, shown
 from nnx.readers.cells import decimal_mark, number
 from nnx.readers.types import Array
 from nnx.tables.dates import ORDERS, date_of, looks_date, order_of
-from nnx.tables.frame import BOOLEAN, CATEGORY, DATE, NUMBER, TEXT, Column, Frame, nones, texts_of
+from nnx.tables.frame import BOOLEAN, CATEGORY, DATE, EXACT, NUMBER, TEXT, Column, Frame, nones, texts_of
 
 IGNORED = "ignore"
 KINDS = (NUMBER, CATEGORY, BOOLEAN, DATE, *(f"{DATE}:{order}" for order in ORDERS), IGNORED)
@@ -182,6 +182,27 @@ def as_numbers(frame: Frame, column: Column, decimal: str = ".") -> Array:
     return cells
 
 
+def as_categories(frame: Frame, column: Column) -> Array:
+    """Return the cells of a column of categories as texts, None where one is missing.
+
+    Raises
+    ------
+    DataError
+        If a cell is a number so large that float64 cannot tell it from the next whole number.
+    """
+    if column.type == NUMBER:
+        large = np.abs(column.cells) >= EXACT
+        if large.any():
+            row = int(np.argmax(large))
+            raise frame.fault(
+                column,
+                row,
+                f"{column.cells[row]:.17g} is too large for a category that is stored as a number, because "
+                "different numbers would be the same category: convert the column to texts",
+            )
+    return texts_of(column)
+
+
 def as_booleans(frame: Frame, column: Column) -> Array:
     """Return the cells of a boolean column as ``"true"``, ``"false"`` or None.
 
@@ -216,8 +237,9 @@ def as_dates(frame: Frame, column: Column, order: str) -> Array:
     wrong = {text for text, date in known.items() if date is None}
     if wrong:
         row = first_of(column, wrong)
+        said = f" ({order or ORDERS[0]})"
         raise frame.fault(
-            column, row, f"{shown(column.cells[row])!r} is not a date ({order}): correct it, or empty it"
+            column, row, f"{shown(column.cells[row])!r} is not a date{said}: correct it, or empty it"
         )
     dates = [np.datetime64("NaT") if cell is None else known[cell] for cell in column.cells]
     return np.array(dates, "datetime64[us]")

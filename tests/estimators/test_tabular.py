@@ -132,3 +132,29 @@ def test_targets_that_do_not_fit_are_refused():
         TabularRegressor(**QUICK).fit({"a": [1.0, 1.0, 1.0]}, [1.0, 2.0, 3.0])
     with pytest.raises(nnx.ConfigurationError, match="unknown loss"):
         TabularRegressor(**QUICK, loss="poisson").fit(TRAIN, numbers_for(TRAIN))
+    kinds = dict.fromkeys(TRAIN, "ignore")
+    with pytest.raises(nnx.DataError, match="size is ignored, as you chose"):
+        TabularRegressor(**QUICK, kinds=kinds).fit(TRAIN, numbers_for(TRAIN))
+
+
+def test_missing_targets_of_pandas_are_named():
+    pandas = pytest.importorskip("pandas")
+    y = pandas.Series(classes_for(TRAIN), dtype="string")
+    y[3] = y[5] = pandas.NA
+    with pytest.raises(nnx.DataError, match="Input y contains NaN: 2 missing values, first in row 3"):
+        TabularClassifier(**QUICK).fit(TRAIN, y)
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e200])
+def test_the_unit_of_targets_does_not_matter(factor):
+    y = numbers_for(TRAIN)
+    quick = QUICK | {"epochs": 3}
+    expected = TabularRegressor(**quick).fit(TRAIN, y).predict(TEST)
+    found = TabularRegressor(**quick).fit(TRAIN, factor * y).predict(TEST)
+    np.testing.assert_allclose(found / factor, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_targets_beyond_float64_are_refused():
+    y = np.linspace(1e308, 1.7e308, 400)
+    with pytest.raises(nnx.DataError, match="too large to scale"):
+        TabularRegressor(**QUICK).fit(TRAIN, y)

@@ -151,3 +151,34 @@ def test_the_same_table_gives_the_same_record():
     assert json.dumps(TableEncoder().fit(TABLE).to_record()) == json.dumps(
         TableEncoder().fit(TABLE).to_record()
     )
+
+
+@pytest.mark.parametrize("kinds", ["zip", ["category"], {"zip"}])
+def test_kinds_that_are_no_mapping_are_refused(kinds):
+    with pytest.raises(ConfigurationError, match="kinds must be a dict"):
+        TableEncoder(kinds=kinds).fit({"zip": [1, 2]})
+
+
+def test_texts_of_dates_need_the_year_first_if_training_had_dates():
+    days = np.arange("2020-01-01", "2020-03-01", dtype="datetime64[D]")
+    encoder = TableEncoder().fit({"since": days})
+    iso, dated = (encoder.transform({"since": [cell]}) for cell in ("2020-01-02", days[1]))
+    np.testing.assert_array_equal(iso, dated)
+    for text in ("02.01.2020", "02/01/2020"):  # January or February?
+        with pytest.raises(DataError, match=r"2020' is not a date \(ymd\)"):
+            encoder.transform({"since": [text]})
+
+
+def test_categories_of_long_numbers_are_never_mixed_up():
+    ids = [2**53, 2**53 + 1] * 3
+    with pytest.raises(DataError, match=r"row 0 .*column id: 9007199254740992 is too large for a category"):
+        TableEncoder(kinds={"id": "category"}).fit({"id": ids})
+    texts = TableEncoder(kinds={"id": "category"}).fit({"id": [f"{one} " for one in ids]})
+    assert texts.cardinalities_ == (3,)
+    with pytest.raises(DataError, match="too large for a category"):
+        texts.encode({"id": ids})
+    shorter = [2 * 10**15, 2 * 10**15 + 1] * 3
+    encoder = TableEncoder(kinds={"id": "category"}).fit({"id": shorter})
+    as_texts = encoder.encode({"id": [f"id {one}"[3:] for one in shorter]})
+    np.testing.assert_array_equal(encoder.encode({"id": shorter})[1], as_texts[1])
+    assert sorted(set(as_texts[1].ravel())) == [1, 2]
