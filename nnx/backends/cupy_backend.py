@@ -51,6 +51,7 @@ from nnx.ops.averages import AveragesCuPy
 from nnx.ops.base import Array
 from nnx.ops.bfloat16 import Bfloat16CuPy
 from nnx.ops.convolution_cuda import ConvolutionCuPy
+from nnx.ops.curvature import CurvatureCuPy
 from nnx.ops.dropout import DropoutCuPy
 from nnx.ops.embedding import EmbeddingCuPy
 from nnx.ops.gather import GatherCuPy
@@ -71,7 +72,7 @@ __all__ = ["CupyBackend", "device_count"]
 class CupyBackend(
     GatherCuPy, Bfloat16CuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy,
     ActivationsCuPy, PReLUCuPy, DropoutCuPy, EmbeddingCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy,
-    GradientsCuPy, NoiseCuPy, AveragesCuPy, StepsCuPy, Backend,
+    GradientsCuPy, NoiseCuPy, CurvatureCuPy, AveragesCuPy, StepsCuPy, Backend,
 ):  # fmt: skip
     """An NVIDIA GPU.
 
@@ -135,7 +136,7 @@ class CupyBackend(
         return found
 
     @functools.cached_property
-    def bfloat16_products(self) -> bool:
+    def _bfloat16_products(self) -> bool:
         """Return whether cuBLAS multiplies bfloat16 numbers: on GPUs since Ampere, by our own binding."""
         with self._hold:
             return devices.major(self.index) >= 8 and self._blas() is not None

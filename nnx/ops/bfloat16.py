@@ -144,14 +144,14 @@ class Bfloat16CuPy(DenseCuPy, Bfloat16):
     """
 
     @property
-    def bfloat16_products(self) -> bool:
+    def _bfloat16_products(self) -> bool:
         """Return whether cuBLAS multiplies bfloat16 numbers."""
         return False
 
     @property
     def factor_type(self) -> str:
         """Return the type of the arrays for rounded factors: of their bits, if cuBLAS multiplies them."""
-        return "uint16" if self.bfloat16_products else super().factor_type
+        return "uint16" if self._bfloat16_products else super().factor_type
 
     def round_to_bfloat16(self, x: Array, out: Array) -> Array:
         """Write the bits of r(x) if `out` has their type, else r(x) as float32 numbers; one launch."""
@@ -164,9 +164,10 @@ class Bfloat16CuPy(DenseCuPy, Bfloat16):
         kind: str = "identity", alpha: float = 0.0,
     ) -> Array:  # fmt: skip
         """Use two launches more than `dense_forward`, which round x and W."""
-        self.round_to_bfloat16(x, rounded_x)
-        self.round_to_bfloat16(W, rounded_W)
-        return self.dense_forward(rounded_x, rounded_W, b, y, kind, alpha)
+        with self._hold:
+            self.round_to_bfloat16(x, rounded_x)
+            self.round_to_bfloat16(W, rounded_W)
+            return self.dense_forward(rounded_x, rounded_W, b, y, kind, alpha)
 
     def bfloat16_dense_backward(
         self, dy: Array, rounded_x: Array, rounded_W: Array, dW: Array, db: Array, dx: Array | None,

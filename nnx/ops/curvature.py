@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nnx.ops.base import Array, Operations
+from nnx.ops.base import Array, OnGpu, Operations
 
 Derivatives = Callable[[Any, Array, float], tuple[Array, Array]]
 
@@ -48,3 +48,14 @@ class Curvature(Operations):
         """slope = f'(x) and curvature = f''(x), from y = f(x); `kind` is one of `DERIVATIVES`."""
         slope[...], curvature[...] = DERIVATIVES[kind](self.xp, y, alpha)
         return slope
+
+
+class CurvatureCuPy(OnGpu, Curvature):
+    """Derivatives of activations on the GPU, in the plain form."""
+
+    def activation_derivatives(
+        self, kind: str, y: Array, slope: Array, curvature: Array, alpha: float = 0.0
+    ) -> Array:
+        """Use the plain form."""
+        with self._hold:
+            return super().activation_derivatives(kind, y, slope, curvature, alpha)

@@ -45,10 +45,10 @@ def test_a_gpu_before_ampere_multiplies_float32_numbers(monkeypatch):
 
     backend = nnx.resolve("gpu")
     monkeypatch.setattr(cupy_devices, "major", lambda index: 7)
-    monkeypatch.delitem(vars(backend), "bfloat16_products", raising=False)
+    monkeypatch.delitem(vars(backend), "_bfloat16_products", raising=False)
     assert backend.factor_type == "float32"
     found, expected = fitted("gpu").weights(), fitted("numpy").weights()
-    del vars(backend)["bfloat16_products"]
+    del vars(backend)["_bfloat16_products"]
     for name, value in found.items():
         np.testing.assert_allclose(value, expected[name], rtol=2**-7, atol=2e-4)
 

@@ -9,7 +9,7 @@ import nnx
 
 NNX = Path(nnx.__file__).parent
 OPS = [path for path in sorted((NNX / "ops").glob("*.py")) if not path.stem.endswith("_numba")]
-HOST_FORMS = {"_sum", "sum_of_squares"}  # of NumPy, next to whatever ends in _in_place or NumPy
+HOST_FORMS = {"_sum", "sum_of_squares", "SparseBatch"}  # of NumPy, as what ends in _in_place or NumPy
 
 
 def for_devices(source: str) -> ast.Module:
