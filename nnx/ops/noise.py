@@ -33,6 +33,7 @@ class Noise(Operations):
         return y
 
 
+# cospi, because the cosine of any angle needs double precision and local memory
 NOISE = Elementwise(
     "add_noise",
     inputs=f"T x, int64 whole, uint32 columns, uint32 row, raw uint32 keys, {INPUTS}, T deviation",
@@ -42,7 +43,7 @@ NOISE = Elementwise(
     " const unsigned int a = nnx_mix((nnx_mix(r ^ low) ^ high) + c * 0x9E3779B1u);"
     " const unsigned int b = nnx_mix(a + 0x9E3779B9u);"
     " const T unit = T(2.3283064365386963e-10), u = (T(a) + T(0.5)) * unit, v = (T(b) + T(0.5)) * unit;"
-    " y = x + deviation * (sqrt(T(-2) * log(u)) * cos(T(6.283185307179586) * v));",
+    " y = x + deviation * (sqrt(T(-2) * log(u)) * cospi(T(2) * v));",
     preamble=MIX,
 )
 
