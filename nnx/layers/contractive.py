@@ -132,6 +132,8 @@ class Contractive(Draws, Sequential):
         """Run the layers, and compute the term if the pass needs it."""
         steps, h = self._steps(), x
         for place, (dense, kind, alpha) in enumerate(steps):
+            if workspace.training:
+                dense.forget_late()
             last = place == len(steps) - 1
             out = y if last else workspace.buffer(f"h {place}", (len(x), dense.units))
             workspace.backend.dense_forward(h, dense.W, dense.b, out, kind, alpha)

@@ -177,6 +177,8 @@ class Dense(Layer):
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Compute y = x W + b, and the activation if the plan fused one."""
         backend = workspace.backend
+        if workspace.training:
+            self.forget_late()
         if isinstance(x, SparseBatch):
             backend.sparse_forward(x, self.W, self.b, y, workspace.kind, workspace.alpha)
             return
@@ -236,6 +238,11 @@ class Dense(Layer):
         The backward pass of this layer, which is still to come in this step, adds it to dW.
         """
         self._late = (*self._late, (step, gradient))
+
+    def forget_late(self) -> None:
+        """Forget what came before a training pass: the backward pass that it was for did not come here."""
+        if self._late:
+            self._late = ()
 
     def add_late(self, step: int) -> None:
         """Add to dW what other layers gave in this step; forget what they gave in others."""

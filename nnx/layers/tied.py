@@ -8,7 +8,7 @@ from typing import Any
 
 from nnx.backends import Array
 from nnx.errors import ConfigurationError, whole
-from nnx.layers.base import Layer
+from nnx.layers.base import Layer, walk
 from nnx.layers.dense import Dense
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Shapes
@@ -78,6 +78,8 @@ class TiedDense(Layer):
         place = self.index - self.distance
         found = layers[place] if self.distance > 0 and place >= 0 else None
         usable = isinstance(found, Dense) and found.takes_activation  # its backward pass adds our gradient
+        if usable and any(_divides(layer, found, self) for layer in layers):
+            usable = False  # branches run in the same order forward and backward, so it would come too late
         self._partner = weakref.ref(found) if usable else None
 
     @property
@@ -93,7 +95,8 @@ class TiedDense(Layer):
         if found is None:
             raise ConfigurationError(
                 f"{self.name or 'TiedDense'} needs the weights of a Dense layer that comes before it in the "
-                "same network: add that layer, or use nnx.Dense here"
+                "same network, and not in another branch of a container: add that layer, or use nnx.Dense "
+                "here"
             )
         return found
 
@@ -166,3 +169,9 @@ class TiedDense(Layer):
     def __repr__(self) -> str:
         found = None if self._partner is None else self._partner()
         return f"{self.name or 'TiedDense'}({'?' if found is None else found.name})"
+
+
+def _divides(container: Layer, *both: Any) -> bool:
+    """Return whether the branches of a container divide two layers."""
+    held = [sum(layer in both for layer in walk(branch)) for branch in container.branches]
+    return held.count(1) == 2

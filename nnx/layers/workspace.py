@@ -155,8 +155,9 @@ class Workspace:
             shares[...] = 1.0 / rows
             return shares
         xp, weights = self.backend.xp, terms.weights.reshape(rows, 1)
-        total = xp.sum(weights, axis=0, keepdims=True)
-        xp.divide(weights, xp.maximum(total, 1e-30), out=shares)  # a rank's rows may all have the weight 0
+        weights = xp.ldexp(weights, -xp.frexp(xp.max(weights))[1])  # as in the loss: no sum overflows
+        total = xp.sum(weights, axis=0, keepdims=True)  # 0 if all rows of a rank have weight 0
+        xp.divide(weights, xp.where(total > 0, total, 1.0), out=shares)
         return shares
 
     @property

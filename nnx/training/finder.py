@@ -13,7 +13,7 @@ import numpy as np
 from nnx import schedules
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, TrainingError, number, whole
-from nnx.optimizers import Optimizer
+from nnx.optimizers import LBFGS, Optimizer
 from nnx.schedules import Exponential
 from nnx.training.loop import fit
 from nnx.training.options import FitOptions
@@ -79,6 +79,8 @@ def find(
     """
     low, high = number("low", low, "(0, inf)"), number("high", high, "(0, inf)")
     steps = whole("steps", steps, least=10)
+    if isinstance(options.optimizer, LBFGS):
+        raise ConfigurationError("lr_find: LBFGS has no learning rate: choose another optimizer")
     if low >= high:
         raise ConfigurationError(f"low={low:g} must be smaller than high={high:g}")
     factor = high / low

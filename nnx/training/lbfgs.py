@@ -98,6 +98,7 @@ class LbfgsTrainer(StepTrainer):
             weights = arena.values[span]
             value += 0.5 * l2 * self._dot(weights, weights)
             total[span] += l2 * weights
+        arena.gradients[...] = total  # of all rows, for callbacks; each pass had left that of its rows
         return value, total.copy()
 
     def _step(self, value: float, gradient: Array) -> bool:

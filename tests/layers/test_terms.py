@@ -44,6 +44,13 @@ def test_rows_count_by_their_weights_and_gradients_by_the_share_of_a_rank(backen
     np.testing.assert_allclose(dx, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e307])
+def test_only_ratios_of_weights_matter(backend: Backend, scale: float) -> None:
+    made, weights = plan(backend, nnx.L1Sparsity(0.5)), np.array([1.0, 2.0, 9.0, 9.0, 3.0, 9.0])
+    made.forward(backend.asarray(X), terms=Terms(backend.asarray(weights * scale)))
+    assert values(made) == pytest.approx([0.5 * np.average(np.abs(X).sum(axis=1), weights=weights)])
+
+
 def test_a_rank_whose_rows_all_have_the_weight_zero_adds_nothing(backend: Backend) -> None:
     made = plan(backend, nnx.L1Sparsity(0.5))
     made.forward(backend.asarray(X), terms=Terms(backend.zeros(6, "float64"), 0.0))

@@ -88,6 +88,19 @@ def test_a_gradient_of_an_earlier_step_is_not_added():
     np.testing.assert_allclose(host(one[0].dW), host(other[0].dW), rtol=1e-12)
 
 
+def test_a_gradient_that_was_not_fetched_is_not_added_in_the_same_step():
+    one = network(dtype="float64")
+    encoder = one[:3]
+
+    def gradient():
+        encoder.backward(encoder.forward(one.asarray(X), training=True).copy())
+        return host(one[0].dW).copy()
+
+    expected = gradient()
+    one[3:].input_gradient(one[:3].predict(X), output=0)
+    np.testing.assert_array_equal(gradient(), expected)
+
+
 def test_files_and_copies_are_tied_too(tmp_path):
     made = network()
     made.save(tmp_path / "model.safetensors")
@@ -135,6 +148,9 @@ def test_what_cannot_be_tied_is_refused():
         nnx.Network([first, nnx.Dense(2), nnx.TiedDense(first)])
     with pytest.raises(ConfigurationError, match="comes before it in the same network"):
         network()[3:].copy()
+    one = nnx.Dense(6)
+    with pytest.raises(ConfigurationError, match="not in another branch"):  # its gradient would be lost
+        nnx.Network([nnx.Residual([one], nnx.TiedDense(one))]).build(6)
     with pytest.raises(ConfigurationError, match="TiedDense: of"):
         nnx.TiedDense(nnx.ReLU())
 

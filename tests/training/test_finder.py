@@ -83,7 +83,12 @@ def test_the_suggestion_is_a_quarter_of_the_fall():
     assert _suggested(rates, np.array([4.0, 5.0, 6.0, 7.0, 8.0, 9.0])) is None
 
 
-@pytest.mark.parametrize("options", [{"low": 1, "high": 0.1}, {"low": 0}, {"steps": 3}, {"batch_size": 99}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"low": 1, "high": 0.1}, {"low": 0}, {"steps": 3}, {"batch_size": 99}, {"optimizer": nnx.LBFGS()},
+    ],
+)  # fmt: skip
 def test_wrong_options_are_refused(options):
     with pytest.raises(nnx.ConfigurationError):
         regressor().lr_find(X, Y, **(OPTIONS | options))

@@ -53,11 +53,15 @@ def test_every_step_goes_down_and_the_end_is_far_below_that_of_adam(dtype):
 
 @pytest.mark.parametrize("rows", [8, 37])
 def test_the_number_of_rows_of_a_pass_changes_only_rounding(monkeypatch, rows):
-    whole = fit(regressor(dtype="float64"), optimizer=nnx.LBFGS(), epochs=8, sample_weight=WEIGHTS)
+    callbacks = [nnx.WeightStatistics()]
+    options = {"epochs": 8, "sample_weight": WEIGHTS, "callbacks": callbacks}
+    whole = fit(regressor(dtype="float64"), optimizer=nnx.LBFGS(), **options)
     monkeypatch.setattr(lbfgs, "LEAST", 1)
     network = regressor(dtype="float64")
-    parts = fit(network, optimizer=nnx.LBFGS(), epochs=8, batch_size=rows, sample_weight=WEIGHTS)
+    parts = fit(network, optimizer=nnx.LBFGS(), batch_size=rows, **options)
     np.testing.assert_allclose(parts["loss"], whole["loss"], rtol=1e-8)
+    norm = "gradient_norm/dense_1"  # of all rows, not of those of the last pass
+    np.testing.assert_allclose(parts.statistics[norm], whole.statistics[norm], rtol=1e-6)
     assert parts.steps == 8
 
 
