@@ -94,6 +94,14 @@ class UsedRows:
         sums[...] = self.gradients
         self.rows, self.sums, self.shown = rows, sums, False
 
+    def use(self, rows: Array) -> None:
+        """Take these rows as used, None as not known, because their gradients were written back."""
+        self.forget()
+        if rows is not None:
+            sums = self._room("sums", (rows.size, self.values.shape[1]))
+            self.rows, self.sums, self.shown = rows, sums, True
+            self.read_gradient()
+
     def _clear(self) -> None:
         """Set the gradients of the pass before to 0."""
         if self.rows is None:
@@ -173,6 +181,15 @@ class SparseParameters(dict[int, UsedRows]):
         """Let the next backward pass clear the whole gradients: something else wrote to them."""
         for used in self.values():
             used.forget()
+
+    def used(self) -> list[Array]:
+        """Return a copy of the used rows of each parameter, for `use`."""
+        return [None if one.rows is None else one.rows.copy() for one in self.values()]
+
+    def use(self, rows: list[Array]) -> None:
+        """Take the rows that `used` returned as used, after the whole gradients were written back."""
+        for one, own in zip(self.values(), rows, strict=True):
+            one.use(own)
 
     def show(self) -> None:
         """Remember that a user now gets the whole gradients, and may change them before the next step."""

@@ -37,8 +37,9 @@ class TiedDense(Layer):
     Raises
     ------
     ConfigurationError
-        By the network, if there is no such `Dense` before this layer in it. This also holds for the copy of a
-        slice that lacks the other layer; the slice itself can be used.
+        By the network, if there is no such `Dense` before this layer in it, or it is in another branch of a
+        container. This also holds for the copy of a slice that lacks the other layer; the slice itself can be
+        used.
 
     References
     ----------
@@ -74,7 +75,7 @@ class TiedDense(Layer):
             given = self._given()
             place = next((place for place, layer in enumerate(layers) if layer is given), None)
             if place is not None:  # a container is numbered before its network is known
-                self.distance, self._given = self.index - place, None
+                self.distance = self.index - place
         place = self.index - self.distance
         found = layers[place] if self.distance > 0 and place >= 0 else None
         usable = isinstance(found, Dense) and found.takes_activation  # its backward pass adds our gradient

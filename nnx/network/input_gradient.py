@@ -77,6 +77,7 @@ def _computed(network: StoredNetwork, x: Any, output: Any, batch_size: int) -> H
         plan, gradients = network.plan("gradient"), network.arena.gradients
         with backend.hold():
             kept = gradients.copy()  # the pass overwrites those of the last training step
+            used = network.arena.sparse.used()
             for start in range(0, len(x), batch_size):
                 rows = slice(start, start + batch_size)
                 y = plan.forward(network.asarray(x[rows]), False)
@@ -85,6 +86,7 @@ def _computed(network: StoredNetwork, x: Any, output: Any, batch_size: int) -> H
                 dx = plan.backward(dy.reshape(y.shape), input_gradient=True)
                 result[rows] = dx if on_gpu else backend.to_numpy(dx)
             gradients[...] = kept
+            network.arena.sparse.use(used)
     return result
 
 

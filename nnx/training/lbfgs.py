@@ -121,7 +121,7 @@ class LbfgsTrainer(StepTrainer):
     def _directions(self, gradient: Array) -> list[Array]:
         """Return the directions to try: −H g, then that of the steepest descent."""
         norm = math.sqrt(self._dot(gradient, gradient))
-        steepest = gradient * -min(1.0, 1.0 / norm)
+        steepest = gradient * (-1.0 / max(1.0, norm))  # the norm of tiny numbers can be 0
         pairs = self._pairs()
         if not pairs:
             return [steepest]

@@ -137,6 +137,16 @@ def test_a_layer_in_a_container_can_be_the_other_one():
     assert made.output_shape == (6,)
 
 
+def test_the_layer_stays_the_one_given_after_a_network_that_did_not_fit():
+    first, other = nnx.Dense(6, 3), nnx.Dense(3)
+    tied = nnx.TiedDense(first)
+    with pytest.raises(ConfigurationError, match="has 2"):
+        nnx.Network([first, nnx.Dense(2), tied])
+    made = nnx.Network([first, other, nnx.Tanh(), tied])
+    assert tied.other is first
+    assert made.output_shape == (6,)
+
+
 def test_what_cannot_be_tied_is_refused():
     outside = nnx.Dense(6, 3)
     with pytest.raises(ConfigurationError, match="comes before it in the same network"):

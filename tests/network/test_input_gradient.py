@@ -82,6 +82,20 @@ def test_parameters_gradients_and_the_next_step_stay_as_they_are(rng):
         np.testing.assert_array_equal(value, other.weights()[name], err_msg=name)
 
 
+def test_the_next_step_of_a_sparse_layer_stays_as_it_is(rng):
+    """Its optimizer reads the gradients of the rows that the backward pass used."""
+    x, made = rng.normal(size=(5, 3)), []
+    for asked in (False, True):
+        network = nnx.Network([nnx.Dense(3, 4, sparse=True), nnx.Dense(1)], seed=0, dtype="float64")
+        network.backward(network.forward(network.asarray(x), training=True).copy())
+        if asked:
+            network.input_gradient(x[::-1])
+        nnx.SGD(0.1).step(network)
+        made.append(network.weights())
+    for name, value in made[0].items():
+        np.testing.assert_array_equal(made[1][name], value, err_msg=name)
+
+
 def test_a_slice_has_the_gradient_of_its_output(rng):
     network = regressor(dtype="float64")
     x = rng.normal(size=(4, 3))
