@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from nnx.backends import Array
+from nnx.layers.base import Layer, walk
 from nnx.training.run import Callback, Run
 
 KINDS = {  # the statistics of a layer, and what they are
@@ -75,19 +77,25 @@ class WeightStatistics(Callback):
         xp = backend.xp
         with backend.hold(), backend.quiet():
             sums: dict[str, Array] = {}
-            for layer in network.layers:
-                if not layer.trainable:
-                    continue
-                for name, value, gradient in layer.named_parameters():
-                    before = self._before[f"{layer.name}.{name}"]
-                    squares = (gradient, value, value - before, before)
-                    for kind, array in zip(("g", "w", "u", "b"), squares, strict=True):
-                        key = f"{kind}/{layer.name}"
-                        sums[key] = sums.get(key, 0.0) + xp.sum(xp.square(array.astype("float64")))
+            for layer, name, value, gradient in _trained(network):
+                before = self._before[name]
+                squares = (gradient, value, value - before, before)
+                for kind, array in zip(("g", "w", "u", "b"), squares, strict=True):
+                    key = f"{kind}/{layer.name}"
+                    sums[key] = sums.get(key, 0.0) + xp.sum(xp.square(array.astype("float64")))
             sums |= {f"dead_units/{name}": share for name, share in _dead(run)}
             values = backend.to_numpy(xp.stack(list(sums.values()))) if sums else ()
         found = dict(zip(sums, map(float, values), strict=True))
         return _named(found)
+
+
+def _trained(network: Any) -> Iterator[tuple[Layer, str, Array, Array]]:
+    """Yield each trained parameter: the network's layer that has or holds it, its name, value, gradient."""
+    for layer in network.layers:
+        for part in walk([layer]):
+            if part.trainable and not part.branches:
+                for name, value, gradient in part.named_parameters():
+                    yield layer, f"{part.name}.{name}", value, gradient
 
 
 def _named(found: dict[str, float]) -> dict[str, float]:

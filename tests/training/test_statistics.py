@@ -69,6 +69,15 @@ def test_frozen_layers_are_left_out():
     assert "weight_norm/dense_2" in history.statistics
 
 
+def test_frozen_layers_in_a_container_are_left_out_too():
+    block = nnx.Residual([nnx.Dense(3), nnx.Tanh(), nnx.Dense(3)])
+    network = nnx.Network([block, nnx.Dense(2)], seed=0).build(3)
+    block.branches[0][0].trainable = False
+    history = train_small(network, epochs=1, callbacks=[nnx.WeightStatistics()])
+    trained = {name: value for name, value in network.weights().items() if ".dense_2." in name}
+    assert history.statistics["weight_norm/residual_1"][0] == pytest.approx(norm(trained, "residual_1"))
+
+
 def test_training_does_not_change():
     class Seen(nnx.Callback):  # so that both are trained step by step
         def on_step_end(self, run):
