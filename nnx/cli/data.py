@@ -115,11 +115,11 @@ def _with_form(function: Any) -> Any:
 
 @data.command(short_help="Show the columns of a table and their kinds.")
 @click.argument("table", type=options.Existing(dir_okay=False))
-@click.option("--kinds", default="", metavar="COLUMN=KIND[,…]",
+@click.option("--kinds", multiple=True, metavar="COLUMN=KIND[,…]",
               help="The kind of some columns, where the guess is wrong: see nnx train.")  # fmt: skip
 @_with_form
 @options.json_flag
-def columns(table: Path, kinds: str, as_json: bool, **form: Any) -> None:
+def columns(table: Path, kinds: tuple[str, ...], as_json: bool, **form: Any) -> None:
     """Show the columns of TABLE and their kinds, as nnx train --preset tabular would guess them.
 
     nnx train learns from a part of the rows only, so it may leave out columns that are shown here.
@@ -136,7 +136,7 @@ def columns(table: Path, kinds: str, as_json: bool, **form: Any) -> None:
     from nnx.tables.frame import CATEGORY
     from nnx.tables.kinds import pair_of
 
-    given = dict(pair_of(text) for text in kinds.split(",") if text.strip())
+    given = dict(pair_of(text) for text in ",".join(kinds).split(",") if text.strip())
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
         frame = read_table(table, texts=[name for name, kind in given.items() if kind == CATEGORY], **form)

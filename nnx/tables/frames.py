@@ -10,7 +10,7 @@ import numpy as np
 from nnx.errors import DataError, shown
 from nnx.readers.types import Array
 from nnx.tables.frame import BOOLEAN, CATEGORY, DATE, NUMBER, Column, Frame, texts_of
-from nnx.tables.values import column_of_values
+from nnx.tables.values import column_of_values, unmasked
 
 _SPARSE = "Sparse data was passed, but a table is dense: use X.toarray(), or a pandas DataFrame"
 
@@ -152,7 +152,7 @@ def _floats(column: Any) -> Array:
 def _of_array(X: Any) -> Frame:
     """Make a frame of an array or of rows in lists; the columns are called by their numbers, from 1."""
     try:
-        array = np.asarray(X)
+        array = np.asarray(unmasked(X))
     except ValueError:  # rows of different lengths
         raise DataError("X has rows of different lengths: each needs one cell for each column") from None
     if isinstance(X, (list, tuple)) and array.dtype.kind in "US":

@@ -64,6 +64,8 @@ def robust(cells: Array, weights: Array | None, name: str) -> Robust:
     if not np.isfinite(width):
         raise DataError(f"column {shown(name)} holds numbers that are too large to scale: leave it out")
     least = _ROUNDING * max(abs(low), abs(high))
-    if spread > least:
-        return Robust(center, 1.0 / spread)
-    return Robust(center, 2.0 / width if width > least else 0.0)
+    with np.errstate(over="ignore"):
+        factor = 1.0 / spread if spread > least else 2.0 / width if width > least else 0.0
+    if not np.isfinite(factor):
+        raise DataError(f"column {shown(name)} holds numbers that are too close to scale: leave it out")
+    return Robust(center, factor)

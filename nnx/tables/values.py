@@ -26,6 +26,7 @@ def column_of_values(name: str, values: Iterable[Any]) -> Column:
     DataError
         If a cell holds something else, such as a list.
     """
+    values = unmasked(values)
     array = np.asarray(values) if isinstance(values, np.ndarray) else None
     if array is not None and array.dtype.kind in "iufb" and array.ndim == 1:
         return Column(name, BOOLEAN if array.dtype.kind == "b" else NUMBER, array.astype(np.float64))
@@ -42,6 +43,15 @@ def column_of_values(name: str, values: Iterable[Any]) -> Column:
     texts = np.empty(len(cells), object)
     texts[:] = [None if cell is None else _text(cell) for cell in cells]
     return Column(name, TEXT, texts)
+
+
+def unmasked(values: Any) -> Any:
+    """Return values in which the masked cells of a masked array are None."""
+    if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
+        return values
+    cells = values.data.astype(object)
+    cells[np.ma.getmaskarray(values)] = None
+    return cells
 
 
 def _text(cell: Any) -> str:

@@ -121,3 +121,18 @@ def test_arrays_and_rows_have_columns_without_names():
 def test_what_is_no_table_is_refused(table, text):
     with pytest.raises(DataError, match=text):
         frame_of(table)
+
+
+@pytest.mark.parametrize("masked", [2.0, "b"])
+def test_a_masked_cell_is_missing(masked):
+    """Its value, which NumPy still has, is not read."""
+    first = "a" if isinstance(masked, str) else 1.0
+    column = np.ma.array([first, masked, first], mask=[False, True, False])
+    frames = (
+        frame_of({"c": column}),
+        frame_of(np.ma.array([[first], [masked], [first]], mask=[[0], [1], [0]])),
+    )
+    expected = frame_of({"c": [first, None, first]}).columns[0]
+    for frame in frames:
+        assert frame.columns[0].type == expected.type
+        np.testing.assert_array_equal(frame.columns[0].cells, expected.cells)

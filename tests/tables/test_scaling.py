@@ -38,3 +38,8 @@ def test_huge_numbers_stay_finite_or_are_refused():
     assert np.abs(z).max() <= 3.0
     with pytest.raises(DataError, match="column c holds numbers that are too large"):
         robust(np.array([-1e308, 1e308]), None, "c")
+
+
+def test_numbers_too_close_for_a_scale_are_refused():
+    with pytest.raises(DataError, match="column c holds numbers that are too close to scale"):
+        robust(np.array([0.0, 0.0, 5e-324, 5e-324]), None, "c")

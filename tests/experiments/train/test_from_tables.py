@@ -30,6 +30,15 @@ def test_columns_are_found_by_name_whatever_their_order():
         invoke("predict", "run", "lacking.csv", "--out", "no.csv")
 
 
+def test_a_list_may_be_given_in_several_options():
+    """Each counts; click alone takes the last."""
+    rest = (iris(), "--target", "species", "--epochs", 1)
+    trained(*rest, "--ignore", "id,sepal width", out="at-once")
+    trained(*rest, "--ignore", "id", "--ignore", "sepal width", out="apart")
+    models = [next(Path(run).glob("*.safetensors")).read_bytes() for run in ("at-once", "apart")]
+    assert models[0] == models[1]
+
+
 def test_a_table_without_names_is_taken_by_place():
     iris(header=False)
     trained("iris.csv", "--target", "-1", "--ignore", "5", "--epochs", 2)
