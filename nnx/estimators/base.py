@@ -328,6 +328,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         optimizer = self._kept_optimizer(again, partial)
         if optimizer is None:
             optimizer = rates.spread(self, self._optimizer(), given.x.shape[0])
+        else:
+            rates.check_not_ended(self, network, optimizer)
         history = network.fit(
             given.x, given.targets, loss=loss, optimizer=optimizer, epochs=1 if partial else self.epochs,
             batch_size=self._rows_of_a_batch(given.x.shape[0]),

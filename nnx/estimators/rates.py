@@ -43,6 +43,22 @@ def spread(estimator: Any, optimizer: nnx.Optimizer, rows: int) -> nnx.Optimizer
     return optimizer
 
 
+def check_not_ended(estimator: Any, network: nnx.Network, optimizer: nnx.Optimizer) -> None:
+    """Refuse to continue with a schedule that has reached 0: nothing would change.
+
+    Raises
+    ------
+    ConfigurationError
+        If it has.
+    """
+    kept = network.arena.states.get(optimizer)
+    if kept and estimator.schedule in TRAININGS and optimizer.schedule(kept.step) == 0.0:
+        raise ConfigurationError(
+            f"schedule={estimator.schedule!r} has ended with a learning rate of 0, so partial_fit would "
+            "change nothing: use schedule=None or 'plateau'"
+        )
+
+
 def lowering(estimator: Any, followed: Monitor, validated: bool) -> list[nnx.Callback]:
     """Return the callback of ``schedule="plateau"``; without validation data, it follows the loss."""
     if estimator.schedule != "plateau":

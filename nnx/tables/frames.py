@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,9 @@ def frame_of(X: Any) -> Frame:
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _of_pandas(X)
     if isinstance(X, Mapping):
+        for name, values in X.items():
+            if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+                raise DataError(f"X: column {shown(str(name))} is {values!r:.60}: give a list of its cells")
         return _framed([str(name) for name in X], list(X.values()), column_of_values)
     if hasattr(X, "tocsr"):
         raise TypeError(_SPARSE)

@@ -71,6 +71,15 @@ def test_averages_and_batches_reach_the_network():
     assert clone(coder).fit(X).get_params()["average"] == 0.9
 
 
+def test_a_schedule_that_has_ended_is_not_continued():
+    made = regressor(schedule="cosine").fit(X, Y)
+    with pytest.raises(nnx.ConfigurationError, match="has ended with a learning rate of 0"):
+        made.partial_fit(X, Y)
+    begun = regressor(schedule="cosine").partial_fit(X, Y)  # one of its epochs
+    before = begun.predict(X)
+    assert (begun.partial_fit(X, Y).predict(X) != before).any()
+
+
 def test_lbfgs_by_its_name_fits_small_data():
     made = regressor(optimizer="lbfgs", epochs=200, hidden_layer_sizes=(20,)).fit(X, Y)
     assert made.score(X, Y) > 0.9999

@@ -136,3 +136,9 @@ def test_a_masked_cell_is_missing(masked):
     for frame in frames:
         assert frame.columns[0].type == expected.type
         np.testing.assert_array_equal(frame.columns[0].cells, expected.cells)
+
+
+@pytest.mark.parametrize("cells", ["abc", 5, b"ab"])
+def test_a_mapping_has_lists_of_cells(cells):
+    with pytest.raises(DataError, match=r"column a is .*: give a list of its cells"):
+        frame_of({"a": cells})
