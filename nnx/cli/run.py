@@ -77,7 +77,7 @@ def _command(experiment: Experiment) -> click.Command:
 
 
 @run.command(name="all", short_help="Run xor, autoencoder and svm, and print a summary.")
-@options.of_rule("preset", Rule("name", "Preset of the autoencoder.", tuple(PRESETS)), "deep")
+@options.of_rule("preset", Rule("name", "Preset of the autoencoder.", tuple(PRESETS), metavar="NAME"), "deep")
 @options.dataset
 @options.of_rule("svm_engine", OPTION, "auto")
 @options.resume

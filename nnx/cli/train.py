@@ -11,12 +11,12 @@ from nnx.cli import options
 from nnx.cli.declared import by_user, run_declared
 from nnx.errors import ConfigurationError
 from nnx.experiments import RunFolder
-from nnx.experiments.options import Rule, option_name
+from nnx.experiments.options import option_name
 from nnx.experiments.train import EXPERIMENT, Config
 from nnx.experiments.train.config import RULES, defaults
 
 _OF_EVERY_RUN = ("device", "dtype", "precision", "seed")
-_LISTS = ("names", "columns")
+_REPEATED = ("target", "ignore", "kinds")  # each of several options counts; of others, the last
 
 
 def _own_options(function: Any) -> Any:
@@ -38,7 +38,7 @@ def _own_options(function: Any) -> Any:
             *also,
             name,
             type=kind,
-            multiple=rule.several or rule.kind in _LISTS,
+            multiple=rule.several or name in _REPEATED,
             metavar=rule.metavar or None,
             help=text.strip(),
         )(function)
@@ -59,12 +59,5 @@ def train(data: str, file: str | None, **values: Any) -> int:
     if RunFolder.finished(Path(data)):
         raise ConfigurationError(f"{data} is the folder of a run: name the file or folder of the data")
     own = {name: values.pop(name) for name in RULES}
-    given = {name: _given(RULES[name], own[name]) for name in own if name in by_user()}
+    given = {name: RULES[name].parsed(own[name]) for name in own if name in by_user()}
     return run_declared(EXPERIMENT, Config.of(data, given, file), **values)
-
-
-def _given(rule: Rule, value: Any) -> Any:
-    """Return the value that a TOML file would have; a list that was given in several options is one list."""
-    if rule.kind == "names" and not rule.several:
-        value = ",".join(value)
-    return rule.parsed(value)

@@ -368,7 +368,7 @@ EXPERIMENT = Experiment(
     sparse       784-512-256-64 and back, with a small Σ |code|
     contractive  784-64-784, tied, with a small ∂code/∂input
     tied         deep, whose decoder has the encoder's weights
-    variational  784-400-64 and back, whose codes are drawn; new images, ELBO in nats
+    variational  784-400-64 and back, with drawn codes: new images, the ELBO
 
     \b
     Examples:
@@ -381,7 +381,7 @@ EXPERIMENT = Experiment(
     run=run,
     tables=tables,
     options={
-        "preset": Rule("name", "Layers and training of the autoencoder.", tuple(PRESETS)),
+        "preset": Rule("name", "Layers and training of the autoencoder.", tuple(PRESETS), metavar="NAME"),
         "dataset": DATASET,
         "epochs": EPOCHS,
         "batch_size": BATCH_SIZE,

@@ -60,8 +60,11 @@ class Rule:
     def parsed(self, text: Any) -> Any:
         """Convert a text of the command line to the value that a TOML file would have.
 
-        Other values, and texts that do not fit, are returned as they are; `checked` refuses them.
+        Lists with commas that were given in several options become one. Other values, and texts that do not
+        fit, are returned as they are; `checked` refuses them.
         """
+        if isinstance(text, tuple) and self.kind == "names" and not self.several:
+            return ",".join(text)
         if not isinstance(text, str):
             return text
         try:

@@ -358,7 +358,7 @@ EXPERIMENT = Experiment(
     tables=tables,
     options={
         "model": Rule("path", "A run's folder or a model file. Without it, an autoencoder is trained first."),
-        "preset": Rule("name", "Preset of the autoencoder to train without --model.", tuple(PRESETS)),
+        "preset": Rule("name", "The autoencoder to train without --model.", tuple(PRESETS), metavar="NAME"),
         "dataset": DATASET,
         "epochs": EPOCHS,
         "batch_size": BATCH_SIZE,

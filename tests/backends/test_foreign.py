@@ -191,7 +191,6 @@ REFUSED = {
     "a null": (lambda: columns([1.0, None], "polars"), ["NaN", "row 1"]),
     "lazy": (lambda: columns([1.0, 2.0], "polars", "LazyFrame"), MISSING),
     "on no CUDA": (lambda: Exchanged(X, (8, 0)), ["x lies on", "without CUDA", ": copy x to the host"]),
-    "sparse, scipy": (lambda: library("scipy.sparse").csr_array(X), ["x is sparse", "x = x.toarray()"]),
     "sparse, torch": (lambda: torch(X).to_sparse(), ["x is sparse", "x = x.to_dense()"]),
     "a null in arrow": (lambda: arrow_table(X, None), ["NaN", "row 0"]),
     "torch, no data": (lambda: torch(X).to("meta"), ["x, a torch.Tensor of torch.float32", "meta"]),

@@ -64,7 +64,10 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     [
         ("nnx re", {"reconstruct", "report"}),
         ("nnx run ", {"all", "autoencoder", "classifier", "compare", "svm", "xor"}),
-        ("nnx run autoencoder --preset ", {"best", "conv", "deep", "shallow"}),
+        (
+            "nnx run autoencoder --preset ",
+            {"best", "conv", "contractive", "deep", "denoising", "shallow", "sparse", "tied", "variational"},
+        ),
         ("nnx run autoencoder --data", {"--dataset"}),
         ("nnx run xor --log t", {"tensorboard"}),
         ("nnx run xor --device nu", {"numba", "numpy"}),

@@ -44,7 +44,7 @@ ACTIVATIONS["softsign"] = Activation(
 )
 """
         )
-    replaced(package / "layers" / "activations.py", ('__all__ = ["ELU"', '__all__ = ["Softsign", "ELU"'))
+    replaced(package / "layers" / "activations.py", ('    "ELU", "GELU",', '    "Softsign", "ELU", "GELU",'))
     with (package / "layers" / "activations.py").open("a", encoding="utf-8") as file:
         file.write(
             '''
@@ -155,7 +155,7 @@ class Updates(SignStep, ''',
     )
     replaced(
         package / "optimizers" / "__init__.py",
-        ('__all__ = ["SGD",', '__all__ = ["SignDescent", "SGD",'),
+        ('__all__ = ["LBFGS",', '__all__ = ["SignDescent", "LBFGS",'),
         (
             "KINDS: tuple",
             '''class SignDescent(Optimizer):
@@ -178,7 +178,7 @@ class Updates(SignStep, ''',
 
 KINDS: tuple''',
         ),
-        ("RMSprop, Adagrad)", "RMSprop, Adagrad, SignDescent)"),
+        ("Adagrad, LBFGS)", "Adagrad, LBFGS, SignDescent)"),
     )
 
 
@@ -202,7 +202,7 @@ estimated(optimizer="sign", learning_rate=0.002)
 
 
 def add_layer(package: Path) -> None:
-    (package / "ops" / "prelu.py").write_text(
+    (package / "ops" / "left_slope.py").write_text(
         '''"""The rectifier whose slope on the left is trained."""
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def backward(ops: Operations, dy: Array, x: Array, slope: Array, dslope: Array, 
 ''',
         encoding="utf-8",
     )
-    (package / "layers" / "prelu.py").write_text(
+    (package / "layers" / "left_slope.py").write_text(
         '''"""The rectifier whose slope on the left is trained."""
 
 from __future__ import annotations
@@ -233,20 +233,20 @@ from typing import Any
 from nnx.backends import Array
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
-from nnx.ops import prelu
+from nnx.ops import left_slope
 from nnx.parameters import Shapes
-from nnx.records import Counterpart, LayerRecord
+from nnx.records import LayerRecord
 
-__all__ = ["PReLU"]
+__all__ = ["LeftSlope"]
 
 
-class PReLU(Layer):
+class LeftSlope(Layer):
     """y = x where x > 0, else slope x, one slope for each feature."""
 
     record = LayerRecord(
-        names=("prelu",),
+        names=("left_slope",),
         keras="nnx does not convert it",
-        onnx=Counterpart("PRelu", arrays=("slope",)),
+        onnx="nnx does not write it",
         activation=True,
     )
     slope: Array
@@ -264,34 +264,34 @@ class PReLU(Layer):
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Rectify."""
-        prelu.forward(workspace.backend, x, self.slope, y)
+        left_slope.forward(workspace.backend, x, self.slope, y)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Of the slopes and of x."""
-        prelu.backward(workspace.backend, dy, workspace.x, self.slope, self.dslope, dx)
+        left_slope.backward(workspace.backend, dy, workspace.x, self.slope, self.dslope, dx)
 ''',
         encoding="utf-8",
     )
     replaced(
         package / "layers" / "__init__.py",
-        ("    pooling,\n    rescale,\n", "    pooling,\n    prelu,\n    rescale,\n"),
+        ("    rescale,\n", "    left_slope,\n    rescale,\n"),
         (
             "from nnx.layers.rescale import *\n",
-            "from nnx.layers.prelu import *\nfrom nnx.layers.rescale import *\n",
+            "from nnx.layers.left_slope import *\nfrom nnx.layers.rescale import *\n",
         ),
-        ("__all__ += rescale.__all__\n", "__all__ += prelu.__all__\n__all__ += rescale.__all__\n"),
+        ("__all__ += rescale.__all__\n", "__all__ += left_slope.__all__\n__all__ += rescale.__all__\n"),
     )
 
 
 LAYER = """
-check("PReLU()")
-network = nnx.Network([nnx.Dense(4, 8), nnx.PReLU(), nnx.Dense(2)], seed=0)
-fitted(network, nnx.MeanSquaredError(), nnx.Adam(0.01, groups={"prelu_1.*": {"weight_decay": 0.1}}))
-assert not np.allclose(network.weights()["prelu_1.slope"], 0.25)
+check("LeftSlope()")
+network = nnx.Network([nnx.Dense(4, 8), nnx.LeftSlope(), nnx.Dense(2)], seed=0)
+fitted(network, nnx.MeanSquaredError(), nnx.Adam(0.01, groups={"leftslope_1.*": {"weight_decay": 0.1}}))
+assert not np.allclose(network.weights()["leftslope_1.slope"], 0.25)
 saved(network)
-assert type(nnx.layers.get("prelu")) is nnx.PReLU
-trained("--layers", "8 prelu,prelu")
-estimated(activation="prelu")
+assert type(nnx.layers.get("left_slope")) is nnx.LeftSlope
+trained("--layers", "8 left_slope,left_slope")
+estimated(activation="left_slope")
 """
 
 # --------------------------------------------------------------------------------- the proof

@@ -209,8 +209,8 @@ def test_networks_differ_by_what_they_make_of_rounding(tmp_path: Path):
     amplify that: a LayerNorm of nearly constant rows by a thousand. What they make of it is seen in float64,
     where one layer's numbers after the other are moved by that much."""
     seen = []
-    tried = [one for one in LAYERS if type(one) is not nnx.Rescale]  # the first two seeds are their worst
-    for seed in (191, 199, *range(40)):
+    tried = [one for one in LAYERS if type(one) not in (nnx.Rescale, nnx.Exp)]  # Exp of Exp overflows
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         kinds = [tried[int(one)] for one in rng.integers(0, len(tried), rng.integers(1, 7))]
         layers = [type(one)(**one.config()) for one in kinds]
@@ -222,7 +222,7 @@ def test_networks_differ_by_what_they_make_of_rounding(tmp_path: Path):
         exact.set_weights(network.weights())
         bound = 16 * amplified(exact, x.astype(np.float64), rng)
         assert np.abs(y - own).max() <= bound, (seed, network.layers)
-        seen.append(np.abs(y - own).max() / max(1.0, np.abs(own).max()))  # Exponential gives large numbers
+        seen.append(np.abs(y - own).max())
     assert max(seen) < 1e-4
 
 

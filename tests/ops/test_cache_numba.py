@@ -105,7 +105,7 @@ def test_a_kernel_is_compiled_again_where_a_kernel_that_it_calls_has_changed(tmp
     assert run() == (pytest.approx(right, rel=1e-5), "1")
     called = package / "ops" / "activations_numba.py"
     text = called.read_text(encoding="utf-8")
-    assert text.count("f(5.0000001201e-1)") == 1
+    assert "f(5.0000001201e-1)" in text
     called.write_text(text.replace("f(5.0000001201e-1)", "f(4.0000001201e-1)"), encoding="utf-8")
     gradient, kept = run()
     assert kept == "0"

@@ -34,7 +34,7 @@ def test_runs_are_called_by_as_much_of_their_path_as_tells_them_apart():
 def test_the_command_to_train_again_gives_the_same_configuration(run_folders):
     words = shlex.split(facts.command(read_run(run_folders["train"])))
     given = cli.commands["train"].make_context("train", words[2:]).params
-    assert (words[:2], given["task"], given["target"]) == (["nnx", "train"], "classification", "place")
+    assert (words[:2], given["task"], given["target"]) == (["nnx", "train"], "classification", ("place",))
     options = {name: RULES[name].parsed(value) for name, value in given.items() if name in RULES and value}
     again = asdict(Config.of(given["data"], options))
     stored = read_run(run_folders["train"]).config

@@ -61,8 +61,8 @@ RULES = {
                    "whose last width is the code.", metavar="'64 relu,dropout 0.2'"),
     "residual": Rule("flag", "Make a residual block of each hidden layer after the first: "
                      "x + f(LayerNorm(x))."),
-    "loss": Rule("name", "Auto: cross_entropy for classes, mse for values, binary_cross_entropy for images.",
-                 ("auto", *LOSSES)),
+    "loss": Rule("name", f"One of {', '.join(LOSSES)}. Auto: cross_entropy for classes, mse for values, "
+                 "binary_cross_entropy for images.", ("auto", *LOSSES), metavar="NAME"),
     "quantiles": Rule("names", "The levels of loss pinball, between 0 and 1 and ascending. Default: 0.5, the "
                       "median.", metavar="X[,X]"),
     "label_smoothing": Rule("number", "For the cross-entropies and focal: targets of 1 and 0 become "
