@@ -146,7 +146,7 @@ class LbfgsTrainer(StepTrainer):
     def _remember(self, s: Array, y: Array) -> None:
         """Store the changes of a step, if they are those of a curve that is open upwards."""
         number = self.kept.step % self.optimizer.history
-        used = self._dot(s, y) > float(self.backend.xp.finfo(s.dtype).eps) * self._dot(y, y)
+        used = self._dot(s, y) > float(np.finfo(s.dtype).eps) * self._dot(y, y)
         for name, change in (("s", s), ("y", y)):
             self.kept.slots[f"{name}{number}"][...] = change if used else 0.0
 
