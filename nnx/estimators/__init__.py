@@ -7,6 +7,8 @@ this module imports scikit-learn.
 from nnx.libraries import needed
 
 with needed("estimators", "nnx.estimators"):
+    import sklearn  # noqa: F401 - first, because it is the library to name if all are missing
+
     from nnx.estimators.autoencoder import Autoencoder
     from nnx.estimators.intervals import ConformalRegressor
     from nnx.estimators.outlier import AutoencoderOutlier

@@ -72,7 +72,7 @@ def _computed(network: StoredNetwork, x: Any, output: Any, batch_size: int) -> H
     with network._lock:
         network._receive("input_gradient", x)
         places = _places(output, len(x), math.prod(network.output_shape))
-        backend, xp = network.backend, network.backend.xp
+        backend = network.backend
         result: HostArray = (backend.empty if on_gpu else np.empty)(x.shape, network.dtype)
         plan, gradients = network.plan("gradient"), network.arena.gradients
         with backend.hold():
@@ -81,9 +81,9 @@ def _computed(network: StoredNetwork, x: Any, output: Any, batch_size: int) -> H
             for start in range(0, len(x), batch_size):
                 rows = slice(start, start + batch_size)
                 y = plan.forward(network.asarray(x[rows]), False)
-                dy = xp.zeros((y.shape[0], math.prod(network.output_shape)), y.dtype)
-                dy[xp.arange(y.shape[0]), backend.asarray(places[rows])] = 1.0
-                dx = plan.backward(dy.reshape(y.shape), input_gradient=True)
+                chosen = np.zeros((y.shape[0], math.prod(network.output_shape)), network.dtype)
+                chosen[np.arange(len(chosen)), places[rows]] = 1.0
+                dx = plan.backward(backend.asarray(chosen.reshape(y.shape)), input_gradient=True)
                 result[rows] = dx if on_gpu else backend.to_numpy(dx)
             gradients[...] = kept
             network.arena.sparse.use(used)

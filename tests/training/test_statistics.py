@@ -21,7 +21,10 @@ class Last(nnx.Callback):
         self.values, self.gradients = [], []
 
     def on_step_end(self, run):
-        found = [(name, v.astype(float), g.astype(float)) for name, v, g in run.network.parameters()]
+        host = run.network.backend.to_numpy
+        found = [
+            (name, host(v).astype(float), host(g).astype(float)) for name, v, g in run.network.parameters()
+        ]
         self.values.append({name: v for name, v, _ in found})
         self.gradients.append({name: g for name, _, g in found})
 

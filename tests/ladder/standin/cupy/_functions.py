@@ -291,10 +291,24 @@ def dot(a: ndarray, b: ndarray, out: ndarray | None = None) -> ndarray:
 
 
 def matmul(x1: ndarray, x2: ndarray, *, out: ndarray | None = None) -> ndarray:
-    """See `dot`; of matrices and vectors."""
-    if max(x1.ndim, x2.ndim) > 2:
-        raise NotImplementedError("the stand-in multiplies matrices and vectors")
-    return dot(x1, x2, out)
+    """See `dot`; of matrices, vectors, and stacks of matrices."""
+    if max(x1.ndim, x2.ndim) <= 2:
+        return dot(x1, x2, out)
+    x, y = unwrap(x1), unwrap(x2)
+    if x.ndim != y.ndim or x.shape[:-2] != y.shape[:-2]:
+        raise NotImplementedError("the stand-in multiplies stacks of one shape")
+    with np.errstate(all="ignore"):
+        result = np.matmul(x, y)
+    if out is None:
+        out = owned(result)
+    elif out.shape != result.shape or out.dtype != result.dtype or not out.flags.c_contiguous:
+        raise ValueError(f"out of shape {out.shape} and type {out.dtype} for {result.shape}, {result.dtype}")
+    elif np.may_share_memory(unwrap(out), x) or np.may_share_memory(unwrap(out), y):
+        raise ValueError("a product reads what it writes")
+    else:
+        unwrap(out)[...] = result
+    launch("matmul", (x1._memory, x2._memory), (out._memory,))
+    return out
 
 
 def where(condition: ndarray, x: Any = None, y: Any = None) -> ndarray:
