@@ -36,13 +36,13 @@ def frame_of(X: Any) -> Frame:
         return _of_arrow(X)
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _of_pandas(X)
+    if hasattr(X, "tocsr"):  # one of SciPy's formats is also a mapping
+        raise TypeError(_SPARSE)
     if isinstance(X, Mapping):
         for name, values in X.items():
             if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
                 raise DataError(f"X: column {shown(str(name))} is {values!r:.60}: give a list of its cells")
         return _framed([str(name) for name in X], list(X.values()), column_of_values)
-    if hasattr(X, "tocsr"):
-        raise TypeError(_SPARSE)
     return _of_array(X)
 
 

@@ -230,7 +230,7 @@ def as_dates(frame: Frame, column: Column, order: str) -> Array:
         return column.cells
     if column.type in (NUMBER, BOOLEAN):
         if column.missing().all():
-            return np.full(len(column.cells), np.datetime64("NaT"), "datetime64[us]")
+            return np.full(len(column.cells), np.datetime64("NaT", "us"), "datetime64[us]")
         row = int(np.argmin(column.missing()))
         raise frame.fault(column, row, f"{column.cells[row]:g} is a number, but the column is one of dates")
     known = {text: date_of(text, order) for text in set(column.cells[~column.missing()])}
@@ -241,7 +241,7 @@ def as_dates(frame: Frame, column: Column, order: str) -> Array:
         raise frame.fault(
             column, row, f"{shown(column.cells[row])!r} is not a date{said}: correct it, or empty it"
         )
-    dates = [np.datetime64("NaT") if cell is None else known[cell] for cell in column.cells]
+    dates = [np.datetime64("NaT", "us") if cell is None else known[cell] for cell in column.cells]
     return np.array(dates, "datetime64[us]")
 
 

@@ -38,7 +38,7 @@ def column_of_values(name: str, values: Iterable[Any]) -> Column:
     if types == {bool}:
         return Column(name, BOOLEAN, np.array([np.nan if c is None else float(c) for c in cells], np.float64))
     if types == {np.datetime64}:
-        empty = np.datetime64("NaT")
+        empty = np.datetime64("NaT", "us")
         return Column(name, DATE, np.array([empty if c is None else c for c in cells], "datetime64[us]"))
     texts = np.empty(len(cells), object)
     texts[:] = [None if cell is None else _text(cell) for cell in cells]
