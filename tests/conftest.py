@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from nnx import initializers  # noqa: E402
 from nnx.backends import Backend, threads  # noqa: E402
 
 pytest.register_assert_rewrite("support")
@@ -55,6 +56,16 @@ def options_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, before or "")  # notes what to put back
         if before is None:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def the_same_seeds_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given no seed gets another one at each call, but the same ones in each run of a test.
+
+    Else a test that compares a mean with its expectation fails once in many runs.
+    """
+    seeds = np.random.default_rng(20240229)
+    monkeypatch.setattr(initializers, "fresh_seed", lambda: int(seeds.integers(2**32)))
 
 
 @pytest.fixture
