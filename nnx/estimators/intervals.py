@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing, check_random_state, column_or_1d, get_tags, indexable
 from sklearn.utils.validation import (
     _check_feature_names,
+    _check_method_params,
     _check_n_features,
     _check_y,
     check_consistent_length,
@@ -105,8 +106,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # 
             As the regressor takes it.
         y : array_like of shape (rows,)
         **fit_params
-            For the regressor's `fit`. Arguments with a value for each row are not possible: the rows are
-            split.
+            For the regressor's `fit`. Of an argument with a value for each row, such as ``sample_weight``, it
+            gets the values of its rows. Weights do not change the calibration: all its rows count alike.
 
         Raises
         ------
@@ -124,7 +125,8 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # 
         random = check_random_state(self.random_state)
         train, rest = train_test_split(np.arange(len(y)), test_size=share, random_state=random)
         self.estimator_ = _seeded(clone(estimator), random)
-        self.estimator_.fit(_safe_indexing(X, train), y[train], **fit_params)
+        own = _check_method_params(X, fit_params, indices=train)
+        self.estimator_.fit(_safe_indexing(X, train), y[train], **own)
         _check_n_features(self, X, reset=True)
         scores = np.sort(self._scores(_safe_indexing(X, rest), y[rest]))
         self.calibration_rows_ = len(scores)

@@ -72,6 +72,8 @@ def _cell(name: str, row: int, value: Any) -> Any:
     if isinstance(value, (datetime.timedelta, np.timedelta64)):
         seconds = np.timedelta64(value).astype("timedelta64[us]")
         return None if np.isnat(seconds) else float(seconds.astype(np.int64)) / 1e6
+    if isinstance(value, Decimal) and value.is_nan():  # float() refuses a signaling NaN
+        return None
     if isinstance(value, (numbers.Real, Decimal)):
         try:
             number = float(value)

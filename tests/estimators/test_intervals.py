@@ -114,3 +114,15 @@ def test_a_pipeline_inside(rng: np.random.Generator) -> None:
     pipeline = make_pipeline(StandardScaler(), LinearRegression())
     model = ConformalRegressor(pipeline, random_state=0).fit(x, y)
     assert covered(model.predict_interval(x), y).mean() > 0.8
+
+
+def test_weights_of_rows_go_to_the_rows_that_train(rng: np.random.Generator) -> None:
+    """Rows of weight 0 are as if they were not there: their targets are far away."""
+    x, y = noisy(rng, 400)
+    wrong = rng.random(400) < 0.3
+    model = ConformalRegressor(LinearRegression(), random_state=0)
+    weighted = model.fit(x, np.where(wrong, y + 1000.0, y), sample_weight=np.where(wrong, 0.0, 1.0))
+    slope, start = weighted.estimator_.coef_[0], weighted.estimator_.intercept_
+    assert slope == pytest.approx(2.0, abs=0.5)
+    assert start == pytest.approx(0.0, abs=0.5)
+    assert weighted.width_ > 500.0  # calibration rows count alike, and here some are far away

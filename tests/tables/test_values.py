@@ -30,7 +30,8 @@ def test_types(values, type_, cells):
 
 
 @pytest.mark.parametrize(
-    "gap", [None, float("nan"), pd.NA, pd.NaT, "", "NA", " n/a ", "?", np.datetime64("NaT", "us")]
+    "gap",
+    [None, float("nan"), Decimal("sNaN"), pd.NA, pd.NaT, "", "NA", " n/a ", "?", np.datetime64("NaT", "us")],
 )
 def test_gaps(gap):
     for values in ([1.0, gap], ["a", gap], [True, gap], [datetime.date(2020, 1, 1), gap], [gap, gap]):
