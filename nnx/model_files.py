@@ -19,6 +19,7 @@ HostArray = np.ndarray[Any, Any]
 FORMAT = "nnx-network"
 VERSION = 1
 TRAINING = "training/"  # in front of the names of arrays that belong to training
+ESTIMATOR = "tabular"  # the entry of the metadata in which an estimator for tables describes itself
 MAX_HEADER = 2**24  # bytes: the largest header
 PIECE = 2**20  # bytes that are checked and written at once
 MARGIN = 2**23  # bytes that reading needs at most, in addition to the arrays

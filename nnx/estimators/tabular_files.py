@@ -10,7 +10,7 @@ from nnx import model_files
 from nnx.errors import FileFormatError
 from nnx.tables import TableEncoder
 
-KEY, VERSION = "tabular", 1
+VERSION = 1
 
 
 def save(estimator: Any, path: str | os.PathLike[str], learnt: dict[str, Any]) -> None:
@@ -23,7 +23,7 @@ def save(estimator: Any, path: str | os.PathLike[str], learnt: dict[str, Any]) -
         "names": None if names is None else [str(name) for name in names],
         **learnt,
     }
-    estimator.network_.save(path, {KEY: described})
+    estimator.network_.save(path, {model_files.ESTIMATOR: described})
 
 
 def load(kind: Any, path: str | os.PathLike[str], device: str | None) -> Any:
@@ -34,12 +34,12 @@ def load(kind: Any, path: str | os.PathLike[str], device: str | None) -> Any:
     FileFormatError
         If the file is damaged, or holds another kind of model.
     """
-    described = model_files.read_metadata(path).get(KEY)
+    described = model_files.read_metadata(path).get(model_files.ESTIMATOR)
     if not isinstance(described, dict):
         raise FileFormatError(f"{path} holds a network, but not a {kind.__name__}: use nnx.load")
     if described.get("version") != VERSION:
         raise FileFormatError(
-            f"{path}: its {KEY} has version {described.get('version')!r:.20}, not {VERSION}"
+            f"{path}: its {model_files.ESTIMATOR} has version {described.get('version')!r:.20}, not {VERSION}"
         )
     if described.get("kind") != kind.__name__:
         found = str(described.get("kind"))[:40]

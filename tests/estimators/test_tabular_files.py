@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from support.command_line import in_process
 from support.small_tables import classes_for, numbers_for, table
 
 import nnx
@@ -46,6 +47,22 @@ def test_another_kind_of_file_is_refused(tmp_path):
     TabularRegressor(**QUICK).fit(TRAIN, numbers_for(TRAIN)).save(path)
     with pytest.raises(nnx.FileFormatError, match=r"use TabularRegressor\.load"):
         TabularClassifier.load(path)
+
+
+@pytest.mark.parametrize("command", ["predict", "encode", "export"])
+def test_the_command_line_does_not_take_columns_as_they_are_written(tmp_path, monkeypatch, capsys, command):
+    """The network of columns of numbers would compute something from them, but they are not encoded."""
+    TabularRegressor(**QUICK).fit(np.arange(80.0).reshape(40, 2), np.arange(40.0)).save(
+        tmp_path / "m.safetensors"
+    )
+    (tmp_path / "rows.csv").write_text("0,1\n10,20\n")
+    inputs = [] if command == "export" else [str(tmp_path / "rows.csv")]
+    out = tmp_path / ("m.onnx" if command == "export" else "out.csv")
+    arguments = [command, "m.safetensors", *inputs, "--out", out]
+    result = in_process(tmp_path, monkeypatch, capsys, *arguments)
+    assert result.returncode == 2
+    assert "TabularRegressor.load(path).predict(X)" in result.stderr
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from nnx.data.samples import check_finite
-from nnx.errors import FileFormatError
+from nnx.errors import ConfigurationError, FileFormatError
 from nnx.experiments.result import HostArray
 from nnx.experiments.train.labelled import TASKS, Layout
 from nnx.experiments.train.ranges import Watch
 from nnx.experiments.train.scaling import Scaling, parts, width
 from nnx.losses import GaussianNLL, Pinball
+from nnx.model_files import ESTIMATOR
 from nnx.network import Network
 
 MEAN_AND_SPREAD = ("mean", "spread")
@@ -146,7 +147,16 @@ class Preparation:
         ------
         FileFormatError
             As for `from_metadata`; the text names the file.
+        ConfigurationError
+            If an estimator for tables wrote the file: only that estimator encodes its columns.
         """
+        estimator = metadata.get(ESTIMATOR)
+        if estimator is not None:
+            kind = estimator.get("kind") if isinstance(estimator, dict) else None
+            raise ConfigurationError(
+                f"{path} was written by an estimator, whose columns only it can encode: "
+                f"nnx.estimators.{str(kind)[:40]}.load(path).predict(X)"
+            )
         kept = metadata.get("preparation")
         try:
             return (
