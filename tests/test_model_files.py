@@ -439,6 +439,7 @@ FULL_DISK = """
 import resource, signal, sys
 import numpy as np, nnx
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True  # it would be cut
 made = nnx.Network([nnx.Dense(200, 200)], seed=0)
 made.save(sys.argv[1], {"first": True})
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))

@@ -154,6 +154,7 @@ NO_ROOM = """
 import resource, signal, sys
 from nnx.cli import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True  # it would be cut
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 main(["data", "fetch"])
 """

@@ -252,10 +252,11 @@ def test_an_option_that_differs_is_named(tmp_path, begun):
 
 
 @posix
-def test_training_continues_where_a_checkpoint_that_waited_cannot_be_written(tmp_path, caplog):
+def test_training_continues_where_a_checkpoint_that_waited_cannot_be_written(tmp_path, caplog, monkeypatch):
     """A model of this size fits into the quota, its checkpoint does not."""
     import resource
 
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it would be cut
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     made, history = train()
     made.save(tmp_path / "model.safetensors")

@@ -35,6 +35,8 @@ def command(tmp_path, *arguments, limit=None, stdout=subprocess.PIPE, **variable
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
+    if limit:
+        variables["PYTHONDONTWRITEBYTECODE"] = "1"  # Python would leave the compiled modules cut
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         cwd=tmp_path,
