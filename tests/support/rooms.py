@@ -29,6 +29,7 @@ ORDER = [
     {"datasets"},
     {"experiments"},
     {"reports"},
+    {"pages"},
     {"cli"},
     {"__main__"},
 ]
