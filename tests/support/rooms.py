@@ -25,7 +25,7 @@ ORDER = [
     {"nnx"},  # the face: the public names of all the rooms above
     {"readers"},
     {"tables"},
-    {"gradcheck", "estimators", "interop"},
+    {"gradcheck", "estimators", "interop", "standalone"},
     {"datasets"},
     {"experiments"},
     {"reports"},

@@ -1,0 +1,1 @@
+"""Networks as one file of plain code, without nnx: C, Python, JavaScript."""
