@@ -1,0 +1,1 @@
+"""The exercises of ``nnx learn``: fifteen tasks, from a neuron to a convolution."""

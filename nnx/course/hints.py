@@ -1,0 +1,177 @@
+"""Find out what a wrong result may come from: usual mistakes and simple relations are tried against its numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from nnx.course.calls import call
+from nnx.course.comparing import ARGUMENTS, Calls, Check, close, part, shown
+from nnx.course.task import Mistake, Task
+
+
+def add_hints(task: Task, of: Calls, checks: list[Check]) -> None:
+    """Give each check that failed the hint of the first usual mistake that has the student's numbers.
+
+    A mistake is recognized if its result equals the student's in every case, and differs from the reference
+    in one. Then simple relations to the right result are tried, and last, two mistakes at once.
+    """
+    open_ = [check for check in checks if not check.passed and not check.hint and check.result != ARGUMENTS]
+    if not open_ or any("missing" in got for got in of.student):
+        return
+    variants = Variants(task, of)
+    for check in open_:
+        place = of.results.index(check.result)
+        check.hint = (
+            variants.single(place) or _related(of, place) or variants.pair(place) or _last(of, place, check)
+        )
+
+
+class Variants:
+    """The outcomes of one function with each usual mistake of a task."""
+
+    def __init__(self, task: Task, of: Calls) -> None:
+        self.task = task
+        self.of = of
+        self.known: dict[tuple[Mistake, ...], list[dict[str, Any]] | None] = {}
+
+    def single(self, place: int) -> str:
+        """Return the hint of the first mistake that explains a result; empty if none does."""
+        return next((one.hint for one in self.task.mistakes if self.explains(place, one)), "")
+
+    def pair(self, place: int) -> str:
+        """Return the hints of the first two mistakes that explain a result together; empty if none do."""
+        for pair in combinations(self.task.mistakes, 2):
+            if self.explains(place, *pair):
+                return " And: ".join(one.hint for one in pair)
+        return ""
+
+    def explains(self, place: int, *mistakes: Mistake) -> bool:
+        """Return whether some mistakes give the student's result in all cases."""
+        outcomes = self.outcomes(*mistakes)
+        if outcomes is None:
+            return False
+        count = len(self.of.results)
+        rows = list(zip(outcomes, self.of.student, self.of.expected, strict=True))
+        alike = all(equal(part(one, place, count), part(got, place, count)) for one, got, _ in rows)
+        return alike and not all(
+            equal(part(one, place, count), part(right, place, count)) for one, _, right in rows
+        )
+
+    def outcomes(self, *mistakes: Mistake) -> list[dict[str, Any]] | None:
+        """Return the outcomes of all cases, or None if the edits make no Python."""
+        if mistakes not in self.known:
+            try:
+                function = self.task.with_mistake(*mistakes)[self.of.name]
+                self.known[mistakes] = [call(function, case.arguments) for case in self.of.cases]
+            except (SyntaxError, KeyError):  # the second edit falls into the first
+                self.known[mistakes] = None
+        return self.known[mistakes]
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Return whether two described results are the same."""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.shape == other.shape and bool(close(one, other).all())
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return False
+    return bool(one == other)
+
+
+# ----------------------------------------------------------------------- relations to the right result
+
+
+def _related(of: Calls, place: int) -> str:
+    """Return the first relation between the student's and the right result that holds in every case."""
+    count = len(of.results)
+    pairs = [
+        (part(got, place, count), part(right, place, count)) for got, right in zip(of.student, of.expected)
+    ]
+    if not all(isinstance(got, np.ndarray) for got, _ in pairs):
+        return ""
+    name = of.results[place]
+    rows = [(got, right, case.arguments) for (got, right), case in zip(pairs, of.cases, strict=True)]
+    for text, holds in _relations(name, rows):
+        if holds:
+            return text
+    return ""
+
+
+def _relations(name: str, rows: list[Any]) -> Iterator[tuple[str, bool]]:
+    """Yield a hint and whether it holds, for each relation."""
+    yield f"{name} is transposed.", all(equal(got.T, right) for got, right, _ in rows)
+    yield f"{name} has the wrong sign: look at each minus.", all(equal(-got, right) for got, right, _ in rows)
+    yield f"{name} is half of what it must be.", all(equal(got * 2, right) for got, right, _ in rows)
+    yield f"{name} is twice what it must be.", all(equal(got / 2, right) for got, right, _ in rows)
+    yield from _sizes(name, rows)
+    yield from _shapes(name, rows)
+    for argument in rows[0][2]:
+        same = all(equal(got, np.asarray(values.get(argument))) for got, _, values in rows)
+        yield f"{name} is the argument {argument}, unchanged.", same
+    zeros = all(not got.any() for got, _, _ in rows)
+    yield f"{name} is zero everywhere: is it ever computed, or is the result put somewhere else?", zeros
+    whole = all(equal(got, np.trunc(right)) for got, right, _ in rows)
+    yield f"{name} is cut to whole numbers: an array made from integers takes no fractions.", whole
+    several = "The cases with one row are right, those with more rows are wrong: look at sums and means over the rows."
+    yield several, _right_for_one_row(rows)
+
+
+def _sizes(name: str, rows: list[Any]) -> Iterator[tuple[str, bool]]:
+    """Yield relations in which the result is multiplied or divided by the size of an argument."""
+    for argument, value in rows[0][2].items():
+        for axis in range(getattr(value, "ndim", 0)):
+            try:
+                sizes = [values[argument].shape[axis] for _, _, values in rows]
+            except (KeyError, IndexError, AttributeError):
+                continue
+            if max(sizes) == 1:
+                continue
+            of = f"the number of rows of {argument}" if axis == 0 else f"axis {axis} of {argument}"
+            many = all(equal(got / n, right) for (got, right, _), n in zip(rows, sizes, strict=True))
+            yield f"{name} is too large by a factor that is {of}: is there a sum in place of a mean?", many
+            few = all(equal(got * n, right) for (got, right, _), n in zip(rows, sizes, strict=True))
+            yield f"{name} is too small by a factor that is {of}: is there a mean in place of a sum?", few
+
+
+def _shapes(name: str, rows: list[Any]) -> Iterator[tuple[str, bool]]:
+    """Yield relations between results of different shapes."""
+    got, right, _ = rows[0]
+    flat = all(got.size == right.size and equal(got.ravel(), right.ravel()) for got, right, _ in rows)
+    yield (
+        f"The numbers of {name} are right, the shape is not {shown(right.shape)}: look at keepdims and reshape.",
+        flat,
+    )
+    whole = all(not got.ndim and right.ndim and equal(got, np.asarray(right.sum())) for got, right, _ in rows)
+    yield f"{name} is summed over everything: the sum needs an axis.", whole
+    wrong = all(got.ndim == right.ndim == 1 and got.shape != right.shape for got, right, _ in rows)
+    yield (
+        f"{name} has one number for each of something else: a sum or a mean runs over the wrong axis.",
+        wrong,
+    )
+
+
+def _right_for_one_row(rows: list[Any]) -> bool:
+    """Return whether all cases with one row are right, and all others wrong."""
+    right = [equal(got, expected) for got, expected, _ in rows]
+    first = [next((v for v in values.values() if getattr(v, "ndim", 0) > 1), None) for _, _, values in rows]
+    one = [value is not None and len(value) == 1 for value in first]
+    return any(one) and right == one
+
+
+def _last(of: Calls, place: int, check: Check) -> str:
+    """Return what can be said of a result that nothing explains."""
+    case = next(case for case in of.cases if case.label == check.case)
+    outcome = of.student[of.cases.index(case)]
+    if "error" in outcome:
+        if re.search(r"shape|broadcast|dimension|align", outcome["error"]["text"]):
+            sizes = [f"{n} {shown(v.shape)}" for n, v in case.arguments.items() if getattr(v, "ndim", 0)]
+            return f"The shapes do not fit together: {', '.join(sizes)}."
+        return ""
+    got = part(outcome, place, len(of.results))
+    if isinstance(got, np.ndarray) and not np.isfinite(got).all():
+        return "nan and inf come from 0 / 0, inf − inf, the log of 0, or exp of a large number."
+    return ""

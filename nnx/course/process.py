@@ -1,0 +1,140 @@
+"""Run a student's file in a process of its own, with limits of time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nnx.course import calls
+from nnx.course.task import Case
+
+SECONDS = 10.0  # for all calls together
+_LATE = 5.0  # seconds until a process is killed that did not end itself
+_SHOWN = 4000  # characters of what was printed
+_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+@dataclass
+class Answer:
+    """What came of running a student's file.
+
+    Attributes
+    ----------
+    outcomes : list of dict
+        One for each case, see `calls.call`; empty if the file could not be run to its end.
+    problem : str
+        Why there are no outcomes, as one line; empty if there are.
+    line : int or None
+        The line of the student's file that the problem is in.
+    lines : dict
+        The line of each function.
+    printed : str
+        What the file printed.
+    """
+
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    problem: str = ""
+    line: int | None = None
+    lines: dict[str, int | None] = field(default_factory=dict)
+    printed: str = ""
+
+
+def run(file: Path, cases: list[Case], seconds: float = SECONDS) -> Answer:
+    """Call the functions of a file with the arguments of each case.
+
+    The process has `seconds` in all and 1 GiB of memory for its arrays. Linux and macOS limit the memory by
+    ``RLIMIT_AS``; Windows limits the time only. This is no sandbox: the file may read and write what its user may.
+    """
+    with tempfile.TemporaryDirectory(prefix="nnx-learn-") as name:
+        folder = Path(name)
+        asked = [(case.function, case.arguments) for case in cases]
+        calls.write(folder, "calls", {"file": str(file.resolve()), "seconds": seconds, "calls": asked})
+        status = _wait(folder, seconds)
+        printed = _start(folder / "printed.txt")
+        answer = _answer(folder)
+        if answer is None:
+            problem, line = _why(file.resolve(), _start(folder / "where.txt"), status, seconds)
+            return Answer(problem=problem, line=line, printed=printed)
+    if "loading" in answer:
+        error = answer["loading"]
+        return Answer(problem=explained(error), line=error["line"], printed=printed)
+    return Answer(answer["outcomes"], lines=answer["lines"], printed=printed)
+
+
+def _wait(folder: Path, seconds: float) -> int:
+    """Run the process to its end, end all that it started, and return its exit status."""
+    with (folder / "printed.txt").open("wb") as printed:
+        process = subprocess.Popen(
+            [sys.executable, "-P", calls.__file__, str(folder)],
+            stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, **_ONE_THREAD, "PYTHONIOENCODING": "utf-8:replace", "PYTHONDONTWRITEBYTECODE": "1"},
+        )  # fmt: skip
+        try:
+            return process.wait(seconds + _LATE)
+        except subprocess.TimeoutExpired:
+            return -int(getattr(signal, "SIGKILL", 9))
+        finally:
+            with contextlib.suppress(OSError):
+                if os.name == "posix":
+                    os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    process.kill()
+            process.wait()
+
+
+def _answer(folder: Path) -> dict[str, Any] | None:
+    try:
+        answer = calls.read(folder, "answer")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _start(path: Path) -> str:
+    """Return the beginning of a text file that may not exist."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_SHOWN).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _why(file: Path, where: str, status: int, seconds: float) -> tuple[str, int | None]:
+    """Return why a process ended without an answer, and the line of the student's file it was in."""
+    found = re.search(rf'File "{re.escape(str(file))}", line (\d+)', where)
+    line = int(found[1]) if found else None
+    if "Timeout" in where or status == -9:
+        return f"stopped after {seconds:g} s without an end: does every loop end?", line
+    if status < 0:
+        return f"the process was ended by {signal.Signals(-status).name}", line
+    return f"the process ended without an answer (exit status {status})", line
+
+
+def explained(error: dict[str, Any]) -> str:
+    """Return an error of the student's file in one line."""
+    kind, text = error["type"], error["text"]
+    if kind == "NotImplementedError":
+        return text or "not written yet"
+    if kind == "SystemExit":
+        return "the file ends its process (sys.exit, exit or quit): remove that call"
+    if kind in ("MemoryError", "_ArrayMemoryError"):
+        return "more than 1 GiB of memory: does an array or a list grow without end?" + (
+            f" ({text})" if text else ""
+        )
+    if kind == "RecursionError":
+        return "the function calls itself without an end"
+    if kind == "EOFError":
+        return "nobody answers input(): use the function's arguments"
+    if kind in ("ImportError", "ModuleNotFoundError") and re.search(r"\bnnx\b", text):
+        return "the file imports nnx: write the function with NumPy alone"
+    if kind == "OSError" and "File too large" in text:
+        return "more than 16 MiB were printed or written: remove the print from the loop"
+    return f"{kind}: {text}" if text else kind
