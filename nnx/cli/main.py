@@ -19,6 +19,7 @@ from nnx.cli.apply import encode, predict, reconstruct
 from nnx.cli.data import data
 from nnx.cli.devices import devices, gradcheck
 from nnx.cli.export import export
+from nnx.cli.learn import learn
 from nnx.cli.options import DEBUG, everywhere
 from nnx.cli.report import report
 from nnx.cli.run import run
@@ -56,7 +57,7 @@ def cli() -> None:
     """
 
 
-for command in (run, train, report, devices, gradcheck, data, encode, reconstruct, predict, export):
+for command in (run, train, report, devices, gradcheck, data, encode, reconstruct, predict, export, learn):
     cli.add_command(command)
 everywhere(cli, DEBUG)
 

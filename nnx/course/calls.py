@@ -1,12 +1,11 @@
 """Call a student's functions in a process of its own, and write down what they return or raise.
 
-This file runs as a program: ``python calls.py FOLDER``. It imports nothing of nnx, and then blocks nnx, so that
-a student's file cannot use the layers that it is to write.
+This file runs as a program: ``python calls.py FOLDER``. It imports nothing of nnx, and then blocks nnx: a
+student's file cannot use the layers that it must write.
 """
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import copy
 import faulthandler
@@ -24,8 +23,10 @@ import numpy as np
 MEMORY = 2**30  # bytes for a student's arrays
 OUTPUT = 2**24  # bytes in a file, printed text too
 LARGEST = 2**20  # numbers in a result; of a larger one, only the shape is kept
-_STARTS_A_PROCESS = ("os.fork", "os.forkpty", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn",
-                     "subprocess.Popen")  # fmt: skip
+_STARTS_A_PROCESS = (
+    "os.fork", "os.forkpty", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn",
+    "subprocess.Popen",
+)  # fmt: skip
 
 
 # ------------------------------------------------------------------------- one call
@@ -47,7 +48,7 @@ def call(function: Callable[..., Any], arguments: dict[str, Any], file: str = ""
 
 
 def described(value: Any, inner: bool = False) -> Any:
-    """Return a result in a form that can be stored: arrays of numbers, None, a tuple, or the name of its type."""
+    """Return a result as it can be stored: arrays of numbers, None, a tuple, or the name of its type."""
     if value is None:
         return None
     if isinstance(value, tuple) and not inner:
@@ -207,9 +208,7 @@ def answered(asked: dict[str, Any]) -> dict[str, Any]:
     outcomes, lines = [], {}
     for name, arguments in asked["calls"]:
         function = getattr(module, name, None)
-        if not isinstance(function, types.FunctionType | types.BuiltinFunctionType | type) or hasattr(
-            builtins, name
-        ):
+        if not callable(function):
             outcomes.append({"missing": name})
             continue
         lines[name] = getattr(getattr(function, "__code__", None), "co_firstlineno", None)

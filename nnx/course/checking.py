@@ -42,7 +42,7 @@ class Report:
 
     @property
     def score(self) -> float:
-        """The part of the results that are right, from 0 to 1; a result whose arguments changed counts too."""
+        """The part of the results that are right, 0 to 1. A function that changes its arguments has none."""
         wanted = sum(map(len, self.task.returns.values()))
         changed = {
             check.function for check in self.checks if check.result == "arguments" and not check.passed
@@ -53,9 +53,10 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """Return the report for a grader."""
         return {
-            "task": self.task.number, "name": self.task.name, "title": self.task.title, "passed": self.passed,
-            "score": self.score, "problem": self.problem, "line": self.line,
-            "checks": [asdict(check) | {"passed": check.passed} for check in self.checks], "printed": self.printed,
+            "task": self.task.number, "name": self.task.name, "title": self.task.title,
+            "passed": self.passed, "score": self.score, "problem": self.problem, "line": self.line,
+            "checks": [asdict(check) | {"passed": check.passed} for check in self.checks],
+            "printed": self.printed,
         }  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def _arguments(of: Calls) -> Check:
 
 
 def part(outcome: dict[str, Any], place: int, count: int) -> Any:
-    """Return one result of an outcome; the whole error, or what was returned, if there are no such results."""
+    """Return one result of an outcome; the error, or what was returned, if there is no such result."""
     if "error" in outcome:
         return {"error": outcome["error"]["type"], "text": _alike(outcome["error"]["text"])}
     result = outcome["result"]
@@ -111,7 +111,7 @@ def part(outcome: dict[str, Any], place: int, count: int) -> Any:
 
 
 def _alike(text: str) -> str:
-    """Return an error's text; the two errors that @ and np.dot have for matrices that do not fit become one."""
+    """Return an error's text. Those of @ and np.dot for matrices that do not fit become one text."""
     found = _DOT.search(text)
     if found:
         return f"product {found[1]} {found[2]}"

@@ -1,4 +1,4 @@
-"""Find out what a wrong result may come from: usual mistakes and simple relations are tried against its numbers."""
+"""Find what a wrong result may come from: try usual mistakes and simple relations against its numbers."""
 
 from __future__ import annotations
 
@@ -77,6 +77,8 @@ def equal(one: Any, other: Any) -> bool:
     """Return whether two described results are the same."""
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return one.shape == other.shape and bool(close(one, other).all())
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         return False
     return bool(one == other)
@@ -89,7 +91,8 @@ def _related(of: Calls, place: int) -> str:
     """Return the first relation between the student's and the right result that holds in every case."""
     count = len(of.results)
     pairs = [
-        (part(got, place, count), part(right, place, count)) for got, right in zip(of.student, of.expected)
+        (part(got, place, count), part(right, place, count))
+        for got, right in zip(of.student, of.expected, strict=True)
     ]
     if not all(isinstance(got, np.ndarray) for got, _ in pairs):
         return ""
@@ -116,7 +119,7 @@ def _relations(name: str, rows: list[Any]) -> Iterator[tuple[str, bool]]:
     yield f"{name} is zero everywhere: is it ever computed, or is the result put somewhere else?", zeros
     whole = all(equal(got, np.trunc(right)) for got, right, _ in rows)
     yield f"{name} is cut to whole numbers: an array made from integers takes no fractions.", whole
-    several = "The cases with one row are right, those with more rows are wrong: look at sums and means over the rows."
+    several = "Cases with one row are right, those with more are wrong: look at sums and means over the rows."
     yield several, _right_for_one_row(rows)
 
 
@@ -139,10 +142,10 @@ def _sizes(name: str, rows: list[Any]) -> Iterator[tuple[str, bool]]:
 
 def _shapes(name: str, rows: list[Any]) -> Iterator[tuple[str, bool]]:
     """Yield relations between results of different shapes."""
-    got, right, _ = rows[0]
+    wanted = shown(rows[0][1].shape)
     flat = all(got.size == right.size and equal(got.ravel(), right.ravel()) for got, right, _ in rows)
     yield (
-        f"The numbers of {name} are right, the shape is not {shown(right.shape)}: look at keepdims and reshape.",
+        f"The numbers of {name} are right, but not the shape, {wanted}: look at keepdims and reshape.",
         flat,
     )
     whole = all(not got.ndim and right.ndim and equal(got, np.asarray(right.sum())) for got, right, _ in rows)

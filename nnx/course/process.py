@@ -19,7 +19,10 @@ from nnx.course.task import Case
 SECONDS = 10.0  # for all calls together
 _LATE = 5.0  # seconds until a process is killed that did not end itself
 _SHOWN = 4000  # characters of what was printed
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+_SETTINGS = {
+    "PYTHONIOENCODING": "utf-8:replace", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "",
+    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+}  # fmt: skip
 
 
 @dataclass
@@ -50,8 +53,8 @@ class Answer:
 def run(file: Path, cases: list[Case], seconds: float = SECONDS) -> Answer:
     """Call the functions of a file with the arguments of each case.
 
-    The process has `seconds` in all and 1 GiB of memory for its arrays. Linux and macOS limit the memory by
-    ``RLIMIT_AS``; Windows limits the time only. This is no sandbox: the file may read and write what its user may.
+    The process has `seconds` in all and 1 GiB of memory for its arrays (on Linux; Windows and macOS limit the
+    time only). This is no sandbox: the file may read and write what its user may.
     """
     with tempfile.TemporaryDirectory(prefix="nnx-learn-") as name:
         folder = Path(name)
@@ -75,7 +78,7 @@ def _wait(folder: Path, seconds: float) -> int:
         process = subprocess.Popen(
             [sys.executable, "-P", calls.__file__, str(folder)],
             stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, **_ONE_THREAD, "PYTHONIOENCODING": "utf-8:replace", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, **_SETTINGS},
         )  # fmt: skip
         try:
             return process.wait(seconds + _LATE)
@@ -122,7 +125,7 @@ def explained(error: dict[str, Any]) -> str:
     """Return an error of the student's file in one line."""
     kind, text = error["type"], error["text"]
     if kind == "NotImplementedError":
-        return text or "not written yet"
+        return f"not written yet: {text}" if text else "not written yet"
     if kind == "SystemExit":
         return "the file ends its process (sys.exit, exit or quit): remove that call"
     if kind in ("MemoryError", "_ArrayMemoryError"):

@@ -76,14 +76,16 @@ class Task:
 
     @cached_property
     def solution(self) -> str:
-        """The text of the reference."""
-        return (FOLDER / "solutions" / f"{self.name}.py").read_text(encoding="utf-8")
+        """The text of the reference, without the list of usual mistakes."""
+        text = (FOLDER / "solutions" / f"{self.name}.py").read_text(encoding="utf-8")
+        return text.partition("\nMISTAKES = ")[0]
 
     @property
     def title(self) -> str:
         """The first line of the file, without ``Task N:`` and the full stop."""
         first = (ast.get_docstring(ast.parse(self.text)) or "").partition("\n")[0]
-        return first.partition(": ")[2].rstrip(".")
+        title = first.partition(": ")[2].rstrip(".")
+        return title[:1].upper() + title[1:]
 
     @property
     def file(self) -> str:

@@ -1,4 +1,8 @@
-"""Count the usual mistakes that are caught, and those whose hint is right: ``python tests/course/count_hints.py [N…]``."""
+"""Count the usual mistakes that are caught, and those whose hint is right.
+
+``python tests/course/count_hints.py`` counts all tasks. With numbers of tasks,
+it also shows the mistakes without the right hint.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.course_mistakes import made  # noqa: E402
+from support.course_mistakes import made
 
-from nnx.course.task import task, tasks  # noqa: E402
+from nnx.course.task import task, tasks
 
 
 def main(numbers: list[int]) -> None:

@@ -109,7 +109,10 @@ THEMES = {
     "soak": "hours of training and kills, programs to run by hand",
 }
 TEST_MODULES = sorted(TESTS.rglob("test_*.py"))
-MODULES = sorted(path for path in ROOT.rglob("*.py") if not path.stem.startswith("__"))
+EXERCISES = (ROOT / "course" / "tasks", ROOT / "course" / "solutions")  # one contract: course/test_task
+MODULES = sorted(
+    path for path in ROOT.rglob("*.py") if not path.stem.startswith("__") and path.parent not in EXERCISES
+)
 WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of their name
     "backends/cublas": "ladder/test_cublas: it needs a GPU, or the stand-in for CuPy",
     "backends/cupy_backend": "ladder, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",

@@ -26,7 +26,7 @@ ORDER = [
     {"readers"},
     {"tables"},
     {"gradcheck", "estimators", "interop", "standalone"},
-    {"datasets"},
+    {"datasets", "course"},
     {"experiments"},
     {"reports"},
     {"pages"},

@@ -1,4 +1,4 @@
-"""Twenty usual mistakes of task 3, and a word of the hint that each must give (None: it only must be caught)."""
+"""Twenty usual mistakes of task 3, and words of the hint for each (None: it only must be caught)."""
 
 MISTAKES = [
     ("dy @ W.T", "np.dot(dy, W)", "transpose is missing in dx"),

@@ -1,0 +1,166 @@
+"""Define ``nnx learn``: the exercises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nnx.cli import options
+from nnx.cli.console import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from nnx.course.checking import Report
+
+_number = click.argument("number", type=options.Whole(min=1), metavar="N")
+_seed = "Seed of the data; a class set that was exported with a seed is checked with this seed."
+
+
+@click.group(
+    invoke_without_command=True, short_help="Exercises: write a network's parts, and have them checked."
+)
+@click.pass_context
+def learn(ctx: click.Context) -> None:
+    """Exercises: write the parts of a neural network with NumPy, and have them checked.
+
+    Without a command, list the tasks and what you have done of them in this folder.
+
+    \b
+    Examples:
+      nnx learn                list the tasks
+      nnx learn start 1        write the file of task 1, then open and complete it
+      nnx learn check 1        check it; a wrong number gets a hint
+    """
+    if ctx.invoked_subcommand is None:
+        _list()
+
+
+def _list() -> None:
+    from nnx.course.files import progress
+    from nnx.course.task import tasks
+
+    done = progress(Path())
+    print_table("Tasks", ("", "task", "in this folder"),
+                [(str(one.number), one.title, done.get(one.number, "")) for one in tasks()])  # fmt: skip
+    following = next((one.number for one in tasks() if done.get(one.number) != "done"), None)
+    if following:
+        say(f"next: nnx learn {'check' if following in done else 'start'} {following}")
+
+
+@learn.command(short_help="Write the file of a task.")
+@_number
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="The file.  [default: the task's name]"
+)
+def start(number: int, out: Path | None) -> None:
+    """Write the file of task N: the text, the formulas, the functions to write, and tests to read.
+
+    A file that exists is not overwritten.
+
+    \b
+    Examples:
+      nnx learn start 3
+      nnx learn start 3 --out second-try.py
+    """
+    from nnx.course import files
+    from nnx.course.task import task
+
+    one = task(number)
+    path = out or Path(one.file)
+    files.start(one, path)
+    click.echo(f"{path}: {one.title}")
+    named = "" if out is None else f" {path}"
+    say(f"write {', '.join(one.returns)}, then run: nnx learn check {number}{named}")
+
+
+@learn.command(short_help="Check a file, and give hints.")
+@_number
+@click.argument("file", type=options.Existing(dir_okay=False), required=False)
+@click.option("--seed", type=options.Whole(min=0), default=0, show_default=True, help=_seed)
+@click.option("--seconds", type=click.FloatRange(min=0.1, max=3600), default=10, show_default=True,
+              help="How long the file may run.")  # fmt: skip
+@options.json_flag
+def check(number: int, file: Path | None, seed: int, seconds: float, as_json: bool) -> int:
+    """Check FILE, the solution of task N, in a process of its own with limits of time and memory.
+
+    It compares values and gradients with right ones, shows the first wrong number, and says what it may come
+    from. The exit status is 1 unless everything is right. This is no sandbox: check files of others where
+    they can do no harm.
+
+    \b
+    Examples:
+      nnx learn check 3
+      nnx learn check 3 second-try.py
+      nnx learn check 3 submission.py --seed 7 --json    for a grader
+    """
+    from nnx.course import checking, files
+    from nnx.course.task import task
+
+    one = task(number)
+    path = file or Path(one.file)
+    if not path.exists():
+        raise click.UsageError(
+            f"there is no {path} here: nnx learn start {number} writes it, or name your file"
+        )
+    report = checking.check(one, path, seed, seconds)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        files.note(path.parent, report)
+        _show(report, path)
+    return 0 if report.passed else 1
+
+
+def _show(report: Report, path: Path) -> None:
+    """Print what a check found."""
+    from nnx.course.comparing import ARGUMENTS
+    from nnx.errors import printable
+
+    click.echo(f"Task {report.task.number}: {report.task.title}")
+    if report.problem:
+        where = f", line {report.line}" if report.line else ""
+        click.echo(f"  {path.name}{where}: {printable(report.problem)}")
+    before: tuple[str, str] | None = None
+    for one in report.checks:
+        if one.result == ARGUMENTS and one.passed:
+            continue
+        if (one.function, one.message) == before and not one.passed:
+            continue  # an error is the same for all results
+        before = one.function, one.message
+        state = "right" if one.passed else f"line {one.line}, {one.case}: {printable(one.message)}"
+        click.echo(f"  {one.function}, {one.result}: {state}")
+        if one.hint:
+            click.echo(f"    hint: {one.hint}")
+    if report.printed.strip():
+        lines = report.printed.strip().splitlines()
+        say("printed by your file:")
+        for line in lines[:20]:
+            say(f"  {line}")
+    if report.passed:
+        click.echo("Everything is right.")
+
+
+@learn.command(short_help="Write a class set, without solutions.")
+@click.argument("folder", type=options.Folder(), metavar="DIR")
+@click.option(
+    "--seed", type=options.Whole(min=0), default=None, help="Seed of the examples.  [default: a new one]"
+)
+def export(folder: Path, seed: int | None) -> None:
+    """Write the files of all tasks to the folder DIR, for a class: examples from another seed, no solutions.
+
+    It prints the seed: check what students hand in with the same one.
+
+    \b
+    Examples:
+      nnx learn export class-2027
+      nnx learn export class-2027 --seed 7
+    """
+    import secrets
+
+    from nnx.course import files
+
+    seed = 1 + secrets.randbelow(10**6) if seed is None else seed
+    for path in files.export(folder, seed):
+        click.echo(path)
+    say(f"seed {seed}; to check what students hand in: nnx learn check N FILE --seed {seed} --json")

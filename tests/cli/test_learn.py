@@ -1,0 +1,84 @@
+"""``nnx learn``: list, start, check and export exercises."""
+
+from __future__ import annotations
+
+import json
+
+from support.course_solved import solved
+
+from nnx.course.task import task, tasks
+
+
+def test_a_task_from_start_to_done(tmp_path, answer):
+    listed = answer("learn")
+    assert listed.returncode == 0
+    assert all(one.title in listed.stdout for one in tasks())
+    started = answer("learn", "start", "3")
+    assert started.stdout == "task03_dense_backward.py: The backward pass of a dense layer\n"
+    assert started.stderr == "write dense_backward, then run: nnx learn check 3\n"
+    empty = answer("learn", "check", "3")
+    assert empty.returncode == 1
+    assert "not written yet: write dense_backward" in empty.stdout
+    file = tmp_path / task(3).file
+    file.write_text(
+        solved(task(3)).replace("dW = x.T @ dy", "dW = dy.T @ x\n    print('hello')"), encoding="utf-8"
+    )
+    wrong = answer("learn", "check", "3")
+    assert wrong.returncode == 1
+    assert "dense_backward, dx: right" in wrong.stdout
+    assert "dense_backward, dW: line 17, 2 rows: dW has the shape (2, 3)" in wrong.stdout
+    assert "    hint: dW is transposed" in wrong.stdout
+    assert wrong.stderr.startswith("printed by your file:\n  hello\n")
+    assert "2 of 3 results right" in answer("learn").stdout
+    file.write_text(solved(task(3)), encoding="utf-8")
+    right = answer("learn", "check", "3")
+    assert (right.returncode, right.stderr) == (0, "")
+    assert right.stdout.endswith("Everything is right.\n")
+    assert "done" in answer("learn").stdout
+
+
+def test_json_is_one_object_and_writes_nothing(tmp_path, answer):
+    file = tmp_path / "submission.py"
+    file.write_text("print('noise')\n" + solved(task(3)), encoding="utf-8")
+    done = answer("learn", "check", "3", "submission.py", "--json", "--seed", "7")
+    assert done.returncode == 0
+    read = json.loads(done.stdout)
+    assert (read["passed"], read["score"], read["printed"]) == (True, 1.0, "noise\n")
+    assert done.stderr == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["submission.py"]
+
+
+def test_mistakes_are_one_line(tmp_path, answer):
+    (tmp_path / "task03_dense_backward.py").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    for line, status, words in [
+        ("learn start 3", 1, "exists, and may hold your work"),
+        ("learn start 99", 2, "there is no task 99"),
+        ("learn start x", 2, "'N': must be a whole number"),
+        ("learn check 99", 2, "there is no task 99"),
+        ("learn check 3 nowhere.py", 2, "'nowhere.py' does not exist"),
+        ("learn check 3 full", 2, "is a directory"),
+        ("learn export full", 1, "is not empty"),
+        ("learn export task03_dense_backward.py", 2, "is a file"),
+        ("learn chek 3", 2, "did you mean 'check'"),
+        ("learn check 3 --seconds 0", 2, "--seconds"),
+    ]:
+        done = answer(*line.split())
+        assert (done.returncode, done.stdout) == (status, ""), line
+        assert words in done.stderr, line
+        assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "task03_dense_backward.py").read_text() == "mine"
+    (tmp_path / "task03_dense_backward.py").unlink()
+    assert "nnx learn start 3 writes it" in answer("learn", "check", "3").stderr
+
+
+def test_a_class_set_says_how_it_is_graded(tmp_path, answer):
+    done = answer("learn", "export", "class", "--seed", "7")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == len(tasks()) + 1
+    assert done.stderr == "seed 7; to check what students hand in: nnx learn check N FILE --seed 7 --json\n"
+    drawn = answer("learn", "export", "other")
+    seed = drawn.stderr.split(";")[0].removeprefix("seed ")
+    assert seed not in ("0", "")
+    assert (tmp_path / "other" / "README.md").is_file()

@@ -1,0 +1,108 @@
+"""Usual mistakes are caught, and the hints name them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.course_mistakes import made
+
+from nnx.course.calls import call
+from nnx.course.checking import checks_of
+from nnx.course.task import task, tasks
+
+TASKS = tasks()
+WANTED = 0.8  # of the mistakes have the right hint
+
+
+@pytest.mark.parametrize("one", TASKS, ids=lambda one: one.name)
+def test_twenty_usual_mistakes_are_caught_and_named(one):
+    mistakes = made(one)
+    assert len(mistakes) == len({mistake.edit for mistake in mistakes}) == 20
+    assert [mistake.edit for mistake in mistakes if not mistake.caught] == []
+    wrong = [
+        (mistake.edit, mistake.expected, [check.hint or check.message for check in mistake.failed])
+        for mistake in mistakes
+        if not mistake.hint_is_right
+    ]
+    assert len(wrong) <= 20 * (1 - WANTED), wrong
+
+
+@pytest.mark.parametrize("one", TASKS, ids=lambda one: one.name)
+def test_the_right_hint_does_not_depend_on_the_seed(one):
+    right = [sum(mistake.hint_is_right for mistake in made(one, seed)) for seed in (0, 3)]
+    assert min(right) >= 20 * WANTED, right
+
+
+@pytest.mark.parametrize("one", TASKS, ids=lambda one: one.name)
+def test_no_hint_for_what_is_right(one):
+    cases = one.cases()
+    outcomes = [call(one.reference()[case.function], case.arguments) for case in cases]
+    assert all(check.passed and not check.hint for check in checks_of(one, cases, outcomes, {}))
+
+
+# ------------------------------------------------------------- relations that hold for any task
+
+
+def backward(x, W, dy):
+    return dy @ W.T, x.T @ dy, dy.sum(axis=0)
+
+
+def checks(function):
+    """The checks of task 3 for a function, by the name of the result."""
+    one = task(3)
+    cases = one.cases()
+    outcomes = [call(function, case.arguments) for case in cases]
+    return {check.result: check for check in checks_of(one, cases, outcomes, {"dense_backward": 1})}
+
+
+def with_dx(change):
+    """The hint for dx, if it is changed."""
+    return checks(lambda x, W, dy: (change(backward(x, W, dy)[0], x, W, dy), *backward(x, W, dy)[1:]))[
+        "dx"
+    ].hint
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        (lambda dx, *_: dx.T, "dx is transposed"),
+        (lambda dx, *_: -dx, "wrong sign"),
+        (lambda dx, *_: dx / 2, "half"),
+        (lambda dx, *_: dx * 2, "twice"),
+        (
+            lambda dx, x, W, dy: dx * len(x),
+            "a factor that is the number of rows of x: is there a sum in place",
+        ),
+        (lambda dx, x, W, dy: dx / W.shape[1], "axis 1 of W: is there a mean in place of a sum"),
+        (lambda dx, *_: dx[None], "keepdims"),
+        (lambda dx, x, *_: x, "the argument x, unchanged"),
+        (lambda dx, *_: dx * 0, "zero everywhere"),
+        (lambda dx, *_: np.trunc(dx), "cut to whole numbers"),
+        (lambda dx, *_: dx.sum(), "needs an axis"),
+        (lambda dx, *_: dx.cumsum(axis=0), "Cases with one row are right"),
+        (lambda dx, *_: dx / 0, "nan and inf come from"),
+        (lambda dx, *_: dx + 0.125, ""),
+    ],
+)
+def test_a_relation_to_the_right_result_is_found(change, hint):
+    found = with_dx(change)
+    assert hint in found
+    assert bool(hint) == bool(found)
+
+
+def test_two_mistakes_at_once_are_found():
+    """Each of another result; and both of the same."""
+    found = checks(lambda x, W, dy: (dy @ W.T, dy.T @ x, dy.mean(axis=0)))
+    assert "dW is transposed" in found["dW"].hint
+    assert "db is a mean" in found["db"].hint
+    both = checks(lambda x, W, dy: (x.T @ dy / len(x), dy @ W.T, dy.sum(axis=0)))
+    assert "dW is a mean" in both["dx"].hint
+    assert "another order" in both["dx"].hint
+
+
+def test_an_error_in_other_words_is_the_same_mistake():
+    assert "transpose is missing in dx" in checks(lambda x, W, dy: (np.dot(dy, W), 0, 0))["dx"].hint
+    assert (
+        "do not fit together: x (2, 3)"
+        in checks(lambda x, W, dy: (x + dy.T.repeat(9, axis=1), 0, 0))["dx"].hint
+    )
