@@ -166,7 +166,7 @@ def test_help_is_printed_with_an_example_and_loads_nothing_heavy(tmp_path, words
     assert "Example" in done.stdout
     assert f"nnx {' '.join(words)}".strip() in done.stdout
     assert "--debug" in done.stdout
-    assert "..." not in re.sub(r"(COMMAND\]? \[ARGS\]|INPUT)\.\.\.", "", done.stdout)  # no summary was cut off
+    assert "..." not in re.sub(r"(COMMAND\]? \[ARGS\]|INPUT)\.\.\.", "", done.stdout)  # none was cut off
     assert max(map(len, done.stdout.splitlines())) <= 80
     loaded = {
         line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line
