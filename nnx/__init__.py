@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         initializers,
         interop,
         metrics,
+        pages,
         reports,
         tables,
     )
@@ -97,6 +98,7 @@ __all__ = [
     "interop",
     "load",
     "metrics",
+    "pages",
     "reports",
     "resolve",
     "tables",
@@ -108,7 +110,7 @@ __all__ += optimizers.__all__
 
 _ROOMS = (
     *("checkpoints", "datasets", "estimators", "experiments", "gradcheck", "initializers", "interop"),
-    *("metrics", "reports", "tables"),
+    *("metrics", "pages", "reports", "tables"),
 )
 
 

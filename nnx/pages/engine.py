@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from importlib import resources
 
-PARTS = ("checks", "random", "activations", "layers", "losses", "optimizers", "network", "names")
+PARTS = (
+    *("checks", "random", "activations", "layers", "losses", "optimizers", "network"),
+    *("model_file", "python_code", "names"),
+)
 
 
 def engine_script() -> str:

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.engine import PROGRAM, ROWS, STEPS, node, rows_for, trained_by_nnx
-from support.engine_cases import CASES
+from support.engine import CLOSE, PROGRAM, ROWS, given, node, rows_for, trained_by_nnx
+from support.engine_cases import CASES, LAYERS, dense
 
-CLOSE = {"rtol": 1e-9, "atol": 1e-9}
-
-
-def given(one):
-    x, y = rows_for(one)
-    return {
-        "description": one,
-        "x": x.ravel().tolist(),
-        "y": y.ravel().tolist(),
-        "rows": ROWS,
-        "steps": STEPS,
-    }
+from nnx.pages import build
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +50,114 @@ def test_nothing_that_is_offered_is_untested(tmp_path):
     for what, names in offers.items():
         used = set().union(*(names_in(one)[what] for one in CASES.values()))
         assert set(names) <= used, what
+
+
+def test_batches_in_the_order_of_the_engine_train_as_fit_does(tmp_path):
+    """Also the last, smaller batch, and a larger one after it."""
+    one = CASES["two layers of dropout"]
+    x, y = rows_for(one)
+    program = f"""
+    const net = nnxEngine.network(given), [x, y] = [{x.tolist()}, {y.tolist()}];
+    for (let epoch = 0; epoch < 6; epoch++) {{
+      const order = Array.from(nnxEngine.epochOrder(net.seed, net.steps, {ROWS}));
+      for (let start = 0; start < {ROWS}; start += 5) {{
+        const rows = order.slice(start, start + 5);
+        const take = (from) => Float64Array.from(rows.flatMap((i) => from[i]));
+        net.step(take(x), take(y), rows.length);
+      }}
+    }}
+    answer = Array.from(net.predict(Float64Array.from(x.flat()), {ROWS}));
+    """
+    network = build(one)
+    network.fit(x, y, loss=one["loss"], optimizer=one["optimizer"], epochs=6, batch_size=5)
+    np.testing.assert_allclose(node(program, one, tmp_path), network.predict(x).ravel(), **CLOSE)
+
+
+def test_a_restored_state_repeats_its_steps(tmp_path):
+    """Undo: parameters, statistics, moments and masks are those from before."""
+    one = LAYERS["deep"]
+    x, y = rows_for(one)
+    program = f"""
+    const net = nnxEngine.network(given), x = Float64Array.from({x.ravel().tolist()});
+    const y = Float64Array.from({y.ravel().tolist()});
+    const train = () => Array.from({{ length: 5 }}, () => net.step(x, y, {ROWS}));
+    const listed = (_, value) => ArrayBuffer.isView(value) ? Array.from(value) : value;
+    train();
+    const state = net.state(), first = train();
+    net.restore(JSON.parse(JSON.stringify(state, listed)));
+    answer = [first, train()];
+    """
+    first, again = node(program, one, tmp_path)
+    assert first == again
+
+
+def test_looking_leaves_the_last_training_pass_as_it_is(tmp_path):
+    one = LAYERS["deep"]
+    x, y = rows_for(one)
+    program = f"""
+    const net = nnxEngine.network(given), x = Float64Array.from({x.ravel().tolist()});
+    const y = Float64Array.from({y.ravel().tolist()});
+    const told = () => net.layers.map((one) => [one.x, one.y, one.dx].map((all) => Array.from(all)));
+    net.forward(x, {ROWS});
+    net.backward(y, {ROWS}, true);
+    const before = told(), gradients = Array.from(net.gradients);
+    net.look(x.subarray(0, {one["inputs"]}), 1);
+    net.evaluate(x, y, {ROWS});
+    const looked = told();
+    net.backward(y, {ROWS}, true);
+    answer = [before, looked, told(), gradients, Array.from(net.gradients)];
+    """
+    before, looked, again, gradients, last = node(program, one, tmp_path)
+    assert before == looked == again
+    assert gradients == last
+
+
+LOGITS = {"name": "binary_cross_entropy", "from_logits": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"layers": []}, "at least one layer"),
+        ({"layers": [{"kind": "Dens"}]}, 'unknown layer "Dens": choose one of Dense,'),
+        ({"layers": [{"kind": "Dense"}]}, "layer Dense needs a value for units"),
+        ({"layers": [{"kind": "Dense", "units": 2, "rate": 1}]}, 'layer Dense has no setting "rate"'),
+        ({"layers": [{"kind": "Dense", "units": 2, "activation": "thanh"}]}, 'unknown activation "thanh"'),
+        ({"loss": "mse"}, 'unknown loss "mse"'),
+        ({"loss": "binary_cross_entropy"}, "must end with Sigmoid, not with Dense"),
+        ({"loss": "hinge", "layers": [{"kind": "Sigmoid"}]}, "remove the last layer, Sigmoid"),
+        ({"loss": LOGITS, "layers": [{"kind": "Sigmoid"}]}, "remove the last layer, Sigmoid"),
+        ({"loss": "categorical_cross_entropy", "layers": [dense(1, "softmax")]}, "one output"),
+        ({"optimizer": {"name": "adam", "momentum": 0.9}}, 'optimizer adam has no setting "momentum"'),
+        ({"weights": {"dense_1.W": [1, 2]}}, "dense_1.W needs 6 numbers"),
+    ],
+)  # fmt: skip
+def test_faults_are_told(tmp_path, changes, told):
+    description = {"inputs": 3, "layers": [dense(2)]} | changes
+    program = "try { nnxEngine.network(given); } catch (error) { answer = error.message; }"
+    assert told in node(program, description, tmp_path)
+
+
+def test_a_step_allocates_no_arrays_and_no_numbers(tmp_path):
+    """A number as an object takes 12 bytes; the layers of a step compute 17,000 numbers."""
+    program = """
+    const layer = (units, activation) => ({ kind: "Dense", units, activation });
+    const layers = [layer(8, "tanh"), layer(8, "relu"), layer(1, "sigmoid")];
+    const net = nnxEngine.network({ inputs: 2, layers, loss: "binary_cross_entropy", optimizer: "adam" });
+    const x = Float64Array.from({ length: 1000 }, Math.random), y = new Float64Array(500);
+    let arrays = 0;
+    globalThis.Float64Array = class extends Float64Array {
+      constructor(...given) { super(...given); arrays += 1; }
+    };
+    const steps = (count) => {
+      for (let i = 0; i < count; i++) { net.step(x, y, 500); net.predict(x, 500); }
+    };
+    steps(300);
+    const first = arrays, before = process.memoryUsage().heapUsed;
+    steps(100);
+    answer = [first > 0, arrays - first, (process.memoryUsage().heapUsed - before) / 100];
+    """
+    prepared, arrays, bytes_ = node(program, None, tmp_path, "--max-semi-space-size=256")
+    assert prepared
+    assert arrays == 0
+    assert bytes_ < 20_000

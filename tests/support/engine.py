@@ -16,6 +16,7 @@ from support.browser import unavailable
 
 Case = dict[str, Any]
 STEPS, ROWS = 200, 12
+CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 # Train a case and tell what nnx tells: the losses of all steps, and weights and predictions at the end.
 PROGRAM = """
@@ -33,7 +34,7 @@ const train = ({ description, x, y, rows, steps }) => {
 """
 
 
-def node(program: str, given: Any, folder: Path) -> Any:
+def node(program: str, given: Any, folder: Path, *flags: str) -> Any:
     """Run a program that computes `answer` from `given`, in Node.js with the engine; return the answer."""
     command = shutil.which("node")
     if command is None:
@@ -45,10 +46,20 @@ def node(program: str, given: Any, folder: Path) -> Any:
         encoding="utf-8",
     )
     done = subprocess.run(
-        [str(command), str(script)], input=json.dumps(given), capture_output=True, text=True, check=False
+        [str(command), *flags, str(script)],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def given(case: Case) -> dict[str, Any]:
+    """What `PROGRAM` needs for a case."""
+    x, y = (values.ravel().tolist() for values in rows_for(case))
+    return {"description": case, "x": x, "y": y, "rows": ROWS, "steps": STEPS}
 
 
 def layer(entry: Case) -> nnx.Layer:
@@ -75,9 +86,8 @@ def rows_for(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 def trained_by_nnx(case: Case, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """What `PROGRAM` tells, computed by nnx in float64."""
-    network = nnx.Network(
-        [layer(entry) for entry in case["layers"]], device="numpy", dtype="float64", seed=case["seed"]
-    ).build(case["inputs"])
+    layers = [layer(entry) for entry in case["layers"]]
+    network = nnx.Network(layers, "numpy", "float64", case["seed"], case["fuse"]).build(case["inputs"])
     first = network.weights()
     loss, optimizer = nnx.losses.get(case["loss"]), nnx.optimizers.get(case["optimizer"])
     history = network.fit(x, y, loss=loss, optimizer=optimizer, epochs=STEPS, batch_size=len(x))

@@ -12,10 +12,14 @@ def dense(units: int, activation: str | None = None, **settings: Any) -> Case:
     return {"kind": "Dense", "units": units, "activation": activation, **settings}
 
 
-def case(*layers: Case, loss: Any = "mean_squared_error", optimizer: Any = "adam", seed: int = 3) -> Case:
+def case(
+    *layers: Case, loss: Any = "mean_squared_error", optimizer: Any = "adam", seed: int = 3, fuse: bool = True
+) -> Case:
     if isinstance(optimizer, str):
         optimizer = {"name": optimizer, "learning_rate": 0.02}
-    return {"inputs": 3, "layers": list(layers), "loss": loss, "optimizer": optimizer, "seed": seed}
+    return {
+        "inputs": 3, "layers": list(layers), "loss": loss, "optimizer": optimizer, "seed": seed, "fuse": fuse
+    }  # fmt: skip
 
 
 def with_loss(loss: Any, *last: str | None) -> dict[str, Case]:
@@ -90,6 +94,14 @@ LOSSES = {
     **with_loss({"name": "poisson", "epsilon": 0.4}, "softplus"),
     **with_loss("hinge", None),
     **with_loss("squared_hinge", None),
+    "cross-entropy, Identity last": case(
+        dense(4, "softmax"), {"kind": "Identity"}, loss="categorical_cross_entropy"
+    ),
+    "cross-entropy, not fused": case(
+        dense(4, "softmax"), loss={"name": "categorical_cross_entropy", "epsilon": 0.3}, fuse=False
+    ),
+    "binary cross-entropy, not fused": case(dense(2, "sigmoid"), loss="binary_cross_entropy", fuse=False),
+    "Poisson, not fused": case(dense(2, "exponential"), loss="poisson", fuse=False),
     "a loss of the first layer": case({"kind": "Sigmoid"}, loss="binary_cross_entropy", optimizer="sgd"),
 }
 OPTIMIZERS = {

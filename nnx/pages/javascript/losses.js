@@ -69,39 +69,59 @@ function crossEntropyRow(targets, z, dz, start, columns) {
 }
 
 const CROSS_ENTROPY = { epsilon: 1e-7, from_logits: false, label_smoothing: 0 };
+const PROBABILITIES = ["Sigmoid", "Softmax"];
+const RATES = ["Exp", "Softplus", "ReLU", ...PROBABILITIES];
 
-// The losses by nnx's names. `fused`: the kind that takes the input of a last layer of the class `activation`.
+// The losses by nnx's names, each with the name of its class. `fused` is the kind that takes the input of the last
+// layer, if that is `activation`. The last layer must be one of `after`, and none of `never`.
 const LOSSES = {
-  mean_squared_error: { kind: "squared_error", defaults: { reduction: "mean" } },
-  mean_absolute_error: { kind: "absolute_error", defaults: {} },
-  huber: { kind: "huber", defaults: { delta: 1 } },
+  mean_squared_error: { python: "MeanSquaredError", kind: "squared_error", defaults: { reduction: "mean" } },
+  mean_absolute_error: { python: "MeanAbsoluteError", kind: "absolute_error", defaults: {} },
+  huber: { python: "Huber", kind: "huber", defaults: { delta: 1 } },
   binary_cross_entropy: {
-    kind: "binary_cross_entropy", defaults: CROSS_ENTROPY, classes: 2,
-    activation: "Sigmoid", fused: "binary_cross_entropy_from_logits",
+    python: "BinaryCrossEntropy", kind: "binary_cross_entropy", defaults: CROSS_ENTROPY, classes: 2,
+    activation: "Sigmoid", fused: "binary_cross_entropy_from_logits", after: PROBABILITIES,
   },
   categorical_cross_entropy: {
-    kind: "categorical_cross_entropy", defaults: CROSS_ENTROPY, sums: true,
-    activation: "Softmax", fused: "categorical_cross_entropy_from_logits",
+    python: "CategoricalCrossEntropy", kind: "categorical_cross_entropy", defaults: CROSS_ENTROPY, sums: true,
+    activation: "Softmax", fused: "categorical_cross_entropy_from_logits", after: ["Softmax"],
   },
   poisson: {
-    kind: "poisson", defaults: { epsilon: 1e-7 }, activation: "Exp", fused: "poisson_from_log",
+    python: "Poisson", kind: "poisson", defaults: { epsilon: 1e-7 },
+    activation: "Exp", fused: "poisson_from_log", after: RATES,
   },
-  hinge: { kind: "hinge", defaults: {} },
-  squared_hinge: { kind: "squared_hinge", defaults: {} },
+  hinge: { python: "Hinge", kind: "hinge", defaults: {}, never: PROBABILITIES },
+  squared_hinge: { python: "SquaredHinge", kind: "squared_hinge", defaults: {}, never: PROBABILITIES },
 };
 
-// A loss for the output of a layer. `kind` names its formula, `fused` says whether it includes that layer.
+// Refuse a loss that does not fit the last layer; Identity and Dropout may follow that layer.
+function checkEnding({ name, from_logits: logits }, layers) {
+  const passing = ["Identity", "Dropout"];
+  const { kind, outputs } = layers.findLast((layer) => !passing.includes(layer.kind)) ?? layers.at(-1);
+  const { after, never = logits ? PROBABILITIES : [], activation } = LOSSES[name];
+  if (never.includes(kind)) throw new Error(`${name}: remove the last layer, ${kind}: the loss takes its input`);
+  if (after !== undefined && !logits && !after.includes(kind)) {
+    throw new Error(`${name}: the network must end with ${activation}, not with ${kind}`);
+  }
+  if (outputs === 1 && (kind === "Softmax" || (logits && activation === "Softmax"))) {
+    throw new Error(`${name}: a softmax of one output is always 1: use Sigmoid and binary_cross_entropy`);
+  }
+}
+
+// The loss of a network. `kind` names its formula, `fused` says whether this includes the last layer.
 class Loss {
-  constructor(given, last) {
+  constructor(given, layers, fuse) {
     this.settings = namedSettings("loss", LOSSES, given);
-    const record = LOSSES[this.settings.name], columns = last.outputs, { settings } = this;
-    this.columns = columns;
-    this.fused = record.fused !== undefined && last.kind === record.activation && !settings.from_logits;
+    checkEnding(this.settings, layers);
+    const record = LOSSES[this.settings.name], { settings } = this;
+    const { kind, outputs } = layers.at(-1);
+    this.columns = outputs;
+    this.fused = fuse && record.fused !== undefined && kind === record.activation && !settings.from_logits;
     this.kind = this.fused || settings.from_logits ? record.fused : record.kind;
     this.constant = settings.delta ?? settings.epsilon ?? 0;
-    this.share = 1 / (record.sums || settings.reduction === "sum_over_features" ? 1 : columns);
+    this.share = record.sums || settings.reduction === "sum_over_features" ? 1 : 1 / outputs;
     this.kept = 1 - (settings.label_smoothing ?? 0);
-    this.rest = (settings.label_smoothing ?? 0) / (record.classes ?? columns);
+    this.rest = (settings.label_smoothing ?? 0) / (record.classes ?? outputs);
     this.targets = new Float64Array(0);
   }
 

@@ -3,6 +3,8 @@
 return {
   network: (description) => new Network(description),
   epochOrder,
+  modelFile,
+  pythonCode,
   offers: {
     layers: Object.keys(LAYERS).filter((kind) => !Object.values(ACTIVATIONS).some((one) => one.kind === kind)),
     activations: Object.keys(ACTIVATIONS).filter((name) => name !== "gelu_tanh"),

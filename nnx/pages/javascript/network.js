@@ -1,16 +1,17 @@
 // The network: its layers in order, all parameters in one array, and a training step.
 
 class Network {
-  constructor({ inputs, layers, loss, optimizer, seed = 0, weights }) {
+  constructor({ inputs, layers, loss, optimizer, seed = 0, fuse = true, weights, state }) {
     if (!layers?.length) throw new Error("a network needs at least one layer");
-    Object.assign(this, { inputs, seed, rows: 0, capacity: 0, steps: 0 });
+    Object.assign(this, { inputs, seed, fuse, rows: 0, capacity: 0, steps: 0 });
     this.layers = makeLayers(inputs, layers);
     this.outputs = this.layers.at(-1).outputs;
-    this.loss = new Loss(loss ?? "mean_squared_error", this.layers.at(-1));
+    this.loss = new Loss(loss ?? "mean_squared_error", this.layers, fuse);
     this.optimizer = namedSettings("optimizer", OPTIMIZERS, optimizer ?? "sgd"); // may be changed between steps
     this.allocate();
     if (weights === undefined) this.initialize();
     else this.setWeights(weights);
+    if (state !== undefined) this.restore(state);
     this.looks = this.layers.map(() => new Float64Array(0));
   }
 
@@ -155,11 +156,19 @@ class Network {
     return { values: this.values.slice(), statistics: this.statistics.slice(), slots, steps, optimizerSteps };
   }
 
-  restore({ values, statistics, slots, steps, optimizerSteps }) {
-    this.values.set(values);
-    this.statistics.set(statistics);
-    for (const [name, slot] of Object.entries(slots)) this.slots[name]?.set(slot);
+  // Set what `state` returned, or a part of it.
+  restore({ values, statistics, slots = {}, steps = this.steps, optimizerSteps = this.optimizerSteps }) {
+    if (values !== undefined) this.values.set(values);
+    if (statistics !== undefined) this.statistics.set(statistics);
+    for (const [name, slot] of Object.entries(slots)) this.slots[name].set(slot);
     Object.assign(this, { steps, optimizerSteps });
+  }
+
+  // What makes the same network again, without its weights and its state.
+  description() {
+    const layers = this.layers.map(({ kind, settings }) => ({ kind, ...settings }));
+    const { inputs, seed, fuse, optimizer } = this;
+    return { inputs, seed, fuse, layers, loss: { ...this.loss.settings }, optimizer: { ...optimizer } };
   }
 
   // Every parameter and statistic by nnx's name: {shape, values}, where values is a view.

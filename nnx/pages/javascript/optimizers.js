@@ -5,6 +5,7 @@
 const COMMON = { weight_decay: 0, l2: 0, clip_norm: null, clip_value: null };
 
 const ADAM = {
+  python: "Adam",
   defaults: { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, ...COMMON },
   slots: () => ({ m: 0, v: 0 }),
   // m = β₁ m + (1−β₁) g; v = β₂ v + (1−β₂) g²; w = w − η √(1−β₂ᵗ)/(1−β₁ᵗ) m / (√v + ε)
@@ -23,6 +24,7 @@ const ADAM = {
 
 const OPTIMIZERS = {
   sgd: {
+    python: "SGD",
     defaults: { learning_rate: 0.01, momentum: 0, nesterov: false, ...COMMON },
     slots: ({ momentum }) => (momentum > 0 ? { velocity: 0 } : {}),
     // w = w − η g; with momentum u = μ u − η g, w = w + u, or with Nesterov w = w + μ u − η g
@@ -41,8 +43,9 @@ const OPTIMIZERS = {
     },
   },
   adam: ADAM,
-  adamw: { ...ADAM, defaults: { ...ADAM.defaults, weight_decay: 0.004 } },
+  adamw: { ...ADAM, python: "AdamW", defaults: { ...ADAM.defaults, weight_decay: 0.004 } },
   rmsprop: {
+    python: "RMSprop",
     defaults: { learning_rate: 1e-3, rho: 0.9, momentum: 0, epsilon: 1e-7, ...COMMON },
     slots: ({ momentum }) => (momentum > 0 ? { v: 0, velocity: 0 } : { v: 0 }),
     // v = ρ v + (1−ρ) g²; d = η g / √(v + ε); w = w − d, or with momentum u = μ u + d, w = w − u
@@ -59,6 +62,7 @@ const OPTIMIZERS = {
     },
   },
   adagrad: {
+    python: "Adagrad",
     defaults: { learning_rate: 1e-3, initial_accumulator: 0.1, epsilon: 1e-7, ...COMMON },
     slots: ({ initial_accumulator }) => ({ accumulator: initial_accumulator }),
     // a = a + g²; w = w − η g / √(a + ε)
