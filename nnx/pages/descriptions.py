@@ -19,7 +19,7 @@ from nnx.records import record_of
 LAYERS = frozenset((
     *("Dense", "Dropout", "MaskNoise", "GaussianNoise", "BatchNorm", "LayerNorm", "Identity", "ReLU"),
     *("LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Mish", "Tanh", "Sigmoid", "HardSigmoid"),
-    *("Softplus", "Exp", "Softmax"),
+    *("Softplus", "Exp", "Softmax", "PReLU"),
 ))  # fmt: skip
 LOSSES = frozenset((
     *("mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy"),

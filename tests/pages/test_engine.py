@@ -52,6 +52,50 @@ def test_nothing_that_is_offered_is_untested(tmp_path):
         assert set(names) <= used, what
 
 
+def settings_in(one):
+    """Every setting that a case sets, with the name of its layer, loss or optimizer."""
+    named = [(entry["kind"], entry) for entry in one["layers"]]
+    named += [(given["name"], given) for given in (one["loss"], one["optimizer"]) if isinstance(given, dict)]
+    return {(name, setting) for name, given in named for setting in given}
+
+
+def test_no_setting_is_untested(tmp_path):
+    program = """
+    const named = (table) => Object.entries(table).map(([name, settings]) => [name, Object.keys(settings)]);
+    answer = Object.values(nnxEngine.defaults).flatMap(named);
+    """
+    settings = {(name, setting) for name, all_ in node(program, None, tmp_path) for setting in all_}
+    assert settings <= set().union(*map(settings_in, CASES.values()))
+
+
+def test_a_loss_that_is_not_finite_changes_nothing(tmp_path):
+    program = """
+    const net = nnxEngine.network(given), before = net.state(), x = Float64Array.of(1, 2, 1e200);
+    const loss = net.step(x, Float64Array.of(1e200, 0), 1);
+    const same = net.values.every((value, i) => value === before.values[i]);
+    answer = [loss < Infinity, net.fault, net.steps, same];
+    net.step(Float64Array.of(1, 2, 3), Float64Array.of(1, 0), 1);
+    answer.push(net.fault, net.steps);
+    """
+    answer = node(program, {"inputs": 3, "layers": [dense(2)]}, tmp_path)
+    assert answer == [False, True, 0, True, False, 1]
+
+
+def test_an_optimizer_starts_again_if_it_is_changed(tmp_path):
+    program = """
+    const net = nnxEngine.network({ ...given, optimizer: { name: "sgd", momentum: 0.9 } });
+    const x = Float64Array.of(1, 2, 3), y = Float64Array.of(1, 0);
+    for (let i = 0; i < 3; i++) net.step(x, y, 1);
+    net.setOptimizer({ name: "adam", learning_rate: 0.5 });
+    const before = net.values.slice();
+    net.step(x, y, 1);
+    answer = [Object.keys(net.slots), net.optimizerSteps, net.steps, Math.abs(net.values[0] - before[0])];
+    """
+    slots, steps, all_steps, change = node(program, {"inputs": 3, "layers": [dense(2)]}, tmp_path)
+    assert (slots, steps, all_steps) == (["m", "v"], 1, 4)
+    assert change == pytest.approx(0.5, rel=1e-4)  # the first step of Adam has the size of the rate
+
+
 def test_batches_in_the_order_of_the_engine_train_as_fit_does(tmp_path):
     """Also the last, smaller batch, and a larger one after it."""
     one = CASES["two layers of dropout"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 Case = dict[str, Any]
 CLIPPED = {"clip_norm": 0.05, "clip_value": 0.02}
 
@@ -58,6 +60,7 @@ LAYERS = {
     "LeakyReLU with a slope": case(dense(6), {"kind": "LeakyReLU", "alpha": 0.3}, dense(2)),
     "ELU with a constant": case(dense(6), {"kind": "ELU", "alpha": 0.3}, dense(2)),
     "approximate GELU": case(dense(6), {"kind": "GELU", "approximate": True}, dense(2)),
+    "PReLU with one slope": case(dense(6), {"kind": "PReLU", "shared_axes": [1], "initial": 0.1}, dense(2)),
     "softmax between": case(dense(6), {"kind": "Softmax"}, dense(2)),
     "deep": case(
         {"kind": "GaussianNoise", "stddev": 0.1}, dense(8), {"kind": "BatchNorm"}, {"kind": "SiLU"},
@@ -70,7 +73,7 @@ ACTIVATIONS = {
     f"activation {name}": case(dense(6, name), dense(2))
     for name in (
         *("identity", "linear", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "swish", "mish", "tanh"),
-        *("sigmoid", "hard_sigmoid", "softplus", "exponential", "exp", "softmax"),
+        *("sigmoid", "hard_sigmoid", "softplus", "exponential", "exp", "softmax", "prelu"),
     )
 }
 INITIALIZERS = {
@@ -112,12 +115,38 @@ OPTIMIZERS = {
     **with_optimizer("sgd", momentum=0.5, l2=0.05, **CLIPPED),
     **with_optimizer("adam"),
     **with_optimizer("adam", beta1=0.5, beta2=0.9, epsilon=1e-3, l2=0.05, weight_decay=0.02),
-    **with_optimizer("adam", clip_value=0.01),
+    **with_optimizer("adam", **CLIPPED),
     **with_optimizer("adamw"),
-    **with_optimizer("adamw", weight_decay=0.1, clip_norm=0.05),
+    **with_optimizer("adamw", beta1=0.8, beta2=0.9, epsilon=1e-3, l2=0.01, weight_decay=0.1, **CLIPPED),
     **with_optimizer("rmsprop"),
-    **with_optimizer("rmsprop", rho=0.5, momentum=0.5, epsilon=1e-3, l2=0.05, weight_decay=0.02),
+    **with_optimizer("rmsprop", rho=0.5, momentum=0.5, epsilon=1e-3, l2=0.05, weight_decay=0.02, **CLIPPED),
     **with_optimizer("adagrad"),
-    **with_optimizer("adagrad", initial_accumulator=0.0, epsilon=1e-3, l2=0.05, weight_decay=0.02),
+    **with_optimizer("adagrad", initial_accumulator=0.0, epsilon=1e-3, l2=0.05, weight_decay=0.02, **CLIPPED),
 }
-CASES = LAYERS | ACTIVATIONS | INITIALIZERS | LOSSES | OPTIMIZERS
+
+
+def at_random(seed: int) -> Case:
+    """Some layers, a loss that fits the last one, and an optimizer."""
+    random = np.random.default_rng(seed)
+    layers: list[Case] = []
+    for _ in range(random.integers(1, 4)):
+        extra: list[Case] = [
+            {"kind": "Dropout", "rate": 0.2}, {"kind": "GaussianNoise", "stddev": 0.1}, {"kind": "BatchNorm"},
+            {"kind": "LayerNorm"}, {"kind": "MaskNoise", "rate": 0.1},
+        ]  # fmt: skip
+        hidden = random.choice(["tanh", "relu", "elu", "gelu", "silu", "softplus", "prelu", "mish"])
+        layers += [dense(int(random.integers(2, 8)), str(hidden)), extra[random.integers(len(extra))]]
+    endings = {
+        "mean_squared_error": None, "huber": "tanh", "binary_cross_entropy": "sigmoid",
+        "categorical_cross_entropy": "softmax", "poisson": "exponential", "hinge": None,
+    }  # fmt: skip
+    loss = str(random.choice(list(endings)))
+    optimizer = str(random.choice(list(RATES)))
+    return case(
+        *layers, dense(3, endings[loss]), loss=loss, seed=seed,
+        optimizer={"name": optimizer, "learning_rate": RATES[optimizer] / 5, "l2": 1e-3},
+    )  # fmt: skip
+
+
+RANDOM = {f"at random {seed}": at_random(seed) for seed in range(15)}
+CASES = LAYERS | ACTIVATIONS | INITIALIZERS | LOSSES | OPTIMIZERS | RANDOM

@@ -81,5 +81,6 @@ const ACTIVATIONS = {
   },
   softplus: { kind: "Softplus", f: softplus, slope: (x, y) => -Math.expm1(-y) },
   exponential: { kind: "Exp", f: Math.exp, slope: (x, y) => y },
-  softmax: { kind: "Softmax" }, // a function of whole rows: see layers.js
+  softmax: { kind: "Softmax" }, // a function of whole rows, in layers.js
+  prelu: { kind: "PReLU" }, // it has parameters, in layers.js
 };

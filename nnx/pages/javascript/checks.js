@@ -10,7 +10,8 @@ function settingsOf(what, defaults, given, more = []) {
   const settings = { ...defaults };
   for (const [name, value] of Object.entries(given)) {
     if (!Object.hasOwn(defaults, name) && !more.includes(name)) {
-      throw new Error(`${what} has no setting "${name}": it has ${Object.keys(defaults).join(", ") || "none"}`);
+      const names = Object.keys(defaults).join(", ") || "none";
+      throw new Error(`${what} has no setting "${name}": it has ${names}`);
     }
     if (value !== undefined) settings[name] = value;
   }

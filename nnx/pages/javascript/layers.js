@@ -1,4 +1,4 @@
-// The layers. x, y, dy and dx are arrays of rows, one row after the other; a pass writes y, or dx and gradients.
+// The layers. x, y, dy and dx hold one row after the other; a pass writes y, or dx and the gradients.
 
 class Layer {
   constructor(kind, inputs, settings) {
@@ -71,6 +71,30 @@ class Elementwise extends Layer {
     if (dx === null) return;
     const { slope, alpha, x, y } = this, size = rows * this.outputs;
     for (let i = 0; i < size; i++) dx[i] = dy[i] * slope(x[i], y[i], alpha);
+  }
+}
+
+// y = x where x > 0, else α x, with trained slopes α: one for each column, or one for all
+class PReLU extends Layer {
+  constructor(inputs, settings) {
+    super("PReLU", inputs, settings);
+    this.slopes = settings.shared_axes === null ? inputs : 1;
+  }
+  shapes() { return { alpha: [this.slopes] }; }
+  initialize() { this.parameters.alpha.fill(this.settings.initial); }
+  forward(x, y, rows) {
+    const { alpha } = this.parameters, size = rows * this.outputs;
+    for (let i = 0; i < size; i++) y[i] = x[i] > 0 ? x[i] : alpha[i % this.slopes] * x[i];
+  }
+  // dα = Σ dy min(x, 0)
+  backward(dy, dx, rows) {
+    const { x } = this, { alpha } = this.parameters, { alpha: dalpha } = this.gradients;
+    dalpha.fill(0);
+    for (let i = 0; i < rows * this.outputs; i++) {
+      const column = i % this.slopes;
+      dalpha[column] += dy[i] * Math.min(x[i], 0);
+      if (dx !== null) dx[i] = x[i] > 0 ? dy[i] : alpha[column] * dy[i];
+    }
   }
 }
 
@@ -303,6 +327,9 @@ const LAYERS = {
   },
   BatchNorm: {
     defaults: { momentum: 0.99, epsilon: 1e-3 }, make: (inputs, settings) => new BatchNorm(inputs, settings),
+  },
+  PReLU: {
+    defaults: { shared_axes: null, initial: 0.25 }, make: (inputs, settings) => new PReLU(inputs, settings),
   },
   LayerNorm: { defaults: { epsilon: 1e-3 }, make: (inputs, settings) => new LayerNorm(inputs, settings) },
   Softmax: { defaults: {}, make: (inputs, settings) => new Softmax(inputs, settings) },

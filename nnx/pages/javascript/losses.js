@@ -1,4 +1,4 @@
-// The losses: the loss ℓ of one number and its slope ∂ℓ/∂p, or both for a whole row. nnx/ops/losses.py has the same.
+// The losses: the loss ℓ of one number and its slope ∂ℓ/∂p, or both for a row. See nnx/ops/losses.py.
 
 const target = (y) => (y > 0 ? 1 : -1); // of the hinge losses
 
@@ -53,7 +53,7 @@ const FORMULAS = {
   },
 };
 
-// ℓ = Σ_j y_j (log Σ_k e^z_k − z_j), gradient softmax(z) Σ_j y_j − y, for the row of z that begins at `start`
+// ℓ = Σ_j y_j (log Σ_k e^z_k − z_j), gradient softmax(z) Σ_j y_j − y, for the row that begins at `start`
 function crossEntropyRow(targets, z, dz, start, columns) {
   let top = -Infinity, total = 0, mass = 0, loss = 0;
   for (let j = start; j < start + columns; j++) top = Math.max(top, z[j]);
@@ -72,8 +72,8 @@ const CROSS_ENTROPY = { epsilon: 1e-7, from_logits: false, label_smoothing: 0 };
 const PROBABILITIES = ["Sigmoid", "Softmax"];
 const RATES = ["Exp", "Softplus", "ReLU", ...PROBABILITIES];
 
-// The losses by nnx's names, each with the name of its class. `fused` is the kind that takes the input of the last
-// layer, if that is `activation`. The last layer must be one of `after`, and none of `never`.
+// The losses by nnx's names, each with the name of its class. `fused` is the kind that takes the input of the
+// last layer, if that is `activation`. The last layer must be one of `after`, and none of `never`.
 const LOSSES = {
   mean_squared_error: { python: "MeanSquaredError", kind: "squared_error", defaults: { reduction: "mean" } },
   mean_absolute_error: { python: "MeanAbsoluteError", kind: "absolute_error", defaults: {} },
@@ -99,7 +99,9 @@ function checkEnding({ name, from_logits: logits }, layers) {
   const passing = ["Identity", "Dropout"];
   const { kind, outputs } = layers.findLast((layer) => !passing.includes(layer.kind)) ?? layers.at(-1);
   const { after, never = logits ? PROBABILITIES : [], activation } = LOSSES[name];
-  if (never.includes(kind)) throw new Error(`${name}: remove the last layer, ${kind}: the loss takes its input`);
+  if (never.includes(kind)) {
+    throw new Error(`${name}: remove the last layer, ${kind}: the loss takes its input`);
+  }
   if (after !== undefined && !logits && !after.includes(kind)) {
     throw new Error(`${name}: the network must end with ${activation}, not with ${kind}`);
   }
@@ -131,7 +133,7 @@ class Loss {
     const factor = this.share / rows, targets = this.smooth(y, rows * columns);
     let total = 0;
     if (row !== undefined) {
-      for (let start = 0; start < rows * columns; start += columns) total += row(targets, p, dp, start, columns);
+      for (let i = 0; i < rows * columns; i += columns) total += row(targets, p, dp, i, columns);
       for (let i = 0; i < rows * columns; i++) dp[i] *= factor;
       return total * factor;
     }

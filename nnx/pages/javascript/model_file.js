@@ -1,4 +1,4 @@
-// A file that `nnx.load` reads: safetensors with a description of the network, as nnx/model_files.py writes it.
+// A file that `nnx.load` reads: safetensors with a description of the network, as nnx/model_files.py writes.
 
 const CRC = Uint32Array.from({ length: 256 }, (_, value) => {
   for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
@@ -34,7 +34,9 @@ function modelFile(net, metadata = {}) {
   const descriptions = { network: JSON.stringify(networkConfig(net)), metadata: JSON.stringify(metadata) };
   let crc = crc32(encoded(descriptions.network + descriptions.metadata)), position = 0;
   const arrays = {}, pieces = [];
-  for (const [name, { shape, values }] of Object.entries(net.weights()).sort(([a], [b]) => (a < b ? -1 : 1))) {
+  const weights = net.weights();
+  for (const name of Object.keys(weights).sort()) {
+    const { shape, values } = weights[name];
     const bytes = numberBytes(values);
     const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`;
     crc = crc32(bytes, crc32(encoded(`${name} ${tuple} float64`), crc));

@@ -3,16 +3,17 @@
 class Network {
   constructor({ inputs, layers, loss, optimizer, seed = 0, fuse = true, weights, state }) {
     if (!layers?.length) throw new Error("a network needs at least one layer");
-    Object.assign(this, { inputs, seed, fuse, rows: 0, capacity: 0, steps: 0 });
+    Object.assign(this, { inputs, seed, fuse, rows: 0, capacity: 0, steps: 0, fault: false });
     this.layers = makeLayers(inputs, layers);
     this.outputs = this.layers.at(-1).outputs;
     this.loss = new Loss(loss ?? "mean_squared_error", this.layers, fuse);
-    this.optimizer = namedSettings("optimizer", OPTIMIZERS, optimizer ?? "sgd"); // may be changed between steps
     this.allocate();
+    this.setOptimizer(optimizer ?? "sgd");
     if (weights === undefined) this.initialize();
     else this.setWeights(weights);
     if (state !== undefined) this.restore(state);
     this.looks = this.layers.map(() => new Float64Array(0));
+    this.scratch = new Float64Array(0);
   }
 
   // One array for all values, one for gradients, one for statistics; layers have views of them.
@@ -37,11 +38,12 @@ class Network {
       }
       if (layer.trainable && at > first) this.spans.push([first, at]);
     }
-    this.resetOptimizer();
   }
 
-  // Start the optimizer's moments again, also after `optimizer` got another name.
-  resetOptimizer() {
+  // Take an optimizer, by its name or as an object; its moments start again. Between steps, settings in
+  // `optimizer` may be changed directly, except those that add moments (momentum).
+  setOptimizer(given) {
+    this.optimizer = namedSettings("optimizer", OPTIMIZERS, given);
     this.slots = {};
     this.optimizerSteps = 0;
     const { slots } = OPTIMIZERS[this.optimizer.name];
@@ -86,7 +88,7 @@ class Network {
     return arriving;
   }
 
-  // Return the loss for targets y of the last forward pass, and write ∂L/∂output, or ∂L/∂z if it is fused.
+  // Return the loss of the last forward pass for targets y, and write ∂L/∂output, or ∂L/∂z if it is fused.
   lossOf(y, rows) {
     const last = this.layers.at(-1);
     return this.loss.fused
@@ -94,7 +96,8 @@ class Network {
       : this.loss.evaluate(y, last.y, this.dy, rows);
   }
 
-  // Write all gradients for the last forward pass, and return the loss. `inputGradient`: also ∂L/∂x, layers[0].dx
+  // Write all gradients for the last forward pass, and return the loss; with `inputGradient` also
+  // ∂L/∂x, as layers[0].dx.
   backward(y, rows, inputGradient = false) {
     const loss = this.lossOf(y, rows);
     for (let i = this.layers.length - (this.loss.fused ? 2 : 1); i >= 0; i--) {
@@ -107,7 +110,7 @@ class Network {
   // Change the parameters by their gradients.
   update() {
     const { optimizer, values, gradients, spans } = this;
-    if (optimizer.clip_value !== null || optimizer.clip_norm !== null) clipGradients(gradients, spans, optimizer);
+    if ((optimizer.clip_value ?? optimizer.clip_norm) !== null) clipGradients(gradients, spans, optimizer);
     this.steps += 1;
     this.optimizerSteps += 1;
     const rule = OPTIMIZERS[optimizer.name];
@@ -116,15 +119,17 @@ class Network {
     }
   }
 
-  // One training step; returns the loss before the update.
+  // One training step; returns the loss before the update. If the loss or a gradient is not finite, nothing
+  // changes and `fault` is true, as `fit` then stops.
   step(x, y, rows) {
     this.forward(x, rows, true);
     const loss = this.backward(y, rows);
-    this.update();
+    this.fault = !Number.isFinite(loss) || !this.gradients.every(Number.isFinite);
+    if (!this.fault) this.update();
     return loss;
   }
 
-  // The outputs of every layer in inference, for more rows than a batch; the last training pass stays as it is.
+  // The output of each layer in inference; what the last training pass left stays as it is.
   look(x, rows) {
     let arriving = x;
     this.layers.forEach((layer, i) => {
@@ -145,7 +150,8 @@ class Network {
   evaluate(x, y, rows) {
     const looks = this.look(x, rows), place = this.layers.length - 1;
     const p = this.loss.fused ? (place > 0 ? looks[place - 1] : x) : looks[place];
-    if ((this.scratch?.length ?? 0) < rows * this.outputs) this.scratch = new Float64Array(rows * this.outputs);
+    const size = rows * this.outputs;
+    if (this.scratch.length < size) this.scratch = new Float64Array(size); // for a gradient that nobody needs
     return this.loss.evaluate(y, p, this.scratch, rows);
   }
 
