@@ -23,6 +23,7 @@ from nnx.cli.learn import learn
 from nnx.cli.options import DEBUG, everywhere
 from nnx.cli.report import report
 from nnx.cli.run import run
+from nnx.cli.trace import trace
 from nnx.cli.train import train
 from nnx.distributed import connect, joined
 from nnx.distributed.supervisor import launched_rank
@@ -57,7 +58,10 @@ def cli() -> None:
     """
 
 
-for command in (run, train, report, devices, gradcheck, data, encode, reconstruct, predict, export, learn):
+for command in (
+    *(run, train, report, devices, gradcheck, data, encode, reconstruct, predict, export),
+    *(learn, trace),
+):
     cli.add_command(command)
 everywhere(cli, DEBUG)
 

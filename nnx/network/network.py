@@ -22,14 +22,14 @@ from nnx.layers.terms import Terms
 from nnx.losses import Loss
 from nnx.losses.base import activated
 from nnx.metrics import Metrics
-from nnx.network.input_gradient import Differentiable
 from nnx.network.storage import HostArray, described
+from nnx.network.traced import Traceable
 from nnx.optimizers import Optimizer
 from nnx.training.checkpoints import Checkpoint
 from nnx.training.run import Callback, History
 
 
-class Network(Differentiable):
+class Network(Traceable):
     """Layers in order, with explicit forward and backward passes, on one device.
 
     Parameters

@@ -149,7 +149,11 @@ COMMANDS = [
     (), ("run",), ("run", "xor"), ("run", "autoencoder"), ("run", "svm"), ("run", "compare"), ("run", "all"),
     ("devices",), ("gradcheck",), ("data",), ("data", "fetch"), ("data", "list"), ("data", "verify"),
     ("report",), ("encode",), ("reconstruct",), ("predict",), ("train",),
+<<<<<<< HEAD
     ("learn",), ("learn", "start"), ("learn", "check"), ("learn", "export"),
+=======
+    ("trace",),
+>>>>>>> 980a9bd (Trace: one training step number by number, as fit takes it, in Python and on the command line)
 ]  # fmt: skip
 
 
@@ -253,7 +257,7 @@ def test_without_a_command_the_help_is_shown(tmp_path):
 
 
 GROUPS = ["", "run", "data", "devices", "gradcheck", "run xor", "run autoencoder", "run svm", "run compare",
-          "run all", "report", "data fetch", "data list", "data verify"]  # fmt: skip
+          "run all", "report", "trace", "data fetch", "data list", "data verify"]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", GROUPS)

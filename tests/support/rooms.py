@@ -21,6 +21,7 @@ ORDER = [
     {"layers", "losses", "optimizers"},
     {"metrics", "data"},
     {"training"},
+    {"tracing"},
     {"network", "callbacks", "checkpoints"},  # the last two: public names of training
     {"nnx"},  # the face: the public names of all the rooms above
     {"readers"},
