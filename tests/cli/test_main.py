@@ -149,11 +149,8 @@ COMMANDS = [
     (), ("run",), ("run", "xor"), ("run", "autoencoder"), ("run", "svm"), ("run", "compare"), ("run", "all"),
     ("devices",), ("gradcheck",), ("data",), ("data", "fetch"), ("data", "list"), ("data", "verify"),
     ("report",), ("encode",), ("reconstruct",), ("predict",), ("train",),
-<<<<<<< HEAD
     ("learn",), ("learn", "start"), ("learn", "check"), ("learn", "export"),
-=======
     ("trace",),
->>>>>>> 980a9bd (Trace: one training step number by number, as fit takes it, in Python and on the command line)
 ]  # fmt: skip
 
 
