@@ -26,7 +26,10 @@ LOSSES = frozenset((
     *("categorical_cross_entropy", "poisson", "hinge", "squared_hinge"),
 ))  # fmt: skip
 OPTIMIZERS = frozenset(("sgd", "adam", "adamw", "rmsprop", "adagrad"))
-INITIALIZERS = frozenset(("glorot_uniform", "he_uniform", "lecun_uniform", "uniform", "zeros"))
+INITIALIZERS = frozenset((
+    *("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"),
+    *("uniform", "zeros"),
+))  # fmt: skip
 EXACT = 2**53  # JavaScript's numbers hold whole numbers below it exactly
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 PARTS = (
-    *("checks", "random", "activations", "layers", "losses", "optimizers", "network"),
+    *("checks", "activations", "random", "layers", "losses", "optimizers", "network"),
     *("model_file", "python_code", "names"),
 )
 

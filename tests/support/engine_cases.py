@@ -78,7 +78,10 @@ ACTIVATIONS = {
 }
 INITIALIZERS = {
     f"initializer {name}": case(dense(6, "tanh", initializer=name), dense(2))
-    for name in ("glorot_uniform", "he_uniform", "lecun_uniform", "uniform", "zeros")
+    for name in (
+        *("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"),
+        *("uniform", "zeros"),
+    )
 }
 LOSSES = {
     **with_loss("mean_squared_error", None, "tanh"),

@@ -4,7 +4,7 @@ class Layer {
   constructor(kind, inputs, settings) {
     Object.assign(this, { kind, inputs, outputs: inputs, settings, trainable: settings.trainable !== false });
     Object.assign(this, { parameters: {}, gradients: {}, statistics: {} }); // by name, views of the network's
-    Object.assign(this, { x: null, y: null, dy: null, dx: null }); // of the last pass in training
+    Object.assign(this, { x: null, y: null, dy: null, dx: null, training: false }); // of the last pass
   }
   shapes() { return {}; } // of the parameters
   statisticShapes() { return {}; }
@@ -128,7 +128,6 @@ class Random extends Layer {
   constructor(kind, inputs, settings) {
     super(kind, inputs, settings);
     this.key = new Uint32Array(2);
-    this.drawn = false; // whether the last pass drew
   }
   draw(seed, step) { layerKey(seed, step, this.index, this.key); }
 }
@@ -140,7 +139,7 @@ class Dropout extends Random {
     this.scale = 1 / (1 - settings.rate);
   }
   forward(x, y, rows, training) { this.mask(x, y, rows, training); }
-  backward(dy, dx, rows) { if (dx !== null) this.mask(dy, dx, rows, this.drawn); }
+  backward(dy, dx, rows) { if (dx !== null) this.mask(dy, dx, rows, this.training); }
   mask(source, target, rows, training) {
     const { key, outputs, scale } = this, { rate } = this.settings;
     const threshold = Math.min(Math.floor(rate * 4294967296), 0xffffffff);
@@ -190,7 +189,6 @@ class BatchNorm extends Layer {
     super("BatchNorm", inputs, settings);
     this.mean = new Float64Array(inputs);
     this.variance = new Float64Array(inputs);
-    this.follows = false; // whether the last pass in training used the batch's statistics
   }
   shapes() { return { gamma: [this.inputs], beta: [this.inputs] }; }
   statisticShapes() { return { running_mean: [this.inputs], running_variance: [this.inputs] }; }
@@ -202,8 +200,7 @@ class BatchNorm extends Layer {
   forward(x, y, rows, training) {
     const { inputs, settings } = this, { gamma, beta } = this.parameters;
     let { running_mean: mean, running_variance: variance } = this.statistics;
-    if (training) this.follows = this.trainable;
-    if (training && this.follows) {
+    if (training && this.trainable) {
       this.moments(x, rows);
       for (let j = 0; j < inputs; j++) {
         mean[j] = settings.momentum * mean[j] + (1 - settings.momentum) * this.mean[j];
@@ -237,7 +234,7 @@ class BatchNorm extends Layer {
 
   // dβ = Σ dy, dγ = Σ dy x̂, dx = γ/σ (dy − (dβ + x̂ dγ) / n), or γ/σ dy with running statistics
   backward(dy, dx, rows) {
-    const { inputs, follows, x } = this, { gamma } = this.parameters;
+    const { inputs, x } = this, { gamma } = this.parameters, follows = this.training && this.trainable;
     const mean = follows ? this.mean : this.statistics.running_mean;
     const variance = follows ? this.variance : this.statistics.running_variance;
     for (let j = 0; j < inputs; j++) {

@@ -81,7 +81,7 @@ class Network {
     for (const layer of this.layers) {
       layer.x = arriving;
       if (training) layer.draw(this.seed, this.steps);
-      layer.drawn = training;
+      layer.training = training;
       layer.forward(arriving, layer.y, rows, training);
       arriving = layer.y;
     }
@@ -164,9 +164,12 @@ class Network {
 
   // Set what `state` returned, or a part of it.
   restore({ values, statistics, slots = {}, steps = this.steps, optimizerSteps = this.optimizerSteps }) {
-    if (values !== undefined) this.values.set(values);
-    if (statistics !== undefined) this.statistics.set(statistics);
-    for (const [name, slot] of Object.entries(slots)) this.slots[name].set(slot);
+    const pairs = [[this.values, values ?? this.values], [this.statistics, statistics ?? this.statistics]];
+    for (const [name, slot] of Object.entries(slots)) pairs.push([this.slots[name], slot]);
+    if (pairs.some(([there, given]) => there?.length !== given.length)) {
+      throw new Error("the state is that of another network, or of another optimizer");
+    }
+    for (const [there, given] of pairs) there.set(given);
     Object.assign(this, { steps, optimizerSteps });
   }
 
@@ -192,11 +195,11 @@ class Network {
 
   // Set them from numbers by name, one after the other.
   setWeights(numbers) {
-    for (const [name, { values }] of Object.entries(this.weights())) {
-      const given = numbers[name];
-      if (given?.length !== values.length) throw new Error(`${name} needs ${values.length} numbers`);
-      values.set(given);
+    const weights = Object.entries(this.weights());
+    for (const [name, { values }] of weights) {
+      if (numbers[name]?.length !== values.length) throw new Error(`${name} needs ${values.length} numbers`);
     }
+    for (const [name, { values }] of weights) values.set(numbers[name]);
   }
 }
 

@@ -103,20 +103,63 @@ function epochOrder(seed, step, rows) {
   return new Generator(seed, "shuffles", step).permutation(rows);
 }
 
-// The limits of a Dense layer's initial W; the order of the operations is that of nnx, so the bits are equal.
+// The ziggurat of Marsaglia and Tsang (2000) with 256 strips, as NumPy has it: for each strip its width, the
+// part of it that lies under the curve, and the curve's height at its end.
+const EDGE = 3.6541528853610088; // where the tail begins
+const strips = (() => {
+  const height = (x) => Math.exp(-0.5 * x * x);
+  const area = EDGE * height(EDGE) + Math.sqrt(Math.PI / 2) * erfc(EDGE * Math.SQRT1_2);
+  const x = new Float64Array(256);
+  x[255] = EDGE;
+  for (let i = 254; i > 0; i--) x[i] = Math.sqrt(-2 * Math.log(area / x[i + 1] + height(x[i + 1])));
+  const widths = x.map((end) => end / 2 ** 52), heights = x.map(height);
+  const inside = x.map((end, i) => (i < 2 ? 0 : Math.floor(2 ** 52 * (x[i - 1] / end))));
+  widths[0] = area / heights[255] / 2 ** 52;
+  heights[0] = 1;
+  inside[0] = Math.floor((2 ** 52 * EDGE * heights[255]) / area);
+  return { widths, inside, heights };
+})();
+
+// A number from the standard normal distribution.
+function normal(generator) {
+  for (;;) {
+    const bits = generator.bits64(), i = Number(bits & 255n);
+    const place = Number((bits >> 9n) & 0xfffffffffffffn), sign = bits & 256n ? -1 : 1;
+    const x = sign * place * strips.widths[i];
+    if (place < strips.inside[i]) return x;
+    if (i === 0) {
+      for (;;) {
+        const beyond = -Math.log1p(-generator.uniform(0, 1)) / EDGE;
+        const y = -Math.log1p(-generator.uniform(0, 1));
+        if (2 * y > beyond * beyond) return (bits >> 17n) & 1n ? -(EDGE + beyond) : EDGE + beyond;
+      }
+    }
+    const [low, high] = [strips.heights[i], strips.heights[i - 1]];
+    if ((high - low) * generator.uniform(0, 1) + low < Math.exp(-0.5 * x * x)) return x;
+  }
+}
+
+// The initial W of a Dense layer, by nnx's names: numbers with the variance scale / fan, uniform or normal.
+const scaled = (scale, fan, uniform) => (generator, inputs, units) => {
+  const deviation = Math.sqrt(scale / (fan === "in" ? inputs : 0.5 * (inputs + units)));
+  const limit = Math.sqrt(3) * deviation;
+  return uniform ? () => generator.uniform(-limit, limit) : () => deviation * normal(generator);
+};
 const INITIALIZERS = {
-  glorot_uniform: (inputs, units) => Math.sqrt(3) * Math.sqrt(1 / (0.5 * (inputs + units))),
-  he_uniform: (inputs) => Math.sqrt(3) * Math.sqrt(2 / inputs),
-  lecun_uniform: (inputs) => Math.sqrt(3) * Math.sqrt(1 / inputs),
-  uniform: () => 0.05,
-  zeros: () => 0,
+  glorot_uniform: scaled(1, "mean", true),
+  glorot_normal: scaled(1, "mean", false),
+  he_uniform: scaled(2, "in", true),
+  he_normal: scaled(2, "in", false),
+  lecun_uniform: scaled(1, "in", true),
+  lecun_normal: scaled(1, "in", false),
+  uniform: (generator) => () => generator.uniform(-0.05, 0.05),
+  zeros: () => () => 0,
 };
 
 // Draw W, of shape (inputs, units), into `target`.
 function drawWeights(generator, initializer, inputs, units, target) {
-  const limit = INITIALIZERS[initializer](inputs, units);
-  if (limit === 0) return; // NumPy draws nothing for zeros
-  for (let i = 0; i < inputs * units; i++) target[i] = generator.uniform(-limit, limit);
+  const draw = known("initializer", INITIALIZERS, initializer)(generator, inputs, units);
+  for (let i = 0; i < inputs * units; i++) target[i] = draw();
 }
 
 // The key of a layer in a step, 64 bits as two halves: SplitMix64 (Steele, Lea and Flood, 2014).
