@@ -132,8 +132,9 @@ def wrong(outcome: dict[str, Any], expected: Any, place: int, results: tuple[str
     if not isinstance(got, np.ndarray):
         if isinstance(got, dict) and "shape" in got:
             return f"{name} has the shape {shown(got['shape'])}, expected {shown(expected.shape)}"
-        is_it = f"{name} is {kind(got)}"
-        return is_it + (": is a return missing?" if got is None else ", must be an array of numbers")
+        return (
+            f"{name} is {kind(got)}, must be {'one number' if not expected.ndim else 'an array of numbers'}"
+        )
     if got.shape != expected.shape:
         return f"{name} {_of_shape(got.shape)}, expected {_of_shape(expected.shape).removeprefix('has ')}"
     return _first_wrong(got, expected, name)

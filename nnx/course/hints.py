@@ -13,6 +13,8 @@ from nnx.course.calls import call
 from nnx.course.comparing import ARGUMENTS, Calls, Check, close, part, shown
 from nnx.course.task import Mistake, Task
 
+_NUMBERS = (np.ndarray, np.generic)
+
 
 def add_hints(task: Task, of: Calls, checks: list[Check]) -> None:
     """Give each check that failed the hint of the first usual mistake that has the student's numbers.
@@ -75,13 +77,11 @@ class Variants:
 
 def equal(one: Any, other: Any) -> bool:
     """Return whether two described results are the same."""
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return one.shape == other.shape and bool(close(one, other).all())
+    if isinstance(one, _NUMBERS) and isinstance(other, _NUMBERS):
+        return one.shape == other.shape and bool(np.all(close(one, other)))
     if isinstance(one, tuple) and isinstance(other, tuple):
         return len(one) == len(other) and all(map(equal, one, other))
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return False
-    return bool(one == other)
+    return not isinstance(one, _NUMBERS) and not isinstance(other, _NUMBERS) and bool(one == other)
 
 
 # ----------------------------------------------------------------------- relations to the right result
@@ -150,6 +150,9 @@ def _shapes(name: str, rows: list[Any]) -> Iterator[tuple[str, bool]]:
     )
     whole = all(not got.ndim and right.ndim and equal(got, np.asarray(right.sum())) for got, right, _ in rows)
     yield f"{name} is summed over everything: the sum needs an axis.", whole
+    for row, called in ((-1, "last"), (0, "first")):
+        one = all(right.ndim > got.ndim and equal(got, right[row]) for got, right, _ in rows)
+        yield f"{name} is its {called} row only: a loop must fill all rows, and return after its end.", one
     wrong = all(got.ndim == right.ndim == 1 and got.shape != right.shape for got, right, _ in rows)
     yield (
         f"{name} has one number for each of something else: a sum or a mean runs over the wrong axis.",
@@ -175,6 +178,11 @@ def _last(of: Calls, place: int, check: Check) -> str:
             return f"The shapes do not fit together: {', '.join(sizes)}."
         return ""
     got = part(outcome, place, len(of.results))
+    returned = got.get("returned", "") if isinstance(got, dict) else ""
+    if got is None or returned == "None":
+        return "Is a return missing?"
+    if returned:
+        return f"Return all results in this order: {', '.join(of.results)}."
     if isinstance(got, np.ndarray) and not np.isfinite(got).all():
         return "nan and inf come from 0 / 0, inf − inf, the log of 0, or exp of a large number."
     return ""

@@ -59,7 +59,7 @@ def test_the_first_wrong_number_is_named():
         (lambda dx: dx.sum(), "dx has the shape () of one number, expected the shape (2, 3)"),
         (lambda dx: np.full_like(dx, np.nan), "dx[0, 0] is nan, expected"),
         (lambda dx: dx / np.zeros_like(dx), "dx[0, 0] is inf, expected"),
-        (lambda dx: None, "dx is None: is a return missing?"),
+        (lambda dx: None, "dx is None, must be an array of numbers"),
         (lambda dx: "text", "dx is a value of type str, must be an array of numbers"),
         (lambda dx: {"a": 1}, "dx is a value of type dict"),
         (lambda dx: dx.astype(object), "dx is array of type object"),

@@ -1,0 +1,25 @@
+"""Twenty usual mistakes of task 1, and words of the hint for each (None: it only must be caught)."""
+
+MISTAKES = [
+    ("np.sum(x * w) + b", "x @ w", "bias b is missing"),
+    ("np.sum(x * w) + b", "sum(x[i] * w[i] + b for i in range(len(x)))", "once for each input"),
+    ("np.sum(x * w) + b", "np.dot(x, w) * b", "must be added"),
+    ("np.sum(x * w) + b", "x @ w / len(x) + b", "mean of the products"),
+    ("np.sum(x * w) + b", "x * w + b", "not added"),
+    ("    z = np.sum(x * w) + b", "    for i in range(len(x)):\n        z = x[i] * w[i] + b", "last input"),
+    ("    z = np.sum(x * w) + b", "    z = b\n    for i in range(1, len(x)):\n        z = z + x[i] * w[i]",
+     "first input is missing"),
+    ("    z = np.sum(x * w) + b", "    x *= w\n    z = np.sum(x) + b", "overwrites"),
+    ("y = np.tanh(z)", "y = np.tanh(x @ w)", "bias"),
+    ("y = np.tanh(z)", "y = 1.0 / (1.0 + np.exp(-z))", "sigmoid"),
+    ("    y = np.tanh(z)", "    y = z * (z > 0)", "ReLU"),
+    ("return z, y", "return y", "Return all results"),
+    ("return z, y", "return np.tanh(z), z", "another order"),
+    ("dz = dy * (1 - y**2)", "dz = dy * (1 - np.tanh(y) ** 2)", "already tanh"),
+    ("dz = dy * (1 - y**2)", "dz = 1 - y * y", "dy is missing"),
+    ("dz = dy * (1 - y**2)", "dz = dy", "derivative of tanh is missing"),
+    ("dz = dy * (1 - y**2)", "dz = dy * y - dy * y * y", "derivative of the sigmoid"),
+    ("    dw = dz * x\n", "    dw = dz * w\n    dx = dz * x\n", "exchanged"),
+    ("db = dz", "db = 1", "chain rule"),
+    ("db = dz", "db = dz * len(x)", "factor"),
+]  # fmt: skip
