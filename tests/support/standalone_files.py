@@ -1,0 +1,98 @@
+"""Write stand-alone files, and run them as a user does: Python without nnx on its path, and Node.js."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnx.standalone import javascript, python
+from nnx.standalone.lowering import lower
+from nnx.standalone.program import Examples, Program
+
+PYTHON = """
+import json, runpy, sys
+for path in sys.argv[1:]:
+    given, model = json.load(open(path + ".json")), runpy.run_path(path)
+    answers = [getattr(y, "tolist", lambda: y)() for y in model["predict"](given)]
+    json.dump({"answers": answers, "check": model["check"](), "example": model["EXAMPLE"] is not None},
+              open(path + ".out", "w"))
+assert "nnx" not in sys.modules
+"""
+NODE = """
+import { readFileSync, writeFileSync } from "node:fs";
+for (const path of process.argv.slice(1)) {
+  const model = await import(path);
+  const answers = model.predict(JSON.parse(readFileSync(path + ".json")));
+  const text = JSON.stringify({ answers, check: model.check(), example: model.EXAMPLE !== undefined },
+    (_, value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value));
+  writeFileSync(path + ".out", text);
+}
+"""
+FORMS = {
+    "plain": (".py", [sys.executable, "-I", "-S", "-c", PYTHON]),
+    "numpy": (".py", [sys.executable, "-I", "-c", PYTHON]),
+    "javascript": (".mjs", ["node", "--input-type=module", "-e", NODE]),
+}
+
+
+def needs(form: str) -> None:
+    """Skip a test of JavaScript if there is no Node.js."""
+    if form == "javascript" and shutil.which("node") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI=true, but Node.js is not installed")
+        pytest.skip("needs Node.js, which is not installed")
+
+
+def program_of(network, x, meaning=None, y=None) -> Program:
+    """Return a network's program, which checks itself with these rows."""
+    x = np.asarray(x)
+    return lower(network, meaning, Examples(x, network.predict(x) if y is None else y))
+
+
+def text_of(program: Program, form: str, name: str = "model") -> str:
+    """Return the text of a file of a form."""
+    if form == "javascript":
+        return javascript.write(program, name)
+    return python.write(program, name, numpy=form == "numpy")
+
+
+def answers_of(folder: Path, form: str, programs: dict[str, tuple[Program, np.ndarray]]) -> dict[str, dict]:
+    """Write a file for each program, and return what the files answer to rows, all in one process."""
+    needs(form)
+    ending, command = FORMS[form]
+    paths = []
+    for name, (program, x) in programs.items():
+        path = folder / f"{name}{ending}"
+        path.write_text(text_of(program, form), encoding="utf-8")
+        Path(f"{path}.json").write_text(json.dumps(np.asarray(x).tolist()), encoding="utf-8")
+        paths.append(path)
+    done = subprocess.run(
+        [*command, *map(str, paths)], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return {path.stem: json.loads(Path(f"{path}.out").read_text(encoding="utf-8")) for path in paths}
+
+
+def run_file(folder: Path, form: str, program: Program, name: str = "model") -> subprocess.CompletedProcess:
+    """Write a file and run it: it checks itself and prints an example."""
+    needs(form)
+    ending, command = FORMS[form]
+    path = folder / f"{name}{ending}"
+    path.write_text(text_of(program, form, name), encoding="utf-8")
+    start = [one for one in command if one not in ("-c", "-e", "--input-type=module", PYTHON, NODE)]
+    return subprocess.run(
+        [*start, str(path)], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def with_rows(program: Program, x, y) -> Program:
+    """Return the program with other stored rows."""
+    return replace(program, examples=Examples(np.asarray(x), np.asarray(y)))
