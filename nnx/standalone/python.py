@@ -16,7 +16,7 @@ from nnx.standalone.program import INPUT, HostArray, Program
 
 HEAD = '''"""A neural network in one file, written by nnx {version}. It needs {needs}.
 
-    from {name} import {function}
+    from {name} import EXAMPLE, {function}
     {function}({rows})
 
 A row has {inputs}.
@@ -251,8 +251,10 @@ class Library:
         """Return the imports and the types that a code uses."""
         used = needed(code, dict(self.imports), _read)
         lines = [text for name, text in self.imports if name in used]
-        first = [line for line in lines if "import" in line]
-        return "\n".join([*first, "", *(line for line in lines if line not in first)]).rstrip("\n") + "\n\n"
+        types = [line for line in lines if "import" not in line]
+        others = [line for line in lines if "numpy" in line]
+        standard = [line for line in lines if line not in (*types, *others)]
+        return "".join("\n".join([*group, "\n"]) for group in (standard, others, types) if group)
 
 
 def _called(code: str) -> set[str]:
