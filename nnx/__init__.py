@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         metrics,
         pages,
         reports,
+        standalone,
         tables,
     )
 
@@ -101,6 +102,7 @@ __all__ = [
     "pages",
     "reports",
     "resolve",
+    "standalone",
     "tables",
     "use",
 ]
@@ -110,7 +112,7 @@ __all__ += optimizers.__all__
 
 _ROOMS = (
     *("checkpoints", "datasets", "estimators", "experiments", "gradcheck", "initializers", "interop"),
-    *("metrics", "pages", "reports", "tables"),
+    *("metrics", "pages", "reports", "standalone", "tables"),
 )
 
 

@@ -13,46 +13,62 @@ from nnx.cli import options
 from nnx.cli.console import say
 from nnx.errors import ConfigurationError, NnxError, OutputError
 
-FORMATS = (".onnx", ".keras")
+FORMATS = {"onnx": (".onnx",), "keras": (".keras",)}
+CODE = {"c": (".c", ".h")}  # the endings of `nnx.standalone`, which is loaded late
 TRIED = 256  # rows to compare the file with the network
 MAX_BYTES = 2**26  # largest data file that is opened to take rows from
 MOST = 1e-3  # allowed difference, as a share of an output's spread: float32 rounding is smaller
 ROUNDINGS = 16.0  # additional allowed difference, in units of nnx's own rounding error
 
 
-@click.command(short_help="Write a network for other programs.")
+@click.command(short_help="Write a network for other programs, or as plain code.")
 @click.argument("model", type=options.Existing())
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="A .onnx or .keras file to write.")  # fmt: skip
-def export(model: Path, out: Path) -> None:
-    """Write MODEL, a run's folder or a .safetensors file, as an ONNX or Keras file.
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The file to write.  [default: MODEL's name, in this folder]",
+)
+@click.option(
+    "--to",
+    "form",
+    type=options.Name((*FORMATS, *CODE)),
+    metavar="FORM",
+    help=f"{', '.join((*FORMATS, *CODE))}.  [default: what the ending of FILE says]",
+)
+@click.option("--type", "real", type=options.Name(("float", "double")), metavar="TYPE",
+              help="Of the numbers in C: float or double.  [default: the network's]")  # fmt: skip
+def export(model: Path, out: Path | None, form: str | None, real: str | None) -> None:
+    """Write MODEL, a run's folder or a .safetensors file, for other programs.
 
-    If nnx train made the model, the file includes its scaling, and takes rows as they are in your data files.
-    A scaling that subtracts is computed in float64, and the file then takes float64 rows. Before the file is
-    saved, it is compared with nnx predict on rows of the training data, if they still exist, and the largest
-    difference is printed.
+    It becomes an ONNX or Keras file, or one file of C code that needs no library. If nnx train made the
+    model, the file includes its scaling, and takes rows as they are in your data files. A scaling that
+    subtracts is computed in float64, and the file then takes float64 rows.
+
+    Before an ONNX or Keras file is saved, it is compared with nnx predict on rows of the training data, if
+    they still exist, and the largest difference is printed. Code holds such rows, and checks itself.
 
     \b
     Examples:
       nnx export runs/NAME --out model.onnx
       nnx export model.safetensors --out model.keras
+      nnx export runs/NAME --to c
     """
     from nnx.checkpoints import read_metadata
+    from nnx.cli import export_code
     from nnx.experiments.result import model_path
     from nnx.experiments.train.preparation import Preparation
-    from nnx.files import make_folder, replacing
-    from nnx.interop import keras, onnx
+    from nnx.interop.onnx import IN_FLOAT32
     from nnx.network import load
 
-    writers = dict(zip(FORMATS, (onnx, keras), strict=True))
-    writer = writers.get(out.suffix.lower())
-    if writer is None:
-        raise ConfigurationError(f"--out {out}: the name must end in {' or '.join(FORMATS)}")
+    form, out = _target(model, out, form)
+    if real is not None and form != "c":
+        raise ConfigurationError(f"--type {real} is for C code, not for {form}: remove it")
     path = model_path(model)
     network = load(path, device="numpy")  # which computes with every precision
-    if writer is onnx and network.precision == "bfloat16":
+    if form != "keras" and network.precision == "bfloat16":
         network = _twin(network, "float32")
-        say(f"note: {onnx.IN_FLOAT32}; the file is compared with nnx predict in float32")
+        say(f"note: {IN_FLOAT32}; the file is compared with nnx predict in float32")
     metadata = read_metadata(path)
     prepared = Preparation.of_model(path, metadata, network)
     if prepared is not None and prepared.layout.table is not None:
@@ -60,10 +76,53 @@ def export(model: Path, out: Path) -> None:
             f"{model} was trained with --preset tabular: other programs cannot encode its categories, dates "
             "and empty cells; apply it with nnx predict"
         )
+    if form in CODE:
+        x, _ = _rows(network, prepared, metadata)
+        compared = export_code.write(network, prepared, x, out, form, real, str(model))
+    else:
+        compared = _exchange(form, network, prepared, metadata, out, model)
+    say(f"{out}: {len(network)} layers, {network.parameter_count():,} parameters")
+    say(compared)
+
+
+def _target(model: Path, out: Path | None, form: str | None) -> tuple[str, Path]:
+    """Return the form of the file and its path, from what the user gave of the two.
+
+    Raises
+    ------
+    ConfigurationError
+        If the two do not fit, or neither says the form.
+    """
+    if out is None:
+        if form is None:
+            raise ConfigurationError("give the file to write, --out model.onnx, or its form, --to c")
+        name = model.resolve()
+        out = Path(f"{name.name if name.is_dir() else name.stem}{(FORMATS | CODE)[form][0]}")
+        if out.exists():
+            raise ConfigurationError(f"{out} exists already: to replace it, add --out {out}")
+        return form, out
+    endings = {ending: one for one, known in (FORMATS | CODE).items() for ending in known}
+    found = endings.get(out.suffix.lower())
+    if form is None and found is None:
+        raise ConfigurationError(f"--out {out}: the name must end in {' or '.join(endings)}")
+    if form is not None and found != form:
+        known = " or ".join((FORMATS | CODE)[form])
+        raise ConfigurationError(f"--out {out} --to {form}: the name must end in {known}")
+    return found or "", out
+
+
+def _exchange(
+    form: str, network: Any, prepared: Any, metadata: dict[str, Any], out: Path, model: Path
+) -> str:
+    """Write an ONNX or Keras file, compared with nnx; return a sentence with the largest difference."""
+    from nnx.files import make_folder, replacing
+    from nnx.interop import keras, onnx
+
+    writer = {"onnx": onnx, "keras": keras}[form]
     if prepared is not None and prepared.several:
         raise ConfigurationError(
             f"{model} has {len(prepared.several)} numbers for each target, which nnx predict brings to the "
-            "units of the data: apply it with nnx predict"
+            "units of the data: apply it with nnx predict, or write code with --to c"
         )
     make_folder(out.parent)
     with tempfile.TemporaryDirectory() as folder:
@@ -74,8 +133,7 @@ def export(model: Path, out: Path) -> None:
         compared = _compare(writer, written, network, prepared, metadata)
         with replacing(out) as file, written.open("rb") as made:
             shutil.copyfileobj(made, file)
-    say(f"{out}: {len(network)} layers, {network.parameter_count():,} parameters")
-    say(compared)
+    return compared
 
 
 def _compare(writer: Any, written: Path, network: Any, prepared: Any, metadata: dict[str, Any]) -> str:

@@ -92,8 +92,8 @@ def _undone(made: Builder, meaning: Meaning, value: int) -> int:
     exact = ("shift", "scale", "factor", "offset")
     if meaning.spread:
         targets = made.values[value] // 2
-        tables, epsilon = {"shift": shift, "scale": scale}, GaussianNLL().epsilon
-        return made.same("spread", value, tables, exact=exact, targets=targets, epsilon=epsilon)
+        both, epsilon = {"shift": shift, "scale": scale}, GaussianNLL().epsilon
+        return made.same("spread", value, both, exact=exact, targets=targets, epsilon=epsilon)
     if shift.size > 1:
         shift, scale = (np.repeat(array, several) for array in (shift.reshape(-1), scale.reshape(-1)))
     tables: dict[str, Any] = {"factor": scale, "offset": shift if shift.any() else None}
@@ -136,8 +136,9 @@ def _tied_dense(made: Builder, layer: Any, value: int) -> int:
 
 def _grouped(made: Builder, value: int, W: HostArray, b: HostArray) -> int:
     groups, inputs, units = W.shape
-    tables = {"W": W, "b": b}
-    return made.add("grouped_dense", value, groups * units, tables, groups=groups, inputs=inputs, units=units)
+    rows = made.values[value] // (groups * inputs)
+    sizes = {"rows": rows, "groups": groups, "inputs": inputs, "units": units}
+    return made.add("grouped_dense", value, rows * groups * units, {"W": W, "b": b}, **sizes)
 
 
 def _member_dense(made: Builder, layer: Any, value: int) -> int:
@@ -281,15 +282,18 @@ def _piecewise(made: Builder, layer: Any, value: int) -> int:
         "highest": np.hstack([np.minimum(highest, UNLIMITED), UNLIMITED * ones]),
     }
     features, bins = tables["slope"].shape
-    value = made.add("piecewise", value, features * bins, tables, features=features, bins=bins)
+    size = made.values[value]
+    sizes = {"rows": size // features, "features": features, "bins": bins}
+    value = made.add("piecewise", value, size * bins, tables, **sizes)
     W = np.concatenate([_host(layer, "W"), _host(layer, "v")[:, None, :]], axis=1)
     return _grouped(made, value, W, _host(layer, "b"))
 
 
 def _periodic(made: Builder, layer: Any, value: int) -> int:
     c = _host(layer, "c")
-    sizes = {"features": c.shape[0], "frequencies": c.shape[1]}
-    value = made.add("periodic", value, 2 * c.size, {"c": c}, **sizes)
+    size = made.values[value]
+    sizes = {"rows": size // len(c), "features": c.shape[0], "frequencies": c.shape[1]}
+    value = made.add("periodic", value, 2 * size * c.shape[1], {"c": c}, **sizes)
     return _grouped(made, value, _host(layer, "W"), _host(layer, "b"))
 
 

@@ -12,15 +12,15 @@ In the table, *period* means that the numbers of a table repeat over the row: nu
 | affine | center, factor, offset (period; each may be missing) | wide | (x − center) · factor + offset; if wide, in float64 |
 | dense | W (inputs, units), b | rows, inputs, units | y_r = x_r W + b |
 | tied_dense | W (units, inputs), b | rows, inputs, units | y_r = x_r Wᵀ + b |
-| grouped_dense | W (groups, inputs, units), b | groups, inputs, units | y_g = x_g W_g + b_g |
+| grouped_dense | W (groups, inputs, units), b | rows, groups, inputs, units | y_rg = x_rg W_g + b_g |
 | convolution | W (height, width, channels / groups, filters), b or none | windows, channels, filters, groups | as `Conv2D` |
 | transposed_convolution | W (height, width, channels, filters), b or none | windows, channels, filters | as `Conv2DTranspose` |
 | max_pool, average_pool | | windows, channels | as `MaxPool2D`, `AveragePool2D` |
 | upsample | | height, width, channels, times | as `UpSample2D` |
 | embedding | W (vocabulary, units) | count, units, vocabulary | y_i = W[x_i]; reads integers |
 | category_embedding | W, begins, limits | rows, columns, units | as `CategoryEmbedding` |
-| piecewise | slope, start, lowest, highest (features, bins) | features, bins | y_jt = min(max(x_j · slope + start, lowest), highest) |
-| periodic | c (features, frequencies) | features, frequencies | y_j = [cos v, sin v] with v = 2π c_j x_j |
+| piecewise | slope, start, lowest, highest (features, bins) | rows, features, bins | y_rjt = min(max(x_rj · slope + start, lowest), highest) |
+| periodic | c (features, frequencies) | rows, features, frequencies | y_rj = [cos v, sin v] with v = 2π c_j x_rj |
 | activation | | name, alpha | f(x), for the kinds of `nnx.ops.activations` |
 | softmax, ascending | | rows, columns | as `Softmax`, `Ascending` |
 | prelu | alpha (period) | | x if x > 0, else alpha · x |

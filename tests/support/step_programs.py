@@ -54,8 +54,8 @@ def _tied_dense(x, W, b, rows, inputs, units):
     return x.reshape(rows, inputs) @ W.T + b
 
 
-def _grouped_dense(x, W, b, groups, inputs, units):
-    return np.einsum("gi,giu->gu", x.reshape(groups, inputs), W) + b
+def _grouped_dense(x, W, b, rows, groups, inputs, units):
+    return np.einsum("rgi,giu->rgu", x.reshape(rows, groups, inputs), W) + b
 
 
 def _patches(windows):
@@ -114,13 +114,13 @@ def _category_embedding(x, W, begins, limits, rows, columns, units):
     return W[np.where((x >= 0) & (x < limits), x, 0).astype(int) + begins]
 
 
-def _piecewise(x, slope, start, lowest, highest, features, bins):
-    return np.minimum(np.maximum(x[:, None] * slope + start, lowest), highest)
+def _piecewise(x, slope, start, lowest, highest, rows, features, bins):
+    return np.minimum(np.maximum(x.reshape(rows, features, 1) * slope + start, lowest), highest)
 
 
-def _periodic(x, c, features, frequencies):
-    v = 2.0 * math.pi * x[:, None] * c
-    return np.hstack([np.cos(v), np.sin(v)])
+def _periodic(x, c, rows, features, frequencies):
+    v = 2.0 * math.pi * x.reshape(rows, features, 1) * c
+    return np.concatenate([np.cos(v), np.sin(v)], axis=2)
 
 
 def _activation(x, name, alpha):
@@ -252,3 +252,53 @@ def built(name: str, precision: str = "float32") -> tuple[nnx.Network, np.ndarra
     if network.takes_integers:
         return network, draw.integers(0, 11, (6, *shape))
     return network, draw.standard_normal((6, *shape)) * (2.0 if name == "table" else 1.0)
+
+
+def random_network(seed: int) -> tuple[nnx.Network, np.ndarray]:
+    """Return a network of random layers, on images, sequences or features, and rows for it."""
+    draw = np.random.default_rng(seed)
+    shape = ((7, 6, 3), (9, 4), (11,))[seed % 3]
+    layers = [_random_layer(draw, len(shape)) for _ in range(draw.integers(3, 8))]
+    network = nnx.Network([*layers, nnx.Dense(3)], seed=seed, device="numpy").build(shape)
+    weights = network.weights()
+    for key, value in weights.items():
+        moved = value + 0.1 * draw.standard_normal(value.shape)
+        weights[key] = np.abs(moved) + 0.1 if "variance" in key else moved
+    network.set_weights(weights)
+    return network, draw.standard_normal((5, *shape))
+
+
+def _random_layer(draw, axes: int, depth: int = 2) -> nnx.Layer:
+    """Return a random layer that rows with this number of axes fit, whatever their sizes are."""
+    size = int(draw.integers(2, 9))
+    kinds = [
+        lambda: nnx.Dense(size, activation=str(draw.choice(["relu", "gelu", "tanh", "mish"]))),
+        lambda: nnx.layers.get(str(draw.choice(sorted(nnx.layers.ACTIVATIONS)))),
+        nnx.LayerNorm, nnx.BatchNorm, nnx.FeatureScale,
+        lambda: nnx.Rescale(0.5, -0.25),
+        lambda: nnx.PReLU([1]),
+        lambda: nnx.Columns(0, 2),
+        lambda: nnx.PeriodicEmbedding(2, 3),
+    ]  # fmt: skip
+    if depth:
+        kinds += [
+            lambda: nnx.Residual([_random_layer(draw, axes, 0), nnx.Dense(4)], nnx.Dense(4)),
+            lambda: nnx.Concatenate([[_random_layer(draw, axes, 0), nnx.Dense(2)], [], [nnx.Softmax()]]),
+        ] * 2
+    if axes == 3 and depth:
+        kinds += [
+            lambda: nnx.Conv2D(size, int(draw.integers(1, 4)), int(draw.integers(1, 3)), "same"),
+            lambda: nnx.Conv2D(size, int(draw.integers(1, 4)), dilation=2, padding="same", use_bias=False),
+            lambda: nnx.Conv2DTranspose(size, int(draw.integers(1, 4)), int(draw.integers(1, 3)), "same"),
+            lambda: nnx.MaxPool2D(3, 2, "same"),
+            lambda: nnx.AveragePool2D(2, 1, "same"),
+            lambda: nnx.UpSample2D((1, 2)),
+        ] * 2
+    if axes == 2 and depth:
+        kinds += [
+            lambda: nnx.Conv1D(size, int(draw.integers(1, 4)), int(draw.integers(1, 3)), "same"),
+            lambda: nnx.MaxPool1D(2, 1, "same"),
+            lambda: nnx.AveragePool1D(3, 2, "same"),
+            lambda: nnx.UpSample1D(2),
+        ] * 2
+    return kinds[draw.integers(len(kinds))]()

@@ -20,7 +20,7 @@ from support.device_code import NNX, for_devices
 ARRAY = "cupy.ndarray"
 HOST_ONLY = ("numpy_backend", "numba_backend", "blas", "small", "batches",
              "agreement", "supervisor", "roll_call", "rows")  # fmt: skip
-HOST_ROOMS = ("cli", "reports", "datasets", "interop")
+HOST_ROOMS = ("cli", "reports", "datasets", "interop", "standalone")
 # modules in which arrays of a device are handled, beside everything in these rooms
 ROOMS = ("backends", "ops", "layers", "gradcheck")
 MODULES = ("losses", "optimizers", "parameters", "samples", "feeding", "training", "network", "distributed")
