@@ -28,9 +28,8 @@ def test_twenty_usual_mistakes_are_caught_and_named(one):
 
 
 @pytest.mark.parametrize("one", TASKS, ids=lambda one: one.name)
-def test_the_right_hint_does_not_depend_on_the_seed(one):
-    right = [sum(mistake.hint_is_right for mistake in made(one, seed)) for seed in (0, 3)]
-    assert min(right) >= 20 * WANTED, right
+def test_the_right_hint_is_found_with_another_seed_too(one):
+    assert sum(mistake.hint_is_right for mistake in made(one, seed=3)) >= 20 * WANTED
 
 
 @pytest.mark.parametrize("one", TASKS, ids=lambda one: one.name)

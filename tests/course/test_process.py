@@ -86,7 +86,7 @@ def test_a_file_that_does_not_load_is_one_line(tmp_path, text, line, words):
         (("return x.T @ dy + undefined",), 5, "NameError"),
         pytest.param(("return np.zeros(2**34)",), 5, "MemoryError", marks=LINUX),
         pytest.param(
-            ("many = []", "while True:", "    many.append(bytearray(2**20))"), 7, "MemoryError", marks=LINUX
+            ("many = []", "while True:", "    many.append(bytearray(2**26))"), 7, "MemoryError", marks=LINUX
         ),
         pytest.param(("while True:", "    print('x' * 1000)"), 6, "OSError", marks=POSIX),
     ],

@@ -48,6 +48,8 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], str, set[str]]] = {
         set(),
     ),
     "sparse_text.py": ((), r"26443 columns[\s\S]*test accuracy 0\.9", set()),
+    "grade_on_gradescope.py": ((".", "results.json"), r"0 of 30 points", set()),
+    "grade_with_nbgrader.py": ((), r"db: db\[0\] is [\s\S]*hint: db is a mean", set()),
     "compare.py": (("20",), r"largest relative difference of the losses over 20 steps: \d", set()),
 }
 CHAINED = {"autoencoder.py", "svm.py"}  # the second takes the network that the first saved

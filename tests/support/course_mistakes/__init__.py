@@ -29,6 +29,12 @@ class Made:
         return self.expected is not None and any(self.expected in check.hint for check in self.failed)
 
 
+def row(task: Task, mistakes: list[Made]) -> str:
+    """A line of the table of counts."""
+    caught, right = sum(m.caught for m in mistakes), sum(m.hint_is_right for m in mistakes)
+    return f"{task.name:26} {len(mistakes):5}  {caught:6}  {right:10}"
+
+
 def made(task: Task, seed: int = 0) -> list[Made]:
     """Make each mistake of a task in its reference, and check it in this process."""
     cases = task.cases(seed)
