@@ -55,7 +55,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     said = []
     for check in report["checks"]:
         if not check["passed"]:
-            where = f"line {check['line']}, {check['case']}"
+            where = f"line {check['line'] or check['begins']}, {check['case']}"
             said.append(f"{check['function']}, {check['result']}: {where}: {check['message']}")
             said += [f"hint: {check['hint']}"] * bool(check["hint"])
     return said or ["Everything is right."]

@@ -9,10 +9,13 @@ import click
 
 from nnx.cli import options
 from nnx.cli.console import print_json, print_table, say
+from nnx.errors import printable
 
 if TYPE_CHECKING:
     from nnx.course.checking import Report
+    from nnx.course.comparing import Check
 
+MOST_LINES = 20  # of data and of what a file prints
 _number = click.argument("number", type=options.Whole(min=1), metavar="N")
 _seed = "Seed of the data; a class set that was exported with a seed is checked with this seed."
 
@@ -108,37 +111,53 @@ def check(number: int, file: Path | None, seed: int, seconds: float, as_json: bo
         print_json(report.as_json())
     else:
         files.note(path.parent, report)
-        _show(report, path)
+        _show(report, path, seed)
     return 0 if report.passed else 1
 
 
-def _show(report: Report, path: Path) -> None:
+def _show(report: Report, path: Path, seed: int) -> None:
     """Print what a check found."""
-    from nnx.course.comparing import ARGUMENTS
-    from nnx.errors import printable
+    from nnx.course.files import written
 
     click.echo(f"Task {report.task.number}: {report.task.title}")
     if report.problem:
         where = f", line {report.line}" if report.line else ""
         click.echo(f"  {path.name}{where}: {printable(report.problem)}")
-    before: tuple[str, str] | None = None
-    for one in report.checks:
-        if one.result == ARGUMENTS and one.passed:
-            continue
-        if (one.function, one.message) == before and not one.passed:
-            continue  # an error is the same for all results
-        before = one.function, one.message
-        state = "right" if one.passed else f"line {one.line}, {one.case}: {printable(one.message)}"
-        click.echo(f"  {one.function}, {one.result}: {state}")
-        if one.hint:
-            click.echo(f"    hint: {one.hint}")
+    wrong = _show_checks(report.checks)
+    if wrong is not None and wrong.begins and not wrong.line:
+        cases = report.task.cases(seed)
+        (case,) = [one for one in cases if (one.function, one.label) == (wrong.function, wrong.case)]
+        click.echo(f"The data of {wrong.function}, {wrong.case}:")
+        for line in written(case)[:MOST_LINES]:
+            click.echo(f"  {line}")
     if report.printed.strip():
-        lines = report.printed.strip().splitlines()
         say("printed by your file:")
-        for line in lines[:20]:
+        for line in report.printed.strip().splitlines()[:MOST_LINES]:
             say(f"  {line}")
     if report.passed:
         click.echo("Everything is right.")
+
+
+def _show_checks(checks: list[Check]) -> Check | None:
+    """Print the checks, each message and hint once; return the first that failed."""
+    from nnx.course.comparing import ARGUMENTS
+
+    first: Check | None = None
+    said = set()
+    for one in checks:
+        if one.passed:
+            if one.result != ARGUMENTS:
+                click.echo(f"  {one.function}, {one.result}: right")
+            continue
+        first = first or one
+        error = (one.function, one.message)
+        if error not in said:  # an error is the same for all results
+            where = f"line {one.line}, {one.case}" if one.line else one.case
+            click.echo(f"  {one.function}, {one.result}: wrong ({where}): {printable(one.message)}")
+        if one.hint and one.hint not in said:
+            click.echo(f"    hint: {one.hint}")
+        said |= {error, one.hint}
+    return first
 
 
 @learn.command(short_help="Write a class set, without solutions.")

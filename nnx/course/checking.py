@@ -78,6 +78,6 @@ def checks_of(
         checks = compared(of)
         add_hints(task, of, checks)
         for one in checks:
-            one.line = one.line or (None if one.passed else lines.get(of.name))
+            one.begins = lines.get(of.name)
         found += checks
     return found

@@ -33,7 +33,9 @@ class Check:
     hint : str
         What it may come from; empty if nothing is known.
     line : int or None
-        The line of the student's file: of the error, or else where the function begins.
+        The line of the student's file with the error; None if the function returned something.
+    begins : int or None
+        The line where the function begins.
     """
 
     function: str
@@ -42,6 +44,7 @@ class Check:
     message: str = ""
     hint: str = ""
     line: int | None = None
+    begins: int | None = None
 
     @property
     def passed(self) -> bool:

@@ -10,14 +10,18 @@ import numpy as np
 
 from nnx.course.calls import call
 from nnx.course.checking import Report
-from nnx.course.task import Task, tasks
+from nnx.course.task import Case, Task, tasks
 from nnx.errors import ConfigurationError, OutputError
 from nnx.files import make_folder, recorded, replacing
 
 PROGRESS = ".nnx-learn.json"
+_HEADER = """
+# Write each function in place of its `raise NotImplementedError`. After the functions are tests to read.
+# Run them: python {file}        Check more, and get hints: nnx learn check {number}
+"""
 _FOOTER = """
 
-if __name__ == "__main__":  # python {file} runs the tests; nnx learn check {number} checks more
+if __name__ == "__main__":
     for name, test in list(globals().items()):
         if name.startswith("test_"):
             test()
@@ -40,7 +44,9 @@ more, names the first wrong number, and gives a hint:
 
 def starting_text(task: Task, seed: int = 0) -> str:
     """Return the file that a student starts from: the task, examples with data from a seed, a footer."""
-    return f"{task.text.rstrip()}\n{_example(task, seed)}{_FOOTER.format(file=task.file, number=task.number)}"
+    header = _HEADER.format(file=task.file, number=task.number)
+    text = task.text.rstrip().replace("\n\nimport ", f"\n{header}\nimport ", 1)
+    return f"{text}\n{_example(task, seed)}{_FOOTER}"
 
 
 def _example(task: Task, seed: int) -> str:
@@ -55,14 +61,19 @@ def _example(task: Task, seed: int) -> str:
         result = call(task.reference()[case.function], case.arguments)["result"]
         results = result if isinstance(result, tuple) else (result,)
         text += f'\n\ndef test_example_of_{case.function}():\n    """Compare with the right result."""\n'
-        for name, value in case.arguments.items():
-            text += f"    {name} = {_literal(value, len(name) + 7)}\n"
+        text += "".join(f"    {line}\n" for line in written(case))
         text += f"    {', '.join(names)} = {case.function}({', '.join(case.arguments)})\n"
         for name, value in zip(names, results, strict=True):
             numbers = _literal(np.asarray(value), 8, result=True)
             text += f"    np.testing.assert_allclose(\n        {name},\n        {numbers},\n"
             text += "        atol=1e-6,\n    )\n"
     return text
+
+
+def written(case: Case) -> list[str]:
+    """Return the arguments of a case as lines of Python."""
+    text = "\n".join(f"{name} = {_literal(value, len(name) + 3)}" for name, value in case.arguments.items())
+    return text.splitlines()
 
 
 def _literal(value: Any, indent: int, result: bool = False) -> str:

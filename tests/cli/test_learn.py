@@ -26,8 +26,9 @@ def test_a_task_from_start_to_done(tmp_path, answer):
     wrong = answer("learn", "check", "3")
     assert wrong.returncode == 1
     assert "dense_backward, dx: right" in wrong.stdout
-    assert "dense_backward, dW: line 17, 2 rows: dW has the shape (2, 3)" in wrong.stdout
+    assert "dense_backward, dW: wrong (2 rows): dW has the shape (2, 3)" in wrong.stdout
     assert "    hint: dW is transposed" in wrong.stdout
+    assert "The data of dense_backward, 2 rows:\n  x = np.array([[" in wrong.stdout
     assert wrong.stderr.startswith("printed by your file:\n  hello\n")
     assert "2 of 3 results right" in answer("learn").stdout
     file.write_text(solved(task(3)), encoding="utf-8")
@@ -35,6 +36,25 @@ def test_a_task_from_start_to_done(tmp_path, answer):
     assert (right.returncode, right.stderr) == (0, "")
     assert right.stdout.endswith("Everything is right.\n")
     assert "done" in answer("learn").stdout
+
+
+def test_without_the_function_or_with_an_error_no_data_are_shown(tmp_path, answer):
+    file = tmp_path / "mine.py"
+    file.write_text("x = 1\n")
+    missing = answer("learn", "check", "3", "mine.py")
+    assert missing.stdout.splitlines()[1:] == [
+        "  dense_backward, dx: wrong (2 rows): the file has no function dense_backward"
+    ]
+    file.write_text("def dense_backward(x, W, dy):\n    return z\n")
+    error = answer("learn", "check", "3", "mine.py")
+    assert error.stdout.splitlines()[1:] == [
+        "  dense_backward, dx: wrong (line 2, 2 rows): NameError: name 'z' is not defined"
+    ]
+    file.write_text("def dense_backward(x, W, dy):\n    while True: pass\n")
+    endless = answer("learn", "check", "3", "mine.py", "--seconds", "1")
+    assert endless.stdout.splitlines()[1:] == [
+        "  mine.py, line 2: stopped after 1 s without an end: does every loop end?"
+    ]
 
 
 def test_json_is_one_object_and_writes_nothing(tmp_path, answer):

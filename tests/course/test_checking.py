@@ -32,7 +32,7 @@ def test_a_wrong_result_costs_its_part_of_the_score(tmp_path):
     assert not found.passed
     assert found.score == pytest.approx(2 / 3)
     db = next(one for one in found.checks if one.result == "db")
-    assert (db.line, db.case) == (1, "2 rows")
+    assert (db.line, db.begins, db.case) == (None, 1, "2 rows")
     assert "is a mean over the rows" in db.hint
 
 

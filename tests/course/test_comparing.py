@@ -47,7 +47,7 @@ def test_the_first_wrong_number_is_named():
     dx = found["dx"]
     expected = right(*task(3).cases()[0].arguments.values())[0][1, 2]
     assert dx.message == f"dx[1, 2] is {expected + 1:.4g}, expected {expected:.4g} (1 of 6 numbers are wrong)"
-    assert (dx.case, dx.line) == ("2 rows", 12)
+    assert (dx.case, dx.line, dx.begins) == ("2 rows", None, 12)
     assert found["dW"].passed
     assert found["db"].passed
 

@@ -40,6 +40,8 @@ def test_the_file_has_the_functions_that_are_checked(one):
         for result in one.returns[name]:
             assert re.search(rf"\b{result}\b", module[name].__doc__), (name, result)
     assert {case.function for case in one.cases()} == set(one.returns)
+    labels = [(case.function, case.label) for case in one.cases()]
+    assert len(labels) == len(set(labels))
     for case in one.cases():
         assert (
             list(case.arguments)

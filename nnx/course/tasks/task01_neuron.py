@@ -3,7 +3,7 @@
 A neuron has one weight for each input, and a bias. It multiplies each input by its weight, adds everything
 and the bias, and bends the sum z with an activation. Here the activation is tanh (np.tanh):
 
-    z = x₁ w₁ + x₂ w₂ + … + b        y = tanh(z)
+    z = x[0] w[0] + x[1] w[1] + … + b        y = tanh(z)
 
 Backward, dy is the derivative of a loss for the output y. The chain rule leads it back, step by step. The
 derivative of tanh is 1 − tanh(z)², and tanh(z) is y:
@@ -55,8 +55,8 @@ def neuron_backward(x, w, y, dy):
 def test_a_sum_by_hand():
     """1 · 0.5 + 2 · (−0.25) + 3 = 3."""
     z, y = neuron(np.array([1.0, 2.0]), np.array([0.5, -0.25]), 3.0)
-    assert abs(z - 3.0) < 1e-12
-    assert abs(y - 0.9950547536867305) < 1e-12
+    np.testing.assert_allclose(z, 3.0, atol=1e-12)
+    np.testing.assert_allclose(y, 0.9950547536867305, atol=1e-12)
 
 
 def test_a_small_step_of_a_weight_changes_the_output_as_dw_says():
@@ -66,8 +66,8 @@ def test_a_small_step_of_a_weight_changes_the_output_as_dw_says():
     _, dw, db = neuron_backward(x, w, y, 1.0)
     moved = w.copy()
     moved[1] += step
-    assert abs((neuron(x, moved, b)[1] - y) / step - dw[1]) < 1e-5
-    assert abs((neuron(x, w, b + step)[1] - y) / step - db) < 1e-5
+    np.testing.assert_allclose((neuron(x, moved, b)[1] - y) / step, dw[1], atol=1e-5)
+    np.testing.assert_allclose((neuron(x, w, b + step)[1] - y) / step, db, atol=1e-5)
 
 
 def test_dx_and_dw_have_a_number_for_each_input():

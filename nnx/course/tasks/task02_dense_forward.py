@@ -4,7 +4,7 @@ A dense layer is many neurons side by side that have the same inputs. Column k o
 of neuron k. A batch is several inputs at once: one in each row of x. One product of matrices computes every
 neuron for every row:
 
-    y = x W + b        y[i, k] = x[i, 1] W[1, k] + x[i, 2] W[2, k] + … + b[k]
+    y = x W + b        y[i, k] = x[i, 0] W[0, k] + x[i, 1] W[1, k] + … + b[k]
 
 In NumPy, @ is the product of matrices. NumPy adds b, which has one axis, to every row of x W (broadcasting).
 """

@@ -2,14 +2,14 @@
 
 Softmax turns the numbers of each row into probabilities: all are positive, and each row has the sum 1.
 
-    p[i, k] = e^z[i, k] / (e^z[i, 1] + e^z[i, 2] + …)
+    p[i, k] = e^z[i, k] / (e^z[i, 0] + e^z[i, 1] + …)
 
 e^1000 is inf, and inf / inf is nan. If you subtract the same number from all z of a row, p does not change,
 but the exponentials do. Which number keeps them from being too large, for each row?
 
 Backward, every p of a row depends on every z of that row. From dp, the derivative of the loss for each p:
 
-    dz[i, k] = p[i, k] (dp[i, k] − s[i])        s[i] = p[i, 1] dp[i, 1] + p[i, 2] dp[i, 2] + …
+    dz[i, k] = p[i, k] (dp[i, k] − s[i])        s[i] = p[i, 0] dp[i, 0] + p[i, 1] dp[i, 1] + …
 """
 
 import numpy as np
@@ -72,4 +72,4 @@ def test_the_gradient_is_the_slope():
         moved = z.copy()
         moved[index] += step
         slope = np.sum((softmax(moved) - softmax(z)) * dp) / step
-        assert abs(slope - dz[index]) < 1e-5
+        np.testing.assert_allclose(slope, dz[index], atol=1e-5)

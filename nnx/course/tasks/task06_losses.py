@@ -56,20 +56,20 @@ def binary_cross_entropy(y_true, y_pred):
 def test_squares_by_hand():
     """Errors 1 and −3: (1 + 9) / 2 = 5."""
     loss, dp = mean_squared_error(np.array([[1.0, 2.0]]), np.array([[2.0, -1.0]]))
-    assert abs(loss - 5) < 1e-12
+    np.testing.assert_allclose(loss, 5, atol=1e-12)
     np.testing.assert_allclose(dp, [[1.0, -3.0]])
 
 
 def test_half_sure_costs_log_2():
     """−log 0.5 is 0.6931, whatever is true."""
     loss, _ = binary_cross_entropy(np.array([[1.0], [0.0]]), np.array([[0.5], [0.5]]))
-    assert abs(loss - np.log(2)) < 1e-12
+    np.testing.assert_allclose(loss, np.log(2), atol=1e-12)
 
 
 def test_sure_and_right_costs_nothing():
     """And gives no nan."""
     loss, dp = binary_cross_entropy(np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]]))
-    assert abs(loss) < 1e-6
+    np.testing.assert_allclose(loss, 0, atol=1e-6)
     assert np.all(np.isfinite(dp))
 
 
@@ -81,4 +81,4 @@ def test_gradients_are_slopes():
         for index in np.ndindex(p.shape):
             moved = p.copy()
             moved[index] += step
-            assert abs((loss(y, moved)[0] - before) / step - dp[index]) < 1e-4
+            np.testing.assert_allclose((loss(y, moved)[0] - before) / step, dp[index], atol=1e-4)

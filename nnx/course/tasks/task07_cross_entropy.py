@@ -12,7 +12,7 @@ Together, the gradient becomes very simple. If y is 1 for the right class of a r
 A probability can be so small that it is 0, and log 0 is −inf. So do not compute log p from p. With m, the
 largest z of a row:
 
-    log p[i, k] = z[i, k] − m[i] − log(e^(z[i, 1] − m[i]) + e^(z[i, 2] − m[i]) + …)
+    log p[i, k] = z[i, k] − m[i] − log(e^(z[i, 0] − m[i]) + e^(z[i, 1] − m[i]) + …)
 """
 
 import numpy as np
@@ -38,14 +38,14 @@ def cross_entropy(labels, z):
 def test_equal_numbers_cost_log_of_the_classes():
     """Each of four classes has the probability 1/4, so the loss is log 4."""
     loss, dz = cross_entropy(np.array([2, 0]), np.zeros((2, 4)))
-    assert abs(loss - np.log(4)) < 1e-12
+    np.testing.assert_allclose(loss, np.log(4), atol=1e-12)
     np.testing.assert_allclose(dz, np.array([[1, 1, -3, 1], [-3, 1, 1, 1]]) / 8)
 
 
 def test_certain_and_wrong_is_expensive_but_finite():
     """The right class is 1000 behind, so the loss is 1000."""
     loss, _ = cross_entropy(np.array([0]), np.array([[0.0, 1000.0]]))
-    assert abs(loss - 1000) < 1e-9
+    np.testing.assert_allclose(loss, 1000, atol=1e-9)
 
 
 def test_the_gradient_is_the_slope():
@@ -55,4 +55,4 @@ def test_the_gradient_is_the_slope():
     for index in np.ndindex(z.shape):
         moved = z.copy()
         moved[index] += step
-        assert abs((cross_entropy(labels, moved)[0] - before) / step - dz[index]) < 1e-5
+        np.testing.assert_allclose((cross_entropy(labels, moved)[0] - before) / step, dz[index], atol=1e-5)

@@ -78,4 +78,4 @@ def test_a_bowl_is_walked_down():
     w, v = np.array([3.0]), np.zeros(1)
     for _ in range(200):
         w, v = momentum_step(w, w, v, 0.1, 0.5)
-    assert abs(w[0]) < 1e-6
+    np.testing.assert_allclose(w[0], 0, atol=1e-6)
