@@ -75,7 +75,7 @@ const ACTIVATIONS = {
   },
   mish: { kind: "Mish", f: (x) => x * mishGate(x), slope: mishSlope },
   tanh: { kind: "Tanh", f: Math.tanh, slope: (x, y) => 1 - y * y },
-  sigmoid: { kind: "Sigmoid", f: sigmoid, slope: (x, y) => y * (1 - y) },
+  sigmoid: { kind: "Sigmoid", f: sigmoid, slope: (x, y) => y - y * y },
   hard_sigmoid: {
     kind: "HardSigmoid", f: (x) => clip(x + 3, 0, 6) / 6, slope: (x, y) => (y > 0 && y < 1 ? 1 / 6 : 0),
   },
