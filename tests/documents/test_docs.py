@@ -26,7 +26,11 @@ from nnx.cli.main import cli
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
-NEEDS = {"coming-from.md": "keras", "onnx.md": "onnx"}  # pages whose Python needs more than nnx itself
+NEEDS = {
+    "coming-from.md": "keras",
+    "onnx.md": "onnx",
+    "serving.md": "fastapi",
+}  # pages whose Python needs more than nnx itself
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
