@@ -62,7 +62,7 @@ def _example(task: Task, seed: int) -> str:
         results = result if isinstance(result, tuple) else (result,)
         text += f'\n\ndef test_example_of_{case.function}():\n    """Compare with the right result."""\n'
         text += "".join(f"    {line}\n" for line in written(case))
-        text += f"    {', '.join(names)} = {case.function}({', '.join(case.arguments)})\n"
+        text += _call(names, case)
         for name, value in zip(names, results, strict=True):
             numbers = _literal(np.asarray(value), 8, result=True)
             text += f"    np.testing.assert_allclose(\n        {name},\n        {numbers},\n"
@@ -76,8 +76,17 @@ def written(case: Case) -> list[str]:
     return text.splitlines()
 
 
+def _call(names: tuple[str, ...], case: Case) -> str:
+    """Return the call of a case, on one line if it fits."""
+    start, arguments = f"    {', '.join(names)} = {case.function}(", ", ".join(case.arguments)
+    fits = len(start + arguments) < 110
+    return f"{start}{arguments})\n" if fits else f"{start}\n        {arguments}\n    )\n"
+
+
 def _literal(value: Any, indent: int, result: bool = False) -> str:
     """Return a value as Python text; a result has six digits."""
+    if isinstance(value, np.ndarray) and value.ndim > 2 and 1 in value.shape:  # fewer brackets and lines
+        return f"{_literal(value.squeeze(), indent, result)}.reshape{value.shape}"
     if isinstance(value, np.ndarray):
         prefix = " " * (indent + len("np.array("))
         numbers = np.array2string(
