@@ -11,6 +11,7 @@ import click
 
 from nnx import losses, optimizers
 from nnx.cli import options
+from nnx.cli.console import open_page
 from nnx.errors import ConfigurationError
 
 WIDTH = 80  # of the text in a file or a pipe
@@ -37,12 +38,15 @@ NARROWEST = 40
               help="The row of the batch to follow, from 0.")  # fmt: skip
 @click.option("--through", multiple=True, metavar="NAME[I]",
               help="A unit on the path, such as dense_2[5]. Can be given several times.")  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write a page to walk through, and print no text.")  # fmt: skip
+@click.option("--open", "open_", is_flag=True, help="Open the page in a browser.")
 @click.option("--seed", type=options.Whole(min=0), default=0, show_default=True, metavar="N",
               help="Seed of the XOR network, without MODEL.")  # fmt: skip
 def trace(
     model: Path | None, data: Path | None, target: tuple[str, ...], rows: int, loss: str | None,
     optimizer: str, learning_rate: float | None, weight: str, row: int | None, through: tuple[str, ...],
-    seed: int,
+    html: Path | None, open_: bool, seed: int,
 ) -> None:  # fmt: skip
     """Show one training step number by number: forward, loss, backward, update.
 
@@ -53,18 +57,28 @@ def trace(
     Examples:
       nnx trace
       nnx trace --optimizer adam --weight dense_1.W[0,1]
+      nnx trace --html xor.html --open
       nnx trace runs/NAME --data flowers.csv --rows 8
     """
     from nnx.experiments.train.batch import of_model, usual_loss
 
     if model is None and data is not None:
         raise ConfigurationError("--data is for a trained network: give MODEL too")
+    if open_ and html is None:
+        raise ConfigurationError("--open shows a page: name its file with --html")
     used = _model(model, seed)
     x, y = of_model(used, data, target, rows)
     network = used.network
     settings: dict[str, Any] = {} if learning_rate is None else {"learning_rate": learning_rate}
     found = network.trace(x, y, loss or usual_loss(network), optimizers.get(optimizer, **settings))
-    _print(found, weight, row, through)
+    if html is None:
+        _print(found, weight, row, through)
+        return
+    from nnx.pages.trace import write_trace
+
+    click.echo(write_trace(found, html, weight, row, through))
+    if open_:
+        open_page(html)
 
 
 def _model(path: Path | None, seed: int) -> Any:

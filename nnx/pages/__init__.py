@@ -2,5 +2,6 @@
 
 from nnx.pages.descriptions import build, describe
 from nnx.pages.engine import engine_script
+from nnx.pages.trace import write_trace
 
-__all__ = ["build", "describe", "engine_script"]
+__all__ = ["build", "describe", "engine_script", "write_trace"]

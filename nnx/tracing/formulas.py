@@ -140,7 +140,7 @@ def row_losses(trace: LossTrace) -> list[float]:
 
 def loss_numbers(trace: LossTrace, row: int, unit: int) -> str:
     """Return ∂L/∂p for one number with numbers in its formula; empty if the formula is not a short one."""
-    p, y = trace.y_pred, _dense(trace.y_true, trace.y_pred)
+    p, y = trace.y_pred, dense_targets(trace.y_true, trace.y_pred)
     if y is None or trace.loss.label_smoothing:
         return ""
     a, b = float(p.reshape(len(p), -1)[row, unit]), float(y.reshape(len(p), -1)[row, unit])
@@ -159,7 +159,7 @@ def loss_numbers(trace: LossTrace, row: int, unit: int) -> str:
     return ""
 
 
-def _dense(y: HostArray, p: HostArray) -> HostArray | None:
+def dense_targets(y: HostArray, p: HostArray) -> HostArray | None:
     """Return targets in the shape of the predictions, labels as rows with a one; None if they do not fit."""
     if y.shape == p.shape:
         return y

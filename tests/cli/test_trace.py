@@ -41,6 +41,15 @@ def test_a_model_and_its_data_are_read_and_the_model_stays(tmp_path):
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
+def test_a_page_is_written_in_place_of_the_text(tmp_path):
+    done = invoke("trace", "--html", "pages/step.html", "--weight", "dense_1.W[0,2]")
+    assert done.stdout == "pages/step.html\n"
+    text = (tmp_path / "pages" / "step.html").read_text(encoding="utf-8")
+    assert '"weight":{"name":"dense_1.W","index":[0,2]}' in text
+    with pytest.raises(nnx.ConfigurationError, match="--open shows a page: name its file with --html"):
+        invoke("trace", "--open")
+
+
 @pytest.mark.parametrize(
     ("line", "status", "text"),
     [
@@ -52,6 +61,8 @@ def test_a_model_and_its_data_are_read_and_the_model_stays(tmp_path):
         ("--rows 0", 2, "--rows"),
         ("--data data.npz", 2, "give MODEL too"),
         ("model.safetensors", 2, "--data FILE"),
+        ("--html step.txt", 2, "must end in .html"),
+        ("--html step.html --optimizer lbfgs", 2, "no optimizer 'lbfgs'"),
         ("nowhere", 2, "'nowhere' does not exist"),
         ("--loss cross_entropy", 2, "softmax"),
     ],
