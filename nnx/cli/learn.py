@@ -110,8 +110,8 @@ def check(number: int, file: Path | None, seed: int, seconds: float, as_json: bo
     if as_json:
         print_json(report.as_json())
     else:
-        files.note(path.parent, report)
         _show(report, path, seed)
+        files.note(path.parent, report)
     return 0 if report.passed else 1
 
 

@@ -89,12 +89,9 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(other, (list, tuple)):
         return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
     if isinstance(other, np.ndarray):
-        return (
-            one.shape == other.shape
-            and one.dtype == other.dtype
-            and np.array_equal(one, other, equal_nan=True)
-        )
-    return bool(one == other)
+        alike = isinstance(one, np.ndarray) and one.shape == other.shape and one.dtype == other.dtype
+        return alike and np.array_equal(one, other, equal_nan=True)
+    return type(one) is type(other) and bool(one == other)
 
 
 # ------------------------------------------------------------------- stored calls and results

@@ -47,22 +47,26 @@ class Variants:
 
     def pair(self, place: int) -> str:
         """Return the hints of the first two mistakes that explain a result together; empty if none do."""
-        for pair in combinations(self.task.mistakes, 2):
-            if self.explains(place, *pair):
-                return " And: ".join(one.hint for one in pair)
-        return ""
+        known = {one for one in self.task.mistakes if self.changes(place, one)}
+        tried = (pair for pair in combinations(self.task.mistakes, 2) if known & {*pair})
+        pairs = (pair for pair in tried if self.explains(place, *pair))
+        return " And: ".join(one.hint for one in next(pairs, ()))
 
     def explains(self, place: int, *mistakes: Mistake) -> bool:
         """Return whether some mistakes give the student's result in all cases."""
-        outcomes = self.outcomes(*mistakes)
+        return self.alike(place, self.of.student, mistakes) and self.changes(place, *mistakes)
+
+    def changes(self, place: int, *mistakes: Mistake) -> bool:
+        """Return whether some mistakes change a result in any case."""
+        return self.outcomes(*mistakes) is not None and not self.alike(place, self.of.expected, mistakes)
+
+    def alike(self, place: int, others: list[dict[str, Any]], mistakes: tuple[Mistake, ...]) -> bool:
+        """Return whether some mistakes give the same result as other outcomes in all cases."""
+        outcomes, count = self.outcomes(*mistakes), len(self.of.results)
         if outcomes is None:
             return False
-        count = len(self.of.results)
-        rows = list(zip(outcomes, self.of.student, self.of.expected, strict=True))
-        alike = all(equal(part(one, place, count), part(got, place, count)) for one, got, _ in rows)
-        return alike and not all(
-            equal(part(one, place, count), part(right, place, count)) for one, _, right in rows
-        )
+        pairs = zip(outcomes, others, strict=True)
+        return all(equal(part(one, place, count), part(other, place, count)) for one, other in pairs)
 
     def outcomes(self, *mistakes: Mistake) -> list[dict[str, Any]] | None:
         """Return the outcomes of all cases, or None if the edits make no Python."""

@@ -112,7 +112,8 @@ def _start(path: Path) -> str:
 
 def _why(file: Path, where: str, status: int, seconds: float) -> tuple[str, int | None]:
     """Return why a process ended without an answer, and the line of the student's file it was in."""
-    found = re.search(rf'File "{re.escape(str(file))}", line (\d+)', where)
+    name = str(file).encode("ascii", "backslashreplace").decode()  # as faulthandler writes it
+    found = re.search(rf'File "{re.escape(name)}", line (\d+)', where)
     line = int(found[1]) if found else None
     if "Timeout" in where or status == -9:
         return f"stopped after {seconds:g} s without an end: does every loop end?", line

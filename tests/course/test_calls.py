@@ -23,6 +23,7 @@ def test_a_call_gets_copies_and_notes_what_it_changes():
     assert outcome["result"][1] == 1.5
     assert x[0] == 1
     assert values[0][0] == 0
+    assert calls.call(lambda values: values.__setitem__(0, None), {"values": [x]})["changed"] == ["values"]
     assert calls.call(lambda x: x * 1, {"x": x})["changed"] == []
 
 

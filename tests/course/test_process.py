@@ -115,6 +115,14 @@ def test_a_file_without_an_end_is_stopped_at_its_line(tmp_path, text, line):
     assert answer.outcomes == []
 
 
+def test_the_line_is_found_in_a_folder_with_other_letters(tmp_path):
+    folder = tmp_path / "Übung – 数"
+    folder.mkdir()
+    _, problem, line = answer_of(folder, "while True:\n    pass\n", seconds=1)
+    assert "stopped after 1 s" in problem
+    assert line in (1, 2)
+
+
 def test_what_is_printed_is_returned_and_the_results_too(tmp_path):
     text = RIGHT.replace("    return", "    print('shape', x.shape, 'é')\n    return")
     answer, problem, _ = answer_of(tmp_path, text)
