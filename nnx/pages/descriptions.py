@@ -62,7 +62,7 @@ def describe(
     weights = {name: value.ravel().tolist() for name, value in network.weights().items()}
     described: dict[str, Any] = {
         "inputs": network.inputs,
-        "seed": network.seed if network.seed < EXACT else str(network.seed),
+        "seed": _exact(network.seed),
         "fuse": network.fuse,
         "layers": [_entry(layer) for layer in network.layers],
         "weights": weights,
@@ -116,7 +116,14 @@ def _entry(layer: Layer) -> dict[str, Any]:
         kind == "Dense" and isinstance(chosen, str) and chosen in INITIALIZERS
     ):  # with another, the page cannot draw the weights again
         settings["initializer"] = chosen
+    if "seed" in settings:
+        settings["seed"] = _exact(settings["seed"])
     return {"kind": kind, **settings, "trainable": layer.trainable}
+
+
+def _exact(seed: int) -> int | str:
+    """Return a seed as JSON in a browser can hold it: its digits as a text, if a number would lose some."""
+    return seed if seed < EXACT else str(seed)
 
 
 def _named(what: str, made: Any, offered: frozenset[str]) -> dict[str, Any]:
@@ -160,6 +167,8 @@ def _layer(entry: dict[str, Any]) -> Layer:
     kind, trainable = entry.pop("kind"), entry.pop("trainable", True)
     if kind not in LAYERS:
         raise ConfigurationError(f"a page has no layer {kind!r}{nearest(str(kind), LAYERS)}")
+    if "seed" in entry:
+        entry["seed"] = int(entry["seed"])
     try:
         layer = Layer.registry[kind](**entry)
     except TypeError as error:

@@ -184,6 +184,10 @@ LOGITS = {"name": "binary_cross_entropy", "from_logits": True}
         ({"loss": "hinge", "layers": [{"kind": "Sigmoid"}]}, "remove the last layer, Sigmoid"),
         ({"loss": LOGITS, "layers": [{"kind": "Sigmoid"}]}, "remove the last layer, Sigmoid"),
         ({"loss": "categorical_cross_entropy", "layers": [dense(1, "softmax")]}, "one output"),
+        ({"inputs": 0}, "network: inputs must be a whole number above 0, not 0"),
+        ({"layers": [dense(2.5)]}, "layer Dense: units must be a whole number above 0, not 2.5"),
+        ({"layers": [{"kind": "Dropout", "rate": 1}]}, "layer Dropout: rate must be a number from 0"),
+        ({"optimizer": {"name": "sgd", "learning_rate": "0.1"}}, "learning_rate must be a number"),
         ({"optimizer": {"name": "adam", "momentum": 0.9}}, 'optimizer adam has no setting "momentum"'),
         ({"weights": {"dense_1.W": [1, 2]}}, "dense_1.W needs 6 numbers"),
         ({"state": {"values": [1, 2]}}, "another network"),
@@ -220,3 +224,48 @@ def test_a_step_allocates_no_arrays_and_no_numbers(tmp_path):
     assert prepared
     assert arrays == 0
     assert bytes_ < 20_000
+
+
+OUTSIDE = {
+    "rate": 1.0, "momentum": -0.1, "label_smoothing": 1.0, "beta1": 1.0, "beta2": 1.0, "rho": 1.0,
+    "epsilon": 0.0, "delta": 0.0, "clip_norm": 0.0, "clip_value": -1.0, "stddev": -1.0, "alpha": -1.0,
+    "learning_rate": -1.0, "initial_accumulator": -1.0, "weight_decay": -1.0, "l2": -1.0, "initial": "1",
+    "nesterov": "yes", "from_logits": "yes", "approximate": "yes", "reduction": "none", "units": 0,
+    "initializer": "none", "shared_axes": "1",
+}  # fmt: skip
+
+
+def test_a_value_outside_its_range_is_refused_as_in_nnx(tmp_path):
+    """Each setting of each kind."""
+    program = """
+    const refused = (description) => {
+      try { nnxEngine.network({ inputs: 2, ...description }); } catch (error) { return error.message; }
+    };
+    const { layers, losses, optimizers } = nnxEngine.defaults, one = { kind: "Dense", units: 1 };
+    const needed = { rate: 0.1, stddev: 0.1, units: 1 };
+    answer = [];
+    const each = (table, made) => {
+      for (const [name, settings] of Object.entries(table)) {
+        for (const setting of Object.keys(settings)) {
+          const value = given[setting], told = refused(made(name, settings, { [setting]: value }));
+          answer.push([name, setting, told]);
+        }
+      }
+    };
+    const own = (settings) => Object.fromEntries(Object.keys(settings).map((key) => [key, needed[key]]));
+    each(layers, (kind, settings, wrong) => ({ layers: [{ kind, ...own(settings), ...wrong }] }));
+    each(losses, (name, _, wrong) => ({ layers: [one], loss: { name, ...wrong } }));
+    each(optimizers, (name, _, wrong) => ({ layers: [one], optimizer: { name, ...wrong } }));
+    """
+    told = node(program, OUTSIDE, tmp_path)
+    assert len(told) >= 60
+    for name, setting, message in told:
+        assert setting in message, (name, setting, message)
+        kind = (
+            next(get for get in (nnx.losses, nnx.optimizers) if name in get.NAMES) if name.islower() else None
+        )
+        required = {"units": 1, "rate": 0.1, "stddev": 0.1} if kind is None else {}
+        known = {key: value for key, value in required.items() if (name, key) in {(n, s) for n, s, _ in told}}
+        arguments = known | {setting: OUTSIDE[setting]}
+        with pytest.raises(nnx.ConfigurationError):
+            getattr(nnx, name)(**arguments) if kind is None else kind.get(name, **arguments)

@@ -31,7 +31,8 @@ function networkConfig(net) {
 
 // The bytes of the file. `metadata` is what `nnx.checkpoints.read_metadata` returns.
 function modelFile(net, metadata = {}) {
-  const descriptions = { network: JSON.stringify(networkConfig(net)), metadata: JSON.stringify(metadata) };
+  const network = JSON.stringify(networkConfig(net)).replace(/"seed":"(\d+)"/g, '"seed":$1');
+  const descriptions = { network, metadata: JSON.stringify(metadata) };
   let crc = crc32(encoded(descriptions.network + descriptions.metadata)), position = 0;
   const arrays = {}, pieces = [];
   const weights = net.weights();

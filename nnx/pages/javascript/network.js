@@ -3,6 +3,7 @@
 class Network {
   constructor({ inputs, layers, loss, optimizer, seed = 0, fuse = true, weights, state }) {
     if (!layers?.length) throw new Error("a network needs at least one layer");
+    checkSettings("network", { inputs });
     Object.assign(this, { inputs, seed, fuse, rows: 0, capacity: 0, steps: 0, fault: false });
     this.layers = makeLayers(inputs, layers);
     this.outputs = this.layers.at(-1).outputs;
@@ -24,7 +25,7 @@ class Network {
     this.gradients = new Float64Array(this.values.length);
     this.statistics = new Float64Array(total("statisticShapes"));
     this.spans = []; // of the trainable values
-    let at = 0, stand = 0;
+    let at = 0, after = 0; // where the next parameter, and the next statistic begins
     for (const layer of this.layers) {
       const first = at;
       for (const [name, shape] of Object.entries(layer.shapes())) {
@@ -34,7 +35,7 @@ class Network {
         at = end;
       }
       for (const [name, shape] of Object.entries(layer.statisticShapes())) {
-        layer.statistics[name] = this.statistics.subarray(stand, (stand += product(shape)));
+        layer.statistics[name] = this.statistics.subarray(after, (after += product(shape)));
       }
       if (layer.trainable && at > first) this.spans.push([first, at]);
     }

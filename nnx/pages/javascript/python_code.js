@@ -1,7 +1,9 @@
 // The Python code that makes the same network in nnx, and trains it.
 
 const CONSTANTS = new Map([[true, "True"], [false, "False"], [null, "None"]]);
-const literal = (value) => CONSTANTS.get(value) ?? JSON.stringify(value);
+// Large seeds are texts, see random.js.
+const isSeed = (value) => typeof value === "string" && /^\d+$/.test(value);
+const literal = (value) => CONSTANTS.get(value) ?? (isSeed(value) ? value : JSON.stringify(value));
 
 // nnx.Name(first, …, setting=value, …), with the settings that are not the defaults
 function call(name, first, settings, defaults) {

@@ -32,7 +32,7 @@ function seedWords(entropy, count) {
   });
 }
 
-// The words of 32 bits of a whole number, the lowest first.
+// The words of 32 bits of a whole number, the lowest first. A seed from 2^53 on is a text of digits.
 function words(number) {
   const found = [];
   for (let rest = BigInt(number); found.length === 0 || rest > 0n; rest >>= 32n) {
