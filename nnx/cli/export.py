@@ -14,7 +14,8 @@ from nnx.cli.console import say
 from nnx.errors import ConfigurationError, NnxError, OutputError
 
 FORMATS = {"onnx": (".onnx",), "keras": (".keras",)}
-CODE = {"c": (".c", ".h")}  # the endings of `nnx.standalone`, which is loaded late
+# the endings of `nnx.standalone`, which is loaded late
+CODE = {"c": (".c", ".h"), "python": (".py",), "javascript": (".mjs", ".js")}
 TRIED = 256  # rows to compare the file with the network
 MAX_BYTES = 2**26  # largest data file that is opened to take rows from
 MOST = 1e-3  # allowed difference, as a share of an output's spread: float32 rounding is smaller
@@ -38,21 +39,24 @@ ROUNDINGS = 16.0  # additional allowed difference, in units of nnx's own roundin
 )
 @click.option("--type", "real", type=options.Name(("float", "double")), metavar="TYPE",
               help="Of the numbers in C: float or double.  [default: the network's]")  # fmt: skip
-def export(model: Path, out: Path | None, form: str | None, real: str | None) -> None:
+@click.option("--numpy", is_flag=True, help="Write Python that computes with NumPy.")
+def export(model: Path, out: Path | None, form: str | None, real: str | None, numpy: bool) -> None:
     """Write MODEL, a run's folder or a .safetensors file, for other programs.
 
-    It becomes an ONNX or Keras file, or one file of C code that needs no library. If nnx train made the
-    model, the file includes its scaling, and takes rows as they are in your data files. A scaling that
-    subtracts is computed in float64, and the file then takes float64 rows.
+    It becomes an ONNX or Keras file, or one file of C, Python or JavaScript that needs no library. If nnx
+    train made the model, the file includes its scaling, and takes rows as they are in your data files. A
+    scaling that subtracts is computed in float64, and the file then takes float64 rows.
 
-    Before an ONNX or Keras file is saved, it is compared with nnx predict on rows of the training data, if
-    they still exist, and the largest difference is printed. Code holds such rows, and checks itself.
+    Before an ONNX, Keras or Python file is saved, it is compared with nnx predict on rows of the training
+    data, if they still exist, and the largest difference is printed; JavaScript too, if Node.js is installed.
+    Code holds such rows, and checks itself.
 
     \b
     Examples:
       nnx export runs/NAME --out model.onnx
       nnx export model.safetensors --out model.keras
       nnx export runs/NAME --to c
+      nnx export runs/NAME --to python --numpy
     """
     from nnx.checkpoints import read_metadata
     from nnx.cli import export_code
@@ -64,6 +68,8 @@ def export(model: Path, out: Path | None, form: str | None, real: str | None) ->
     form, out = _target(model, out, form)
     if real is not None and form != "c":
         raise ConfigurationError(f"--type {real} is for C code, not for {form}: remove it")
+    if numpy and form != "python":
+        raise ConfigurationError(f"--numpy is for Python code, not for {form}: remove it")
     path = model_path(model)
     network = load(path, device="numpy")  # which computes with every precision
     if form != "keras" and network.precision == "bfloat16":
@@ -78,7 +84,8 @@ def export(model: Path, out: Path | None, form: str | None, real: str | None) ->
         )
     if form in CODE:
         x, _ = _rows(network, prepared, metadata)
-        compared = export_code.write(network, prepared, x, out, form, real, str(model))
+        given = {"type": real} if real is not None else {"numpy": True} if numpy else {}
+        compared = export_code.write(network, prepared, x, out, form, str(model), **given)
     else:
         compared = _exchange(form, network, prepared, metadata, out, model)
     say(f"{out}: {len(network)} layers, {network.parameter_count():,} parameters")

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from nnx.errors import OutputError
 
-def write(network: Any, prepared: Any, x: Any, out: Path, form: str, real: str | None, title: str) -> str:
-    """Write the file, and return a sentence on its size.
+LONGEST = 120  # seconds for the self-check
+
+
+def write(network: Any, prepared: Any, x: Any, out: Path, form: str, title: str, **options: Any) -> str:
+    """Write the file, and return a sentence on its size and on its self-check.
 
     Parameters
     ----------
@@ -19,12 +27,17 @@ def write(network: Any, prepared: Any, x: Any, out: Path, form: str, real: str |
     out : path
     form : str
         The language.
-    real : str or None
-        The type of the numbers in C.
     title : str
         What the file is called in its head.
+    **options
+        Of the language.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or computes other numbers than nnx.
     """
-    from nnx.files import make_folder
+    from nnx.files import make_folder, replacing
     from nnx.standalone import Examples, Meaning, examples_of, export
 
     x = x[: examples_of(network)]
@@ -33,9 +46,39 @@ def write(network: Any, prepared: Any, x: Any, out: Path, form: str, real: str |
     else:
         meaning, y = meaning_of(prepared, network, title), prepared.predict(network, x, whole=True)
     make_folder(out.parent)
-    given = {} if real is None else {"type": real}
-    sentence = export(network, out, form, meaning=meaning, examples=Examples(x, y), **given)
-    return f"{sentence}; it checks itself on {len(x)} rows"
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / out.name
+        sentence = export(network, made, form, meaning=meaning, examples=Examples(x, y), **options)
+        checked = _run(made, form) or f"it checks itself on {len(x)} rows"
+        with replacing(out) as file:
+            file.write(made.read_bytes())
+    return f"{sentence}; {checked}"
+
+
+def _run(made: Path, form: str) -> str:
+    """Let a file check itself, and return what it says; nothing for a language that is not installed.
+
+    Raises
+    ------
+    OutputError
+        If the check fails.
+    """
+    program = {"python": sys.executable, "javascript": shutil.which("node")}.get(form)
+    if program is None:
+        return ""
+    flags = ["-I"] if form == "python" else []
+    if made.suffix == ".js":  # Node.js takes it for a module only by its other ending
+        made = Path(shutil.copyfile(made, made.with_suffix(".mjs")))
+    try:
+        done = subprocess.run(
+            [program, *flags, str(made)], capture_output=True, text=True, timeout=LONGEST, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"its self-check was stopped after {LONGEST} seconds"
+    if done.returncode:
+        reason = " ".join(done.stderr.split())[-300:]
+        raise OutputError(f"not written: the self-check of the {form} file failed: {reason}")
+    return done.stdout.splitlines()[0]
 
 
 def meaning_of(prepared: Any, network: Any, title: str) -> Any:

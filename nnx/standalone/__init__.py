@@ -1,7 +1,7 @@
 """Networks as one file of plain code, which needs neither nnx nor any other library.
 
-`export` writes the network with its scaling as C99. The file has a function that computes one row, and checks
-itself on stored rows. `nnx.interop` writes models for other libraries.
+`export` writes the network with its scaling as C99, Python or JavaScript. The file has a function that
+computes answers, and checks itself on stored rows. `nnx.interop` writes models for other libraries.
 """
 
 from __future__ import annotations
@@ -17,15 +17,20 @@ import numpy as np
 from nnx.errors import ConfigurationError, nearest
 from nnx.files import replacing
 from nnx.network import Network
-from nnx.standalone import c
+from nnx.standalone import c, javascript, python
 from nnx.standalone.c_text import prefix
 from nnx.standalone.lowering import lower
 from nnx.standalone.program import Examples, Meaning, Program
 
 __all__ = ["Examples", "Meaning", "export"]
 
-ENDINGS = {"c": (".c", ".h")}
-WRITERS: dict[str, Callable[..., tuple[str, str]]] = {"c": c.write}
+ENDINGS = {"c": (".c", ".h"), "python": (".py",), "javascript": (".mjs", ".js")}
+WRITERS: dict[str, Callable[..., tuple[str, str]]] = {
+    "c": c.write,
+    "python": python.write,
+    "javascript": javascript.write,
+}
+OPTIONS = {"c": ("type",), "python": ("numpy",), "javascript": ()}
 EXAMPLES = 8
 MOST_EXAMPLES = 2**14  # numbers: images have fewer examples
 IN_FLOAT32 = "the network rounds the factors of its products to bfloat16, but the file computes in float32"
@@ -48,7 +53,7 @@ def export(
         The network, or a slice: ``export(network[:7], "encoder.c")``.
     path : path
         The names in the file begin with its name, without the ending.
-    to : {"c"}, optional
+    to : {"c", "python", "javascript"}, optional
         The language; by default the ending of `path` says it.
     meaning : Meaning, optional
         A scaling before and after the network, and names. With a scaling, `examples` are needed.
@@ -56,7 +61,7 @@ def export(
         Rows with which the file can check itself; by default `examples_for`.
     **options
         Of the language. C: ``type="float"`` or ``"double"``, the type of weights and arithmetic; by default
-        that of the network.
+        that of the network. Python: ``numpy=True`` computes with NumPy, all rows at once.
 
     Raises
     ------
@@ -76,8 +81,13 @@ def export(
     """
     path = Path(path)
     language = language_of(path, to)
+    for option in options:
+        if option not in OPTIONS[language]:
+            known = ", ".join(OPTIONS[language]) or "no options"
+            raise ConfigurationError(f"{language} has no option {option!r}: it has {known}")
     program = prepared(network, meaning, examples)
-    text, sentence = WRITERS[language](program, prefix(path.stem), **options)
+    name = prefix(path.stem) if language == "c" else path.stem
+    text, sentence = WRITERS[language](program, name, **options)
     with replacing(path) as file:
         file.write(text.encode())
     return sentence

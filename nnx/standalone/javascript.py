@@ -47,8 +47,8 @@ if (typeof process !== "undefined" && process.argv?.[1]
 """
 
 
-def write(program: Program, name: str) -> str:
-    """Return the text of an ES module that computes a program.
+def write(program: Program, name: str) -> tuple[str, str]:
+    """Return the text of an ES module that computes a program, and a sentence on its size.
 
     Parameters
     ----------
@@ -57,7 +57,9 @@ def write(program: Program, name: str) -> str:
     name : str
         Of the file, without its ending; for the example in its head.
     """
-    return _Writer(program, name).text()
+    text = _Writer(program, name).text()
+    memory = sum(table.size * (4 if table.dtype == np.float32 else 8) for table in program.tables.values())
+    return text, f"JavaScript: file {len(text):,} bytes, weights in memory {memory:,} bytes"
 
 
 class _Writer:

@@ -26,11 +26,7 @@ def encoded(values: HostArray) -> tuple[str, list[str]]:
 def names_of(program: Program) -> dict[str, list[str]]:
     """Return the names of a file's inputs and outputs, by the name of the list."""
     meaning = program.meaning
-    outputs = meaning.targets
-    if meaning.task == "autoencoding":
-        outputs = meaning.features
-    elif meaning.several:
-        outputs = tuple(f"{one} {of}" for one in meaning.targets or ("",) for of in meaning.several)
+    outputs = meaning.features if meaning.task == "autoencoding" else meaning.targets
     found = {"FEATURES": meaning.features, "CLASSES": meaning.classes}
     if not meaning.classes and len(outputs) == program.outputs:
         found["OUTPUTS"] = outputs

@@ -43,8 +43,8 @@ if __name__ == "__main__":
 """
 
 
-def write(program: Program, name: str, *, numpy: bool = False) -> str:
-    """Return the text of a Python file that computes a program.
+def write(program: Program, name: str, *, numpy: bool = False) -> tuple[str, str]:
+    """Return the text of a Python file that computes a program, and a sentence on its size.
 
     Parameters
     ----------
@@ -55,7 +55,11 @@ def write(program: Program, name: str, *, numpy: bool = False) -> str:
     numpy : bool
         Whether the file computes with NumPy, all rows at once.
     """
-    return (_WithNumPy if numpy else _Plain)(program, name).text()
+    made = (_WithNumPy if numpy else _Plain)(program, name)
+    text = made.text()
+    memory = program.parameter_count * made.bytes_of_a_number
+    size = len(text.encode())
+    return text, f"Python{made.and_library}: file {size:,} bytes, weights in memory {memory:,} bytes"
 
 
 class _Plain:
@@ -63,6 +67,8 @@ class _Plain:
 
     source, row = "steps_plain.py", "Row"
     needs = "Python 3.10 or newer and nothing else"
+    and_library = ""
+    bytes_of_a_number = 32  # an object of 24, and its place in a list
 
     def __init__(self, program: Program, name: str) -> None:
         self.program = program
@@ -195,6 +201,8 @@ class _WithNumPy(_Plain):
 
     source, row = "steps_numpy.py", "Array"
     needs = "Python 3.10 or newer and NumPy"
+    and_library = " with NumPy"
+    bytes_of_a_number = 8
 
     def answers(self) -> str:
         """Return the expression of all answers."""

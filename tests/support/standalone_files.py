@@ -60,23 +60,35 @@ def program_of(network, x, meaning=None, y=None) -> Program:
 def text_of(program: Program, form: str, name: str = "model") -> str:
     """Return the text of a file of a form."""
     if form == "javascript":
-        return javascript.write(program, name)
-    return python.write(program, name, numpy=form == "numpy")
+        return javascript.write(program, name)[0]
+    return python.write(program, name, numpy=form == "numpy")[0]
 
 
 def answers_of(folder: Path, form: str, programs: dict[str, tuple[Program, np.ndarray]]) -> dict[str, dict]:
     """Write a file for each program, and return what the files answer to rows, all in one process."""
-    needs(form)
-    ending, command = FORMS[form]
-    paths = []
+    paths = {}
     for name, (program, x) in programs.items():
-        path = folder / f"{name}{ending}"
+        path = folder / f"{name}{FORMS[form][0]}"
         path.write_text(text_of(program, form), encoding="utf-8")
+        paths[path] = x
+    return _run(folder, form, paths)
+
+
+def run_there(folder: Path, form: str, path: Path, x: np.ndarray) -> dict:
+    """Return what a written file answers to rows."""
+    if path.suffix == ".js":
+        path = path.rename(path.with_suffix(".mjs"))
+    return _run(folder, form, {path: x})[path.stem]
+
+
+def _run(folder: Path, form: str, paths: dict[Path, np.ndarray]) -> dict[str, dict]:
+    needs(form)
+    for path, x in paths.items():
         Path(f"{path}.json").write_text(json.dumps(np.asarray(x).tolist()), encoding="utf-8")
-        paths.append(path)
     done = subprocess.run(
-        [*command, *map(str, paths)], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+        [*FORMS[form][1], *map(str, paths)], cwd=folder, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return {path.stem: json.loads(Path(f"{path}.out").read_text(encoding="utf-8")) for path in paths}
 
