@@ -213,8 +213,9 @@ def _twin(network: Any, optimizer: Optimizer) -> Any:
     if kept is not None:
         state, _ = optimizer.state_for(twin)
         state.step, state.scale = kept.step, kept.scale
-        for name, slot in kept.slots.items():
-            state.slots[name][...] = slot
+        with twin.backend.hold():
+            for name, slot in kept.slots.items():
+                state.slots[name][...] = slot
     return twin
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,8 +99,11 @@ class Page:
         if numbers:
             self.line(f"  {numbers}", "bright_white" if self.console.is_terminal else "")
 
-    def table(self, parts: Sequence[Part], rows: Sequence[int], row_title: str = "row") -> None:
-        """Print arrays next to each other, with the columns and rows that fit."""
+    def table(
+        self, parts: Sequence[Part], rows: Sequence[int], row_title: str = "row",
+        names: Mapping[int, str] | None = None,
+    ) -> None:  # fmt: skip
+        """Print arrays next to each other, as far as they fit; `names` replaces numbers of rows."""
         from rich import box
         from rich.table import Table
         from rich.text import Text
@@ -108,7 +111,7 @@ class Page:
         columns = shares([part[1].shape[1] for part in parts], (self.console.width - 8) // CELL)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         table.add_column(row_title, justify="right", style="dim")
-        cells: list[list[str]] = [[str(row) if row_title else ""] for row in rows]
+        cells: list[list[str]] = [[(names or {}).get(row, str(row) if row_title else "")] for row in rows]
         for (title, array, chosen), most in zip(parts, columns, strict=True):
             shown = window(array.shape[1], [chosen], most)
             for place in shown:
@@ -122,7 +125,8 @@ class Page:
         hidden = [f"{most} of {part[1].shape[1]} columns of {part[0]}"
                   for part, most in zip(parts, columns, strict=True) if part[1].shape[1] > most]  # fmt: skip
         if len(parts[0][1]) > len(rows):
-            hidden.insert(0, f"{len(rows)} of {len(parts[0][1])} {row_title}s")
+            extra = len(names or {})
+            hidden.insert(0, f"{len(rows) - extra} of {len(parts[0][1]) - extra} {row_title}s")
         if hidden:
             self.line(f"  ({', '.join(hidden)})", "dim")
 
@@ -156,6 +160,16 @@ class Page:
                 continue
             names = ("z", "y") if formulas.is_activation(one.layer) else ("x", _output(one))
             self.table([(names[0], flat(one.x), source), (names[1], flat(one.y), unit)], self.rows())
+            if formulas.is_dense(one.layer):
+                self._weights(one, source, unit)
+
+    def _weights(self, one: LayerTrace, source: int, unit: int) -> None:
+        """Print W and b of a dense layer; b is the last row."""
+        W = weights_before(self.trace, one)
+        both = np.vstack([W, self.trace.parameters[f"{one.name}.b"].before])
+        rows = [*some_rows(len(W), source % len(W)), len(W)]
+        self.console.print()
+        self.table([("W", both, unit % W.shape[1])], rows, "input", {len(W): "b"})
 
     def _places(self, one: LayerTrace) -> tuple[int, int]:
         """Return the input and the output of a layer that the path goes through."""

@@ -88,7 +88,8 @@ def explain(trace: Trace, weight: str) -> Weight:
     gradient = float(parameter.gradient[index])
     rest = gradient - sum(one.product for one in summands) if summands else 0.0
     size = sum(abs(one.product) for one in summands) + abs(gradient)
-    if abs(rest) <= 64 * float(np.finfo(parameter.gradient.dtype).eps) * size:
+    rounding = 2.0**-8 if trace.network.precision == "bfloat16" else np.finfo(parameter.gradient.dtype).eps
+    if abs(rest) <= 64 * float(rounding) * size:
         rest = 0.0
     update = update_lines(parameter, index, trace.step, trace.scale)
     return Weight(

@@ -27,6 +27,7 @@ def test_the_text_has_the_numbers_of_the_step():
     z = trace["dense_1"].y[3, 0]
     assert f"z[3, 0] = 1 · (−{-W[0, 0]:.4g}) + 1 · {W[1, 0]:.4g} + {b[0]:.4g} = {z:.4g}" in text
     assert f"y[3, 0] = tanh {z:.4g} = {np.tanh(z):.4g}" in text
+    assert f"    b {b[0]:>8.4g}" in text
     assert "L = (0.6931 + 0.4504 + 0.7057 + 1.005) / 4 = 0.713678" in text
     gradient = trace.parameters["dense_1.W"].gradient[1, 0]
     assert f"= {gradient:.6g}" in text
@@ -41,7 +42,7 @@ def test_a_large_network_is_shown_along_one_path():
     trace = network.trace(rng.normal(size=(50, 64)), rng.integers(0, 10, 50), "cross_entropy", "adam")
     lines = trace.text("dense_1.W[60, 20]", row=49).splitlines()
     assert max(map(len, lines)) <= 80
-    assert len(lines) < 250
+    assert len(lines) < 280
     text = "\n".join(lines)
     assert "x[60]" in text
     assert "z[20]" in text

@@ -153,8 +153,8 @@ function showWeight() {
   ]);
   holder.replaceChildren(
     formula(symbols, `= ${productSum(pairs)} = ${number(model.raw[at], 6)}`),
-    made("p", { className: "small" }, `One path of this gradient, in row ${state.row}: every layer multiplies the slope. The product is ${product}; all paths and rows together are ${number(model.raw[at])}.`),
-    made("div", { className: "scroll" }, table("Path", ["layer", "factor", "with numbers", "value", "slope over all paths"], rows)),
+    made("p", { className: "small" }, `One path of this gradient, in row ${state.row}: every layer multiplies the slope; the last column has it over all paths. The product is ${product}; all paths and rows together are ${number(model.raw[at])}.`),
+    made("div", { className: "scroll" }, table("Path", ["layer", "factor", "with numbers", "value", "slope"], rows)),
     made("h3", {}, "Its update"), lineList(weightLines()),
   );
 }
