@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -34,12 +35,13 @@ def add_hints(task: Task, of: Calls, checks: list[Check]) -> None:
 
 
 class Variants:
-    """The outcomes of one function with each usual mistake of a task."""
+    """The results of one function with each usual mistake of a task, computed when they are needed."""
 
     def __init__(self, task: Task, of: Calls) -> None:
         self.task = task
         self.of = of
-        self.known: dict[tuple[Mistake, ...], list[dict[str, Any]] | None] = {}
+        self.functions: dict[tuple[Mistake, ...], Any] = {}
+        self.outcomes: dict[tuple[tuple[Mistake, ...], int], dict[str, Any]] = {}
 
     def single(self, place: int) -> str:
         """Return the hint of the first mistake that explains a result; empty if none does."""
@@ -47,36 +49,45 @@ class Variants:
 
     def pair(self, place: int) -> str:
         """Return the hints of the first two mistakes that explain a result together; empty if none do."""
-        known = {one for one in self.task.mistakes if self.changes(place, one)}
-        tried = (pair for pair in combinations(self.task.mistakes, 2) if known & {*pair})
-        pairs = (pair for pair in tried if self.explains(place, *pair))
-        return " And: ".join(one.hint for one in next(pairs, ()))
+        places = range(len(self.of.results))
+        changed = {
+            one: {at for at in places if self.differs(at, self.of.expected, one)}
+            for one in self.task.mistakes
+        }
+        for pair in combinations((one for one in self.task.mistakes if changed[one]), 2):
+            here = any(place in changed[one] for one in pair)  # the other may change the order of the results
+            if here and pair[0].old != pair[1].old and self.explains(place, *pair):
+                return " And: ".join(one.hint for one in pair)
+        return ""
 
     def explains(self, place: int, *mistakes: Mistake) -> bool:
-        """Return whether some mistakes give the student's result in all cases."""
-        return self.alike(place, self.of.student, mistakes) and self.changes(place, *mistakes)
+        """Return whether some mistakes give the student's result in all cases, and not the right one."""
+        return not self.differs(place, self.of.student, *mistakes) and self.differs(
+            place, self.of.expected, *mistakes
+        )
 
-    def changes(self, place: int, *mistakes: Mistake) -> bool:
-        """Return whether some mistakes change a result in any case."""
-        return self.outcomes(*mistakes) is not None and not self.alike(place, self.of.expected, mistakes)
+    def differs(self, place: int, others: list[dict[str, Any]], *mistakes: Mistake) -> bool:
+        """Return whether a result with some mistakes differs from others in a case."""
+        count = len(self.of.results)
+        return any(
+            (got := self.outcome(index, mistakes)) is None
+            or not equal(part(got, place, count), part(other, place, count))
+            for index, other in enumerate(others)
+        )
 
-    def alike(self, place: int, others: list[dict[str, Any]], mistakes: tuple[Mistake, ...]) -> bool:
-        """Return whether some mistakes give the same result as other outcomes in all cases."""
-        outcomes, count = self.outcomes(*mistakes), len(self.of.results)
-        if outcomes is None:
-            return False
-        pairs = zip(outcomes, others, strict=True)
-        return all(equal(part(one, place, count), part(other, place, count)) for one, other in pairs)
-
-    def outcomes(self, *mistakes: Mistake) -> list[dict[str, Any]] | None:
-        """Return the outcomes of all cases, or None if the edits make no Python."""
-        if mistakes not in self.known:
+    def outcome(self, index: int, mistakes: tuple[Mistake, ...]) -> dict[str, Any] | None:
+        """Return the outcome of a case, or None if the edits make no Python."""
+        if mistakes not in self.functions:
             try:
-                function = self.task.with_mistake(*mistakes)[self.of.name]
-                self.known[mistakes] = [call(function, case.arguments) for case in self.of.cases]
+                self.functions[mistakes] = self.task.with_mistake(*mistakes)[self.of.name]
             except (SyntaxError, KeyError):  # the second edit falls into the first
-                self.known[mistakes] = None
-        return self.known[mistakes]
+                self.functions[mistakes] = None
+        function = self.functions[mistakes]
+        if function is not None and (mistakes, index) not in self.outcomes:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a mistake that the student did not make
+                self.outcomes[mistakes, index] = call(function, self.of.cases[index].arguments)
+        return self.outcomes.get((mistakes, index))
 
 
 def equal(one: Any, other: Any) -> bool:
