@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import filecmp
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-import nnx
+from support.copied import PACKAGE, copied
 
 pytestmark = pytest.mark.slow
-
-PACKAGE = Path(nnx.__file__).parent
 
 
 def replaced(path: Path, *changes: tuple[str, str]) -> None:
@@ -357,8 +353,7 @@ def estimated(**options):
     ],
 )
 def test_adding_takes_so_many_files_and_works_everywhere(tmp_path: Path, add, use: str, files: int) -> None:
-    package = tmp_path / "copy" / "nnx"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    package = copied(tmp_path / "copy")
     add(package)
     changed = [
         path.relative_to(package).as_posix()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-import nnx
+from support.copied import copied
 
 pytestmark = pytest.mark.slow
 
@@ -87,8 +84,7 @@ EXPERIMENT = Experiment(
 def copy(tmp_path_factory):
     """A folder with a copy of the package that has one more experiment."""
     place = tmp_path_factory.mktemp("copy")
-    ours = Path(nnx.__file__).parent
-    shutil.copytree(ours, place / "nnx", ignore=shutil.ignore_patterns("__pycache__"))
+    copied(place)
     (place / "nnx/experiments/parity.py").write_text(MODULE)
     names = place / "nnx/experiments/__init__.py"
     text = names.read_text()

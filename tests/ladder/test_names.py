@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from support.ladder import names, wheel
 
-USES = names.gathered()
+gathered = cache(names.gathered)  # takes seconds, which only those spend who run these tests
 ERRORS = Path(names.NNX / "backends" / "cupy_errors.py")
 
 
@@ -49,7 +50,7 @@ def trouble(use: names.Use) -> str | None:
 
 @pytest.mark.filterwarnings(r"ignore:\s*nccl library could not be loaded")  # only the names are asked for
 def test_everything_that_nnx_asks_for_is_in_the_wheel() -> None:
-    assert [text for use in USES if (text := trouble(use))] == []
+    assert [text for use in gathered() if (text := trouble(use))] == []
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_everything_that_nnx_asks_for_is_in_the_wheel() -> None:
     ],
 )  # fmt: skip
 def test_the_list_holds_what_a_reader_of_the_code_finds(name: str) -> None:
-    assert name in {use.name for use in USES}
+    assert name in {use.name for use in gathered()}
 
 
 @pytest.mark.parametrize(
