@@ -11,7 +11,7 @@ import click
 
 from nnx import losses, optimizers
 from nnx.cli import options
-from nnx.cli.console import open_page
+from nnx.cli.console import open_page, say
 from nnx.errors import ConfigurationError
 
 WIDTH = 80  # of the text in a file or a pipe
@@ -21,7 +21,7 @@ NARROWEST = 40
 @click.command(short_help="Show one training step number by number.")
 @click.argument("model", type=options.Existing(), required=False)
 @click.option("--data", type=options.Existing(), metavar="FILE",
-              help="Rows and their targets, in the form of the training data.")  # fmt: skip
+              help="Rows and their targets, in the form of the training data.  [default: these]")  # fmt: skip
 @click.option("--target", multiple=True, metavar="COLUMN[,…]",
               help="The columns of a table that are targets.")  # fmt: skip
 @click.option("--rows", type=options.Whole(min=1), default=4, show_default=True, metavar="N",
@@ -67,7 +67,7 @@ def trace(
     if open_ and html is None:
         raise ConfigurationError("--open shows a page: name its file with --html")
     used = _model(model, seed)
-    x, y = of_model(used, data, target, rows)
+    x, y = of_model(used, data or _of_training(model), target, rows)
     network = used.network
     settings: dict[str, Any] = {} if learning_rate is None else {"learning_rate": learning_rate}
     found = network.trace(x, y, loss or usual_loss(network), optimizers.get(optimizer, **settings))
@@ -79,6 +79,18 @@ def trace(
     click.echo(write_trace(found, html, weight, row, through))
     if open_:
         open_page(html)
+
+
+def _of_training(model: Path | None) -> Path | None:
+    """Return the file that a model was trained on; None if it is not known, or not there any more."""
+    from nnx.checkpoints import read_metadata
+    from nnx.experiments.result import model_path
+
+    name = "" if model is None else str(read_metadata(model_path(model)).get("dataset", ""))
+    if not name or not Path(name).is_file():
+        return None
+    say(f"rows of {name}, on which the model was trained")
+    return Path(name)
 
 
 def _model(path: Path | None, seed: int) -> Any:

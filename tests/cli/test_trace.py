@@ -41,6 +41,17 @@ def test_a_model_and_its_data_are_read_and_the_model_stays(tmp_path):
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
+def test_without_data_the_file_of_the_training_is_read(tmp_path):
+    network = nnx.Network([nnx.Dense(2, 3), nnx.Tanh(), nnx.Dense(1), nnx.Sigmoid()], seed=4)
+    np.savez("mine.npz", x=X + 0.5, y=Y)
+    network.save("model.safetensors", {"dataset": "mine.npz"})
+    done = invoke("trace", "model.safetensors", "--rows", "3")
+    assert done.stdout == network.trace(X[:3] + 0.5, Y[:3], "binary_cross_entropy", "sgd").text()
+    assert done.stderr == "rows of mine.npz, on which the model was trained\n"
+    (tmp_path / "mine.npz").unlink()
+    assert "  4 rows" in invoke("trace", "model.safetensors").stdout  # of XOR, which fits the network
+
+
 def test_a_page_is_written_in_place_of_the_text(tmp_path):
     done = invoke("trace", "--html", "pages/step.html", "--weight", "dense_1.W[0,2]")
     assert done.stdout == "pages/step.html\n"
