@@ -7,10 +7,13 @@ import subprocess
 import numpy as np
 import pytest
 from support.standalone_files import FORMS, answers_of, needs, program_of, run_file, text_of, with_rows
-from support.step_programs import built, every_layer
+from support.step_programs import built, every_layer, random_network
 
 import nnx
+from nnx.experiments import autoencoder
+from nnx.experiments.autoencoder_presets import PRESETS
 from nnx.experiments.train.scaling import Scaling
+from nnx.standalone import in_precision
 from nnx.standalone.program import Meaning
 
 # A float64 network: both compute in float64 and add in another order. A float32 network: nnx rounds every
@@ -40,6 +43,39 @@ def test_every_layer_is_computed_as_by_nnx(tmp_path, form, precision):
         np.testing.assert_allclose(answers, y, rtol=share, atol=share * np.abs(y).max(), err_msg=name)
         assert found[name]["check"] <= share * 2 * np.abs(y).max()
         assert found[name]["example"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_random_networks_are_computed_as_by_nnx(tmp_path, form):
+    given = {}
+    for seed in range(12):
+        network, x = random_network(seed)
+        network = in_precision(network, "float64")
+        given[f"random_{seed}"] = program_of(network, x[:2]), x, network.predict(x)
+    found = answers_of(tmp_path, form, {name: (program, x) for name, (program, x, _) in given.items()})
+    for name, (program, _, y) in given.items():
+        share = SHARES["float64"] * (1 + len(program.steps))
+        answers = np.array(found[name]["answers"])
+        np.testing.assert_allclose(answers, y, rtol=share, atol=share * np.abs(y).max(), err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def presets():
+    """The autoencoders of `nnx run autoencoder`, trained a little on 64 numbers, and rows for them."""
+    x = np.random.default_rng(0).uniform(size=(64, 64)).astype("float32")
+    found = {}
+    for preset in PRESETS:
+        network = autoencoder.build(autoencoder.Config(preset, device="numpy", seed=0), 64)
+        network.fit(x, x, loss="binary_cross_entropy", optimizer="adam", epochs=2)
+        found[preset] = program_of(network, x[:2]), x[:6], network.predict(x[:6])
+    return found
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_presets_of_the_autoencoder_are_computed_as_by_nnx(tmp_path, form, presets):
+    found = answers_of(tmp_path, form, {name: (program, x) for name, (program, x, _) in presets.items()})
+    for name, (_, _, y) in presets.items():
+        np.testing.assert_allclose(np.array(found[name]["answers"]), y, rtol=0, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("form", FORMS)
