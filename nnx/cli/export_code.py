@@ -97,4 +97,16 @@ def meaning_of(prepared: Any, network: Any, title: str) -> Any:
         several=prepared.several,
         spread=prepared.several == MEAN_AND_SPREAD,
         title=title,
+        cells=_cells(prepared.layout),
     )
+
+
+def _cells(layout: Any) -> Any:
+    """Return the cells of a table with named columns."""
+    from nnx.standalone.program import Cell
+
+    if layout.columns is None:
+        return ()
+    count = len(layout.columns)
+    texts, fills = layout.categories or ((),) * count, layout.fills or (None,) * count
+    return tuple(map(Cell, layout.columns, texts, fills))

@@ -90,6 +90,8 @@ class _Writer:
         lines = [f"export const MODEL = {quoted(title)};\n"] if title else []
         for name, texts in names_of(program).items():
             lines.append(f"export const {name} = {listed(map(quoted, texts))};\n")
+        if cells := program.meaning.cells:
+            lines.append(f"export const COLUMNS = {listed(map(quoted, cells))};\n")
         return text + "".join(lines) + ("\n" if lines else "")
 
     def functions(self) -> list[str]:
@@ -100,7 +102,8 @@ class _Writer:
 
     def answer(self) -> str:
         """Return the expression of the answer for a row."""
-        y, shape = f"network(checked(row, {self.program.inputs}))", self.program.output_shape
+        row = "features(row, COLUMNS)" if self.program.meaning.cells else "row"
+        y, shape = f"network(checked({row}, {self.program.inputs}))", self.program.output_shape
         return f"plain({y if len(shape) == 1 else f'nested({y}, {list(shape)})'})"
 
     def network(self) -> str:

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -55,6 +55,18 @@ class Scaling(Protocol):
     @property
     def scale(self) -> HostArray:
         """Return the divisors."""
+
+
+class Cell(NamedTuple):
+    """How a cell of a table becomes numbers of a row.
+
+    A cell of a column with texts becomes 1 in the number of its text, and 0 in those of the others. An empty
+    cell of another column becomes `fill`; None refuses it.
+    """
+
+    column: str
+    texts: tuple[str, ...] = ()
+    fill: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,8 @@ class Meaning:
         Whether these are a mean and what becomes a standard deviation.
     title : str
         Of the model, for the head of the file.
+    cells : tuple of Cell
+        If rows are those of a table with named columns: its cells in order. Files of C do not use them.
     """
 
     inputs: Scaling | None = None
@@ -88,6 +102,7 @@ class Meaning:
     several: tuple[str, ...] = ()
     spread: bool = False
     title: str = ""
+    cells: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

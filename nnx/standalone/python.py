@@ -98,6 +98,10 @@ class _Plain:
         title = program.meaning.title
         lines = [f"MODEL = {title!a}\n"] if title else []
         lines += [f"{name} = {listed(map(ascii, texts))}\n" for name, texts in names_of(program).items()]
+        if cells := program.meaning.cells:
+            lines.append(
+                f"COLUMNS = {listed(ascii((name, [*texts], fill)) for name, texts, fill in cells)}\n"
+            )
         return text + "".join(lines) + ("\n\n" if lines else "\n")
 
     def example(self) -> str:
@@ -113,9 +117,13 @@ class _Plain:
 
     def answers(self) -> str:
         """Return the expression of all answers."""
-        y = f"network(checked(row, {self.program.inputs}))"
+        y = f"network(checked({self.given('row')}, {self.program.inputs}))"
         shape = self.program.output_shape
         return f"[{y if len(shape) == 1 else f'nested({y}, {shape})'} for row in rows]"
+
+    def given(self, row: str) -> str:
+        """Return the expression of a row's numbers; rows of a table may be dicts."""
+        return f"features({row}, COLUMNS)" if self.program.meaning.cells else row
 
     def answers_checked(self) -> str:
         """Return the expression of the answers to the stored rows."""
@@ -207,7 +215,8 @@ class _WithNumPy(_Plain):
     def answers(self) -> str:
         """Return the expression of all answers."""
         shape = ", ".join(map(str, self.program.output_shape))
-        return f"in_blocks(network, checked(rows, {self.shape}), {shape})"
+        rows = f"[{self.given('row')} for row in rows]" if self.program.meaning.cells else "rows"
+        return f"in_blocks(network, checked({rows}, {self.shape}), {shape})"
 
     def answers_checked(self) -> str:
         """Return the expression of the answers to the stored rows."""

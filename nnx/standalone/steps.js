@@ -29,6 +29,29 @@ function transposed(W) {
   return Array.from(W[0], (_, j) => Float64Array.from(W, (row) => row[j]));
 }
 
+/**
+ * Return the numbers of a row that is an object with a cell for each column; arrays are returned as they are.
+ *
+ * A text becomes 1 in its own number, and 0 in those of the other texts of its column. A text that the model
+ * has not seen is 0 in all of them. An empty cell becomes the number that the model has for its column.
+ */
+function features(row, columns) {
+  if (row?.length !== undefined) return row;
+  const empty = ["", "na", "n/a", "#n/a", "nan", "-nan", "null", "<na>", "?"];
+  return columns.flatMap(([name, texts, fill]) => {
+    if (!Object.hasOwn(row, name)) throw new Error(`a row has no column ${JSON.stringify(name)}`);
+    let text = String(row[name] ?? "").trim();
+    if (empty.includes(text.toLowerCase())) text = "";
+    if (texts.length) return texts.map((one) => Number(text === one));
+    if (text === "" && fill === null) {
+      throw new Error(`column ${JSON.stringify(name)} is empty, and the model has no number for it`);
+    }
+    if (text === "") return [fill];
+    const isNumber = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text);
+    return [typeof row[name] === "string" && isNumber ? Number(text) : row[name]];
+  });
+}
+
 /** Return the numbers of a row, which may have several axes, after checking them. */
 function checked(row, count) {
   const found = flat(row);

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
+from support.command_line import command
 from support.standalone_files import FORMS, needs, run_there
 
 import nnx
@@ -55,6 +58,41 @@ def test_a_model_of_one_s_own_data_takes_them_as_they_are(tmp_path, answer, rng,
     y = prepared.predict(network, x, whole=True).reshape(50, -1)
     found_y = np.array(found["answers"]).reshape(50, -1)
     np.testing.assert_allclose(found_y, y, rtol=0, atol=1e-5 * np.abs(y - y.mean(axis=0)).max())
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory):
+    """A model that `nnx train` made of a table with texts and empty cells, the table, and the predictions."""
+    folder, draw = tmp_path_factory.mktemp("flowers"), np.random.default_rng(0)
+    rows = [["height", "width", "colour", "kind"]]
+    for place in range(90):
+        height, colour = draw.normal(), str(draw.choice(["red", "blue", "", "</script>"]))
+        kind = ("tall" if height > 0 else "small") + (" red" if colour == "red" else "")
+        rows.append(["NA" if place % 9 == 5 else height, draw.normal(1e6, 1e3), colour, kind])
+    with (folder / "flowers.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    for words in (
+        "train flowers.csv --target kind --categories onehot --missing mean --epochs 4 --out run --seed 0",
+        "predict run flowers.csv --probabilities --out answers.csv",
+    ):
+        done = command(folder, *words.split())
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_of_a_table_with_texts_and_empty_cells_go_in_as_they_are(flowers, tmp_path, answer, form):
+    needs(form)
+    done = answer("export", str(flowers / "run"), *WANTED[form])
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / done.stderr.partition(":")[0]
+    with (flowers / "flowers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (flowers / "answers.csv").open(newline="") as file:
+        _, *expected = csv.reader(file)
+    found = run_there(tmp_path, form, path, rows)
+    np.testing.assert_allclose(found["answers"], [list(map(float, row[1:])) for row in expected], atol=1e-6)
+    assert found["classes"] == [row[0] for row in expected]
 
 
 def test_a_file_that_would_compute_other_numbers_is_not_written(tmp_path, answer):

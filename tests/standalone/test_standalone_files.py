@@ -14,7 +14,7 @@ from nnx.experiments import autoencoder
 from nnx.experiments.autoencoder_presets import PRESETS
 from nnx.experiments.train.scaling import Scaling
 from nnx.standalone import in_precision
-from nnx.standalone.program import Meaning
+from nnx.standalone.program import Cell, Meaning
 
 # A float64 network: both compute in float64 and add in another order. A float32 network: nnx rounds every
 # number to 24 bits, and the file does not; 1e-5 is 84 such roundings of the largest number.
@@ -207,3 +207,39 @@ def test_tied_weights_are_stored_once(form):
     x = np.zeros((1, 64))
     tied, other = (len(text_of(program_of(one, x), form)) for one in (network, untied))
     assert tied < other - 16 * 64 * 5
+
+
+CELLS = (Cell("a", (), 2.5), Cell("colour", ("", "red", "</script>")), Cell('b "', (), None))
+ROWS = [
+    {"a": 1, "colour": "red", 'b "': 3.5, "other": "not used"},
+    {"colour": None, "a": "", 'b "': "4"},
+    {"colour": "NA", "a": " ? ", 'b "': 4},
+    {"colour": " </script> ", "a": 0, 'b "': 4},
+    {"colour": "never seen", "a": None, 'b "': -1},
+    [0.5, 0, 0, 1, 7],
+]
+NUMBERS = [
+    [1, 0, 1, 0, 3.5],
+    [2.5, 1, 0, 0, 4],
+    [2.5, 1, 0, 0, 4],
+    [0, 0, 0, 1, 4],
+    [2.5, 0, 0, 0, -1],
+    [0.5, 0, 0, 1, 7],
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_of_a_table_may_have_cells_by_name(tmp_path, form):
+    network = nnx.Network([nnx.Dense(5, 3)], dtype="float64", seed=0)
+    x = np.array(NUMBERS)
+    program = program_of(network, x, Meaning(cells=CELLS))
+    found = answers_of(tmp_path, form, {"table": (program, ROWS)})
+    np.testing.assert_allclose(found["table"]["answers"], network.predict(x), rtol=1e-12)
+    command = ["node", "-e"] if form == "javascript" else [FORMS[form][1][0], "-c"]
+    for wrong, text in (
+        ("[{'a': 1, 'colour': 'red'}]", "a row has no column"),
+        ("[{'a': 1, 'colour': 'red', 'b \"': ''}]", "is empty, and the model has no number for it"),
+    ):
+        code = CALLS[form].format(wrong).replace("model", "table")
+        done = subprocess.run([*command, code], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert text in done.stdout

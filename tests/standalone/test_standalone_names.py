@@ -12,7 +12,7 @@ import pytest
 from support.standalone_files import FORMS, needs, program_of, run_file, text_of
 
 import nnx
-from nnx.standalone.program import Meaning
+from nnx.standalone.program import Cell, Meaning
 
 NAMES = (
     'a"b', "it's", "a\\", "\\N{DIGIT ONE}", '"""', "'''", "`${process.exit(7)}`", "*/ process.exit(7) /*",
@@ -20,12 +20,16 @@ NAMES = (
     "\U0001f600", "\ud800", "\x00\x1b[31m", "{0}", "{model}", "%s", "", "-*- coding: utf-7 -*-", "x" * 300,
 )  # fmt: skip
 
+CELLS = tuple(Cell(name) for name in NAMES)
+
 
 def hostile_program():
     """A network with these names everywhere: classes, features, the title, layers and tables."""
     network = nnx.Network([nnx.Dense(len(NAMES), 5), nnx.Tanh(), nnx.Dense(len(NAMES))], seed=0)
     x = np.random.default_rng(0).normal(size=(2, len(NAMES)))
-    program = program_of(network, x, Meaning(classes=NAMES, features=NAMES, title="".join(NAMES)))
+    program = program_of(
+        network, x, Meaning(classes=NAMES, features=NAMES, title="".join(NAMES), cells=CELLS)
+    )
     renamed = {name: f"{name}{NAMES[place]}.{place}" for place, name in enumerate(program.tables)}
     steps = []
     for place, step in enumerate(program.steps):
@@ -51,8 +55,9 @@ def test_hostile_names_stay_texts(tmp_path, form):
         return
     names = {}
     for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id in ("CLASSES", "FEATURES", "MODEL"):
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("CLASSES", "FEATURES", "MODEL", "COLUMNS"):
             names[node.targets[0].id] = ast.literal_eval(node.value)
+    assert names.pop("COLUMNS") == [(name, [], None) for name in NAMES]
     assert names == {"CLASSES": [*NAMES], "FEATURES": [*NAMES], "MODEL": "".join(NAMES)}
 
 

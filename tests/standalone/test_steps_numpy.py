@@ -26,3 +26,13 @@ def test_rows_of_another_shape_are_refused():
     for wrong in (np.ones(4), np.ones((3, 5)), [[np.nan] * 4], [[np.inf] * 4]):
         with pytest.raises(ValueError, match=r"shape|NaN"):
             steps_numpy.checked(wrong, 2, 2)
+
+
+def test_cells_become_the_same_numbers_as_without_numpy_and_empty_ones_are_those_of_the_reader():
+    from nnx.readers.cells import GAPS_IN_TEXT
+    from nnx.standalone import steps_plain
+
+    assert set(steps_plain.EMPTY) == set(steps_numpy.EMPTY) == GAPS_IN_TEXT
+    columns = [("a", [], 2.0), ("b", ["", "x"], None)]
+    for row in ({"a": "?", "b": "x"}, {"a": 1, "b": None}, [1, 2, 3]):
+        assert steps_plain.features(row, columns) == steps_numpy.features(row, columns)

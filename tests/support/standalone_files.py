@@ -22,16 +22,18 @@ import json, runpy, sys
 for path in sys.argv[1:]:
     given, model = json.load(open(path + ".json")), runpy.run_path(path)
     answers = [getattr(y, "tolist", lambda: y)() for y in model["predict"](given)]
-    json.dump({"answers": answers, "check": model["check"](), "example": model["EXAMPLE"] is not None},
-              open(path + ".out", "w"))
+    classes = model["classify"](given) if "classify" in model else []
+    json.dump({"answers": answers, "classes": classes, "check": model["check"](),
+               "example": model["EXAMPLE"] is not None}, open(path + ".out", "w"))
 assert "nnx" not in sys.modules
 """
 NODE = """
 import { readFileSync, writeFileSync } from "node:fs";
 for (const path of process.argv.slice(1)) {
   const model = await import(path);
-  const answers = model.predict(JSON.parse(readFileSync(path + ".json")));
-  const text = JSON.stringify({ answers, check: model.check(), example: model.EXAMPLE !== undefined },
+  const given = JSON.parse(readFileSync(path + ".json")), answers = model.predict(given);
+  const classes = model.classify?.(given) ?? [], example = model.EXAMPLE !== undefined;
+  const text = JSON.stringify({ answers, classes, check: model.check(), example },
     (_, value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value));
   writeFileSync(path + ".out", text);
 }
@@ -84,7 +86,8 @@ def run_there(folder: Path, form: str, path: Path, x: np.ndarray) -> dict:
 def _run(folder: Path, form: str, paths: dict[Path, np.ndarray]) -> dict[str, dict]:
     needs(form)
     for path, x in paths.items():
-        Path(f"{path}.json").write_text(json.dumps(np.asarray(x).tolist()), encoding="utf-8")
+        rows = x.tolist() if isinstance(x, np.ndarray) else x
+        Path(f"{path}.json").write_text(json.dumps(rows), encoding="utf-8")
     done = subprocess.run(
         [*FORMS[form][1], *map(str, paths)], cwd=folder, capture_output=True, text=True, timeout=120,
         check=False,
