@@ -111,9 +111,11 @@ class Task:
         return {name: getattr(self._module, name) for name in self.returns}
 
     def with_mistake(self, *mistakes: Mistake) -> dict[str, Callable[..., Any]]:
-        """Return the functions of the reference with these edits."""
+        """Return the functions of the reference with these edits; no functions if an edit finds no place."""
         text = self.solution
         for mistake in mistakes:
+            if mistake.old not in text:
+                return {}
             text = text.replace(mistake.old, mistake.new)
         return functions(text, self.returns)
 

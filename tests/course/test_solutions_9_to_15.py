@@ -167,8 +167,9 @@ def test_the_autoencoder_has_the_gradients_of_central_differences():
         np.testing.assert_allclose(gradient, measured, atol=1e-9)
 
 
-def test_convolution_is_that_of_nnx():
+def test_convolution_is_that_of_nnx(monkeypatch):
     """The layer's padding "same" is 1 for a window of 3 × 3; other padding is zeros around x."""
+    monkeypatch.setenv("NNX_DEVICE", "numpy")
     for known in arguments(15, "convolution_backward"):
         x, W, dy, padding = known["x"], known["W"], known["dy"], known["padding"]
         sides = (padding, padding)

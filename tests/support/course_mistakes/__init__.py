@@ -35,11 +35,13 @@ def row(task: Task, mistakes: list[Made]) -> str:
     return f"{task.name:26} {len(mistakes):5}  {caught:6}  {right:10}"
 
 
-def made(task: Task, seed: int = 0) -> list[Made]:
-    """Make each mistake of a task in its reference, and check it in this process."""
+def made(task: Task, seed: int = 0, with_hint: bool = False) -> list[Made]:
+    """Make each mistake of a task in its reference, or those with a hint, and check it in this process."""
     cases = task.cases(seed)
     found = []
     for old, new, expected in import_module(f"support.course_mistakes.{task.name}").MISTAKES:
+        if with_hint and expected is None:
+            continue
         assert old in task.solution, f"{task.name} has no {old!r}"
         changed = functions(task.solution.replace(old, new), task.returns)
         outcomes = [call(changed[case.function], case.arguments) for case in cases]
