@@ -41,6 +41,10 @@ HEAD = """\
 #define {upper}_MEMORY {memory} /* numbers of type {real} */
 #define {upper}_WEIGHT_BYTES {weight_bytes}L
 
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
 /* Compute the answer y for a row x; the two must not overlap. Returns 0, or the place, from 1, of the first
  * number of x that {refused}; the answer is then not complete. */
 int {name}_predict(const {given} *x, {returned} *y);
@@ -48,6 +52,9 @@ int {name}_predict(const {given} *x, {returned} *y);
 /* The same in your own memory of {upper}_MEMORY numbers, so that several threads can call it. */
 int {name}_predict_in(const {given} *x, {returned} *y, {real} *memory);
 {more}
+#ifdef __cplusplus
+}}
+#endif
 #endif
 
 #ifndef {upper}_HEADER

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
-from support.compiled_c import Compiled, checked, compiled
+from support.browser import unavailable
+from support.compiled_c import Compiled, checked, compiled, gcc
 from support.step_programs import built, every_layer, random_network
 
 import nnx
@@ -165,6 +168,30 @@ def test_a_file_allocates_nothing_and_holds_only_what_it_calls():
     ]
     assert "softmax" not in text
     assert text.isascii()
+
+
+def test_a_program_in_cpp_calls_it(tmp_path):
+    if shutil.which("g++") is None:
+        unavailable("g++ is not on the PATH: apt-get install g++")
+    network = nnx.Network([nnx.Dense(2)], seed=0, device="numpy").build(3)
+    export(network, tmp_path / "m.c", meaning=Meaning(classes=("one", "two")))
+    (tmp_path / "main.cpp").write_text(
+        '#define M_HEADER\n#include "m.c"\n#include <cstdio>\n'
+        "int main() { float x[M_INPUTS] = {1, 2, 3}, y[M_OUTPUTS]; int wrong = m_predict(x, y);"
+        'std::printf("%.9g %.9g %s", y[0], y[1], m_classes[m_class(y)]); return wrong; }'
+    )
+    strict = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
+    for command in (
+        [gcc(), "-std=c99", *strict, "-c", "m.c", "-o", "m.o"],
+        ["g++", "-std=c++11", *strict, "main.cpp", "m.o", "-o", "program"],
+    ):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    done = subprocess.run([tmp_path / "program"], capture_output=True, text=True)
+    y = network.predict(np.array([[1, 2, 3]], "float32"))[0]
+    *found, name = done.stdout.split()
+    np.testing.assert_allclose(np.array(found, float), y, rtol=1e-6)
+    assert name == ("one", "two")[int(y.argmax())]
 
 
 def test_an_unknown_type_is_refused():
