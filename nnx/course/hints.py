@@ -14,6 +14,21 @@ from nnx.course.calls import call
 from nnx.course.comparing import ARGUMENTS, Calls, Check, close, part, shown
 from nnx.course.task import Mistake, Task
 
+_ERRORS = (  # patterns of error messages, and what they mean for arrays
+    ("truth value of an array",
+     "An if decides for one number. For an array use np.where, or loop over all numbers."),
+    ("array element with a sequence|[Oo]nly (length-1|0-dim)",
+     "One number is wanted where an array stands: is an index missing? Functions of math take one number, "
+     "those of NumPy take arrays."),
+    ("Cannot cast ufunc",
+     "An array of integers takes no fractions: compute a new array in place of += or *=."),
+    ("not callable",
+     "Round brackets after a value call it like a function: write * for a product."),
+    ("NoneType",
+     "Something is None: is a return missing in a function that is called?"),
+    ("out of bounds",
+     "An index is too large: Python counts from 0, so the last index is the size minus 1."),
+)  # fmt: skip
 _NUMBERS = (np.ndarray, np.generic)
 
 
@@ -188,10 +203,11 @@ def _last(of: Calls, place: int, check: Check) -> str:
     case = next(case for case in of.cases if case.label == check.case)
     outcome = of.student[of.cases.index(case)]
     if "error" in outcome:
-        if re.search(r"shape|broadcast|dimension|align", outcome["error"]["text"]):
+        text = outcome["error"]["text"]
+        if re.search(r"shapes|broadcast|core dimension|aligned", text):
             sizes = [f"{n} {shown(v.shape)}" for n, v in case.arguments.items() if getattr(v, "ndim", 0)]
             return f"The shapes do not fit together: {', '.join(sizes)}."
-        return ""
+        return next((hint for pattern, hint in _ERRORS if re.search(pattern, text)), "")
     got = part(outcome, place, len(of.results))
     returned = got.get("returned", "") if isinstance(got, dict) else ""
     if got is None or returned == "None":

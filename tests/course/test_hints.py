@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from support.course_mistakes import made, row
@@ -100,6 +102,24 @@ def test_two_mistakes_at_once_are_found():
     both = checks(lambda x, W, dy: (x.T @ dy / len(x), dy @ W.T, dy.sum(axis=0)))
     assert "dW is a mean" in both["dx"].hint
     assert "another order" in both["dx"].hint
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x, W, dy: x if x > 0 else -x, "use np.where"),
+        (lambda x, W, dy: math.exp(x), "those of NumPy take arrays"),
+        (lambda x, W, dy: np.arange(6).__isub__(0.5), "takes no fractions"),
+        (lambda x, W, dy: (1 - x)(x), "write * for a product"),
+        (lambda x, W, dy: x.sort() + 1, "is a return missing"),
+        (lambda x, W, dy: x[len(x)], "Python counts from 0"),
+        (lambda x, W, dy: unknown, ""),  # noqa: F821
+    ],
+)  # fmt: skip
+def test_a_usual_error_is_explained(function, words):
+    hint = checks(function)["dx"].hint
+    assert words in hint
+    assert bool(words) == bool(hint)
 
 
 def test_an_error_in_other_words_is_the_same_mistake():

@@ -89,6 +89,9 @@ MISTAKES = [
     Mistake("p * (dp - s)", "p * (1 - p) * dp",
             "p (1 − p) dp is right for the sigmoid: in softmax each p also depends on the other z of its "
             "row."),
+    Mistake("p * (dp - s)",
+            "p * dp - np.sum(p * p, axis=1, keepdims=True) * np.sum(dp, axis=1, keepdims=True)",
+            "p @ p.T of a vector is one number in NumPy: the table of all products of two p is np.outer."),
     Mistake("p * (dp - s)", "p * (1 - p)",
             "p (1 − p) is only a part of the derivative, and dp is missing."),
     Mistake("p * (dp - s)", "p * dp",

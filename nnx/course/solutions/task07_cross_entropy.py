@@ -112,6 +112,8 @@ MISTAKES = [
             "The gradient has the logits z where p belongs."),
     Mistake(_DZ, "dz = -y / np.exp(log_p) / len(z)",
             "This is the gradient of p; for z, softmax is part of it, and p − y is left."),
+    Mistake("y[rows, labels] = 1", "y = np.eye(len(z))[labels]",
+            "y has a column for each row of the batch: it needs one for each class."),
     Mistake("y[rows, labels] = 1", "y[:, labels] = 1",
             "y[:, labels] = 1 marks each label in every row: mark one class in each row."),
     Mistake("y[rows, labels] = 1", "y[rows, labels - 1] = 1",

@@ -85,7 +85,7 @@ MISTAKES = [
             "task."),
     Mistake("    new_v = momentum * v - learning_rate * dw\n    new_w = w + new_v",
             "    new_v = momentum * v + (1 - momentum) * dw\n    new_w = w - learning_rate * new_v",
-            "This is a moving average, as in Adam: here the factor 1 − μ is missing, and v holds the "
+            "This is a moving average, as in Adam: the formula has no factor 1 − μ, and v holds the "
             "learning rate."),
     Mistake(_V, "momentum * v - (1 - momentum) * learning_rate * dw",
             "The factor 1 − μ belongs to a moving average; the formula has none."),
