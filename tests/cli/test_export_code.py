@@ -106,3 +106,42 @@ def test_weights_that_are_not_finite_leave_no_file(tmp_path, answer):
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert "dense_1(3, 2): block has numbers" in done.stderr or "dense_1(3, 2): W has numbers" in done.stderr
     assert not (tmp_path / "m.c").exists()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("conv-classifier", "--preset", "conv", "--task", "classification"),
+        ("conv-autoencoder", "--preset", "conv"),
+        (
+            "residual",
+            "--layers",
+            "16 gelu,batch_norm,16 mish",
+            "--residual",
+            "--scale",
+            "minmax",
+            "--task",
+            "regression",
+        ),
+    ],
+    ids=lambda given: given[0],
+)
+def test_what_nnx_train_made_predicts_as_nnx_predict_does(tmp_path, answer, rng, given):
+    """From files to files: images of bytes, and numbers far from 0."""
+    what, *given = given
+    x = rng.integers(0, 256, (60, 8, 8)).astype("uint8")
+    if what == "residual":
+        x = x.reshape(60, 64) * 0.1 + 1e5
+    arrays = {"x": x} | ({} if what == "conv-autoencoder" else {"y": np.arange(60) % 3})
+    np.savez(tmp_path / "data.npz", **arrays)
+    np.save(tmp_path / "rows.npy", x)
+    for line in (
+        ("train", "data.npz", *given, "--epochs", "2", "--out", "run", "--device", "numpy"),
+        ("predict", "run", "rows.npy", "--out", "y.npy", "--device", "numpy"),
+        ("export", "run", "--to", "c"),
+    ):
+        done = answer(*line)
+        assert done.returncode == 0, done.stderr
+    y = np.load(tmp_path / "y.npy").reshape(60, -1)
+    found = Compiled(tmp_path, "run").predict(x)
+    np.testing.assert_allclose(found, y, rtol=0, atol=2e-5 * np.abs(y).max())

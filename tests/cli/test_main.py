@@ -148,7 +148,7 @@ def test_text_is_read_and_written_in_utf_8(tmp_path):
 COMMANDS = [
     (), ("run",), ("run", "xor"), ("run", "autoencoder"), ("run", "svm"), ("run", "compare"), ("run", "all"),
     ("devices",), ("gradcheck",), ("data",), ("data", "fetch"), ("data", "list"), ("data", "verify"),
-    ("report",), ("encode",), ("reconstruct",), ("predict",), ("train",),
+    ("report",), ("encode",), ("reconstruct",), ("predict",), ("train",), ("export",),
     ("learn",), ("learn", "start"), ("learn", "check"), ("learn", "export"),
     ("trace",),
 ]  # fmt: skip
