@@ -21,6 +21,7 @@ from nnx.cli.devices import devices, gradcheck
 from nnx.cli.export import export
 from nnx.cli.learn import learn
 from nnx.cli.options import DEBUG, everywhere
+from nnx.cli.play import play
 from nnx.cli.report import report
 from nnx.cli.run import run
 from nnx.cli.trace import trace
@@ -60,7 +61,7 @@ def cli() -> None:
 
 for command in (
     *(run, train, report, devices, gradcheck, data, encode, reconstruct, predict, export),
-    *(learn, trace),
+    *(learn, play, trace),
 ):
     cli.add_command(command)
 everywhere(cli, DEBUG)

@@ -150,7 +150,7 @@ COMMANDS = [
     ("devices",), ("gradcheck",), ("data",), ("data", "fetch"), ("data", "list"), ("data", "verify"),
     ("report",), ("encode",), ("reconstruct",), ("predict",), ("train",), ("export",),
     ("learn",), ("learn", "start"), ("learn", "check"), ("learn", "export"),
-    ("trace",),
+    ("play",), ("trace",),
 ]  # fmt: skip
 
 
@@ -254,7 +254,7 @@ def test_without_a_command_the_help_is_shown(tmp_path):
 
 
 GROUPS = ["", "run", "data", "devices", "gradcheck", "run xor", "run autoencoder", "run svm", "run compare",
-          "run all", "report", "trace", "data fetch", "data list", "data verify"]  # fmt: skip
+          "run all", "report", "play", "trace", "data fetch", "data list", "data verify"]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", GROUPS)

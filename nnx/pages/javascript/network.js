@@ -13,7 +13,8 @@ class Network {
     if (weights === undefined) this.initialize();
     else this.setWeights(weights);
     if (state !== undefined) this.restore(state);
-    this.looks = this.layers.map(() => new Float64Array(0));
+    this.looks = [];
+    this.keptLooks = new Map(); // by the number of rows
     this.scratch = new Float64Array(0);
   }
 
@@ -133,13 +134,22 @@ class Network {
   // The output of each layer in inference; what the last training pass left stays as it is.
   look(x, rows) {
     let arriving = x;
+    this.looks = this.looksFor(rows);
     this.layers.forEach((layer, i) => {
-      const size = rows * layer.outputs;
-      if (this.looks[i].length !== size) this.looks[i] = new Float64Array(size);
       layer.forward(arriving, this.looks[i], rows, false);
       arriving = this.looks[i];
     });
     return this.looks;
+  }
+
+  // Memory for `look`, kept for a few numbers of rows: a page alternates between them in each frame.
+  looksFor(rows) {
+    const kept = this.keptLooks;
+    if (!kept.has(rows)) {
+      if (kept.size === 4) kept.delete(kept.keys().next().value); // the oldest
+      kept.set(rows, this.layers.map((layer) => new Float64Array(rows * layer.outputs)));
+    }
+    return kept.get(rows);
   }
 
   // The output in inference; the next call of predict or look overwrites it.
