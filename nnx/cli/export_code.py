@@ -78,7 +78,7 @@ def _run(made: Path, form: str) -> str:
     if done.returncode:
         reason = " ".join(done.stderr.split())[-300:]
         raise OutputError(f"not written: the self-check of the {form} file failed: {reason}")
-    return done.stdout.splitlines()[0]
+    return done.stdout.partition("\n")[0]
 
 
 def meaning_of(prepared: Any, network: Any, title: str) -> Any:

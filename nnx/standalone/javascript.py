@@ -39,7 +39,8 @@ export function check() {{
 }}"""
 MAIN = """
 if (typeof process !== "undefined" && process.argv?.[1]
-    && new URL(`file:///${{process.argv[1].replace(/^\\//, "")}}`).href === import.meta.url) {{
+    && import.meta.url === new URL("file:///" + process.argv[1].replace(/^\\//, "")
+      .replace(/[%#?\\n\\r\\t]/g, encodeURIComponent)).href) {{
   const largest = check().toPrecision(2);
   console.log(`${{CHECKED_ROWS.length}} stored rows: the largest difference to nnx is ${{largest}}`);
   console.log("the answer to the first of them:", {function}([EXAMPLE])[0]);
@@ -192,4 +193,4 @@ def library() -> dict[str, str]:
 
 def _called(code: str) -> set[str]:
     """Return the names before parentheses: of the functions that a code calls."""
-    return set(re.findall(r"([A-Za-z_]\w*)\(", code))
+    return set(re.findall(r"\b([A-Za-z_]\w*)\(", code))

@@ -62,9 +62,13 @@ function checked(row, count) {
 }
 
 /** Return the numbers of nested arrays in one array. */
-function flat(values) {
-  const isList = (value) => typeof value === "object" && value !== null;
-  return Array.from(values).flatMap((value) => (isList(value) ? flat(value) : [value]));
+function flat(values, found = []) {
+  if (values?.length === undefined) throw new Error("a row must be an array of numbers");
+  for (const value of values) {
+    if (typeof value === "object") flat(value, found);
+    else found.push(value);
+  }
+  return found;
 }
 
 /** Return the place of the largest number; of the first, if there are several. */

@@ -142,3 +142,12 @@ def test_without_node_a_javascript_file_is_written_and_not_run(tmp_path, answer,
     assert done.returncode == 0, done.stderr
     assert "it checks itself on 8 rows" in done.stderr
     assert (tmp_path / "model.mjs").exists()
+
+
+def test_a_self_check_that_takes_too_long_is_stopped_and_said(tmp_path, answer, monkeypatch):
+    nnx.Network([nnx.Dense(2, 1)], seed=0).save(tmp_path / "model.safetensors")
+    monkeypatch.setattr("nnx.cli.export_code.LONGEST", 0.001)
+    done = answer("export", "model.safetensors", "--to", "python")
+    assert done.returncode == 0, done.stderr
+    assert "its self-check was stopped after 0.001 seconds" in done.stderr
+    assert (tmp_path / "model.py").exists()

@@ -6,6 +6,7 @@ import json
 import subprocess
 
 import numpy as np
+import pytest
 from support.browser import chromium
 from support.standalone_files import needs, program_of, text_of
 from support.step_programs import built
@@ -45,6 +46,16 @@ def test_the_example_in_the_head_works(tmp_path):
     )
     expected = network.predict(x)
     np.testing.assert_allclose(json.loads(done.stdout), expected[:1], atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "a#b?c", "größe (1)", "a'@&\n", "model"])
+def test_a_module_checks_itself_whatever_its_file_is_called(tmp_path, name):
+    needs("javascript")
+    network, x = built("residual")
+    path = tmp_path / f"{name}.mjs"
+    path.write_text(text_of(program_of(network, x), "javascript", name), encoding="ascii")
+    done = subprocess.run(["node", str(path)], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("6 stored rows: the largest difference to nnx is ")
 
 
 def test_every_function_of_the_steps_has_its_twin_in_python():
