@@ -42,7 +42,7 @@ def test_adam_is_that_of_nnx():
     for t in range(1, 6):
         for name, _, gradient in network.parameters():
             gradient[...] = rng.normal(size=gradient.shape)
-            m[name], v[name], w[name] = functions(9)["adam_step"](
+            w[name], m[name], v[name] = functions(9)["adam_step"](
                 w[name], gradient, m[name], v[name], t, **settings
             )
         optimizer.step(network)

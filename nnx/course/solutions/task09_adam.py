@@ -4,31 +4,31 @@ import numpy as np
 
 from nnx.course.task import Case, Mistake
 
-RETURNS = {"adam_step": ("m", "v", "w")}
+RETURNS = {"adam_step": ("w", "m", "v")}
 
 
-def adam_step(w, g, m, v, t, learning_rate, beta1, beta2, epsilon):
+def adam_step(w, dw, m, v, t, learning_rate, beta1, beta2, epsilon):
     """Return the running means and the weights after a step of Adam."""
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g**2
+    m = beta1 * m + (1 - beta1) * dw
+    v = beta2 * v + (1 - beta2) * dw**2
     correction = np.sqrt(1 - beta2**t) / (1 - beta1**t)
     step = learning_rate * correction * m / (np.sqrt(v) + epsilon)
-    return m, v, w - step
+    return w - step, m, v
 
 
 def _case(name, rng, shape, t, epsilon):
-    w, g, m = rng.normal(size=(3, *shape)).round(2)
+    w, dw, m = rng.normal(size=(3, *shape)).round(2)
     v = rng.uniform(0.5, 2.0, size=shape).round(2)
     if t == 1:
         m, v = np.zeros(shape), np.zeros(shape)
     numbers = {"t": t, "learning_rate": 0.1, "beta1": 0.8, "beta2": 0.95, "epsilon": epsilon}
-    return Case("adam_step", name, {"w": w, "g": g, "m": m, "v": v, **numbers})
+    return Case("adam_step", name, {"w": w, "dw": dw, "m": m, "v": v, **numbers})
 
 
 def cases(rng):
     """Return the calls that are checked."""
     unused = _case("the first step, with a slope of 0", rng, (3,), 1, 0.01)
-    unused.arguments["g"][1] = 0.0
+    unused.arguments["dw"][1] = 0.0
     return [
         _case("the fourth step", rng, (2,), 4, 0.01),
         _case("the first step", rng, (3, 2), 1, 0.01),
@@ -39,35 +39,35 @@ def cases(rng):
 
 MISTAKES = [
     # m
-    Mistake("beta1 * m + (1 - beta1) * g", "beta1 * m + g",
-            "The factor 1 − β₁ of g is missing: m is a mean, not a sum."),
-    Mistake("beta1 * m + (1 - beta1) * g", "(1 - beta1) * m + beta1 * g",
+    Mistake("beta1 * m + (1 - beta1) * dw", "beta1 * m + dw",
+            "The factor 1 − β₁ of dw is missing: m is a mean, not a sum."),
+    Mistake("beta1 * m + (1 - beta1) * dw", "(1 - beta1) * m + beta1 * dw",
             "β₁ and 1 − β₁ have changed places: the old m has the factor β₁, the new slope has 1 − β₁."),
-    Mistake("beta1 * m + (1 - beta1) * g", "beta2 * m + (1 - beta2) * g",
+    Mistake("beta1 * m + (1 - beta1) * dw", "beta2 * m + (1 - beta2) * dw",
             "m uses β₂, but β₁ belongs to m, and β₂ to v."),
-    Mistake("beta1 * m + (1 - beta1) * g", "beta1 * m - (1 - beta1) * g",
-            "g has the wrong sign in m: m is a mean of the slopes, and the minus comes in the step."),
-    Mistake("beta1 * m + (1 - beta1) * g", "beta1 * m", "The new slope g is missing in m."),
-    Mistake("return m, v,", "return m / (1 - beta1**t), v,",
+    Mistake("beta1 * m + (1 - beta1) * dw", "beta1 * m - (1 - beta1) * dw",
+            "dw has the wrong sign in m: m is a mean of the slopes, and the minus comes in the step."),
+    Mistake("beta1 * m + (1 - beta1) * dw", "beta1 * m", "The new slope dw is missing in m."),
+    Mistake("return w - step, m, v", "return w - step, m / (1 - beta1**t), v",
             "The m that you return is corrected. Return the running mean as it is: the correction belongs "
             "only to the step."),
     # v
-    Mistake("beta2 * v + (1 - beta2) * g**2", "beta2 * v + g**2",
-            "The factor 1 − β₂ of g² is missing: v is a mean, not a sum."),
-    Mistake("beta2 * v + (1 - beta2) * g**2", "(1 - beta2) * v + beta2 * g**2",
+    Mistake("beta2 * v + (1 - beta2) * dw**2", "beta2 * v + dw**2",
+            "The factor 1 − β₂ of dw² is missing: v is a mean, not a sum."),
+    Mistake("beta2 * v + (1 - beta2) * dw**2", "(1 - beta2) * v + beta2 * dw**2",
             "β₂ and 1 − β₂ have changed places: the old v has the factor β₂, the new square has 1 − β₂."),
-    Mistake("beta2 * v + (1 - beta2) * g**2", "beta1 * v + (1 - beta1) * g**2",
+    Mistake("beta2 * v + (1 - beta2) * dw**2", "beta1 * v + (1 - beta1) * dw**2",
             "v uses β₁, but β₂ belongs to v, and β₁ to m."),
-    Mistake("(1 - beta2) * g**2", "(1 - beta2) * g", "g is not squared in v: v is the mean of g²."),
-    Mistake("(1 - beta2) * g**2", "(1 - beta2) * abs(g)",
-            "v has |g| in place of the square: it is the mean of g²."),
-    Mistake("(1 - beta2) * g**2", "((1 - beta2) * g) ** 2",
-            "The factor 1 − β₂ is squared too: only g is squared."),
-    Mistake("(1 - beta2) * g**2", "(1 - beta2) * np.mean(g**2)",
-            "v is one mean for all weights, but each weight has its own: no mean over g²."),
-    Mistake("(1 - beta2) * g**2", "(1 - beta2) * m**2",
-            "v has the square of m, but it is the mean of the squares of g."),
-    Mistake("return m, v,", "return m, v / (1 - beta2**t),",
+    Mistake("(1 - beta2) * dw**2", "(1 - beta2) * dw", "dw is not squared in v: v is the mean of dw²."),
+    Mistake("(1 - beta2) * dw**2", "(1 - beta2) * abs(dw)",
+            "v has |dw| in place of the square: it is the mean of dw²."),
+    Mistake("(1 - beta2) * dw**2", "((1 - beta2) * dw) ** 2",
+            "The factor 1 − β₂ is squared too: only dw is squared."),
+    Mistake("(1 - beta2) * dw**2", "(1 - beta2) * np.mean(dw**2)",
+            "v is one mean for all weights, but each weight has its own: no mean over dw²."),
+    Mistake("(1 - beta2) * dw**2", "(1 - beta2) * m**2",
+            "v has the square of m, but it is the mean of the squares of dw."),
+    Mistake("return w - step, m, v", "return w - step, m, v / (1 - beta2**t)",
             "The v that you return is corrected. Return the running mean as it is: the correction belongs "
             "only to the step."),
     # the step
@@ -93,21 +93,21 @@ MISTAKES = [
             "    step = learning_rate * correction * m / (np.sqrt(v / (1 - beta2**t)) + epsilon)",
             "ε is added to the corrected root. Here it is added to √v itself, and the correction stands in "
             "front."),
-    Mistake(" + epsilon", "", "ε is missing: where g has always been 0, 0 is divided by 0."),
+    Mistake(" + epsilon", "", "ε is missing: where dw has always been 0, 0 is divided by 0."),
     Mistake("np.sqrt(v) + epsilon", "v + epsilon", "The root of v is missing in the step."),
     Mistake("w - step", "w + step", "The step goes uphill: its sign is wrong."),
-    Mistake("correction * m /", "correction * g /",
-            "The step uses the slope g itself, in place of its running mean m."),
-    Mistake("    m = beta1 * m + (1 - beta1) * g\n    v = beta2 * v + (1 - beta2) * g**2\n"
+    Mistake("correction * m /", "correction * dw /",
+            "The step uses the slope dw itself, in place of its running mean m."),
+    Mistake("    m = beta1 * m + (1 - beta1) * dw\n    v = beta2 * v + (1 - beta2) * dw**2\n"
             "    correction = np.sqrt(1 - beta2**t) / (1 - beta1**t)\n"
             "    step = learning_rate * correction * m / (np.sqrt(v) + epsilon)",
             "    correction = np.sqrt(1 - beta2**t) / (1 - beta1**t)\n"
             "    step = learning_rate * correction * m / (np.sqrt(v) + epsilon)\n"
-            "    m = beta1 * m + (1 - beta1) * g\n    v = beta2 * v + (1 - beta2) * g**2",
+            "    m = beta1 * m + (1 - beta1) * dw\n    v = beta2 * v + (1 - beta2) * dw**2",
             "The step uses the old m and v: first compute the new ones, then the step."),
-    Mistake("correction * m / (np.sqrt(v)", "correction * m / (np.sqrt((v - (1 - beta2) * g**2) / beta2)",
+    Mistake("correction * m / (np.sqrt(v)", "correction * m / (np.sqrt((v - (1 - beta2) * dw**2) / beta2)",
             "The step uses the old v: first compute the new one, then the step."),
-    Mistake("correction * m / (np.sqrt(v)", "correction * (m - (1 - beta1) * g) / beta1 / (np.sqrt(v)",
+    Mistake("correction * m / (np.sqrt(v)", "correction * (m - (1 - beta1) * dw) / beta1 / (np.sqrt(v)",
             "The step uses the old m: first compute the new one, then the step."),
     Mistake("learning_rate * correction", "correction", "The learning rate is missing in the step."),
     Mistake("w - step", "-step", "The result is only the change of w: add it to w."),

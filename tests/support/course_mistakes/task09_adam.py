@@ -1,7 +1,7 @@
 """Twenty usual mistakes of task 9, and words of the hint for each (None: it only must be caught)."""
 
-M = "m = beta1 * m + (1 - beta1) * g"
-V = "v = beta2 * v + (1 - beta2) * g**2"
+M = "m = beta1 * m + (1 - beta1) * dw"
+V = "v = beta2 * v + (1 - beta2) * dw**2"
 CORRECTION = "correction = np.sqrt(1 - beta2**t) / (1 - beta1**t)"
 STEP = "step = learning_rate * correction * m / (np.sqrt(v) + epsilon)"
 
@@ -19,14 +19,14 @@ MISTAKES = [
      "corrected root"),
     (STEP, "step = learning_rate * correction * m / v**0.5", "ε is missing"),
     (STEP, "step = learning_rate * (correction * m / (epsilon + v))", "root of v is missing"),
-    (STEP, "step = learning_rate * correction * g / (epsilon + np.sqrt(v))", "slope g itself"),
+    (STEP, "step = learning_rate * correction * dw / (epsilon + np.sqrt(v))", "slope dw itself"),
     (STEP, "step = -learning_rate * correction * m / (np.sqrt(v) + epsilon)", "uphill"),
     (STEP, "step = correction * m / (np.sqrt(v) + epsilon)", "learning rate is missing"),
-    (M, "m = beta1 * m\n    m = m + g", "m is a mean, not a sum"),
-    (M, "m = m + beta1 * (g - m)", "changed places"),
-    (M, "m *= beta1\n    m += (1 - beta1) * g", "overwrites"),
-    (V, "v = v * beta2 + g * (1 - beta2)", "not squared"),
-    (V, "v = beta2 * v + ((1 - beta2) * g) * ((1 - beta2) * g)", "squared too"),
-    (V, "v = v * beta1 + g * g * (1 - beta1)", "β₂ belongs to v"),
-    (V, "v = beta2 * v + (1 - beta2) * (g**2).mean()", "each weight has its own"),
+    (M, "m = beta1 * m\n    m = m + dw", "m is a mean, not a sum"),
+    (M, "m = m + beta1 * (dw - m)", "changed places"),
+    (M, "m *= beta1\n    m += (1 - beta1) * dw", "overwrites"),
+    (V, "v = v * beta2 + dw * (1 - beta2)", "not squared"),
+    (V, "v = beta2 * v + ((1 - beta2) * dw) * ((1 - beta2) * dw)", "squared too"),
+    (V, "v = v * beta1 + dw * dw * (1 - beta1)", "β₂ belongs to v"),
+    (V, "v = beta2 * v + (1 - beta2) * (dw**2).mean()", "each weight has its own"),
 ]  # fmt: skip
