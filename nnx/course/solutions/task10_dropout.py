@@ -4,17 +4,17 @@ import numpy as np
 
 from nnx.course.task import Case, Mistake
 
-RETURNS = {"dropout_forward": ("factor", "y"), "dropout_backward": ("dx",)}
+RETURNS = {"dropout_forward": ("y", "factor"), "dropout_backward": ("dx",)}
 
 
 def dropout_forward(x, rate, random, training):
-    """Return the factors of dropout, and its output."""
+    """Return the output of dropout, and its factors."""
     if not training:
-        return np.ones_like(x), x.copy()
+        return x.copy(), np.ones_like(x)
     keep = random >= rate
     factor = keep / (1 - rate)
     y = x * factor
-    return factor, y
+    return y, factor
 
 
 def dropout_backward(dy, factor):
@@ -109,18 +109,18 @@ MISTAKES = [
     Mistake("keep / (1 - rate)", "keep * (1 + rate)",
             "The scale is 1 + rate: divide by 1 − rate, which is not the same."),
     # outside of training
-    Mistake("return np.ones_like(x), x.copy()",
-            "return (random >= rate) / (1 - rate), x * (random >= rate) / (1 - rate)",
+    Mistake("return x.copy(), np.ones_like(x)",
+            "return x * (random >= rate) / (1 - rate), (random >= rate) / (1 - rate)",
             "Numbers are dropped outside of training too: there, y is x, and all factors are 1."),
-    Mistake("return np.ones_like(x), x.copy()", "return np.full_like(x, 1 - rate), x * (1 - rate)",
+    Mistake("return x.copy(), np.ones_like(x)", "return x * (1 - rate), np.full_like(x, 1 - rate)",
             "Outside of training, the numbers are scaled by 1 − rate. This is not needed, as the scale was "
             "applied in training."),
-    Mistake("return np.ones_like(x), x.copy()", "return np.ones_like(x), x * (1 - rate)",
+    Mistake("return x.copy(), np.ones_like(x)", "return x * (1 - rate), np.ones_like(x)",
             "Outside of training, the numbers are scaled by 1 − rate. This is not needed, as the scale was "
             "applied in training."),
-    Mistake("return np.ones_like(x), x.copy()", "return np.full_like(x, 1 / (1 - rate)), x / (1 - rate)",
+    Mistake("return x.copy(), np.ones_like(x)", "return x / (1 - rate), np.full_like(x, 1 / (1 - rate))",
             "Outside of training, the numbers are scaled. There, y is x, and all factors are 1."),
-    Mistake("return np.ones_like(x), x.copy()", "return np.zeros_like(x), x.copy()",
+    Mistake("return x.copy(), np.ones_like(x)", "return x.copy(), np.zeros_like(x)",
             "Outside of training all factors are 0, so nothing would be learned from dy: the factors are 1."),
     # y
     Mistake("y = x * factor", "y = x * factor / (1 - rate)",

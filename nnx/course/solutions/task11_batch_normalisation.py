@@ -5,13 +5,13 @@ import numpy as np
 from nnx.course.task import Case, Mistake
 
 RETURNS = {
-    "batch_norm_forward": ("running_mean", "running_variance", "y"),
-    "batch_norm_backward": ("dbeta", "dgamma", "dx"),
+    "batch_norm_forward": ("y", "running_mean", "running_variance"),
+    "batch_norm_backward": ("dx", "dgamma", "dbeta"),
 }
 
 
 def batch_norm_forward(x, gamma, beta, running_mean, running_variance, training, momentum, epsilon):
-    """Return the running statistics and the normalised rows."""
+    """Return the normalised rows and the running statistics."""
     mean, variance = running_mean, running_variance
     if training:
         mean = x.mean(axis=0)
@@ -20,11 +20,11 @@ def batch_norm_forward(x, gamma, beta, running_mean, running_variance, training,
         running_variance = momentum * running_variance + (1 - momentum) * variance
     scaled = (x - mean) / np.sqrt(variance + epsilon)
     y = gamma * scaled + beta
-    return running_mean, running_variance, y
+    return y, running_mean, running_variance
 
 
 def batch_norm_backward(dy, x, gamma, epsilon):
-    """Return the gradients of beta, gamma and x."""
+    """Return the gradients of x, gamma and beta."""
     n = len(x)
     centred = x - x.mean(axis=0)
     sigma = np.sqrt(np.mean(centred**2, axis=0) + epsilon)
@@ -34,7 +34,7 @@ def batch_norm_backward(dy, x, gamma, epsilon):
     through_mean = dbeta / n
     through_variance = normalized * dgamma / n
     dx = gamma / sigma * (dy - through_mean - through_variance)
-    return dbeta, dgamma, dx
+    return dx, dgamma, dbeta
 
 
 def _forward(name, rng, rows, features, training=True, epsilon=0.1):
@@ -156,15 +156,15 @@ MISTAKES = [
             "dβ is a mean: β is used in every row, so the slopes of the rows are added."),
     Mistake("dbeta = dy.sum(axis=0)", "dbeta = dy.sum(axis=1)",
             "dβ is summed over the wrong axis: each feature has a β, so the sum is over the rows."),
-    Mistake("return dbeta, dgamma, dx", "return dgamma, dbeta, dx",
-            "dβ and dγ have changed places: the function returns dbeta, dgamma, dx."),
+    Mistake("return dx, dgamma, dbeta", "return dx, dbeta, dgamma",
+            "dβ and dγ have changed places: the function returns dx, dgamma, dbeta."),
     Mistake("dgamma = (dy * normalized).sum(axis=0)", "dgamma = (dy * normalized).mean(axis=0)",
             "dγ is a mean: γ is used in every row, so the slopes of the rows are added."),
-    Mistake("return dbeta, dgamma,", "return dbeta, (dy * normalized).sum(axis=1),",
+    Mistake("return dx, dgamma,", "return dx, (dy * normalized).sum(axis=1),",
             "dγ is summed over the wrong axis: each feature has a γ, so the sum is over the rows."),
-    Mistake("return dbeta, dgamma,", "return dbeta, (dy * x).sum(axis=0),",
+    Mistake("return dx, dgamma,", "return dx, (dy * x).sum(axis=0),",
             "dγ uses x: γ is multiplied by the normalised x, x̂, in the forward pass."),
-    Mistake("return dbeta, dgamma,", "return dbeta, (dy * centred).sum(axis=0),",
+    Mistake("return dx, dgamma,", "return dx, (dy * centred).sum(axis=0),",
             "dγ uses x − μ, which is not divided by the deviation: γ is multiplied by x̂."),
     Mistake("np.mean(centred**2, axis=0) + epsilon", "np.sum(centred**2, axis=0) / (n - 1) + epsilon",
             "The backward pass uses the variance divided by n − 1, the unbiased form: here it is divided "

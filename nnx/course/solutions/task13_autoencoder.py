@@ -7,7 +7,7 @@ from nnx.course.task import Case, Mistake
 RETURNS = {
     "autoencoder_forward": ("code", "p"),
     "autoencoder_loss": ("loss",),
-    "autoencoder_backward": ("dW2", "db2", "dW1", "db1"),
+    "autoencoder_backward": ("dW1", "db1", "dW2", "db2"),
 }
 
 
@@ -26,7 +26,7 @@ def autoencoder_loss(x, p):
 
 
 def autoencoder_backward(x, code, p, W2):
-    """Return the gradients, from the last layer to the first."""
+    """Return the gradients of all weights and biases."""
     dz2 = (p - x) / x.size
     dW2 = code.T @ dz2
     db2 = dz2.sum(axis=0)
@@ -34,7 +34,7 @@ def autoencoder_backward(x, code, p, W2):
     dz1 = dcode * (1 - code**2)
     dW1 = x.T @ dz1
     db1 = dz1.sum(axis=0)
-    return dW2, db2, dW1, db1
+    return dW1, db1, dW2, db2
 
 
 def _arguments(rng, rows, features, units):

@@ -33,6 +33,8 @@ def cases(rng):
     """Return the calls that are checked."""
     return [
         _case("one channel", rng, (1, 3, 4, 1), 2, 1, 1, 0),
+        _case("stride 2, one channel", rng, (1, 5, 4, 1), 2, 1, 2, 0),
+        _case("padding 1, one channel", rng, (1, 2, 3, 1), 2, 1, 1, 1),
         _case("channels and filters", rng, (2, 5, 4, 3), 3, 4, 1, 0),
         _case("as many filters as channels", rng, (2, 4, 4, 3), 3, 3, 1, 0),
         _case("stride 2", rng, (2, 6, 7, 2), 3, 3, 2, 0),

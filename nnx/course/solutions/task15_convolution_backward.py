@@ -4,7 +4,7 @@ import numpy as np
 
 from nnx.course.task import Case, Mistake
 
-RETURNS = {"convolution_backward": ("dW", "db", "dx")}
+RETURNS = {"convolution_backward": ("dx", "dW", "db")}
 
 
 def convolution_backward(dy, x, W, stride, padding):
@@ -23,7 +23,7 @@ def convolution_backward(dy, x, W, stride, padding):
             dimages[:, top : top + k, left : left + k] += np.einsum("mf,uvcf->muvc", slope, W)
     db = dy.sum(axis=(0, 1, 2))
     dx = dimages[:, padding : padding + x.shape[1], padding : padding + x.shape[2]]
-    return dW, db, dx
+    return dx, dW, db
 
 
 def _case(name, rng, image, k, filters, stride, padding):
@@ -39,6 +39,8 @@ def cases(rng):
     """Return the calls that are checked."""
     return [
         _case("one channel", rng, (1, 3, 4, 1), 2, 1, 1, 0),
+        _case("stride 2, one channel", rng, (1, 5, 4, 1), 2, 1, 2, 0),
+        _case("padding 1, one channel", rng, (1, 2, 3, 1), 2, 1, 1, 1),
         _case("channels and filters", rng, (2, 5, 4, 3), 3, 4, 1, 0),
         _case("as many filters as channels", rng, (2, 4, 4, 3), 3, 3, 1, 0),
         _case("stride 2", rng, (2, 6, 7, 2), 3, 3, 2, 0),
@@ -56,20 +58,20 @@ _CUT = "dimages[:, padding : padding + x.shape[1], padding : padding + x.shape[2
 MISTAKES = [
     # dW
     Mistake("dW += np", "dW = np", "dW has only the last window: add what all windows give."),
-    Mistake("return dW,", "return dW / len(x),",
+    Mistake("return dx, dW,", "return dx, dW / len(x),",
             "dW is divided by the number of images: it is a sum, and dy has the mean in it."),
-    Mistake("return dW,", "return dW / (dy.shape[1] * dy.shape[2]),",
+    Mistake("return dx, dW,", "return dx, dW / (dy.shape[1] * dy.shape[2]),",
             "dW is averaged over the places: the slopes of all places are added."),
-    Mistake("return dW,", "return dW / (dy.size / dy.shape[3]),",
+    Mistake("return dx, dW,", "return dx, dW / (dy.size / dy.shape[3]),",
             "dW is a mean over images and places: it is a sum."),
-    Mistake("return dW,", "return -dW,",
+    Mistake("return dx, dW,", "return dx, -dW,",
             "dW has the wrong sign: the minus comes with the step of the optimizer."),
-    Mistake("return dW,", "return dW[::-1, ::-1],",
+    Mistake("return dx, dW,", "return dx, dW[::-1, ::-1],",
             "dW is flipped: dW[0, 0] belongs to the upper left pixel of the window."),
-    Mistake("return dW,", "return dW.transpose(1, 0, 2, 3),",
+    Mistake("return dx, dW,", "return dx, dW.transpose(1, 0, 2, 3),",
             "Rows and columns of dW have changed places: its first axis goes down, as that of the window "
             "does."),
-    Mistake("return dW,", "return dW.swapaxes(2, 3),",
+    Mistake("return dx, dW,", "return dx, dW.swapaxes(2, 3),",
             "Channels and filters of dW have changed places: it has the shape of W."),
     Mistake(_DW, 'np.einsum("muvc,mf->uvcf", window[:1], slope[:1])',
             "dW has only the first image: add all images."),
@@ -108,6 +110,8 @@ MISTAKES = [
     Mistake("dy.sum(axis=(0, 1, 2))", "dy.sum(axis=(1, 2))",
             "db is summed over the places only: add all images too, so that one number for each filter is "
             "left."),
+    Mistake("dy.sum(axis=(0, 1, 2))", "dy.sum(axis=(0, 1))",
+            "db is summed over images and rows, but not over columns: one number for each filter is left."),
     Mistake("dy.sum(axis=(0, 1, 2))", "dy.sum()",
             "db is one sum for all filters: each filter has its own bias, so leave the last axis."),
     Mistake("dy.sum(axis=(0, 1, 2))", "dy[0].sum(axis=(0, 1))",
@@ -151,5 +155,5 @@ MISTAKES = [
             "Rows and columns of the window have changed places in dx: i is the row, j the column."),
     Mistake(_DX, _DX + " * window",
             "dx is multiplied by the window: the factor of a pixel is its weight, not itself."),
-    Mistake("return dW, db, dx", "return dW, db, -dx", "dx has the wrong sign."),
+    Mistake("return dx, dW, db", "return -dx, dW, db", "dx has the wrong sign."),
 ]  # fmt: skip

@@ -41,9 +41,9 @@ def dropout_forward(x, rate, random, training):
 
     Returns
     -------
+    y : array of the shape of x
     factor : array of the shape of x
         What each number of x is multiplied by.
-    y : array of the shape of x
     """
     raise NotImplementedError("write dropout_forward")
 
@@ -68,7 +68,7 @@ def dropout_backward(dy, factor):
 def test_numbers_are_dropped_or_scaled():
     """A rate of 0.2 drops what has a random number below 0.2, and divides the rest by 0.8."""
     x, random = np.array([[1.0, 2.0, -3.0, 4.0]]), np.array([[0.1, 0.5, 0.2, 0.9]])
-    factor, y = dropout_forward(x, 0.2, random, True)
+    y, factor = dropout_forward(x, 0.2, random, True)
     np.testing.assert_allclose(y, [[0.0, 2.5, -3.75, 5.0]])
     np.testing.assert_allclose(factor, [[0.0, 1.25, 1.25, 1.25]])
 
@@ -76,14 +76,14 @@ def test_numbers_are_dropped_or_scaled():
 def test_mean_stays():
     """Over many numbers, the mean is the same as without dropout."""
     random = np.random.default_rng(0).random((1000, 100))
-    _, y = dropout_forward(np.ones((1000, 100)), 0.3, random, True)
+    y, _ = dropout_forward(np.ones((1000, 100)), 0.3, random, True)
     assert abs(y.mean() - 1.0) < 0.01
 
 
 def test_outside_of_training_nothing_changes():
     """y = x, with the factor 1 everywhere."""
     x = np.array([[1.0, 2.0], [3.0, 4.0]])
-    factor, y = dropout_forward(x, 0.5, np.zeros((2, 2)), False)
+    y, factor = dropout_forward(x, 0.5, np.zeros((2, 2)), False)
     np.testing.assert_array_equal(y, x)
     np.testing.assert_array_equal(factor, np.ones((2, 2)))
 
@@ -92,11 +92,11 @@ def test_gradient_is_that_of_central_differences():
     """Move each number of x a little, and compare the slopes of L = Σ y · dy."""
     rng = np.random.default_rng(1)
     x, dy, random = rng.normal(size=(2, 3)), rng.normal(size=(2, 3)), rng.random((2, 3))
-    factor, _ = dropout_forward(x, 0.4, random, True)
+    _, factor = dropout_forward(x, 0.4, random, True)
     dx = dropout_backward(dy, factor)
     for place in np.ndindex(x.shape):
         above, below = x.copy(), x.copy()
         above[place] += 1e-6
         below[place] -= 1e-6
-        rise = dropout_forward(above, 0.4, random, True)[1] - dropout_forward(below, 0.4, random, True)[1]
+        rise = dropout_forward(above, 0.4, random, True)[0] - dropout_forward(below, 0.4, random, True)[0]
         np.testing.assert_allclose(dx[place], (rise * dy).sum() / 2e-6, atol=1e-6)

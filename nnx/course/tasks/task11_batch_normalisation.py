@@ -32,7 +32,7 @@ import numpy as np
 
 
 def batch_norm_forward(x, gamma, beta, running_mean, running_variance, training, momentum, epsilon):
-    """Return the new running statistics and the normalised rows. The arguments stay as they are.
+    """Return the normalised rows and the new running statistics. The arguments stay as they are.
 
     Parameters
     ----------
@@ -48,15 +48,15 @@ def batch_norm_forward(x, gamma, beta, running_mean, running_variance, training,
 
     Returns
     -------
+    y : array (rows, features)
     running_mean, running_variance : arrays (features,)
         After the update; outside of training, as they were.
-    y : array (rows, features)
     """
     raise NotImplementedError("write batch_norm_forward")
 
 
 def batch_norm_backward(dy, x, gamma, epsilon):
-    """Return the slopes of the loss with respect to beta, gamma and x, in training.
+    """Return the slopes of the loss with respect to x, gamma and beta, in training.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ def batch_norm_backward(dy, x, gamma, epsilon):
 
     Returns
     -------
-    dbeta, dgamma : arrays (features,)
     dx : array (rows, features)
+    dgamma, dbeta : arrays (features,)
     """
     raise NotImplementedError("write batch_norm_backward")
 
@@ -79,7 +79,7 @@ def test_each_feature_is_normalised():
     """With γ = 1 and β = 0, each feature of y has the mean 0 and the variance 1 over the rows."""
     x = np.random.default_rng(0).normal(5.0, 3.0, size=(50, 4))
     zero, one = np.zeros(4), np.ones(4)
-    _, _, y = batch_norm_forward(x, one, zero, zero, one, True, 0.9, 1e-9)
+    y, _, _ = batch_norm_forward(x, one, zero, zero, one, True, 0.9, 1e-9)
     np.testing.assert_allclose(y.mean(axis=0), zero, atol=1e-9)
     np.testing.assert_allclose(y.var(axis=0), one)
 
@@ -88,7 +88,7 @@ def test_gamma_and_beta():
     """They set the deviation and the mean of each feature."""
     x = np.array([[1.0, 10.0], [3.0, 30.0]])
     zero, one = np.zeros(2), np.ones(2)
-    _, _, y = batch_norm_forward(x, np.array([2.0, 5.0]), np.array([1.0, 0.0]), zero, one, True, 0.9, 1e-12)
+    y, _, _ = batch_norm_forward(x, np.array([2.0, 5.0]), np.array([1.0, 0.0]), zero, one, True, 0.9, 1e-12)
     np.testing.assert_allclose(y, [[-1.0, -5.0], [3.0, 5.0]])
 
 
@@ -96,14 +96,14 @@ def test_running_statistics():
     """With r = 0.75, a quarter of the way to the statistics of the batch. Here those are 2 and 1."""
     x = np.array([[1.0], [3.0]])
     one, start = np.ones(1), (np.array([10.0]), np.array([5.0]))
-    mean, variance, _ = batch_norm_forward(x, one, one, *start, True, 0.75, 0.001)
+    _, mean, variance = batch_norm_forward(x, one, one, *start, True, 0.75, 0.001)
     np.testing.assert_allclose([mean, variance], [[8.0], [4.0]])
 
 
 def test_outside_of_training():
     """One row is enough then: y = (x − running mean) / √(running variance + ε), and nothing is updated."""
     one, mean, variance = np.ones(1), np.array([1.0]), np.array([4.0])
-    new_mean, new_variance, y = batch_norm_forward(
+    y, new_mean, new_variance = batch_norm_forward(
         np.array([[5.0]]), one, 0 * one, mean, variance, False, 0.9, 1e-12
     )
     np.testing.assert_allclose(y, [[2.0]])
@@ -122,10 +122,10 @@ def test_gradients_are_those_of_central_differences():
 
     def loss():
         zero, one = np.zeros(2), np.ones(2)
-        return (batch_norm_forward(x, gamma, beta, zero, one, True, 0.9, 0.01)[2] * dy).sum()
+        return (batch_norm_forward(x, gamma, beta, zero, one, True, 0.9, 0.01)[0] * dy).sum()
 
     gradients = batch_norm_backward(dy, x, gamma, 0.01)
-    for value, derived in zip((beta, gamma, x), gradients, strict=True):
+    for value, derived in zip((x, gamma, beta), gradients, strict=True):
         for place in np.ndindex(value.shape):
             before = value[place]
             value[place] = before + 1e-6

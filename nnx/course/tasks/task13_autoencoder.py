@@ -70,7 +70,7 @@ def autoencoder_loss(x, p):
 
 
 def autoencoder_backward(x, code, p, W2):
-    """Return the gradients of the loss, from the last layer to the first.
+    """Return the gradients of the loss.
 
     Parameters
     ----------
@@ -80,10 +80,10 @@ def autoencoder_backward(x, code, p, W2):
 
     Returns
     -------
-    dW2 : array (units, features)
-    db2 : array (features,)
     dW1 : array (features, units)
     db1 : array (units,)
+    dW2 : array (units, features)
+    db2 : array (features,)
     """
     raise NotImplementedError("write autoencoder_backward")
 
@@ -121,7 +121,7 @@ def test_gradients_are_those_of_central_differences():
         return autoencoder_loss(x, autoencoder_forward(x, W1, b1, W2, b2)[1])
 
     gradients = autoencoder_backward(x, *autoencoder_forward(x, W1, b1, W2, b2), W2)
-    for value, derived in zip((W2, b2, W1, b1), gradients, strict=True):
+    for value, derived in zip((W1, b1, W2, b2), gradients, strict=True):
         for place in np.ndindex(value.shape):
             before = value[place]
             value[place] = before + 1e-6
@@ -137,6 +137,6 @@ def test_it_restores_four_patterns():
     x, (W1, b1, W2, b2) = np.eye(4), _network(np.random.default_rng(2))
     for _ in range(2000):
         code, p = autoencoder_forward(x, W1, b1, W2, b2)
-        dW2, db2, dW1, db1 = autoencoder_backward(x, code, p, W2)
+        dW1, db1, dW2, db2 = autoencoder_backward(x, code, p, W2)
         W1, b1, W2, b2 = W1 - 5 * dW1, b1 - 5 * db1, W2 - 5 * dW2, b2 - 5 * db2
     np.testing.assert_array_equal(np.round(p), x)

@@ -39,9 +39,9 @@ def convolution_backward(dy, x, W, stride, padding):
 
     Returns
     -------
+    dx : array of the shape of x
     dW : array of the shape of W
     db : array (filters,)
-    dx : array of the shape of x
     """
     raise NotImplementedError("write convolution_backward")
 
@@ -57,7 +57,7 @@ def _forward(x, W, b, stride, padding):
 def test_shapes():
     """A gradient has the shape of what it belongs to."""
     x, W = np.ones((2, 6, 5, 3)), np.ones((3, 3, 3, 4))
-    dW, db, dx = convolution_backward(np.ones((2, 3, 3, 4)), x, W, 2, 1)
+    dx, dW, db = convolution_backward(np.ones((2, 3, 3, 4)), x, W, 2, 1)
     assert dW.shape == W.shape
     assert db.shape == (4,)
     assert dx.shape == x.shape
@@ -65,7 +65,7 @@ def test_shapes():
 
 def test_pixel_adds_what_its_windows_give():
     """In 3 × 3 pixels there are 4 windows of 2 × 2. A corner lies in one of them, the middle in all four."""
-    dW, db, dx = convolution_backward(
+    dx, dW, db = convolution_backward(
         np.ones((1, 2, 2, 1)), np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1)), 1, 0
     )
     np.testing.assert_allclose(dx.reshape(3, 3), [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
@@ -77,7 +77,7 @@ def test_pixel_without_a_window():
     """With a window of 2 × 2 and stride 2, the last of 5 rows is in no window, so its slope is 0."""
     rng = np.random.default_rng(0)
     x, W, dy = rng.normal(size=(1, 5, 4, 1)), rng.normal(size=(2, 2, 1, 1)), rng.normal(size=(1, 2, 2, 1))
-    dx = convolution_backward(dy, x, W, 2, 0)[2]
+    dx = convolution_backward(dy, x, W, 2, 0)[0]
     assert not dx[:, 4].any()
 
 
@@ -88,7 +88,7 @@ def test_gradients_are_those_of_central_differences():
         x, W, b = rng.normal(size=(2, 5, 4, 2)), rng.normal(size=(3, 3, 2, 3)), rng.normal(size=3)
         dy = rng.normal(size=_forward(x, W, b, stride, padding).shape)
         gradients = convolution_backward(dy, x, W, stride, padding)
-        for value, derived in zip((W, b, x), gradients, strict=True):
+        for value, derived in zip((x, W, b), gradients, strict=True):
             for place in np.ndindex(value.shape):
                 before = value[place]
                 value[place] = before + 1e-6

@@ -3,7 +3,7 @@
 KEEP = "keep = random >= rate"
 FACTOR = "factor = keep / (1 - rate)"
 Y = "y = x * factor"
-OUTSIDE = "    if not training:\n        return np.ones_like(x), x.copy()\n"
+OUTSIDE = "    if not training:\n        return x.copy(), np.ones_like(x)\n"
 DX = "return dy * factor"
 
 MISTAKES = [
@@ -19,9 +19,9 @@ MISTAKES = [
     (KEEP, "keep = np.random.default_rng(0).random(x.shape) >= rate", None),
     (KEEP, "keep = np.tile(random[0] >= rate, (len(x),) + (1,) * (x.ndim - 1))", "mask of the first row"),
     (OUTSIDE, "", "dropped outside of training too"),
-    (OUTSIDE, "    if not training:\n        return np.ones_like(x), (1 - rate) * x\n", "scaled by 1 − rate"),
-    (OUTSIDE, "    if not training:\n        return np.zeros_like(x), x + 0\n", "all factors are 0"),
-    (OUTSIDE, "    if training:\n        return np.ones_like(x), x.copy()\n", "wrong way round"),
+    (OUTSIDE, "    if not training:\n        return (1 - rate) * x, np.ones_like(x)\n", "scaled by 1 − rate"),
+    (OUTSIDE, "    if not training:\n        return x + 0, np.zeros_like(x)\n", "all factors are 0"),
+    (OUTSIDE, "    if training:\n        return x.copy(), np.ones_like(x)\n", "wrong way round"),
     (Y, "x *= factor\n    y = x", "overwrites"),
     (Y, "y = factor * x / (1 - rate)", "scaled twice"),
     (DX, "return np.array(dy)", "factor is missing in dx"),

@@ -15,8 +15,7 @@ MISTAKES = [
      "the same order"),
     (ORDER, "        order = rng.choice(rows, rows)\n", "repetition"),
     (DATA, "xb, yb = x[batch], y[start : start + len(batch)]", "y is not"),
-    (ORDER,
-     "        x = x[rng.permutation(rows)]\n"
+    (ORDER, "        x = x[rng.permutation(rows)]\n"
      "        y = y[rng.permutation(rows)]\n        order = np.arange(rows)\n",
      "separately"),
     (STARTS, "for start in np.arange(rows // batch_size) * batch_size:", "left out"),
