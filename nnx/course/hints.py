@@ -30,23 +30,27 @@ _ERRORS = (  # patterns of error messages, and what they mean for arrays
      "An index is too large: Python counts from 0, so the last index is the size minus 1."),
 )  # fmt: skip
 _NUMBERS = (np.ndarray, np.generic)
+_SHAPES = re.compile("shapes|shape-mismatch|reshape|broadcast|core dimension|aligned|^product ")
 
 
 def add_hints(task: Task, of: Calls, checks: list[Check]) -> None:
     """Give each check that failed the hint of the first usual mistake that has the student's numbers.
 
     A mistake is recognized if its result equals the student's in every case, and differs from the reference
-    in one. Then simple relations to the right result are tried, and last, two mistakes at once.
+    in one. Then simple relations to the right result are tried, and last, two mistakes at once. Of two, what
+    an earlier result has shown is not shown again.
     """
     open_ = [check for check in checks if not check.passed and not check.hint and check.result != ARGUMENTS]
     if not open_ or any("missing" in got for got in of.student):
         return
     variants = Variants(task, of)
+    given: set[str] = set()
     for check in open_:
         place = of.results.index(check.result)
-        check.hint = (
-            variants.single(place) or _related(of, place) or variants.pair(place) or _last(of, place, check)
-        )
+        found = variants.single(place) or _related(of, place)
+        hints = [found] if found else variants.pair(place)
+        given.update(new := [hint for hint in hints if hint not in given])
+        check.hint = " And: ".join(new or hints) or _last(of, place, check)
 
 
 class Variants:
@@ -62,33 +66,44 @@ class Variants:
         """Return the hint of the first mistake that explains a result; empty if none does."""
         return next((one.hint for one in self.task.mistakes if self.explains(place, one)), "")
 
-    def pair(self, place: int) -> str:
+    def pair(self, place: int) -> list[str]:
         """Return the hints of the first two mistakes that explain a result together; empty if none do."""
         places = range(len(self.of.results))
-        changed = {
-            one: {at for at in places if self.differs(at, self.of.expected, one)}
-            for one in self.task.mistakes
-        }
+        changed = {one: {at for at in places if self.differs(at, one)} for one in self.task.mistakes}
         for pair in combinations((one for one in self.task.mistakes if changed[one]), 2):
             here = any(place in changed[one] for one in pair)  # the other may change the order of the results
             if here and pair[0].old != pair[1].old and self.explains(place, *pair):
-                return " And: ".join(one.hint for one in pair)
-        return ""
+                return [one.hint for one in pair]
+        return []
 
     def explains(self, place: int, *mistakes: Mistake) -> bool:
-        """Return whether some mistakes give the student's result in all cases, and not the right one."""
-        return not self.differs(place, self.of.student, *mistakes) and self.differs(
-            place, self.of.expected, *mistakes
-        )
+        """Return whether some mistakes give the student's result in all cases, and not the right one.
 
-    def differs(self, place: int, others: list[dict[str, Any]], *mistakes: Mistake) -> bool:
-        """Return whether a result with some mistakes differs from others in a case."""
+        NumPy's functions have different words for shapes that do not fit. So two such errors are alike, if a
+        wrong result in another case is the same.
+        """
+        evidence = False
+        for index, (student, right) in enumerate(zip(self.of.student, self.of.expected, strict=True)):
+            made = self.result(index, place, mistakes)
+            got, wanted = (part(one, place, len(self.of.results)) for one in (student, right))
+            if equal(made, got):
+                evidence |= not equal(got, wanted)
+            elif not (_of_shapes(made) and _of_shapes(got)):
+                return False
+        return evidence
+
+    def differs(self, place: int, *mistakes: Mistake) -> bool:
+        """Return whether some mistakes change a result in a case."""
         count = len(self.of.results)
         return any(
-            (got := self.outcome(index, mistakes)) is None
-            or not equal(part(got, place, count), part(other, place, count))
-            for index, other in enumerate(others)
+            not equal(self.result(index, place, mistakes), part(right, place, count))
+            for index, right in enumerate(self.of.expected)
         )
+
+    def result(self, index: int, place: int, mistakes: tuple[Mistake, ...]) -> Any:
+        """Return a result of a case."""
+        outcome = self.outcome(index, mistakes)
+        return "no Python" if outcome is None else part(outcome, place, len(self.of.results))
 
     def outcome(self, index: int, mistakes: tuple[Mistake, ...]) -> dict[str, Any] | None:
         """Return the outcome of a case, or None if the edits make no Python."""
@@ -103,6 +118,11 @@ class Variants:
                 warnings.simplefilter("ignore")  # of a mistake that the student did not make
                 self.outcomes[mistakes, index] = call(function, self.of.cases[index].arguments)
         return self.outcomes.get((mistakes, index))
+
+
+def _of_shapes(result: Any) -> bool:
+    """Return whether a result is an error about shapes that do not fit."""
+    return isinstance(result, dict) and "error" in result and bool(_SHAPES.search(result["text"]))
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -128,6 +148,12 @@ def _related(of: Calls, place: int) -> str:
         return ""
     name = of.results[place]
     rows = [(got, right, case.arguments) for (got, right), case in zip(pairs, of.cases, strict=True)]
+    for other, result in enumerate(of.results):
+        rights = [part(right, other, count) for right in of.expected]
+        if other != place and all(map(equal, (got for got, _ in pairs), rights)):
+            return (
+                f"{name} is what {result} must be: return the results in this order: {', '.join(of.results)}."
+            )
     for text, holds in _relations(name, rows):
         if holds:
             return text
@@ -204,7 +230,7 @@ def _last(of: Calls, place: int, check: Check) -> str:
     outcome = of.student[of.cases.index(case)]
     if "error" in outcome:
         text = outcome["error"]["text"]
-        if re.search(r"shapes|broadcast|core dimension|aligned", text):
+        if _SHAPES.search(text):
             sizes = [f"{n} {shown(v.shape)}" for n, v in case.arguments.items() if getattr(v, "ndim", 0)]
             return f"The shapes do not fit together: {', '.join(sizes)}."
         return next((hint for pattern, hint in _ERRORS if re.search(pattern, text)), "")
@@ -216,4 +242,11 @@ def _last(of: Calls, place: int, check: Check) -> str:
         return f"Return all results in this order: {', '.join(of.results)}."
     if isinstance(got, np.ndarray) and not np.isfinite(got).all():
         return "nan and inf come from 0 / 0, inf − inf, the log of 0, or exp of a large number."
-    return ""
+    right = [
+        one.label
+        for one, student, expected in zip(of.cases, of.student, of.expected, strict=True)
+        if equal(part(student, place, len(of.results)), part(expected, place, len(of.results)))
+    ]
+    return (
+        f"It is right with this data: {', '.join(right)}. What is different in the others?" if right else ""
+    )

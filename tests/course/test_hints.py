@@ -122,9 +122,49 @@ def test_a_usual_error_is_explained(function, words):
     assert bool(words) == bool(hint)
 
 
+def test_a_hint_is_not_repeated_with_the_next_result():
+    """The error hides all results; of two mistakes, the second result names only the one that is new."""
+    found = checks(lambda x, W, dy: (dy @ W, dy.T @ x, dy.sum(axis=0)))
+    assert "A transpose is missing in dx" in found["dx"].hint
+    assert found["dW"].hint.startswith("dW is transposed")
+    assert "And:" not in found["dW"].hint
+
+
+def test_results_in_another_order_are_named():
+    found = checks(lambda x, W, dy: (backward(x, W, dy)[0], *backward(x, W, dy)[:0:-1]))
+    assert found["dW"].hint == "dW is what db must be: return the results in this order: dx, dW, db."
+    assert found["db"].hint == "db is what dW must be: return the results in this order: dx, dW, db."
+
+
+def test_what_is_right_in_some_cases_is_named():
+    found = checks(lambda x, W, dy: (dy @ W.T + (len(x) > 2), *backward(x, W, dy)[1:]))
+    right = [case.label for case in task(3).cases() if len(case.arguments["x"]) <= 2]
+    assert (
+        found["dx"].hint
+        == f"It is right with this data: {', '.join(right)}. What is different in the others?"
+    )
+
+
 def test_an_error_in_other_words_is_the_same_mistake():
     assert "transpose is missing in dx" in checks(lambda x, W, dy: (np.dot(dy, W), 0, 0))["dx"].hint
     assert (
         "do not fit together: x (2, 3)"
         in checks(lambda x, W, dy: (x + dy.T.repeat(9, axis=1), 0, 0))["dx"].hint
     )
+
+
+def test_an_error_about_shapes_in_other_words_is_the_same_mistake():
+    """With a stride, windows are cut short at the border, which einsum and tensordot report differently."""
+    one = task(14)
+
+    def without_stride(x, W, b, stride, padding):
+        k, images = len(W), np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+        height, width = ((side - k) // stride + 1 for side in images.shape[1:3])
+        places = [(k * i, k * j) for i in range(height) for j in range(width)]
+        y = [np.tensordot(images[:, i : i + k, j : j + k], W, 3) + b for i, j in places]
+        return np.stack(y, axis=1).reshape(len(x), height, width, -1)
+
+    outcomes = [call(without_stride, case.arguments) for case in one.cases()]
+    assert any("error" in outcome for outcome in outcomes)
+    (check, _) = checks_of(one, one.cases(), outcomes, {"convolution_forward": 1})
+    assert "side by side" in check.hint

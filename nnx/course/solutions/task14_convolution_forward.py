@@ -19,7 +19,7 @@ def convolution_forward(x, W, b, stride, padding):
         for j in range(width):
             top, left = stride * i, stride * j
             window = images[:, top : top + k, left : left + k, :]
-            y[:, i, j] = np.einsum("muvc,uvcf->mf", window, W)
+            y[:, i, j] = np.tensordot(window, W, 3)
     return y + b
 
 
@@ -45,7 +45,7 @@ def cases(rng):
 
 
 _PAD = "np.pad(x, ((0, 0), sides, sides, (0, 0)))"
-_SUM = 'np.einsum("muvc,uvcf->mf", window, W)'
+_SUM = "np.tensordot(window, W, 3)"
 
 MISTAKES = [
     # the padding
@@ -87,13 +87,13 @@ MISTAKES = [
             "Height and width of y have changed places: axis 1 of x is the height."),
     Mistake("(images.shape[1] - k) // stride + 1\n    width = (images.shape[2] - k) // stride + 1",
             "images.shape[1] - k + 1\n    width = images.shape[2] - k + 1",
-            "The size of y has no stride: divide by it."),
+            "y has too many windows with a stride: divide by it, and round down."),
     Mistake("y = np.zeros((len(x), height, width, filters))",
             "y = np.zeros((len(x), height, width, filters), dtype=int)",
             "y has integers, so what is behind the decimal point is lost."),
     Mistake("(images.shape[1] - k) // stride + 1\n    width = (images.shape[2] - k) // stride + 1",
             "-(-(images.shape[1] - k) // stride) + 1\n    width = -(-(images.shape[2] - k) // stride) + 1",
-            "The size of y is rounded up: a window that does not fit is left out, so // rounds down."),
+            "y has too many windows with a stride: divide by it, and round down."),
     # the windows
     Mistake("top, left = stride * i, stride * j", "top, left = i, j",
             "The stride is not used: the window for place i begins at row s i, and the column likewise."),
@@ -108,12 +108,12 @@ MISTAKES = [
     Mistake("window = images[:, top", "window = images[:1, top",
             "All images get the output of the first image."),
     # the sum over a window
-    Mistake(_SUM, _SUM.replace("W)", "W[::-1, ::-1])"),
+    Mistake(_SUM, _SUM.replace("W,", "W[::-1, ::-1],"),
             "The kernel is flipped, as in mathematics: here W[0, 0] meets the upper left pixel of the "
             "window."),
-    Mistake(_SUM, _SUM.replace("W)", "W[::-1])"),
+    Mistake(_SUM, _SUM.replace("W,", "W[::-1],"),
             "The kernel is flipped up and down: W[0, 0] meets the upper left pixel."),
-    Mistake(_SUM, _SUM.replace("W)", "W[:, ::-1])"),
+    Mistake(_SUM, _SUM.replace("W,", "W[:, ::-1],"),
             "The kernel is flipped left and right: W[0, 0] meets the upper left pixel."),
     Mistake(_SUM, 'np.einsum("muvc,vucf->mf", window, W)',
             "The kernel is transposed: its first axis goes down, as that of the window does."),

@@ -19,8 +19,8 @@ def convolution_backward(dy, x, W, stride, padding):
             top, left = stride * i, stride * j
             slope = dy[:, i, j]
             window = images[:, top : top + k, left : left + k]
-            dW += np.einsum("muvc,mf->uvcf", window, slope)
-            dimages[:, top : top + k, left : left + k] += np.einsum("mf,uvcf->muvc", slope, W)
+            dW += np.tensordot(window, slope, (0, 0))
+            dimages[:, top : top + k, left : left + k] += np.tensordot(slope, W, (1, 3))
     db = dy.sum(axis=(0, 1, 2))
     dx = dimages[:, padding : padding + x.shape[1], padding : padding + x.shape[2]]
     return dx, dW, db
@@ -51,8 +51,8 @@ def cases(rng):
 
 
 _PAD = "np.pad(x, ((0, 0), sides, sides, (0, 0)))"
-_DW = 'np.einsum("muvc,mf->uvcf", window, slope)'
-_DX = 'np.einsum("mf,uvcf->muvc", slope, W)'
+_DW = "np.tensordot(window, slope, (0, 0))"
+_DX = "np.tensordot(slope, W, (1, 3))"
 _CUT = "dimages[:, padding : padding + x.shape[1], padding : padding + x.shape[2]]"
 
 MISTAKES = [
@@ -129,7 +129,7 @@ MISTAKES = [
             "The padding is cut off on the wrong side of dx: there are P rows below the image, too."),
     Mistake(_CUT, "dimages[:, padding:-padding, padding:-padding]",
             "Without padding, dx is empty: a slice that ends at −0 has nothing."),
-    Mistake("left : left + k] += " + _DX, "left : left + k] += " + _DX.replace("W)", "W[::-1, ::-1])"),
+    Mistake("left : left + k] += " + _DX, "left : left + k] += " + _DX.replace("W,", "W[::-1, ::-1],"),
             "The kernel is flipped in dx: from window to pixels, W stays as in the forward pass."),
     Mistake(_DX, 'np.einsum("mf,vucf->muvc", slope, W)',
             "The kernel is transposed in dx: its first axis goes down, as that of the window does."),

@@ -4,7 +4,7 @@ PAD = "images = np.pad(x, ((0, 0), sides, sides, (0, 0)))"
 HEIGHT = "height = (images.shape[1] - k) // stride + 1"
 SIZES = HEIGHT + "\n    width = (images.shape[2] - k) // stride + 1"
 CORNER = "top, left = stride * i, stride * j"
-SUM = 'y[:, i, j] = np.einsum("muvc,uvcf->mf", window, W)'
+SUM = "y[:, i, j] = np.tensordot(window, W, 3)"
 
 MISTAKES = [
     (SUM, "y[:, i, j] = np.tensordot(window, np.flip(W, (0, 1)), 3)", "kernel is flipped"),
@@ -27,7 +27,7 @@ MISTAKES = [
      "without padding"),
     (SIZES,
      "height = -(-(images.shape[1] - k) // stride) + 1\n    width = -(-(images.shape[2] - k) // stride) + 1",
-     "rounded up"),
+     "round down"),
     (CORNER, "left, top = j, i", "stride is not used"),
     (CORNER, "left, top = i * stride, j * stride", "changed places"),
     (CORNER, "left, top = j * k, i * k", "side by side"),

@@ -2,8 +2,8 @@
 
 PAD = "images = np.pad(x, ((0, 0), sides, sides, (0, 0)))"
 CORNER = "top, left = stride * i, stride * j"
-DW = 'dW += np.einsum("muvc,mf->uvcf", window, slope)'
-DX = 'left : left + k] += np.einsum("mf,uvcf->muvc", slope, W)'
+DW = "dW += np.tensordot(window, slope, (0, 0))"
+DX = "left : left + k] += np.tensordot(slope, W, (1, 3))"
 WHOLE = "            dimages[:, top : top + k, " + DX
 CUT = "dx = dimages[:, padding : padding + x.shape[1], padding : padding + x.shape[2]]"
 DB = "db = dy.sum(axis=(0, 1, 2))"
