@@ -32,10 +32,10 @@ def inputs(folder):
 
 @pytest.mark.parametrize("source", ["x.npy", "x.csv", "x-idx3-ubyte.gz"])
 @pytest.mark.parametrize("name", ["encode", "reconstruct"])
-def test_a_model_is_applied_to_files_of_each_format(trained, tmp_path, name, source):
+def test_a_model_is_applied_to_files_of_each_format(trained, tmp_path, name, source, answer):
     folder, _ = trained
     x = inputs(tmp_path)
-    done = command(tmp_path, name, folder, source, "--out", "out/y.npy")
+    done = answer(name, folder, source, "--out", "out/y.npy")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     network = nnx.load(folder / "model.safetensors")

@@ -7,30 +7,29 @@ import re
 from pathlib import Path
 
 import pytest
-from support.command_line import command
 
 
 @pytest.mark.mnist
-def test_data_is_listed_and_verified(tmp_path, mnist_directory):
-    listed = json.loads(command(tmp_path, "data", "list", "--json").stdout)["datasets"]
+def test_data_is_listed_and_verified(mnist_directory, answer):
+    listed = json.loads(answer("data", "list", "--json").stdout)["datasets"]
     assert {entry["name"]: entry["available"] for entry in listed} == {
         "mnist": False, "digits": True, "xor": True}  # fmt: skip
-    done = command(tmp_path, "data", "verify")
+    done = answer("data", "verify")
     assert done.returncode == 1
     assert done.stdout.count(" missing ") == 4
-    done = command(tmp_path, "data", "verify", "--directory", mnist_directory)
+    done = answer("data", "verify", "--directory", mnist_directory)
     assert done.returncode == 0
     assert len(re.findall(r" ok ", done.stdout)) == 4
-    done = command(tmp_path, "data", "fetch", NNX_DATA_DIR=str(mnist_directory))
+    done = answer("data", "fetch", NNX_DATA_DIR=str(mnist_directory))
     assert done.returncode == 0
     assert [Path(line).parent for line in done.stdout.splitlines()] == [mnist_directory] * 4
-    assert "mnist" in command(tmp_path, "data", "list").stdout
+    assert "mnist" in answer("data", "list").stdout
 
 
-def test_the_columns_of_a_table_are_shown(tmp_path):
+def test_the_columns_of_a_table_are_shown(tmp_path, answer):
     text = "Houses\nsize;zip;built\n1,5;007;1.2.2020\n2,5;008;3.4.2021\n3,5;007;\n"
     (tmp_path / "houses.csv").write_text(text)
-    done = command(tmp_path, "data", "columns", "houses.csv", "--kinds", "zip=category", "--json")
+    done = answer("data", "columns", "houses.csv", "--kinds", "zip=category", "--json")
     assert done.returncode == 0
     found = {row.pop("name"): tuple(row.values()) for row in json.loads(done.stdout)["columns"]}
     dates = "2020-02-01 to 2021-04-03: days, year, month, day, and empty cells"
@@ -41,9 +40,9 @@ def test_the_columns_of_a_table_are_shown(tmp_path):
     }
     form = "delimiter semicolon; decimal comma; line 1 is a title; line 2 names the columns"
     assert done.stderr == f"note: houses.csv: {form}\n"
-    shown = command(tmp_path, "data", "columns", "houses.csv").stdout
+    shown = answer("data", "columns", "houses.csv").stdout
     assert "3 columns" in shown
     assert "7 to 8, median 7" in shown  # without --kinds
-    wrong = command(tmp_path, "data", "columns", "houses.csv", "--kinds", "zip")
+    wrong = answer("data", "columns", "houses.csv", "--kinds", "zip")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "as zip=category, not 'zip'" in wrong.stderr

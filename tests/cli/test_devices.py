@@ -13,14 +13,14 @@ from nnx.backends import resolve
 from nnx.backends.cuda_driver import gpu_or_driver
 
 
-def test_devices_are_listed(tmp_path):
-    done = command(tmp_path, "devices", "--json", NNX_DEVICE="cpu")
+def test_devices_are_listed(answer):
+    done = answer("devices", "--json", NNX_DEVICE="cpu")
     listed = json.loads(done.stdout)
     assert listed["default"] == "cpu"
     assert listed["devices"][0]["name"] == "numpy"
     assert listed["devices"][0]["usable"] is True
     assert [status["name"] for status in listed["devices"][:2]] == ["numpy", "numba"]
-    table = command(tmp_path, "devices", COLUMNS="80").stdout
+    table = answer("devices", COLUMNS="80").stdout
     assert re.search(r"^ numpy +cpu +yes +NumPy \d", table, re.MULTILINE)
     assert max(map(len, table.splitlines())) <= 80
 
@@ -33,8 +33,8 @@ def test_the_number_of_threads_and_its_reason_are_listed(tmp_path):
     assert re.search(r"^ numpy +1 +--threads *$", table, re.MULTILINE)
 
 
-def test_each_device_says_whether_it_computes_bfloat16(tmp_path):
-    listed = json.loads(command(tmp_path, "devices", "--json", NNX_DEVICE="cpu").stdout)
+def test_each_device_says_whether_it_computes_bfloat16(answer):
+    listed = json.loads(answer("devices", "--json", NNX_DEVICE="cpu").stdout)
     for one in listed["devices"]:
         if not one["usable"]:
             assert one["bfloat16"] == {}
@@ -46,12 +46,12 @@ def test_each_device_says_whether_it_computes_bfloat16(tmp_path):
             assert one["bfloat16"]["speed"] == "no"
         else:
             assert one["bfloat16"]["speed"] == ("fast" if network.backend.name == "numba" else "slow")
-    table = command(tmp_path, "devices", COLUMNS="80").stdout
+    table = answer("devices", COLUMNS="80").stdout
     assert re.search(r"^ numpy +cpu +slow +rounds factors", table, re.MULTILINE)
 
 
-def test_usable_devices_are_checked_on_request(tmp_path):
-    done = command(tmp_path, "devices", "--check", "--json", NNX_DEVICE="cpu")
+def test_usable_devices_are_checked_on_request(answer):
+    done = answer("devices", "--check", "--json", NNX_DEVICE="cpu")
     assert done.returncode == 0, done.stderr
     listed = json.loads(done.stdout)
     usable = [one for one in listed["devices"] if one["usable"]]
@@ -64,10 +64,10 @@ def test_usable_devices_are_checked_on_request(tmp_path):
     assert listed["driver"]["install"].startswith("pip install") is gpu_or_driver()
 
 
-def test_gradcheck_checks_every_case(tmp_path):
+def test_gradcheck_checks_every_case(answer):
     from nnx.gradcheck import CASES
 
-    done = command(tmp_path, "gradcheck", "--device", "cpu", "--json")
+    done = answer("gradcheck", "--device", "cpu", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["passed"], result["device"], result["backend"]) == (True, "cpu", resolve("cpu").name)

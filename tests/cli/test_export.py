@@ -19,10 +19,10 @@ from nnx.experiments.train.scaling import Scaling
 
 
 @pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])
-def test_a_run_s_model_is_written_for_others(trained, tmp_path, name):
+def test_a_run_s_model_is_written_for_others(trained, tmp_path, name, answer):
     pytest.importorskip(name, reason=f"needs {name}, which is not installed")
     folder, _ = trained
-    done = command(tmp_path, "export", folder, "--out", f"out/model.{name}")
+    done = answer("export", folder, "--out", f"out/model.{name}")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     network = nnx.load(folder / "model.safetensors")
@@ -33,11 +33,11 @@ def test_a_run_s_model_is_written_for_others(trained, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])
-def test_a_network_of_words_is_compared_on_whole_numbers(tmp_path, name):
+def test_a_network_of_words_is_compared_on_whole_numbers(tmp_path, name, answer):
     pytest.importorskip(name, reason=f"needs {name}, which is not installed")
     layers = [nnx.Embedding(9, 4), nnx.Conv1D(3, 2), nnx.GlobalMaxPool1D(), nnx.Dense(2)]
     nnx.Network(layers, seed=0).build((6,)).save(tmp_path / "words.safetensors")
-    done = command(tmp_path, "export", "words.safetensors", "--out", f"words.{name}")
+    done = answer("export", "words.safetensors", "--out", f"words.{name}")
     assert done.returncode == 0, done.stderr
     assert "largest difference to nnx predict on 256 rows" in done.stderr
 
@@ -141,12 +141,14 @@ def test_a_scaling_that_divides_keeps_the_type(tmp_path, rng):
 
 
 @pytest.mark.parametrize("name", ["onnx", pytest.param("keras", marks=pytest.mark.keras)])
-def test_a_bfloat16_network_is_written_in_float32_for_onnx_and_with_its_policy_for_keras(tmp_path, name):
+def test_a_bfloat16_network_is_written_in_float32_for_onnx_and_with_its_policy_for_keras(
+    tmp_path, name, answer
+):
     pytest.importorskip(name, reason=f"needs {name}, which is not installed")
     layers = [nnx.Dense(30, 20), nnx.ReLU(), nnx.Dense(4)]
     network = nnx.Network(layers, precision="bfloat16", device="numpy", seed=0)
     network.save(tmp_path / "model.safetensors")
-    done = command(tmp_path, "export", "model.safetensors", "--out", f"model.{name}")
+    done = answer("export", "model.safetensors", "--out", f"model.{name}")
     assert done.returncode == 0, done.stderr
     written = getattr(nnx.interop, name).load(tmp_path / f"model.{name}", "numpy")
     assert written.precision == {"onnx": "float32", "keras": "bfloat16"}[name]

@@ -115,19 +115,19 @@ def test_all_refuses_a_folder_with_a_result_before_any_training(tmp_path, name):
     assert visible(tmp_path) == before
 
 
-def test_svm_takes_a_model(trained, tmp_path):
+def test_svm_takes_a_model(trained, answer):
     folder, _ = trained
-    done = command(tmp_path, "run", "svm", "--model", folder, "--dataset", "digits", "--json", "--out", "svm")
+    done = answer("run", "svm", "--model", folder, "--dataset", "digits", "--json", "--out", "svm")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert np.sum(result["metrics"]["confusion_matrix"]) == 360
 
 
 @pytest.mark.mnist
-def test_svm_refuses_a_model_of_other_data(trained, tmp_path, mnist_directory):
+def test_svm_refuses_a_model_of_other_data(trained, tmp_path, mnist_directory, answer):
     folder, _ = trained
-    done = command(
-        tmp_path, "run", "svm", "--model", folder, "--dataset", "mnist", "--out", "no",
+    done = answer(
+        "run", "svm", "--model", folder, "--dataset", "mnist", "--out", "no",
         NNX_DATA_DIR=str(mnist_directory),
     )  # fmt: skip
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
@@ -137,10 +137,10 @@ def test_svm_refuses_a_model_of_other_data(trained, tmp_path, mnist_directory):
 
 
 @pytest.mark.mnist
-def test_svm_takes_the_data_that_its_model_was_trained_on(trained, tmp_path, mnist_directory):
+def test_svm_takes_the_data_that_its_model_was_trained_on(trained, mnist_directory, answer):
     folder, _ = trained
-    done = command(
-        tmp_path, "run", "svm", "--model", folder, "--out", "yes", "--json",
+    done = answer(
+        "run", "svm", "--model", folder, "--out", "yes", "--json",
         NNX_DATA_DIR=str(mnist_directory),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -50,10 +50,10 @@ def command(tmp_path, *arguments, limit=None, stdout=subprocess.PIPE, **variable
     )
 
 
-def in_process(tmp_path, monkeypatch, capsys, *arguments):
+def in_process(tmp_path, monkeypatch, capsys, *arguments, **variables):
     """The whole command, its exit status included, in this process: seconds faster than `command`."""
     before = signal.getsignal(signal.SIGTERM)
-    wanted = environment(tmp_path)
+    wanted = environment(tmp_path, **variables)
     with monkeypatch.context() as patch:
         patch.chdir(tmp_path)
         for name in os.environ.keys() - wanted.keys():
