@@ -19,7 +19,7 @@ MAX_ROWS, MAX_PARAMETERS = 64, 100_000
 SHOWN = 8  # units of a layer in the picture
 TOLERANCES = {"float64": 1e-9}  # allowed difference, as a share of the largest number of an array
 FLOAT32 = 1e-4
-_PARTS = ("numbers", "lines", "model", "path", "picture", "tables", "main")
+_PARTS = ("numbers", "lines", "model", "path", "picture", "tables", "words", "chosen", "main")
 
 
 def write_trace(

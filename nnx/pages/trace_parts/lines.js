@@ -1,7 +1,7 @@
-// Formulas with numbers: of the update of one weight, as nnx/tracing/updates.py writes them, and of activations.
+// Formulas with numbers: the update of one weight, as nnx/tracing/updates.py writes it, and activations.
 
-// The terms of an update in order, the new weight last. `at` has w, raw, g, rate, step, slots: {name: [before, after]},
-// after and trainable.
+// The terms of an update in order, the new weight last. `at` has w, raw, g, rate, step, after, trainable, and
+// slots: {name: [before, after]}.
 function updateLines(optimizer, at) {
   if (!at.trainable) return [line("w does not change: its layer is frozen", number(at.w), at.after)];
   const lines = [line("g = dL/dw", number(at.raw), at.raw)];

@@ -1,4 +1,4 @@
-// The network of the page: one training step by the engine, from the weights and the batch that the reader sees.
+// The network of the page: one training step by the engine, from the weights and the batch that one sees.
 
 class Model {
   constructor(given) {
@@ -49,19 +49,36 @@ class Model {
     return (layer.parameters[name].byteOffset - this.net.values.byteOffset) / Float64Array.BYTES_PER_ELEMENT;
   }
 
+  // The place of a weight among all values: of W[from, to], or of b[to].
+  place(layer, index) {
+    const [first, second] = index;
+    if (second === undefined) return this.begin(layer, "b") + first;
+    return this.begin(layer, "W") + first * layer.outputs + second;
+  }
+  weight(layer, from, to) { return this.start.values[this.place(layer, [from, to])]; }
+  bias(layer, to) { return this.start.values[this.place(layer, [to])]; }
+
+  // The loss of one row.
+  rowLoss(row) {
+    const { loss, layers, outputs } = this.net, last = layers.at(-1), part = [row * outputs, (row + 1) * outputs];
+    const p = (loss.fused ? last.x : last.y).slice(...part);
+    return loss.evaluate(this.y.slice(...part), p, new Float64Array(outputs), 1);
+  }
+
   // The numbers of one weight for `updateLines`.
   numbersOf(layer, at) {
     const { net, start, after } = this;
-    const slots = Object.fromEntries(Object.keys(start.slots).map((name) => [name, [start.slots[name][at], after.slots[name][at]]]));
+    const slots = {};
+    for (const name of Object.keys(start.slots)) slots[name] = [start.slots[name][at], after.slots[name][at]];
     return {
       w: start.values[at], raw: this.raw[at], g: this.clipped[at], rate: net.optimizer.learning_rate,
       step: start.optimizerSteps + 1, slots, after: after.values[at], trainable: layer.trainable,
     };
   }
 
-  // The largest difference to the trace's numbers, as a share of the largest number of its array, and its place. For
+  // The largest difference to the trace's numbers, as a share of the largest of its array, and its place. For
   // parameters and their gradients it is the largest of all: what is 0 but for rounding has no size of its own. If
-  // a gradient is so small, its new weight is not compared: Adam divides by its size, so its rounding becomes a step.
+  // a gradient is so small, its new weight is not compared: Adam divides by its size, and rounding becomes a step.
   difference() {
     const { expected, tolerance } = this.given;
     let worst = { share: 0, place: "" };

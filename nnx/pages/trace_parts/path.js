@@ -1,4 +1,4 @@
-// The way of a weight's gradient: from the loss back through the strongest unit of each layer, as nnx/tracing/path.py goes.
+// The way of a weight's gradient: from the loss back through one unit of each layer, as nnx/tracing/path.py goes.
 
 // The steps from the loss to a weight of a dense layer: {layer, unit, input, symbols, numbers, factor, gradient}.
 function follow(model, weight, row) {
@@ -9,7 +9,8 @@ function follow(model, weight, row) {
   const dz = model.slope(place + 1, row, j) ?? 0;
   const steps = [{
     layer: weight.layer, column: place + 1, unit: j, input: bias ? null : weight.index[0],
-    symbols: bias ? "· 1, as b is added" : `· x[${weight.index[0]}]`, numbers: number(x), factor: x, gradient: x * dz,
+    symbols: bias ? "· 1, as b is added" : `· x[${weight.index[0]}]`, numbers: number(x),
+    factor: x, gradient: x * dz,
   }];
   let unit = j;
   for (let i = place + 1; i < layers.length; i++) {
@@ -28,9 +29,8 @@ function through(model, i, row, input) {
   const gradient = layer.dx[row * inputs + input];
   const found = { layer: layer.name, column: i + 1, input, unit: input, gradient };
   if (info.dense) {
-    const W = model.start.values, begin = model.begin(layer, "W");
-    const part = (k) => Math.abs(layer.dy[row * outputs + k] * W[begin + input * outputs + k]);
-    const unit = strongest(outputs, part), value = W[begin + input * outputs + unit];
+    const part = (k) => Math.abs(layer.dy[row * outputs + k] * model.weight(layer, input, k));
+    const unit = strongest(outputs, part), value = model.weight(layer, input, unit);
     return { ...found, unit, symbols: `· W[${input}, ${unit}]`, numbers: number(value), factor: value };
   }
   const y = (k) => layer.y[row * outputs + k];
@@ -42,7 +42,8 @@ function through(model, i, row, input) {
   }
   if (info.activation) {
     const z = layer.x[row * inputs + input], slope = layer.slope(z, y(input), layer.alpha);
-    return { ...found, symbols: "· f'(z)", numbers: activationNumbers(info, z, y(input), slope)[1], factor: slope };
+    const [, numbers] = activationNumbers(info, z, y(input), slope);
+    return { ...found, symbols: "· f'(z)", numbers, factor: slope };
   }
   const dy = layer.dy[row * outputs + input];
   if (info.elementwise && dy !== 0) {
@@ -64,5 +65,6 @@ function atLoss(model, row, unit) {
   const gradient = fused ? last.dx[at] : net.dy[at];
   const numbers = lossNumbers(net.loss, p, model.y[at], rows, last.y[at]) || number(gradient);
   const symbols = `dL/d${fused ? "z" : "y"}[${unit}]`;
-  return { layer: "loss", column: net.layers.length + 1, input: unit, unit: 0, symbols, numbers, factor: gradient, gradient };
+  const found = { layer: "loss", column: net.layers.length + 1, input: unit, unit: 0 };
+  return { ...found, symbols, numbers, factor: gradient, gradient };
 }

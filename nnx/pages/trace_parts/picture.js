@@ -1,4 +1,4 @@
-// The picture of the network: a column of units for the input and for each layer, the weights between them, and the loss.
+// The picture of the network: a column of units for the input and each layer, the weights between, and the loss.
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDE = 118, HIGH = 58, BOX = { width: 82, height: 42 }, TOP = 34, LEFT = 50;
@@ -64,15 +64,15 @@ class Picture {
   }
 
   box(c, unit, place) {
-    const group = drawn("g", { transform: `translate(${this.x(c)} ${this.y(c, place)})`, class: "unit" }, this.svg);
+    const transform = `translate(${this.x(c)} ${this.y(c, place)})`;
+    const group = drawn("g", { transform, class: "unit" }, this.svg);
     drawn("rect", { x: -BOX.width / 2, y: -BOX.height / 2, ...BOX, rx: 8 }, group);
     const value = drawn("text", { y: -3, class: "value" }, group);
     const slope = drawn("text", { y: 14, class: "slope" }, group);
     this.boxes.push({ c, unit, group, value, slope });
   }
 
-  // Show the numbers that are known at a step, and the way of a weight's gradient. `shown` has row, forward (the last column
-  // that is computed), loss, backward (the first column whose slope is), now (the column of this step) and path.
+  // Show the numbers that are known at a step (see `Words.reached`), and the way of a weight's gradient.
   show({ row, forward, loss, backward, now, path }) {
     const { model } = this, last = this.columns.length - 1;
     for (const { c, unit, group, value, slope } of this.boxes) {
@@ -128,7 +128,8 @@ class Picture {
   // Whether a line is on the path; the loss includes a last activation that is fused with it.
   strong({ c, from, to }, path) {
     const end = this.columns.length - 2;
-    if (c >= end - (this.model.net.loss.fused ? 1 : 0)) return from === path[0].input && (c === end || from === to);
+    const ending = c >= end - (this.model.net.loss.fused ? 1 : 0);
+    if (ending) return from === path[0].input && (c === end || from === to);
     return path.some((step) => step.column === c + 1 && step.input === from && step.unit === to);
   }
 
@@ -136,6 +137,6 @@ class Picture {
   part({ c, from, to, weight }, row) {
     const { model } = this, layer = model.net.layers[c];
     if (!weight) return 1;
-    return Math.abs(layer.dy[row * layer.outputs + to] * model.start.values[model.begin(layer, "W") + from * layer.outputs + to]);
+    return Math.abs(model.slope(c + 1, row, to) * model.weight(layer, from, to));
   }
 }

@@ -16,7 +16,8 @@ function made(name, attributes = {}, ...inside) {
 function table(caption, headings, rows, chosen = -1) {
   const head = made("tr", {}, ...headings.map((text) => made("th", { scope: "col" }, text)));
   const body = rows.map(([heading, ...cells], place) => {
-    const line = made("tr", {}, made("th", { scope: "row" }, heading), ...cells.map((cell) => made("td", {}, cell)));
+    const inside = cells.map((cell) => made("td", {}, cell));
+    const line = made("tr", {}, made("th", { scope: "row" }, heading), ...inside);
     if (place === chosen) line.className = "chosen";
     return line;
   });
@@ -33,15 +34,20 @@ function someRows(rows, chosen) {
 // A table of arrays next to each other: `parts` are {title, units, at(row, unit)}.
 function numbersTable(caption, model, row, parts) {
   const shown = someRows(model.rows, row);
-  const headings = ["row", ...parts.flatMap(({ title, units }) => units.map((unit) => (units.length > 1 ? `${title}[${unit}]` : title)))];
+  const headings = ["row", ...parts.flatMap(({ title, units }) => named(title, units))];
   const cells = (one) => parts.flatMap(({ units, at }) => units.map((unit) => number(at(one, unit))));
   return table(caption, headings, shown.map((one) => [String(one), ...cells(one)]), shown.indexOf(row));
 }
 
+// The headings of some columns: one alone has no number.
+const named = (title, units) => units.map((unit) => (units.length > 1 ? `${title}[${unit}]` : title));
+
 // A field for a number; `changed` gets the new one. What is not a number changes nothing.
 function field(label, changed) {
   const input = made("input", { type: "number", step: "any", "aria-label": label });
-  input.addEventListener("input", () => { if (input.value !== "" && Number.isFinite(input.valueAsNumber)) changed(input.valueAsNumber); });
+  input.addEventListener("input", () => {
+    if (Number.isFinite(input.valueAsNumber)) changed(input.valueAsNumber);
+  });
   return input;
 }
 
@@ -64,8 +70,7 @@ class Batch {
       this.fields.push({ input, name, at: row * size + unit });
       return input;
     };
-    const name = (title, shown, unit) => (shown.length > 1 ? `${title}[${unit}]` : title);
-    const headings = ["row", ...inputs.map((unit) => name("x", inputs, unit)), ...targets.map((unit) => name("target", targets, unit))];
+    const headings = ["row", ...named("x", inputs), ...named("target", targets)];
     const rows = Array.from({ length: model.rows }, (_, row) => [
       String(row), ...inputs.map((unit) => cell("x", row, unit, model.net.inputs)),
       ...targets.map((unit) => cell("y", row, unit, model.net.outputs)),
@@ -82,19 +87,18 @@ class Weights {
     model.net.layers.forEach((layer, i) => {
       if (!model.given.layers[i].dense) return;
       const inputs = model.given.units[i], outputs = model.given.units[i + 1];
-      const cell = (index, at) => {
-        const name = `${layer.name}.${index.length > 1 ? "W" : "b"}[${index.join(", ")}]`;
-        const about = { layer: layer.name, index };
-        const input = field(name, (value) => { model.setWeight(at, value); changed(); });
+      const cell = (index) => {
+        const about = { layer: layer.name, index }, at = model.place(layer, index);
+        const input = field(nameOf(about), (value) => { model.setWeight(at, value); changed(); });
         input.addEventListener("focus", () => choose(about));
         const note = made("small");
         this.cells.push({ input, note, at, about });
         return made("div", { className: "weight" }, input, note);
       };
-      const W = model.begin(layer, "W"), b = model.begin(layer, "b");
-      const rows = inputs.map((from) => [`from ${from}`, ...outputs.map((to) => cell([from, to], W + from * layer.outputs + to))]);
-      rows.push(["b", ...outputs.map((to) => cell([to], b + to))]);
-      holder.append(made("div", { className: "scroll" }, table(`${layer.name}: W and b`, ["", ...outputs.map((to) => `to ${to}`)], rows)));
+      const rows = inputs.map((from) => [`from ${from}`, ...outputs.map((to) => cell([from, to]))]);
+      rows.push(["b", ...outputs.map((to) => cell([to]))]);
+      const headings = ["", ...outputs.map((to) => `to ${to}`)];
+      holder.append(made("div", { className: "scroll" }, table(`${layer.name}: W and b`, headings, rows)));
     });
   }
   // Show the weights; gradients and new values as far as the step has come.
@@ -102,9 +106,10 @@ class Weights {
     const { model } = this;
     for (const { input, note, at, about } of this.cells) {
       fill(input, model.start.values[at]);
-      const parts = [gradients(about.layer) ? `d ${number(model.raw[at])}` : "", updated ? `→ ${number(model.after.values[at])}` : ""];
-      note.textContent = parts.filter(Boolean).join("  ");
-      input.closest("td").classList.toggle("chosen", about.layer === chosen.layer && String(about.index) === String(chosen.index));
+      const gradient = gradients(about.layer) ? `d ${number(model.raw[at])}` : "";
+      note.textContent = updated ? `${gradient}  → ${number(model.after.values[at])}` : gradient;
+      const same = about.layer === chosen.layer && String(about.index) === String(chosen.index);
+      input.closest("td").classList.toggle("chosen", same);
     }
   }
 }
