@@ -203,6 +203,46 @@ def test_a_dropped_file_is_learnt(opened):
     train(driver, 10)
 
 
+def test_a_link_to_ones_own_data_waits_for_the_file(opened):
+    driver = opened()
+    drop(driver, "trees.csv", TABLE)
+    until(lambda: driver.execute_script("return nnxPlayground.session.settings.data") == "own")
+    train(driver, 30)
+    state = driver.execute_script(STATE)
+    one(driver, "#make-link").click()
+    link = one(driver, "#link").get_attribute("value")
+    assert "elm" not in link
+    opened("#" + link.partition("#")[2])
+    assert "made with your file trees.csv: drop it here" in said(driver, "#trouble")
+    drop(driver, "trees.csv", TABLE)
+    until(lambda: driver.execute_script(STATE) == state)
+
+
+def test_a_link_without_room_for_the_weights_says_so(opened):
+    driver = opened()
+    choose(driver, "#data", "digits")
+    one(driver, "#make-link").click()
+    assert "too many for a link" in said(driver, "#link-note")
+    link = one(driver, "#link").get_attribute("value")
+    assert len(link) < 2000
+    opened("#" + link.partition("#")[2])
+    assert driver.execute_script("return nnxPlayground.session.problem.image")
+
+
+def test_undo_goes_back_to_the_table_before(opened):
+    driver = opened()
+    drop(driver, "first.csv", TABLE)
+    until(lambda: driver.execute_script("return nnxPlayground.session.settings.table") == "first.csv")
+    drop(driver, "second.csv", "a,b\n1,2\n2,3.5\n3,5\n4,9\n5,7\n")
+    until(lambda: driver.execute_script("return nnxPlayground.session.settings.table") == "second.csv")
+    one(driver, "#undo").click()
+    assert driver.execute_script("return nnxPlayground.session.problem.names") == ["height", "width"]
+    assert one(driver, "#target option:checked").text == "kind"
+    choose(driver, "#batch", "8")
+    choose(driver, "input[data-setting=held]", "0.5")
+    assert driver.execute_script("return nnxPlayground.session.problem.names") == ["height", "width"]
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

@@ -78,7 +78,8 @@ function layerColumn(app, groups, at) {
   const column = element("li", { class: "layer" }, element("h3", {}, title));
   if (last) {
     const answer = answerOf(app.session.problem);
-    column.append(element("p", { class: "sub" }, ACTIVATIONS[answer] ?? answer));
+    const count = counted(dense.outputs, "value");
+    column.append(element("p", { class: "sub" }, ACTIVATIONS[answer] ?? answer, element("br"), count));
     if (app.session.problem.task === "autoencoding" && dense.outputs > MOST_INPUTS) {
       column.append(wholeOutput(app.session.problem));
       return column;
@@ -97,11 +98,10 @@ function layerColumn(app, groups, at) {
   return column;
 }
 
-// The output of an autoencoder with many inputs: for images the mean reconstruction, else only their number.
+// The output of an autoencoder with many inputs: only for images there is a picture, the mean reconstruction.
 function wholeOutput(problem) {
   const nodes = element("div", { class: "neurons whole" });
-  if (!problem.image) nodes.append(element("span", { class: "name" }, counted(problem.outputs, "value")));
-  else nodes.append(element("div", { class: "neuron" }, element("canvas", { width: 8, height: 8, "aria-hidden": "true" }), element("span", { class: "name" }, "mean")));
+  if (problem.image) nodes.append(element("div", { class: "neuron" }, element("canvas", { width: 8, height: 8, "aria-hidden": "true" }), element("span", { class: "name" }, "mean")));
   return nodes;
 }
 

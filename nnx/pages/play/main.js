@@ -36,12 +36,18 @@ const app = {
   use(session) {
     const before = this.session;
     this.session = session;
+    this.table = session.problem.table ?? this.table;
     const sameProblem = before?.problem === session.problem;
     const sameNet = before?.net === session.net && sameProblem;
-    if (!sameProblem && this.axes.some((at) => at >= session.problem.inputs)) this.axes = [0, 1];
-    if (!sameProblem) this.axes = session.problem.inputs > 1 ? this.axes : [0, 0];
+    if (!sameProblem) this.fitAxes();
     if (!sameNet) this.rebuild();
     this.dirty = true;
+  },
+
+  // Two inputs for the axes of the plane, or one.
+  fitAxes() {
+    const { inputs } = this.session.problem;
+    if (this.axes[0] === this.axes[1] || this.axes.some((at) => at >= inputs)) this.axes = [0, Math.min(1, inputs - 1)];
   },
 
   // Everything in the page that depends on the network's layers or on the data.
@@ -81,16 +87,15 @@ const app = {
   },
 
   useTable(table) {
-    this.table = table;
     const { target } = table;
     const task = taskOf(table);
     const waiting = this.waiting?.settings.table === table.name ? this.waiting : null;
     this.waiting = null;
-    const wanted = waiting?.settings ?? startOf({ ...this.session.settings, data: "own" }, { task, data: "own", target, table: table.name });
+    const wanted = waiting?.settings ?? startOf(this.session.settings, { task, data: "own", target, table: table.name });
     const problem = problemOf(wanted, this.given, table);
     const session = restart(this.session, checkedSettings({ ...wanted, batch: Math.min(wanted.batch, problem.train.rows) }), problem);
     if (waiting?.progress) resume(session, waiting.progress);
-    this.axes = [0, Math.min(1, problem.inputs - 1)];
+    this.axes = [0, 1];
     this.use(session);
     this.say(`${table.name}: ${counted(problem.train.rows + problem.held.rows, "row")}, ${counted(problem.inputs, "input")}`);
   },
@@ -148,6 +153,8 @@ const app = {
     this.pause();
     const before = { ...this.session };
     if (!undo(this.session)) return;
+    this.table = this.session.problem.table ?? this.table;
+    if (before.problem !== this.session.problem) this.fitAxes();
     if (before.net !== this.session.net || before.problem !== this.session.problem) this.rebuild();
     else showSettings(this);
     this.dom.trouble.hidden = true;

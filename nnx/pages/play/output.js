@@ -23,7 +23,7 @@ function paintSurface(app, looks) {
     paintOutput(canvas, looks[group.place], group.dense.outputs, app.picked.unit, kindOf(app, app.picked.group));
   } else if (problem.task === "classification" && problem.outputs > 1) {
     paintClasses(canvas, looks.at(-1), problem.outputs);
-  } else if (problem.task === "autoencoding") {
+  } else if (problem.task === "autoencoding" || isCurve(problem)) {
     paintColumn(canvas, GRID, GRID, new Float64Array(GRID * GRID), 1, 0, 1);
   } else {
     paintOutput(canvas, looks.at(-1), net.outputs, 0, kindOf(app, app.groups.length - 1));
@@ -53,7 +53,13 @@ function placeOf(problem, axes, values, row, width, height, outputs = problem.in
   return [share(axes[0]) * width, down * height];
 }
 
+// A regression with one input is drawn as a curve.
+function isCurve(problem) {
+  return problem.inputs === 1 && problem.task === "regression";
+}
+
 function pointColour(problem, side, row) {
+  if (isCurve(problem)) return palette.colours.positive;
   if (problem.task === "regression") return cssShade(side.y[row] / valueScale(problem));
   return side.labels ? classColour(side.labels[row], problem.classes?.length ?? 2) : palette.colours.positive;
 }
@@ -64,7 +70,7 @@ function paintPoints(app) {
   const { context, width, height } = sharp(app.dom.points);
   if (problem.image || problem.task === "autoencoding") return;
   const radius = problem.train.rows > 300 ? 2.6 : 3.6;
-  const around = problem.task === "regression" ? palette.colours.soft : palette.colours.card;
+  const around = problem.task === "regression" && !isCurve(problem) ? palette.colours.soft : palette.colours.card;
   for (const [side, held] of [[problem.train, false], [problem.held, true]]) {
     for (let row = 0; row < side.rows; row += 1) {
       const [left, top] = pointPlace(app, side, row, width, height);
@@ -84,7 +90,7 @@ function pointPlace(app, side, row, width, height) {
   const { problem } = app.session;
   const place = placeOf(problem, app.axes, side.x, row, width, height);
   if (problem.inputs > 1) return place;
-  if (problem.task === "regression") return [place[0], heightOf(problem, side.y[row], height)];
+  if (isCurve(problem)) return [place[0], heightOf(problem, side.y[row], height)];
   return [place[0], ((side.labels[row] + 1) / (problem.classes.length + 1)) * height];
 }
 
@@ -98,7 +104,7 @@ function paintMoving(app, looks) {
   const { context, width, height } = sharp(app.dom.moving);
   if (app.picked) return;
   if (problem.task === "autoencoding") paintReconstructedPoints(app, context, width, height);
-  else if (problem.inputs === 1 && problem.task === "regression") {
+  else if (isCurve(problem)) {
     context.beginPath();
     for (let at = 0; at < GRID; at += 1) context.lineTo(((at + 0.5) / GRID) * width, heightOf(problem, looks.at(-1)[at], height));
     context.strokeStyle = palette.colours.ink;

@@ -126,7 +126,7 @@ function problemOf(settings, given, table) {
   });
   return {
     task: settings.task, inputs, outputs, names: set.names, classes: settings.task === "classification" ? set.classes : null,
-    target: set.target ?? "", scale, image: settings.data === "digits", own,
+    target: set.target ?? "", scale, image: settings.data === "digits", own, table: own ? table : null,
     train: side(split.train), held: side(split.held), extent: extentOf(set, own),
   };
 }

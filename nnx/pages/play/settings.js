@@ -25,6 +25,14 @@ const STARTS = {
   },
 };
 
+STARTS.own = {
+  ...STARTS.plane,
+  autoencoding: {
+    layers: [{ units: 8, activation: "tanh" }, { units: 2, activation: "identity" }, { units: 8, activation: "tanh" }],
+    rate: 0.01, batch: 16,
+  },
+};
+
 const LIMITS = {
   points: [20, 1000], noise: [0, 0.5], held: [0, 0.5], seed: [0, 999999], target: [0, 63],
   rate: [1e-6, 10], batch: [1, 5000], dropout: [0, 0.8], inputNoise: [0, 1], speed: [1, 100],
@@ -62,8 +70,8 @@ function checkedSettings(given) {
 function startOf(settings, changes) {
   const next = { ...settings, ...changes };
   if (next.data !== "own" && !Object.hasOwn(SETS[next.task], next.data)) next.data = Object.keys(SETS[next.task])[0];
-  const kind = next.data === "digits" ? "digits" : "plane";
-  const wasKind = settings.data === "digits" ? "digits" : "plane";
+  const kindOfSet = (name) => (Object.hasOwn(STARTS, name) ? name : "plane");
+  const [kind, wasKind] = [next, settings].map(({ data }) => kindOfSet(data));
   if (next.task !== settings.task) next.loss = Object.keys(LOSSES[next.task])[0];
   if (next.task !== settings.task || kind !== wasKind) Object.assign(next, STARTS[kind][next.task]);
   return checkedSettings(next);

@@ -87,7 +87,7 @@ function showLegend(app) {
   } else if (problem.classes) {
     problem.classes.forEach((name, label) => keys.push(element("span", { class: "key", style: `--colour: ${classColour(label, problem.classes.length)}` }, name)));
   }
-  if (problem.task === "regression") {
+  if (problem.task === "regression" && problem.inputs > 1) {
     const { mean, scale } = problem.scale;
     const end = valueScale(problem) * scale;
     keys.push(element("span", { class: "bar-scale" }, element("span", {}, shown(mean - end)), element("i", { "aria-hidden": "true" }), element("span", {}, shown(mean + end))));
