@@ -96,6 +96,42 @@ def _run(folder: Path, form: str, paths: dict[Path, np.ndarray]) -> dict[str, di
     return {path.stem: json.loads(Path(f"{path}.out").read_text(encoding="utf-8")) for path in paths}
 
 
+TRIES = {
+    ".py": """
+import model
+for rows in ({}):
+    try:
+        model.predict(rows)
+        print("no error")
+    except ValueError as error:
+        print(error)
+""",
+    ".mjs": """
+const model = await import(process.cwd() + "/model.mjs");
+for (const rows of [{}]) {{
+  try {{
+    model.predict(rows);
+    console.log("no error");
+  }} catch (error) {{
+    console.log(error.message);
+  }}
+}}
+""",
+}
+
+
+def errors_of(folder: Path, form: str, program: Program, rows: list[str]) -> list[str]:
+    """Return the errors of a file for rows, given as expressions, all in one process."""
+    needs(form)
+    ending, command = FORMS[form]
+    (folder / f"model{ending}").write_text(text_of(program, form), encoding="utf-8")
+    start = [one for one in command[:-1] if one != "-I"]  # with -I, the folder would not be on the path
+    code = TRIES[ending].format("".join(f"{one}, " for one in rows))
+    done = subprocess.run([*start, code], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 def run_file(folder: Path, form: str, program: Program, name: str = "model") -> subprocess.CompletedProcess:
     """Write a file and run it: it checks itself and prints an example."""
     needs(form)
