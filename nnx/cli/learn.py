@@ -139,24 +139,27 @@ def _show(report: Report, path: Path, seed: int) -> None:
 
 
 def _show_checks(checks: list[Check]) -> Check | None:
-    """Print the checks, each message and hint once; return the first that failed."""
+    """Print the checks, each error and each hint of a function once; return the first that failed."""
     from nnx.course.comparing import ARGUMENTS
 
     first: Check | None = None
-    said = set()
+    said: dict[tuple[str, str], str] = {}
     for one in checks:
         if one.passed:
             if one.result != ARGUMENTS:
                 click.echo(f"  {one.function}, {one.result}: right")
             continue
         first = first or one
-        error = (one.function, one.message)
-        if error not in said:  # an error is the same for all results
+        error, hint = (one.function, one.message), (one.function, one.hint)
+        again = error in said  # an error is the same for all results
+        if not again:
             where = f"line {one.line}, {one.case}" if one.line else one.case
             click.echo(f"  {one.function}, {one.result}: wrong ({where}): {printable(one.message)}")
-        if one.hint and one.hint not in said:
-            click.echo(f"    hint: {one.hint}")
-        said |= {error, one.hint}
+        if one.hint and hint not in said:
+            click.echo(f"    hint{f' for {one.result}' if again else ''}: {one.hint}")
+        elif one.hint and not again:
+            click.echo(f"    hint: as for {said[hint]}")
+        said = {error: one.result, hint: one.result} | said
     return first
 
 

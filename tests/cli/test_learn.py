@@ -102,3 +102,21 @@ def test_a_class_set_says_how_it_is_graded(tmp_path, answer):
     seed = drawn.stderr.split(";")[0].removeprefix("seed ")
     assert seed not in ("0", "")
     assert (tmp_path / "other" / "README.md").is_file()
+
+
+def test_a_hint_is_shown_once_for_each_function(tmp_path, answer):
+    """Two losses with the same mistake have two hints; an error that hides all results is shown once."""
+    text = solved(task(6)).replace("error.size", "len(error)").replace("p.size", "len(p)")
+    (tmp_path / "losses.py").write_text(text, encoding="utf-8")
+    lines = answer("learn", "check", "6", "losses.py").stdout.splitlines()
+    hint = "    hint: The gradient is divided by the number of rows"
+    assert [lines[place - 1].split(":")[0] for place, line in enumerate(lines) if line.startswith(hint)] == [
+        "  mean_squared_error, dp",
+        "  binary_cross_entropy, dp",
+    ]
+    text = solved(task(3)).replace("dy @ W.T", "dy @ W").replace("x.T @ dy", "dy.T @ x")
+    (tmp_path / "dense.py").write_text(text, encoding="utf-8")
+    lines = answer("learn", "check", "3", "dense.py").stdout.splitlines()
+    assert sum("mismatch" in line for line in lines) == 1
+    assert sum(line.startswith("    hint: A transpose is missing in dx") for line in lines) == 1
+    assert any(line.startswith("    hint for dW: dW is transposed") for line in lines)

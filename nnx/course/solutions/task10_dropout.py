@@ -122,6 +122,8 @@ MISTAKES = [
             "Outside of training, the numbers are scaled. There, y is x, and all factors are 1."),
     Mistake("return x.copy(), np.ones_like(x)", "return x.copy(), np.zeros_like(x)",
             "Outside of training all factors are 0, so nothing would be learned from dy: the factors are 1."),
+    Mistake("return x.copy(), np.ones_like(x)", "return x.copy(), (random >= rate) * 1.0",
+            "Outside of training, the factors are a mask: nothing is dropped there, so all of them are 1."),
     # y
     Mistake("y = x * factor", "y = x * factor / (1 - rate)",
             "y is scaled twice: the factor has the scale already."),

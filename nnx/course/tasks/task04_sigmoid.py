@@ -4,8 +4,9 @@ The sigmoid bends any number into one between 0 and 1, such as a probability:
 
     y = σ(z) = 1 / (1 + e^(−z))
 
-It must hold for large numbers too. e^800 is larger than any number of the computer, so it becomes inf, and
-inf / inf is nan. σ(−800) is 0, and σ(800) is 1. Find a form, or two, in which nothing becomes nan.
+It must hold for large numbers too: σ(−800) is 0, and σ(800) is 1. e^800 is larger than any number of the
+computer, so it becomes inf, and NumPy may warn. The form above is still right, because 1 / inf is 0. But
+e^z / (1 + e^z), which is the same function, becomes inf / inf for z = 800, and that is nan.
 
 Backward, the derivative needs the output alone, so the layer need not store z:
 

@@ -3,7 +3,7 @@
 A loss is one number that says how far the predictions are from the truth. Training follows its gradient: the
 derivative for each prediction. Both losses are means over all numbers of the batch, n in all.
 
-The mean squared error, for numbers:
+The mean squared error, for numbers, with p for y_pred and y for y_true:
 
     L = (1/n) Σ (p − y)²        dp = 2 (p − y) / n
 
