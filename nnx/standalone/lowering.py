@@ -130,7 +130,8 @@ def _dense(made: Builder, layer: Any, value: int) -> int:
 def _tied_dense(made: Builder, layer: Any, value: int) -> int:
     other = layer.other
     rows, inputs, units = made.values[value] // other.units, other.units, other.inputs
-    tables = {"W": f"{other.name}.W", "b": _host(layer, "b")}  # the other layer has stored W
+    # the other layer has stored W already, unless the network is a slice that begins after it
+    tables = {"W": made.table("W", _host(other, "W"), owner=other.name), "b": _host(layer, "b")}
     return made.add("tied_dense", value, rows * units, tables, rows=rows, inputs=inputs, units=units)
 
 

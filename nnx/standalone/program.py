@@ -229,15 +229,17 @@ class Builder:
         self.layer = ""  # that is being lowered: its text, and its name for tables
         self.name = "inputs"
 
-    def table(self, role: str, values: Any, dtype: str | None = None) -> str:
+    def table(self, role: str, values: Any, dtype: str | None = None, owner: str = "") -> str:
         """Store a table as NAME.ROLE and return this name; a table that is known already is stored once.
+
+        NAME is that of the layer that is being lowered, or `owner`.
 
         Raises
         ------
         ConfigurationError
             If a number is not finite.
         """
-        name = f"{self.name}.{role}"
+        name = f"{owner or self.name}.{role}"
         if name not in self.tables:
             table = np.ascontiguousarray(values, dtype or self.dtype)
             if not np.isfinite(table).all():

@@ -37,6 +37,13 @@ def test_tied_weights_are_stored_once():
     assert sum(table.size for table in program.tables.values()) == network.parameter_count()
 
 
+def test_a_slice_has_the_tied_weights_of_a_layer_before_it():
+    network, x = built("autoencoder")
+    place = next(place for place, layer in enumerate(network.layers) if isinstance(layer, nnx.TiedDense))
+    code, decoder = network[:place].predict(x), network[place:]
+    np.testing.assert_allclose(compute(lower(decoder), code), network.predict(x), rtol=1e-5, atol=1e-6)
+
+
 def test_a_layer_that_computes_nothing_has_no_step():
     network = nnx.Network([nnx.Dropout(0.5), nnx.Flatten(), nnx.Identity()], seed=0).build((2, 3))
     program = lower(network)
