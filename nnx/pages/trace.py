@@ -103,6 +103,7 @@ def _before(described: dict[str, Any], trace: Trace) -> dict[str, Any]:
         for slot in names
     }
     described["weights"] |= {name: _numbers(one.before) for name, one in parameters.items()}
+    described["weights"] |= {name: _numbers(before) for name, (before, _) in trace.statistics.items()}
     described["optimizer"]["learning_rate"] *= trace.scale
     steps = described["state"]["steps"] - 1
     described["state"] = {"steps": steps, "optimizerSteps": trace.step - 1, "slots": slots}

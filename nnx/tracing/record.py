@@ -44,11 +44,12 @@ class Seen:
 
 @dataclass
 class Values:
-    """The parameters at one moment: their values, gradients and slots by name, and the steps so far."""
+    """A network at one moment: its parameters, gradients, slots and statistics by name; the steps so far."""
 
     values: dict[str, HostArray]
     gradients: dict[str, HostArray]
     slots: dict[str, dict[str, HostArray]]
+    statistics: dict[str, HostArray]
     step: int
     scale: float
 
@@ -189,6 +190,9 @@ def record(network: Any, x: Any, y: Any, loss: Loss, optimizer: Optimizer) -> Tr
         loss=LossTrace(loss, total, **recorder.loss, terms=_terms(twin, recorder)),
         optimizer=optimizer,
         parameters=_parameters(twin, recorder, after, isinstance(optimizer, LBFGS)),
+        statistics={
+            name: (value, after.statistics[name]) for name, value in recorder.before.statistics.items()
+        },
         step=recorder.before.step + 1,
         scale=recorder.before.scale,
     )
@@ -227,7 +231,7 @@ def values_of(network: Any, optimizer: Optimizer) -> Values:
     """Copy parameters, gradients and an optimizer's slots to the host."""
     arena = network.arena
     state, _ = optimizer.state_for(network)
-    found = Values({}, {}, {}, state.step, state.scale)
+    found = Values({}, {}, {}, {}, state.step, state.scale)
 
     def host(value: Any) -> HostArray:
         return np.array(arena.backend.to_numpy(value))
@@ -241,6 +245,9 @@ def values_of(network: Any, optimizer: Optimizer) -> Values:
                     slot: host(whole[begin : begin + value.size]).reshape(value.shape)
                     for slot, whole in state.slots.items()
                 }
+        for layer in network.layers:
+            for name, value in layer.named_state():
+                found.statistics[f"{layer.name}.{name}"] = host(value)
     return found
 
 

@@ -133,6 +133,8 @@ class Trace:
     loss : LossTrace
     optimizer : Optimizer
     parameters : dict of str to ParameterTrace
+    statistics : dict of str to (array, array)
+        The running statistics of layers before and after the step, by name.
     step : int
         The number of the step for the optimizer, from 1.
     scale : float
@@ -145,6 +147,7 @@ class Trace:
     loss: LossTrace
     optimizer: Optimizer
     parameters: dict[str, ParameterTrace]
+    statistics: dict[str, tuple[HostArray, HostArray]]
     step: int
     scale: float = 1.0
 

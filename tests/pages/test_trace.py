@@ -27,7 +27,7 @@ answer = given.map((one) => {
     .map(({ layer, symbols, numbers }) => [layer, symbols, numbers]);
   const lines = updateLines(model.net.optimizer, model.numbersOf(owner, at))
     .map(({ symbols, numbers }) => [symbols, numbers]);
-  const found = { difference: model.difference(), path, lines };
+  const found = { difference: model.difference(), path, lines, losses: model.losses };
   model.advance();
   found.second = model.lossValue;
   model.reset();
@@ -101,6 +101,10 @@ def pages(tmp_path_factory):
 def test_the_page_computes_the_trace_and_writes_its_words(pages, name):
     trace, _, net, y, loss, rule, answer = pages[name]
     assert answer["difference"]["share"] < 1e-11, answer["difference"]
+    losses = [
+        one.evaluate(X, y, loss=loss)["loss"] for one in (net, trace.network)
+    ]  # before the step, and after
+    assert answer["losses"] == pytest.approx(losses, rel=1e-9)
     weight, path = trace.weight("dense_1.W[1, 2]"), trace.path("dense_1.W[1, 2]", 2)
     assert answer["lines"] == [[line.symbols, line.numbers] for line in weight.update]
     assert answer["path"] == [[step.layer, step.symbols, step.numbers] for step in path.steps]

@@ -166,6 +166,9 @@ def test_a_changed_number_is_computed_as_nnx_does(opened):
         driver, "#weight-numbers"
     )
     one(driver, '[aria-label="Last step"]').click()
+    network.fit(x, y, loss="binary_cross_entropy", optimizer=nnx.SGD(0.5), batch_size=4, shuffle=False)
+    loss = network.evaluate(x, y, loss="binary_cross_entropy")["loss"]
+    assert f"loss after it: {loss:.6g}" in text(driver, "#now-numbers")
     after = f"→ {trace.parameters['dense_2.W'].after[2, 0]:.4g}".replace("-", "−")
     assert after in driver.execute_script(
         "return arguments[0].nextSibling.textContent", named(driver, "dense_2.W[2, 0]")

@@ -177,6 +177,17 @@ def test_the_network_and_the_optimizer_do_not_change(built):
         np.testing.assert_array_equal(network.arena.states[optimizer].slots[name], slot)
 
 
+def test_running_statistics_are_there_before_and_after():
+    network = nnx.Network([nnx.Dense(3, 4), nnx.BatchNorm(), nnx.Dense(2)], device="numpy", seed=3)
+    before = network.weights()
+    trace = network.trace(X, Y, "mse", "sgd")
+    fitted(network, X, Y, "mse", "sgd")
+    assert set(trace.statistics) == {"batchnorm_1.running_mean", "batchnorm_1.running_variance"}
+    for name, (first, second) in trace.statistics.items():
+        np.testing.assert_array_equal(first, before[name])
+        np.testing.assert_array_equal(second, network.weights()[name])
+
+
 def test_terms_of_layers_are_in_the_loss():
     network = nnx.Network(
         [nnx.Dense(3, 4), nnx.Sigmoid(), nnx.KLSparsity(0.1), nnx.Dense(2)], device="numpy", seed=0

@@ -15,7 +15,6 @@ function showStep() {
   byId("now-title").textContent = step.title;
   const inside = [formula(texts.symbols, ""), formula(texts.more, ""), formula("", texts.numbers)];
   if (texts.text) inside.push(made("p", { className: "small" }, texts.text));
-  if (texts.lines) inside.push(lineList(texts.lines));
   if (texts.table) inside.push(made("div", { className: "scroll" }, texts.table));
   byId("now-numbers").replaceChildren(...inside);
 }

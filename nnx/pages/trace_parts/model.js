@@ -20,7 +20,9 @@ class Model {
     net.update();
     this.clipped = net.gradients.slice();
     this.after = net.state();
+    const after = net.evaluate(this.x, this.y, this.rows);
     net.restore(start);
+    this.losses = [net.evaluate(this.x, this.y, this.rows), after]; // before and after the step, without dropout
   }
 
   // Make the weights after the step those that the next step starts from.

@@ -107,7 +107,7 @@ class Weights {
     for (const { input, note, at, about } of this.cells) {
       fill(input, model.start.values[at]);
       const gradient = gradients(about.layer) ? `d ${number(model.raw[at])}` : "";
-      note.textContent = updated ? `${gradient}  → ${number(model.after.values[at])}` : gradient;
+      note.textContent = updated ? `${gradient}\n→ ${number(model.after.values[at])}` : gradient;
       const same = about.layer === chosen.layer && String(about.index) === String(chosen.index);
       input.closest("td").classList.toggle("chosen", same);
     }

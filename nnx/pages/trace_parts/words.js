@@ -25,7 +25,7 @@ class Words {
     return kind === "backward" ? { ...all, backward: i, now: [i, i + 1] } : { ...all, backward: 0, now: [] };
   }
 
-  // A step: {symbols, more, numbers, text, lines, table}; `weight` and `row` are those that the reader chose.
+  // A step: {symbols, more, numbers, text, table}; `weight` and `row` are those that the reader chose.
   of(step, weight, row) {
     this.path = weight ? follow(this.model, weight, row) : [];
     if (step.kind === "start") return this.start(row);
@@ -93,9 +93,11 @@ class Words {
   }
 
   update(weight) {
-    if (weight === null) return { text: "The optimizer changes every weight." };
-    const text = `The optimizer changes every weight. These are its terms for ${nameOf(weight)}.`;
-    return { text, lines: linesOf(this.model, weight) };
+    const [before, after] = this.model.losses.map((loss) => number(loss, 6));
+    const numbers = `loss before the step: ${before}\nloss after it: ${after}`;
+    const text = "The optimizer changes every weight; the new ones are in the tables below. The two losses are those of "
+      + "evaluate on these rows, without dropout.";
+    return { numbers, text: weight ? `${text} The terms of ${nameOf(weight)} are in its part.` : text };
   }
 
   // The input and the output of a layer that its formula is written out for: those on the path.
