@@ -14,6 +14,7 @@ from nnx.standalone.calls import Call, Places, Table, Value, calls_of, variables
 from nnx.standalone.literals import FEW, TOLERANCES, encoded, listed, literal, names_of, needed
 from nnx.standalone.program import INPUT, HostArray, Program
 
+SOURCES = ("steps.js", "steps_activations.js")
 HEAD = """// A neural network in one file, written by nnx {version}. It needs nothing else.
 //
 //   import {{ {function}, EXAMPLE }} from "./{name}.mjs";
@@ -185,8 +186,9 @@ def camel(name: str) -> str:
 
 
 def library() -> dict[str, str]:
-    """Return the functions of steps.js, each with its comment."""
-    source = Path(__file__).with_name("steps.js").read_text(encoding="utf-8")
+    """Return the functions of the steps, each with its comment."""
+    here = Path(__file__).parent
+    source = "\n".join((here / name).read_text(encoding="utf-8") for name in SOURCES)
     found = re.findall(r"^(/\*\*(?:(?!\*/).)*?\*/\nfunction (\w+)\(.*?^\})", source, re.MULTILINE | re.DOTALL)
     return {name: text for text, name in found}
 
