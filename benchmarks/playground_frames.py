@@ -48,6 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium(Path(folder) / "profile") as driver:
         page = write_playground(Path(folder) / "playground.html")
         look(driver, width=1440)
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})  # motion in full
         driver.get(page.as_uri())
         driver.set_script_timeout(seconds + 60)
         found = driver.execute_async_script(FRAMES, seconds)

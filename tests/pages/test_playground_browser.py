@@ -362,6 +362,24 @@ def test_a_screen_reader_finds_a_name_for_everything(opened):
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.parametrize(("wish", "most"), [("reduce", 10), ("no-preference", 200)])
+def test_who_asked_for_less_motion_sees_fewer_pictures(opened, wish, most):
+    driver = opened()
+    features = [{"name": "prefers-reduced-motion", "value": wish}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    # Frames that are 16 ms apart by their own clock, however long they take.
+    drawn = driver.execute_async_script("""
+      const [done, real, app] = [arguments[0], requestAnimationFrame, nnxPlayground];
+      let clock = 1e6, count = 0, before = 0;
+      window.requestAnimationFrame = (call) => real(() => {
+        if (count === 1) { app.play(); before = app.frames; }
+        call(clock += 16);
+        count += 1;
+        if (count === 201) { window.requestAnimationFrame = real; app.pause(); done(app.frames - before); }
+      });""")
+    assert most * 0.7 <= drawn <= most
+
+
 def test_a_loss_that_is_not_finite_stops_the_training(opened):
     driver = opened()
     choose(driver, "#task", "regression")

@@ -2,10 +2,12 @@
 
 const FRAME_BUDGET = 9; // milliseconds of training in a frame; the rest is for drawing
 const SAY_EVERY = 5000; // milliseconds between two readings of the loss by a screen reader
+const CALM_EVERY = 400; // milliseconds between two pictures for those who asked for less motion
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const app = {
   dom: {}, session: null, groups: [], picked: null, axes: [0, 1], table: null, plane: null, edges: null,
-  playing: false, dirty: true, frames: 0, lastSaid: 0, waiting: null, given: null,
+  playing: false, dirty: true, frames: 0, lastDrawn: 0, lastSaid: 0, waiting: null, given: null,
 
   // Change settings; a new network begins if it must.
   set(changes) {
@@ -208,14 +210,16 @@ function showStatus() {
   dom.curves.setAttribute("aria-label", `Learning curves to step ${stepCount}: training loss from ${shown(curve.train[0])} to ${shown(curve.train.at(-1))}`);
 }
 
-function frame() {
+function frame(now) {
   if (app.playing) {
     app.train(app.session.settings.speed, FRAME_BUDGET);
     if (performance.now() - app.lastSaid > SAY_EVERY) app.sayLoss();
   }
-  if (app.dirty) {
+  const early = app.playing && calm.matches && now - app.lastDrawn < CALM_EVERY;
+  if (app.dirty && !early) {
     draw();
     app.frames += 1;
+    app.lastDrawn = now;
   }
   if (!app.playing) showCode(app);
   requestAnimationFrame(frame);
