@@ -17,7 +17,8 @@ function readColours() {
   for (const name of ["ink", "soft", "line", "card", "page", "accent", "positive", "negative", "middle"]) {
     palette.colours[name] = get(`--${name}`);
   }
-  const [positive, negative, middle] = ["positive", "negative", "middle"].map((name) => channels(palette.colours[name]));
+  const [positive, negative, middle] =
+    ["positive", "negative", "middle"].map((name) => channels(palette.colours[name]));
   for (let shade = 0; shade <= SHADES; shade += 1) {
     const value = (2 * shade) / SHADES - 1;
     palette.scale[shade] = mixed(middle, value > 0 ? positive : negative, Math.abs(value) ** 0.85);
@@ -28,8 +29,8 @@ function readColours() {
 }
 
 function mixed(from, to, share) {
-  const [r, g, b] = from.map((channel, at) => Math.round(channel + share * (to[at] - channel)));
-  return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+  const channel = (at) => Math.round(from[at] + share * (to[at] - from[at]));
+  return ((255 << 24) | (channel(2) << 16) | (channel(1) << 8) | channel(0)) >>> 0;
 }
 
 // The colour of a number from -1 to 1, as the pixels of a canvas hold it.

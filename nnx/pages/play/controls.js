@@ -5,12 +5,14 @@ const SIMPLE_CHOICES = ["task", "data", "loss", "optimizer", "rate", "batch"];
 // Connect every control once.
 function connectControls(app) {
   const { dom } = app;
-  for (const name of SIMPLE_CHOICES) dom[name].addEventListener("change", () => app.set(changeOf(name, dom[name].value, app)));
+  for (const name of SIMPLE_CHOICES) {
+    dom[name].addEventListener("change", () => app.set(changeOf(name, dom[name].value, app)));
+  }
   dom.speed.addEventListener("change", () => app.set({ speed: Number(dom.speed.value) }));
   dom.seed.addEventListener("change", () => app.set({ seed: Number(dom.seed.value) }));
   dom.target.addEventListener("change", () => app.set({ target: Number(dom.target.value) }));
   for (const slider of dom.sliders) {
-    slider.addEventListener("input", () => { slider.parentElement.querySelector(".value").textContent = shownSlider(slider); });
+    slider.addEventListener("input", () => showSlider(slider));
     slider.addEventListener("change", () => app.set({ [slider.dataset.setting]: Number(slider.value) }));
   }
   dom.axisX.addEventListener("change", () => app.setAxes(Number(dom.axisX.value), app.axes[1]));
@@ -41,10 +43,11 @@ function changeOf(name, value, app) {
   return changes;
 }
 
-function shownSlider(slider) {
+function showSlider(slider) {
   const value = Number(slider.value);
-  if (slider.dataset.setting === "held") return `${Math.round(100 * value)} %`;
-  return slider.dataset.setting === "points" ? String(value) : String(Number(value.toFixed(2)));
+  const percent = slider.dataset.setting === "held";
+  const text = percent ? `${Math.round(100 * value)} %` : String(Number(value.toFixed(2)));
+  slider.parentElement.querySelector(".value").textContent = text;
 }
 
 // Show the settings in every control.
@@ -59,14 +62,16 @@ function showSettings(app) {
   for (const [name, offered] of Object.entries(choices)) {
     dom[name].replaceChildren(...optionsOf(offered, settings[name]));
   }
-  dom.rate.replaceChildren(...numbers(RATES, settings.rate).map((rate) => element("option", { value: rate, selected: rate === settings.rate }, String(rate))));
+  dom.rate.replaceChildren(...numbers(RATES, settings.rate).map((rate) =>
+    element("option", { value: rate, selected: rate === settings.rate }, String(rate))));
   dom.batch.replaceChildren(...numbers([...BATCHES, problem.train.rows], settings.batch)
     .filter((batch) => batch <= problem.train.rows || batch === settings.batch)
-    .map((batch) => element("option", { value: batch, selected: batch === settings.batch }, batch === problem.train.rows ? `all ${batch}` : String(batch))));
+    .map((batch) => element("option", { value: batch, selected: batch === settings.batch },
+      batch === problem.train.rows ? `all ${batch}` : String(batch))));
   dom.seed.value = settings.seed;
   for (const slider of dom.sliders) {
     slider.value = settings[slider.dataset.setting];
-    slider.parentElement.querySelector(".value").textContent = shownSlider(slider);
+    showSlider(slider);
   }
   const count = settings.layers.length;
   dom.layerCount.textContent = counted(count, "hidden layer");
@@ -83,7 +88,8 @@ function showDataChoices(app) {
   dom.heldLabel.hidden = settings.data === "digits";
   if (!own) return;
   dom.targetLabel.hidden = settings.task === "autoencoding";
-  const targets = Object.fromEntries(targetColumns(table, settings.task).map((at) => [at, table.columns[at].name]));
+  const targets = Object.fromEntries(targetColumns(table, settings.task).map((at) =>
+    [at, table.columns[at].name]));
   dom.target.replaceChildren(...optionsOf(targets, settings.target));
   dom.axesChoices.hidden = problem.inputs < 3;
   const names = Object.fromEntries(problem.names.map((name, at) => [at, name]));
@@ -97,7 +103,8 @@ function connectFiles(app) {
   const { dom } = app;
   dom.open.addEventListener("click", () => dom.file.click());
   dom.file.addEventListener("change", () => { readFile(app, dom.file.files[0]); dom.file.value = ""; });
-  document.addEventListener("dragover", (event) => { event.preventDefault(); dom.drop.classList.add("over"); });
+  document.addEventListener("dragover",
+    (event) => { event.preventDefault(); dom.drop.classList.add("over"); });
   document.addEventListener("dragleave", () => dom.drop.classList.remove("over"));
   document.addEventListener("drop", (event) => {
     event.preventDefault();
@@ -109,7 +116,9 @@ function connectFiles(app) {
 async function readFile(app, file) {
   if (!file) return;
   app.guard(async () => {
-    if (file.size > MOST_BYTES) throw new Refused(`${file.name}: has more than ${MOST_BYTES / 1e6} MB: nnx play FILE reads it`);
+    if (file.size > MOST_BYTES) {
+      throw new Refused(`${file.name}: has more than ${MOST_BYTES / 1e6} MB: nnx play FILE reads it`);
+    }
     let text;
     try {
       text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());

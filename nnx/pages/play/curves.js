@@ -72,7 +72,8 @@ function paintAxes(context, box, { across, up, last, top }) {
 function fillCurveTable(app) {
   const { curve } = app.session;
   const count = Math.min(curve.steps.length, 10);
-  const places = Array.from({ length: count }, (_, at) => Math.round((at * (curve.steps.length - 1)) / Math.max(count - 1, 1)));
+  const places = Array.from({ length: count }, (_, at) =>
+    Math.round((at * (curve.steps.length - 1)) / Math.max(count - 1, 1)));
   const number = (value) => (value === null ? "–" : shown(value));
   app.dom.curveRows.replaceChildren(...places.map((at) => element("tr", {},
     element("th", { scope: "row" }, curve.steps[at].toLocaleString("en")),

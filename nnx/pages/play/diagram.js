@@ -1,4 +1,4 @@
-// The network as a picture: a column of neurons for each layer, each with its own picture, and the weights between.
+// The network as a picture: a column of neurons for each layer, each with its own picture.
 
 const GRID = 60; // points of the plane along each side of a picture
 const MOST_INPUTS = 10; // that are shown one by one
@@ -20,9 +20,11 @@ function titleOf(group, groups) {
 // What the pictures show, in words.
 function pictureNote(problem) {
   if (problem.image) {
-    return "First layer: the weight of each pixel. Later layers: the digits that excite a neuron. Choose a neuron to see its weights.";
+    return "First layer: the weight of each pixel. Later layers: the digits that excite a neuron. " +
+      "Choose a neuron to see its weights.";
   }
-  return "Each neuron’s picture: its output over the plane. Choose a neuron to see it large, and its weights.";
+  return "Each neuron’s picture: its output over the plane. " +
+    "Choose a neuron to see it large, and its weights.";
 }
 
 function element(tag, attributes = {}, ...children) {
@@ -59,7 +61,8 @@ function buildDiagram(app) {
 function inputColumn(problem) {
   const column = element("li", { class: "layer inputs" }, element("h3", {}, "Input"));
   const nodes = element("div", { class: "neurons" });
-  column.append(element("p", { class: "sub" }, problem.image ? "8×8 pixels" : counted(problem.inputs, "value")), nodes);
+  const count = problem.image ? "8×8 pixels" : counted(problem.inputs, "value");
+  column.append(element("p", { class: "sub" }, count), nodes);
   const shownOnes = problem.image ? 1 : problem.inputs <= MOST_INPUTS ? problem.inputs : 0;
   for (let at = 0; at < shownOnes; at += 1) {
     const name = problem.image ? "mean" : problem.names[at];
@@ -85,14 +88,17 @@ function layerColumn(app, groups, at) {
       return column;
     }
   } else {
-    const units = element("input", { type: "number", min: 1, max: MOST_UNITS, value: settings.units, "aria-label": `Units of ${title}` });
+    const units = element("input",
+      { type: "number", min: 1, max: MOST_UNITS, value: settings.units, "aria-label": `Units of ${title}` });
     units.addEventListener("change", () => app.setLayer(at, { units: Number(units.value) }));
-    const activation = element("select", { "aria-label": `Activation of ${title}` }, ...optionsOf(ACTIVATIONS, settings.activation));
+    const activation = element("select", { "aria-label": `Activation of ${title}` },
+      ...optionsOf(ACTIVATIONS, settings.activation));
     activation.addEventListener("change", () => app.setLayer(at, { activation: activation.value }));
     column.append(element("div", { class: "layer-controls" }, units, activation));
   }
-  const many = dense.outputs > 10 ? (dense.outputs > 24 ? " crowd" : " many") : dense.outputs > 8 ? " tight" : "";
-  const nodes = element("div", { class: `neurons${many}`, role: "group", "aria-label": `Neurons of ${title}` });
+  const [, many] = [[24, " crowd"], [10, " many"], [8, " tight"], [0, ""]].find(([size]) => dense.outputs > size);
+  const nodes = element("div", { class: `neurons${many}`, role: "group",
+    "aria-label": `Neurons of ${title}` });
   for (let unit = 0; unit < dense.outputs; unit += 1) nodes.append(neuronButton(app, groups, at, unit));
   column.append(nodes);
   return column;
@@ -101,7 +107,9 @@ function layerColumn(app, groups, at) {
 // The output of an autoencoder with many inputs: only for images there is a picture, the mean reconstruction.
 function wholeOutput(problem) {
   const nodes = element("div", { class: "neurons whole" });
-  if (problem.image) nodes.append(element("div", { class: "neuron" }, element("canvas", { width: 8, height: 8, "aria-hidden": "true" }), element("span", { class: "name" }, "mean")));
+  if (problem.image) nodes.append(element("div", { class: "neuron" },
+    element("canvas", { width: 8, height: 8, "aria-hidden": "true" }),
+    element("span", { class: "name" }, "mean")));
   return nodes;
 }
 
@@ -114,7 +122,8 @@ function neuronButton(app, groups, group, unit) {
   const button = element("button", { type: "button", class: "neuron", "data-group": group, "data-unit": unit,
     "aria-pressed": "false", "aria-label": name, tabindex: -1 },
     element("canvas", { width: side, height: side, "aria-hidden": "true" }));
-  if (named) button.append(element("span", { class: "name", title: problem.classes[unit] }, problem.classes[unit]));
+  if (named) button.append(element("span", { class: "name", title: problem.classes[unit] },
+    problem.classes[unit]));
   button.addEventListener("click", () => app.pick(group, unit));
   return button;
 }
@@ -125,7 +134,8 @@ function moveFocus(event, root) {
   const now = event.target.closest("button.neuron");
   if (!step || !now) return;
   event.preventDefault();
-  const columns = [...root.querySelectorAll(".layer:not(.inputs)")].map((one) => [...one.querySelectorAll("button.neuron")]);
+  const columns = [...root.querySelectorAll(".layer:not(.inputs)")].map((one) =>
+    [...one.querySelectorAll("button.neuron")]);
   const column = columns.findIndex((one) => one.includes(now));
   const wanted = columns[column + step[0]] ?? columns[column];
   const next = wanted[Math.min(Math.max(columns[column].indexOf(now) + step[1], 0), wanted.length - 1)];
@@ -144,9 +154,11 @@ function paintNeurons(app, looks) {
       canvases.forEach((canvas) => paintMean(canvas, net.looks[place], Math.min(IMAGES, problem.train.rows)));
     } else if (problem.image) {
       const images = at === 0 ? dense.parameters.W : excitingImages(app, net.looks[place], dense.outputs);
-      canvases.forEach((canvas, unit) => paintColumn(canvas, 8, 8, images, dense.outputs, unit, largest(images, dense.outputs, unit)));
+      canvases.forEach((canvas, unit) =>
+        paintColumn(canvas, 8, 8, images, dense.outputs, unit, largest(images, dense.outputs, unit)));
     } else {
-      canvases.forEach((canvas, unit) => paintOutput(canvas, looks[place], dense.outputs, unit, kindOf(app, at)));
+      canvases.forEach((canvas, unit) =>
+        paintOutput(canvas, looks[place], dense.outputs, unit, kindOf(app, at)));
     }
   });
 }
@@ -165,7 +177,9 @@ function paintOutput(canvas, values, outputs, unit, { answer, bounded, problem }
   if (answer && problem.task === "classification") {
     const picture = pictureOf(canvas, GRID, GRID);
     const sign = outputs === 1 ? -PALE : PALE;
-    for (let at = 0; at < picture.pixels.length; at += 1) picture.pixels[at] = shade(sign * (values[at * outputs + unit] - 0.5));
+    for (let at = 0; at < picture.pixels.length; at += 1) {
+      picture.pixels[at] = shade(sign * (values[at * outputs + unit] - 0.5));
+    }
     show(picture);
     return;
   }
@@ -183,18 +197,21 @@ function valueScale(problem) {
 
 const IMAGES = 300; // rows from which the pictures of later layers come
 
-// Σ a (x − mean) over images, for each neuron, where a is its output: what excites it. Pixel by pixel, neurons inside.
+// Σ a (x − mean) over images, for each neuron, where a is its output: what excites it. Pixel by pixel,
+// neurons inside.
 function excitingImages(app, outputs, units) {
   const { train } = app.session.problem;
   const rows = Math.min(IMAGES, train.rows);
   const sums = new Float64Array(64 * units);
   const means = new Float64Array(units);
-  for (let row = 0; row < rows; row += 1) for (let unit = 0; unit < units; unit += 1) means[unit] += outputs[row * units + unit] / rows;
+  for (let at = 0; at < rows * units; at += 1) means[at % units] += outputs[at] / rows;
   for (let row = 0; row < rows; row += 1) {
     for (let pixel = 0; pixel < 64; pixel += 1) {
       const ink = train.x[row * 64 + pixel];
       if (ink === 0) continue;
-      for (let unit = 0; unit < units; unit += 1) sums[pixel * units + unit] += ink * (outputs[row * units + unit] - means[unit]);
+      for (let unit = 0; unit < units; unit += 1) {
+        sums[pixel * units + unit] += ink * (outputs[row * units + unit] - means[unit]);
+      }
     }
   }
   return sums;

@@ -8,7 +8,8 @@ function edgePlaces(app) {
   const columns = [...app.dom.layers.querySelectorAll(".layer")].map((column) =>
     [...column.querySelectorAll(".neuron canvas")].map((one) => {
       const place = one.getBoundingClientRect();
-      return { left: place.left - box.left, right: place.right - box.left, middle: (place.top + place.bottom) / 2 - box.top };
+      return { left: place.left - box.left, right: place.right - box.left,
+        middle: (place.top + place.bottom) / 2 - box.top };
     }));
   return columns;
 }
@@ -28,7 +29,8 @@ function paintEdges(app) {
       if (blurred && !picked) return;
       from.forEach((begin, input) => {
         const value = W[input * dense.outputs + unit] / most;
-        drawEdge(context, begin.right, begin.middle, end.left, end.middle, value, picked ? 1 : app.picked ? 0.25 : 0.75);
+        const strength = picked ? 1 : app.picked ? 0.25 : 0.75;
+        drawEdge(context, begin.right, begin.middle, end.left, end.middle, value, strength);
       });
     });
   });

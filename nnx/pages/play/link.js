@@ -4,7 +4,9 @@ const LONGEST_LINK = 60000; // characters: mail and chat programs cut longer one
 
 function toBase64(bytes) {
   let letters = "";
-  for (let at = 0; at < bytes.length; at += 4096) letters += String.fromCharCode(...bytes.subarray(at, at + 4096));
+  for (let at = 0; at < bytes.length; at += 4096) {
+    letters += String.fromCharCode(...bytes.subarray(at, at + 4096));
+  }
   return btoa(letters).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }
 

@@ -13,9 +13,11 @@ const app = {
   set(changes) {
     this.guard(() => {
       const { settings } = this.session;
-      const next = changes.task || changes.data ? startOf(settings, changes) : checkedSettings({ ...settings, ...changes });
+      const next = changes.task || changes.data ? startOf(settings, changes)
+        : checkedSettings({ ...settings, ...changes });
       if (JSON.stringify(next) === JSON.stringify(settings)) return;
-      const sameData = ["task", "data", "points", "noise", "held", "seed", "target"].every((name) => next[name] === settings[name]);
+      const sameData = ["task", "data", "points", "noise", "held", "seed", "target"].every((name) =>
+        next[name] === settings[name]);
       const problem = sameData ? this.session.problem : problemOf(next, this.given, this.table);
       this.use(change(this.session, next, problem));
     });
@@ -23,7 +25,8 @@ const app = {
   },
 
   setLayer(at, changes) {
-    const layers = this.session.settings.layers.map((layer, place) => (place === at ? { ...layer, ...changes } : layer));
+    const layers = this.session.settings.layers.map((layer, place) =>
+      (place === at ? { ...layer, ...changes } : layer));
     this.set({ layers });
   },
 
@@ -49,7 +52,8 @@ const app = {
   // Two inputs for the axes of the plane, or one.
   fitAxes() {
     const { inputs } = this.session.problem;
-    if (this.axes[0] === this.axes[1] || this.axes.some((at) => at >= inputs)) this.axes = [0, Math.min(1, inputs - 1)];
+    const unfit = this.axes[0] === this.axes[1] || this.axes.some((at) => at >= inputs);
+    if (unfit) this.axes = [0, Math.min(1, inputs - 1)];
   },
 
   // Everything in the page that depends on the network's layers or on the data.
@@ -82,7 +86,8 @@ const app = {
 
   showPicked() {
     for (const button of this.dom.layers.querySelectorAll("button.neuron")) {
-      const on = this.picked && Number(button.dataset.group) === this.picked.group && Number(button.dataset.unit) === this.picked.unit;
+      const on = this.picked && Number(button.dataset.group) === this.picked.group
+        && Number(button.dataset.unit) === this.picked.unit;
       button.setAttribute("aria-pressed", String(Boolean(on)));
     }
     showNeuron(this);
@@ -93,13 +98,16 @@ const app = {
     const task = taskOf(table);
     const waiting = this.waiting?.settings.table === table.name ? this.waiting : null;
     this.waiting = null;
-    const wanted = waiting?.settings ?? startOf(this.session.settings, { task, data: "own", target, table: table.name });
+    const wanted = waiting?.settings ?? startOf(this.session.settings,
+      { task, data: "own", target, table: table.name });
     const problem = problemOf(wanted, this.given, table);
-    const session = restart(this.session, checkedSettings({ ...wanted, batch: Math.min(wanted.batch, problem.train.rows) }), problem);
+    const session = restart(this.session,
+      checkedSettings({ ...wanted, batch: Math.min(wanted.batch, problem.train.rows) }), problem);
     if (waiting?.progress) resume(session, waiting.progress);
     this.axes = [0, 1];
     this.use(session);
-    this.say(`${table.name}: ${counted(problem.train.rows + problem.held.rows, "row")}, ${counted(problem.inputs, "input")}`);
+    const rows = counted(problem.train.rows + problem.held.rows, "row");
+    this.say(`${table.name}: ${rows}, ${counted(problem.inputs, "input")}`);
   },
 
   // Run something that may refuse the user's file or link: its line is shown, and nothing changes.
@@ -123,7 +131,8 @@ const app = {
   sayLoss() {
     const { curve, stepCount } = this.session;
     const held = curve.held.at(-1);
-    this.say(`step ${stepCount}, loss ${shown(curve.train.at(-1))}${held === null ? "" : `, held out ${shown(held)}`}`);
+    const more = held === null ? "" : `, held out ${shown(held)}`;
+    this.say(`step ${stepCount}, loss ${shown(curve.train.at(-1))}${more}`);
   },
 
   play() {
@@ -148,7 +157,9 @@ const app = {
     const fine = advance(this.session, steps, limit);
     this.dirty = true;
     if (fine) return;
-    this.guard(() => { throw new Refused("The loss is no longer finite. Undo, or reset, and choose a lower rate."); });
+    this.guard(() => {
+      throw new Refused("The loss is no longer finite. Undo, or reset, and choose a lower rate.");
+    });
   },
 
   undo() {
@@ -205,9 +216,12 @@ function showStatus() {
   dom.lossTrain.textContent = shown(curve.train.at(-1));
   dom.lossHeld.textContent = curve.held.at(-1) === null ? "–" : shown(curve.held.at(-1));
   dom.accuracyBox.hidden = problem.task !== "classification";
-  if (problem.task === "classification") dom.accuracy.textContent = `${(100 * curve.accuracy.at(-1)).toFixed(1)} %`;
+  const share = curve.accuracy.at(-1);
+  dom.accuracy.textContent = share === null ? "–" : `${(100 * share).toFixed(1)} %`;
   dom.undo.disabled = app.session.past.length === 0;
-  dom.curves.setAttribute("aria-label", `Learning curves to step ${stepCount}: training loss from ${shown(curve.train[0])} to ${shown(curve.train.at(-1))}`);
+  const [first, last] = [curve.train[0], curve.train.at(-1)].map(shown);
+  const text = `Learning curves to step ${stepCount}: training loss from ${first} to ${last}`;
+  dom.curves.setAttribute("aria-label", text);
 }
 
 function frame(now) {
@@ -229,8 +243,10 @@ function start() {
   findElements(app);
   app.given = JSON.parse(document.getElementById("given").textContent);
   readColours();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); app.rebuild(); });
-  new ResizeObserver(() => { paintPoints(app); app.edges = null; app.dirty = true; }).observe(document.querySelector("main"));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
+    () => { readColours(); app.rebuild(); });
+  const resized = () => { paintPoints(app); app.edges = null; app.dirty = true; };
+  new ResizeObserver(resized).observe(document.querySelector("main"));
   connectControls(app);
   connectButtons(app);
   app.table = app.given.table;

@@ -8,7 +8,8 @@ const TASKS = {
 
 // The sets for each task; "own" is a table of the user.
 const SETS = {
-  classification: { xor: "XOR", circles: "Circles", spirals: "Spirals", moons: "Moons", digits: "Digits, 8×8" },
+  classification: { xor: "XOR", circles: "Circles", spirals: "Spirals", moons: "Moons",
+    digits: "Digits, 8×8" },
   regression: { xor: "Product x₁·x₂", circles: "Ripples", spirals: "Along a spiral", moons: "Waves" },
   autoencoding: { digits: "Digits, 8×8", circles: "Circles", spirals: "Spirals", moons: "Moons" },
 };
@@ -38,7 +39,8 @@ const OPTIMIZERS = {
 
 const RATES = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3];
 const BATCHES = [1, 4, 8, 16, 32, 64, 128];
-const SPEEDS = { 1: "1 step a frame", 5: "5 steps a frame", 20: "20 steps a frame", 100: "100 steps a frame" };
+const SPEEDS = { 1: "1 step a frame", 5: "5 steps a frame", 20: "20 steps a frame",
+  100: "100 steps a frame" };
 const MOST_LAYERS = 6;
 
 // What to write next to a picture: a number with three digits.

@@ -3,7 +3,10 @@
 // The points of the plane, as rows of inputs; inputs that are not on an axis stay at 0, their mean.
 function planeRows(problem, axes) {
   const rows = new Float64Array(GRID * GRID * problem.inputs);
-  const along = (at, place) => problem.extent[at][0] + ((place + 0.5) / GRID) * (problem.extent[at][1] - problem.extent[at][0]);
+  const along = (at, place) => {
+    const [low, high] = problem.extent[at];
+    return low + ((place + 0.5) / GRID) * (high - low);
+  };
   for (let down = 0; down < GRID; down += 1) {
     for (let right = 0; right < GRID; right += 1) {
       const row = (down * GRID + right) * problem.inputs;
@@ -20,7 +23,8 @@ function paintSurface(app, looks) {
   const canvas = app.dom.surface;
   if (app.picked) {
     const group = app.groups[app.picked.group];
-    paintOutput(canvas, looks[group.place], group.dense.outputs, app.picked.unit, kindOf(app, app.picked.group));
+    paintOutput(canvas, looks[group.place], group.dense.outputs, app.picked.unit,
+      kindOf(app, app.picked.group));
   } else if (problem.task === "classification" && problem.outputs > 1) {
     paintClasses(canvas, looks.at(-1), problem.outputs);
   } else if (problem.task === "autoencoding" || isCurve(problem)) {
@@ -40,15 +44,17 @@ function paintClasses(canvas, values, outputs) {
       const colour = palette.classChannels[label];
       r += share * colour[0]; g += share * colour[1]; b += share * colour[2];
     }
-    const [R, G, B] = palette.middle;
-    picture.pixels[at] = ((255 << 24) | ((0.65 * b + 0.35 * B) << 16) | ((0.65 * g + 0.35 * G) << 8) | (0.65 * r + 0.35 * R)) >>> 0;
+    picture.pixels[at] = mixed(palette.middle, [r, g, b], 0.65);
   }
   show(picture);
 }
 
 // Where a row lies on the picture.
 function placeOf(problem, axes, values, row, width, height, outputs = problem.inputs) {
-  const share = (at) => (values[row * outputs + at] - problem.extent[at][0]) / (problem.extent[at][1] - problem.extent[at][0]);
+  const share = (at) => {
+    const [low, high] = problem.extent[at];
+    return (values[row * outputs + at] - low) / (high - low);
+  };
   const down = problem.inputs > 1 ? 1 - share(axes[1]) : 0.5;
   return [share(axes[0]) * width, down * height];
 }
@@ -70,7 +76,8 @@ function paintPoints(app) {
   const { context, width, height } = sharp(app.dom.points);
   if (problem.image || problem.task === "autoencoding") return;
   const radius = problem.train.rows > 300 ? 2.6 : 3.6;
-  const around = problem.task === "regression" && !isCurve(problem) ? palette.colours.soft : palette.colours.card;
+  const around = problem.task === "regression" && !isCurve(problem) ? palette.colours.soft
+    : palette.colours.card;
   for (const [side, held] of [[problem.train, false], [problem.held, true]]) {
     for (let row = 0; row < side.rows; row += 1) {
       const [left, top] = pointPlace(app, side, row, width, height);
@@ -106,7 +113,9 @@ function paintMoving(app, looks) {
   if (problem.task === "autoencoding") paintReconstructedPoints(app, context, width, height);
   else if (isCurve(problem)) {
     context.beginPath();
-    for (let at = 0; at < GRID; at += 1) context.lineTo(((at + 0.5) / GRID) * width, heightOf(problem, looks.at(-1)[at], height));
+    for (let at = 0; at < GRID; at += 1) {
+      context.lineTo(((at + 0.5) / GRID) * width, heightOf(problem, looks.at(-1)[at], height));
+    }
     context.strokeStyle = palette.colours.ink;
     context.lineWidth = 2.5;
     context.stroke();
@@ -132,7 +141,8 @@ function paintReconstructedPoints(app, context, width, height) {
     context.globalAlpha = 1;
     for (let row = 0; row < rows; row += 1) {
       dot(context, placeOf(problem, app.axes, side.x, row, width, height), 1.8, palette.colours.soft);
-      dot(context, placeOf(problem, app.axes, answers, row, width, height), 2.6, pointColour(problem, side, row));
+      dot(context, placeOf(problem, app.axes, answers, row, width, height), 2.6,
+        pointColour(problem, side, row));
     }
   }
 }
@@ -163,10 +173,12 @@ function buildImages(app) {
   const { inputs } = problem;
   app.shownX = part(side.x, inputs, app.shownRows);
   for (const row of app.shownRows) {
-    const canvas = element("canvas", { width: 8, height: 8, role: "img", "aria-label": `digit ${side.labels[row]}` });
+    const canvas = element("canvas",
+      { width: 8, height: 8, role: "img", "aria-label": `digit ${side.labels[row]}` });
     const item = element("li", {}, canvas);
     const answer = problem.task === "autoencoding"
-      ? element("canvas", { width: 8, height: 8, role: "img", "aria-label": `reconstruction of digit ${side.labels[row]}` })
+      ? element("canvas", { width: 8, height: 8, role: "img",
+        "aria-label": `reconstruction of digit ${side.labels[row]}` })
       : element("span", { class: "guess" });
     item.append(answer);
     paintInk(canvas, side.x, row);
@@ -178,7 +190,9 @@ function buildImages(app) {
 function paintInk(canvas, values, row) {
   const picture = pictureOf(canvas, 8, 8);
   const [ink, paper] = [channels(palette.colours.ink), channels(palette.colours.card)];
-  for (let at = 0; at < 64; at += 1) picture.pixels[at] = mixed(paper, ink, Math.min(Math.max(values[row * 64 + at], 0), 1));
+  for (let at = 0; at < 64; at += 1) {
+    picture.pixels[at] = mixed(paper, ink, Math.min(Math.max(values[row * 64 + at], 0), 1));
+  }
   show(picture);
 }
 

@@ -24,7 +24,8 @@ function targetColumns(table, task) {
 function taskOf(table) {
   const column = table.columns[table.target];
   const few = targetColumns(table, "classification").includes(table.target);
-  if (few && (column.texts || column.numbers.every((value) => value === 0 || value === 1))) return "classification";
+  const classes = column.texts || column.numbers.every((value) => value === 0 || value === 1);
+  if (few && classes) return "classification";
   return column.numbers ? "regression" : "autoencoding";
 }
 
@@ -36,7 +37,7 @@ function standardize(values, rows, width, train) {
     for (const row of train) mean += values[row * width + at] / train.length;
     for (const row of train) square += (values[row * width + at] - mean) ** 2 / train.length;
     const scale = Math.sqrt(square) || 1;
-    for (let row = 0; row < rows; row += 1) values[row * width + at] = (values[row * width + at] - mean) / scale;
+    for (let place = at; place < rows * width; place += width) values[place] = (values[place] - mean) / scale;
     scales.push({ mean, scale });
   }
   return scales;
@@ -118,14 +119,16 @@ function problemOf(settings, given, table) {
   const inputs = set.names.length;
   const own = settings.data === "own";
   if (own) standardize(set.x, set.rows, inputs, split.train);
-  const scale = own && set.values ? standardize(set.values, set.rows, 1, split.train)[0] : { mean: 0, scale: 1 };
+  const scale = own && set.values ? standardize(set.values, set.rows, 1, split.train)[0]
+    : { mean: 0, scale: 1 };
   const { y, outputs } = targetsOf(set, settings, set.rows);
   const side = (rows) => ({
     x: part(set.x, inputs, rows), y: part(y, outputs, rows), rows: rows.length,
     labels: set.labels ? Uint8Array.from(rows, (row) => set.labels[row]) : null,
   });
   return {
-    task: settings.task, inputs, outputs, names: set.names, classes: settings.task === "classification" ? set.classes : null,
+    task: settings.task, inputs, outputs, names: set.names,
+    classes: settings.task === "classification" ? set.classes : null,
     target: set.target ?? "", scale, image: settings.data === "digits", own, table: own ? table : null,
     train: side(split.train), held: side(split.held), extent: extentOf(set, own),
   };

@@ -30,7 +30,7 @@ function remember(session) {
   if (session.past.length > MOST_PAST) session.past.shift();
 }
 
-// The order of the rows in an epoch: that of `fit` in nnx, which does not shuffle if one batch holds all rows.
+// The order of the rows in an epoch: that of `fit` in nnx, which does not shuffle rows of a single batch.
 function orderOf({ settings, problem: { train }, epochStart }) {
   if (settings.batch >= train.rows) return Array.from({ length: train.rows }, (_, row) => row);
   return nnxEngine.epochOrder(settings.seed, epochStart, train.rows);
@@ -63,7 +63,8 @@ function oneStep(session) {
 // Train for some steps, but no longer than `limit` milliseconds. False if the loss is no longer finite.
 function advance(session, steps, limit = Infinity) {
   const last = session.past.at(-1);
-  if (!last || last.net !== session.net || last.settings !== session.settings || session.stepCount - last.stepCount >= APART) {
+  if (!last || last.net !== session.net || last.settings !== session.settings
+    || session.stepCount - last.stepCount >= APART) {
     remember(session);
   }
   const end = performance.now() + limit;
@@ -130,16 +131,20 @@ function thinned(curve) {
   const every = Math.ceil(curve.steps.length / 60);
   const kept = (_, place) => (curve.steps.length - 1 - place) % every === 0;
   const rounded = (value) => (value === null ? null : Number(value.toPrecision(5)));
-  return Object.fromEntries(Object.entries(curve).map(([name, line]) => [name, line.filter(kept).map(rounded)]));
+  return Object.fromEntries(Object.entries(curve).map(([name, line]) =>
+    [name, line.filter(kept).map(rounded)]));
 }
 
 function resume(session, progress) {
   try {
     session.net.restore(progress.state);
     const { stepCount, epoch, epochStart, at } = progress;
-    if (![stepCount, epoch, epochStart, at].every((count) => Number.isInteger(count) && count >= 0)) throw new Error("no counts");
+    const whole = (count) => Number.isInteger(count) && count >= 0;
+    if (![stepCount, epoch, epochStart, at].every(whole)) throw new Error("no counts");
     Object.assign(session, { stepCount, epoch, epochStart, at, order: null });
-    for (const name of Object.keys(session.curve)) session.curve[name] = progress.curve[name].map((v) => (v === null ? v : Number(v)));
+    for (const name of Object.keys(session.curve)) {
+      session.curve[name] = progress.curve[name].map((v) => (v === null ? v : Number(v)));
+    }
   } catch (error) {
     throw new Refused("the numbers of the link do not fit its network: copy it again, whole");
   }

@@ -11,7 +11,8 @@ const STARTS = {
   digits: {
     classification: { layers: [{ units: 32, activation: "relu" }], rate: 0.003, batch: 32, speed: 5 },
     autoencoding: {
-      layers: [{ units: 32, activation: "relu" }, { units: 16, activation: "relu" }, { units: 32, activation: "relu" }],
+      layers: [{ units: 32, activation: "relu" }, { units: 16, activation: "relu" },
+        { units: 32, activation: "relu" }],
       rate: 0.003, batch: 32, speed: 5,
     },
   },
@@ -19,7 +20,8 @@ const STARTS = {
     classification: { layers: DEFAULTS.layers, rate: 0.01, batch: 16 },
     regression: { layers: DEFAULTS.layers, rate: 0.01, batch: 16 },
     autoencoding: {
-      layers: [{ units: 8, activation: "tanh" }, { units: 1, activation: "identity" }, { units: 8, activation: "tanh" }],
+      layers: [{ units: 8, activation: "tanh" }, { units: 1, activation: "identity" },
+        { units: 8, activation: "tanh" }],
       rate: 0.01, batch: 16,
     },
   },
@@ -28,7 +30,8 @@ const STARTS = {
 STARTS.own = {
   ...STARTS.plane,
   autoencoding: {
-    layers: [{ units: 8, activation: "tanh" }, { units: 2, activation: "identity" }, { units: 8, activation: "tanh" }],
+    layers: [{ units: 8, activation: "tanh" }, { units: 2, activation: "identity" },
+      { units: 8, activation: "tanh" }],
     rate: 0.01, batch: 16,
   },
 };
@@ -44,7 +47,8 @@ const MOST_UNITS = 64;
 
 // Settings from a link, with defaults in place of what is missing or makes no sense.
 function checkedSettings(given) {
-  const settings = { ...DEFAULTS, ...Object.fromEntries(Object.entries(given ?? {}).filter(([key]) => key in DEFAULTS)) };
+  const settings = { ...DEFAULTS,
+    ...Object.fromEntries(Object.entries(given ?? {}).filter(([key]) => key in DEFAULTS)) };
   for (const [name, [low, high]] of Object.entries(LIMITS)) {
     const value = Number(settings[name]);
     const fits = Number.isFinite(value) && value >= low && value <= high;
@@ -69,7 +73,8 @@ function checkedSettings(given) {
 // Settings after another task or set was chosen: a network and a rate that suit it.
 function startOf(settings, changes) {
   const next = { ...settings, ...changes };
-  if (next.data !== "own" && !Object.hasOwn(SETS[next.task], next.data)) next.data = Object.keys(SETS[next.task])[0];
+  const offered = SETS[next.task];
+  if (next.data !== "own" && !Object.hasOwn(offered, next.data)) next.data = Object.keys(offered)[0];
   const kindOfSet = (name) => (Object.hasOwn(STARTS, name) ? name : "plane");
   const [kind, wasKind] = [next, settings].map(({ data }) => kindOfSet(data));
   if (next.task !== settings.task) next.loss = Object.keys(LOSSES[next.task])[0];
@@ -103,12 +108,14 @@ function networkOf(settings, problem) {
   }
   layers.push({ kind: "Dense", units: problem.outputs, activation: answerOf(problem) });
   return {
-    inputs: problem.inputs, layers, loss: lossOf(settings, problem), optimizer: optimizerOf(settings), seed: settings.seed,
+    inputs: problem.inputs, layers, loss: lossOf(settings, problem), optimizer: optimizerOf(settings),
+    seed: settings.seed,
   };
 }
 
 // Whether the same network can go on after a change, or a new one must begin.
 function beginsAnew(before, after) {
   const live = new Set(["rate", "batch", "speed"]);
-  return Object.keys(DEFAULTS).some((name) => !live.has(name) && JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+  return Object.keys(DEFAULTS).some((name) => !live.has(name)
+    && JSON.stringify(before[name]) !== JSON.stringify(after[name]));
 }

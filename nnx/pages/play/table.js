@@ -52,17 +52,22 @@ function numberOf(cell, comma) {
   return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text) ? Number(text) : NaN;
 }
 
+// What errors call a cell.
+function cellAt(row, at, name) {
+  return `line ${row.line}, column ${at + 1} (${name})`;
+}
+
 function columnOf(name, cells, rows, comma, at) {
   const numbers = cells.map((cell) => numberOf(cell, comma));
   const texts = numbers.flatMap((value, row) => (Number.isNaN(value) ? [row] : []));
   if (texts.length === 0) {
     const infinite = numbers.findIndex((value) => !Number.isFinite(value));
-    if (infinite >= 0) throw new Refused(`line ${rows[infinite].line}, column ${at + 1} (${name}): ${cells[infinite]} is too large`);
+    if (infinite >= 0) throw new Refused(`${cellAt(rows[infinite], at, name)}: ${cells[infinite]} is too large`);
     return { name, numbers };
   }
   if (texts.length < cells.length / 2) {
     const row = texts[0];
-    throw new Refused(`line ${rows[row].line}, column ${at + 1} (${name}): “${cells[row].slice(0, 40)}” is not a number, ` +
+    throw new Refused(`${cellAt(rows[row], at, name)}: “${cells[row].slice(0, 40)}” is not a number, ` +
       `but most cells of the column are: correct it, or delete the line`);
   }
   return { name, texts: cells };
@@ -89,24 +94,27 @@ function tableOf(text, name) {
   const width = rows[0].cells.length;
   const ragged = rows.find((row) => row.cells.length !== width);
   if (ragged) {
-    throw new Refused(`line ${ragged.line}: has ${counted(ragged.cells.length, "column")}, but line ${rows[0].line} has ${width}`);
+    const has = counted(ragged.cells.length, "column");
+    throw new Refused(`line ${ragged.line}: has ${has}, but line ${rows[0].line} has ${width}`);
   }
   if (width < 2 || width > MOST_COLUMNS) {
     throw new Refused(`has ${counted(width, "column")}, but the playground takes 2 to ${MOST_COLUMNS}`);
   }
-  const comma = delimiter !== "," && rows.slice(1, 50).some((row) => row.cells.some((cell) => /^[-+]?\d+,\d+$/.test(cell)));
+  const comma = delimiter !== ","
+    && rows.slice(1, 50).some((row) => row.cells.some((cell) => /^[-+]?\d+,\d+$/.test(cell)));
   const named = rows[0].cells.every((cell) => Number.isNaN(numberOf(cell, comma)));
   const body = named ? rows.slice(1) : rows;
   if (body.length < 4) throw new Refused(`has ${counted(body.length, "row")}, but needs at least 4`);
   if (body.length > MOST_ROWS) {
-    throw new Refused(`has ${body.length.toLocaleString("en")} rows, more than ${MOST_ROWS.toLocaleString("en")}: ` +
-      "nnx play FILE chooses some");
+    const [has, most] = [body.length, MOST_ROWS].map((count) => count.toLocaleString("en"));
+    throw new Refused(`has ${has} rows, more than ${most}: nnx play FILE chooses some`);
   }
   const names = namesOf(named ? rows[0].cells : rows[0].cells.map(() => ""));
   for (const row of body) {
     const gap = row.cells.findIndex((cell) => GAPS.has(cell.toLowerCase()));
-    if (gap >= 0) throw new Refused(`line ${row.line}, column ${gap + 1} (${names[gap]}): is empty: fill the cell, or delete the line`);
+    if (gap >= 0) throw new Refused(`${cellAt(row, gap, names[gap])}: is empty: fill the cell, or delete the line`);
   }
-  const columns = names.map((called, at) => columnOf(called, body.map((row) => row.cells[at]), body, comma, at));
+  const columns = names.map((called, at) =>
+    columnOf(called, body.map((row) => row.cells[at]), body, comma, at));
   return { name, target: width - 1, columns };
 }

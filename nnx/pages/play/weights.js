@@ -8,11 +8,13 @@ function buildWeights(app) {
     const title = titleOf(at, app.groups);
     const { inputs, outputs } = group.dense;
     const picture = (symbol, what) => element("figure", {},
-      element("canvas", { class: "matrix", role: "img", "aria-label": `${what} of ${title}`, style: `--rows: ${outputs}` }),
+      element("canvas", { class: "matrix", role: "img", "aria-label": `${what} of ${title}`,
+        style: `--rows: ${outputs}` }),
       element("figcaption", {}, element("b", {}, symbol), element("span", { class: "most" })));
     return element("article", { class: "weights-layer" },
       element("h3", {}, title, element("small", {}, ` ${inputs} → ${outputs}`)),
-      element("div", { class: "matrices" }, picture("W, b", "Weights and biases"), picture("dW, db", "Gradients")));
+      element("div", { class: "matrices" }, picture("W, b", "Weights and biases"),
+        picture("dW, db", "Gradients")));
   }));
   fillLayerChoice(app);
 }
@@ -40,7 +42,8 @@ function paintWeights(app) {
       const { W, b } = which ? dense.gradients : dense.parameters;
       const most = Math.max(largest(W), largest(b));
       paintMatrix(figure.querySelector("canvas"), W, b, dense.inputs, dense.outputs, most);
-      figure.querySelector(".most").textContent = most === 0 ? (which ? "no step yet" : "all 0") : `to ±${shown(most)}`;
+      figure.querySelector(".most").textContent = most === 0 ? (which ? "no step yet" : "all 0")
+        : `to ±${shown(most)}`;
     });
   });
   if (app.dom.numbers.open) fillNumbers(app);
@@ -60,16 +63,19 @@ function fillNumbers(app) {
   const { dense } = app.groups[at];
   const { inputs, outputs } = dense;
   const rows = Math.max(1, Math.min(inputs, Math.floor(MOST_CELLS / outputs)));
-  const names = at === 0 ? app.session.problem.names : Array.from({ length: inputs }, (_, input) => `neuron ${input + 1}`);
+  const names = at === 0 ? app.session.problem.names
+    : Array.from({ length: inputs }, (_, input) => `neuron ${input + 1}`);
   const row = (name, value, gradient) => element("tr", {}, element("th", { scope: "row" }, name),
     ...Array.from({ length: outputs }, (_, unit) => element("td", {}, shown(value(unit)),
       element("small", {}, shown(gradient(unit))))));
   const body = Array.from({ length: rows }, (_, input) => row(names[input],
-    (unit) => dense.parameters.W[input * outputs + unit], (unit) => dense.gradients.W[input * outputs + unit]));
+    (unit) => dense.parameters.W[input * outputs + unit],
+    (unit) => dense.gradients.W[input * outputs + unit]));
   body.push(row("bias", (unit) => dense.parameters.b[unit], (unit) => dense.gradients.b[unit]));
   app.dom.numbersHead.replaceChildren(element("tr", {}, element("th", { scope: "col" }, "from"),
     ...Array.from({ length: outputs }, (_, unit) => element("th", { scope: "col" }, `to ${unit + 1}`))));
   app.dom.numbersRows.replaceChildren(...body);
   app.dom.numbersNote.textContent = rows < inputs
-    ? `The first ${rows} of ${inputs} inputs. The file of the weights has all.` : "In small digits: the gradient of the last step.";
+    ? `The first ${rows} of ${inputs} inputs. The file of the weights has all.`
+    : "In small digits: the gradient of the last step.";
 }
