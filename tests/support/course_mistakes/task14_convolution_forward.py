@@ -19,7 +19,7 @@ MISTAKES = [
      "first image"),
     (PAD, "images = x + 0.0", "padding is missing"),
     (PAD, "images = np.pad(x, ((0, 0), (padding, 0), (padding, 0), (0, 0)))", "only above and on the left"),
-    (PAD, "images = np.pad(x, padding)", "all axes"),
+    (PAD, "images = np.pad(x, padding)", "wrong axes"),
     (PAD, "images = np.pad(x, ((0, 0), sides, sides, (0, 0)), 'edge')", "repeats the border"),
     (SIZES, "height = int((images.shape[1] - k) / stride)\n    width = int((images.shape[2] - k) / stride)",
      "+ 1"),
