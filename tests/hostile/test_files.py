@@ -40,7 +40,7 @@ def test_arrays_made_to_harm_are_refused_in_little_memory(
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
     name, data, message = ARRAYS[what]
-    Path(name).write_bytes(data)
+    Path(name).write_bytes(data())
 
     def refuse() -> None:
         with pytest.raises(nnx.DataError) as caught:

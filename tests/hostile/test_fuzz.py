@@ -189,7 +189,7 @@ def bombs() -> dict[str, tuple[str, bytes]]:
     }  # fmt: skip
     of_kind = {".npy": "x.npy", ".npz": "x.npz", ".gz": "x.gz", ".csv": "x.csv", "": "x-idx3-ubyte"}
     return found | {
-        what: (of_kind[Path(name).suffix], data) for what, (name, data, _) in MADE_TO_HARM.items()
+        what: (of_kind[Path(name).suffix], data()) for what, (name, data, _) in MADE_TO_HARM.items()
     }
 
 
