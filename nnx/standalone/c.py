@@ -135,7 +135,8 @@ double {name}_check(void)
             const double size = fabs((double)expected[i]);
             const double apart = fabs((double)found[i] - (double)expected[i]);
             scale = size > scale ? size : scale;
-            difference = apart <= difference ? difference : apart;
+            if (!(apart <= difference))
+                difference = apart >= 0 ? apart : HUGE_VAL; /* NaN is no number of nnx's */
         }}
         if (difference > 0 && !(difference / (scale + largest / 100) <= worst))
             worst = difference / (scale + largest / 100);

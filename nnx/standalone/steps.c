@@ -148,7 +148,7 @@ static void transposed_convolution(const real *x, const real *W, const real *b, 
 }
 
 /* @ max_pool needs windows */
-/* The maximum of each channel over each window. */
+/* The maximum of each channel over each window; NaN if there is one. */
 static void max_pool(const real *x, real *y, const windows *w, int channels)
 {
     for (int p = 0; p < w->outputs[0]; p++)
@@ -162,7 +162,8 @@ static void max_pool(const real *x, real *y, const windows *w, int channels)
                         if (u < 0 || u >= w->size[0] || v < 0 || v >= w->size[1])
                             continue;
                         const real value = x[(u * w->size[1] + v) * channels + c];
-                        most = value <= most ? most : value;
+                        if (!(value <= most) && most == most) /* NaN stays */
+                            most = value;
                     }
                 y[c] = most;
             }
@@ -334,7 +335,7 @@ static void ascending(const real *x, real *y, int rows, int columns)
 /* @ relu */
 static real relu(real x)
 {
-    return x > 0 ? x : 0;
+    return x < 0 ? 0 : x; /* NaN stays NaN */
 }
 
 /* @ leaky_relu */

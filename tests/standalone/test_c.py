@@ -148,6 +148,43 @@ def test_the_self_check_finds_a_wrong_weight(tmp_path):
         checked(tmp_path, "m")
 
 
+def test_the_self_check_finds_an_answer_that_is_nan(tmp_path):
+    export(nnx.Network([nnx.Dense(2)], seed=0, device="numpy").build(3), tmp_path / "m.c")
+    text = (tmp_path / "m.c").read_text()
+    (tmp_path / "m.c").write_text(text.replace("y[j] = b[j];", "y[j] = b[j] * NAN;"))
+    with pytest.raises(AssertionError, match=r"self-check on 8 rows: largest difference inf, allowed"):
+        checked(tmp_path, "m")
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nnx.ReLU()],
+        [nnx.HardSigmoid()],
+        [nnx.GELU(True)],
+        [nnx.Softmax()],
+        [nnx.PReLU()],
+        [nnx.Reshape((3, 1)), nnx.MaxPool1D(3), nnx.Flatten()],
+    ],
+)
+def test_numbers_that_overflow_give_nan_as_predict_does(tmp_path, layers):
+    """Such as inf - inf, of which no layer may make an ordinary number."""
+    network = nnx.Network([nnx.Dense(3), nnx.Dense(3), *layers], seed=0, device="numpy").build(2)
+    weights = network.weights()
+    first, second = (name for name in weights if name.endswith("W"))
+    network.set_weights(
+        weights
+        | {first: np.full((2, 3), 3.0, "float32")}
+        | {second: np.array([[1, -1, 1], [-1, 1, 1], [0, 0, 1]], "float32")}
+    )
+    export(network, tmp_path / "m.c")
+    x = np.full((1, 2), 3e38, "float32")
+    with np.errstate(all="ignore"):
+        y = network.predict(x)
+    assert np.isnan(y).any()
+    assert np.array_equal(np.isnan(Compiled(tmp_path, "m").predict(x)), np.isnan(y))
+
+
 def test_sizes_are_those_in_the_file():
     network = nnx.Network([nnx.Dense(32), nnx.ReLU(), nnx.Dense(10), nnx.Softmax()], seed=0).build(64)
     made = Writer(lower(network), "digits")
