@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nnx.course.task import Case
 
 SECONDS = 10.0  # for all calls together
 _LATE = 5.0  # seconds until a process is killed that did not end itself
+_STOPPED = 256  # stands for the status of such a process: no process has it
 _SHOWN = 4000  # characters of what was printed
 _SETTINGS = {
     "PYTHONIOENCODING": "utf-8:replace", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "",
@@ -83,7 +85,7 @@ def _wait(folder: Path, seconds: float) -> int:
         try:
             return process.wait(seconds + _LATE)
         except subprocess.TimeoutExpired:
-            return -int(getattr(signal, "SIGKILL", 9))
+            return _STOPPED
         finally:
             with contextlib.suppress(OSError):
                 if os.name == "posix":
@@ -96,7 +98,7 @@ def _wait(folder: Path, seconds: float) -> int:
 def _answer(folder: Path) -> dict[str, Any] | None:
     try:
         answer = calls.read(folder, "answer")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
     return answer if isinstance(answer, dict) else None
 
@@ -115,10 +117,11 @@ def _why(file: Path, where: str, status: int, seconds: float) -> tuple[str, int 
     name = str(file).encode("ascii", "backslashreplace").decode()  # as faulthandler writes it
     found = re.search(rf'File "{re.escape(name)}", line (\d+)', where)
     line = int(found[1]) if found else None
-    if "Timeout" in where or status == -9:
+    if "Timeout" in where or status == _STOPPED:
         return f"stopped after {seconds:g} s without an end: does every loop end?", line
     if status < 0:
-        return f"the process was ended by {signal.Signals(-status).name}", line
+        known = {int(one): one.name for one in signal.Signals}  # real-time signals have no name
+        return f"the process was ended by {known.get(-status, f'signal {-status}')}", line
     return f"the process ended without an answer (exit status {status})", line
 
 

@@ -153,3 +153,33 @@ def test_a_forged_answer_that_cannot_be_read_is_no_answer(tmp_path):
     answer, problem, _ = answer_of(tmp_path, text)
     assert answer.outcomes == []
     assert problem
+
+
+def test_large_wrong_results_are_answers_all_the_same(tmp_path):
+    """Only their shapes are kept; no file with them grows too large."""
+    answer, problem, _ = answer_of(tmp_path, inside(*["return (np.zeros((1000, 1000)),) * 3"]))
+    assert problem == ""
+    assert answer.outcomes[0]["result"] == ({"shape": [1000, 1000]},) * 3
+
+
+@POSIX
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (40, "signal 40")])
+def test_a_signal_that_ends_the_process_is_named(tmp_path, number, name):
+    """Also one without a name, and not as a loop without an end."""
+    text = "import os\n" + inside(f"os.kill(os.getpid(), {number})")
+    assert answer_of(tmp_path, text)[1] == f"the process was ended by {name}"
+
+
+@pytest.mark.parametrize("name", ["answer.npz", "answer.json"])
+def test_an_answer_that_is_cut_off_is_none(tmp_path, name):
+    """A full disk cuts it off: the message is a line, not a traceback."""
+    text = inside(
+        "import __main__",
+        "from pathlib import Path",
+        "import sys",
+        "folder = Path(sys.argv[1])",
+        "__main__.write(folder, 'answer', {'outcomes': [], 'lines': {}})",
+        f"(folder / {name!r}).write_bytes(b'PK')",
+        "__main__._leave(3)",
+    )
+    assert answer_of(tmp_path, text)[1] == "the process ended without an answer (exit status 3)"
