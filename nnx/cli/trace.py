@@ -27,7 +27,7 @@ NARROWEST = 40
 @click.option("--rows", type=options.Whole(min=1), default=4, show_default=True, metavar="N",
               help="How many of the first rows are the batch.")  # fmt: skip
 @click.option("--loss", type=options.Name(tuple(losses.NAMES)), metavar="NAME",
-              help="Such as mse or cross_entropy.  [default: what fits the last layer]")  # fmt: skip
+              help="Such as mse or cross_entropy.  [default: what fits the model]")  # fmt: skip
 @click.option("--optimizer", type=options.Name(tuple(optimizers.NAMES)), default="sgd",
               show_default=True, metavar="NAME", help="Such as sgd, adam or rmsprop.")  # fmt: skip
 @click.option("--learning-rate", type=click.FloatRange(min=0.0), metavar="RATE",
@@ -70,7 +70,9 @@ def trace(
     x, y = of_model(used, data or _of_training(model), target, rows)
     network = used.network
     settings: dict[str, Any] = {} if learning_rate is None else {"learning_rate": learning_rate}
-    found = network.trace(x, y, loss or usual_loss(network), optimizers.get(optimizer, **settings))
+    found = network.trace(
+        x, y, loss or usual_loss(network, used.prepared), optimizers.get(optimizer, **settings)
+    )
     if html is None:
         _print(found, weight, row, through)
         return

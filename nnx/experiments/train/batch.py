@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,27 @@ from nnx.errors import ConfigurationError, DataError
 from nnx.experiments.result import HostArray
 from nnx.experiments.train.applying import Model
 from nnx.experiments.train.labelled import Labelled, Layout, load_labelled
+from nnx.experiments.train.preparation import MEAN_AND_SPREAD, Preparation
 from nnx.experiments.train.scaling import BYTES
 from nnx.layers import Softmax
-from nnx.losses import KINDS, Loss, MeanSquaredError
+from nnx.losses import KINDS, GaussianNLL, Hinge, Loss, MeanSquaredError, Pinball
 from nnx.network import Network
 from nnx.readers.arrays import as_rows
 from nnx.readers.form import Reading, find_form
 from nnx.readers.opening import reading
 
 
-def usual_loss(network: Network) -> Loss:
-    """Return the loss that fits a network's last activation: a cross-entropy, Poisson, or squared error."""
+def usual_loss(network: Network, prepared: Preparation | None = None) -> Loss:
+    """Return the loss that fits a network: that of its last activation, or what its outputs were trained for.
+
+    A network with several numbers for each target has the loss of its quantiles, or the Gaussian one. One
+    whose largest output decides has the hinge loss. Others have the squared error.
+    """
+    if prepared is not None and prepared.several:
+        levels = prepared.several
+        return GaussianNLL() if levels == MEAN_AND_SPREAD else Pinball([float(level) for level in levels])
+    if prepared is not None and prepared.decides:
+        return Hinge()
     name = network.layers[-1].fused_kind
     for kind in KINDS:
         if name and kind.activation == name:
@@ -67,12 +78,17 @@ def of_model(
         found = load_labelled(data, _task(network, target, Path(data)), target)
         x = _plain(network, found, str(data))[:rows]
     else:
-        x, _ = model.read(data)
-        x = prepared.inputs.apply(np.asarray(x[:rows]), network.dtype)
+        given, _ = model.read(data)
+        x = prepared.inputs.apply(np.asarray(given[:rows]), network.dtype)
         if prepared.task == "autoencoding":
             return x, x
         target = tuple(target) or prepared.targets
-        found = load_labelled(data, prepared.task, target, _others(data, prepared.layout, target))
+        others = _others(data, prepared.layout, target)
+        # the inputs are known: gaps and texts in their columns are no errors here
+        how = replace(model.how, missing="mean", categories="onehot")
+        found = load_labelled(data, prepared.task, target, others, how=how)
+        if found.y is not None and len(found.y) != len(given):
+            raise DataError(f"{data}: rows without a target ({len(given) - len(found.y)}): remove them")
     if found.y is not None:
         return x, _targets(model, found, rows)
     if network.output_shape != network.input_shape:

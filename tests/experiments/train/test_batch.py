@@ -7,6 +7,7 @@ import pytest
 from support.own_models import classes, here, trained, write  # noqa: F401
 
 import nnx
+from nnx.errors import DataError
 from nnx.experiments.train.applying import Model
 from nnx.experiments.train.batch import of_model, usual_loss
 from nnx.experiments.train.config import Config
@@ -78,3 +79,41 @@ def test_a_class_that_did_not_occur_in_training_is_named():
     write("n.csv", ["name", "a", "b", "w", "kind"], rows)
     with pytest.raises(nnx.DataError, match="class 'new' did not occur in training"):
         of_model(Model.load("run"), "n.csv", (), 2)
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "loss"),
+    [
+        ("y", ("--loss", "pinball", "--quantiles", "0.1,0.5,0.9"), "Pinball(quantiles=[0.1, 0.5, 0.9])"),
+        ("y", ("--loss", "gaussian"), "GaussianNLL(epsilon=1e-06)"),
+        ("kind", ("--loss", "hinge"), "Hinge()"),
+    ],
+)
+def test_the_usual_loss_fits_what_the_outputs_were_trained_for(target, options, loss):
+    numbers = np.random.default_rng(0).normal(size=(30, 2))
+    write(
+        "t.csv", ["a", target], numbers if target == "y" else [(a, "q" if a > 0 else "p") for a, _ in numbers]
+    )
+    trained("t.csv", "--target", target, "--epochs", 1, *options)
+    model = Model.load("run")
+    x, y = of_model(model, "t.csv", (), 5)
+    usual = usual_loss(model.network, model.prepared)
+    assert repr(usual) == loss
+    assert model.network.trace(x, y, usual, "sgd").rows == 5
+
+
+def test_gaps_and_texts_become_the_numbers_of_the_model():
+    """A row without a target is refused: the rows after it would get wrong targets."""
+    numbers = np.random.default_rng(0).normal(size=(30, 2))
+    rows = [("" if i % 5 == 1 else a, "red" if i % 2 else "blue", b) for i, (a, b) in enumerate(numbers)]
+    write("t.csv", ["a", "c", "y"], rows)
+    trained("t.csv", "--target", "y", "--missing", "mean", "--categories", "onehot", "--epochs", 1)
+    model = Model.load("run")
+    x, y = of_model(model, "t.csv", (), 4)
+    assert x.shape == (4, 3)
+    assert model.prepared is not None
+    assert model.prepared.outputs is not None
+    np.testing.assert_allclose(model.prepared.outputs.undo(y)[:, 0], numbers[:4, 1], rtol=1e-5)
+    write("gap.csv", ["a", "c", "y"], [(1.0, "red", ""), *rows])
+    with pytest.raises(DataError, match=r"gap.csv: rows without a target \(1\): remove them"):
+        of_model(model, "gap.csv", (), 4)
