@@ -295,6 +295,21 @@ class VariationalAutoencoder(Autoencoder):
         return self.network_[self._n_encoding :].predict(codes)
 
 
+def described(network: nnx.Network, X: Any) -> tuple[HostArray, HostArray]:
+    """Return means and log variances of the codes of X in float64, each of shape (rows, width of a code)."""
+    length = network.encoder_length
+    assert length is not None
+    outputs = np.asarray(moved_to_host(network[: length - 1].predict(X)), np.float64)
+    mean, log_variance = np.split(outputs, 2, axis=1)
+    return mean, log_variance
+
+
+def divergences(mean: HostArray, log_variance: HostArray) -> HostArray:
+    """Return the KL divergence of each number of a code in nats: ½ (μ² + σ² − 1 − ln σ²)."""
+    found: HostArray = 0.5 * (mean**2 + np.expm1(log_variance) - log_variance)
+    return found
+
+
 def bounds(network: nnx.Network, X: Any, loss: Any, draws: int, random: Any) -> HostArray:
     """Return the mean of ln p(x | z) over drawn codes, and the divergence, of each row, of shape (2, rows).
 
@@ -310,9 +325,8 @@ def bounds(network: nnx.Network, X: Any, loss: Any, draws: int, random: Any) -> 
     """
     X, length = dense(X), network.encoder_length
     assert length is not None
-    described = np.asarray(moved_to_host(network[: length - 1].predict(X)), np.float64)
-    mean, log_variance = np.split(described, 2, axis=1)
-    kl = 0.5 * np.sum(mean**2 + np.expm1(log_variance) - log_variance, axis=1)
+    mean, log_variance = described(network, X)
+    kl = np.sum(divergences(mean, log_variance), axis=1)
     decoder = network[length : len(network) - len(last_activation(loss))]
     flat = np.asarray(moved_to_host(X), np.float64).reshape(len(X), -1)
     total = np.zeros(len(flat))

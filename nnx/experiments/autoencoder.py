@@ -307,7 +307,7 @@ METRICS = (
 def tables(result: Result) -> Iterable[Table | str]:
     """Show the errors on the test images."""
     forms = {"test_mse": ".6f", "test_mse_per_image": ".4f", "test_bce": ".5f", "pca_test_mse": ".6f"}
-    forms |= dict.fromkeys(variational.METRICS, ".2f")
+    forms |= dict.fromkeys(variational.METRICS, ".2f") | {"active_numbers": "d"}
     forms |= {name: ".4g" for name in family.METRICS if name in result.metrics}
     known = {name: form for name, form in forms.items() if name in result.metrics}
     rows = [(METRICS[name], f"{result.metrics[name]:{form}}") for name, form in known.items()]

@@ -15,6 +15,7 @@ from nnx.network import Network
 
 ROWS = 1000  # test images at a time
 SAMPLES, PAIRS, STEPS = 40, 4, 10  # images that are drawn
+ACTIVE = 0.01  # smallest variance of the mean of an active number of the code (Burda et al., 2016)
 
 
 def variational(encoder: Sequence[Layer], code: int, features: int) -> list[Layer]:
@@ -27,7 +28,10 @@ def variational(encoder: Sequence[Layer], code: int, features: int) -> list[Laye
 
 
 def measure(result: Result, network: Network, data: Dataset, seed: int) -> None:
-    """Add the ELBO on the test images and its parts in nats, new images, and images between two."""
+    """Add the ELBO on the test images and its parts in nats, new images, and images between two.
+
+    For each number of the code, also its mean divergence and the variance of its mean over the test images.
+    """
     from nnx.estimators.variational import BernoulliNats, bounds
 
     random, x, loss = np.random.default_rng(seed), data.x_test, BernoulliNats()
@@ -37,6 +41,7 @@ def measure(result: Result, network: Network, data: Dataset, seed: int) -> None:
     result.metrics |= {
         "test_elbo": reconstruction - kl, "test_reconstruction_nats": reconstruction, "test_kl": kl
     }  # fmt: skip
+    _measure_numbers(result, network, x)
     encoder, decoder = network[: network.encoder_length], network[network.encoder_length :]
     codes = encoder.predict(x[: 2 * PAIRS])
     share = np.linspace(0.0, 1.0, STEPS, dtype=codes.dtype)[None, :, None]
@@ -46,6 +51,20 @@ def measure(result: Result, network: Network, data: Dataset, seed: int) -> None:
         "samples": decoder.predict(drawn),
         "interpolation": decoder.predict(between.reshape(-1, codes.shape[1])),
     }
+
+
+def _measure_numbers(result: Result, network: Network, x: HostArray) -> None:
+    """Add what each number of the code holds of the test images, and how many are active.
+
+    A number that the decoder does not use has a mean near 0 and a variance near 1 for every image.
+    """
+    from nnx.estimators.variational import described, divergences
+
+    parts = [described(network, x[i : i + ROWS]) for i in range(0, len(x), ROWS)]
+    mean, log_variance = (np.concatenate(part) for part in zip(*parts, strict=True))
+    spread = mean.var(axis=0)
+    result.metrics["active_numbers"] = int((spread > ACTIVE).sum())
+    result.arrays |= {"code_kl": divergences(mean, log_variance).mean(axis=0), "code_spread": spread}
 
 
 def figures(result: Result, reports: Any) -> dict[str, Any]:
@@ -65,4 +84,5 @@ METRICS = {
     "test_elbo": "test ELBO, nats per image",
     "test_reconstruction_nats": "its reconstruction, nats per image",
     "test_kl": "its KL divergence, nats per image",
+    "active_numbers": "active numbers of the code",
 }

@@ -267,3 +267,32 @@ def code_map(points: NDArray[Any], labels: NDArray[Any], shares: NDArray[Any]) -
         middle = np.median(mine, axis=0)
         drawn.groups.append(Group(str(label), path, (float(middle[0]), float(middle[1])), len(mine)))
     return drawn
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Bars next to each other, from 0: for each its left edge, its width and its top, in thousandths."""
+
+    title: str
+    places: list[tuple[float, float, float]]
+    y_ticks: list[Tick]
+    values: list[float]
+
+    def summary(self) -> str:
+        """Describe the bars in words."""
+        ends = f"from {number(self.values[0])} to {number(self.values[-1])}"
+        return f"{self.title}: {len(self.values)} bars {ends}"
+
+
+def bars(title: str, values: NDArray[Any]) -> Bars | None:
+    """Lay out one bar for each value (n,), all at least 0; return None if a value cannot be drawn."""
+    known = [float(value) for value in values]
+    if not known or not all(_drawable(value) and value >= 0.0 for value in known):
+        return None
+    _, high, ticks = _linear_axis(0.0, max(known))
+    width = 1000.0 / len(known)
+    places = [
+        (round((i + 0.1) * width, 1), round(0.8 * width, 1), round(1000.0 * (1.0 - value / high), 1))
+        for i, value in enumerate(known)
+    ]
+    return Bars(title, places, [tick for tick in ticks if tick.at <= 1000.0], known)

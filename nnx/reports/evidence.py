@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nnx.errors import DataError, FileFormatError
 from nnx.experiments import Result
 from nnx.experiments.convolutions import maps_of
+from nnx.experiments.variational import STEPS
 from nnx.experiments.xor import GRID
 from nnx.files import replacing
 from nnx.readers.npy import NUMBERS, TEXTS, open_npz
@@ -32,9 +33,14 @@ _GROUPS: tuple[dict[str, int], ...] = (
     {"values_true": 2, "values_predicted": 2},
     {"misread": 3, "misread_true": 1, "misread_predicted": 1, "misread_index": 1},
     {"map_images": 4, "map_labels": 1, "maps": 3},
+    {"code_kl": 1, "code_spread": 1},
+    {"samples": 3},
+    {"interpolation": 4},
 )
 _OF_A_COMPARISON = ("_nnx", "_keras", "_keras_xla", "_epochs")
-_IMAGES = {"originals", "reconstructions", "misread", "surface", "filters", "map_images", "maps"}
+_IMAGES = {"originals", "reconstructions", "misread", "surface", "filters", "map_images", "maps"} | {
+    "samples", "interpolation",
+}  # fmt: skip
 _COLOURS = (1, 3)  # numbers of channels of an image
 
 
@@ -51,6 +57,8 @@ def gather(result: Result) -> Evidence:
         kept |= _misread(result)
     if {"true", "predicted"} <= arrays.keys():
         kept |= {"values_true": arrays["true"], "values_predicted": arrays["predicted"]}
+    if {"samples", "interpolation", "code_kl", "image_shape"} <= arrays.keys():
+        kept |= _variational(arrays)
     if "filters" in arrays:
         kept |= _convolutions(arrays)
     if "surface" in arrays:
@@ -95,6 +103,17 @@ def _misread(result: Result) -> Evidence:
         "misread_true": truth[chosen],
         "misread_predicted": guess[chosen],
         "misread_index": chosen.astype(np.int32),
+    }
+
+
+def _variational(arrays: Evidence) -> Evidence:
+    """Return new images, a line of images for each pair, and what each number of the code holds."""
+    shape = tuple(int(side) for side in arrays["image_shape"])
+    return {
+        "samples": as_bytes(arrays["samples"].reshape(-1, *shape)),
+        "interpolation": as_bytes(arrays["interpolation"].reshape(-1, STEPS, *shape)),
+        "code_kl": arrays["code_kl"],
+        "code_spread": arrays["code_spread"],
     }
 
 

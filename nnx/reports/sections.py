@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from nnx.errors import FileFormatError
 from nnx.experiments import Result
 from nnx.experiments.compare.sides import TITLES
+from nnx.experiments.variational import ACTIVE
 from nnx.experiments.xor import CASES, MARGIN
 from nnx.reports import charts
+from nnx.reports.charts import number
 from nnx.reports.evidence import Evidence
 from nnx.reports.facts import command
 from nnx.reports.filters import SIGNED
@@ -49,6 +51,7 @@ class Shown:
     surface: dict[str, Any] | None
     values: dict[str, Any] | None
     convolutions: dict[str, Any] | None
+    variational: dict[str, Any] | None
     tables: list[Any]
 
 
@@ -67,6 +70,9 @@ def shown(run: Run) -> Shown:
             surface=_surface(run) if "surface" in kept else None,
             values=_values(run) if "values_true" in kept else None,
             convolutions=_convolutions(kept) if "filters" in kept and "maps" in kept else None,
+            variational=_variational(kept)
+            if {"samples", "interpolation", "code_kl"} <= kept.keys()
+            else None,
             tables=_comparison(result),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -217,6 +223,23 @@ def _convolutions(kept: Evidence) -> dict[str, Any]:
         for image, label, maps in zip(*(kept[name] for name in names), strict=True)
     ]
     return {"filters": filters, "images": images, "layers": [str(name) for name in kept["map_layers"]]}
+
+
+def _variational(kept: Evidence) -> dict[str, Any]:
+    """Return new images, lines of images between two, and the divergence of each number of the code."""
+    divergence, spread = kept["code_kl"].astype(np.float64), kept["code_spread"].astype(np.float64)
+    order = np.argsort(-divergence, kind="stable")
+    rows = [(f"{i + 1}", number(divergence[i]), number(spread[i]), "yes" if spread[i] > ACTIVE else "no")
+            for i in order]  # fmt: skip
+    return {
+        "samples": [digit(image) for image in kept["samples"]],
+        "walks": [[digit(image) for image in walk] for walk in kept["interpolation"]],
+        "bars": charts.bars("KL divergence of each number of the code, in nats", divergence[order]),
+        "dim": [not spread[i] > ACTIVE for i in order],
+        "rows": rows,
+        "active": int((spread > ACTIVE).sum()),
+        "limit": ACTIVE,
+    }
 
 
 def _surface(run: Run) -> dict[str, Any]:

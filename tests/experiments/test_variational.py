@@ -34,6 +34,15 @@ def test_mean_codes_are_those_of_its_network(result):
     assert result.metrics["test_mse"] < 0.06  # the mean image has 0.08
 
 
+def test_the_divergence_of_each_number_adds_up_to_that_of_the_code(result):
+    divergence, spread = result.arrays["code_kl"], result.arrays["code_spread"]
+    assert divergence.shape == spread.shape == (16,)
+    assert divergence.sum() == pytest.approx(result.metrics["test_kl"], rel=1e-12)
+    means = result.arrays["codes"].astype(np.float64)  # all 360 test images
+    np.testing.assert_allclose(spread, means.var(axis=0), rtol=1e-4)
+    assert result.metrics["active_numbers"] == (spread > 0.01).sum()
+
+
 def test_images_are_drawn_and_interpolated(result):
     from nnx import reports
 

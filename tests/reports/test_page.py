@@ -40,7 +40,7 @@ def test_the_page_of_a_run_says_what_ran_and_how_to_run_it_again(run_folders):
     assert "1,000" in page.text  # epochs, on the axis
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "svm", "xor", "compare", "values"])
+@pytest.mark.parametrize("name", ["autoencoder", "variational", "svm", "xor", "compare", "values"])
 def test_the_page_can_be_made_again_from_the_folder_alone(run_folders, tmp_path, name):
     folder = tmp_path / name
     unchecked(run_folders[name], folder)
@@ -59,6 +59,8 @@ def test_each_part_is_shown_where_the_run_has_it(run_folders):
         headings[name] = re.findall(r"<h2[^>]*>([^<]+)<", text)
     rest = ["Timing", "Setting", "Run it again"]
     assert headings["autoencoder"] == ["Results", "Learning curves", "Reconstructions", "Code map", *rest]
+    drawn = ["Reconstructions", "Code map", "New images and the code"]
+    assert headings["variational"] == ["Results", "Learning curves", *drawn, *rest]
     assert headings["svm"] == ["Results", "Confusion matrix", *rest]
     assert headings["train"] == ["Results", "Learning curves", "Confusion matrix", *rest]
     assert headings["values"] == ["Results", "Learning curves", "Predicted values", *rest]

@@ -63,7 +63,9 @@ def press(driver, *keys):
     ActionChains(driver).send_keys(*keys).perform()
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "classifier", "svm", "xor", "compare", "values", "several"])
+@pytest.mark.parametrize(
+    "name", ["autoencoder", "variational", "classifier", "svm", "xor", "compare", "values", "several"]
+)
 def test_it_opens_without_a_message_or_a_request_at_any_width(opened, name):
     for width in SCREENS.values():
         driver = opened(name, width=width)
@@ -75,7 +77,7 @@ def test_it_opens_without_a_message_or_a_request_at_any_width(opened, name):
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("name", ["several", "compare"])
+@pytest.mark.parametrize("name", ["several", "variational", "compare"])
 def test_every_text_has_contrast(opened, name, dark):
     driver = opened(name, dark=dark)
     page = driver.execute_script("return getComputedStyle(document.body).backgroundColor")

@@ -87,3 +87,46 @@ def test_filters_and_maps_that_do_not_fit_are_refused(run_folders, tmp_path, cha
     evidence.write({name: array for name, array in kept.items() if array is not None}, folder / evidence.FILE)
     with pytest.raises(FileFormatError, match=what):
         reports.write_report([folder])
+
+
+def test_new_images_walks_and_each_number_of_the_code_are_shown(run_folders):
+    page = read(run_folders["variational"] / "report.html")
+    kept = evidence.read(run_folders["variational"] / evidence.FILE)
+    alts = [one["alt"] for one in page.all("img")]
+    assert sum(alt.startswith("new image ") for alt in alts) == 40
+    assert (
+        alts.count("reconstruction of the first image")
+        == alts.count("reconstruction of the second image")
+        == 4
+    )
+    assert alts.count("between the two") == 4 * 8
+    metrics = read_run(run_folders["variational"]).metrics
+    assert kept["code_kl"].sum() == pytest.approx(metrics["test_kl"], rel=1e-6)
+    assert metrics["active_numbers"] == (kept["code_spread"] > 0.01).sum()
+    assert f"{metrics['active_numbers']} of the 16 numbers of the code are active" in page.text
+    assert all(f"{value:.5g}" in page.text for value in kept["code_kl"])
+
+
+def test_numbers_of_a_code_that_hold_nothing_are_grey(run_folders, tmp_path):
+    folder = tmp_path / "run"
+    unchecked(run_folders["variational"], folder)
+    kept = evidence.read(folder / evidence.FILE)
+    kept["code_spread"] = np.where(np.arange(16) < 3, 0.5, 0.001)
+    evidence.write(kept, folder / evidence.FILE)
+    page = read(reports.write_report([folder]))
+    assert "3 of the 16 numbers of the code are active" in page.text
+    classes = [one["class"] for one in page.all("path") if one.get("class", "").startswith("bar")]
+    assert sorted(classes) == ["bar"] * 3 + ["bar dim"] * 13
+    evidence.write(kept | {"code_kl": np.full(16, np.nan)}, folder / evidence.FILE)
+    page = read(reports.write_report([folder]))
+    assert not [one for one in page.all("path") if one.get("class", "").startswith("bar")]
+
+
+@pytest.mark.parametrize("changes", [{"code_spread": None}, {"samples": np.zeros((4, 8, 8))}])
+def test_new_images_that_do_not_fit_are_refused(run_folders, tmp_path, changes):
+    folder = tmp_path / "run"
+    unchecked(run_folders["variational"], folder)
+    kept = evidence.read(folder / evidence.FILE) | changes
+    evidence.write({name: array for name, array in kept.items() if array is not None}, folder / evidence.FILE)
+    with pytest.raises(FileFormatError, match=r"belong together|bytes"):
+        reports.write_report([folder])

@@ -23,10 +23,12 @@ def keep(result: Result, folder: Path) -> Path:
 
 
 def make(place: Path) -> dict[str, Path]:
-    """XOR twice, an autoencoder, an SVM and a classifier that err, an own table, a made-up comparison."""
+    """XOR twice, two autoencoders, an SVM and a classifier that err, an own table, a made-up comparison."""
     digits = datasets.load_digits()
     coded = autoencoder.run(autoencoder.Config("shallow", "digits", epochs=3, device="cpu"), data=digits)
     folders = {"autoencoder": keep(coded, place / "autoencoder")}
+    config = autoencoder.Config("variational", "digits", epochs=2, device="cpu")
+    folders["variational"] = keep(autoencoder.run(config, data=digits), place / "variational")
     model = str(folders["autoencoder"])
     poor = replace(digits, x_train=digits.x_train[:60], y_train=digits.y_train[:60])
     folders["svm"] = keep(svm.run(svm.Config(model, device="cpu"), data=poor), place / "svm")
