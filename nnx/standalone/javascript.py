@@ -105,7 +105,8 @@ class _Writer:
     def answer(self) -> str:
         """Return the expression of the answer for a row."""
         row = "features(row, COLUMNS)" if self.program.meaning.cells else "row"
-        y, shape = f"network(checked({row}, {self.program.inputs}))", self.program.output_shape
+        taken, shape = list(self.program.input_shape), self.program.output_shape
+        y = f"network(checked({row}, {taken}))"
         return f"plain({y if len(shape) == 1 else f'nested({y}, {list(shape)})'})"
 
     def network(self) -> str:

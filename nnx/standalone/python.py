@@ -117,7 +117,7 @@ class _Plain:
 
     def answers(self) -> str:
         """Return the expression of all answers."""
-        y = f"network(checked({self.given('row')}, {self.program.inputs}))"
+        y = f"network(checked({self.given('row')}, {self.shape}))"
         shape = self.program.output_shape
         return f"[{y if len(shape) == 1 else f'nested({y}, {shape})'} for row in rows]"
 

@@ -52,10 +52,18 @@ function features(row, columns) {
   });
 }
 
-/** Return the numbers of a row, which may have several axes, after checking them. */
-function checked(row, count) {
-  const found = flat(row);
+/** Return the sizes of the axes of a row. */
+function axes(row) {
+  return typeof row === "object" && row !== null ? [row.length, ...axes(row[0])] : [];
+}
+
+/** Return the numbers of a row, after checking them; an image has this shape, or is flat. */
+function checked(row, shape) {
+  const found = flat(row), count = shape.reduce((a, b) => a * b, 1), sizes = axes(row);
   if (found.length !== count) throw new Error(`a row has ${count} numbers, not ${found.length}`);
+  if (shape.length > 1 && sizes.length > 1 && String(sizes) !== String(shape)) {
+    throw new Error(`a row has the shape [${shape}], not [${sizes}]`);
+  }
   const wrong = found.findIndex((value) => !Number.isFinite(value));
   if (wrong >= 0) throw new Error(`a row has ${String(found[wrong])}, which is no finite number`);
   return Float64Array.from(found);

@@ -52,7 +52,7 @@ def checked(rows: Any, *shape: int) -> Array:
     count = math.prod(shape)
     if x.size == 0:
         return np.zeros((0, count))
-    if x.ndim < 2 or x[0].size != count:
+    if x.shape[1:] not in ((count,), shape):
         raise ValueError(f"rows have the shape {shape}, so x has one axis more; it is {x.shape}")
     x = x.reshape(-1, count)
     if not np.isfinite(x).all():

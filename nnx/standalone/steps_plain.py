@@ -72,11 +72,18 @@ def flat(row: Any) -> Iterator[float]:
             yield float(value)
 
 
-def checked(row: Any, count: int) -> Row:
-    """Return the numbers of a row as a list, after checking them."""
-    x = list(flat(row))
+def axes(row: Any) -> list[int]:
+    """Return the sizes of the axes."""
+    return [len(row), *axes(row[0])] if hasattr(row, "__len__") and not isinstance(row, str) else []
+
+
+def checked(row: Any, *shape: int) -> Row:
+    """Return the numbers of a row as a list, after checking them; an image has this shape, or is flat."""
+    x, count = list(flat(row)), math.prod(shape)
     if len(x) != count:
         raise ValueError(f"a row has {count} numbers, not {len(x)}")
+    if len(shape) > 1 and axes(row) not in ([], [count], [*shape]):
+        raise ValueError(f"a row has the shape {[*shape]}, not {axes(row)}")
     if not all(map(math.isfinite, x)):
         raise ValueError("a row has a number that is NaN or infinite")
     return x

@@ -221,3 +221,16 @@ def test_rows_of_a_table_may_have_cells_by_name(tmp_path, form):
     }
     for text, error in zip(wrong.values(), errors_of(tmp_path, form, program, list(wrong)), strict=True):
         assert text in error
+
+
+@pytest.mark.parametrize("form", ["plain", "numpy", "javascript"])
+def test_an_image_with_its_axes_in_another_order_is_refused(tmp_path, form):
+    """As predict refuses it: with the channels first, all numbers would be wrong. A flat image is taken."""
+    network = nnx.Network([nnx.Conv2D(2, 3), nnx.Flatten()], seed=0, device="numpy").build((4, 5, 3))
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
+    program, y = program_of(network, x), network.predict(x)
+    for rows in (x, x.reshape(2, -1)):
+        found = answers_of(tmp_path, form, {"model": (program, rows)})["model"]["answers"]
+        np.testing.assert_allclose(found, y, atol=1e-5)
+    with pytest.raises(AssertionError, match=r"\b[34], ?[45], ?[53]\b"):
+        answers_of(tmp_path, form, {"model": (program, x.transpose(0, 3, 1, 2))})
