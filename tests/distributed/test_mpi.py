@@ -19,6 +19,7 @@ CASES = (
     "positions",
     "images",
     "terms+weights",
+    "average",
 )
 
 
@@ -56,6 +57,13 @@ class TestRanksTrainAsOneProcess:
                     found[case]["values"][name], values, rtol=0, atol=100 * tolerance, err_msg=name
                 )
         assert expected["stopping"]["steps"] < expected["plain"]["steps"], "the case stops nothing"
+
+    def test_averages_do_not_change_training_but_are_what_the_network_has(self, alone, ranks):
+        del ranks
+        averaged, plain = (alone[3][case] for case in ("average", "plain"))
+        assert averaged["metrics"]["loss"] == plain["metrics"]["loss"]
+        assert averaged["metrics"]["val_loss"] != plain["metrics"]["val_loss"]
+        assert all(averaged["values"][name] != values for name, values in plain["values"].items())
 
 
 @pytest.mark.parametrize("ranks", [2, 3])

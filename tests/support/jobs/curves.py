@@ -67,11 +67,14 @@ def train(case, dtype, steps, communicator):
         validation=(x[:77], y[:77]),
         metrics=["accuracy"] if "labels" in case else ["r2"],
         sample_weight=weights,
+        average=0.9 if "average" in case else None,
         augment=augmented if "augment" in case else None,
         callbacks=[Curve(), *([nnx.EarlyStopping(patience=1, min_delta=0.1)] if "stopping" in case else [])],
         communicator=communicator,
     )  # fmt: skip
-    values = {name: value.tolist() for name, value in network.weights().items() if value.ndim == 1}
+    every = "average" in case  # not only the small ones
+    weights = network.weights().items()
+    values = {name: value.tolist() for name, value in weights if every or value.ndim == 1}
     return {"steps": history.steps, "curve": curve, "metrics": history.metrics, "values": values}
 
 
