@@ -25,6 +25,7 @@ from nnx.estimators import tabular_files, tabular_recipe
 from nnx.estimators.checks import counted, held_out, unknown
 from nnx.network.precision import PRECISIONS
 from nnx.tables import TableEncoder
+from nnx.tables.frames import frame_of
 from nnx.training.checks import check_callbacks
 
 MONITOR = "val_error"
@@ -108,7 +109,7 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
         return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
 
     def _encoded(self, X: Any, *, reset: bool, sample_weight: HostArray | None = None) -> HostArray:
-        """Return a table as numbers and codes; with `reset`, learn the columns first."""
+        """Return the rows of weight above 0 as numbers and codes; with `reset`, learn the columns first."""
         if reset:
             self.encoder_ = TableEncoder(kinds=self.kinds).fit(X, sample_weight=sample_weight)
             self.n_features_in_ = self.encoder_.n_features_in_
@@ -117,6 +118,8 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
                 self.feature_names_in_ = self.encoder_.feature_names_in_
         else:
             _check_feature_names(self, X, reset=reset)
+        if sample_weight is not None:  # rows of weight 0 may hold anything
+            X = frame_of(X).take(np.flatnonzero(sample_weight))
         found: HostArray = self.encoder_.transform(X)
         return found
 
@@ -140,6 +143,7 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
             weights = _check_sample_weight(sample_weight, np.empty((len(y), 0)), dtype=np.float64)
             refuse_unusable(weights)
         x = self._encoded(X, reset=True, sample_weight=weights)
+        weights, y = counted(weights, y)
         check_consistent_length(x, y)
         if len(x) < 2:
             raise DataError(f"{type(self).__name__} needs two or more rows to train on, but X has 1 sample")
@@ -148,7 +152,6 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
                 f"{one.name} {one.why or 'is ignored, as you chose'}" for one in self.encoder_.columns_[:5]
             )
             raise DataError(f"X has no column to learn from: {reasons}")
-        weights, x, y = counted(weights, x, y)
         return x, y, weights
 
     def _has_validation(self, X_val: Any, y_val: Any) -> bool:

@@ -85,6 +85,27 @@ def test_rows_of_weight_zero_are_as_if_they_were_not_there():
     np.testing.assert_array_equal(model.predict_proba(TEST), expected)
 
 
+@pytest.mark.parametrize("form", ["a mapping", "pandas"])
+@pytest.mark.parametrize("estimator", [TabularClassifier, TabularRegressor])
+def test_rows_of_weight_zero_may_hold_what_no_row_may(estimator, form):
+    form = dict if form == "a mapping" else pytest.importorskip("pandas").DataFrame
+    y = classes_for(TRAIN) if estimator is TabularClassifier else numbers_for(TRAIN)
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, 400)
+    weights[[0, 7, 399]] = 0.0
+    odd = {name: cells.copy() for name, cells in TRAIN.items()}
+    odd["size"] = odd["size"].astype(object)
+    odd["weight"][0], odd["size"][7], odd["size"][399] = np.inf, "large", -np.inf
+    short, kept = QUICK | {"epochs": 3}, weights > 0.0
+    some = {name: cells[kept] for name, cells in TRAIN.items()}
+    expected = estimator(**short).fit(form(some), y[kept], sample_weight=weights[kept])
+    model = estimator(**short).fit(form(odd), y, sample_weight=weights)
+    assert model.encoder_.to_record() == expected.encoder_.to_record()
+    np.testing.assert_array_equal(model.predict(form(TEST)), expected.predict(form(TEST)))
+    weights[0] = 0.1
+    with pytest.raises(nnx.DataError, match=r"row 0 .*weight.*infinity"):
+        estimator(**short).fit(form(odd), y, sample_weight=weights)
+
+
 def test_smoothing_keeps_probabilities_from_the_ends():
     y = classes_for(TRAIN)
     largest = [
