@@ -250,7 +250,8 @@ class Network(Traceable):
         accumulate : int
             Batches of a step: their gradients are added, each with its share of the rows (or weights), so a
             step is that of one batch of ``accumulate · batch_size`` rows, in the memory of a smaller one. The
-            last step of an epoch may have fewer. `BatchNorm` uses the statistics of each batch.
+            last step of an epoch may have fewer. `BatchNorm` uses the statistics of each batch. Several
+            ranks are refused: each would need its share of every one of these batches, not of their sum.
         average : float in (0, 1), optional
             The decay of an exponential moving average of the parameters over the steps, such as 0.999.
             Validation, callbacks after an epoch, and at the end the network have the averages; the next `fit`

@@ -9,7 +9,6 @@ import numpy as np
 
 from nnx.backends import Array
 from nnx.distributed import ALONE, Shard
-from nnx.errors import ConfigurationError
 from nnx.parameters import Arena
 
 Compute = Callable[[Array, Array, Array | None, Array, Array | None, Shard], None]
@@ -20,7 +19,8 @@ class Pieces:
 
     Σ_k share_k ∇L_k is the gradient of the mean loss of all rows of the step, and the dropout masks of a row
     depend on its place in the step. So a step of several pieces is that of one large batch, up to rounding,
-    if no layer uses statistics of the rows (`BatchNorm` and a KL sparsity take those of each piece).
+    if no layer uses statistics of the rows (`BatchNorm` and a KL sparsity take those of each piece). The used
+    rows of a sparse parameter are those of all pieces.
 
     Parameters
     ----------
@@ -40,11 +40,6 @@ class Pieces:
     """
 
     def __init__(self, arena: Arena, size: int, backward: Compute, terms: int) -> None:
-        if any(used.lazy for used in arena.sparse.values()):
-            raise ConfigurationError(
-                "accumulate is not for sparse parameters, whose gradients are those of one pass: set "
-                "sparse=False, or accumulate=1"
-            )
         self.arena, self.size, self.backward = arena, size, backward
         self.searching = False
         self._total = arena.backend.zeros(arena.gradients.size, arena.dtype)
@@ -59,6 +54,8 @@ class Pieces:
         """Write the loss and the gradients of a step, as one pass over all its rows would."""
         gradients, total, start = self.arena.gradients, self._total, 0
         sizes = self.sizes(x.shape[0])
+        lazy = [used for used in self.arena.sparse.values() if used.lazy]
+        used_rows: list[list[Array]] = [[] for _ in lazy]
         with self.arena.backend.hold():
             sums = [(self._loss, slot), (gradients, total)]
             sums += [] if row is None else [(self._terms, row)]
@@ -73,12 +70,16 @@ class Pieces:
                 if self.searching and self._faulty():
                     slot[...] = self._loss
                     return
+                for used, found in zip(lazy, used_rows, strict=True):
+                    found.append(None if used.rows is None else used.rows.copy())
                 for part, whole in sums:
                     part *= share
                     whole += part
                 start += rows
             gradients[...] = total
-        self.arena.sparse.forget()  # the sum has more used rows than the last piece
+            self.arena.sparse.forget()  # the sum has more used rows than the last piece
+            for used, found in zip(lazy, used_rows, strict=True):
+                used.use(self._each_once(found))
 
     def _shares(self, sizes: list[int], weights: Array | None) -> list[Any]:
         """Return each piece's share of the step, of its rows or of their weights, without reading any."""
@@ -90,6 +91,18 @@ class Pieces:
         sums = [xp.sum(weights[start : start + rows]) for start, rows in zip(starts, sizes, strict=True)]
         total = sum(sums[1:], sums[0])
         return [one / xp.where(total > 0, total, 1.0) for one in sums]
+
+    def _each_once(self, found: list[Array]) -> Array | None:
+        """Return the rows that pieces used, each once, and −1 in the other places; None if not all are known.
+
+        No place is left out, because a GPU would have to wait to know how many there are.
+        """
+        if any(rows is None for rows in found):
+            return None
+        xp = self.arena.backend.xp
+        rows = xp.sort(xp.concatenate(found))
+        rows[1:] = xp.where(rows[1:] == rows[:-1], -1, rows[1:])
+        return rows
 
     def _faulty(self) -> bool:
         to_numpy = self.arena.backend.to_numpy

@@ -197,8 +197,14 @@ def test_steps_in_pieces(device: str) -> None:
             for _ in range(2):
                 fit(one, x, OPTIMIZERS[name](), batch_size=5, accumulate=3, sample_weight=WEIGHTS)
         near(*ones, rtol=1e-8, atol=1e-11)
-    with pytest.raises(nnx.ConfigurationError, match="accumulate is not for sparse parameters"):
-        fit(network(device, sparse=True), X, nnx.SGD(0.1), batch_size=5, accumulate=3)
+
+
+def test_a_sparse_layer_in_pieces(device: str) -> None:
+    for name in ("sgd", "adam"):
+        ones = [network(device, sparse=True), network(device, sparse=True)]
+        for one, sizes in zip(ones, ((15, 1), (5, 3)), strict=True):
+            fit(one, X, OPTIMIZERS[name](), batch_size=sizes[0], accumulate=sizes[1], sample_weight=WEIGHTS)
+        near(*ones, rtol=1e-8, atol=1e-11)
 
 
 # ------------------------------------------------------------------------------- the used rows

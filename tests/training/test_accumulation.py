@@ -99,11 +99,22 @@ def test_the_first_layer_with_a_fault_is_named():
     assert texts[0] == texts[1]
 
 
-def test_sparse_parameters_are_refused():
-    network = nnx.Network([nnx.Embedding(9, 4, sparse=True), nnx.Flatten(), nnx.Dense(1)], seed=0)
-    x = np.random.default_rng(0).integers(0, 9, (12, 3))
-    with pytest.raises(nnx.ConfigurationError, match="accumulate is not for sparse parameters"):
-        network.fit(x, np.zeros((12, 1)), loss="mse", optimizer="adam", batch_size=4, accumulate=2)
+@pytest.mark.parametrize("optimizer", [nnx.Adam, lambda rate: nnx.SGD(rate, momentum=0.9, clip_norm=0.05)])
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_a_sparse_table_is_updated_in_the_rows_that_any_piece_used(optimizer, weights):
+    """Of 40 rows, a step uses at most 18: one pass over them, or three pieces that share some of them."""
+    x, y = np.random.default_rng(0).integers(0, 40, (37, 2)), np.linspace(-1.0, 1.0, 37)[:, None]
+    x[:, 1] %= 4  # so that each piece uses these rows
+    found = []
+    for rows, pieces in ((3, 3), (9, 1)):
+        made = [nnx.Embedding(40, 4, sparse=True), nnx.Flatten(), nnx.Dense(1)]
+        network = nnx.Network(made, dtype="float64", seed=0)
+        rule = optimizer(0.05)
+        network.fit(x, y, loss=nnx.MeanSquaredError(), optimizer=rule, epochs=3, batch_size=rows,
+                    accumulate=pieces, sample_weight=weights)  # fmt: skip
+        found.append(network.weights())
+    for name, value in found[1].items():
+        np.testing.assert_allclose(found[0][name], value, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("value", [0, 1.5, "2"])
