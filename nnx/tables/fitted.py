@@ -12,7 +12,7 @@ import numpy as np
 from nnx.errors import counted, shown
 from nnx.readers.types import Array
 from nnx.tables.dates import PARTS, parts_of
-from nnx.tables.frame import BOOLEAN, CATEGORY, Column, Frame
+from nnx.tables.frame import BOOLEAN, CATEGORY, Column, Frame, whole_text
 from nnx.tables.kinds import Kind, as_booleans, as_categories, as_dates, as_numbers
 from nnx.tables.scaling import Robust, robust
 
@@ -205,7 +205,7 @@ class Categories:
 
     def apply(self, frame: Frame, column: Column, clip: bool = False) -> list[Array]:
         """Return the codes."""
-        code = {text: at for at, text in enumerate(self.texts, 1)}
+        code = {None if text is None else whole_text(text): at for at, text in enumerate(self.texts, 1)}
         cells = self.cells(frame, column)
         return [np.fromiter((code.get(cell, 0) for cell in cells), np.int64, len(cells))]
 

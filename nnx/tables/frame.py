@@ -11,6 +11,7 @@ import numpy as np
 from nnx.errors import ConfigurationError, DataError, nearest, shown
 from nnx.readers.types import Array
 
+_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0*")  # a whole number as a float is written
 _NUMBERED = re.compile(r"column \d+")  # the name of a column that has none
 # The types of a column, and how its cells are stored; a missing cell is NaN, NaT or None.
 NUMBER = "number"  # float64
@@ -132,6 +133,12 @@ def texts_of(column: Column) -> Array:
     else:
         texts[there] = np.datetime_as_string(column.cells[there], unit="auto").astype(object)
     return texts
+
+
+def whole_text(text: str) -> str:
+    """Return a whole number without the zeros of its fraction, 3 for 3.0; other texts as they are."""
+    whole = _WHOLE.fullmatch(text)
+    return text if whole is None else whole[1] if whole[1] != "-0" else "0"
 
 
 def number_as_text(number: float) -> str:

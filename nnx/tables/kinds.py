@@ -13,7 +13,19 @@ from nnx.errors import ConfigurationError, nearest, shown
 from nnx.readers.cells import decimal_mark, number
 from nnx.readers.types import Array
 from nnx.tables.dates import ORDERS, date_of, looks_date, order_of
-from nnx.tables.frame import BOOLEAN, CATEGORY, DATE, EXACT, NUMBER, TEXT, Column, Frame, nones, texts_of
+from nnx.tables.frame import (
+    BOOLEAN,
+    CATEGORY,
+    DATE,
+    EXACT,
+    NUMBER,
+    TEXT,
+    Column,
+    Frame,
+    nones,
+    texts_of,
+    whole_text,
+)
 
 IGNORED = "ignore"
 KINDS = (NUMBER, CATEGORY, BOOLEAN, DATE, *(f"{DATE}:{order}" for order in ORDERS), IGNORED)
@@ -185,6 +197,8 @@ def as_numbers(frame: Frame, column: Column, decimal: str = ".") -> Array:
 def as_categories(frame: Frame, column: Column) -> Array:
     """Return the cells of a column of categories as texts, None where one is missing.
 
+    A whole number is the same category whether the table stores it as an integer, a float or a text.
+
     Raises
     ------
     DataError
@@ -200,7 +214,11 @@ def as_categories(frame: Frame, column: Column) -> Array:
                 f"{column.cells[row]:.17g} is too large for a category that is stored as a number, because "
                 "different numbers would be the same category: convert the column to texts",
             )
-    return texts_of(column)
+    cells = texts_of(column)
+    if column.type in (TEXT, CATEGORY):
+        short = {text: whole_text(text) for text in set(cells[~column.missing()])}
+        cells = np.array([short.get(cell) for cell in cells], object)
+    return cells
 
 
 def as_booleans(frame: Frame, column: Column) -> Array:

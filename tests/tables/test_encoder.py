@@ -67,7 +67,7 @@ def test_given_kinds():
         ("category", True), ("date", True), ("ignore", True),
     ]  # fmt: skip
     assert encoder.encode(table)[1].tolist() == [[1], [2], [1], [2]]
-    assert encoder.encode(table | {"zip": ["1", "2", "1.0", "x"]})[1].tolist() == [[1], [2], [0], [0]]
+    assert encoder.encode(table | {"zip": ["1", "2", "1.0", "01"]})[1].tolist() == [[1], [2], [1], [0]]
     by_number = TableEncoder(kinds={0: "category"}).fit(np.array([[1.0, 2.0], [1.0, 3.0]]))
     assert by_number.columns_[0].kind == "category"
 
@@ -182,3 +182,38 @@ def test_categories_of_long_numbers_are_never_mixed_up():
     as_texts = encoder.encode({"id": [f"id {one}"[3:] for one in shorter]})
     np.testing.assert_array_equal(encoder.encode({"id": shorter})[1], as_texts[1])
     assert sorted(set(as_texts[1].ravel())) == [1, 2]
+
+
+WHOLE = {
+    "integers": np.array([3, 12, -4, 0, 3]),
+    "floats": np.array([3.0, 12.0, -4.0, -0.0, 3.0]),
+    "texts": ["3", "12", "-4", "0", "3"],
+    "texts of floats": ["3.0", "12.0", "-4.0", "-0.0", "3."],
+    "categories": pd.Categorical(["3.0", "12.0", "-4.0", "0.0", "3.0"]),
+    "objects": np.array(["3.0", 12, -4.0, 0, 3], object),
+}
+
+
+@pytest.mark.parametrize("new", WHOLE)
+@pytest.mark.parametrize("trained", WHOLE)
+def test_whole_numbers_are_the_same_categories_however_they_are_stored(trained, new):
+    encoder = TableEncoder(kinds={"n": "category"}, min_rows=1).fit(pd.DataFrame({"n": WHOLE[trained]}))
+    again = TableEncoder.from_record(encoder.to_record())
+    table = pd.DataFrame({"n": WHOLE[new]})
+    for one in (encoder, again):
+        codes = one.encode(table)[1][:, 0]
+        assert codes.tolist() == [4, 3, 1, 2, 4]  # in the order of their texts
+        assert one.notes(table) == []
+
+
+def test_texts_that_are_no_plain_whole_numbers_stay_apart():
+    texts = ["7", "007", "7.10", "7.1", "07.0", "1e3", "1000", "v2.0", ".0", None]
+    codes = TableEncoder(kinds={"n": "category"}, min_rows=1).fit_transform({"n": texts})[:, 0]
+    assert len(set(codes.tolist())) == len(texts)
+
+
+def test_a_record_of_an_older_version_still_knows_its_categories():
+    kept = TableEncoder(kinds={"n": "category"}, min_rows=1).fit({"n": ["3", "x"]}).to_record()
+    changed = json.loads(json.dumps(kept).replace('"3"', '"3.0"'))
+    codes = TableEncoder.from_record(changed).encode({"n": ["3.0", "x", "3"]})[1][:, 0]
+    assert codes.tolist() == [1, 2, 1]
