@@ -46,17 +46,20 @@ def write(network: Any, prepared: Any, x: Any, out: Path, form: str, title: str,
     else:
         meaning, y = meaning_of(prepared, network, title), prepared.predict(network, x, whole=True)
     make_folder(out.parent)
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / out.name
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()  # through a link, Node.js would not know that it runs the file itself
+        made = folder / out.name
         sentence = export(network, made, form, meaning=meaning, examples=Examples(x, y), **options)
-        checked = _run(made, form) or f"it checks itself on {len(x)} rows"
+        checked = _run(made.read_bytes(), folder / "self-check", form) or f"it checks itself on {len(x)} rows"
         with replacing(out) as file:
             file.write(made.read_bytes())
     return f"{sentence}; {checked}"
 
 
-def _run(made: Path, form: str) -> str:
+def _run(text: bytes, folder: Path, form: str) -> str:
     """Let a file check itself, and return what it says; nothing for a language that is not installed.
+
+    It runs under a plain name, because Node.js refuses some, and takes .js for no module.
 
     Raises
     ------
@@ -66,9 +69,10 @@ def _run(made: Path, form: str) -> str:
     program = {"python": sys.executable, "javascript": shutil.which("node")}.get(form)
     if program is None:
         return ""
-    flags = ["-I"] if form == "python" else []
-    if made.suffix == ".js":  # Node.js takes it for a module only by its other ending
-        made = Path(shutil.copyfile(made, made.with_suffix(".mjs")))
+    flags, name = (["-I"], "model.py") if form == "python" else ([], "model.mjs")
+    folder.mkdir()
+    made = folder / name
+    made.write_bytes(text)
     try:
         done = subprocess.run(
             [program, *flags, str(made)], capture_output=True, text=True, timeout=LONGEST, check=False

@@ -144,6 +144,21 @@ def test_without_node_a_javascript_file_is_written_and_not_run(tmp_path, answer,
     assert (tmp_path / "model.mjs").exists()
 
 
+def test_a_module_checks_itself_in_a_linked_folder_and_under_a_name_that_node_refuses(
+    tmp_path, answer, monkeypatch
+):
+    """Node.js follows links before it says where a module is, and takes a backslash for a separator."""
+    needs("javascript")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "link"))
+    nnx.Network([nnx.Dense(2, 1)], seed=0).save(tmp_path / "model.safetensors")
+    done = answer("export", "model.safetensors", "--out", "a\\b.mjs")
+    assert done.returncode == 0, done.stderr
+    assert "8 stored rows: the largest difference to nnx is" in done.stderr
+    assert (tmp_path / "a\\b.mjs").exists()
+
+
 def test_a_self_check_that_takes_too_long_is_stopped_and_said(tmp_path, answer, monkeypatch):
     nnx.Network([nnx.Dense(2, 1)], seed=0).save(tmp_path / "model.safetensors")
     monkeypatch.setattr("nnx.cli.export_code.LONGEST", 0.001)

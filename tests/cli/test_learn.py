@@ -57,6 +57,16 @@ def test_without_the_function_or_with_an_error_no_data_are_shown(tmp_path, answe
     ]
 
 
+def test_progress_that_cannot_be_stored_is_a_note(tmp_path, answer):
+    (tmp_path / "mine.py").write_text(solved(task(3)), encoding="utf-8")
+    (tmp_path / ".nnx-learn.json").write_text("[")
+    done = answer("learn", "check", "3", "mine.py")
+    assert done.returncode == 0
+    assert done.stdout.endswith("Everything is right.\n")
+    assert done.stderr.startswith("note: the progress was not stored: .nnx-learn.json is damaged")
+    assert (tmp_path / ".nnx-learn.json").read_text() == "["
+
+
 def test_json_is_one_object_and_writes_nothing(tmp_path, answer):
     file = tmp_path / "submission.py"
     file.write_text("print('noise')\n" + solved(task(3)), encoding="utf-8")
