@@ -14,6 +14,7 @@ import numpy as np
 import nnx
 from nnx.interop.affine import Scaling, exact_type, far_offset, is_far
 from nnx.interop.onnx_write_images import IMAGES, OTHERS
+from nnx.interop.onnx_write_tables import TABLES
 from nnx.interop.parts import read_back, refuse_unknown
 from nnx.layers import (
     GELU,
@@ -49,7 +50,7 @@ def model_of(
     helper = onnx.helper
     graph = Graph(helper, network, dict(weights))
     source, taken = graph.scaled(inputs)
-    refuse_unknown(network, WRITABLE, "ONNX", "onnx")
+    refuse_unknown(network, {**WRITABLE, **TABLES}, "ONNX", "onnx")
     source = graph.ordered(graph.chain(network.layers, source), False, len(network.output_shape or ()))
     given = graph.unscaled(outputs, source)
     if takes_integers(network.layers):
@@ -172,7 +173,7 @@ class Graph:
 
     def nodes_of(self, layer: Layer, source: str) -> str:
         """Add the nodes of a layer that takes the axes in this order."""
-        write = IMAGES.get(type(layer)) or OTHERS.get(type(layer))
+        write = (IMAGES | OTHERS | TABLES).get(type(layer))
         if write is not None:
             return write(self, layer, source)
         if isinstance(layer, BatchNorm) and is_far(layer, self.values):

@@ -138,7 +138,7 @@ class PiecewiseLinearEmbedding(_NumericEmbedding):
             ),
         ),
         keras=NO_COUNTERPART,
-        onnx="no writer exists yet; its parts are Clip and MatMul",
+        onnx="it is written as Mul, Add, Max, Min and MatMul, and not read back",
         listed=False,
     )
 
@@ -252,7 +252,7 @@ class PeriodicEmbedding(_NumericEmbedding):
         names=("periodic_embedding",),
         cases=(Case({"frequencies": 3, "units": 2, "sigma": 0.2}),),
         keras=NO_COUNTERPART,
-        onnx="no writer exists yet; its parts are Cos, Sin and MatMul",
+        onnx="it is written as Mul, Cos, Sin and MatMul, and not read back",
         listed=False,
     )
     encoding_is_trained = True

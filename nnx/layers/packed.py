@@ -42,7 +42,7 @@ class FeatureScale(Layer):
     record = LayerRecord(
         names=("feature_scale",),
         keras="no layer of it has only a weight for each feature",
-        onnx="no writer exists yet; it is a Mul",
+        onnx="it is written as Mul, and read back as a Rescale",
         listed=False,
     )
     reads_output = False
@@ -113,7 +113,7 @@ class Members(Layer):
         names=("members",),
         cases=(Case({"members": 3, "start": "normal"}, options={"inputs": 4}),),
         keras=NO_COUNTERPART,
-        onnx="no writer exists yet; it is a Mul",
+        onnx="it is written as Mul, and not read back",
         listed=False,
     )
     layout = "rows"
@@ -200,7 +200,7 @@ class MemberDense(Layer):
             Case({"units": 1}, "on one row", {"inputs": (3, 4), "rows": 1}),
         ),
         keras=NO_COUNTERPART,
-        onnx="no writer exists yet; it is a MatMul and an Add",
+        onnx="it is written as MatMul and Add, and not read back",
         listed=False,
     )
     layout = "shape"

@@ -36,7 +36,7 @@ class Columns(Layer):
         names=("columns",),
         cases=(Case({"start": 1, "stop": 3}),),
         keras="its layers have no slice of features",
-        onnx="no writer exists yet; it is a Slice",
+        onnx="it is written as Slice, and not read back",
         listed=False,
     )
     reads_output = False
@@ -114,7 +114,7 @@ class CategoryEmbedding(Layer):
             ),
         ),
         keras="its Embedding has one vocabulary for all columns",
-        onnx="no writer exists yet; its parts are Cast, Add and Gather",
+        onnx="it is written as Round, Where and Gather, and not read back",
         listed=False,
     )
     layout = "features"
