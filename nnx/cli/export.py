@@ -38,18 +38,18 @@ ROUNDINGS = 16.0  # additional allowed difference, in units of nnx's own roundin
     help=f"{', '.join((*FORMATS, *CODE))}.  [default: what the ending of FILE says]",
 )
 @click.option("--type", "real", type=options.Name(("float", "double")), metavar="TYPE",
-              help="Of the numbers in C: float or double.  [default: the network's]")  # fmt: skip
+              help="Type of the numbers in C: float or double.  [default: the network's]")  # fmt: skip
 @click.option("--numpy", is_flag=True, help="Write Python that computes with NumPy.")
 def export(model: Path, out: Path | None, form: str | None, real: str | None, numpy: bool) -> None:
     """Write MODEL, a run's folder or a .safetensors file, for other programs.
 
-    It becomes an ONNX or Keras file, or one file of C, Python or JavaScript that needs no library. If nnx
-    train made the model, the file includes its scaling, and takes rows as they are in your data files. A
-    scaling that subtracts is computed in float64, and the file then takes float64 rows.
+    It becomes an ONNX or Keras file, or one file of C, Python or JavaScript code that runs without nnx. If
+    nnx train made the model, the file includes its scaling, and takes rows as they are in your data files. If
+    the scaling subtracts, it is computed in float64, and the file takes float64 rows.
 
     Before an ONNX, Keras or Python file is saved, it is compared with nnx predict on rows of the training
     data, if they still exist, and the largest difference is printed; JavaScript too, if Node.js is installed.
-    Code holds such rows, and checks itself.
+    A file of code contains such rows, to check itself.
 
     \b
     Examples:

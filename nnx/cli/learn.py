@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_LINES = 20  # of data and of what a file prints
 _number = click.argument("number", type=options.Whole(min=1), metavar="N")
-_seed = "Seed of the data; a class set that was exported with a seed is checked with this seed."
+_seed = "Seed of the data; for files of a class set, the seed of its export."
 
 
 @click.group(
@@ -27,7 +27,7 @@ _seed = "Seed of the data; a class set that was exported with a seed is checked 
 def learn(ctx: click.Context) -> None:
     """Exercises: write the parts of a neural network with NumPy, and have them checked.
 
-    Without a command, list the tasks and what you have done of them in this folder.
+    Without a command, list the tasks and your progress in this folder.
 
     \b
     Examples:
@@ -59,7 +59,7 @@ def _list() -> None:
 def start(number: int, out: Path | None) -> None:
     """Write the file of task N: the text, the formulas, the functions to write, and tests to read.
 
-    A file that exists is not overwritten.
+    The command never overwrites a file.
 
     \b
     Examples:
@@ -85,11 +85,11 @@ def start(number: int, out: Path | None) -> None:
               help="How long the file may run.")  # fmt: skip
 @options.json_flag
 def check(number: int, file: Path | None, seed: int, seconds: float, as_json: bool) -> int:
-    """Check FILE, the solution of task N, in a process of its own with limits of time and memory.
+    """Check FILE, your solution of task N, in a separate process with limits of time and memory.
 
-    It compares values and gradients with right ones, shows the first wrong number, and says what it may come
-    from. The exit status is 1 unless everything is right. This is no sandbox: check files of others where
-    they can do no harm.
+    It compares values and gradients with the right ones, shows the first wrong number, and gives a hint if it
+    can. The exit status is 0 if everything is right, else 1. This is not a sandbox: check files of other
+    people where they can do no harm.
 
     \b
     Examples:
@@ -172,9 +172,11 @@ def _show_checks(checks: list[Check]) -> Check | None:
     "--seed", type=options.Whole(min=0), default=None, help="Seed of the examples.  [default: a new one]"
 )
 def export(folder: Path, seed: int | None) -> None:
-    """Write the files of all tasks to the folder DIR, for a class: examples from another seed, no solutions.
+    """Write the files of all tasks to the folder DIR, for a class, without solutions.
 
-    It prints the seed: check what students hand in with the same one.
+    The numbers in the examples come from another seed than those of nnx learn start.
+
+    The command prints the seed: use the same seed to check what students hand in.
 
     \b
     Examples:

@@ -26,9 +26,9 @@ from nnx.errors import printable
 def play(data: Path | None, target: str | None, out: Path, no_open: bool) -> None:
     """Write the playground, one HTML page that trains a small network, and open it in your browser.
 
-    The page needs no network and no server. It has data of its own (XOR, circles, spirals, moons, digits).
-    DATA is a table (.csv, .tsv, …) or an array (.npy, .npz) of your own with 2 to 64 columns; you can also
-    drop a csv file into the page.
+    The page works offline and needs no server. It includes data sets (XOR, circles, spirals, moons, digits).
+    DATA is your table (.csv, .tsv, …) or array (.npy, .npz) with 2 to 64 columns; you can also drop a csv
+    file into the page.
 
     \b
     Examples:

@@ -21,9 +21,10 @@ NARROWEST = 40
 @click.command(short_help="Show one training step number by number.")
 @click.argument("model", type=options.Existing(), required=False)
 @click.option("--data", type=options.Existing(), metavar="FILE",
-              help="Rows and their targets, in the form of the training data.  [default: these]")  # fmt: skip
+              help="Rows with targets, in columns as in the training data.  "
+              "[default: the training data]")  # fmt: skip
 @click.option("--target", multiple=True, metavar="COLUMN[,…]",
-              help="The columns of a table that are targets.")  # fmt: skip
+              help="The columns of the table that are targets.")  # fmt: skip
 @click.option("--rows", type=options.Whole(min=1), default=4, show_default=True, metavar="N",
               help="How many of the first rows are the batch.")  # fmt: skip
 @click.option("--loss", type=options.Name(tuple(losses.NAMES)), metavar="NAME",

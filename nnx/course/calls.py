@@ -1,7 +1,7 @@
-"""Call a student's functions in a process of its own, and write down what they return or raise.
+"""Call a student's functions in a separate process, and store what they return or raise.
 
-This file runs as a program: ``python calls.py FOLDER``. It imports nothing of nnx, and then blocks nnx: a
-student's file cannot use the layers that it must write.
+This file runs as a program: ``python calls.py FOLDER``. It does not import nnx, and makes ``import nnx``
+fail: a student's file must not use the layers that the student is to write.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 MEMORY = 2**30  # bytes for a student's arrays
 OUTPUT = 2**24  # bytes in a file, printed text too
-LARGEST = 2**14  # numbers in a result; of a larger one, only the shape is kept, so all fit in OUTPUT
+LARGEST = 2**14  # numbers in a result; larger ones are stored as their shape, so that all fit in OUTPUT
 _STARTS_A_PROCESS = (
     "os.fork", "os.forkpty", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn",
     "subprocess.Popen",
@@ -33,13 +33,13 @@ _STARTS_A_PROCESS = (
 
 
 def call(function: Callable[..., Any], arguments: dict[str, Any], file: str = "") -> dict[str, Any]:
-    """Call a function with copies of the arguments; return its results, or its error, and what it changed."""
+    """Call a function with copies of its arguments; return its results or error, and changed arguments."""
     copies = copy.deepcopy(arguments)
     outcome: dict[str, Any]
     try:
         with np.errstate(all="ignore"):
             outcome = {"result": described(function(*copies.values()))}
-    except BaseException as error:  # sys.exit and Ctrl-C's error too: they are a student's mistakes here
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too: they are a student's mistakes
         outcome = {"error": failure(error, file)}
         code = getattr(function, "__code__", None)
         outcome["error"]["line"] = outcome["error"]["line"] or getattr(code, "co_firstlineno", None)
@@ -48,7 +48,7 @@ def call(function: Callable[..., Any], arguments: dict[str, Any], file: str = ""
 
 
 def described(value: Any, inner: bool = False) -> Any:
-    """Return a result as it can be stored: arrays of numbers, None, a tuple, or the name of its type."""
+    """Return a result in a form to store: an array, None, a tuple, or a dict with the shape or the type."""
     if value is None:
         return None
     if isinstance(value, tuple) and not inner:
@@ -69,7 +69,7 @@ def described(value: Any, inner: bool = False) -> Any:
 
 
 def failure(error: BaseException, file: str) -> dict[str, Any]:
-    """Return an error's type, its text, and the last line of the student's file that it went through."""
+    """Return an error's type, its text, and the last line of the student's file in its traceback."""
     lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == file]
     if isinstance(error, SyntaxError) and error.filename == file:
         lines = [error.lineno]
@@ -80,7 +80,7 @@ def failure(error: BaseException, file: str) -> dict[str, Any]:
 def _text(error: BaseException) -> str:
     try:
         return " ".join(str(error).split())
-    except Exception:  # a class of the student's own, with a wrong __str__
+    except Exception:  # a class of the student's, with a wrong __str__
         return ""
 
 
@@ -111,7 +111,7 @@ def stored(value: Any, arrays: dict[str, Any]) -> Any:
 
 
 def restored(value: Any, arrays: Any) -> Any:
-    """Return what `stored` was given."""
+    """Return the value that `stored` converted."""
     if not isinstance(value, dict):
         return value
     ((kind, inner),) = value.items()
@@ -124,7 +124,7 @@ def restored(value: Any, arrays: Any) -> Any:
 
 
 def write(folder: Path, name: str, value: Any) -> None:
-    """Write a value as NAME.npz and NAME.json; the second appears last, and whole."""
+    """Write a value as NAME.npz, then NAME.json; the second appears only when it is complete."""
     arrays: dict[str, Any] = {}
     text = json.dumps(stored(value, arrays))
     np.savez(folder / f"{name}.npz", **arrays)
@@ -153,14 +153,14 @@ def main(folder: Path) -> None:
             with contextlib.suppress(Exception):
                 stream.flush()
         write(folder, "answer", answer)
-    _leave(0)  # threads of the student's do not keep the process alive
+    _leave(0)  # the student's threads do not keep the process alive
 
 
 _leave = os._exit
 
 
 def limit() -> None:
-    """Limit memory and files, and refuse to start processes and to leave without an error."""
+    """Limit memory and file sizes; make os._exit and starting a process raise an error."""
     for name in [*sys.modules]:
         if name.partition(".")[0] == "nnx":
             del sys.modules[name]
@@ -169,7 +169,7 @@ def limit() -> None:
     os._exit = sys.exit  # type: ignore[assignment]
     try:
         import resource
-    except ImportError:  # Windows has a limit of time only
+    except ImportError:  # Windows: only the time is limited
         return
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (_used() + MEMORY,) * 2)
@@ -178,7 +178,7 @@ def limit() -> None:
 
 
 def _used() -> int:
-    """Return the address space in use, in bytes; where the system does not say, a usual one."""
+    """Return the address space in use, in bytes; 1 GiB if the system does not say it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
     except OSError:

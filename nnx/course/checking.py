@@ -22,7 +22,7 @@ class Report:
     checks : list of Check
         One for each result of each function, and one for its arguments; empty if the file did not run.
     problem : str
-        Why the file did not run to its end; empty if it did.
+        Why the file could not be checked; empty if it could.
     line : int or None
         The line of the problem.
     printed : str
@@ -42,7 +42,7 @@ class Report:
 
     @property
     def score(self) -> float:
-        """The part of the results that are right, 0 to 1. A function that changes its arguments has none."""
+        """The share of right results, 0 to 1; those of a function that changes its arguments do not count."""
         wanted = sum(map(len, self.task.returns.values()))
         changed = {
             check.function for check in self.checks if check.result == "arguments" and not check.passed
@@ -61,7 +61,7 @@ class Report:
 
 
 def check(task: Task, file: Path, seed: int = 0, seconds: float = SECONDS) -> Report:
-    """Run a student's file in a process of its own, and compare its results with the reference."""
+    """Run a student's file in a separate process, and compare its results with the reference."""
     cases = task.cases(seed)
     answer = run(file, cases, seconds)
     if answer.problem:

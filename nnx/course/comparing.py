@@ -31,7 +31,7 @@ class Check:
     message : str
         What is wrong in that case; empty if the result is right in all cases.
     hint : str
-        What it may come from; empty if nothing is known.
+        The likely reason; empty if none is known.
     line : int or None
         The line of the student's file with the error; None if the function returned something.
     begins : int or None
@@ -54,7 +54,7 @@ class Check:
 
 @dataclass
 class Calls:
-    """All cases of one function, with the outcomes of the student and of the reference."""
+    """All cases of one function, with the outcomes of the student's code and of the reference."""
 
     name: str
     results: tuple[str, ...]
@@ -104,7 +104,7 @@ def _arguments(of: Calls) -> Check:
 
 
 def part(outcome: dict[str, Any], place: int, count: int) -> Any:
-    """Return one result of an outcome; the error, or what was returned, if there is no such result."""
+    """Return one result of an outcome; if there is none, the error or a description of what was returned."""
     if "error" in outcome:
         return {"error": outcome["error"]["type"], "text": _alike(outcome["error"]["text"])}
     result = outcome["result"]
@@ -114,7 +114,7 @@ def part(outcome: dict[str, Any], place: int, count: int) -> Any:
 
 
 def _alike(text: str) -> str:
-    """Return an error's text. Those of @ and np.dot for matrices that do not fit become one text."""
+    """Return an error's text; if matrices do not fit, the same text for @ and for np.dot."""
     found = _DOT.search(text)
     if found:
         return f"product {found[1]} {found[2]}"
@@ -123,7 +123,7 @@ def _alike(text: str) -> str:
 
 
 def wrong(outcome: dict[str, Any], expected: Any, place: int, results: tuple[str, ...]) -> str:
-    """Return what is wrong with one result, in one line; empty if nothing is."""
+    """Return in one line what is wrong with one result; empty if it is right."""
     if "missing" in outcome:
         return f"the file has no function {outcome['missing']}"
     if "error" in outcome:
@@ -165,7 +165,7 @@ def close(got: Any, expected: Any) -> Any:
 
 
 def kind(value: Any) -> str:
-    """Return what a described result is, for a message."""
+    """Return what kind of value a described result is, for a message."""
     if value is None:
         return "None"
     if isinstance(value, tuple):

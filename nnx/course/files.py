@@ -16,7 +16,7 @@ from nnx.files import make_folder, recorded, replacing
 
 PROGRESS = ".nnx-learn.json"
 _HEADER = """
-# Write each function in place of its `raise NotImplementedError`. After the functions are tests to read.
+# Replace each `raise NotImplementedError` by your code. Below the functions are tests: read them too.
 # Run them: python {file}        Check more, and get hints: nnx learn check {number}
 """
 _FOOTER = """
@@ -33,8 +33,8 @@ Each file has one task: a text, formulas, functions to write, and tests to read.
 
     python {first}     runs the tests of this file
 
-Write the functions where `NotImplementedError` is. If you have nnx (pip install nnx-arrays), it checks
-more, names the first wrong number, and gives a hint:
+Replace each line that raises `NotImplementedError` by your code. If you have nnx (pip install nnx-arrays),
+it checks more, shows the first wrong number, and gives a hint:
 
     nnx learn check {number} {first}
 
@@ -43,7 +43,7 @@ more, names the first wrong number, and gives a hint:
 
 
 def starting_text(task: Task, seed: int = 0) -> str:
-    """Return the file that a student starts from: the task, examples with data from a seed, a footer."""
+    """Return the file that a student starts from: the task, examples with data from a seed, the footer."""
     header = _HEADER.format(file=task.file, number=task.number)
     text = task.text.rstrip().replace("\n\nimport ", f"\n{header}\nimport ", 1)
     return f"{text}\n{_example(task, seed)}{_FOOTER}"
@@ -126,7 +126,7 @@ def export(folder: Path, seed: int) -> list[Path]:
     Raises
     ------
     OutputError
-        If the folder has files already, or cannot be written. Then nothing is left.
+        If the folder has files already, or cannot be written. Then no new file is left.
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder} is not empty: choose a new folder")
@@ -149,7 +149,7 @@ def export(folder: Path, seed: int) -> list[Path]:
 
 
 def progress(folder: Path) -> dict[int, str]:
-    """Return what is known of each task in a folder: ``"done"``, ``"3 of 4 results right"``, ``"started"``.
+    """Return the state of each task in a folder: ``"done"``, ``"3 of 4 results right"``, ``"started"``.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def progress(folder: Path) -> dict[int, str]:
 
 
 def note(folder: Path, report: Report) -> None:
-    """Store what a check found; a task that was done once stays done."""
+    """Store the result of a check; a task that was done once stays done."""
     results = [one for one in report.checks if one.result != "arguments"]
     state = (
         f"{sum(one.passed for one in results)} of {len(results)} results right" if results else "does not run"

@@ -1,4 +1,4 @@
-"""Find what a wrong result may come from: try usual mistakes and simple relations against its numbers."""
+"""Find likely reasons of a wrong result: compare it with usual mistakes, and with the right result."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from nnx.course.task import Mistake, Task
 
 _ERRORS = (  # patterns of error messages, and what they mean for arrays
     ("truth value of an array",
-     "An if decides for one number. For an array use np.where, or loop over all numbers."),
+     "An if needs one True or False, not an array: use np.where, or loop over all numbers."),
     ("array element with a sequence|[Oo]nly (length-1|0-dim)",
-     "One number is wanted where an array stands: is an index missing? Functions of math take one number, "
-     "those of NumPy take arrays."),
+     "Python needs one number here, but gets an array: is an index missing? Functions of math take one "
+     "number, those of NumPy take arrays."),
     ("Cannot cast ufunc",
-     "An array of integers takes no fractions: compute a new array in place of += or *=."),
+     "An array of integers takes no fractions: compute a new array instead of += or *=."),
     ("not callable",
      "Round brackets after a value call it like a function: write * for a product."),
     ("NoneType",
-     "Something is None: is a return missing in a function that is called?"),
+     "Something is None: is a return missing in a function that you call?"),
     ("out of bounds",
      "An index is too large: Python counts from 0, so the last index is the size minus 1."),
 )  # fmt: skip
@@ -34,11 +34,11 @@ _SHAPES = re.compile("shapes|shape-mismatch|reshape|broadcast|core dimension|ali
 
 
 def add_hints(task: Task, of: Calls, checks: list[Check]) -> None:
-    """Give each check that failed the hint of the first usual mistake that has the student's numbers.
+    """Give each check that failed a hint: that of the first usual mistake with the student's numbers.
 
     A mistake is recognized if its result equals the student's in every case, and differs from the reference
-    in one. Then simple relations to the right result are tried, and last, two mistakes at once. Of two, what
-    an earlier result has shown is not shown again.
+    in at least one. If there is none, simple relations to the right result are tried, and last, two mistakes
+    at once. The hints of two mistakes leave out what an earlier result has already.
     """
     open_ = [check for check in checks if not check.passed and not check.hint and check.result != ARGUMENTS]
     if not open_ or any("missing" in got for got in of.student):
@@ -63,7 +63,7 @@ class Variants:
         self.outcomes: dict[tuple[tuple[Mistake, ...], int], dict[str, Any]] = {}
 
     def single(self, place: int) -> str:
-        """Return the hint of the first mistake that explains a result; empty if none does."""
+        """Return the hint of the first mistake that explains a result; empty if there is none."""
         return next((one.hint for one in self.task.mistakes if self.explains(place, one)), "")
 
     def pair(self, place: int) -> list[str]:
@@ -79,8 +79,8 @@ class Variants:
     def explains(self, place: int, *mistakes: Mistake) -> bool:
         """Return whether some mistakes give the student's result in all cases, and not the right one.
 
-        NumPy's functions have different words for shapes that do not fit. So two such errors are alike, if a
-        wrong result in another case is the same.
+        NumPy's functions have different messages for shapes that do not fit. So two such errors count as
+        equal, if a wrong result in another case is the same.
         """
         evidence = False
         for index, (student, right) in enumerate(zip(self.of.student, self.of.expected, strict=True)):
@@ -106,16 +106,16 @@ class Variants:
         return "no Python" if outcome is None else part(outcome, place, len(self.of.results))
 
     def outcome(self, index: int, mistakes: tuple[Mistake, ...]) -> dict[str, Any] | None:
-        """Return the outcome of a case, or None if the edits make no Python."""
+        """Return the outcome of a case, or None if the edited text is not valid Python."""
         if mistakes not in self.functions:
             try:
                 self.functions[mistakes] = self.task.with_mistake(*mistakes)[self.of.name]
-            except (SyntaxError, KeyError):  # the second edit falls into the first
+            except (SyntaxError, KeyError):  # the second edit changes the text of the first
                 self.functions[mistakes] = None
         function = self.functions[mistakes]
         if function is not None and (mistakes, index) not in self.outcomes:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a mistake that the student did not make
+                warnings.simplefilter("ignore")  # warnings of a mistake that the student did not make
                 self.outcomes[mistakes, index] = call(function, self.of.cases[index].arguments)
         return self.outcomes.get((mistakes, index))
 
@@ -172,7 +172,7 @@ def _relations(name: str, rows: list[Any]) -> Iterator[tuple[str, bool]]:
         same = all(equal(got, np.asarray(values.get(argument))) for got, _, values in rows)
         yield f"{name} is the argument {argument}, unchanged.", same
     zeros = all(not got.any() for got, _, _ in rows)
-    yield f"{name} is zero everywhere: is it ever computed, or is the result put somewhere else?", zeros
+    yield f"{name} is zero everywhere: is it computed, and stored in the array that you return?", zeros
     whole = all(equal(got, np.trunc(right)) for got, right, _ in rows)
     yield f"{name} is cut to whole numbers: an array made from integers takes no fractions.", whole
     several = "Cases with one row are right, those with more are wrong: look at sums and means over the rows."
@@ -208,10 +208,10 @@ def _shapes(name: str, rows: list[Any]) -> Iterator[tuple[str, bool]]:
     yield f"{name} is summed over everything: the sum needs an axis.", whole
     for row, called in ((-1, "last"), (0, "first")):
         one = all(right.ndim > got.ndim and equal(got, right[row]) for got, right, _ in rows)
-        yield f"{name} is its {called} row only: a loop must fill all rows, and return after its end.", one
+        yield f"{name} is the {called} row only: fill all rows in the loop, and return after it.", one
     wrong = all(got.ndim == right.ndim == 1 and got.shape != right.shape for got, right, _ in rows)
     yield (
-        f"{name} has one number for each of something else: a sum or a mean runs over the wrong axis.",
+        f"{name} has the wrong number of entries: does a sum or a mean run over the wrong axis?",
         wrong,
     )
 
@@ -225,7 +225,7 @@ def _right_for_one_row(rows: list[Any]) -> bool:
 
 
 def _last(of: Calls, place: int, check: Check) -> str:
-    """Return what can be said of a result that nothing explains."""
+    """Return a general hint for a result that nothing explains; it can be empty."""
     case = next(case for case in of.cases if case.label == check.case)
     outcome = of.student[of.cases.index(case)]
     if "error" in outcome:

@@ -1,4 +1,4 @@
-"""Run a student's file in a process of its own, with limits of time and memory."""
+"""Run a student's file in a separate process, with limits of time and memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from nnx.course import calls
 from nnx.course.task import Case
 
 SECONDS = 10.0  # for all calls together
-_LATE = 5.0  # seconds until a process is killed that did not end itself
-_STOPPED = 256  # stands for the status of such a process: no process has it
-_SHOWN = 4000  # characters of what was printed
+_LATE = 5.0  # more seconds; then a process that has not ended is killed
+_STOPPED = 256  # stands for the exit status of such a process; no process returns 256
+_SHOWN = 4000  # bytes of what was printed
 _SETTINGS = {
     "PYTHONIOENCODING": "utf-8:replace", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "",
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
@@ -29,18 +29,18 @@ _SETTINGS = {
 
 @dataclass
 class Answer:
-    """What came of running a student's file.
+    """The result of running a student's file.
 
     Attributes
     ----------
     outcomes : list of dict
-        One for each case, see `calls.call`; empty if the file could not be run to its end.
+        One for each case, see `calls.call`; empty if there is a problem.
     problem : str
-        Why there are no outcomes, as one line; empty if there are.
+        Why there are no outcomes, in one line; else empty.
     line : int or None
-        The line of the student's file that the problem is in.
+        The line of the problem in the student's file.
     lines : dict
-        The line of each function.
+        The line where each function begins.
     printed : str
         What the file printed.
     """
@@ -56,7 +56,7 @@ def run(file: Path, cases: list[Case], seconds: float = SECONDS) -> Answer:
     """Call the functions of a file with the arguments of each case.
 
     The process has `seconds` in all and 1 GiB of memory for its arrays (on Linux; Windows and macOS limit the
-    time only). This is no sandbox: the file may read and write what its user may.
+    time only). This is not a sandbox: the file can read and write what its user can.
     """
     with tempfile.TemporaryDirectory(prefix="nnx-learn-") as name:
         folder = Path(name)
@@ -75,7 +75,7 @@ def run(file: Path, cases: list[Case], seconds: float = SECONDS) -> Answer:
 
 
 def _wait(folder: Path, seconds: float) -> int:
-    """Run the process to its end, end all that it started, and return its exit status."""
+    """Wait for the process, kill it and its children, and return its exit status."""
     with (folder / "printed.txt").open("wb") as printed:
         process = subprocess.Popen(
             [sys.executable, "-P", calls.__file__, str(folder)],
@@ -113,12 +113,12 @@ def _start(path: Path) -> str:
 
 
 def _why(file: Path, where: str, status: int, seconds: float) -> tuple[str, int | None]:
-    """Return why a process ended without an answer, and the line of the student's file it was in."""
+    """Return why a process ended without an answer, and the line of the student's file where it was."""
     name = str(file).encode("ascii", "backslashreplace").decode()  # as faulthandler writes it
     found = re.search(rf'File "{re.escape(name)}", line (\d+)', where)
     line = int(found[1]) if found else None
     if "Timeout" in where or status == _STOPPED:
-        return f"stopped after {seconds:g} s without an end: does every loop end?", line
+        return f"stopped after {seconds:g} s: does every loop end?", line
     if status < 0:
         known = {int(one): one.name for one in signal.Signals}  # real-time signals have no name
         return f"the process was ended by {known.get(-status, f'signal {-status}')}", line
@@ -137,9 +137,9 @@ def explained(error: dict[str, Any]) -> str:
             f" ({text})" if text else ""
         )
     if kind == "RecursionError":
-        return "the function calls itself without an end"
+        return "the function calls itself without end: when must it stop?"
     if kind == "EOFError":
-        return "nobody answers input(): use the function's arguments"
+        return "input() gets no answer here: use the function's arguments"
     if kind in ("ImportError", "ModuleNotFoundError") and re.search(r"\bnnx\b", text):
         return "the file imports nnx: write the function with NumPy alone"
     if kind == "OSError" and "File too large" in text:

@@ -28,7 +28,7 @@ class Case:
     function : str
         Name of the function.
     label : str
-        What is special, for the message: ``"one row"``.
+        A short description for messages, such as ``"one row"``.
     arguments : dict
         Arguments by name: arrays, numbers, text, None, and tuples or lists of these.
     """
@@ -45,9 +45,9 @@ class Mistake:
     Attributes
     ----------
     old, new : str
-        Each place with the text `old` gets the text `new`.
+        Every `old` in the text is replaced by `new`.
     hint : str
-        What a student with this mistake's numbers should look at; it does not give the solution.
+        What a student who gets the same numbers should look at, without the solution.
     """
 
     old: str
@@ -103,7 +103,7 @@ class Task:
 
     @property
     def mistakes(self) -> list[Mistake]:
-        """The usual mistakes, special ones first."""
+        """The usual mistakes, the more special ones first."""
         return list(self._module.MISTAKES)
 
     def reference(self) -> dict[str, Callable[..., Any]]:
@@ -111,7 +111,7 @@ class Task:
         return {name: getattr(self._module, name) for name in self.returns}
 
     def with_mistake(self, *mistakes: Mistake) -> dict[str, Callable[..., Any]]:
-        """Return the functions of the reference with these edits; no functions if an edit finds no place."""
+        """Return the functions of the reference after these edits; none if an `old` is not in its text."""
         text = self.solution
         for mistake in mistakes:
             if mistake.old not in text:

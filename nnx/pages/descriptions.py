@@ -78,7 +78,7 @@ def describe(
 
 
 def build(description: dict[str, Any]) -> Network:
-    """Return the network that a description means, in float64, with its weights if it has some.
+    """Return the network of a description, in float64, with its weights if it has any.
 
     The loss and the optimizer are ``nnx.losses.get(description["loss"])`` and
     ``nnx.optimizers.get(description["optimizer"])``.

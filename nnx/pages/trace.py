@@ -71,7 +71,7 @@ def given(trace: Trace, weight: str, row: int | None, through: tuple[str, ...]) 
     if trace.rows > MAX_ROWS or network.parameter_count() > MAX_PARAMETERS:
         raise ConfigurationError(
             f"a page shows up to {MAX_ROWS} rows and {MAX_PARAMETERS:,} parameters, not {trace.rows} and "
-            f"{network.parameter_count():,}: trace fewer rows (--rows), or read the text"
+            f"{network.parameter_count():,}: trace fewer rows (--rows), or use the text"
         )
     described = describe(network, loss.loss, trace.optimizer)  # refuses what the engine does not have
     path = trace.path(weight, row, through)

@@ -166,7 +166,7 @@ def _branch(trace: Trace, name: str) -> set[str] | None:
 
 
 def _through(trace: Trace, one: LayerTrace, row: int, source: int, wanted: int | None) -> PathStep:
-    """Return the step through one layer, from one of its inputs to the output with the largest part."""
+    """Return the step through one layer, from an input to the output with the largest part of the slope."""
     gradient = None if one.dx is None else float(one.dx[row].reshape(-1)[source])
     if is_dense(one.layer) and one.dy is not None:
         return _dense(trace, one, row, source, wanted, gradient)

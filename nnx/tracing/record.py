@@ -1,4 +1,4 @@
-"""Record a training step: `fit` takes it on a copy of the network, whose passes store what they see.
+"""Record a training step: `fit` takes it on a copy of the network, whose passes store their arrays.
 
 So every recorded number is one that `fit` computed, with three exceptions. If a `Dense` and the activation
 after it are one operation, the number between them is never stored: it is computed again, by the same
@@ -30,7 +30,7 @@ from nnx.training.run import Callback, Run
 
 @dataclass
 class Seen:
-    """What the passes of one layer saw; z and dz lie between a layer and the activation fused into it."""
+    """The arrays of one layer's passes; z and dz are between a layer and the activation fused into it."""
 
     x: Any = None
     y: Any = None
@@ -56,7 +56,7 @@ class Values:
 
 @dataclass
 class Recorder(Callback):
-    """Store what the first pass of a network sees, and the parameters before and after the step."""
+    """Store the arrays of a network's first pass, and the parameters before and after the step."""
 
     network: Any
     optimizer: Optimizer
@@ -116,7 +116,7 @@ class Recorder(Callback):
         return backward_into
 
     def listening(self, loss: Loss) -> Loss:
-        """Return a copy of a loss that stores what `fit` gives to it and gets from it."""
+        """Return a copy of a loss that stores its arguments and its results in `fit`."""
         heard = copy.copy(loss)
 
         def evaluate(
@@ -143,7 +143,7 @@ class Recorder(Callback):
         self.after = values_of(self.network, self.optimizer)
 
     def stop(self) -> None:
-        """Give the layers their plain passes again."""
+        """Remove the recording passes from the layers."""
         for layer in walk(self.network.layers):
             for name in ("forward_into", "backward_into"):
                 vars(layer).pop(name, None)

@@ -21,7 +21,7 @@ HostArray = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What one layer saw and gave in the step.
+    """The arrays of one layer in the step.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class LossTrace:
     value : float
         The loss without the terms of layers.
     kind : str
-        The kind of formula, see `nnx.ops.losses`; empty for a loss of yours.
+        The kind of formula, see `nnx.ops.losses`; empty for your own loss.
     terms : dict of str to float
         The terms that layers add, by the name of the layer.
     """

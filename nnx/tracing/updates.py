@@ -66,7 +66,7 @@ def update_lines(
     known = next((kind for kind in RULES if type(rule).update is kind.update), None)
     lines = [Line("g = dL/dw", number(raw), raw)]
     if g != raw:
-        lines.append(Line("g clipped, as the optimizer says", f"{number(raw)} → {number(g)}", g))
+        lines.append(Line("g clipped by clip_value or clip_norm", f"{number(raw)} → {number(g)}", g))
     if known is None:
         return (*lines, Line(f"w ← the update of {type(rule).__name__}", number(w), after))
     if rule.l2:

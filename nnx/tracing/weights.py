@@ -58,8 +58,8 @@ class Weight:
     summands : tuple of Summand
         For a dense layer, the terms of the gradient; empty for other layers.
     rest : float
-        What is in the gradient besides them: the part of a `TiedDense` that uses the weight too, or of a term
-        of the loss. 0 if there is only rounding.
+        The gradient minus the summands: what a `TiedDense` with the same weight adds, or a term of the loss.
+        0 if it is only rounding.
     update : tuple of Line
         The terms of the optimizer, from the gradient to the new weight.
     """

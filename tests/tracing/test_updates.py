@@ -27,7 +27,7 @@ OPTIMIZERS = {
     ),
     "adagrad": (nnx.Adagrad(0.1), ["g = dL/dw", "a ← a + g²", "w ← w − η g / √(a + ε)"]),
     "clipped": (
-        nnx.SGD(0.1, clip_value=1e-3), ["g = dL/dw", "g clipped, as the optimizer says", "w ← w − η g"],
+        nnx.SGD(0.1, clip_value=1e-3), ["g = dL/dw", "g clipped by clip_value or clip_norm", "w ← w − η g"],
     ),
 }  # fmt: skip
 

@@ -34,7 +34,7 @@ function unpacked(tree, buffer) {
   const walk = (value) => {
     if (value === null || typeof value !== "object") return value;
     if (Number.isInteger(value.numbers)) {
-      if (at + value.numbers > all.length) throw new Refused("the link is cut short");
+      if (at + value.numbers > all.length) throw new Refused("the link is not complete: copy it again, whole");
       at += value.numbers;
       return all.slice(at - value.numbers, at);
     }

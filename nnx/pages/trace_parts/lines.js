@@ -6,7 +6,7 @@ function updateLines(optimizer, at) {
   if (!at.trainable) return [line("w does not change: its layer is frozen", number(at.w), at.after)];
   const lines = [line("g = dL/dw", number(at.raw), at.raw)];
   let { g } = at;
-  if (g !== at.raw) lines.push(line("g clipped, as the optimizer says", `${number(at.raw)} → ${number(g)}`, g));
+  if (g !== at.raw) lines.push(line("g clipped by clip_value or clip_norm", `${number(at.raw)} → ${number(g)}`, g));
   if (optimizer.l2) {
     const before = g;
     g += optimizer.l2 * at.w;

@@ -40,7 +40,7 @@ function showCheck() {
 
 function changedText() {
   const { advanced } = state, further = advanced ? `, ${advanced} step${advanced > 1 ? "s" : ""} further` : "";
-  return `Changed by you: all numbers are computed here${further}.`;
+  return `Changed by you: this page computed all numbers${further}.`;
 }
 
 function refresh() {

@@ -34,8 +34,8 @@ class Words {
   }
 
   start(row) {
-    const text = "Every layer gets x and gives y. Go forward, and see the numbers appear from left to right, "
-      + "and the slopes from right to left.";
+    const text = "Every layer computes y from x. Press Next: the numbers appear from left to right, and then the slopes "
+      + "from right to left.";
     return { text, table: numbersTable("Input", this.model, row, [this.values(0, "x")]) };
   }
 
@@ -95,9 +95,9 @@ class Words {
   update(weight) {
     const [before, after] = this.model.losses.map((loss) => number(loss, 6));
     const numbers = `loss before the step: ${before}\nloss after it: ${after}`;
-    const text = "The optimizer changes every weight; the new ones are in the tables below. The two losses are those of "
-      + "evaluate on these rows, without dropout.";
-    return { numbers, text: weight ? `${text} The terms of ${nameOf(weight)} are in its part.` : text };
+    const text = "The optimizer changes every weight; the tables below show the new ones. Both losses are computed on "
+      + "these rows without dropout, as evaluate does.";
+    return { numbers, text: weight ? `${text} The card of ${nameOf(weight)} shows its update.` : text };
   }
 
   // The input and the output of a layer that its formula is written out for: those on the path.
