@@ -28,9 +28,9 @@ def write(network: Any, prepared: Any, x: Any, out: Path, form: str, title: str,
     form : str
         The language.
     title : str
-        What the file is called in its head.
+        The name of the model in the head of the file.
     **options
-        Of the language.
+        Options of the language.
 
     Raises
     ------

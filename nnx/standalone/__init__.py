@@ -1,4 +1,4 @@
-"""Networks as one file of plain code, which needs neither nnx nor any other library.
+"""Networks as one file of plain code, which runs without nnx.
 
 `export` writes the network with its scaling as C99, Python or JavaScript. The file has a function that
 computes answers, and checks itself on stored rows. `nnx.interop` writes models for other libraries.
@@ -60,8 +60,8 @@ def export(
     examples : Examples, optional
         Rows with which the file can check itself; by default `examples_for`.
     **options
-        Of the language. C: ``type="float"`` or ``"double"``, the type of weights and arithmetic; by default
-        that of the network. Python: ``numpy=True`` computes with NumPy, all rows at once.
+        Options of the language. C: ``type="float"`` or ``"double"``, the type of weights and arithmetic; by
+        default that of the network. Python: ``numpy=True`` computes with NumPy, all rows at once.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def export(
 
 
 def language_of(path: Path, to: str | None = None) -> str:
-    """Return the language that is written, from its name or from the ending of a path.
+    """Return the language to write, by its name or by the ending of a path.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def language_of(path: Path, to: str | None = None) -> str:
     found = to or next((name for name, known in ENDINGS.items() if path.suffix.lower() in known), None)
     if found is None:
         known = " or ".join(ending for endings in ENDINGS.values() for ending in endings)
-        raise ConfigurationError(f"{path}: the name must end in {known}, or say the language")
+        raise ConfigurationError(f"{path}: the name must end in {known}, or give the language with to=")
     return found
 
 
@@ -146,6 +146,6 @@ def examples_for(network: Network) -> Examples:
 
 
 def examples_of(network: Network) -> int:
-    """Return how many examples a file has."""
+    """Return how many examples a file gets."""
     size = int(np.prod(network.input_shape or 1)) + int(np.prod(network.output_shape))
     return max(1, min(EXAMPLES, MOST_EXAMPLES // size))

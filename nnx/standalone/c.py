@@ -45,11 +45,11 @@ HEAD = """\
 extern "C" {{
 #endif
 
-/* Compute the answer y for a row x; the two must not overlap. Returns 0, or the place, from 1, of the first
- * number of x that {refused}; the answer is then not complete. */
+/* Compute the answer y for a row x; the two must not overlap. Returns 0, or the position, counted from 1, of
+ * the first number of x that {refused}; then y is not complete. */
 int {name}_predict(const {given} *x, {returned} *y);
 
-/* The same in your own memory of {upper}_MEMORY numbers, so that several threads can call it. */
+/* The same with your own memory of {upper}_MEMORY numbers, so that several threads can call it. */
 int {name}_predict_in(const {given} *x, {returned} *y, {real} *memory);
 {more}
 #ifdef __cplusplus
@@ -88,7 +88,7 @@ int {name}_predict_in(const {given} *x, {returned} *y, {real} *m)
     return 0;
 }}
 
-#ifndef {upper}_NO_STATIC_MEMORY /* to leave out this memory, if only {name}_predict_in is called */
+#ifndef {upper}_NO_STATIC_MEMORY /* defined: without this memory; call {name}_predict_in */
 int {name}_predict(const {given} *x, {returned} *y)
 {{
     static {real} memory[{upper}_MEMORY];
@@ -136,7 +136,7 @@ double {name}_check(void)
             const double apart = fabs((double)found[i] - (double)expected[i]);
             scale = size > scale ? size : scale;
             if (!(apart <= difference))
-                difference = apart >= 0 ? apart : HUGE_VAL; /* NaN is no number of nnx's */
+                difference = apart >= 0 ? apart : HUGE_VAL; /* NaN is always wrong */
         }}
         if (difference > 0 && !(difference / (scale + largest / 100) <= worst))
             worst = difference / (scale + largest / 100);
@@ -173,7 +173,7 @@ class Writer:
     ----------
     program : Program
     name : str
-        What the names in the file begin with: a C identifier.
+        The start of all names in the file: a C identifier.
     type : {"float", "double"}, optional
         The type of the weights and of the arithmetic; by default the network's.
 
@@ -215,7 +215,7 @@ class Writer:
         return "\n".join([*parts, "#undef R", "#undef LARGEST", "#endif", ""])
 
     def _names(self) -> dict[str, object]:
-        """Return what all parts of the file name."""
+        """Return the names and numbers that the parts of the file contain."""
         program, made = self.program, self.statements
         short, examples = made.real == "float", program.examples
         return {

@@ -118,7 +118,7 @@ class Statements:
         return function
 
     def _value(self, value: int) -> str:
-        """Return where a value lies."""
+        """Return the C expression of a value's place."""
         if value == INPUT:
             return "x"
         if value in self.memory.answers:
@@ -127,12 +127,12 @@ class Statements:
         return f"m + {place}" if place else "m"
 
     def _at(self, value: int, index: str) -> str:
-        """Return a number of a value."""
+        """Return the C expression of one number of a value."""
         base, _, place = self._value(value).partition(" + ")
         return f"{base}[{place} + {index}]" if place else f"{base}[{index}]"
 
     def _table(self, step: Step, role: str, kind: str) -> str:
-        """Return the C name of a step's table, which is then defined; NULL if the step has none."""
+        """Return the C name of a step's table, and note that the file defines it; NULL if there is none."""
         name = step.tables.get(role)
         if name is None:
             return "NULL"
@@ -140,7 +140,7 @@ class Statements:
         return identifier(name)
 
     def _entry(self, step: Step, role: str, kind: str, index: str) -> str:
-        """Return the number of a table that repeats over a row."""
+        """Return the C expression of a number in a table that repeats over a row."""
         size = self.program.tables[step.tables[role]].size
         return f"{self._table(step, role, kind)}[{index if size > 1 else 0}]"
 

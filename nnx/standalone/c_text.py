@@ -49,7 +49,9 @@ def braces(values: HostArray, kind: str, what: str) -> str:
     with np.errstate(over="ignore"):
         written = np.asarray(values).astype(TYPES[kind])
     if kind != "int32_t" and not np.isfinite(written).all():
-        raise ConfigurationError(f"{what} has numbers that are too large for float: write --type double")
+        raise ConfigurationError(
+            f'{what} has numbers that are too large for float: use --type double (type="double" in Python)'
+        )
     if kind == "int32_t" and (written != values).any():
         raise ConfigurationError(f"{what} has integers that are too large for C's int32_t")
     texts = [literal(value, kind) for value in written.tolist()]
@@ -63,7 +65,7 @@ def identifier(name: str) -> str:
 
 
 def prefix(stem: str) -> str:
-    """Return what the names in a file begin with, from the file's name: a C identifier of ASCII letters.
+    """Return the start of all names in a file, from the file's name: a C identifier of ASCII letters.
 
     Examples
     --------
@@ -77,7 +79,7 @@ def prefix(stem: str) -> str:
 def comment(text: str) -> str:
     """Return text in one line of ASCII that may stand in a C comment.
 
-    It begins and ends no comment, and has no trigraph or backslash, which C reads also in comments.
+    The text cannot begin or end a comment. It has no trigraph and no backslash: C reads both in comments too.
     """
     for sign, spelled in _SPELLED.items():
         text = text.replace(sign, spelled)
@@ -89,14 +91,14 @@ def comment(text: str) -> str:
 
 
 def string(text: str) -> str:
-    """Return text as a C string of UTF-8 bytes; all but letters, digits and simple signs as octal numbers."""
+    """Return text as a C string of UTF-8 bytes; other signs than simple ones become octal escapes."""
     plain = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-+.,:;()[]=<>/*!#&")
     encoded = text.encode("utf-8", "backslashreplace")
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in encoded) + '"'
 
 
 def functions(used: Iterable[str]) -> list[str]:
-    """Return the C text of functions of ``steps.c``, and before each that of those it calls."""
+    """Return the C text of functions of ``steps.c``, each after the functions that it calls."""
     source = resources.files("nnx.standalone").joinpath("steps.c").read_text(encoding="utf-8")
     pieces = _PARTS.split(source)[1:]
     known = {

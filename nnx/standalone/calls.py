@@ -48,7 +48,7 @@ class Call:
     target : int
         The value that it returns.
     each : bool
-        Whether the function takes a single number, in files that do not compute with arrays.
+        Whether the function takes one number at a time, in files that do not compute with NumPy.
     comment : str
         The layer, as ASCII text in one line.
     """
@@ -92,7 +92,7 @@ def calls_of(program: Program, taken: Iterable[str]) -> Calls:
     ----------
     program : Program
     taken : iterable of str
-        The names of functions, which no variable may have.
+        Names of functions; no variable gets one of them.
     """
     made = _Maker(program, taken)
     for step in program.steps:
@@ -119,7 +119,7 @@ class _Maker:
         )
 
     def table(self, step: Step, role: str, form: str = "", missing: Any = None) -> Any:
-        """Return the variable of a step's table in a form; `missing` for a table that it has not."""
+        """Return the variable of a step's table in a form; `missing` if the step does not have the table."""
         name = step.tables.get(role)
         if name is None:
             return missing
@@ -135,7 +135,7 @@ class _Maker:
     def variable(self, name: str) -> str:
         """Return a new name of a variable that looks like the name of a table.
 
-        It has a letter first and a _ inside, as no word and no global name of the two languages.
+        It begins with a letter and contains a _, so it is no keyword or built-in name of either language.
         """
         wanted = re.sub(r"[^A-Za-z0-9]", "_", name)
         if not re.match(r"[A-Za-z].*_", wanted):
@@ -241,7 +241,7 @@ ARGUMENTS: dict[str, Arguments] = {
 
 
 def variables(program: Program) -> dict[int, str]:
-    """Return a variable for each value: x where the only next step reads it, so that chains stay short."""
+    """Return a variable for each value: x if only the next step reads the value, else x with its number."""
     readers: dict[int, list[int]] = {}
     for place, step in enumerate(program.steps):
         for source in step.sources:
@@ -254,6 +254,6 @@ def variables(program: Program) -> dict[int, str]:
 
 
 def one_line(text: str, most: int = 70) -> str:
-    """Return a text as printable ASCII that ends no comment, string or script, in one line."""
+    """Return a text as one line of printable ASCII that cannot end a comment, a string or a script."""
     safe = ascii(text)[1:-1].replace("<", "\\x3c").replace("*/", "*\\x2f")
     return safe if len(safe) <= most else safe[: most - 3] + "..."

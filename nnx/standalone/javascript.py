@@ -177,7 +177,7 @@ def table(values: HostArray) -> str:
 
 
 def quoted(value: Any) -> str:
-    """Return an expression in ASCII that also ends no script element."""
+    """Return an expression in ASCII that cannot end a script element."""
     return json.dumps(value).replace("<", "\\u003c")
 
 
@@ -195,5 +195,5 @@ def library() -> dict[str, str]:
 
 
 def _called(code: str) -> set[str]:
-    """Return the names before parentheses: of the functions that a code calls."""
+    """Return the names of the functions that some code calls: the words before parentheses."""
     return set(re.findall(r"\b([A-Za-z_]\w*)\(", code))

@@ -1,4 +1,4 @@
-"""What all files of Python and JavaScript have: stored numbers, names, and only the functions they need."""
+"""Parts of the files in Python and JavaScript: stored numbers, names, and the functions that they need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nnx.standalone.program import HostArray, Program
 TOLERANCES = {"float32": 1e-4, "float64": 1e-9}  # of the self-check, as a share of the largest answers
 FEW = 24  # numbers: a table of so many is written as numbers, a larger one as base64
 WIDTH = 100  # characters of a line of base64
-MOST_NAMES = 200  # names of inputs or outputs: a file has no longer lists of names
+MOST_NAMES = 200  # names of inputs or outputs: longer lists are left out
 
 
 def encoded(values: HostArray) -> tuple[str, list[str]]:
@@ -59,7 +59,7 @@ def literal(values: HostArray) -> str:
 
 
 def needed(code: str, parts: Mapping[str, str], words: Callable[[str], set[str]]) -> list[str]:
-    """Return the names of the parts that a code uses, also through other parts, in their order.
+    """Return the names of the parts that some code uses, directly or through other parts, in their order.
 
     Parameters
     ----------

@@ -110,7 +110,7 @@ def _host(layer: Any, name: str) -> HostArray:
 
 
 def _rows(made: Builder, value: int, columns: int) -> dict[str, Any]:
-    """Return how many rows of so many columns a value has."""
+    """Return how many rows a value has, if a row has this many columns."""
     return {"rows": made.values[value] // columns, "columns": columns}
 
 
@@ -273,7 +273,7 @@ def _category_embedding(made: Builder, layer: Any, value: int) -> int:
 
 
 def _piecewise(made: Builder, layer: Any, value: int) -> int:
-    """Give the encoding one more number, x itself, so that one product has the linear part too."""
+    """Add x itself to the encoding, so that one product computes the linear part too."""
     slope, start, lowest, highest = layer.arena.backend.to_numpy(layer._bins)[:, :, 0, :]
     ones, zeros = (np.full((len(slope), 1), number) for number in (1.0, 0.0))
     tables = {

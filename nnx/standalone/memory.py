@@ -30,7 +30,7 @@ class Memory:
 
 
 def plan(program: Program, apart: bool = False) -> Memory:
-    """Place the values of a program, the largest first, where no value lies that is still needed.
+    """Place the values of a program, the largest first, where no value that is still needed is stored.
 
     A step that computes each number from the same number of its source overwrites the source, if nothing
     reads that later.
@@ -59,7 +59,7 @@ def plan(program: Program, apart: bool = False) -> Memory:
 
 
 def _groups(program: Program, apart: bool) -> list[list[int]]:
-    """Return the values, in groups that overwrite one another; without the input."""
+    """Return the values except the input, in groups that overwrite one another."""
     last = program.last_reads()
     groups: dict[int, list[int]] = {}
     for place, step in enumerate(program.steps):

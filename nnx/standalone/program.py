@@ -76,9 +76,9 @@ class Meaning:
     Attributes
     ----------
     inputs, outputs : Scaling or None
-        Of the network's inputs, and of what it was trained to return.
+        The scaling of the network's inputs, and of its targets in the training.
     task : str
-        What ``nnx train`` trained it for; empty for other networks.
+        The task of ``nnx train``, such as ``"regression"``; empty for other networks.
     features : tuple of str
         Names of the inputs.
     classes, targets : tuple of str
@@ -86,11 +86,11 @@ class Meaning:
     several : tuple of str
         Names of the numbers that a regression has for each target.
     spread : bool
-        Whether these are a mean and what becomes a standard deviation.
+        Whether these are a mean and a number that becomes a standard deviation.
     title : str
-        Of the model, for the head of the file.
+        A name of the model, for the head of the file.
     cells : tuple of Cell
-        If rows are those of a table with named columns: its cells in order. Files of C do not use them.
+        For rows of a table with named columns: its cells in order. C files do not use them.
     """
 
     inputs: Scaling | None = None
@@ -226,11 +226,11 @@ class Builder:
         self.values = [size]
         self.tables: dict[str, HostArray] = {}
         self.dtype = dtype
-        self.layer = ""  # that is being lowered: its text, and its name for tables
-        self.name = "inputs"
+        self.layer = ""  # text of the layer that is being lowered
+        self.name = "inputs"  # its name, for the names of tables
 
     def table(self, role: str, values: Any, dtype: str | None = None, owner: str = "") -> str:
-        """Store a table as NAME.ROLE and return this name; a table that is known already is stored once.
+        """Store a table as NAME.ROLE, if it is not stored yet, and return this name.
 
         NAME is that of the layer that is being lowered, or `owner`.
 

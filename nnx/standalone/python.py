@@ -240,7 +240,7 @@ class _WithNumPy(_Plain):
 
 
 class Library:
-    """The functions of a file with steps, as texts.
+    """The functions in a file of steps, as texts.
 
     Attributes
     ----------
@@ -261,11 +261,11 @@ class Library:
                 self.imports += [(one.asname or one.name, _import(node, one)) for one in node.names]
 
     def needed(self, code: str) -> list[str]:
-        """Return the functions that a code calls, also through others."""
+        """Return the functions that some code calls, directly or through others."""
         return [self.parts[name] for name in needed(code, self.parts, _called)]
 
     def head(self, code: str) -> str:
-        """Return the imports and the types that a code uses."""
+        """Return the imports and the types that some code uses."""
         used = needed(code, dict(self.imports), _read)
         lines = [text for name, text in self.imports if name in used]
         types = [line for line in lines if "import" not in line]
@@ -275,13 +275,13 @@ class Library:
 
 
 def _called(code: str) -> set[str]:
-    """Return the names of the functions that a code calls."""
+    """Return the names of the functions that some code calls."""
     calls = (node.func for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
     return {function.id for function in calls if isinstance(function, ast.Name)}
 
 
 def _read(code: str) -> set[str]:
-    """Return the names of variables and modules that a code reads."""
+    """Return the names of variables and modules that some code reads."""
     return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
 
 

@@ -2,7 +2,7 @@
  * real is float or double; R(exp) is expf or exp. A line "needs" names the functions that one calls. */
 
 /* @ not_finite */
-/* Return the place, from 1, of the first number that is NaN or infinite; 0 if there is none. */
+/* Return the position, from 1, of the first number that is NaN or infinite; 0 if there is none. */
 static int not_finite(const real *x, int count)
 {
     for (int i = 0; i < count; i++)
@@ -12,7 +12,7 @@ static int not_finite(const real *x, int count)
 }
 
 /* @ out_of_range */
-/* Return the place, from 1, of the first number outside 0 ... limit - 1; 0 if there is none. */
+/* Return the position, from 1, of the first number outside 0 ... limit - 1; 0 if there is none. */
 static int out_of_range(const int32_t *x, int count, int32_t limit)
 {
     for (int i = 0; i < count; i++)

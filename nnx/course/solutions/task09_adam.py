@@ -27,7 +27,7 @@ def _case(name, rng, shape, t, epsilon):
 
 def cases(rng):
     """Return the calls that are checked."""
-    unused = _case("the first step, with a slope of 0", rng, (3,), 1, 0.01)
+    unused = _case("the first step, with a gradient of 0", rng, (3,), 1, 0.01)
     unused.arguments["dw"][1] = 0.0
     return [
         _case("the fourth step", rng, (2,), 4, 0.01),
@@ -42,12 +42,12 @@ MISTAKES = [
     Mistake("beta1 * m + (1 - beta1) * dw", "beta1 * m + dw",
             "The factor 1 − β₁ of dw is missing: m is a mean, not a sum."),
     Mistake("beta1 * m + (1 - beta1) * dw", "(1 - beta1) * m + beta1 * dw",
-            "β₁ and 1 − β₁ have changed places: the old m has the factor β₁, the new slope has 1 − β₁."),
+            "β₁ and 1 − β₁ have changed places: the old m has the factor β₁, dw has 1 − β₁."),
     Mistake("beta1 * m + (1 - beta1) * dw", "beta2 * m + (1 - beta2) * dw",
             "m uses β₂, but β₁ belongs to m, and β₂ to v."),
     Mistake("beta1 * m + (1 - beta1) * dw", "beta1 * m - (1 - beta1) * dw",
-            "dw has the wrong sign in m: m is a mean of the slopes, and the minus comes in the step."),
-    Mistake("beta1 * m + (1 - beta1) * dw", "beta1 * m", "The new slope dw is missing in m."),
+            "dw has the wrong sign in m: m is a mean of gradients; the step has the minus."),
+    Mistake("beta1 * m + (1 - beta1) * dw", "beta1 * m", "The new gradient dw is missing in m."),
     Mistake("return w - step, m, v", "return w - step, m / (1 - beta1**t), v",
             "The m that you return is corrected. Return the running mean as it is: the correction belongs "
             "only to the step."),
@@ -97,7 +97,7 @@ MISTAKES = [
     Mistake("np.sqrt(v) + epsilon", "v + epsilon", "The root of v is missing in the step."),
     Mistake("w - step", "w + step", "The step goes uphill: its sign is wrong."),
     Mistake("correction * m /", "correction * dw /",
-            "The step uses the slope dw itself, in place of its running mean m."),
+            "The step uses the gradient dw itself, in place of its running mean m."),
     Mistake("    m = beta1 * m + (1 - beta1) * dw\n    v = beta2 * v + (1 - beta2) * dw**2\n"
             "    correction = np.sqrt(1 - beta2**t) / (1 - beta1**t)\n"
             "    step = learning_rate * correction * m / (np.sqrt(v) + epsilon)",

@@ -5,8 +5,8 @@ and the bias, and bends the sum z with an activation. Here the activation is tan
 
     z = x[0] w[0] + x[1] w[1] + … + b        y = tanh(z)
 
-Backward, dy is the derivative of a loss for the output y. The chain rule leads it back, step by step. The
-derivative of tanh is 1 − tanh(z)², and tanh(z) is y:
+Backward, dy is the derivative of a loss with respect to the output y. The chain rule leads it back, step by
+step. The derivative of tanh is 1 − tanh(z)², and tanh(z) is y:
 
     dz = dy (1 − y²)        dx = dz w        dw = dz x        db = dz
 """
@@ -41,7 +41,7 @@ def neuron_backward(x, w, y, dy):
     y : float
         The output of the forward pass.
     dy : float
-        The derivative of the loss for y.
+        The derivative of the loss with respect to y.
 
     Returns
     -------

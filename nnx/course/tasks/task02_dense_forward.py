@@ -1,7 +1,7 @@
 """Task 2: the forward pass of a dense layer.
 
-A dense layer is many neurons side by side that have the same inputs. Column k of the matrix W has the weights
-of neuron k. A batch is several inputs at once: one in each row of x. One product of matrices computes every
+A dense layer is many neurons that all have the same inputs. Column k of the matrix W has the weights of
+neuron k. A batch is several inputs at once: one in each row of x. One product of matrices computes every
 neuron for every row:
 
     y = x W + b        y[i, k] = x[i, 0] W[0, k] + x[i, 1] W[1, k] + … + b[k]

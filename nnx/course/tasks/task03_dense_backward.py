@@ -1,14 +1,14 @@
 """Task 3: the backward pass of a dense layer.
 
-The layer computes y = x W + b. A loss depends on y, and dy has its derivative for each number of y. How does
-the loss depend on x, W and b? The chain rule answers: a change of x[i, j] changes every y[i, k] by W[j, k].
-So the derivative for x[i, j] is the sum over k of dy[i, k] W[j, k]. That is a product of matrices, and so is
-the derivative for W:
+The layer computes y = x W + b. A loss depends on y, and dy has its derivative with respect to each number of
+y. How does the loss depend on x, W and b? Use the chain rule: if x[i, j] grows by a little, every y[i, k]
+grows by W[j, k] times as much. So the derivative with respect to x[i, j] is Σ dy[i, k] W[j, k] over all k.
+That is a product of matrices, and so is the derivative with respect to W:
 
     dx = dy Wᵀ        dW = xᵀ dy        db = sum of the rows of dy
 
 Each gradient has the shape of what it belongs to: dx that of x, dW that of W, db that of b. If you are not
-sure where to transpose, only one order of the factors gives this shape.
+sure where to transpose: only one order of the factors gives this shape.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def dense_backward(x, W, dy):
     W : array (inputs, units)
         The weights.
     dy : array (rows, units)
-        The derivative of the loss for each output.
+        The derivative of the loss with respect to each output.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def dense_backward(x, W, dy):
 
 
 def numerical_gradient(loss, values):
-    """Return the derivative of a loss for each number of `values`, by central differences."""
+    """Return the derivative of a loss with respect to each number of `values`, by central differences."""
     gradient = np.zeros_like(values)
     for index in np.ndindex(values.shape):
         before = values[index]

@@ -4,11 +4,11 @@ The sigmoid bends any number into one between 0 and 1, such as a probability:
 
     y = σ(z) = 1 / (1 + e^(−z))
 
-It must hold for large numbers too: σ(−800) is 0, and σ(800) is 1. e^800 is larger than any number of the
-computer, so it becomes inf, and NumPy may warn. The form above is still right, because 1 / inf is 0. But
-e^z / (1 + e^z), which is the same function, becomes inf / inf for z = 800, and that is nan.
+It must be right for large numbers too: σ(−800) is 0, and σ(800) is 1. e^800 is larger than any float, so it
+becomes inf, and NumPy may warn. The form above is still right, because 1 / inf is 0. But e^z / (1 + e^z),
+which is the same function, becomes inf / inf for z = 800, and that is nan.
 
-Backward, the derivative needs the output alone, so the layer need not store z:
+Backward, the derivative needs only the output, so the layer does not have to store z:
 
     dz = dy σ′(z) = dy y (1 − y)
 """
@@ -39,7 +39,7 @@ def sigmoid_backward(y, dy):
     y : array of any shape
         The output of the forward pass.
     dy : array of the same shape
-        The derivative of the loss for each output.
+        The derivative of the loss with respect to each output.
 
     Returns
     -------

@@ -7,7 +7,8 @@ Softmax turns the numbers of each row into probabilities: all are positive, and 
 e^1000 is inf, and inf / inf is nan. If you subtract the same number from all z of a row, p does not change,
 but the exponentials do. Which number keeps them from being too large, for each row?
 
-Backward, every p of a row depends on every z of that row. From dp, the derivative of the loss for each p:
+Backward, every p of a row depends on every z of that row. With dp, the derivative of the loss with respect to
+each p:
 
     dz[i, k] = p[i, k] (dp[i, k] − s[i])        s[i] = p[i, 0] dp[i, 0] + p[i, 1] dp[i, 1] + …
 """
@@ -37,7 +38,7 @@ def softmax_backward(p, dp):
     p : array (rows, classes)
         The output of the forward pass.
     dp : array (rows, classes)
-        The derivative of the loss for each output.
+        The derivative of the loss with respect to each output.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Task 6: two losses, with their gradients.
 
-A loss is one number that says how far the predictions are from the truth. Training follows its gradient: the
-derivative for each prediction. Both losses are means over all numbers of the batch, n in all.
+A loss is one number that says how far the predictions are from the truth. Training needs its gradient: the
+derivative with respect to each prediction. Both losses are means over all numbers of the batch, n in all.
 
 The mean squared error, for numbers, with p for y_pred and y for y_true:
 
@@ -29,7 +29,7 @@ def mean_squared_error(y_true, y_pred):
     -------
     loss : float
     dp : array (rows, outputs)
-        The derivative of the loss for each prediction.
+        The derivative of the loss with respect to each prediction.
     """
     raise NotImplementedError("write mean_squared_error")
 
@@ -48,7 +48,7 @@ def binary_cross_entropy(y_true, y_pred):
     -------
     loss : float
     dp : array (rows, outputs)
-        The derivative of the loss for each prediction.
+        The derivative of the loss with respect to each prediction.
     """
     raise NotImplementedError("write binary_cross_entropy")
 

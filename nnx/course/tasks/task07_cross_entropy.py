@@ -43,7 +43,7 @@ def test_equal_numbers_cost_log_of_the_classes():
 
 
 def test_certain_and_wrong_is_expensive_but_finite():
-    """The right class is 1000 behind, so the loss is 1000."""
+    """The z of the right class is 1000 smaller than the other, so the loss is 1000."""
     loss, _ = cross_entropy(np.array([0]), np.array([[0.0, 1000.0]]))
     np.testing.assert_allclose(loss, 1000, atol=1e-9)
 

@@ -1,9 +1,10 @@
 """Task 9: Adam.
 
-Plain gradient descent has one learning rate for all weights. But some weights have large slopes, and others
-have tiny ones. Adam keeps two running means for each weight: m is the mean of its slope dw, and v is the
-mean of dw². It steps by m / √v. So the size of the slope cancels: if the slope keeps its sign, the step is
-about as large as the learning rate. If the sign changes all the time, m is small, and so is the step.
+Plain gradient descent has one learning rate for all weights. But some weights have large gradients, and
+others have tiny ones. Adam keeps two running means for each weight: m is the mean of its gradient dw, and v
+is the mean of dw². Its step is proportional to m / √v. So the size of the gradient cancels: if the gradient
+keeps its sign, the step is about as large as the learning rate. If the sign changes all the time, m and the
+step are small.
 
 Both means start at 0, so they are too small at first. After t steps with the same dw, m is only (1 − β₁ᵗ)
 dw, and v is only (1 − β₂ᵗ) dw². The fraction in front of the step corrects both:
@@ -13,10 +14,10 @@ dw, and v is only (1 − β₂ᵗ) dw². The fraction in front of the step corre
     w ← w − η · √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)
 
 Here η is the learning rate. The first line gives the new m, the second the new v, and the third uses the new
-m and v. All of it is done for each number alone. βᵗ is a power. t counts the steps: it is 1 in the first
-step, in which m and v are 0. ε prevents a division by 0. It is added to √v, outside of the root, and v in √v
-is the running mean as it is, without the correction. Keras computes it in this way. (The paper has a second
-form, in which ε is added to the corrected root. There the numbers differ a little.)
+m and v. All of this is computed for each weight separately. βᵗ is a power. t counts the steps: it is 1 in the
+first step, in which m and v are 0. ε prevents a division by 0. It is added to √v, outside of the root, and v
+in √v is the running mean without a correction. Keras computes it in this way. (The paper has a second form,
+in which ε is added to the corrected root. There the numbers differ a little.)
 """
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_weight_that_is_not_used_stays():
 
 
 def test_it_finds_a_minimum():
-    """L = w₁² + 100 w₂² has its minimum at 0, and slopes of very different sizes."""
+    """L = w₁² + 100 w₂² has its minimum at 0, and gradients of very different sizes."""
     w, m, v = np.array([1.0, -1.0]), np.zeros(2), np.zeros(2)
     for t in range(1, 501):
         w, m, v = adam_step(w, np.array([2.0, 200.0]) * w, m, v, t, 0.05, 0.9, 0.999, 1e-7)

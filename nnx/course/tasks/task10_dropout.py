@@ -1,8 +1,8 @@
 """Task 10: dropout.
 
 A large network can learn its training data by heart. Dropout prevents this: in each training step, it sets
-some numbers of a layer's output to 0, drawn at random. So no neuron can rely on one other neuron, which may
-be missing in the next step.
+some numbers of a layer's output to 0, drawn at random. So no neuron can rely on a single other neuron, which
+may be missing in the next step.
 
 The rate is the share of numbers that are dropped. The others are divided by 1 − rate. So the mean over many
 steps is the same as without dropout, and nothing has to change when the network is used later. Outside of
@@ -15,7 +15,7 @@ number is at least the rate:
     y = x · factor
 
 The layer needs the same factors in its backward pass. A number that was dropped did not change the loss, so
-its slope is 0:
+its derivative is 0:
 
     dx = dy · factor
 
@@ -49,12 +49,12 @@ def dropout_forward(x, rate, random, training):
 
 
 def dropout_backward(dy, factor):
-    """Return dx, the slope of the loss with respect to x.
+    """Return dx, the derivative of the loss with respect to x.
 
     Parameters
     ----------
     dy : array
-        The slope with respect to y.
+        The derivative of the loss with respect to y.
     factor : array of the shape of dy
         The factors of the forward pass.
 

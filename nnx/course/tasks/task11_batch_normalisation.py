@@ -56,12 +56,12 @@ def batch_norm_forward(x, gamma, beta, running_mean, running_variance, training,
 
 
 def batch_norm_backward(dy, x, gamma, epsilon):
-    """Return the slopes of the loss with respect to x, gamma and beta, in training.
+    """Return the derivatives of the loss with respect to x, gamma and beta, in training.
 
     Parameters
     ----------
     dy : array (rows, features)
-        The slope with respect to y.
+        The derivative of the loss with respect to y.
     x : array (rows, features)
         The input of the forward pass.
     gamma : array (features,)

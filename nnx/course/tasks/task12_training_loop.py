@@ -1,7 +1,7 @@
 """Task 12: a training loop.
 
-The parts are there, now they learn something. The network is one dense layer without activation, and the
-loss is the mean squared error. All that trains a larger network is in this loop too.
+Now a network learns something. It is one dense layer without activation, and the loss is the mean squared
+error. The loop for a larger network has the same parts.
 
 One pass over all rows is an epoch. At the beginning of each epoch, the rows get a new random order. Then
 each step takes the next `batch_size` rows of this order, a batch. The last batch of an epoch may be smaller.

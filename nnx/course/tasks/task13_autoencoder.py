@@ -14,8 +14,8 @@ The loss is the binary cross-entropy, with x as the target. It is a mean over al
 
     loss = mean of −x log p − (1 − x) log(1 − p)
 
-Backward, from the last layer to the first. The slope of the sigmoid, p (1 − p), cancels against the
-denominator of the slope of the loss. So for z₂ = code W₂ + b₂, only this is left, where N is how many
+Backward, from the last layer to the first. The derivative of the sigmoid, p (1 − p), cancels against the
+denominator of the derivative of the loss. So for z₂ = code W₂ + b₂, only this is left, where N is how many
 numbers x has:
 
     dz₂ = (p − x) / N

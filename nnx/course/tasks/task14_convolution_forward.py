@@ -1,8 +1,8 @@
 """Task 14: the forward pass of a convolution.
 
-A dense layer has a weight for each pixel, so it must learn a stroke at each place of an image again. A
-convolution has weights only for a small window of k × k pixels, and uses the same weights at every place. So
-it is a dense layer that is applied to every window.
+A dense layer has a weight for each pixel, so it must learn the same stroke separately at each place of an
+image. A convolution has weights only for a small window of k × k pixels, and uses the same weights at every
+place. So it is a dense layer that is applied to every window.
 
 An image has a height, a width and channels (red, green, blue; or the outputs of the layer before). There are
 several filters. Each filter sees all channels of a window and gives one number for it. So the output has a
@@ -14,15 +14,15 @@ For the image m, the place (i, j) of the output and the filter f:
 
     y[m, i, j, f] = b[f] + Σ over u, v, c of  x̃[m, s i + u, s j + v, c] · W[u, v, c, f]
 
-u and v run from 0 to k − 1, and c over the channels. W is not turned round: W[0, 0] meets the upper left
-pixel of the window. As many windows are used as fit. With the height H of x, and // for division without
+u and v run from 0 to k − 1, and c over the channels. W is not flipped: W[0, 0] meets the upper left pixel of
+the window. Only windows that fit completely are used. With the height H of x, and // for division without
 remainder:
 
     height of y = (H + 2 P − k) // s + 1        the same for the width
 
-You need only loops over i and j. `x[:, 2:5, 0:3]` is a window of 3 × 3 of all images at once. What one
-window and W have in common can be summed by `np.tensordot(window, W, 3)` or `np.einsum`, or by a product
-after `reshape`.
+You need only loops over i and j. `x[:, 2:5, 0:3]` is a window of 3 × 3 of all images at once. To multiply a
+window by W and add up, use `np.tensordot(window, W, 3)`, `np.einsum`, or a product of matrices after
+`reshape`.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """Task 15: the backward pass of a convolution.
 
-Task 14 gave y. The next layer gives dy, the slope of the loss with respect to each number of y. The rule is
-the same as for a dense layer. Find all numbers of y that a number affects, multiply the slope of each of
-them by the factor with which the number is used there, and add.
+Task 14 gave y. The next layer gives dy, the derivative of the loss with respect to each number of y. The rule
+is the same as for a dense layer. To get the derivative with respect to a number, find all numbers of y that
+it changes. Multiply the derivative of each by the number's factor there, and add the products.
 
 b[f] is added at every place (i, j) in every image m. The weight W[u, v, c, f] meets another pixel at each
 place. With x̃, which is x with P rows and columns of zeros on each side, and the stride s:
@@ -10,7 +10,7 @@ place. With x̃, which is x with P rows and columns of zeros on each side, and t
     db[f] = Σ over m, i, j of  dy[m, i, j, f]
     dW[u, v, c, f] = Σ over m, i, j of  x̃[m, s i + u, s j + v, c] · dy[m, i, j, f]
 
-A pixel lies in several windows, and each adds to its slope. It is easiest to begin with zeros and to go
+A pixel lies in several windows, and each adds to its derivative. It is easiest to begin with zeros and to go
 through the windows. The window at (i, j) adds to its pixels, for all u, v and c at once:
 
     dx̃[m, s i + u, s j + v, c] += Σ over f of  dy[m, i, j, f] · W[u, v, c, f]
@@ -74,7 +74,7 @@ def test_pixel_adds_what_its_windows_give():
 
 
 def test_pixel_without_a_window():
-    """With a window of 2 × 2 and stride 2, the last of 5 rows is in no window, so its slope is 0."""
+    """With a window of 2 × 2 and stride 2, the last of 5 rows is in no window, so its derivative is 0."""
     rng = np.random.default_rng(0)
     x, W, dy = rng.normal(size=(1, 5, 4, 1)), rng.normal(size=(2, 2, 1, 1)), rng.normal(size=(1, 2, 2, 1))
     dx = convolution_backward(dy, x, W, 2, 0)[0]

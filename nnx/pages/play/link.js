@@ -34,7 +34,7 @@ function unpacked(tree, buffer) {
   const walk = (value) => {
     if (value === null || typeof value !== "object") return value;
     if (Number.isInteger(value.numbers)) {
-      if (at + value.numbers > all.length) throw new Refused("the link is not complete: copy it again, whole");
+      if (at + value.numbers > all.length) throw new Refused("the link is cut short");
       at += value.numbers;
       return all.slice(at - value.numbers, at);
     }
@@ -63,6 +63,6 @@ function readHash(hash) {
     const progress = parts.has("w") ? unpacked(json("p"), fromBase64(parts.get("w"))) : null;
     return { settings, progress };
   } catch (error) {
-    throw new Refused("the link is damaged: copy it again, whole");
+    throw new Refused("the link is damaged: copy the whole link again");
   }
 }

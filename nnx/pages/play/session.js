@@ -146,7 +146,7 @@ function resume(session, progress) {
       session.curve[name] = progress.curve[name].map((v) => (v === null ? v : Number(v)));
     }
   } catch (error) {
-    throw new Refused("the numbers of the link do not fit its network: copy it again, whole");
+    throw new Refused("the numbers of the link do not fit its network: copy the whole link again");
   }
   measure(session);
 }

@@ -19,7 +19,7 @@ MISTAKES = [
      "corrected root"),
     (STEP, "step = learning_rate * correction * m / v**0.5", "ε is missing"),
     (STEP, "step = learning_rate * (correction * m / (epsilon + v))", "root of v is missing"),
-    (STEP, "step = learning_rate * correction * dw / (epsilon + np.sqrt(v))", "slope dw itself"),
+    (STEP, "step = learning_rate * correction * dw / (epsilon + np.sqrt(v))", "gradient dw itself"),
     (STEP, "step = -learning_rate * correction * m / (np.sqrt(v) + epsilon)", "uphill"),
     (STEP, "step = correction * m / (np.sqrt(v) + epsilon)", "learning rate is missing"),
     (M, "m = beta1 * m\n    m = m + dw", "m is a mean, not a sum"),
