@@ -52,9 +52,7 @@ def test_without_the_function_or_with_an_error_no_data_are_shown(tmp_path, answe
     ]
     file.write_text("def dense_backward(x, W, dy):\n    while True: pass\n")
     endless = answer("learn", "check", "3", "mine.py", "--seconds", "1")
-    assert endless.stdout.splitlines()[1:] == [
-        "  mine.py, line 2: stopped after 1 s: does every loop end?"
-    ]
+    assert endless.stdout.splitlines()[1:] == ["  mine.py, line 2: stopped after 1 s: does every loop end?"]
 
 
 def test_progress_that_cannot_be_stored_is_a_note(tmp_path, answer):
