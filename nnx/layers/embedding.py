@@ -67,7 +67,7 @@ class Embedding(Layer):
       with ``groups``;
     - an optimizer of yours gets the used rows only;
     - what you write to the gradient of rows that the last pass did not use has no effect, and stays there: to
-      add up the gradients of several batches yourself, use ``sparse=False``;
+      add up the gradients of several batches, use ``fit(accumulate=…)`` or ``sparse=False``;
     - ranks still sum the whole gradient, and then each updates the rows that any of them used.
 
     References
