@@ -175,11 +175,18 @@ def _through(trace: Trace, one: LayerTrace, row: int, source: int, wanted: int |
     record = vars(type(one.layer)).get("record")
     if one.layer.is_view or (record is not None and record.elementwise):
         if wanted not in (None, source):
-            raise ConfigurationError(f"{one.name}[{wanted}] does not depend on the path's number {source}")
+            raise _unreachable(one, wanted, source)
         return _elementwise(one, row, source, gradient)
     sizes = np.abs(one.dy if one.dy is not None else one.y)[row].reshape(-1)
     unit = int(np.argmax(sizes)) if wanted is None else wanted
     return PathStep(one.name, unit, source, "· …", "its backward pass gives dx from dy", None, gradient)
+
+
+def _unreachable(one: LayerTrace, wanted: int | None, source: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"{one.name}[{wanted}] does not depend on input {source} of {one.name}, which is on the path: "
+        "choose another unit"
+    )
 
 
 def _dense(
@@ -191,7 +198,7 @@ def _dense(
     dz = one.dy[row].reshape(-1, one.dy.shape[-1])[position]
     unit = int(np.argmax(np.abs(dz * W[i]))) if wanted is None else wanted - position * len(dz)
     if not 0 <= unit < len(dz):
-        raise ConfigurationError(f"{one.name}[{wanted}] does not depend on the path's number {source}")
+        raise _unreachable(one, wanted, source)
     value = float(W[i, unit])
     return PathStep(
         one.name, position * len(dz) + unit, source, f"· W[{i}, {unit}]", number(value), value, gradient

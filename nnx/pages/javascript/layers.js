@@ -343,7 +343,7 @@ LAYERS.GELU = {
     new Elementwise(inputs, settings, settings.approximate ? ACTIVATIONS.gelu_tanh : ACTIVATIONS.gelu),
 };
 
-// The layers of a description; an activation that Dense names becomes a layer of its own, as in nnx.
+// The layers of a description; an activation in a Dense becomes a separate layer, as in nnx.
 function makeLayers(inputs, entries) {
   const layers = [], counts = {};
   const add = (kind, given) => {

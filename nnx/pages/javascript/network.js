@@ -131,7 +131,7 @@ class Network {
     return loss;
   }
 
-  // The output of each layer in inference; what the last training pass left stays as it is.
+  // The output of each layer in inference; the results of the last training pass stay as they are.
   look(x, rows) {
     let arriving = x;
     this.looks = this.looksFor(rows);

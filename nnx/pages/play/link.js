@@ -44,7 +44,7 @@ function unpacked(tree, buffer) {
   return walk(tree);
 }
 
-// The link's text, and whether the network's numbers found room in it.
+// The link's text, and whether the network's numbers fit into it.
 function hashOf(settings, progress) {
   const { tree, bytes: numbers } = packed(progress);
   const text = (value) => toBase64(new TextEncoder().encode(JSON.stringify(value)));

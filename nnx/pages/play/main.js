@@ -9,7 +9,7 @@ const app = {
   dom: {}, session: null, groups: [], picked: null, axes: [0, 1], table: null, plane: null, edges: null,
   playing: false, dirty: true, frames: 0, lastDrawn: 0, lastSaid: 0, waiting: null, given: null,
 
-  // Change settings; a new network begins if it must.
+  // Change settings; begin with a new network if they need one.
   set(changes) {
     this.guard(() => {
       const { settings } = this.session;

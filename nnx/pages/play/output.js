@@ -92,7 +92,7 @@ function paintPoints(app) {
   }
 }
 
-// With one input, a regression's target is the height; classes have rows of their own.
+// With one input, a regression's target is the height; each class has its own row.
 function pointPlace(app, side, row, width, height) {
   const { problem } = app.session;
   const place = placeOf(problem, app.axes, side.x, row, width, height);

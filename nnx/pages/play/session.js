@@ -1,4 +1,4 @@
-// A training: a network on a problem, step by step, with curves, and a past to go back to.
+// A training: a network on a problem, step by step, with curves and a history for undo.
 
 const MOST_PAST = 400; // moments that are remembered
 const APART = 20; // steps between two of them: those between are computed again
@@ -13,7 +13,7 @@ function newSession(settings, problem) {
   return session;
 }
 
-// Everything that a step changes; of the curve, the part after the moment is cut off when it is restored.
+// Everything that a step changes, to restore it; a restore also cuts off the later part of the curve.
 function momentOf(session) {
   const { settings, problem, net, stepCount, epoch, epochStart, at, curve } = session;
   return { settings, problem, net, stepCount, epoch, epochStart, at, curve, state: net.state() };
@@ -102,7 +102,7 @@ function trimCurve(session) {
   for (const line of Object.values(session.curve)) line.length = length;
 }
 
-// Other settings: the same network goes on if it can; else a new one begins. Both can be undone.
+// Change the settings: keep the network if possible, else begin with a new one. Both can be undone.
 function change(session, settings, problem) {
   if (problem === session.problem && !beginsAnew(session.settings, settings)) {
     remember(session);

@@ -113,7 +113,7 @@ function networkOf(settings, problem) {
   };
 }
 
-// Whether the same network can go on after a change, or a new one must begin.
+// Whether a change of the settings needs a new network.
 function beginsAnew(before, after) {
   const live = new Set(["rate", "batch", "speed"]);
   return Object.keys(DEFAULTS).some((name) => !live.has(name)

@@ -1,4 +1,4 @@
-// What one takes from the page: code, weights, data, a link. And the buttons, the legend and the notes.
+// What the reader can take from the page: code, weights, data, a link. And the buttons, the legend and the notes.
 
 const IDS = [
   "play", "playText", "step", "undo", "reset", "speed", "count", "epoch", "lossTrain", "lossHeld",

@@ -1,4 +1,4 @@
-// The network of the page: one training step by the engine, from the weights and the batch that one sees.
+// The network of the page: one training step by the engine, from the weights and the batch that the page shows.
 
 class Model {
   constructor(given) {
@@ -78,9 +78,9 @@ class Model {
     };
   }
 
-  // The largest difference to the trace's numbers, as a share of the largest of its array, and its place. For
-  // parameters and their gradients it is the largest of all: what is 0 but for rounding has no size of its own. If
-  // a gradient is so small, its new weight is not compared: Adam divides by its size, and rounding becomes a step.
+  // The largest difference to the trace's numbers, and its place. It is a share of the largest number in the array;
+  // for parameters and gradients, of the largest in all of them, as one array may be 0 except for rounding. The new
+  // weight of such a gradient is not compared: Adam divides by the gradient's size, so rounding becomes a full step.
   difference() {
     const { expected, tolerance } = this.given;
     let worst = { share: 0, place: "" };

@@ -1,4 +1,4 @@
-// The way of a weight's gradient: from the loss back through one unit of each layer, as nnx/tracing/path.py goes.
+// The path of a weight's gradient: from the loss back through one unit of each layer, as in nnx/tracing/path.py.
 
 // The steps from the loss to a weight of a dense layer: {layer, unit, input, symbols, numbers, factor, gradient}.
 function follow(model, weight, row) {

@@ -72,7 +72,7 @@ class Picture {
     this.boxes.push({ c, unit, group, value, slope });
   }
 
-  // Show the numbers that are known at a step (see `Words.reached`), and the way of a weight's gradient.
+  // Show the numbers that are known at a step (see `Words.reached`), and the path of a weight's gradient.
   show({ row, forward, loss, backward, now, path }) {
     const { model } = this, last = this.columns.length - 1;
     for (const { c, unit, group, value, slope } of this.boxes) {
@@ -109,7 +109,7 @@ class Picture {
     }
   }
 
-  // Mark all ways from a weight to the loss; the wider, the larger the part of the slope that comes along.
+  // Mark all paths from a weight to the loss; a wider line carries a larger part of the slope.
   light(row, path) {
     for (const { line } of this.edges) line.classList.remove("lit", "strong");
     if (!path.length) return;
