@@ -188,7 +188,7 @@ def _used() -> int:
 
 def _refuse(event: str, arguments: Any) -> None:
     if event in _STARTS_A_PROCESS:
-        raise PermissionError("a task may start no other process")
+        raise PermissionError("a task must not start another process")
 
 
 def answered(asked: dict[str, Any]) -> dict[str, Any]:

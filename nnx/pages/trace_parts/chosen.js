@@ -28,8 +28,9 @@ function weightInWords(model, weight, row) {
   const symbols = `d${bias ? "b" : "W"}[${index.join(", ")}] = Σ ${term}  over the rows r`;
   const path = follow(model, weight, row), factors = path.map((step) => step.factor);
   const product = factors.includes(null) ? "?" : number(factors.reduce((a, b) => a * b, 1));
-  const about = `One path of this gradient, in row ${row}: every layer multiplies the slope by its factor. The `
-    + `product is ${product}; the sum over all paths and rows is ${number(gradient)}.`;
+  const about = `One path of this gradient, in row ${row}: every layer multiplies the slope by its factor. `
+    + `The last column is the slope over all paths. The product of the factors is ${product}; the sum over all paths `
+    + `and rows is ${number(gradient)}.`;
   return [
     formula(symbols, `= ${productSum(pairs)} = ${number(gradient, 6)}`),
     made("p", { className: "small" }, about),
@@ -43,7 +44,7 @@ function pathTable(path) {
     const text = value === null ? "?" : number(value);
     return [layer, symbols, numbers === text ? "" : numbers, text, number(gradient)];
   });
-  return table("Path", ["layer", "factor", "with numbers", "value", "slope over all paths"], rows);
+  return table("Path", ["layer", "factor", "with numbers", "value", "slope"], rows);
 }
 
 // A formula with symbols, and below it with numbers.
