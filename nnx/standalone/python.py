@@ -74,7 +74,7 @@ class _Plain:
         self.program = program
         usual = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
         self.name = name if usual else "model"
-        self.library = Library(Path(__file__).with_name(self.source).read_text(encoding="utf-8"))
+        self.library = Library("steps_cells.py", self.source)
         self.calls = calls_of(program, self.library.parts)
         self.shape = ", ".join(map(str, program.input_shape))
         self.function = "classify" if program.meaning.classes else "predict"
@@ -240,7 +240,7 @@ class _WithNumPy(_Plain):
 
 
 class Library:
-    """The functions in a file of steps, as texts.
+    """The functions in files of steps, as texts.
 
     Attributes
     ----------
@@ -248,17 +248,21 @@ class Library:
         The functions, and the names of types, in order.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, *files: str) -> None:
         self.parts: dict[str, str] = {}
-        self.imports: list[tuple[str, str]] = []
+        self.imports: dict[str, str] = {}
+        for file in files:
+            self._add(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+
+    def _add(self, source: str) -> None:
         for node in ast.parse(source).body:
             text = ast.get_source_segment(source, node) or ""
             if isinstance(node, ast.FunctionDef):
                 self.parts[node.name] = text
             elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                self.imports.append((node.targets[0].id, text))
+                self.imports[node.targets[0].id] = text
             elif isinstance(node, ast.Import | ast.ImportFrom) and "__future__" not in text:
-                self.imports += [(one.asname or one.name, _import(node, one)) for one in node.names]
+                self.imports |= {one.asname or one.name: _import(node, one) for one in node.names}
 
     def needed(self, code: str) -> list[str]:
         """Return the functions that some code calls, directly or through others."""
@@ -266,8 +270,8 @@ class Library:
 
     def head(self, code: str) -> str:
         """Return the imports and the types that some code uses."""
-        used = needed(code, dict(self.imports), _read)
-        lines = [text for name, text in self.imports if name in used]
+        used = needed(code, self.imports, _read)
+        lines = [text for name, text in self.imports.items() if name in used]
         types = [line for line in lines if "import" not in line]
         others = [line for line in lines if "numpy" in line]
         standard = [line for line in lines if line not in (*types, *others)]

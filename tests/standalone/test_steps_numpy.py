@@ -28,11 +28,12 @@ def test_rows_of_another_shape_are_refused():
             steps_numpy.checked(wrong, 2, 2)
 
 
-def test_cells_become_the_same_numbers_as_without_numpy_and_empty_ones_are_those_of_the_reader():
+def test_empty_cells_are_those_of_the_reader():
     from nnx.readers.cells import GAPS_IN_TEXT
-    from nnx.standalone import steps_plain
+    from nnx.standalone import steps_cells
 
-    assert set(steps_plain.EMPTY) == set(steps_numpy.EMPTY) == GAPS_IN_TEXT
+    assert set(steps_cells.EMPTY) == GAPS_IN_TEXT
     columns = [("a", [], 2.0), ("b", ["", "x"], None)]
-    for row in ({"a": "?", "b": "x"}, {"a": 1, "b": None}, [1, 2, 3]):
-        assert steps_plain.features(row, columns) == steps_numpy.features(row, columns)
+    assert steps_cells.features({"a": "?", "b": "x"}, columns) == [2.0, 0.0, 1.0]
+    assert steps_cells.features({"a": 1, "b": None}, columns) == [1, 1.0, 0.0]
+    assert steps_cells.features([1, 2, 3], columns) == [1, 2, 3]
