@@ -74,7 +74,7 @@ class _Plain:
         self.program = program
         usual = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
         self.name = name if usual else "model"
-        self.library = Library("steps_cells.py", self.source)
+        self.library = Library(self.source, "steps_cells.py")
         self.calls = calls_of(program, self.library.parts)
         self.shape = ", ".join(map(str, program.input_shape))
         self.function = "classify" if program.meaning.classes else "predict"
