@@ -12,7 +12,7 @@ import numpy as np
 from nnx.errors import counted, shown
 from nnx.readers.types import Array
 from nnx.tables.dates import PARTS, parts_of
-from nnx.tables.frame import BOOLEAN, CATEGORY, Column, Frame, whole_text
+from nnx.tables.frame import BOOLEAN, CATEGORY, Column, Frame, texts_of, whole_text
 from nnx.tables.kinds import Kind, as_booleans, as_categories, as_dates, as_numbers
 from nnx.tables.scaling import Robust, robust
 
@@ -204,10 +204,13 @@ class Categories:
         return as_booleans(frame, column) if self.boolean else as_categories(frame, column)
 
     def apply(self, frame: Frame, column: Column, clip: bool = False) -> list[Array]:
-        """Return the codes."""
-        code = {None if text is None else whole_text(text): at for at, text in enumerate(self.texts, 1)}
+        """Return the codes; a record of an older nnx may have one for 3 and one for 3.0, which both hold."""
+        code = {text: at for at, text in enumerate(self.texts, 1)}
+        whole = {None if text is None else whole_text(text): at for text, at in code.items()}
         cells = self.cells(frame, column)
-        return [np.fromiter((code.get(cell, 0) for cell in cells), np.int64, len(cells))]
+        written = cells if self.boolean else texts_of(column)
+        found = (code.get(text, whole.get(cell, 0)) for text, cell in zip(written, cells, strict=True))
+        return [np.fromiter(found, np.int64, len(cells))]
 
     def config(self) -> dict[str, Any]:
         """Return what a record stores."""

@@ -10,7 +10,7 @@ import numpy as np
 from nnx.errors import DataError, shown
 from nnx.readers.types import Array
 from nnx.tables.frame import BOOLEAN, CATEGORY, DATE, NUMBER, Column, Frame, texts_of
-from nnx.tables.values import column_of_values, unmasked
+from nnx.tables.values import column_of_categories, column_of_values, unmasked
 
 _SPARSE = "Sparse data was passed, but a table is dense: use X.toarray(), or a pandas DataFrame"
 
@@ -77,7 +77,7 @@ def _pandas(name: str, series: Any) -> Column:
     if dtype.name == "category":
         values = series.astype(object).tolist()
         if not all(isinstance(value, (bool, np.bool_)) for value in dtype.categories):
-            return _as_category(column_of_values(name, values))
+            return column_of_categories(name, values)
         return column_of_values(name, values)
     if kind == "c":
         raise DataError(f"Complex data not supported: column {shown(name)} of X")
@@ -90,10 +90,6 @@ def _pandas(name: str, series: Any) -> Column:
     if kind == "m":
         return Column(name, NUMBER, series.dt.total_seconds().to_numpy(np.float64, na_value=np.nan))
     return column_of_values(name, series.tolist())
-
-
-def _as_category(column: Column) -> Column:
-    return Column(column.name, CATEGORY, texts_of(column))
 
 
 def _of_polars(X: Any) -> Frame:
@@ -115,7 +111,7 @@ def _polars(name: str, series: Any) -> Column:
     if dtype == polars.Duration:
         return Column(name, NUMBER, series.dt.total_microseconds().cast(polars.Float64).to_numpy() / 1e6)
     if dtype in (polars.Categorical, polars.Enum):
-        return _as_category(column_of_values(name, series.cast(polars.String).to_list()))
+        return column_of_categories(name, series.cast(polars.String).to_list())
     return column_of_values(name, series.to_list())
 
 
@@ -133,7 +129,10 @@ def _arrow(name: str, column: Any) -> Column:
 
     kind = column.type
     if types.is_dictionary(kind):
-        return _as_category(_arrow(name, column.cast(kind.value_type)))
+        if types.is_integer(kind.value_type) or types.is_decimal(kind.value_type):
+            return column_of_categories(name, column.to_pylist())
+        made = _arrow(name, column.cast(kind.value_type))
+        return Column(name, CATEGORY, texts_of(made))
     if types.is_boolean(kind):
         cells = column.cast(pyarrow.int8()).cast(pyarrow.float64())
         return Column(name, BOOLEAN, _floats(cells))

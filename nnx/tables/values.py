@@ -12,7 +12,7 @@ import numpy as np
 
 from nnx.errors import DataError, shown
 from nnx.readers.cells import GAPS_IN_TEXT
-from nnx.tables.frame import BOOLEAN, DATE, NUMBER, TEXT, Column, number_as_text
+from nnx.tables.frame import BOOLEAN, CATEGORY, DATE, EXACT, NUMBER, TEXT, Column, number_as_text, texts_of
 
 
 def column_of_values(name: str, values: Iterable[Any]) -> Column:
@@ -41,8 +41,27 @@ def column_of_values(name: str, values: Iterable[Any]) -> Column:
         empty = np.datetime64("NaT", "us")
         return Column(name, DATE, np.array([empty if c is None else c for c in cells], "datetime64[us]"))
     texts = np.empty(len(cells), object)
-    texts[:] = [None if cell is None else _text(cell) for cell in cells]
+    texts[:] = [
+        None if cell is None else _text(cell, value) for cell, value in zip(cells, values, strict=True)
+    ]
     return Column(name, TEXT, texts)
+
+
+def column_of_categories(name: str, values: Iterable[Any]) -> Column:
+    """Return a column of values of which the table itself says that they are categories.
+
+    Raises
+    ------
+    DataError
+        If a cell holds something else, such as a list.
+    """
+    values = list(values)
+    column = column_of_values(name, values)
+    texts = texts_of(column)
+    if column.type == NUMBER:
+        for row in np.flatnonzero(np.abs(column.cells) >= EXACT):
+            texts[row] = _text(float(column.cells[row]), values[row])
+    return Column(name, CATEGORY, texts)
 
 
 def unmasked(values: Any) -> Any:
@@ -54,10 +73,16 @@ def unmasked(values: Any) -> Any:
     return cells
 
 
-def _text(cell: Any) -> str:
+def _text(cell: Any, value: Any) -> str:
+    """Return a cell as a text: a large integer has all digits of its value, which a float cannot hold."""
     if isinstance(cell, bool):
         return str(cell).lower()
-    return number_as_text(cell) if isinstance(cell, float) else str(cell)
+    if not isinstance(cell, float):
+        return str(cell)
+    whole = isinstance(value, numbers.Integral) or (
+        isinstance(value, Decimal) and value == value.to_integral()
+    )
+    return str(int(value)) if whole and EXACT <= abs(cell) < np.inf else number_as_text(cell)
 
 
 def _cell(name: str, row: int, value: Any) -> Any:

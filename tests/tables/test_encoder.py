@@ -1,6 +1,7 @@
 """A table as numbers and codes."""
 
 import json
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -184,6 +185,33 @@ def test_categories_of_long_numbers_are_never_mixed_up():
     assert sorted(set(as_texts[1].ravel())) == [1, 2]
 
 
+def arrow_dictionary(ids):
+    arrow = pytest.importorskip("pyarrow")
+    return arrow.table({"id": arrow.array(ids).dictionary_encode()})
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        lambda ids: pd.DataFrame({"id": pd.Categorical(ids)}),
+        lambda ids: pd.DataFrame({"id": pd.Categorical([*ids, "none"])}),
+        lambda ids: {"id": [*ids, "none"]},
+        lambda ids: {"id": [*map(np.int64, ids), "none"]},
+        lambda ids: {"id": [*map(Decimal, ids), "none"]},
+        lambda ids: [[one] for one in [*ids, "none"]],
+        arrow_dictionary,
+    ],
+    ids=["categories", "categories and text", "text", "int64", "decimal", "rows", "dictionary of Arrow"],
+)
+def test_long_integers_among_texts_and_in_columns_of_categories_keep_all_digits(table):
+    ids = [2**53, 2**53 + 1] * 3
+    made = table(ids)
+    encoder = TableEncoder(kinds={0 if isinstance(made, list) else "id": "category"}).fit(made)
+    assert encoder.encode(made)[1][:6, 0].tolist() == [1, 2] * 3
+    if not isinstance(made, list):
+        assert encoder.encode({"id": [str(one) for one in ids]})[1][:, 0].tolist() == [1, 2] * 3
+
+
 WHOLE = {
     "integers": np.array([3, 12, -4, 0, 3]),
     "floats": np.array([3.0, 12.0, -4.0, -0.0, 3.0]),
@@ -217,3 +245,12 @@ def test_a_record_of_an_older_version_still_knows_its_categories():
     changed = json.loads(json.dumps(kept).replace('"3"', '"3.0"'))
     codes = TableEncoder.from_record(changed).encode({"n": ["3.0", "x", "3"]})[1][:, 0]
     assert codes.tolist() == [1, 2, 1]
+
+
+def test_a_record_of_an_older_version_keeps_3_and_3_0_apart():
+    kept = TableEncoder(kinds={"n": "category"}, min_rows=1).fit({"n": ["3", "4", "x"]}).to_record()
+    changed = json.loads(json.dumps(kept).replace('"4"', '"3.0"'))
+    codes = TableEncoder.from_record(changed).encode({"n": ["3", "3.0", "x", "3.", "4"]})[1][:, 0]
+    assert codes[:3].tolist() == [1, 2, 3]
+    assert codes[3] in (1, 2)
+    assert codes[4] == 0
