@@ -26,14 +26,3 @@ def test_rows_of_another_shape_are_refused():
     for wrong in (np.ones(4), np.ones((3, 5)), [[np.nan] * 4], [[np.inf] * 4]):
         with pytest.raises(ValueError, match=r"shape|NaN"):
             steps_numpy.checked(wrong, 2, 2)
-
-
-def test_empty_cells_are_those_of_the_reader():
-    from nnx.readers.cells import GAPS_IN_TEXT
-    from nnx.standalone import steps_cells
-
-    assert set(steps_cells.EMPTY) == GAPS_IN_TEXT
-    columns = [("a", [], 2.0), ("b", ["", "x"], None)]
-    assert steps_cells.features({"a": "?", "b": "x"}, columns) == [2.0, 0.0, 1.0]
-    assert steps_cells.features({"a": 1, "b": None}, columns) == [1, 1.0, 0.0]
-    assert steps_cells.features([1, 2, 3], columns) == [1, 2, 3]
