@@ -46,9 +46,17 @@ def _list() -> None:
     done = progress(Path())
     print_table("Tasks", ("", "task", "in this folder"),
                 [(str(one.number), one.title, done.get(one.number, "")) for one in tasks()])  # fmt: skip
-    following = next((one.number for one in tasks() if done.get(one.number) != "done"), None)
+    _say_next(done)
+
+
+def _say_next(done: dict[int, str]) -> None:
+    """Name the command for the first task that is not done in this folder."""
+    from nnx.course.task import tasks
+
+    following = next((one for one in tasks() if done.get(one.number) != "done"), None)
     if following:
-        say(f"next: nnx learn {'check' if following in done else 'start'} {following}")
+        started = following.number in done or Path(following.file).exists()
+        say(f"next: nnx learn {'check' if started else 'start'} {following.number}")
 
 
 @learn.command(short_help="Write the file of a task.")
@@ -113,6 +121,8 @@ def check(number: int, file: Path | None, seed: int, seconds: float, as_json: bo
         _show(report, path, seed)
         try:
             files.note(path.parent, report)
+            if report.passed and file is None:
+                _say_next(files.progress(Path()))
         except NnxError as error:  # the check itself has its result
             say(f"note: the progress was not stored: {error}")
     return 0 if report.passed else 1

@@ -109,7 +109,9 @@ def _unit(trace: Trace, text: str) -> tuple[str, int]:
         raise ConfigurationError(f"through {text!r}: {error.args[0]}") from None
     units = layer.y[0].size
     if match is None or int(match["unit"]) >= units:
-        raise ConfigurationError(f"through {text!r}: name one of the units {layer.name}[0] to [{units - 1}]")
+        only = f"{layer.name}[0], its only unit"
+        known = f"one of the units {layer.name}[0] to [{units - 1}]" if units > 1 else only
+        raise ConfigurationError(f"through {text!r}: name {known}")
     return layer.name, int(match["unit"])
 
 

@@ -16,6 +16,7 @@ def test_a_task_from_start_to_done(tmp_path, answer):
     started = answer("learn", "start", "3")
     assert started.stdout == "task03_dense_backward.py: The backward pass of a dense layer\n"
     assert started.stderr == "write dense_backward, then run: nnx learn check 3\n"
+    assert answer("learn").stderr == "next: nnx learn start 1\n"
     empty = answer("learn", "check", "3")
     assert empty.returncode == 1
     assert "not written yet: write dense_backward" in empty.stdout
@@ -33,9 +34,14 @@ def test_a_task_from_start_to_done(tmp_path, answer):
     assert "2 of 3 results right" in answer("learn").stdout
     file.write_text(solved(task(3)), encoding="utf-8")
     right = answer("learn", "check", "3")
-    assert (right.returncode, right.stderr) == (0, "")
+    assert (right.returncode, right.stderr) == (0, "next: nnx learn start 1\n")
     assert right.stdout.endswith("Everything is right.\n")
     assert "done" in answer("learn").stdout
+
+
+def test_the_next_step_of_a_started_task_is_its_check(answer):
+    answer("learn", "start", "1")
+    assert answer("learn").stderr == "next: nnx learn check 1\n"
 
 
 def test_without_the_function_or_with_an_error_no_data_are_shown(tmp_path, answer):

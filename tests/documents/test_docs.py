@@ -17,6 +17,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from support.compiled_c import gcc
 from support.pages import BLOCK, END, WITH_COMMANDS, as_program, blocks, commands, with_commands
 from support.places import ROOT
 
@@ -335,3 +336,15 @@ def test_every_key_of_a_result_is_described(tmp_path: Path):
             assert f"`{key}`" in page, f"{key} of nnx run {arguments[0]} is not described"
         for path in folder.rglob("*"):
             assert path.name in page, f"{path.name} in the folder of nnx run {arguments[0]} is not described"
+
+
+def test_the_c_program_of_the_page_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = ROOT / "docs" / "standalone.md"
+    ((_, program),) = blocks(page, {"c"})
+    run_page(page, tmp_path)
+    (tmp_path / "program.c").write_text(program, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    strict = [gcc(), "-std=c99", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([*strict, "-c", "digits.c"], check=True)
+    subprocess.run([*strict, "program.c", "digits.o", "-lm"], check=True)
+    assert subprocess.run(["./a.out"], capture_output=True, text=True, check=True).stdout.strip().isdigit()

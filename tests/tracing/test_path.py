@@ -115,3 +115,8 @@ def test_views_dropout_and_tied_weights_are_followed():
 def test_a_path_that_cannot_be_is_one_line(row, through, text):
     with pytest.raises(nnx.ConfigurationError, match=text):
         traced([nnx.Dense(2, 3), nnx.Tanh(), nnx.Dense(2)], "mse").path("dense_1.W[0, 0]", row, through)
+
+
+def test_a_layer_with_one_unit_names_it():
+    with pytest.raises(nnx.ConfigurationError, match=r"'tanh_1\[5\]': name tanh_1\[0\], its only unit"):
+        traced([nnx.Dense(2, 1), nnx.Tanh(), nnx.Dense(2)], "mse").path("dense_1.W[0, 0]", 0, ("tanh_1[5]",))
