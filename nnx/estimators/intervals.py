@@ -125,6 +125,9 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # 
         random = check_random_state(self.random_state)
         train, rest = train_test_split(np.arange(len(y)), test_size=share, random_state=random)
         self.estimator_ = _seeded(clone(estimator), random)
+        for name, value in fit_params.items():  # as many as the rows to train on would fit, but to wrong rows
+            if name.endswith("sample_weight") and np.ndim(value):
+                check_consistent_length(X, value)
         own = _check_method_params(X, fit_params, indices=train)
         self.estimator_.fit(_safe_indexing(X, train), y[train], **own)
         _check_n_features(self, X, reset=True)

@@ -126,3 +126,14 @@ def test_weights_of_rows_go_to_the_rows_that_train(rng: np.random.Generator) -> 
     assert slope == pytest.approx(2.0, abs=0.5)
     assert start == pytest.approx(0.0, abs=0.5)
     assert weighted.width_ > 500.0  # calibration rows count alike, and here some are far away
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "linearregression__sample_weight"])
+def test_as_many_weights_as_rows_to_train_on_are_refused(rng, name):
+    """They would be taken in their order, so for other rows."""
+    regressor = LinearRegression() if name == "sample_weight" else make_pipeline(LinearRegression())
+    x, y = noisy(rng, 400)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        ConformalRegressor(regressor, random_state=0).fit(x, y, **{name: np.ones(300)})
+    model = ConformalRegressor(regressor, random_state=0).fit(x, y, **{name: np.ones(400)})
+    assert model.calibration_rows_ == 100
