@@ -19,7 +19,7 @@ from nnx.tables import read_table
 from nnx.tables.frame import BOOLEAN, NUMBER, Column
 
 FILE = "playground.html"
-MAX_ROWS, MAX_COLUMNS = 5000, 64
+MIN_ROWS, MAX_ROWS, MAX_COLUMNS = 4, 5000, 64
 _PARTS = (
     "names", "sets", "table", "problem", "settings", "link", "session", "colours", "diagram", "edges",
     "output", "curves", "weights", "controls", "takeaway", "main",
@@ -53,7 +53,7 @@ def write_playground(
     ConfigurationError
         If the file's name does not end in .html, or `target` is given without `data` or names no column.
     DataError
-        If `data` cannot be read, or has empty cells, or has too few or too many columns.
+        If `data` cannot be read, or has empty cells, too few rows, or too few or too many columns.
     OutputError
         If the file cannot be written.
     """
@@ -103,7 +103,10 @@ def _table(path: Path, target: str | None) -> dict[str, Any]:
                 f"{path}: row {gaps.argmax() + 1}, column {column.name!r:.60}: is empty{more}: "
                 "fill the cells, or delete the lines"
             )
-    chosen = _some_rows(path, len(columns[0].cells))
+    rows = len(columns[0].cells)
+    if rows < MIN_ROWS:
+        raise DataError(f"{path}: has {counted(rows, 'row')}, but the playground needs at least {MIN_ROWS}")
+    chosen = _some_rows(path, rows)
     return {
         "name": path.name,
         "target": _place(path, target, [column.name for column in columns]),

@@ -70,7 +70,7 @@ def test_of_many_rows_it_takes_some_and_says_so(tmp_path):
 
 
 def test_names_cannot_end_the_script_that_holds_them(tmp_path):
-    table = written(tmp_path, "evil.csv", "</script><script>alert(1)</script>,b\n1.5,2\n3,4\n5,7\n")
+    table = written(tmp_path, "evil.csv", "</script><script>alert(1)</script>,b\n1.5,2\n3,4\n5,7\n6,7\n")
     assert table["columns"][0]["name"] == "</script><script>alert(1)</script>"
 
 
@@ -78,6 +78,7 @@ def test_names_cannot_end_the_script_that_holds_them(tmp_path):
     ("content", "text"),
     [
         ("a,b\n1,2\n3,\n4,5\n", "row 2, column 'b': is empty"),
+        ("a,b\n1,2\n3,4\n5,6\n", "has 3 rows, but the playground needs at least 4"),
         ("a\n1\n2\n3\n", "has one column, but the playground takes 2 to 64"),
         (",".join(f"c{at}" for at in range(65)) + ("\n" + "1,2.5" + ",3.5" * 63) * 4, "65 columns"),
     ],

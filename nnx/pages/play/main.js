@@ -254,7 +254,7 @@ function start() {
   if (app.table) app.guard(() => app.useTable(app.table)).then(() => { app.session.past = []; });
   const fromLink = () => app.guard(() => openLink(app));
   window.addEventListener("hashchange", fromLink);
-  fromLink();
+  if (location.hash) fromLink(); // without a link, what is wrong with the table stays in sight
   globalThis.nnxPlayground = app;
   requestAnimationFrame(frame);
 }

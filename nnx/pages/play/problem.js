@@ -30,17 +30,31 @@ function taskOf(table) {
 }
 
 // Mean 0 and standard deviation 1 in the training rows; a constant column becomes 0.
-function standardize(values, rows, width, train) {
-  const scales = [];
-  for (let at = 0; at < width; at += 1) {
-    let mean = 0, square = 0;
-    for (const row of train) mean += values[row * width + at] / train.length;
-    for (const row of train) square += (values[row * width + at] - mean) ** 2 / train.length;
-    const scale = Math.sqrt(square) || 1;
-    for (let place = at; place < rows * width; place += width) values[place] = (values[place] - mean) / scale;
-    scales.push({ mean, scale });
-  }
-  return scales;
+function standardize(values, names, train) {
+  const width = names.length;
+  return names.map((name, at) => {
+    const { unit, mean, scale } = scaleOf(train.map((row) => values[row * width + at]));
+    for (let place = at; place < values.length; place += width) {
+      values[place] = (values[place] / unit - mean) / scale;
+      if (!Number.isFinite(values[place])) {
+        throw new Refused(`column ${name}: its numbers are too far apart to scale: choose other units`);
+      }
+    }
+    return { mean: mean * unit, scale: scale * unit };
+  });
+}
+
+// Mean and standard deviation in a unit, a power of 2: squares of very large or very small numbers would leave
+// the range of floats. The rounded mean of a constant column may differ from its number: it is not used.
+function scaleOf(numbers) {
+  const largest = numbers.reduce((top, one) => Math.max(top, Math.abs(one)), 0);
+  const unit = largest > 0 ? 2 ** Math.floor(Math.log2(largest)) : 1;
+  const first = numbers[0] / unit;
+  if (numbers.every((one) => one === numbers[0])) return { unit, mean: first, scale: 1 / unit };
+  let mean = 0, square = 0;
+  for (const one of numbers) mean += one / unit / numbers.length;
+  for (const one of numbers) square += (one / unit - mean) ** 2 / numbers.length;
+  return { unit, mean, scale: Math.sqrt(square) };
 }
 
 function ownSet(table, settings) {
@@ -118,8 +132,8 @@ function problemOf(settings, given, table) {
   const split = splitOf(set, settings);
   const inputs = set.names.length;
   const own = settings.data === "own";
-  if (own) standardize(set.x, set.rows, inputs, split.train);
-  const scale = own && set.values ? standardize(set.values, set.rows, 1, split.train)[0]
+  if (own) standardize(set.x, set.names, split.train);
+  const scale = own && set.values ? standardize(set.values, [set.target], split.train)[0]
     : { mean: 0, scale: 1 };
   const { y, outputs } = targetsOf(set, settings, set.rows);
   const side = (rows) => ({

@@ -140,13 +140,16 @@ function resume(session, progress) {
     session.net.restore(progress.state);
     const { stepCount, epoch, epochStart, at } = progress;
     const whole = (count) => Number.isInteger(count) && count >= 0;
-    if (![stepCount, epoch, epochStart, at].every(whole)) throw new Error("no counts");
+    const { steps, optimizerSteps } = session.net;
+    if (![stepCount, epoch, epochStart, at, steps, optimizerSteps].every(whole)) throw new Error("no counts");
+    if (at >= session.problem.train.rows) throw new Error("no such row");
     Object.assign(session, { stepCount, epoch, epochStart, at, order: null });
     for (const name of Object.keys(session.curve)) {
       session.curve[name] = progress.curve[name].map((v) => (v === null ? v : Number(v)));
+      if (session.curve[name].length !== session.curve.steps.length) throw new Error("cut curves");
     }
   } catch (error) {
-    throw new Refused("the numbers of the link do not fit its network: copy the whole link again");
+    throw new Refused("the numbers of the link do not fit its network and data: copy the whole link again");
   }
   measure(session);
 }

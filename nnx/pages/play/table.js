@@ -73,6 +73,22 @@ function columnOf(name, cells, rows, comma, at) {
   return { name, texts: cells };
 }
 
+// Refuse a first line with numbers that may hold names, such as years: its texts do not come again, but those
+// below them do.
+function checkNames([first, ...body], comma) {
+  const below = (at) => body.map((row) => row.cells[at]);
+  const texts = first.cells.map((_, at) => at).filter((at) => Number.isNaN(numberOf(first.cells[at], comma))
+    && below(at).every((cell) => Number.isNaN(numberOf(cell, comma))));
+  const unlike = (at) => {
+    const others = new Set(below(at));
+    return !others.has(first.cells[at]) && others.size <= body.length / 2;
+  };
+  if (texts.length === 0 || !texts.every(unlike)) return;
+  const start = first.cells.slice(0, 4).map((cell) => cell.slice(0, 20)).join(", ");
+  throw new Refused(`line ${first.line} (${start}) may hold names of columns or data: ` +
+    "write names that are no numbers, or move the line down");
+}
+
 // Names of columns are all different and none is empty.
 function namesOf(cells) {
   const taken = new Set();
@@ -109,6 +125,7 @@ function tableOf(text, name) {
     const [has, most] = [body.length, MOST_ROWS].map((count) => count.toLocaleString("en"));
     throw new Refused(`has ${has} rows, more than ${most}: nnx play FILE chooses some`);
   }
+  if (!named) checkNames(rows, comma);
   const names = namesOf(named ? rows[0].cells : rows[0].cells.map(() => ""));
   for (const row of body) {
     const gap = row.cells.findIndex((cell) => GAPS.has(cell.toLowerCase()));

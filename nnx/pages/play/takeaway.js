@@ -138,8 +138,8 @@ function dataLines(problem) {
     return ['data = nnx.datasets.load_digits("float64")', `x, y = data.x_train, ${y}`];
   }
   const rows = `rows[:${problem.train.rows}]`;
-  const read =
-    'rows = np.loadtxt("playground.csv", delimiter=",", skiprows=1, ndmin=2)  # the button Data saves it';
+  const read = "# the button Data saves the file\n" +
+    'rows = np.loadtxt("playground.csv", delimiter=",", skiprows=1, ndmin=2, encoding="utf-8")';
   if (problem.task === "autoencoding") return [read, `x = y = ${rows}${held}`];
   return [read, `x, y = ${rows}[:, :${problem.inputs}], ${rows}[:, ${problem.inputs}:]${held}`];
 }
