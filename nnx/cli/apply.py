@@ -53,6 +53,13 @@ def of_tables() -> list[Callable[[Any], Any]]:
     ]  # fmt: skip
 
 
+def with_form(function: Any) -> Any:
+    """Add the options that describe the form of a table to a command."""
+    for option in of_tables():
+        function = option(function)
+    return function
+
+
 def _command(name: str, what: str) -> Callable[[Any], click.Command]:
     """Add the arguments that these commands share."""
     existing = options.Existing()

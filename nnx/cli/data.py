@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nnx.cli import options
-from nnx.cli.apply import of_tables
+from nnx.cli.apply import with_form
 from nnx.cli.console import print_json, print_table, say
 
 _directory = click.option(
@@ -106,18 +106,11 @@ def verify(directory: Path | None) -> int:
     return 1 if states else 0
 
 
-def _with_form(function: Any) -> Any:
-    """Add the options of ``nnx train`` that describe the form of a table."""
-    for option in of_tables():
-        function = option(function)
-    return function
-
-
 @data.command(short_help="Show the columns of a table and their kinds.")
 @click.argument("table", type=options.Existing(dir_okay=False))
 @click.option("--kinds", multiple=True, metavar="COLUMN=KIND[,…]",
               help="The kind of some columns, where the guess is wrong: see nnx train.")  # fmt: skip
-@_with_form
+@with_form
 @options.json_flag
 def columns(table: Path, kinds: tuple[str, ...], as_json: bool, **form: Any) -> None:
     """Show the columns of TABLE and their kinds, as nnx train --preset tabular would guess them.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import click
 
 from nnx.cli import options
+from nnx.cli.apply import with_form
 from nnx.cli.console import open_page, say
 from nnx.errors import printable
 
@@ -23,7 +25,8 @@ from nnx.errors import printable
     metavar="FILE", show_default=True, help="The page to write.",
 )  # fmt: skip
 @click.option("--no-open", is_flag=True, help="Only write the page, and do not open it in a browser.")
-def play(data: Path | None, target: str | None, out: Path, no_open: bool) -> None:
+@with_form
+def play(data: Path | None, target: str | None, out: Path, no_open: bool, **form: Any) -> None:
     """Write the playground, one HTML page that trains a small network, and open it in your browser.
 
     The page works offline and needs no server. It includes data sets (XOR, circles, spirals, moons, digits).
@@ -40,7 +43,7 @@ def play(data: Path | None, target: str | None, out: Path, no_open: bool) -> Non
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
-        written = write_playground(out, data, target)
+        written = write_playground(out, data, target, **form)
     for note in notes:
         say(f"note: {printable(str(note.message))}")
     click.echo(written)

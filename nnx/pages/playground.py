@@ -30,6 +30,7 @@ def write_playground(
     path: str | os.PathLike[str] = FILE,
     data: str | os.PathLike[str] | None = None,
     target: str | None = None,
+    **form: Any,
 ) -> Path:
     """Write the playground as one HTML file that needs no network and no other file.
 
@@ -42,6 +43,9 @@ def write_playground(
         table with more than 5,000 rows, the page gets 5,000, chosen at random with seed 0; a warning says so.
     target : str, optional
         The column of `data` to predict, by name or by number from 1. Without it, it is the last column.
+    **form
+        How a table is written, if that is not found: delimiter, decimal, encoding and header, as for
+        `nnx.tables.read_table`.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def write_playground(
         raise ConfigurationError(f"{place}: the playground is a web page, so its name must end in .html")
     if target is not None and data is None:
         raise ConfigurationError("target names a column of data, but no data is given: name the file first")
-    table = None if data is None else _table(Path(data), target)
+    table = None if data is None else _table(Path(data), target, form)
     scripts = [f"play/{part}.js" for part in _PARTS]
     text = filled("play/page.html", "play/style.css", scripts, {"digits": _digits(), "table": table})
     make_folder(place.parent)
@@ -86,9 +90,9 @@ def _bytes(values: Any) -> str:
     return base64.b64encode(np.rint(values).astype(np.uint8).tobytes()).decode()
 
 
-def _table(path: Path, target: str | None) -> dict[str, Any]:
+def _table(path: Path, target: str | None, form: dict[str, Any]) -> dict[str, Any]:
     """Return a table as the page takes it: its columns, each with numbers or texts."""
-    columns = _columns(path)
+    columns = _columns(path, form)
     if not 2 <= len(columns) <= MAX_COLUMNS:
         raise DataError(
             f"{path}: has {counted(len(columns), 'column')}, but the playground takes 2 to {MAX_COLUMNS}: "
@@ -114,10 +118,10 @@ def _table(path: Path, target: str | None) -> dict[str, Any]:
     }
 
 
-def _columns(path: Path) -> tuple[Column, ...]:
+def _columns(path: Path, form: dict[str, Any]) -> tuple[Column, ...]:
     """Read a table, or the columns of an array."""
     if path.suffix.lower() in TABLES:
-        return read_table(path).columns
+        return read_table(path, **form).columns
     array = load_arrays(path, "float64")
     return tuple(Column(f"column {at + 1}", NUMBER, array[:, at]) for at in range(array.shape[1]))
 
