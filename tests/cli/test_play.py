@@ -7,7 +7,7 @@ import webbrowser
 import pytest
 from support.command_line import invoke
 
-from nnx.errors import DataError
+from nnx.errors import ConfigurationError
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_it_writes_the_page_and_opens_it(opened, tmp_path):
 def test_the_form_of_a_table_can_be_given(opened, tmp_path):
     """A line of years above numbers may be names or not: the error names an option, which helps."""
     (tmp_path / "years.csv").write_text("2019,2020\n1.5,2\n2.5,3\n3.5,4\n4.5,5\n")
-    with pytest.raises(DataError, match="--header yes"):
+    with pytest.raises(ConfigurationError, match="--header yes"):
         invoke("play", "years.csv", "--no-open")
     invoke("play", "years.csv", "--header", "yes", "--delimiter", "comma", "--no-open")
     page = (tmp_path / "playground.html").read_text(encoding="utf-8")
