@@ -183,11 +183,11 @@ MISTAKES = [
             "    first_W, first_b = W.copy(), b.copy()\n"
             "    for _epoch in range(epochs):\n        order = rng.permutation(rows)\n        total = 0.0\n"
             "        W, b = first_W.copy(), first_b.copy()\n",
-            "Each epoch begins with the initial weights again: go on from those of the last epoch."),
+            "Each epoch begins with the initial weights again: start from those of the last epoch."),
     Mistake("            dW = xb.T @ dp\n            db = dp.sum(axis=0)\n",
             "            dW = (dW if _epoch or start else 0) + xb.T @ dp\n"
             "            db = (db if _epoch or start else 0) + dp.sum(axis=0)\n",
-            "The gradients of all steps are added up: each step has only those of its own batch."),
+            "The gradients of all steps are added up: a step uses the gradients of one batch."),
     Mistake("            W -= learning_rate * dW\n            b -= learning_rate * db\n",
             "            sum_W, sum_b = (sum_W + dW, sum_b + db) if start else (dW, db)\n"
             "        W -= learning_rate * sum_W\n        b -= learning_rate * sum_b\n",

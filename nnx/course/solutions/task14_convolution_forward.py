@@ -148,5 +148,5 @@ MISTAKES = [
     Mistake("return y + b", "return y + b.sum()", "All biases are added to each filter: each has its own."),
     Mistake("return y + b", "return y - b", "b is subtracted: it is added."),
     Mistake("return y + b", "return np.maximum(y + b, 0)",
-            "y has ReLU: a convolution has no activation of its own."),
+            "y has ReLU: return the convolution without an activation."),
 ]  # fmt: skip
