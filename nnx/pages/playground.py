@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import ConfigurationError, DataError, counted, nearest
-from nnx.files import make_folder, replacing
 from nnx.libraries import needed
 from nnx.pages.put_together import filled
 from nnx.readers.arrays import TABLES, load_arrays
 from nnx.tables import read_table
 from nnx.tables.frame import BOOLEAN, NUMBER, Column
+from nnx.web_pages import page_path, write_page
 
 FILE = "playground.html"
 MIN_ROWS, MAX_ROWS, MAX_COLUMNS = 4, 5000, 64
@@ -61,18 +61,13 @@ def write_playground(
     OutputError
         If the file cannot be written.
     """
-    place = Path(path)
-    if place.suffix.lower() not in (".html", ".htm"):
-        raise ConfigurationError(f"{place}: the playground is a web page, so its name must end in .html")
+    place = page_path(path, "the playground")
     if target is not None and data is None:
         raise ConfigurationError("target names a column of data, but no data is given: name the file first")
     table = None if data is None else _table(Path(data), target, form)
     scripts = [f"play/{part}.js" for part in _PARTS]
     text = filled("play/page.html", "play/style.css", scripts, {"digits": _digits(), "table": table})
-    make_folder(place.parent)
-    with replacing(place) as file:
-        file.write(text.encode())
-    return place
+    return write_page(text, place)
 
 
 def _digits() -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from nnx.errors import ConfigurationError
-from nnx.files import make_folder, replacing
 from nnx.pages.descriptions import describe
 from nnx.pages.put_together import filled
 from nnx.tracing import Trace, formulas
 from nnx.tracing.windows import window
+from nnx.web_pages import page_path, write_page
 
 MAX_ROWS, MAX_PARAMETERS = 64, 100_000
 SHOWN = 8  # units of a layer in the picture
@@ -52,17 +52,12 @@ def write_trace(
     OutputError
         If the file cannot be written.
     """
-    place = Path(path)
-    if place.suffix.lower() not in (".html", ".htm"):
-        raise ConfigurationError(f"{place}: the page of a trace is a web page, so its name must end in .html")
+    place = page_path(path, "the page of a trace")
     scripts = [f"trace_parts/{part}.js" for part in _PARTS]
     text = filled(
         "trace_parts/page.html", "trace_parts/style.css", scripts, given(trace, weight, row, through)
     )
-    make_folder(place.parent)
-    with replacing(place) as file:
-        file.write(text.encode())
-    return place
+    return write_page(text, place)
 
 
 def given(trace: Trace, weight: str, row: int | None, through: tuple[str, ...]) -> dict[str, Any]:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nnx.errors import ConfigurationError
 from nnx.experiments import Result
 from nnx.experiments.result import read_run
-from nnx.files import make_folder, replacing
 from nnx.reports import evidence, facts
 from nnx.reports.sections import Run, curves, shown
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from nnx.web_pages import page_path, rendered, source, templates, write_page
 
 FILE = "report.html"
 
@@ -39,7 +33,7 @@ def report(result: Result, folder: Path) -> dict[str, str]:
     if kept:
         evidence.write(kept, folder / evidence.FILE)
         written["evidence"] = evidence.FILE
-    _write([Run(folder.resolve().name, result, kept)], folder / FILE)
+    write_page(html([Run(folder.resolve().name, result, kept)]), folder / FILE)
     written["report"] = FILE
     result.artifacts.update(written)
     return written
@@ -72,31 +66,26 @@ def write_report(runs: list[str | os.PathLike[str]], path: str | os.PathLike[str
     folders = [Path(run) for run in runs]
     if not folders:
         raise ConfigurationError("no run was given: name the folder of at least one run")
-    target = Path(path) if path is not None else (folders[0] / FILE if len(folders) == 1 else Path(FILE))
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise ConfigurationError(f"{target}: a report is a web page, so its name must end in .html")
+    usual = folders[0] / FILE if len(folders) == 1 else FILE
+    target = page_path(usual if path is None else path, "a report")
     called = facts.names([str(folder.resolve()) for folder in folders])
     found = [
         Run(name, read_run(folder), evidence.read(folder / evidence.FILE))
         for name, folder in zip(called, folders, strict=True)
     ]
-    make_folder(target.parent)
-    return _write(found, target)
-
-
-def _write(runs: list[Run], target: Path) -> Path:
-    text = html(runs)
-    with replacing(target) as file:
-        file.write(text.encode("utf-8", "backslashreplace"))  # a file name may hold bytes that are not text
-    return target
+    return write_page(html(found), target)
 
 
 def html(runs: list[Run]) -> str:
     """Return the text of the page."""
-    templates = _templates()
-    script = templates.get_template("script.js").render()
+    environment = templates("nnx.reports", "templates")
+    environment.filters["zip"] = zip
     results = [run.result for run in runs]
-    return templates.get_template("page.html").render(
+    return rendered(
+        environment,
+        "page.html",
+        style="style.css",
+        script=source(environment, "script.js"),
         runs=[shown(run) for run in runs],
         charts=curves(runs),
         metrics=[facts.metrics(result) for result in results],
@@ -108,19 +97,4 @@ def html(runs: list[Run]) -> str:
         },
         timing=facts.table([facts.timing(result) for result in results], last=facts.TIMING["total_seconds"]),
         compared=facts.table([facts.metrics(result) for result in results]),
-        style=templates.get_template("style.css").render(),
-        script=script,
-        # The browser runs this script only, even if another one gets into the page.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-
-
-def _templates() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("nnx.reports"), undefined=StrictUndefined,
-        autoescape=True, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["zip"] = zip
-    return environment

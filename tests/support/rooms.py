@@ -24,7 +24,7 @@ ORDER = [
     {"tracing"},
     {"network", "callbacks", "checkpoints"},  # the last two: public names of training
     {"nnx"},  # the face: the public names of all the rooms above
-    {"readers"},
+    {"readers", "web_pages"},
     {"tables"},
     {"gradcheck", "estimators", "interop", "standalone"},
     {"datasets", "course"},
