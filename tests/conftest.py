@@ -158,6 +158,15 @@ def run_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return make(tmp_path_factory.mktemp("runs"))
 
 
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real Chromium, see `support.browser`."""
+    from support.browser import chromium
+
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
 @pytest.fixture(params=["digits", pytest.param("mnist", marks=pytest.mark.mnist)])
 def labelled_images(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
     """Five hundred images with values in [0, 1], their labels and their shape, of each data set in turn."""

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from support.browser import CONTRAST, chromium, look, requests
+from support.browser import CONTRAST, one, opening
 
 import nnx
 from nnx.pages import write_playground
@@ -27,35 +27,14 @@ TABLE = "height,width,kind\n" + "".join(
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def page(tmp_path_factory):
     return write_playground(tmp_path_factory.mktemp("page") / "playground.html")
 
 
 @pytest.fixture
 def opened(driver, page):
-    """Opens the page; no console message and no request but for the page itself may come of a test."""
-
-    def open_(hash_="", file=page, **screen):
-        look(driver, **screen)
-        driver.get("about:blank")
-        requests(driver)
-        driver.get(file.as_uri() + hash_)
-        return driver
-
-    yield open_
-    assert driver.get_log("browser") == []
-    sent = [url for url in requests(driver) if not url.startswith(("data:", "about:", "blob:"))]
-    assert len(sent) <= 1
-
-
-def one(driver, selector):
-    return driver.find_element("css selector", selector)
+    with opening(driver) as open_:
+        yield lambda hash_="", file=page, **screen: open_(file.as_uri() + hash_, **screen)
 
 
 def choose(driver, selector, value):

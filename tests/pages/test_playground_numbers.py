@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from support.browser import chromium
+from support.browser import opening
 
 from nnx.pages import write_playground
 
@@ -27,27 +27,14 @@ TROUBLE = "const { trouble } = nnxPlayground.dom; return trouble.hidden ? '' : t
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def page(tmp_path_factory):
     return write_playground(tmp_path_factory.mktemp("page") / "playground.html").as_uri()
 
 
 @pytest.fixture
 def opened(driver, page):
-    """Opens the page, or another; an uncaught error of a script fails the test."""
-
-    def open_(address=page):
-        driver.get("about:blank")
-        driver.get(address)
-        return driver
-
-    yield open_
-    assert driver.get_log("browser") == []
+    with opening(driver) as open_:
+        yield lambda address=page: open_(address)
 
 
 def dropped(driver, text):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.browser import CONTRAST, chromium, look, requests
+from support.browser import CONTRAST, one, opening
 
 import nnx
 from nnx.pages.trace import write_trace
@@ -35,12 +35,6 @@ def deep():
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     place = tmp_path_factory.mktemp("pages")
     trace = xor().trace(X, Y, "binary_cross_entropy", nnx.SGD(0.5))
@@ -52,23 +46,8 @@ def pages(tmp_path_factory):
 
 @pytest.fixture
 def opened(driver, pages):
-    """Opens a page; no console message and no request but for the page itself may come of a test."""
-    asked = []
-
-    def open_(name="xor", **screen):
-        look(driver, **screen)
-        requests(driver)
-        driver.get(pages[name].as_uri())
-        asked.append(pages[name].as_uri())
-        return driver
-
-    yield open_
-    assert driver.get_log("browser") == []
-    assert [url for url in requests(driver) if not url.startswith("data:")] == asked[-1:]
-
-
-def one(driver, selector):
-    return driver.find_element("css selector", selector)
+    with opening(driver) as open_:
+        yield lambda name="xor", **screen: open_(pages[name].as_uri(), **screen)
 
 
 def text(driver, selector):

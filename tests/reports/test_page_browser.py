@@ -9,19 +9,13 @@ import math
 from collections import Counter
 
 import pytest
-from support.browser import CONTRAST, chromium, look, requests
+from support.browser import CONTRAST, look, one, opening, requests
 
 from nnx import reports
 
 pytestmark = pytest.mark.slow
 
 SCREENS = {"wide": 1280, "phone": 360}
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +28,8 @@ def pages(run_folders, tmp_path_factory):
 
 @pytest.fixture
 def opened(driver, pages):
-    """Opens a page; no console message and no request but for the page itself may come of a test."""
-    asked = []
-
-    def open_(name, **screen):
-        look(driver, **screen)
-        requests(driver)
-        driver.get(pages[name].as_uri())
-        asked.append(pages[name].as_uri())
-        return driver
-
-    yield open_
-    assert driver.get_log("browser") == []
-    assert [url for url in requests(driver) if not url.startswith("data:")] == asked[-1:]
-
-
-def one(driver, selector):
-    return driver.find_element("css selector", selector)
+    with opening(driver) as open_:
+        yield lambda name, **screen: open_(pages[name].as_uri(), **screen)
 
 
 def every(driver, selector):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,3 +102,30 @@ def requests(driver: Any) -> list[str]:
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     sent = [event for event in events if event["method"] == "Network.requestWillBeSent"]
     return [event["params"]["request"]["url"] for event in sent]
+
+
+@contextmanager
+def opening(driver: Any) -> Iterator[Callable[..., Any]]:
+    """A function that opens an address and returns the driver, for the tests of a block.
+
+    The page may write nothing to the console, and ask for nothing but itself.
+    """
+    asked = ""
+
+    def open_(address: str, **screen: Any) -> Any:
+        nonlocal asked
+        look(driver, **screen)
+        driver.get("about:blank")  # so that another fragment of the same page opens it again
+        requests(driver)
+        driver.get(address)
+        asked = address.partition("#")[0]
+        return driver
+
+    yield open_
+    assert driver.get_log("browser") == []
+    assert {url for url in requests(driver) if not url.startswith(("data:", "about:", "blob:"))} <= {asked}
+
+
+def one(driver: Any, selector: str) -> Any:
+    """The first element that a CSS selector names."""
+    return driver.find_element("css selector", selector)
