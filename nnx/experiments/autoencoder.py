@@ -14,14 +14,12 @@ import numpy as np
 from nnx import datasets
 from nnx.callbacks import Callback, History
 from nnx.checkpoints import Checkpoint
-from nnx.data.samples import Augmentation
 from nnx.distributed import ALONE, Communicator
 from nnx.errors import ConfigurationError, nearest
 from nnx.experiments import autoencoder_family as family
 from nnx.experiments import convolutions, variational
 from nnx.experiments.autoencoder_presets import PRESETS, Preset
 from nnx.experiments.declaration import Experiment, Table
-from nnx.experiments.distortion import Affine
 from nnx.experiments.options import BATCH_SIZE, DATASET, EPOCHS, ON_NONFINITE, Rule, choice
 from nnx.experiments.precision import Precise
 from nnx.experiments.pretraining import pretrain
@@ -185,7 +183,7 @@ def train(
         epochs=preset.epochs,
         batch_size=preset.batch_size,
         validation=(data.x_test, data.x_test),
-        augment=distorting(preset.distortion, shape),
+        augment=None if preset.distortion is None else preset.distortion.augmentation(shape),
         **options,
     )  # fmt: skip
     return history, pretrained
@@ -267,18 +265,6 @@ def _measure(result: Result, network: Network, x: HostArray, data: datasets.Data
     if result.preset == "variational":
         variational.measure(result, network, data, result.config["seed"])
     result.arrays |= convolutions.observed(network, *shown, data.image_shape or ())
-
-
-def distorting(distortion: Affine | None, shape: tuple[int, int]) -> Augmentation | None:
-    """Return an augmentation that distorts images; the targets are the distorted images too."""
-    if distortion is None:
-        return None
-
-    def augment(generator: np.random.Generator, x: HostArray, y: HostArray) -> tuple[HostArray, HostArray]:
-        distorted = distortion(generator, x, shape)
-        return distorted, distorted
-
-    return augment
 
 
 def pca_error(x_train: HostArray, x_test: HostArray, components: int) -> float:

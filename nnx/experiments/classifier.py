@@ -12,7 +12,6 @@ import numpy as np
 from nnx import datasets
 from nnx.callbacks import Callback, History
 from nnx.checkpoints import Checkpoint
-from nnx.data.samples import Augmentation
 from nnx.distributed import ALONE, Communicator
 from nnx.experiments import autoencoder, convolutions
 from nnx.experiments.autoencoder_presets import warm_cosine
@@ -20,7 +19,7 @@ from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.distortion import Affine
 from nnx.experiments.options import BATCH_SIZE, DATASET, EPOCHS, ON_NONFINITE
 from nnx.experiments.precision import Precise
-from nnx.experiments.result import HostArray, Result, Stopwatch
+from nnx.experiments.result import Result, Stopwatch
 from nnx.experiments.stages import stage
 from nnx.experiments.svm import confusion
 from nnx.experiments.train.ranges import Range
@@ -151,18 +150,9 @@ def _fitted(
         batch_size=batch_size,
         validation=(data.x_test, data.y_test),
         metrics=["accuracy"],
-        augment=distorting(DISTORTION, data.image_shape),
+        augment=DISTORTION.augmentation(data.image_shape),
         **options,
     )  # fmt: skip
-
-
-def distorting(distortion: Affine, shape: tuple[int, int]) -> Augmentation:
-    """Return an augmentation that distorts images and leaves their labels."""
-
-    def augment(generator: np.random.Generator, x: HostArray, y: HostArray) -> tuple[HostArray, HostArray]:
-        return distortion(generator, x, shape), y
-
-    return augment
 
 
 def _measure(result: Result, network: Network, data: datasets.Dataset) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnx.data.rows import HostArray
+from nnx.data.samples import Augmentation
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ class Affine:
         """Distort images x of shape (rows, height · width); pixels outside the image are 0."""
         rows, columns = self._sources(generator, len(x), shape, x.dtype)
         return sample_bilinear(x, rows, columns, shape)
+
+    def augmentation(self, shape: tuple[int, int]) -> Augmentation:
+        """Return an augmentation for `Network.fit`: y is distorted as x if it is x, else it stays."""
+
+        def augment(
+            generator: np.random.Generator, x: HostArray, y: HostArray
+        ) -> tuple[HostArray, HostArray]:
+            distorted = self(generator, x, shape)
+            return distorted, distorted if y is x else y
+
+        return augment
 
     def _sources(
         self, generator: np.random.Generator, count: int, shape: tuple[int, int], dtype: np.dtype[Any]

@@ -50,3 +50,13 @@ def test_a_shift_alone_is_at_most_its_pixels():
     moved = (y * np.arange(9)[:, None]).sum(axis=(1, 2)) - 4
     assert np.abs(moved).max() <= 2.0
     assert np.abs(moved).max() > 1.5
+
+
+def test_an_augmentation_distorts_targets_that_are_the_images_and_leaves_others(images):
+    distortion, labels = Affine(10, 0.1, 0.1, 1), np.arange(20)
+    wanted = distortion(np.random.default_rng(0), images, SHAPE)
+    augment = distortion.augmentation(SHAPE)
+    for y in (images, labels):
+        x, targets = augment(np.random.default_rng(0), images, y)
+        np.testing.assert_array_equal(x, wanted)
+        assert targets is (x if y is images else labels)
