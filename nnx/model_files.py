@@ -238,7 +238,10 @@ def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:
-        raise _damaged(path, f"{path} is not a readable safetensors file: a header of {length:,} bytes")
+        raise _damaged(
+            path,
+            f"{path} is not a readable safetensors file: name a model that nnx saved, or the folder of a run",
+        )
 
 
 def checksum(weights: dict[str, HostArray], header: dict[str, str]) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 MEMORY = 2**30  # bytes for a student's arrays
 OUTPUT = 2**24  # bytes in a file, printed text too
 LARGEST = 2**14  # numbers in a result; larger ones are stored as their shape, so that all fit in OUTPUT
+EMPTY = "Empty"  # in place of an error's type: the file has no text
 _STARTS_A_PROCESS = (
     "os.fork", "os.forkpty", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn",
     "subprocess.Popen",
@@ -199,7 +200,10 @@ def answered(asked: dict[str, Any]) -> dict[str, Any]:
     sys.modules["student"] = module
     sys.path.insert(0, str(Path(file).parent))
     try:
-        exec(compile(Path(file).read_bytes(), file, "exec"), vars(module))
+        text = Path(file).read_bytes()
+        if not text.strip():
+            return {"loading": {"type": EMPTY, "text": "", "line": None}}
+        exec(compile(text, file, "exec"), vars(module))
     except BaseException as error:
         return {"loading": failure(error, file)}
     outcomes, lines = [], {}

@@ -128,6 +128,8 @@ def _why(file: Path, where: str, status: int, seconds: float) -> tuple[str, int 
 def explained(error: dict[str, Any]) -> str:
     """Return an error of the student's file in one line."""
     kind, text = error["type"], error["text"]
+    if kind == calls.EMPTY:
+        return "the file is empty: delete it, and nnx learn start writes it again, with what is to do"
     if kind == "NotImplementedError":
         return f"not written yet: {text}" if text else "not written yet"
     if kind == "SystemExit":

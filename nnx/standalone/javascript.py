@@ -39,9 +39,16 @@ export function check() {{
   return compare(found, plain(CHECKED_ANSWERS), {tolerance!r});
 }}"""
 MAIN = """
-if (typeof process !== "undefined" && process.argv?.[1]
-    && import.meta.url === new URL("file:///" + process.argv[1].replace(/^\\//, "")
-      .replace(/[%#?\\n\\r\\t]/g, encodeURIComponent)).href) {{
+// Whether node runs this file itself, also through a link (from node 20.16 on).
+function isProgram() {{
+  if (typeof process === "undefined" || !process.argv?.[1]) return false;
+  const path = process.argv[1], files = process.getBuiltinModule?.("node:fs");
+  const real = files?.existsSync(path) ? files.realpathSync(path) : path;
+  return import.meta.url === new URL("file:///" + real.replace(/^\\//, "")
+    .replace(/[%#?\\n\\r\\t]/g, encodeURIComponent)).href;
+}}
+
+if (isProgram()) {{
   const largest = check().toPrecision(2);
   console.log(`${{CHECKED_ROWS.length}} stored rows: the largest difference to nnx is ${{largest}}`);
   console.log("the answer to the first of them:", {function}([EXAMPLE])[0]);

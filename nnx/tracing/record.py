@@ -168,7 +168,7 @@ def record(network: Any, x: Any, y: Any, loss: Loss, optimizer: Optimizer) -> Tr
     """
     if network._parent is not None:
         raise ConfigurationError("a slice cannot be traced: trace the whole network, or network[…].copy()")
-    rows = int(x.shape[0]) if hasattr(x, "shape") else len(x)
+    rows = max(int(x.shape[0]) if hasattr(x, "shape") else len(x), 1)  # `fit` refuses data without rows
     twin = _twin(network, optimizer)
     recorder = Recorder(twin, optimizer)
     history = _fit(twin, x, y, recorder.listening(loss), optimizer, rows, [recorder])

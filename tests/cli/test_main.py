@@ -221,7 +221,7 @@ WRONG = [
     ("gradcheck --device tpu", 2, "did you mean 'gpu'"),
     ("encode", 2, "MODEL"),
     ("encode taken", 2, "INPUT"),
-    ("encode taken taken", 1, "not a readable safetensors file"),
+    ("encode taken taken", 1, "not a readable safetensors file: name a model that nnx saved"),
     ("encode taken taken --out codes.txt", 2, ".npz or .csv"),
     ("encode nowhere taken --out codes.npy", 2, "nowhere"),
     ("encode empty taken --out codes.npy", 1, "no model in empty"),

@@ -61,6 +61,8 @@ def test_a_right_file_has_one_outcome_for_each_case(tmp_path):
         ("class E(BaseException):\n    def __str__(self): return 1 / 0\nraise E\n", 3, "E"),
         (b"x = '\xff'\n", 1, "SyntaxError"),
         (b"\0\0\0", None, "null bytes"),
+        ("", None, "the file is empty"),
+        ("\n \n", None, "the file is empty"),
         ("import os\nos.fork()\n", 2, "must not start another process"),
         ("import subprocess\nsubprocess.run(['true'])\n", 2, "must not start another process"),
         ("import os\nos.system('true')\n", 2, "must not start another process"),

@@ -53,10 +53,11 @@ def test_nnx_loads_the_file_of_a_page(from_page, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_the_python_code_makes_and_trains_the_same_network(from_page, name):
+def test_the_python_code_makes_and_trains_the_same_network(from_page, name, capsys):
     x, y = rows_for(CHOSEN[name])
     names = {"x": x, "y": y}
     exec(from_page[name]["code"], names)
+    assert capsys.readouterr().out == f"loss in the last epoch: {names['history']['loss'][-1]}\n"
     predictions = names["network"].predict(x).ravel()
     np.testing.assert_allclose(predictions, from_page[name]["predictions"], rtol=1e-9, atol=1e-12)
 
@@ -88,4 +89,5 @@ def test_the_code_is_short(tmp_path):
         "    optimizer=nnx.SGD(0.1, momentum=0.9, nesterov=True),\n"
         "    epochs=50, batch_size=32,\n"
         ")\n"
+        'print("loss in the last epoch:", history["loss"][-1])\n'
     )

@@ -58,6 +58,25 @@ def test_a_module_checks_itself_whatever_its_file_is_called(tmp_path, name):
     assert done.stdout.startswith("6 stored rows: the largest difference to nnx is ")
 
 
+def test_a_module_checks_itself_through_links_but_not_when_it_is_imported(tmp_path):
+    needs("javascript")
+    network, x = built("residual")
+    (tmp_path / "real").mkdir()
+    path = tmp_path / "real" / "model.mjs"
+    path.write_text(text_of(program_of(network, x), "javascript", "model"), encoding="ascii")
+    (tmp_path / "link").symlink_to(path.parent)
+    (tmp_path / "other.mjs").symlink_to(path)
+    (tmp_path / "user.mjs").write_text('import "./other.mjs";\n', encoding="ascii")
+    printed = {
+        name: subprocess.run(["node", name], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for name in ("link/model.mjs", "other.mjs", "user.mjs")
+    }
+    assert {name: text.startswith("6 stored rows") for name, text in printed.items()} == {
+        "link/model.mjs": True, "other.mjs": True, "user.mjs": False,
+    }  # fmt: skip
+    assert printed["user.mjs"] == ""
+
+
 def test_every_function_of_the_steps_has_its_twin_in_python():
     from nnx.ops.activations import ACTIVATIONS
     from nnx.standalone import steps_plain

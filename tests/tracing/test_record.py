@@ -249,6 +249,8 @@ def test_sparse_rows_are_traced():
 def test_what_cannot_be_traced_is_one_line():
     with pytest.raises(nnx.ConfigurationError, match="a slice cannot be traced"):
         small()[:1].trace(X, Y, "mse", "sgd")
+    with pytest.raises(nnx.DataError, match=r"shape \(rows, features\), and none of them may be 0"):
+        small().trace(X[:0], Y[:0], "mse", "sgd")
     with pytest.raises(nnx.DataError, match="targets of shape"):
         small().trace(X, Y[:, :1], "mse", "sgd")
     with pytest.raises(nnx.TrainingError, match="not finite"):

@@ -57,6 +57,7 @@ function pythonCode(net, { epochs, batch_size: batchSize = 32 } = {}) {
       `    loss=${call(loss.python, [], lossSettings, loss.defaults)},`,
       `    optimizer=${call(optimizer.python, [rate], optimizerSettings, optimizer.defaults)},`,
       `    epochs=${epochs}, batch_size=${batchSize},`, ")",
+      'print("loss in the last epoch:", history["loss"][-1])',
     );
   }
   return lines.join("\n") + "\n";
