@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from nnx.errors import DataError
+from nnx.errors import DataError, counted
 
 HOST = (1, 3, 13)  # DLPack's numbers for host memory, pinned memory and managed memory
 CUDA = (2, 13)  # those for memory of a GPU, and for managed memory
@@ -73,10 +73,11 @@ def as_numpy(x: Any, name: str = "x") -> numpy.ndarray[Any, Any]:
     Raises
     ------
     DataError
-        If `x` cannot be converted; the text gives the other library's reason.
+        If `x` cannot be converted (the text gives the other library's reason), or has masked cells.
     """
     if isinstance(x, numpy.ndarray):
-        return x
+        refuse_masked(x, name)
+        return numpy.asarray(x)
     if dense := _dense(x):
         raise DataError(f"{name} is sparse, but must be dense: {name} = {name}.{dense}")
     try:
@@ -87,6 +88,24 @@ def as_numpy(x: Any, name: str = "x") -> numpy.ndarray[Any, Any]:
         if isinstance(x, (list, tuple)) and isinstance(error, ValueError):
             raise DataError(f"{name} is not an array: its rows differ in length") from error
         raise unreadable(x, name, "a NumPy array", error) from error
+
+
+def refuse_masked(x: Any, name: str) -> None:
+    """Refuse a masked array of NumPy with masked cells: below the mask are numbers that are not data.
+
+    Raises
+    ------
+    DataError
+        If `x` is one.
+    """
+    if not isinstance(x, numpy.ma.MaskedArray) or not numpy.ma.is_masked(x):
+        return
+    mask = numpy.ma.getmaskarray(x)
+    count, row = int(mask.sum()), int(numpy.argmax(mask.reshape(len(x), -1).any(axis=1)))
+    raise DataError(
+        f"{name} has {counted(count, 'masked cell')}, first in row {row}: fill them with {name}.filled(…), or "
+        "leave these rows out"
+    )
 
 
 def unreadable(x: Any, name: str, needed: str, error: Exception) -> DataError:

@@ -73,25 +73,26 @@ def on_host(x: Any, name: str) -> Any:
     Raises
     ------
     DataError
-        If the array lies on a GPU, without dispatch, or cannot be converted.
+        If the array lies on a GPU, without dispatch, or cannot be converted, or has masked cells.
     """
+    foreign.refuse_masked(x, name)
     if dispatches():
         return moved_to_host(x)
     known = isinstance(x, np.ndarray) or not (hasattr(x, "__dlpack__") or foreign.on_gpu(x))
     return x if known else host_array(x, name)
 
 
-def checked_weights(sample_weight: Any, X: Any) -> HostArray | None:
-    """Return one weight per row, or None if there are no weights.
+def checked_weights(sample_weight: Any, X: Any, name: str = "sample_weight") -> HostArray | None:
+    """Return one weight per row, or None if there are no weights; errors call them `name`.
 
     Raises
     ------
     DataError
-        If a weight is negative, or all are 0.
+        If a weight is negative or masked, or all are 0.
     """
     if sample_weight is None:
         return None
-    sample_weight = on_host(sample_weight, "sample_weight")
+    sample_weight = on_host(sample_weight, name)
     rows = np.empty((len(X), 0)) if stays(X) else X
     weights: HostArray = _check_sample_weight(sample_weight, rows, dtype=X.dtype)
     refuse_unusable(weights)

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 )
 
 import nnx
+from nnx.backends.foreign import refuse_masked
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, DataError, number
 from nnx.estimators.regressor import NetworkRegressor
@@ -119,6 +120,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # 
         estimator = NetworkRegressor() if self.estimator is None else self.estimator
         self._levels = _levels_of(estimator, self.method, confidence)
         _check_feature_names(self, X, reset=True)
+        refuse_masked(y, "y")
         y = column_or_1d(_check_y(y, y_numeric=True, estimator=self), warn=True)
         X = indexable(X if hasattr(X, "shape") else np.asarray(X))[0]
         check_consistent_length(X, y)
@@ -128,6 +130,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # 
         for name, value in fit_params.items():  # as many as the rows to train on would fit, but to wrong rows
             if name.endswith("sample_weight") and np.ndim(value):
                 check_consistent_length(X, value)
+                refuse_masked(value, name)
         own = _check_method_params(X, fit_params, indices=train)
         self.estimator_.fit(_safe_indexing(X, train), y[train], **own)
         _check_n_features(self, X, reset=True)

@@ -66,6 +66,7 @@ def explained(network: nnx.Network, x: Any, weights: HostArray | None) -> float:
 def _spread(x: Any, w: HostArray) -> HostArray:
     """Return Σ w (x − mean)² of each feature."""
     coo = x.tocoo()
+    coo.sum_duplicates()  # squares of the parts of a number are not its square
     of_row, features, total = w[coo.row], x.shape[1], w.sum()
 
     def sums(values: HostArray) -> HostArray:

@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
 )
 
 import nnx
+from nnx.backends import foreign
 from nnx.data.rows import HostArray
 from nnx.data.weights import refuse_unusable
 from nnx.errors import ConfigurationError, DataError, flag, number, whole
@@ -124,6 +125,7 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
         return found
 
     def _targets(self, y: Any, **options: Any) -> HostArray:
+        foreign.refuse_masked(y, "y")
         if y is None:
             raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         gaps = y.isna() if hasattr(y, "isna") else None  # of pandas: its NA stops scikit-learn's checks
@@ -140,6 +142,7 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
         """Return the encoded rows, targets and weights of the training data, without rows of weight 0."""
         weights = None
         if sample_weight is not None:
+            foreign.refuse_masked(sample_weight, "sample_weight")
             weights = _check_sample_weight(sample_weight, np.empty((len(y), 0)), dtype=np.float64)
             refuse_unusable(weights)
         x = self._encoded(X, reset=True, sample_weight=weights)

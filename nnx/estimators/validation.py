@@ -94,7 +94,7 @@ def checked(
     _check_feature_names(estimator, data.X, reset=False)
     if rows.shape[1:] != x.shape[1:]:
         raise DataError(f"X_val has rows of shape {rows.shape[1:]}, but X has rows of shape {x.shape[1:]}")
-    weights = checked_weights(data.weights, rows)
+    weights = checked_weights(data.weights, rows, "sample_weight_val")
     if targets is None:
         weights, rows = counted(weights, rows)
         return Part(rows, None, weights)

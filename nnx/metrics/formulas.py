@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx.backends.foreign import refuse_masked
 from nnx.errors import DataError
 from nnx.losses.base import ROUNDING
 
@@ -142,7 +143,7 @@ def pinball(
     y_true: HostArray,
     y_pred: HostArray,
     sample_weight: HostArray | None = None,
-    quantiles: Sequence[float] = (0.5,),
+    quantiles: float | Sequence[float] = (0.5,),
 ) -> float:
     """Return the mean of max(τ (y − p), (1 − τ) (p − y)) over all elements and levels τ.
 
@@ -155,7 +156,7 @@ def pinball(
     y_pred : array of the same shape for one level; with more levels of shape (rows, …, levels), or (rows,
         levels) for targets of shape (rows, 1)
     sample_weight : array of shape (rows,), optional
-    quantiles : sequence of float in (0, 1)
+    quantiles : float in (0, 1), or sequence of them
 
     Raises
     ------
@@ -163,7 +164,7 @@ def pinball(
         If the shapes do not fit the levels.
     """
     y, p, weights = _checked("pinball", y_true, y_pred, sample_weight)
-    levels = np.asarray(quantiles, np.float64)
+    levels = np.atleast_1d(np.asarray(quantiles, np.float64))
     p = p.reshape(*p.shape, 1) if len(levels) == 1 and p.shape == y.shape else p
     y = y.reshape(len(y)) if p.ndim == 2 and y.shape == (len(y), 1) else y
     if p.shape != (*y.shape, len(levels)):
@@ -187,6 +188,8 @@ def _checked(
     what: str, y_true: Any, y_pred: Any, sample_weight: Any, same: bool = False
 ) -> tuple[HostArray, HostArray, HostArray | None]:
     """Return the targets, predictions and weights of the rows that count."""
+    for name, values in (("y_true", y_true), ("y_pred", y_pred), ("sample_weight", sample_weight)):
+        refuse_masked(values, f"{what}: {name}")
     y, p = np.asarray(y_true), np.asarray(y_pred)
     if y.ndim == 0 or p.ndim == 0 or len(y) != len(p) or (same and y.shape != p.shape):
         wanted = "equal shapes" if same else "equally many rows"

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from nnx.errors import ConfigurationError, DataError, shown
 from nnx.readers.cells import decimal_mark, looks_number, one_column, value
-from nnx.readers.headers import Head, find_head
+from nnx.readers.headers import COMMENTS, Head, find_head
 
 MAX_LINE = 2**22  # characters in a line, also in the line of names
 MAX_COLUMNS = 2**18
@@ -288,4 +288,18 @@ def _fit(sample: Sequence[str], mark: str) -> float:
     known = sum(value(cell, ".") is not None or looks_number(cell) for cell in cells) / len(cells)
     if mark == " " and known < 0.5:
         return 0.0  # words of running text
+    if mark != "," and _commas_fit_better(sample, mark):
+        return 0.0
     return round(widths[width] / len(rows) * (0.2 + known), 3)
+
+
+def _commas_fit_better(sample: Sequence[str], mark: str) -> bool:
+    """Return whether commas split all lines into equally many cells, but the mark not the first, of names.
+
+    An example is a line with the names ``day,price`` above ``13 Jan 2020,5``: the comma marks no decimals.
+    """
+    lines = [line[:_LONG] for line in sample if not line.startswith(COMMENTS)]
+    by_comma, by_mark = ([row for _, row in parsed(lines, by)] for by in (",", mark))
+    if not by_comma or not by_mark or len(by_mark[0]) > 1:
+        return False
+    return len(by_comma[0]) > 1 and len(set(map(len, by_comma))) == 1

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from nnx.backends.foreign import refuse_masked
 from nnx.errors import ConfigurationError, DataError, flag, nearest, shown, whole
 from nnx.readers.types import Array
 from nnx.tables import record
@@ -129,6 +130,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             raise _without_rows(frame)
         weights = None
         if sample_weight is not None:
+            refuse_masked(sample_weight, "sample_weight")
             weights = _check_sample_weight(sample_weight, np.empty((frame.rows, 1)), ensure_non_negative=True)
             frame, weights = _of_weight(frame, weights)
         given = self._given(frame)

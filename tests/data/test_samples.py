@@ -90,3 +90,22 @@ def test_a_number_too_large_for_the_dtype_is_named():
     with pytest.raises(nnx.DataError, match=r"x .*NaN or infinite.* row 30"):
         fit(regressor(), x=x)
     assert np.isfinite(fit(regressor(dtype="float64"), x=x)["loss"][0])
+
+
+@pytest.mark.parametrize("name", ["x", "y", "sample_weight"])
+def test_masked_cells_are_refused_and_an_empty_mask_is_not(name):
+    """Below the mask lie numbers that are not data: NumPy's functions use them without a word."""
+    data = {"x": X, "y": Y, "sample_weight": np.ones(37, np.float32)}
+    plain, unmasked = regressor(), regressor()
+    fit(plain, **data)
+    fit(unmasked, **{key: np.ma.masked_array(value) for key, value in data.items()})
+    same_bytes(plain, unmasked)
+    masked = np.ma.masked_array(data[name], mask=np.arange(data[name].size).reshape(data[name].shape) == 9)
+    row = 9 // (data[name].size // 37)
+    with pytest.raises(nnx.DataError, match=rf"^{name} has 1 masked cell, first in row {row}: fill them"):
+        fit(regressor(), **data | {name: masked})
+
+
+def test_masked_cells_are_refused_by_a_prediction():
+    with pytest.raises(nnx.DataError, match="^x has 37 masked cells, first in row 0"):
+        regressor().predict(np.ma.masked_array(X, mask=[[True, False, False]] * 37))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from support.estimated import CLASSIFIER, X, Y, fitted
 
 import nnx
+from nnx.estimators import ConformalRegressor, TabularRegressor
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -71,3 +73,28 @@ def test_a_parameter_that_makes_no_sense_is_refused_in_a_line(parameters, text):
         fitted(CLASSIFIER, X[:100], Y[:100], **parameters)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def masked(values):
+    """Return an array whose second row is masked."""
+    values = np.asarray(values)
+    mask = np.zeros(values.shape, bool)
+    mask[1] = True
+    return np.ma.masked_array(values, mask=mask)
+
+
+@pytest.mark.parametrize("name", ["X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val"])
+def test_masked_cells_are_refused(name):
+    weights = np.ones(len(Y))
+    data = {"X": X, "y": Y, "sample_weight": weights}
+    data |= {f"{key}_val": value for key, value in data.items()}
+    with pytest.raises(nnx.DataError, match=rf"^{name} has \d+ masked cells?, first in row 1: fill them"):
+        clone(CLASSIFIER).fit(**data | {name: masked(data[name])})
+
+
+@pytest.mark.parametrize("model", [TabularRegressor(4, members=1, epochs=1), ConformalRegressor()])
+def test_masked_targets_are_refused(model):
+    with pytest.raises(nnx.DataError, match=r"^y has 1 masked cell, first in row 1"):
+        model.fit(X, masked(Y.astype(float)))
+    with pytest.raises(nnx.DataError, match=r"^sample_weight has 1 masked cell, first in row 1"):
+        model.fit(X, Y.astype(float), sample_weight=masked(np.ones(len(Y))))

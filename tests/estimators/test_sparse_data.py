@@ -56,6 +56,17 @@ def test_the_score_of_an_autoencoder_without_features_that_vary():
     assert model.score(x) == model.score(x.toarray()) == 0.0
 
 
+def test_the_score_of_an_autoencoder_on_numbers_in_two_parts():
+    """A CSR matrix may store a number as a sum; its square is not the sum of the squares."""
+    csr = X.astype(np.float64)
+    halves = sparse.csr_matrix(
+        (np.repeat(csr.data / 2.0, 2), np.repeat(csr.indices, 2), 2 * csr.indptr), shape=csr.shape
+    )
+    model = Autoencoder(2, 5, **SETTINGS).fit(csr)
+    assert model.score(halves) == pytest.approx(model.score(csr.toarray()), rel=1e-8)
+    assert halves.nnz == 2 * csr.nnz  # it is left as it was
+
+
 @pytest.mark.parametrize("estimator", ALL, ids=lambda one: type(one).__name__)
 def test_nothing_becomes_dense(estimator):
     """Dense, X has 80 MB in float32. An autoencoder has one dense batch at a time."""

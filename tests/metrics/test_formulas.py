@@ -126,6 +126,20 @@ def test_weights_that_are_none_are_refused(weights):
         metrics.mean_squared_error(NUMBERS[:2], ANSWERS[:2], weights)
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_masked_cells_are_refused(place):
+    given = [NUMBERS[:4], ANSWERS[:4], np.ones(4)]
+    given[place] = np.ma.masked_array(given[place], mask=np.arange(given[place].size) % 2 == 1)
+    with pytest.raises(nnx.DataError, match="masked cells, first in row"):
+        metrics.mean_absolute_error(*given)
+
+
+def test_pinball_takes_one_level_as_a_number():
+    assert metrics.pinball(NUMBERS, ANSWERS, quantiles=0.3) == metrics.pinball(
+        NUMBERS, ANSWERS, quantiles=[0.3]
+    )
+
+
 def test_sums_over_many_rows_are_taken_in_float64():
     """In float32 the square of an error of 1e-4 is lost next to a sum of a million."""
     rows = 2**21

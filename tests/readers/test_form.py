@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.own_tables import GERMAN, PLAIN, ROWS, here, read, refused  # noqa: F401
+from support.own_tables import GERMAN, PLAIN, ROWS, here, read, refused, written  # noqa: F401
 
 import nnx
 from nnx.experiments.train.labelled import load_inputs
+from nnx.tables.files import read_table
 
 FORMS = {
     "commas": (PLAIN, ""),
@@ -139,3 +140,13 @@ BROKEN = {
 def test_what_is_broken_is_named_in_one_line(what):
     data, words = BROKEN[what]
     assert words in refused(data, ())
+
+
+@pytest.mark.parametrize("cells", ["13 Jan 2020,1.5", "1|2,1.5", "10;30,1.5"])
+def test_a_comma_of_the_line_of_names_separates_columns_below_too(cells):
+    """Else these rows would be 13, Jan and 2020.1, with a decimal comma, and the names a title."""
+    first, _, last = cells.partition(",")
+    table = read_table(written(f"day,price\n{cells}\n{first}1,2\n{first}2,3\n"))
+    assert [column.name for column in table.columns] == ["day", "price"]
+    assert table.columns[0].cells.tolist() == [first, f"{first}1", f"{first}2"]
+    assert table.columns[1].cells.tolist() == [float(last), 2.0, 3.0]
