@@ -103,8 +103,8 @@ def refuse_masked(x: Any, name: str) -> None:
     mask = numpy.ma.getmaskarray(x)
     count, row = int(mask.sum()), int(numpy.argmax(mask.reshape(len(x), -1).any(axis=1)))
     raise DataError(
-        f"{name} has {counted(count, 'masked cell')}, first in row {row}: fill them with {name}.filled(…), or "
-        "leave these rows out"
+        f"{name} has {counted(count, 'masked cell')}, first in row {row}: fill them with {name}.filled(…), "
+        "or leave these rows out"
     )
 
 

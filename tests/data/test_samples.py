@@ -107,5 +107,5 @@ def test_masked_cells_are_refused_and_an_empty_mask_is_not(name):
 
 
 def test_masked_cells_are_refused_by_a_prediction():
-    with pytest.raises(nnx.DataError, match="^x has 37 masked cells, first in row 0"):
+    with pytest.raises(nnx.DataError, match=r"^x has 37 masked cells, first in row 0"):
         regressor().predict(np.ma.masked_array(X, mask=[[True, False, False]] * 37))
