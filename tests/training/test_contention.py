@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.threads import fit, python
@@ -18,7 +19,6 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(contention, "TASKS", tmp_path)
     monkeypatch.setattr(contention.Contention, "reported", False)
     monkeypatch.setattr(contention, "BEGIN", 0.0)
-    monkeypatch.setattr(contention, "WINDOW", 0.0)
 
     def say(*tasks):
         for number, (ran, waited) in enumerate(tasks):
@@ -46,8 +46,9 @@ class TestABusyMachine:
         self.watch(machine, [(1, 9), (1, 0)], [(2, 11), (2, 4)])
         self.watch(machine, [(1, 9), (1, 0)], [(2, 11), (2, 4)])
         assert caplog.messages == [
-            "other programs use the processors: nnx waits 75% of the time; stop with Ctrl-C and start again "
-            "with --threads 1 (in Python: OPENBLAS_NUM_THREADS=1): it is often several times faster"
+            "other programs use the processors: nnx waits 75% of the time, and NumPy's threads wait "
+            "for each other; stop with Ctrl-C and start again with --threads 1 (in Python: "
+            "OPENBLAS_NUM_THREADS=1): it is often ten times as fast"
         ]
 
     def test_one_thread_can_only_wait(self, machine, caplog):
@@ -64,7 +65,23 @@ class TestABusyMachine:
 
     def test_threads_of_a_blas_need_not_wait_as_long_as_they_wait_for_each_other(self, machine, caplog):
         self.watch(machine, [(1, 0)], [(2, 0.6)])
-        assert caplog.messages[0].startswith("other programs use the processors: nnx waits 37% of the time; ")
+        assert caplog.messages[0].startswith("other programs use the processors: nnx waits 37% of the time, ")
+
+    def test_the_second_half_of_the_time_until_now_is_measured(self, machine, monkeypatch, caplog):
+        """After a long training, a moment in which the machine is busy is not reported."""
+        clock, seconds = [0.0], []
+        monkeypatch.setattr(contention, "BEGIN", 0.5)
+        monkeypatch.setattr(contention, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        watch = contention.Contention(nnx.backends.resolve("numpy"))
+        waited = 0.0
+        while clock[0] < 40:
+            clock[0] += 0.25
+            waited += 0.5 * (10 <= clock[0] < 12 or clock[0] >= 16)
+            machine((clock[0], waited))
+            if clock[0] >= watch.due:
+                watch.look()
+                seconds.append((clock[0], len(caplog.messages)))
+        assert seconds == [(0.5, 0), (1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (32, 1)]
 
     def test_nothing_is_said_where_linux_does_not_say(self, machine, caplog):
         self.watch(machine, [], [])
@@ -84,7 +101,6 @@ class TestABusyMachine:
         code = (
             "import os, subprocess, sys, numpy as np, nnx\n"
             "from nnx.training import contention\n"
-            "contention.WINDOW = 1.0\n"
             "core = {min(os.sched_getaffinity(0))}\n"
             "os.sched_setaffinity(0, core)\n"
             "for task in os.listdir('/proc/self/task'):\n    os.sched_setaffinity(int(task), core)\n"
