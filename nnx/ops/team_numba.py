@@ -45,6 +45,7 @@ SPINS = 2000  # pauses, together 30 to 90 µs: longer than the time between two 
 FUTEX, WAIT, WAKE = 202, 128, 129  # the system call, and its operations within one process
 AVAILABLE = sys.platform == "linux" and platform.machine() == "x86_64"  # where it was tested
 
+for_threads = compiled(no_cfunc_wrapper=False, no_cpython_wrapper=True)  # only called from C
 _libc: Any = ctypes.CDLL(None) if AVAILABLE else None
 _words = np.zeros(9 * LINE, np.int64)
 _threads: list[ctypes.c_ulong] = []
@@ -109,11 +110,22 @@ def futex(builder: Any, index: Any, operation: Any, value: Any) -> Any:
 
 
 @_operation
-def pause(builder: Any) -> Any:
-    """Tell the processor that this thread only waits."""
+def spin(builder: Any, index: Any, value: Any) -> Any:
+    """Wait a moment for a word to change; return 1 if it is still `value`, else 0.
+
+    It is written in the compiler's own terms, because Numba would compile the same in Python once for each
+    of its calls.
+    """
     form = ir.FunctionType(ir.VoidType(), [])
-    builder.call(cgutils.get_or_insert_function(builder.module, form, "llvm.x86.sse2.pause"), [])
-    return ir.IntType(64)(0)
+    pause = cgutils.get_or_insert_function(builder.module, form, "llvm.x86.sse2.pause")
+    same = cgutils.alloca_once(builder, ir.IntType(1))
+    with cgutils.for_range(builder, ir.IntType(64)(SPINS)) as loop:
+        now = builder.load_atomic(_place(builder, index), "seq_cst", 8)
+        builder.store(builder.icmp_signed("==", now, value), same)
+        with builder.if_then(builder.not_(builder.load(same))):
+            loop.do_break()
+        builder.call(pause, [])
+    return builder.zext(builder.load(same), ir.IntType(64))
 
 
 @_operation
@@ -145,17 +157,7 @@ def take(number: int) -> bool:
             return True
 
 
-@inner
-def spin(index: int, value: int) -> bool:
-    """Wait a moment for a word to change; return whether it is still `value`."""
-    for _ in range(SPINS):
-        if load(index) != value:
-            return False
-        pause()
-    return True
-
-
-@compiled(no_cfunc_wrapper=False)
+@for_threads
 def launch(work: int, data: int, count: int) -> None:
     """Compute all segments, together with the team; `work` and `data` are addresses."""
     if count > MOST or not exchange(TAKEN, 0, 1):
@@ -183,7 +185,7 @@ def launch(work: int, data: int, count: int) -> None:
     store(TAKEN, 0)
 
 
-@compiled(no_cfunc_wrapper=False)
+@for_threads
 def serve(_: int) -> int:
     """Take segments of each launch, until the team ends; the loop of a thread."""
     seen = 0
