@@ -22,7 +22,7 @@ from nnx.experiments.autoencoder_presets import PRESETS, Preset
 from nnx.experiments.declaration import Experiment, Table
 from nnx.experiments.options import BATCH_SIZE, DATASET, EPOCHS, ON_NONFINITE, Rule, choice
 from nnx.experiments.precision import Precise
-from nnx.experiments.pretraining import pretrain
+from nnx.experiments.pretraining import fit_with_pairs
 from nnx.experiments.result import HostArray, Result, Stopwatch, logger
 from nnx.experiments.stages import stage
 from nnx.experiments.train.ranges import Range
@@ -173,19 +173,27 @@ def train(
     shape, before, pretrained = data.image_shape, preset.pretraining, None
     assert shape is not None
     if before is not None:
-        first = optimizer(before.epochs, before.batch_size)
-        pretrained = pretrain(network, x, shape, before, preset.loss(), first, **options)
+        pretrained = fit_with_pairs(
+            network, x, shape, before.distortion, share=1.0,
+            loss=preset.loss(),
+            optimizer=optimizer(before.epochs, before.batch_size),
+            epochs=before.epochs,
+            batch_size=before.batch_size,
+            **options,
+        )  # fmt: skip
     images = data.for_training(preset.rows)
-    history = network.fit(
-        images, images,
-        loss=preset.loss(),
-        optimizer=optimizer(preset.epochs, preset.batch_size),
-        epochs=preset.epochs,
-        batch_size=preset.batch_size,
-        validation=(data.x_test, data.x_test),
-        augment=None if preset.distortion is None else preset.distortion.augmentation(shape),
-        **options,
-    )  # fmt: skip
+    distorted = None if preset.distortion is None else preset.distortion.augmentation(shape)
+    options |= {
+        "loss": preset.loss(),
+        "optimizer": optimizer(preset.epochs, preset.batch_size),
+        "epochs": preset.epochs,
+        "batch_size": preset.batch_size,
+        "validation": (data.x_test, data.x_test),
+    }
+    if before is not None and before.kept:
+        history = fit_with_pairs(network, images, shape, before.distortion, before.kept, distorted, **options)
+    else:
+        history = network.fit(images, images, augment=distorted, **options)
     return history, pretrained
 
 

@@ -36,7 +36,7 @@ def subclasses(base: type) -> Iterator[type]:
 def test_every_layer_and_loss_has_a_case(base: type) -> None:
     abstract = {Activation, Container, Convolution, ImageLayer, Maximum}
     # Of rooms above gradcheck: tests/experiments/test_pretraining.py and tests/estimators/test_variational.py
-    elsewhere = {"SwapHalves", "BernoulliNats", "GaussianNats"}
+    elsewhere = {"SwapPairs", "BernoulliNats", "GaussianNats"}
     missing = {
         kind.__name__
         for kind in subclasses(base)
