@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
-import shlex
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,18 +17,16 @@ from nnx.checkpoints import Checkpoint
 from nnx.cli import backend_change, progress
 from nnx.cli.console import messages, say
 from nnx.cli.given import given, identity, named, refuse_others
-from nnx.distributed import Communicator, joined
-from nnx.errors import ConfigurationError, NnxError, OutputError
+from nnx.cli.interrupted import CHECKPOINTS, UNFINISHED, nothing_half_written
+from nnx.distributed import Communicator
+from nnx.errors import ConfigurationError
 from nnx.experiments import RunFolder
-from nnx.experiments.result import MODEL_FILE, read_run
+from nnx.experiments.result import read_run
 from nnx.experiments.stages import shown_by, stage
 from nnx.files import locked, make_folder, new_folder, recorded
 from nnx.libraries import EXPERIMENTS, require
 
-# names in a run's folder
-CHECKPOINTS = "checkpoints"  # checkpoints from --checkpoint-every
-UNFINISHED = "unfinished"  # checkpoints without that option; removed when the run finishes
-LIVE = {"jsonl": "history.jsonl", "tensorboard": "tensorboard"}  # output of --log
+LIVE = {"jsonl": "history.jsonl", "tensorboard": "tensorboard"}  # output of --log in a run's folder
 
 LONG = "1m"  # a shorter training writes no checkpoints to `UNFINISHED`
 
@@ -179,7 +173,7 @@ def execute(name: str, job: Callable[..., Any], folder: Path, options: Options) 
     with (
         messages(options.quiet, verbose=False) as shown,
         shown_by(progress.silent if options.quiet else progress.stage),
-        _nothing_half_written(folder, options),
+        nothing_half_written(folder, options.out, options.resume),
         locked(make_folder(folder)),
     ):
         if change := backend_change.note(folder, options.device, backend):
@@ -335,74 +329,3 @@ def run_folder(name: str, out: Path | None, resume: bool) -> Path:
 def default_folder(name: str) -> Path:
     """Return ``runs/<experiment>-<time>``."""
     return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-@contextmanager
-def _nothing_half_written(folder: Path, options: Options) -> Iterator[None]:
-    """If a run fails, remove what it wrote, unless it has a trained model or a checkpoint.
-
-    After an interrupt, print what was saved, and the command that resumes the run.
-    """
-    with recorded() as made:
-        try:
-            yield
-        except BaseException as error:
-            refused = isinstance(error, NnxError) and not isinstance(error, OutputError)  # would fail again
-            if refused and not options.resume:
-                made.undo(folder / UNFINISHED)
-            if kept := _checkpoints(folder):
-                if not refused:
-                    _say_how_to_resume(folder, kept[0], options)
-            elif folder / MODEL_FILE in made:
-                say(f"the trained model is saved in {folder}")
-            else:
-                made.undo()
-                if not isinstance(error, Exception):
-                    _say_what_is_saved(options)
-            raise
-
-
-def _checkpoints(folder: Path) -> list[tuple[int, int]]:
-    """Return the fit and the step of each checkpoint of a run, newest first."""
-    from nnx.training.checkpoints.store import fits_and_steps
-
-    with suppress(NnxError):  # the folder cannot be read
-        return fits_and_steps(folder / CHECKPOINTS) or fits_and_steps(folder / UNFINISHED)
-    return []
-
-
-def _say_how_to_resume(folder: Path, newest: tuple[int, int], options: Options) -> None:
-    """Print what was saved of a run that was stopped, and the command that resumes it."""
-    fit, step = newest
-    saved = f"{'training' if fit == 1 else f'training {fit}'} is saved up to step {step:,}"
-    say(f"{saved}, in {folder}; to resume: {_resuming(options.out or folder)}")
-
-
-def _resuming(folder: Path) -> str:
-    """Return the command that resumes the run: the command that started it, with ``--resume``."""
-    arguments = [word for word in sys.argv[1:] if word != "--resume"]
-    if not any(word.split("=")[0] == "--out" for word in arguments):
-        arguments += ["--out", str(folder)]
-    command = " ".join(["nnx", *map(_quoted, arguments), "--resume"])
-    return f"mpiexec -n {joined().size} {command}" if joined().size > 1 else command
-
-
-def _quoted(word: str) -> str:
-    """Quote a word for the shell; bytes that are not text in the form of bash and zsh."""
-    if word.isprintable():
-        return shlex.quote(word)
-    letters = (chr(b) if b < 128 and chr(b).isalnum() else f"\\x{b:02x}" for b in os.fsencode(word))
-    return f"$'{''.join(letters)}'"
-
-
-def _say_what_is_saved(options: Options) -> None:
-    """Print what exists after an interrupt of a run without a checkpoint."""
-    if options.out is not None and any(options.out.glob("*/result.json")):
-        say(f"the finished runs are saved in {options.out}; to resume: {_resuming(options.out)}")
-    elif options.resume is not None:
-        say(
-            "nothing was saved: checkpoints start after a minute of training, or earlier with "
-            "--checkpoint-every"
-        )
-    else:
-        say("nothing of this run was saved")

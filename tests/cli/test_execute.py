@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +17,8 @@ from support.command_line import COMMAND, command, environment, visible
 
 import nnx
 from nnx.cli import execute as execution
-from nnx.cli.execute import CHECKPOINTS, LIVE, Options, default_folder, execute, run_folder
+from nnx.cli.execute import LIVE, Options, default_folder, execute, run_folder
+from nnx.cli.interrupted import CHECKPOINTS
 from nnx.experiments import xor
 from nnx.experiments.result import read_run
 
@@ -212,22 +211,6 @@ def test_a_locale_without_letters(tmp_path):
     done = command(tmp_path, "run", "xor", "--epochs", 5, "--device", "numpy", "--out", "é2", **plain)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "é2" / "result.json").exists()
-
-
-@posix
-@pytest.mark.parametrize("word", ["plain", "two words", "é", "it's", ODD, ODD + "'x y", "a\nb"])
-def test_a_command_to_resume_can_be_pasted(word):
-    bash = "/bin/bash"
-    if not Path(bash).exists():
-        pytest.skip("there is no bash here")
-    quoted = execution._quoted(word)
-    assert quoted.isprintable()
-    if "$'" not in quoted:
-        assert shlex.split(quoted) == [word]
-    code = "import os, sys; print(os.fsencode(sys.argv[1]).hex())"
-    line = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {quoted}"
-    done = subprocess.run([bash, "-c", line], capture_output=True, text=True, check=True)
-    assert bytes.fromhex(done.stdout) == os.fsencode(word)
 
 
 RESERVED = {
