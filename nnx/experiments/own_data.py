@@ -3,5 +3,6 @@
 import warnings
 
 from nnx.experiments.train.experiment import *  # noqa: F403
+from nnx.experiments.train.problem import *  # noqa: F403
 
 warnings.warn("nnx.experiments.own_data is now nnx.experiments.train", DeprecationWarning, stacklevel=2)

@@ -11,7 +11,7 @@ from nnx.errors import DataError
 from nnx.experiments.train.applying import Model
 from nnx.experiments.train.batch import of_model, usual_loss
 from nnx.experiments.train.config import Config
-from nnx.experiments.train.experiment import posed
+from nnx.experiments.train.problem import posed
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 

@@ -18,7 +18,6 @@ from support.places import OLD
 import nnx
 from nnx import model_files
 from nnx.datasets import load_digits
-from nnx.experiments.train import experiment as own_data
 from nnx.experiments.train.labelled import load_labelled
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
@@ -95,22 +94,6 @@ def test_images_are_coded_and_given_back(kind):
     assert back.min() >= 0.0
     assert 50 < back.max() <= 255
     assert result["metrics"]["mse"] == pytest.approx(np.mean(np.square(back - original)), rel=0.3)
-
-
-@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
-def test_the_split_holds_out_the_same_share_of_each_class(share):
-    labels = np.repeat([0, 1, 2], [100, 40, 1])
-    data = own_data.Labelled("x", "classification", labels[:, None], labels, ("a", "b", "c"), (), None)
-    train, held_out = own_data.split(data, share, seed=3)
-    assert sorted([*train, *held_out]) == list(range(141))
-    counts = np.bincount(labels[held_out], minlength=3)
-    assert counts[0] == pytest.approx(100 * share, abs=1)
-    assert counts[1] == pytest.approx(40 * share, abs=1)
-    assert 2 in labels[train]
-    again, _ = own_data.split(data, share, seed=3)
-    other, _ = own_data.split(data, share, seed=4)
-    np.testing.assert_array_equal(train, again)
-    assert not np.array_equal(train, other)
 
 
 def test_two_runs_give_the_same_bytes():

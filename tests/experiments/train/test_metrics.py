@@ -18,9 +18,10 @@ from nnx.datasets import load_digits
 from nnx.experiments.result import RunFolder
 from nnx.experiments.train import experiment as own_data
 from nnx.experiments.train import metrics as own_metrics
+from nnx.experiments.train import problem
 from nnx.experiments.train.applying import Model
 from nnx.experiments.train.config import Config
-from nnx.experiments.train.labelled import load_labelled
+from nnx.experiments.train.labelled import Labelled, load_labelled
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -34,10 +35,10 @@ def test_balanced_factors_and_metrics_count_weights_as_rows():
     names = ("a", "b", "c")
 
     def data(labels, weights):
-        return own_data.Labelled("d", "classification", labels[:, None], labels, names, (), None, weights)
+        return Labelled("d", "classification", labels[:, None], labels, names, (), None, weights)
 
-    weighted = own_data.class_factors(("balanced",), data(y, w), np.arange(90))
-    repeated = own_data.class_factors(("balanced",), data(y[many], None), np.arange(len(many)))
+    weighted = problem.class_factors(("balanced",), data(y, w), np.arange(90))
+    repeated = problem.class_factors(("balanced",), data(y[many], None), np.arange(len(many)))
     np.testing.assert_allclose(weighted, repeated)
     sums = np.bincount(y, w * weighted[y])
     np.testing.assert_allclose(sums, sums[0])
@@ -58,7 +59,7 @@ def test_metrics_are_scikit_learn_s_on_the_rows_held_out():
     options = {"target": ["kind"], "ignore": ["name"], "weights": "w", "epochs": 20}
     result = own_data.run(Config.of("t.csv", options))
     data = load_labelled("t.csv", target=["kind"], ignore=["name"], weights="w")
-    _, rows = own_data.split(data, 0.2, 0)
+    _, rows = problem.split(data, 0.2, 0)
     assert data.x.shape == (120, 2)
     RunFolder.create(Path("run")).write_training(result)
     p = Model.load("run").predict(data.x[rows])
@@ -166,7 +167,7 @@ def test_reconstructed_images_are_drawn_as_pixels_whatever_the_scale(scale):
     images = np.round(load_digits().x_train[:200] * 255).astype(np.uint8).reshape(-1, 8, 8)
     np.save("x.npy", images)
     result = own_data.run(Config("x.npy", scale=scale, layers=("16",), epochs=40, loss="mse"))
-    _, rows = own_data.split(load_labelled("x.npy"), 0.2, 0)
+    _, rows = problem.split(load_labelled("x.npy"), 0.2, 0)
     originals, again = result.arrays["originals"], result.arrays["reconstructions"]
     np.testing.assert_allclose(originals, images.reshape(200, 64)[rows] / 255)
     assert np.mean((again - originals) ** 2) * 255**2 == pytest.approx(result.metrics["mse"], rel=1e-5)

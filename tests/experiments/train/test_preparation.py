@@ -12,9 +12,9 @@ from support.own_models import here, trained  # noqa: F401
 
 import nnx
 from nnx.experiments.result import model_path
-from nnx.experiments.train import experiment as own_data
 from nnx.experiments.train.labelled import load_labelled
 from nnx.experiments.train.preparation import Preparation
+from nnx.experiments.train.problem import split
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -25,7 +25,7 @@ def test_the_model_keeps_what_it_needs_and_nothing_else():
     network = nnx.load(path)
     kept = Preparation.of_model(path, nnx.checkpoints.read_metadata(path), network)
     data = load_labelled("iris.csv", target=["species"], ignore=["id"])
-    train, _ = own_data.split(data, 0.2, 5)
+    train, _ = split(data, 0.2, 5)
     np.testing.assert_allclose(kept.inputs.shift, data.x[train].mean(axis=0), rtol=1e-14)
     assert kept.layout == data.layout
     assert kept.classes == ("setosa", "versicolor", "virginica")

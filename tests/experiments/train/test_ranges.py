@@ -14,6 +14,7 @@ from nnx.datasets import load_digits
 from nnx.experiments import autoencoder, svm
 from nnx.experiments.result import RunFolder
 from nnx.experiments.train import experiment as own_data
+from nnx.experiments.train import problem
 from nnx.experiments.train.applying import Model
 from nnx.experiments.train.config import Config
 from nnx.experiments.train.labelled import load_labelled
@@ -64,7 +65,7 @@ def test_held_out_rows_outside_of_the_range_are_said_and_measured_as_they_are(mo
         monkeypatch.setattr("nnx.data.samples.READ_WHOLE", 1)
     config = Config("wine.npy", scale="minmax", loss="binary_cross_entropy", layers=("4",), epochs=5)
     result = own_data.run(config)
-    _, rows = own_data.split(load_labelled("wine.npy"), 0.2, 0)
+    _, rows = problem.split(load_labelled("wine.npy"), 0.2, 0)
     scaling = Scaling.fitted("minmax", np.delete(x, rows, axis=0))
     z = scaling.apply(x[rows], "float32")
     p = result.network.predict(z).astype(np.float64)

@@ -10,6 +10,7 @@ from support.own_models import here, table, trained, write  # noqa: F401
 import nnx
 from nnx.experiments.train import experiment as own_data
 from nnx.experiments.train.config import Config
+from nnx.experiments.train.problem import posed
 from nnx.experiments.train.scaling import ScaledRows, Scaling, extent, moments
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
@@ -142,7 +143,7 @@ def test_a_large_file_of_images_is_mapped_and_gives_what_memory_gives(monkeypatc
     monkeypatch.setattr("nnx.experiments.train.scaling.READ_WHOLE", 1)
     monkeypatch.setattr("nnx.data.samples.READ_WHOLE", 1)
     monkeypatch.setattr("nnx.experiments.train.scaling._BLOCK", 60)
-    problem = own_data.posed(config)
+    problem = posed(config)
     assert isinstance(problem.train.x, ScaledRows)
     assert problem.train.x.shape == (240, 2, 3)
     mapped = own_data.run(config)
