@@ -28,7 +28,7 @@ def kernels() -> list[tuple[str, float, float]]:
     for inputs, units in pairwise(WIDTHS):
         found.append(product(ROWS, inputs, units))
         found.append(("bias and activation", 2 * ROWS * units * NUMBER, 2 * ROWS * units))
-    found += [("loss of the rows", 3 * last * NUMBER, 20 * last), ("sum of the loss", ROWS * NUMBER, ROWS)]
+    found.append(("loss, its sum and gradient", 3 * last * NUMBER, 20 * last))
     for place, (inputs, units) in reversed(list(enumerate(pairwise(WIDTHS)))):
         arrays = 1 if place == len(WIDTHS) - 2 else 3  # the last layer has no activation: only db is written
         found.append(("derivative and bias gradient", arrays * ROWS * units * NUMBER, 3 * ROWS * units))

@@ -125,6 +125,14 @@ class CupyBackend(
             setattr(self._local, key, room)
         return room
 
+    def _counter(self, name: str) -> Array:
+        """Return an unsigned integer that is 0 between two kernels; each thread has its own."""
+        counter = getattr(self._local, name, None)
+        if counter is None:
+            counter = cupy.zeros(1, dtype="uint32")
+            setattr(self._local, name, counter)
+        return counter
+
     def _blas(self) -> Cublas | None:
         """Return the calling thread's handle of cuBLAS; None if only CuPy can use the library."""
         if not hasattr(self._local, "blas"):

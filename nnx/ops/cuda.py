@@ -5,7 +5,8 @@ Comparisons let NaN pass, like the plain forms, so that faults stay visible.
 
 Elementwise kernels accept any strides and broadcast; an array among the outputs may also be read. Raw kernels
 need C-contiguous arrays and use grid-stride loops. They are correct for any number of blocks, and for any
-power of two of threads per block, including one. Nothing uses atomics, so the same inputs give the same bits.
+power of two of threads per block, including one. Nothing is added by atomics, so the same inputs give the same
+bits; the losses only count their blocks by one.
 """
 
 from __future__ import annotations
@@ -140,11 +141,11 @@ class Raw:
         """Return CuPy's kernel for a type."""
         return self.float32 if dtype.itemsize == 4 else self.float64
 
-    def over_rows(self, like: Array, arrays: tuple[Array, ...], *more: Any) -> None:
-        """Launch the kernel with one block per row of `like`, and as many threads as a row needs."""
+    def over_rows(self, like: Array, arrays: tuple[Array, ...], *more: Any, blocks: int = 65535) -> None:
+        """Launch the kernel with one of at most `blocks` blocks per row of `like`, and a row's threads."""
         rows, columns = like.shape
         threads = min(THREADS, max(32, power_of_two(columns)))
-        self.of(like.dtype)((min(rows, 65535),), (threads,), (*arrays, rows, columns, *more))
+        self.of(like.dtype)((min(rows, blocks),), (threads,), (*arrays, rows, columns, *more))
 
     def over_columns(self, like: Array, arrays: tuple[Array, ...], *more: Any) -> None:
         """Launch the kernel with blocks of up to 32 columns of `like`, and up to 512 threads."""

@@ -169,14 +169,8 @@ def _categorical_cross_entropy_from_logits_in_place(
 CATEGORICAL_CROSS_ENTROPY_FROM_LOGITS = RowLoss(
     _categorical_cross_entropy_from_logits,
     _categorical_cross_entropy_from_logits_in_place,
-    cuda_rows="""
-extern "C" __global__ void nnx_row_loss(
-        const T* target, const T* prediction, const T* factors, T* row_losses, T* dy, const T* more,
-        long long rows, long long columns, T a, T same, long long weighted, long long wanted) {
-    __shared__ T shared[NNX_THREADS];
-    for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
-        const T factor = weighted ? factors[row] : same;
-        const T* z = prediction + row * columns;
+    cuda_row="""
+        const T* z = prediction + start;
         T top = z[0];
         for (long long j = threadIdx.x; j < columns; j += blockDim.x) top = z[j] > top ? z[j] : top;
         top = nnx_block_max(top, shared);
@@ -187,17 +181,12 @@ extern "C" __global__ void nnx_row_loss(
         }
         total = nnx_block_sum(total, shared);
         mass = nnx_block_sum(mass, shared);
-        T sum = T(0);
         for (long long j = threadIdx.x; j < columns; j += blockDim.x) {
             const T shifted = z[j] - top;
             const T y = NNX_Y(row, j);
             if (y != T(0)) sum += y * (log(total) - shifted);  // 0 times an infinite shift is NaN
-            if (wanted) dy[row * columns + j] = factor * (exp(shifted) / total * mass - y);
+            if (wanted) dy[start + j] = factor * (exp(shifted) / total * mass - y);
         }
-        sum = nnx_block_sum(sum, shared);
-        if (threadIdx.x == 0) row_losses[row] = sum;
-    }
-}
 """,
 )
 

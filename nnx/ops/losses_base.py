@@ -27,8 +27,9 @@ class RowLoss:
         first) and all constants ``more``.
     cuda_functions : str
         Functions that this code calls.
-    cuda_rows : str
-        Source of a kernel ``nnx_row_loss``, for a loss that is not a sum of independent elements.
+    cuda_row : str
+        Code for the loss ``sum`` of a whole row, of which each thread adds its part, and for its gradient
+        ``dy``; for a loss that is not a sum of independent elements. See `losses_cuda.ROW_LOSS_SOURCE`.
     """
 
     plain: Callable[[Operations, Array, Array, Any], tuple[Array, Array]]
@@ -37,7 +38,7 @@ class RowLoss:
     cuda_value: str = ""
     cuda_gradient: str = ""
     cuda_functions: str = ""
-    cuda_rows: str = ""
+    cuda_row: str = ""
 
 
 def one_hot(ops: Operations, y: Array, like: Array) -> Array:

@@ -173,22 +173,15 @@ template <typename T> __device__ inline T nnx_focal_h(T log_p, T gamma) {
     return nnx_focal_factor(log_p, gamma) * (gamma * (p > T(0) ? p * ratio : T(0) * p) - T(1));
 }
 """,
-    cuda_rows="""
-extern "C" __global__ void nnx_row_loss(
-        const T* target, const T* prediction, const T* factors, T* row_losses, T* dy, const T* more,
-        long long rows, long long columns, T a, T same, long long weighted, long long wanted) {
-    __shared__ T shared[NNX_THREADS];
-    const T gamma = more[1];
-    for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
-        const T factor = weighted ? factors[row] : same;
-        const T* z = prediction + row * columns;
+    cuda_row="""
+        const T gamma = more[1];
+        const T* z = prediction + start;
         T top = z[0];
         for (long long j = threadIdx.x; j < columns; j += blockDim.x) top = z[j] > top ? z[j] : top;
         top = nnx_block_max(top, shared);
-        T total = T(0);
+        T total = T(0), slopes = T(0);
         for (long long j = threadIdx.x; j < columns; j += blockDim.x) total += exp(z[j] - top);
         total = log(nnx_block_sum(total, shared));
-        T sum = T(0), slopes = T(0);
         for (long long j = threadIdx.x; j < columns; j += blockDim.x) {
             const T log_p = z[j] - top - total, y = NNX_Y(row, j);
             if (y != T(0)) {  // 0 times an infinite logarithm is NaN
@@ -196,16 +189,12 @@ extern "C" __global__ void nnx_row_loss(
                 slopes += y * nnx_focal_h(log_p, gamma);
             }
         }
-        sum = nnx_block_sum(sum, shared);
         slopes = nnx_block_sum(slopes, shared);
         if (wanted)
             for (long long j = threadIdx.x; j < columns; j += blockDim.x) {
                 const T log_p = z[j] - top - total, y = NNX_Y(row, j);
                 const T own = y != T(0) ? y * nnx_focal_h(log_p, gamma) : T(0);
-                dy[row * columns + j] = factor * (own - exp(log_p) * slopes);
+                dy[start + j] = factor * (own - exp(log_p) * slopes);
             }
-        if (threadIdx.x == 0) row_losses[row] = sum;
-    }
-}
 """,
 )

@@ -6,29 +6,61 @@ import functools
 from typing import Any
 
 from nnx.ops.base import Array, OnGpu
-from nnx.ops.cuda import BLOCK_SUMS, FUNCTIONS, THREADS, Raw
+from nnx.ops.cuda import BLOCK_SUMS, FUNCTIONS, SUMS, THREADS, Raw
 from nnx.ops.losses import LOSSES, Constants, Losses
 from nnx.ops.losses_base import RowLoss
 
-# The loss of each row, and if `wanted` its gradient times `factor`; {value} and {gradient} are from a record.
+BLOCKS = 1024  # of a loss at most: each stores one number, and the last one adds them
+
+# What the blocks found is added by the block that ends last, in the same order whichever it is: the same inputs
+# give the same bits. `done` counts the blocks that have ended, and is 0 again afterwards.
+SUM_OF_BLOCKS = """
+__device__ void nnx_sum_of_blocks(T own, T* parts, T* value, unsigned int* done, T* shared) {
+    __shared__ bool last;
+    if (threadIdx.x == 0) {
+        parts[blockIdx.x] = own;
+        __threadfence();
+        last = atomicAdd(done, 1u) + 1u == gridDim.x;
+    }
+    __syncthreads();
+    if (!last) return;
+    __threadfence();
+    const volatile T* all = parts;  // other blocks wrote them
+    nnx_sum sum;
+    for (unsigned int block = threadIdx.x; block < gridDim.x; block += blockDim.x) sum.add(all[block]);
+    const T total = nnx_block_sum(sum.total(), shared);
+    if (threadIdx.x == 0) {
+        value[0] = total;
+        done[0] = 0;
+    }
+}
+"""
+
+# A block computes the loss of some rows, and if `wanted` the gradient times `factor`. {row} computes `sum`, the
+# loss of a row, from a record or as below.
 ROW_LOSS_SOURCE = """
 extern "C" __global__ void nnx_row_loss(
-        const T* target, const T* prediction, const T* factors, T* row_losses, T* dy, const T* more,
-        long long rows, long long columns, T a, T same, long long weighted, long long wanted) {{
+        const T* target, const T* prediction, const T* factors, const T* more, T* dy, T* value, T* parts,
+        unsigned int* done, long long rows, long long columns, T a, T same, long long weighted,
+        long long wanted) {{
     __shared__ T shared[NNX_THREADS];
+    nnx_sum losses;
     for (long long row = blockIdx.x; row < rows; row += gridDim.x) {{
         const long long start = row * columns;
         const T factor = weighted ? factors[row] : same;
         T sum = T(0);
+{row}
+        losses.add(nnx_block_sum(sum, shared) * factor);
+    }}
+    nnx_sum_of_blocks(losses.total(), parts, value, done, shared);
+}}
+"""
+SUM_OF_ELEMENTS = """
         for (long long j = threadIdx.x; j < columns; j += blockDim.x) {{
             const T y = NNX_Y(row, j), p = prediction[start + j];
             sum += {value};
             if (wanted) dy[start + j] = factor * ({gradient});
         }}
-        sum = nnx_block_sum(sum, shared);
-        if (threadIdx.x == 0) row_losses[row] = sum;
-    }}
-}}
 """
 
 DENSE_TARGETS = "#define NNX_Y(row, j) target[(row) * columns + (j)]\n"
@@ -38,17 +70,18 @@ ONE_TARGET = "#define NNX_Y(row, j) target[row]\n"
 
 def _source(loss: RowLoss, labels: bool = False) -> str:
     """Return the source of the kernel of a loss, for dense targets or for integer labels."""
-    rows = loss.cuda_rows or ROW_LOSS_SOURCE.format(value=loss.cuda_value, gradient=loss.cuda_gradient)
+    row = loss.cuda_row or SUM_OF_ELEMENTS.format(value=loss.cuda_value, gradient=loss.cuda_gradient)
+    rows = ROW_LOSS_SOURCE.format(row=row.strip("\n"))
     if labels:
         rows = rows.replace("const T* target", "const long long* target")
     target = LABELS if labels else ONE_TARGET if loss.one_target else DENSE_TARGETS
-    return FUNCTIONS + BLOCK_SUMS + loss.cuda_functions + target + rows
+    return FUNCTIONS + BLOCK_SUMS + SUMS + SUM_OF_BLOCKS + loss.cuda_functions + target + rows
 
 
 ROW_LOSS = {
     kind: Raw(f"{kind}_loss", "nnx_row_loss", _source(loss))
     for kind, loss in LOSSES.items()
-    if loss.cuda_rows or loss.cuda_value
+    if loss.cuda_row or loss.cuda_value
 }
 LABEL_LOSS = {
     kind: Raw(f"{kind}_labels", "nnx_row_loss", _source(LOSSES[kind], labels=True))
@@ -100,27 +133,6 @@ extern "C" __global__ void nnx_row_factors(const T* weights, T* factors, long lo
 """,
 )
 
-# value = Σ row_losses · factor, computed by one block
-SUM_LOSS = Raw(
-    "sum_loss",
-    "nnx_sum_loss",
-    BLOCK_SUMS
-    + """
-extern "C" __global__ void nnx_sum_loss(
-        const T* row_losses, const T* factors, T* value, long long rows, T same, long long weighted) {
-    __shared__ T shared[NNX_THREADS];
-    if (blockIdx.x == 0) {
-        T sum = T(0);
-        for (long long row = threadIdx.x; row < rows; row += blockDim.x)
-            sum += row_losses[row] * (weighted ? factors[row] : same);
-        sum = nnx_block_sum(sum, shared);
-        if (threadIdx.x == 0) value[0] = sum;
-    }
-}
-""",
-)
-
-
 class LossesCuPy(OnGpu, Losses):
     """The losses on the GPU."""
 
@@ -132,7 +144,7 @@ class LossesCuPy(OnGpu, Losses):
         self, kind: str, y_true: Array, y_pred: Array, value: Array | None, dy: Array | None,
         scale: float = 1.0, parameter: Constants = 0.0, weights: Array | None = None,
     ) -> None:  # fmt: skip
-        """Use two launches: losses and gradients of rows, then the sum; before them one for weights."""
+        """Use one launch, with weights one more before it."""
         xp, dtype = self.xp, y_pred.dtype
         labels = y_true.ndim < y_pred.ndim and not LOSSES[kind].one_target
         kernels, expected = (LABEL_LOSS, "int64") if labels else (ROW_LOSS, dtype)
@@ -141,22 +153,26 @@ class LossesCuPy(OnGpu, Losses):
                 super().loss(kind, y_true, y_pred, value, dy, scale, parameter, weights)
                 return
             rows, weighted = y_pred.shape[0], int(weights is not None)
-            row_losses = factors = self._buffer("row_losses", rows, dtype)
-            if weights is not None:
-                factors = self._buffer("row_factors", rows, dtype)
-                ROW_FACTORS.of(dtype)((1,), (THREADS,), (weights, factors, rows, dtype.type(scale)))
-            target = row_losses if dy is None else dy  # not written without a gradient
+            unused = self._buffer("unused", 1, dtype)  # in place of what the caller does not give or want
+            factors = unused if weights is None else self._factors(weights, dtype.type(scale))
             several = parameter if isinstance(parameter, tuple) else (parameter,)
-            more = self._constants(parameter, dtype) if isinstance(parameter, tuple) else row_losses
+            more = self._constants(parameter, dtype) if isinstance(parameter, tuple) else unused
             arrays = (
-                xp.ascontiguousarray(y_true), xp.ascontiguousarray(y_pred), factors, row_losses, target, more,
+                xp.ascontiguousarray(y_true), xp.ascontiguousarray(y_pred), factors, more,
+                unused if dy is None else dy, unused if value is None else value,
+                self._buffer("loss of blocks", BLOCKS, dtype), self._counter("blocks done"),
             )  # fmt: skip
             same = dtype.type(scale / rows)
             kernels[kind].over_rows(
-                y_pred, arrays, dtype.type(several[0]), same, weighted, int(dy is not None)
+                y_pred, arrays, dtype.type(several[0]), same, weighted, int(dy is not None), blocks=BLOCKS
             )
-            if value is not None:
-                SUM_LOSS.of(dtype)((1,), (THREADS,), (row_losses, factors, value, rows, same, weighted))
+
+    def _factors(self, weights: Array, scale: Any) -> Array:
+        """Return the factor of each row's loss."""
+        rows = weights.shape[0]
+        factors = self._buffer("row_factors", rows, scale.dtype)
+        ROW_FACTORS.of(scale.dtype)((1,), (THREADS,), (weights, factors, rows, scale))
+        return factors
 
     def _constants(self, values: tuple[float, ...], dtype: Any) -> Array:
         """Return the constants of a loss on the device; they are copied there at their first use."""

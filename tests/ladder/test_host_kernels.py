@@ -39,18 +39,18 @@ def test_threads_that_do_not_meet_are_an_error():
 
 
 def test_a_number_of_another_size_than_the_kernel_reads_is_refused():
-    kernel = compile("sum_loss", "float32")
-    rows, value = np.ones(3, np.float32), np.zeros(1, np.float32)
-    arrays = rows, rows, value
-    kernel((1,), (32,), (*arrays, 3, np.float32(0.5), 0))
-    assert value[0] == 1.5
-    for wrong in ((*arrays, 3, 0.5, 0), (*arrays, np.int32(3), np.float32(0.5), 0)):
+    kernel = compile("row_factors", "float32")
+    rows, factors = np.ones(4, np.float32), np.zeros(4, np.float32)
+    arrays = rows, factors
+    kernel((1,), (32,), (*arrays, 4, np.float32(0.5)))
+    assert factors[0] == 0.125
+    for wrong in ((*arrays, 4, 0.5), (*arrays, np.int32(4), np.float32(0.5))):
         with pytest.raises(TypeError, match="CUDA would take its bytes"):
             kernel((1,), (32,), wrong)
     with pytest.raises(TypeError, match="must be an array of float32"):
-        kernel((1,), (32,), (rows.astype(np.float64), rows, value, 3, np.float32(0.5), 0))
+        kernel((1,), (32,), (rows.astype(np.float64), factors, 4, np.float32(0.5)))
     with pytest.raises(ValueError, match="no such launch"):
-        kernel((0,), (32,), (*arrays, 3, np.float32(0.5), 0))
+        kernel((0,), (32,), (*arrays, 4, np.float32(0.5)))
 
 
 def test_elements_are_found_by_strides_and_broadcast(rng):

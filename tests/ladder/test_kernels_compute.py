@@ -324,20 +324,16 @@ def test_losses(kind: str, how: dict[str, Any], number: np.dtype, rng: np.random
     columns = prediction.shape[1]
     value, gradient = room(1), room(rows, columns)
     PLAIN.loss(kind, target.astype(float), prediction.astype(float), value, gradient, scale, constant)
-    row_losses, dy, total = np.empty(rows, number), np.empty_like(prediction), np.full(1, np.nan, number)
-    several = np.atleast_1d(constant).astype(number)
-    numbers = (several[0], number.type(scale / rows))
-    arrays = (target, prediction, row_losses, row_losses)
-    given = (*arrays, dy, several, rows, columns, *numbers, 0, 1)
-    compile(f"{kind}_loss", number.name)((4,), (64,), given, **how)
-    sums = (row_losses, row_losses, total, rows, numbers[1], 0)
-    compile("sum_loss", number.name)((1,), (64,), sums, **how)
+    parts, dy, total = np.empty(4, number), np.empty_like(prediction), np.full(1, np.nan, number)
+    several, done = np.atleast_1d(constant).astype(number), np.zeros(1, np.uint32)
+    numbers = (rows, columns, several[0], number.type(scale / rows), 0)
+    arrays = (target, prediction, several, several, dy, total, parts, done)
+    compile(f"{kind}_loss", number.name)((4,), (64,), (*arrays, *numbers, 1), **how)
     close(dy, gradient, number, 16)
     close(total, value, number, rows * columns)
+    assert done[0] == 0  # for the next launch
     untouched = dy.copy()
-    compile(f"{kind}_loss", number.name)(
-        (4,), (64,), (*arrays, untouched, several, rows, columns, *numbers, 0, 0), **how
-    )
+    compile(f"{kind}_loss", number.name)((4,), (64,), (*arrays, *numbers, 0), **how)
     np.testing.assert_array_equal(untouched, dy)  # no gradient was wanted
 
 
@@ -359,15 +355,14 @@ def test_losses_with_labels_and_weights(
     wide = [x.astype(float) for x in (prediction, given)]
     y, constant = target if labels else target.astype(float), constants(kind)
     PLAIN.loss(kind, y, wide[0], value, gradient, scale, constant, wide[1])
-    factors, row_losses, dy = np.empty(rows, number), np.empty(rows, number), np.empty_like(prediction)
-    total, same_factor = np.empty(1, number), number.type(9.0)
+    factors, parts, dy = np.empty(rows, number), np.empty(4, number), np.empty_like(prediction)
+    total, done, same_factor = np.empty(1, number), np.zeros(1, np.uint32), number.type(9.0)
     compile("row_factors", number.name)((1,), (32,), (given, factors, rows, number.type(scale)), **how)
     name = f"{kind}_labels" if labels else f"{kind}_loss"
     several = np.atleast_1d(constant).astype(number)
-    arrays = (target, prediction, factors, row_losses, dy, several)
+    arrays = (target, prediction, factors, several, dy, total, parts, done)
     numbers = (rows, columns, several[0], same_factor, 1, 1)
     compile(name, number.name)((4,), (32,), (*arrays, *numbers), **how)
-    compile("sum_loss", number.name)((1,), (32,), (row_losses, factors, total, rows, same_factor, 1), **how)
     close(dy, gradient, number, 16)
     close(total, value, number, rows * columns)
 
@@ -504,12 +499,13 @@ def test_a_prediction_that_is_not_finite_stays_visible(kind: str, wrong: float, 
     prediction[1, 1] = wrong
     with np.errstate(all="ignore"):
         expected, gradient = LOSSES[kind].plain(PLAIN, target, prediction, constant)
-    row_losses, dy = np.empty(3, number), np.empty_like(prediction)
-    several = np.atleast_1d(constant).astype(number)
+    row_losses, dy, total = np.empty(3, number), np.empty_like(prediction), np.empty(1, number)
+    several, done = np.atleast_1d(constant).astype(number), np.zeros(1, np.uint32)
     numbers = (several[0], number.type(1.0))
-    arrays = (target, prediction, row_losses, row_losses, dy, several)
+    arrays = (target, prediction, several, several, dy, total, row_losses, done)  # a block for each row
     compile(f"{kind}_loss", number.name)((3,), (32,), (*arrays, 3, columns, *numbers, 0, 1))
     np.testing.assert_allclose(row_losses, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(total, [sum(expected)], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(dy, gradient, rtol=1e-5, atol=1e-6)
 
 
@@ -596,7 +592,7 @@ def test_every_kernel_was_computed() -> None:
     fused = {f"{kind}_bias_gradient" for kind in FUSED}
     losses = {f"{kind}_loss" for kind in LOSSES}
     losses |= {
-        "sum_loss", "row_factors", "smooth_targets", "smooth_labels",
+        "row_factors", "smooth_targets", "smooth_labels",
         *(f"{kind}_labels" for kind in OF_LABELS),
     }  # fmt: skip
     embedding = {"sort_tiles", "merge_tiles", "sum_runs", "put_rows"}

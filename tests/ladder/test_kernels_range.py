@@ -49,14 +49,12 @@ class Kernels(Backend):
         self, kind: str, y_true: Any, y_pred: Any, value: Any, dy: Any, scale: float = 1.0,
         parameter: Any = 0.0, weights: Any = None,
     ) -> None:  # fmt: skip
-        rows, number = len(y_pred), y_pred.dtype.type
-        row_losses, factor = np.empty(rows, y_pred.dtype), number(scale / rows)
+        factor = y_pred.dtype.type(scale / len(y_pred))
+        parts, done = np.empty(1, y_pred.dtype), np.zeros(1, np.uint32)
         several = np.atleast_1d(parameter).astype(y_pred.dtype)
-        arrays = (y_true, y_pred, row_losses, row_losses, dy, several)  # equal weights: no factors
+        arrays = (y_true, y_pred, several, several, dy, value, parts, done)  # equal weights: no factors
         given = (*arrays, *y_pred.shape, several[0], factor, 0, 1)
         compile(f"{kind}_loss", y_pred.dtype.name)((1,), (32,), given, threads=False)
-        sums = (row_losses, row_losses, value, rows, factor, 0)
-        compile("sum_loss", y_pred.dtype.name)((1,), (32,), sums, threads=False)
 
 
 @pytest.fixture
