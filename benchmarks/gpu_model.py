@@ -25,9 +25,9 @@ def kernels() -> list[tuple[str, float, float]]:
     parameters = sum((a + 1) * b for a, b in pairwise(WIDTHS))
     first, last = ROWS * WIDTHS[0], ROWS * WIDTHS[-1]
     found = [("gather", first * (1 + NUMBER), first)]
-    for inputs, units in pairwise(WIDTHS):
-        found.append(product(ROWS, inputs, units))
-        found.append(("bias and activation", 2 * ROWS * units * NUMBER, 2 * ROWS * units))
+    for inputs, units in pairwise(WIDTHS):  # with bias, and with ReLU except in the last layer
+        _, nbytes, operations = product(ROWS, inputs, units)
+        found.append(("product with bias and ReLU", nbytes + units * NUMBER, operations + 2 * ROWS * units))
     found.append(("loss, its sum and gradient", 3 * last * NUMBER, 20 * last))
     for place, (inputs, units) in reversed(list(enumerate(pairwise(WIDTHS)))):
         arrays = 1 if place == len(WIDTHS) - 2 else 3  # the last layer has no activation: only db is written

@@ -55,9 +55,14 @@ def load(major: int) -> Any:
         If the library is missing, or lacks a function.
     """
     name = f"cublas64_{major}.dll" if os.name == "nt" else f"libcublas.so.{major}"
+    return loaded("cublas", name, FUNCTIONS)
+
+
+def loaded(short: str, name: str, functions: dict[str, list[Any]]) -> Any:
+    """Return a library of NVIDIA, by its short name or its file's, with the types of its functions set."""
     try:
-        library = ctypes.CDLL(_place() or name)
-        for function, arguments in FUNCTIONS.items():
+        library = ctypes.CDLL(_place(short) or name)
+        for function, arguments in functions.items():
             called = getattr(library, function)
             called.argtypes, called.restype = arguments, INT
     except (OSError, AttributeError) as error:
@@ -65,11 +70,11 @@ def load(major: int) -> Any:
     return library
 
 
-def _place() -> str | None:
+def _place(short: str) -> str | None:
     """Return the file that NVIDIA's package finds, with which CuPy loads it too; None if it finds none."""
     pathfinder = sys.modules.get("cuda.pathfinder")
     try:
-        return str(pathfinder.load_nvidia_dynamic_lib("cublas").abs_path) if pathfinder else None
+        return str(pathfinder.load_nvidia_dynamic_lib(short).abs_path) if pathfinder else None
     except Exception:  # its errors have several bases; the library's name may still be enough
         return None
 
@@ -84,6 +89,12 @@ class Cublas:
     tf32 : bool
         Whether float32 products round their factors to TF32.
 
+    Attributes
+    ----------
+    handle : c_void_p
+    stream : int or None
+        The stream of the next product; None if it is not set.
+
     Raises
     ------
     CublasError
@@ -93,12 +104,13 @@ class Cublas:
     def __init__(self, xp: Any, tf32: bool) -> None:
         self._xp = xp
         self._library = load(int(xp.cuda.runtime.runtimeGetVersion()) // 1000)
-        self._handle = P()
-        self._call("cublasCreate_v2", ctypes.byref(self._handle))
-        weakref.finalize(self, self._library.cublasDestroy_v2, self._handle).atexit = False
-        self._call("cublasSetMathMode", self._handle, TF32_MATH if tf32 else DEFAULT_MATH)
+        self.handle = P()
+        self._call("cublasCreate_v2", ctypes.byref(self.handle))
+        weakref.finalize(self, self._library.cublasDestroy_v2, self.handle).atexit = False
+        self._call("cublasSetMathMode", self.handle, TF32_MATH if tf32 else DEFAULT_MATH)
         self._workspaces: dict[int, Array] = {}  # by stream: two streams may compute at the same time
-        self._stream: int | None = None
+        self._workspace: Array = None  # of the current stream
+        self.stream: int | None = None
         self._numbers = {name: (number(1.0), number(0.0)) for name, (_, _, number) in KINDS.items()}
 
     def product(self, a: Array, b: Array, out: Array) -> None:
@@ -112,8 +124,7 @@ class Cublas:
             C-contiguous. All have one type, float32 or float64; or the factors are the bits of bfloat16
             numbers (uint16), and `out` is float32. Then the sums are float32 too.
         """
-        if int(self._xp.cuda.get_current_stream().ptr) != self._stream:
-            self.prepare()
+        self.ready()
         (m, k), n = a.shape, b.shape[1]
         kind, compute, _ = KINDS[out.dtype.name]
         factor = FACTORS[a.dtype.name]
@@ -121,10 +132,16 @@ class Cublas:
         turned_a, row_a = _layout(a)
         turned_b, row_b = _layout(b)
         self._call(
-            "cublasGemmEx", self._handle, turned_b, turned_a, n, m, k, ctypes.byref(one),
+            "cublasGemmEx", self.handle, turned_b, turned_a, n, m, k, ctypes.byref(one),
             b.data.ptr, factor, row_b, a.data.ptr, factor, row_a, ctypes.byref(zero),
             out.data.ptr, kind, n, compute, DEFAULT_ALGORITHM,
         )  # fmt: skip
+
+    def ready(self) -> Array:
+        """Use CuPy's current stream, and return its workspace."""
+        if int(self._xp.cuda.get_current_stream().ptr) != self.stream:
+            self.prepare()
+        return self._workspace
 
     def prepare(self, workspace: Array | None = None) -> None:
         """Use CuPy's current stream; `workspace` is memory for a graph that is captured there.
@@ -140,13 +157,13 @@ class Cublas:
             self._workspaces[stream] = workspace  # the newest is the last
             while len(self._workspaces) > STREAMS:
                 del self._workspaces[next(iter(self._workspaces))]
-        self._call("cublasSetStream_v2", self._handle, stream)  # cuBLAS then forgets its workspace
-        self._call("cublasSetWorkspace_v2", self._handle, workspace.data.ptr, WORKSPACE)
-        self._stream = stream
+        self._call("cublasSetStream_v2", self.handle, stream)  # cuBLAS then forgets its workspace
+        self._call("cublasSetWorkspace_v2", self.handle, workspace.data.ptr, WORKSPACE)
+        self._workspace, self.stream = workspace, stream
 
     def release(self) -> None:
         """Forget the stream, so that the next product sets stream and workspace again."""
-        self._stream = None
+        self._workspace = self.stream = None
 
     def workspace(self) -> Array:
         """Return memory for the products of one stream or of one graph."""

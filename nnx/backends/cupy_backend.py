@@ -40,6 +40,7 @@ from nnx.backends import cupy_devices as devices
 from nnx.backends import foreign
 from nnx.backends.base import NOTHING, Backend, CaptureError
 from nnx.backends.cublas import Cublas, CublasError
+from nnx.backends.cublaslt import CublasLt
 from nnx.backends.cupy_capture import Captured
 from nnx.backends.cupy_devices import device_count
 from nnx.backends.cupy_errors import GpuError, no_device
@@ -143,6 +144,17 @@ class CupyBackend(
         found: Cublas | None = self._local.blas
         return found
 
+    def _blas_lt(self) -> CublasLt | None:
+        """Return the calling thread's cuBLASLt; None if it cannot be used."""
+        if not hasattr(self._local, "blas_lt"):
+            blas = self._blas()
+            try:
+                self._local.blas_lt = None if blas is None else CublasLt(blas, cupy, self.tf32)
+            except CublasError:
+                self._local.blas_lt = None
+        found: CublasLt | None = self._local.blas_lt
+        return found
+
     @functools.cached_property
     def _bfloat16_products(self) -> bool:
         """Return whether cuBLAS multiplies bfloat16 numbers: on GPUs since Ampere, by our own binding."""
@@ -162,6 +174,11 @@ class CupyBackend(
         else:
             blas.product(_in_order(a), _in_order(b), out)
         return out
+
+    def _biased_product(self, a: Array, b: Array, bias: Array, out: Array, kind: str) -> bool:
+        """Compute out = f(a b + bias) with one launch of cuBLASLt and return True, or return False."""
+        library = self._blas_lt()
+        return library is not None and library.product(a, b, bias, out, kind)
 
     # ------------------------------------------------------------------ arrays
 

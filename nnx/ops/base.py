@@ -52,3 +52,7 @@ class OnGpu(Operations):
     def _product(self, a: Array, b: Array, out: Array) -> Array:
         """out = a b; a and b are C-contiguous or transposes of such arrays, out is C-contiguous."""
         raise NotImplementedError
+
+    def _biased_product(self, a: Array, b: Array, bias: Array, out: Array, kind: str) -> bool:
+        """Compute out = f(a b + bias) with one launch and return True; return False if that is impossible."""
+        raise NotImplementedError

@@ -5,8 +5,8 @@ Comparisons let NaN pass, like the plain forms, so that faults stay visible.
 
 Elementwise kernels accept any strides and broadcast; an array among the outputs may also be read. Raw kernels
 need C-contiguous arrays and use grid-stride loops. They are correct for any number of blocks, and for any
-power of two of threads per block, including one. Nothing is added by atomics, so the same inputs give the same
-bits; the losses only count their blocks by one.
+power of two of threads per block, including one. No numbers are added by atomics, so the same inputs give the
+same bits; only the losses count their blocks with one.
 """
 
 from __future__ import annotations

@@ -140,8 +140,10 @@ class DenseCuPy(ActivationsCuPy, Dense):
     def dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
     ) -> Array:
-        """Use two launches: the product goes directly into y; one kernel adds the bias and applies f."""
+        """Use one launch of cuBLASLt, or two: the product goes into y, a kernel does the rest."""
         with self._hold:
+            if self._biased_product(x, W, b, y, kind):
+                return y
             self._product(x, W, y)
             if kind in BIAS:
                 BIAS[kind].kernel(y, b, alpha, y)

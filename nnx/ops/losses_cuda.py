@@ -12,8 +12,8 @@ from nnx.ops.losses_base import RowLoss
 
 BLOCKS = 1024  # of a loss at most: each stores one number, and the last one adds them
 
-# What the blocks found is added by the block that ends last, in the same order whichever it is: the same inputs
-# give the same bits. `done` counts the blocks that have ended, and is 0 again afterwards.
+# The block that ends last adds what all found, in the same order whichever it is: the same inputs give the
+# same bits. `done` counts the blocks that have ended, and is 0 again afterwards.
 SUM_OF_BLOCKS = """
 __device__ void nnx_sum_of_blocks(T own, T* parts, T* value, unsigned int* done, T* shared) {
     __shared__ bool last;
@@ -36,8 +36,8 @@ __device__ void nnx_sum_of_blocks(T own, T* parts, T* value, unsigned int* done,
 }
 """
 
-# A block computes the loss of some rows, and if `wanted` the gradient times `factor`. {row} computes `sum`, the
-# loss of a row, from a record or as below.
+# A block computes the loss of some rows, and if `wanted` the gradient times `factor`. {row} computes `sum`,
+# the loss of a row, from a record or as below.
 ROW_LOSS_SOURCE = """
 extern "C" __global__ void nnx_row_loss(
         const T* target, const T* prediction, const T* factors, const T* more, T* dy, T* value, T* parts,
@@ -132,6 +132,7 @@ extern "C" __global__ void nnx_row_factors(const T* weights, T* factors, long lo
 }
 """,
 )
+
 
 class LossesCuPy(OnGpu, Losses):
     """The losses on the GPU."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.backends import cublas
+from nnx.backends import cublas, cublaslt
 
 pytestmark = pytest.mark.standin
 cupy = pytest.importorskip("cupy", reason="needs CuPy's wheel: nox -s ladder")
@@ -26,15 +26,21 @@ def fitted(device):
 
 def test_factors_have_sixteen_bits_and_training_that_of_the_plain_form(monkeypatch):
     given = []
-    product = cublas.Cublas.product
+    nnx.resolve("gpu")._blas_lt()  # it tries itself with other types
 
-    def recorded(self, a, b, out):
-        given.append((a.dtype.name, b.dtype.name, out.dtype.name))
-        product(self, a, b, out)
+    def record(library):
+        product = library.product
 
-    monkeypatch.setattr(cublas.Cublas, "product", recorded)
+        def recorded(self, a, b, *more):
+            given.append((library, a.dtype.name, b.dtype.name))
+            return product(self, a, b, *more)
+
+        monkeypatch.setattr(library, "product", recorded)
+
+    record(cublas.Cublas)
+    record(cublaslt.CublasLt)
     found, expected = fitted("gpu").weights(), fitted("numpy").weights()
-    assert set(given) == {("uint16", "uint16", "float32")}
+    assert set(given) == {(library, "uint16", "uint16") for library in (cublas.Cublas, cublaslt.CublasLt)}
     for name, value in found.items():
         # another last bit of float32 can round a factor to the next bfloat16 number: 2⁻⁸ of one of 6 terms
         np.testing.assert_allclose(value, expected[name], rtol=2**-7, atol=2e-4)

@@ -14,7 +14,7 @@ cupy = pytest.importorskip("cupy", reason="needs CuPy's wheel: nox -s ladder")
 
 WIDTHS = (784, 512, 256, 128, 64, 128, 256, 512, 784)
 ROWS, BATCH, STEPS = 1024, 256, 4
-LAUNCHES = 43  # in each step, launched or replayed
+LAUNCHES = 35  # in each step, launched or replayed
 TABLES = 8 * ROWS + 2 * 256  # bytes of an epoch's order, and of the other numbers of its steps
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cupy import _cublas, _functions, _wheel, _world
+from cupy import _cublas, _cublaslt, _functions, _wheel, _world
 from cupy import cuda as cuda
 from cupy._array import ndarray as ndarray
 from cupy._kernels import ElementwiseKernel as ElementwiseKernel
@@ -19,6 +19,7 @@ __version__ = _wheel.described()["version"]
 newaxis = None
 _functions.complete()
 _cublas.install()
+_cublaslt.install()
 recorded, machine = _world.recorded, _world.machine  # the tests' own
 
 
