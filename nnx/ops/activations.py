@@ -345,7 +345,7 @@ class ActivationsCuPy(OnGpu, Activations):
         with self._hold:
             rows = ACTIVATIONS[kind].cuda_rows
             if rows is not None:
-                rows[0].over_rows(x, (self.xp.ascontiguousarray(x), y))
+                rows[0].over_rows(x, (self.xp.ascontiguousarray(x), y), each=4)
             elif kind not in FORWARD:
                 super().activation_forward(kind, x, y, alpha)
             elif kind != "identity" or x is not y:
@@ -360,7 +360,7 @@ class ActivationsCuPy(OnGpu, Activations):
         with self._hold:
             rows = ACTIVATIONS[kind].cuda_rows
             if rows is not None:
-                rows[1].over_rows(y, (xp.ascontiguousarray(dy), xp.ascontiguousarray(y), dx))
+                rows[1].over_rows(y, (xp.ascontiguousarray(dy), xp.ascontiguousarray(y), dx), each=4)
             elif kind not in BACKWARD:
                 super().activation_backward(kind, dy, x, y, dx, alpha)
             elif kind != "identity" or dy is not dx:

@@ -170,22 +170,31 @@ CATEGORICAL_CROSS_ENTROPY_FROM_LOGITS = RowLoss(
     _categorical_cross_entropy_from_logits,
     _categorical_cross_entropy_from_logits_in_place,
     cuda_row="""
-        const T* z = prediction + start;
-        T top = z[0];
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) top = z[j] > top ? z[j] : top;
+        nnx_row z(prediction + start, columns);
+        T top = prediction[start];
+        NNX_PARTS(part) {
+            const nnx_four& four = z[part];
+            NNX_EACH(k, j, part) top = four.at[k] > top ? four.at[k] : top;
+        }
         top = nnx_block_max(top, shared);
         T total = T(0), mass = T(0);
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) {
-            total += exp(z[j] - top);
-            mass += NNX_Y(row, j);
+        NNX_PARTS(part) {
+            const nnx_four& four = z[part];
+            NNX_EACH(k, j, part) {
+                total += exp(four.at[k] - top);
+                mass += NNX_Y(row, j);
+            }
         }
         total = nnx_block_sum(total, shared);
         mass = nnx_block_sum(mass, shared);
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) {
-            const T shifted = z[j] - top;
-            const T y = NNX_Y(row, j);
-            if (y != T(0)) sum += y * (log(total) - shifted);  // 0 times an infinite shift is NaN
-            if (wanted) dy[start + j] = factor * (exp(shifted) / total * mass - y);
+        NNX_PARTS(part) {
+            nnx_four four = z[part];
+            NNX_EACH(k, j, part) {
+                const T shifted = four.at[k] - top, y = NNX_Y(row, j);
+                if (y != T(0)) sum += y * (log(total) - shifted);  // 0 times an infinite shift is NaN
+                four.at[k] = factor * (exp(shifted) / total * mass - y);
+            }
+            if (wanted) nnx_write(dy + start, columns, part, four);
         }
 """,
 )

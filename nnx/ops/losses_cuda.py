@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from nnx.ops.base import Array, OnGpu
-from nnx.ops.cuda import BLOCK_SUMS, FUNCTIONS, SUMS, THREADS, Raw
+from nnx.ops.cuda import BLOCK_SUMS, FUNCTIONS, ROWS, SUMS, THREADS, Raw
 from nnx.ops.losses import LOSSES, Constants, Losses
 from nnx.ops.losses_base import RowLoss
 
@@ -75,7 +75,7 @@ def _source(loss: RowLoss, labels: bool = False) -> str:
     if labels:
         rows = rows.replace("const T* target", "const long long* target")
     target = LABELS if labels else ONE_TARGET if loss.one_target else DENSE_TARGETS
-    return FUNCTIONS + BLOCK_SUMS + SUMS + SUM_OF_BLOCKS + loss.cuda_functions + target + rows
+    return FUNCTIONS + BLOCK_SUMS + SUMS + ROWS + SUM_OF_BLOCKS + loss.cuda_functions + target + rows
 
 
 ROW_LOSS = {

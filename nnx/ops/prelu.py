@@ -6,7 +6,7 @@ import numpy as np
 
 from nnx.ops.base import Array, OnGpu
 from nnx.ops.cuda import SUMS, Elementwise, Raw
-from nnx.ops.normalization import COLUMNS
+from nnx.ops.normalization_cuda import COLUMNS
 from nnx.ops.sums import Sums, SumsNumPy
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nnx.ops.base import Array, Operations
-from nnx.ops.cuda import BLOCK_SUMS, Raw
+from nnx.ops.cuda import BLOCK_SUMS, ROWS, Raw
 
 
 def softmax(ops: Operations, x: Array) -> Array:
@@ -23,20 +23,29 @@ FORWARD = Raw(
     "softmax",
     "nnx_softmax",
     BLOCK_SUMS
+    + ROWS
     + """
 extern "C" __global__ void nnx_softmax(const T* x, T* y, long long rows, long long columns) {
     __shared__ T shared[NNX_THREADS];
     for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
-        const T* source = x + row * columns;
-        T* target = y + row * columns;
-        T top = source[0];
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) top = source[j] > top ? source[j] : top;
+        nnx_row source(x + row * columns, columns);
+        T top = x[row * columns];
+        NNX_PARTS(part) {
+            const nnx_four& four = source[part];
+            NNX_EACH(k, j, part) top = four.at[k] > top ? four.at[k] : top;
+        }
         top = nnx_block_max(top, shared);
         T sum = T(0);
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) sum += exp(source[j] - top);
+        NNX_PARTS(part) {
+            const nnx_four& four = source[part];
+            NNX_EACH(k, j, part) sum += exp(four.at[k] - top);
+        }
         sum = nnx_block_sum(sum, shared);
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) target[j] = exp(source[j] - top) / sum;
-        __syncthreads();
+        NNX_PARTS(part) {
+            nnx_four four = source[part];
+            NNX_EACH(k, j, part) four.at[k] = exp(four.at[k] - top) / sum;
+            nnx_write(y + row * columns, columns, part, four);
+        }
     }
 }
 """,
@@ -45,17 +54,25 @@ BACKWARD = Raw(
     "softmax_backward",
     "nnx_softmax_backward",
     BLOCK_SUMS
+    + ROWS
     + """
 extern "C" __global__ void nnx_softmax_backward(
         const T* dy, const T* y, T* dx, long long rows, long long columns) {
     __shared__ T shared[NNX_THREADS];
     for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
-        const long long start = row * columns;
+        nnx_row slopes(dy + row * columns, columns), outputs(y + row * columns, columns);
         T sum = T(0);
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) sum += dy[start + j] * y[start + j];
+        NNX_PARTS(part) {
+            const nnx_four &slope = slopes[part], &output = outputs[part];
+            NNX_EACH(k, j, part) sum += slope.at[k] * output.at[k];
+        }
         sum = nnx_block_sum(sum, shared);
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x)
-            dx[start + j] = y[start + j] * (dy[start + j] - sum);
+        NNX_PARTS(part) {
+            nnx_four four = slopes[part];
+            const nnx_four& output = outputs[part];
+            NNX_EACH(k, j, part) four.at[k] = output.at[k] * (four.at[k] - sum);
+            nnx_write(dx + row * columns, columns, part, four);
+        }
     }
 }
 """,

@@ -301,13 +301,23 @@ def test_a_fault_is_raised_once(wrong: float | None, place: str, number: np.dtyp
 # ------------------------------------------------------------- rows and columns
 
 
+def at_address(x: Any, aligned: bool) -> Any:
+    """A copy that begins at a multiple of 16 bytes, or not."""
+    room = np.empty(x.size + 16, x.dtype)
+    start = -room.ctypes.data % 16 // x.itemsize + (not aligned)
+    copy = room[start : start + x.size].reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
-@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (70, 5)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (70, 5), (2, 300), (2, 257)])
+@pytest.mark.parametrize("aligned", [True, False])
 def test_softmax(
-    shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+    shape: tuple[int, int], aligned: bool, how: dict[str, Any], number: np.dtype, rng: np.random.Generator
 ) -> None:
-    x, dy = rng.normal(size=(2, *shape)).astype(number)
-    y, dx = np.full(shape, np.nan, number), np.full(shape, np.nan, number)
+    """Rows of one part of 4 · 32 numbers, and of several."""
+    x, dy, y, dx = (at_address(rng.normal(size=shape).astype(number), aligned) for _ in range(4))
     expected = PLAIN.activation_forward("softmax", x.astype(float), room(*shape))
     compile("softmax", number.name)((2,), (32,), (x, y, *shape), **how)
     close(y, expected, number, shape[1])
@@ -462,7 +472,7 @@ def test_normalization(
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
-@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70)])
+@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70), (3, 260)])
 def test_layer_normalization(
     shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
 ) -> None:

@@ -115,6 +115,7 @@ MODULES = sorted(
 )
 WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of their name
     "backends/cublas": "ladder/test_cublas: it needs a GPU, or the stand-in for CuPy",
+    "backends/cublaslt": "ladder/test_cublaslt: it needs a GPU, or the stand-in for CuPy",
     "backends/cupy_backend": "ladder, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",
     "backends/cupy_capture": "ladder/test_replay: it needs a GPU, or the stand-in for CuPy",
     "backends/cupy_devices": "ladder, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",
@@ -144,6 +145,7 @@ WITHOUT_A_TEST_MODULE = {  # where their tests are, and why not in a module of t
     "ops/losses_classes": "ops/test_losses: one contract for all kinds",
     "ops/losses_cuda": "ops/test_losses, ladder: it needs a GPU, or the stand-in for CuPy",
     "ops/losses_distributions": "ops/test_losses: one contract for all kinds",
+    "ops/normalization_cuda": "ladder/test_kernels_compute: only kernels",
     "ops/products_numba": "ops/test_dense_numba, ops/test_convolution_numba: only layers call it",
     "ops/small_network_numba": "training/test_small: only fit calls it",
     "training/device_steps": "ladder/test_replay, parity/test_gpu: it needs a GPU, or the stand-in for CuPy",
