@@ -76,6 +76,7 @@ class PReLU(Layer):
             )
         axes = None if shared_axes is None else [whole("PReLU: shared_axes", axis) for axis in shared_axes]
         self.shared_axes = sorted(set(axes)) if axes else None
+        self.replays = not self.shared_axes  # their sums make temporary arrays
         self.initial = number("PReLU: initial", initial, "(-inf, inf)")
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:

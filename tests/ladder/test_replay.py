@@ -102,6 +102,7 @@ CASES = {
             nnx.Dense(6),
         ]
     },
+    "slopes": {"made": lambda: [nnx.Dense(5), nnx.PReLU(), nnx.Dense(6)]},
     "embedding": {
         "made": lambda: [nnx.Embedding(9, 4), nnx.Flatten(), nnx.Dense(6)],
         "x": RNG.integers(0, 9, (ROWS, 300)),  # more positions than a tile of the sort
