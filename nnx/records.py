@@ -123,14 +123,14 @@ class LayerRecord(Record):
     elementwise : bool
         Whether each number of the output depends on only one number of the input.
     initializer : str
-        The best initial weights for a `Dense` layer before this activation.
+        The initial weights of a layer before this activation, if the layer is written as a text.
     """
 
     cases: tuple[Case, ...] = (Case(),)
     listed: bool = True
     activation: bool = False
     elementwise: bool = False
-    initializer: str = "he_normal"
+    initializer: str = "glorot_uniform"
 
 
 def record_of(kind: type) -> Any:

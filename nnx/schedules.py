@@ -127,7 +127,10 @@ class OneCycle(Schedule):
 
     With the highest rate η, n steps and the step of the top p = rise · n − 1:
     η(t) = between(start · η, η, t / p) for t < p, then between(η, final · η, (t − p) / (n − 1 − p)), and
-    final · η after n steps; between(a, b, s) = b + (a − b) (1 + cos(π s)) / 2. Momentum stays constant.
+    final · η after n steps; between(a, b, s) = b + (a − b) (1 + cos(π s)) / 2.
+
+    Momentum stays constant, as with PyTorch's ``OneCycleLR(…, cycle_momentum=False)``: a step that is
+    recorded on a GPU gets only a new rate, and Adam's bias correction holds for a constant beta1.
 
     Parameters
     ----------

@@ -104,12 +104,12 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):  # type: ignore[misc
 
     References
     ----------
-    See `nnx.estimators.tabular_recipe`: RealMLP (Holzmüller et al. 2024) and TabM (Gorishniy et al. 2025).
+    See `nnx.estimators.tabular_recipe`: RealMLP (Holzmüller et al. 2024), TabM (Gorishniy et al. 2025).
 
     Examples
     --------
     >>> from nnx.estimators import TabularClassifier
-    >>> table = {"size": [1.0, 2.0, None, 4.0] * 25, "colour": ["red", "blue", "red", "blue"] * 25}
+    >>> table = {"size": [1.0, 2.0, None, 4.0] * 25, "colour": ["red", "blue"] * 50}
     >>> bought = ["yes", "no", "yes", "no"] * 25
     >>> model = TabularClassifier(16, members=2, epochs=20, random_state=0).fit(table, bought)
     >>> model.predict({"size": [3.0], "colour": ["red"]}).tolist()
@@ -162,15 +162,17 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):  # type: ignore[misc
         X : table of shape (rows, columns)
         y : array_like of shape (rows,)
         sample_weight : array_like of shape (rows,), optional
-            Rows of weight 0 are left out, also when the classes and the columns are determined.
+            Rows of weight 0 are left out wholly, also when classes and columns are determined: they and
+            their y may hold anything.
         X_val, y_val : optional
             Rows that decide which epoch is the best, instead of rows held out of X.
         """
         self._check_parameters()
         smoothing = number("label_smoothing", self.label_smoothing, "[0, 1)")
-        y = column_or_1d(self._targets(y), warn=True)
+        weights = self._counts(y, sample_weight)
+        y = column_or_1d(self._targets(y, weights), warn=True)
         check_classification_targets(y)
-        x, y, weights = self._rows(X, y, sample_weight)
+        x, weights = self._rows(X, y, weights)
         classes = np.unique(y)
         if len(classes) == 1:
             raise DataError(f"y holds only one class, {classes.item()!r}: a classifier needs two or more")
@@ -184,8 +186,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):  # type: ignore[misc
             given = places_of(column_or_1d(self._targets(y_val), warn=True), classes, "y_val")
             validation = self._encoded(X_val, reset=False), target_columns(given, len(classes))
             check_consistent_length(*validation)
-        binary = len(classes) == 2
-        loss = nnx.BinaryCrossEntropy() if binary else nnx.CategoricalCrossEntropy()
+        loss = nnx.BinaryCrossEntropy() if len(classes) == 2 else nnx.CategoricalCrossEntropy()
         self._train(
             x, target_columns(labels, len(classes)), weights, loss, class_layers(len(classes), False)[1:],
             labels=labels, validation=validation, smoothing=smoothing,
@@ -295,7 +296,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):  # type: ignore[misc]
 
     References
     ----------
-    See `nnx.estimators.tabular_recipe`: RealMLP (Holzmüller et al. 2024) and TabM (Gorishniy et al. 2025).
+    See `nnx.estimators.tabular_recipe`: RealMLP (Holzmüller et al. 2024), TabM (Gorishniy et al. 2025).
 
     Examples
     --------
@@ -352,15 +353,16 @@ class TabularRegressor(RegressorMixin, TabularEstimator):  # type: ignore[misc]
         X : table of shape (rows, columns)
         y : array_like of shape (rows,) or (rows, outputs)
         sample_weight : array_like of shape (rows,), optional
-            Rows of weight 0 are left out.
+            Rows of weight 0 are left out wholly: they and their y may hold anything.
         X_val, y_val : optional
             Rows that decide which epoch is the best, instead of rows held out of X.
         """
         self._check_parameters()
         if self.loss not in LOSSES:
             raise unknown("loss", self.loss, LOSSES)
-        y = self._targets(y, multi_output=True, y_numeric=True)
-        x, y, weights = self._rows(X, y, sample_weight)
+        weights = self._counts(y, sample_weight)
+        y = self._targets(y, weights, multi_output=True, y_numeric=True)
+        x, weights = self._rows(X, y, weights)
         self._flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64)
         self.center_, self.scale_ = center_and_scale(targets, weights)

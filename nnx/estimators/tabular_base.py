@@ -8,11 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_sample_weight,
     _check_y,
+    _num_samples,
     check_consistent_length,
     check_is_fitted,
 )
@@ -124,29 +125,39 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
         found: HostArray = self.encoder_.transform(X)
         return found
 
-    def _targets(self, y: Any, **options: Any) -> HostArray:
+    def _counts(self, y: Any, sample_weight: Any) -> HostArray | None:
+        """Return one weight for each row, checked; None if there are no weights."""
+        if sample_weight is None or not hasattr(y, "__len__"):  # then `_targets` refuses y
+            return None
+        foreign.refuse_masked(sample_weight, "sample_weight")
+        weights: HostArray = _check_sample_weight(
+            sample_weight, np.empty((_num_samples(y), 0)), dtype=np.float64
+        )
+        refuse_unusable(weights)
+        return weights
+
+    def _targets(self, y: Any, weights: HostArray | None = None, **options: Any) -> HostArray:
+        """Return checked targets of the rows of weight above 0; those of the others may be anything."""
         foreign.refuse_masked(y, "y")
         if y is None:
             raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        rows = None if weights is None or weights.all() else np.flatnonzero(weights)
+        if rows is not None:
+            y = _safe_indexing(y, rows)
         gaps = y.isna() if hasattr(y, "isna") else None  # of pandas: its NA stops scikit-learn's checks
         if gaps is not None and np.any(gaps):
+            first = int(np.argmax(np.asarray(gaps).reshape(len(y), -1).any(axis=1)))
             raise DataError(
                 f"Input y contains NaN: {int(np.sum(np.asarray(gaps)))} missing values, first in row "
-                f"{int(np.argmax(np.asarray(gaps).reshape(len(y), -1).any(axis=1)))} (counted from 0): leave "
-                "these rows out"
+                f"{first if rows is None else rows[first]} (counted from 0): leave these rows out"
             )
         checked: HostArray = _check_y(y, estimator=self, **options)
         return checked
 
-    def _rows(self, X: Any, y: HostArray, sample_weight: Any) -> tuple[HostArray, HostArray, Any]:
-        """Return the encoded rows, targets and weights of the training data, without rows of weight 0."""
-        weights = None
-        if sample_weight is not None:
-            foreign.refuse_masked(sample_weight, "sample_weight")
-            weights = _check_sample_weight(sample_weight, np.empty((len(y), 0)), dtype=np.float64)
-            refuse_unusable(weights)
+    def _rows(self, X: Any, y: HostArray, weights: HostArray | None) -> tuple[HostArray, Any]:
+        """Return the encoded rows and weights of the training data, without rows of weight 0."""
         x = self._encoded(X, reset=True, sample_weight=weights)
-        weights, y = counted(weights, y)
+        (weights,) = counted(weights)
         check_consistent_length(x, y)
         if len(x) < 2:
             raise DataError(f"{type(self).__name__} needs two or more rows to train on, but X has 1 sample")
@@ -155,7 +166,7 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
                 f"{one.name} {one.why or 'is ignored, as you chose'}" for one in self.encoder_.columns_[:5]
             )
             raise DataError(f"X has no column to learn from: {reasons}")
-        return x, y, weights
+        return x, weights
 
     def _has_validation(self, X_val: Any, y_val: Any) -> bool:
         """Return whether there is validation data; refuse half of it."""

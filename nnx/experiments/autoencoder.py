@@ -118,7 +118,7 @@ def _convolutional(
 ) -> tuple[list[Layer], list[Layer]]:
     """Return an encoder of convolutions and dense layers for flat rows of an image, and its reverse."""
     texts = [f"{text} {preset.activation}" for text in (*preset.convolutions, *hidden)]
-    words = activated(read_layers([*texts, code]), code=True)
+    words = activated(read_layers([*texts, code]), code=True, initializer=preset.initializer)
     shape = (side, side, 1)
     return [Reshape(shape), *assembled(words, shape)], [*reversed_layers(words, shape), Flatten()]
 

@@ -79,7 +79,7 @@ def build(
     """Return the network with its initial weights, for flat rows of images of this shape."""
     image = (*shape, 1) if len(shape) == 2 else shape
     texts = [text for text in LAYERS if dropout or not text.startswith("dropout")]
-    hidden = assembled(activated(read_layers(texts)), image)
+    hidden = assembled(activated(read_layers(texts), initializer="he_normal"), image)
     layers: list[Layer] = [Reshape(image), *hidden, Dense(classes), Softmax()]
     network = Network(layers, device=config.device, precision=config.precision, seed=config.seed)
     return network.build(math.prod(shape))

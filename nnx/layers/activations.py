@@ -47,7 +47,6 @@ class Identity(Activation):
         names=("identity", "linear"),
         keras=Counterpart("Identity"),
         onnx=Counterpart("Identity"),
-        initializer="glorot_uniform",
         elementwise=True,
         activation=True,
     )
@@ -241,7 +240,6 @@ class HardSigmoid(Activation):
         names=("hard_sigmoid",),
         keras=Counterpart("Activation", fixed={"activation": "hard_sigmoid"}),
         onnx=Counterpart("HardSigmoid", fixed={"alpha": 1.0 / 6.0, "beta": 0.5}),
-        initializer="glorot_uniform",
         elementwise=True,
         activation=True,
     )
@@ -255,7 +253,6 @@ class Sigmoid(Activation):
         names=("sigmoid",),
         keras=Counterpart("Activation", fixed={"activation": "sigmoid"}),
         onnx=Counterpart("Sigmoid"),
-        initializer="glorot_uniform",
         elementwise=True,
         activation=True,
     )
@@ -269,7 +266,6 @@ class Tanh(Activation):
         names=("tanh",),
         keras=Counterpart("Activation", fixed={"activation": "tanh"}),
         onnx=Counterpart("Tanh"),
-        initializer="glorot_uniform",
         elementwise=True,
         activation=True,
     )
@@ -286,7 +282,6 @@ class Exp(Activation):
         names=("exponential", "exp"),
         keras=Counterpart("Activation", fixed={"activation": "exponential"}),
         onnx=Counterpart("Exp"),
-        initializer="glorot_uniform",
         elementwise=True,
         activation=True,
     )
@@ -300,7 +295,6 @@ class Softplus(Activation):
         names=("softplus",),
         keras=Counterpart("Activation", fixed={"activation": "softplus"}),
         onnx=Counterpart("Softplus"),
-        initializer="glorot_uniform",
         elementwise=True,
         activation=True,
     )
@@ -314,7 +308,6 @@ class Softmax(Activation):
         names=("softmax",),
         keras=Counterpart("Softmax"),
         onnx=Counterpart("Softmax", fixed={"axis": -1}),
-        initializer="glorot_uniform",
         activation=True,
     )
     kind = "softmax"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from nnx.errors import ConfigurationError
 from nnx.layers.base import Layer
@@ -74,14 +75,13 @@ def reversed_layers(words: Sequence[Words], shape: Shape, option: str = "layers"
         layers.append(Dense(math.prod(shape)))
         return [*layers, Reshape(shape)] if len(shape) > 1 else layers
     inner = steps[-1][2]
-    functions = [word.function for word, _, _ in steps if word.activated]
-    layers += [
-        Dense(math.prod(inner), **with_activation(functions.pop() if functions else "")),
-        Reshape(inner),
-    ]
+    drawn = words[0].initializer
+    functions = [with_activation(word.function, drawn) for word, _, _ in steps if word.activated]
+    linear = with_activation("")
+    layers += [Dense(math.prod(inner), **(functions.pop() if functions else linear)), Reshape(inner)]
     for word, before, after in reversed(steps):
-        activation = functions.pop() if word.activated and functions else ""
-        made = _reversed(word, before, activation, option)
+        arguments = functions.pop() if word.activated and functions else linear
+        made = _reversed(word, before, arguments, option)
         if made.connect(after) != before:
             raise ConfigurationError(
                 f"{option}: the decoder cannot reverse {word.layer()!r}, which makes {after} of {before}: "
@@ -100,10 +100,12 @@ def _steps(words: Sequence[Words], shape: Shape) -> Iterator[tuple[Words, Shape,
             yield word, before, shape
 
 
-def _reversed(word: Words, before: Shape, activation: str, option: str) -> Layer:
-    """Return the layer that reverses one of an encoder, whose rows had the shape `before`."""
+def _reversed(word: Words, before: Shape, drawn: dict[str, Any], option: str) -> Layer:
+    """Return the layer that reverses one of an encoder, whose rows had the shape `before`.
+
+    `drawn` are the arguments for its activation and its initial weights.
+    """
     layer = word.layer()
-    drawn = with_activation(activation)
     if isinstance(layer, Conv2D) and layer.groups == 1:
         return Conv2DTranspose(
             before[-1], layer.kernel_size, layer.strides, layer.padding, dilation=layer.dilation, **drawn

@@ -39,12 +39,15 @@ class Words:
         The activation that is written with it; only for layers that have an activation, such as `Dense`.
     later : str
         The activation that is written as a layer after it.
+    initializer : str
+        The initial weights of a layer with an activation; "" for those of the activation's record.
     """
 
     kind: type[Layer]
     arguments: dict[str, Any] = field(default_factory=dict)
     activation: str = ""
     later: str = ""
+    initializer: str = ""
 
     @property
     def activated(self) -> bool:
@@ -65,13 +68,14 @@ class Words:
         """Make the layer."""
         if not self.activated:
             return self.kind(**self.arguments)
-        return self.kind(**self.arguments, **with_activation(self.activation, self.later))
+        drawn = with_activation(self.function, self.initializer)
+        return self.kind(**self.arguments, **drawn | {"activation": self.activation or None})
 
 
-def with_activation(name: str, later: str = "") -> dict[str, Any]:
-    """Return the arguments of a layer for its activation ("" for none), and the weights that suit it."""
-    drawn = ACTIVATIONS[name or later or "linear"].record.initializer
-    return {"activation": name or None, "initializer": drawn}
+def with_activation(name: str, initializer: str = "") -> dict[str, Any]:
+    """Return the arguments of a layer for its activation ("" for none) and its initial weights."""
+    usual = ACTIVATIONS[name or "linear"].record.initializer
+    return {"activation": name or None, "initializer": initializer if name and initializer else usual}
 
 
 def read_layers(texts: Sequence[str | int], option: str = "layers") -> list[Words]:
@@ -211,13 +215,16 @@ def _places(kind: type[Layer]) -> list[str]:
     return found
 
 
-def activated(words: Sequence[Words], code: bool = False, usual: str = DEFAULT_ACTIVATION) -> list[Words]:
+def activated(
+    words: Sequence[Words], code: bool = False, usual: str = DEFAULT_ACTIVATION, initializer: str = ""
+) -> list[Words]:
     """Give each dense layer and convolution the activation that is written after it, or the usual one.
 
     If `code` is set, the last dense layer is the code of an autoencoder, which stays linear unless it names
-    an activation. A hidden layer that should be linear says so: ``"64 linear"``.
+    an activation. A hidden layer that should be linear says so: ``"64 linear"``. `initializer` names the
+    initial weights of layers with an activation; "" takes those of the activation's record.
     """
-    found = list(words)
+    found = [replace(word, initializer=initializer) for word in words]
     later = ""
     for place in reversed(range(len(found))):
         word = found[place]

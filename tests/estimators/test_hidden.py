@@ -25,7 +25,7 @@ def kinds(model):
 
 
 def test_images_and_flat_rows_give_the_same_classifier():
-    how = {"epochs": 4, "learning_rate": 0.01, "random_state": 0}
+    how = {"epochs": 10, "learning_rate": 0.01, "random_state": 0}
     images = NetworkClassifier(LAYERS, **how).fit(IMAGES, Y)
     flat = NetworkClassifier(LAYERS, image_shape=(8, 8, 1), **how).fit(FLAT, Y)
     grey = NetworkClassifier(",".join(map(str, LAYERS)), image_shape=(8, 8), **how).fit(FLAT, Y)

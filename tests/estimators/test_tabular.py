@@ -95,15 +95,27 @@ def test_rows_of_weight_zero_may_hold_what_no_row_may(estimator, form):
     odd = {name: cells.copy() for name, cells in TRAIN.items()}
     odd["size"] = odd["size"].astype(object)
     odd["weight"][0], odd["size"][7], odd["size"][399] = np.inf, "large", -np.inf
+    nothing = y.astype(object)
+    nothing[weights == 0.0] = np.nan
     short, kept = QUICK | {"epochs": 3}, weights > 0.0
     some = {name: cells[kept] for name, cells in TRAIN.items()}
     expected = estimator(**short).fit(form(some), y[kept], sample_weight=weights[kept])
-    model = estimator(**short).fit(form(odd), y, sample_weight=weights)
+    model = estimator(**short).fit(form(odd), nothing, sample_weight=weights)
     assert model.encoder_.to_record() == expected.encoder_.to_record()
     np.testing.assert_array_equal(model.predict(form(TEST)), expected.predict(form(TEST)))
     weights[0] = 0.1
     with pytest.raises(nnx.DataError, match=r"row 0 .*weight.*infinity"):
         estimator(**short).fit(form(odd), y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("form", ["a list", "pandas"])
+def test_targets_that_count_must_be_there(form):
+    y, weights = numbers_for(TRAIN), np.r_[0.0, np.ones(399)]
+    y[[0, 30]] = np.nan
+    given = list(y) if form == "a list" else pytest.importorskip("pandas").Series(y)
+    text = "first in row 30" if form == "pandas" else "NaN"
+    with pytest.raises(ValueError, match=text):
+        TabularRegressor(**QUICK).fit(TRAIN, given, sample_weight=weights)
 
 
 def test_smoothing_keeps_probabilities_from_the_ends():

@@ -51,10 +51,14 @@ def test_a_code_stays_linear_and_is_the_last_dense_layer():
     assert activated(read_layers(["4 tanh"]), code=True)[0].activation == "tanh"
 
 
-def test_weights_suit_the_activation():
-    relu, none = activated(read_layers(["conv2d 8 3 relu", "8 linear"]))
-    assert isinstance(relu.layer().initializer, nnx.initializers.HeNormal)
-    assert isinstance(none.layer().initializer, nnx.initializers.GlorotUniform)
+def test_weights_are_those_of_the_layers_own_default_and_selu_has_those_of_its_paper():
+    convolution, dense, selu = activated(read_layers(["conv2d 8 3 relu", "8 relu", "8 selu"]))
+    for word, plain in ((convolution, nnx.Conv2D(8, 3)), (dense, nnx.Dense(8))):
+        assert type(word.layer().initializer) is type(plain.initializer)
+    assert isinstance(selu.layer().initializer, nnx.initializers.LeCunNormal)
+    given, linear = activated(read_layers(["8 relu", "8 linear"]), code=True, initializer="he_normal")
+    assert isinstance(given.layer().initializer, nnx.initializers.HeNormal)
+    assert isinstance(linear.layer().initializer, nnx.initializers.HeNormal)
 
 
 @pytest.mark.parametrize("name", sorted(LISTED))

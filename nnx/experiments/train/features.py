@@ -104,7 +104,7 @@ def _numeric(layout: Layout) -> list[tuple[int, int]]:
 def learnt(data: Labelled, train: Array) -> Labelled:
     """Learn from the rows to train on how to fill gaps, and which texts are known; apply both.
 
-    A row of weight w counts as w rows; one of weight 0 does not count.
+    A row of weight w counts as w rows. Rows of weight 0 were left out as the table was read.
 
     Raises
     ------
@@ -115,8 +115,6 @@ def learnt(data: Labelled, train: Array) -> Labelled:
     notes = list(data.notes)
     x = data.x
     weights = data.weights
-    if weights is not None:
-        train = train[weights[train] > 0.0]
     if data.missing in ("mean", "median") and layout.chosen is not None:
         fills: list[float | None] = [None] * len(layout.chosen)
         count = 0
@@ -168,10 +166,9 @@ def _known_texts(
         if texts:
             kept[span] = seen[span]
             if not seen[span].all():
-                where = "held-out rows" if data.weights is None else "rows held out or of weight 0"
                 unseen = texts[int(np.argmin(seen[span]))] or GAP
                 notes.append(
-                    f"{data.name}: column {column + 1} holds texts only in {where} (first "
+                    f"{data.name}: column {column + 1} holds texts only in held-out rows (first "
                     f"{shown(unseen)!r}): these rows get 0 in all features of this column"
                 )
         known.append(tuple(text for text, kept_ in zip(texts, seen[span], strict=False) if kept_))

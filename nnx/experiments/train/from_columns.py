@@ -59,6 +59,7 @@ def labelled_columns(
     unused = sorted(set(range(first.width)) - {*features, *at, *weight})
     table = read_table(file, name, form, texts, unused, max_bytes, max_texts=_MANY)
     table.notes = first.notes
+    from_tables.leave_out_uncounted(table, weight)
     from_tables.drop(table, features, [*at, *weight], "drop" if reading.missing == "drop" else "keep")
     note_codes(table, [place for place in (*features, *at) if place not in table.texts])
     frame = frame_of_columns(table, features)

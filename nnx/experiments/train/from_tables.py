@@ -12,6 +12,7 @@ import numpy as np
 from nnx.errors import ConfigurationError, DataError, shown
 from nnx.experiments.train.features import categories_of, filled, matrix
 from nnx.experiments.train.layout import Labelled, Layout
+from nnx.experiments.train.row_weights import check_weights
 from nnx.experiments.train.targets import Targets, targets_of
 from nnx.readers.columns import (
     COUNTING,
@@ -59,6 +60,7 @@ def labelled_table(
         notes = table.notes
         table = read_table(file, name, form, [*texts, *labels], unused, max_bytes)
         table.notes = notes
+    leave_out_uncounted(table, weight)
     drop(table, features, [*at, *weight], reading.missing)
     note_codes(table, [column for column in (*features, *at) if column not in table.texts])
     layout = _layout(table, features, texts)
@@ -157,6 +159,26 @@ def _like_an_index(table: Table, column: int) -> str:
         return "counts the rows" if counts_rows(table, column) else ""
     called = table.columns[column].lower() in COUNTING and column not in table.found
     return "differs in every row" if called and tells_apart(table, column) else ""
+
+
+def leave_out_uncounted(table: Table, weight: list[int]) -> None:
+    """Leave out rows of weight 0, which may hold anything.
+
+    Raises
+    ------
+    DataError
+        If a weight is negative, or all are 0.
+    """
+    if not weight:
+        return
+    counts = table.of(weight)[:, 0]
+    check_weights(np.where(np.isnan(counts), 1.0, counts), len(counts), table.name)  # `drop` sees to gaps
+    if not counts.all():
+        table.notes.append(
+            f"{table.name}: {np.count_nonzero(counts == 0.0):,} of {len(counts):,} rows have the weight 0: "
+            "they are left out"
+        )
+        table.rows(counts != 0.0)
 
 
 def drop(table: Table, features: list[int], targets: list[int], missing: str) -> None:

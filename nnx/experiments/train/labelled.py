@@ -217,8 +217,11 @@ def _from_arrays(
         return Labelled(name, "autoencoding", x, None, (), (), layout, counts)
     if y.ndim == 0 or len(y) != len(x):
         raise DataError(f"{name}: holds {len(x):,} samples, but {y.shape[0] if y.ndim else 1:,} targets")
-    found = targets_of(y, task, name, names=names)
-    return Labelled(name, found.task, x, found.y, found.classes, found.called(names), layout, counts)
+    rows = slice(None) if counts is None else np.flatnonzero(counts)  # other targets may be anything
+    found = targets_of(y[rows], task, name, names=names)
+    targets = np.zeros((len(y), *found.y.shape[1:]), found.y.dtype)
+    targets[rows] = found.y
+    return Labelled(name, found.task, x, targets, found.classes, found.called(names), layout, counts)
 
 
 def identities(

@@ -125,6 +125,8 @@ def _without_target(name: str, layout: Layout) -> str:
 def split(data: Labelled, share: float, seed: int) -> tuple[HostArray, HostArray]:
     """Return the rows to train on and to hold out: given by the data, or drawn in each class.
 
+    Rows of weight 0 are on neither side.
+
     Raises
     ------
     DataError
@@ -132,12 +134,13 @@ def split(data: Labelled, share: float, seed: int) -> tuple[HostArray, HostArray
     """
     if data.held_out is not None:
         return np.setdiff1d(np.arange(len(data.x)), data.held_out), data.held_out
-    order = initializers.generator(seed, "validation").permutation(len(data.x))
+    rows = np.arange(len(data.x)) if data.weights is None else np.flatnonzero(data.weights)
+    order = initializers.generator(seed, "validation").permutation(rows)
     if data.task == "classification":
         assert data.y is not None
         # mixed so that each part of the order has the same share of each class
         by_class = order[np.argsort(data.y[order], kind="stable")]
-        counts = np.bincount(data.y)
+        counts = np.bincount(data.y[rows])
         place = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
         order = by_class[np.argsort(place, kind="stable")]
     kept = len(order) - round(len(order) * share)
