@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from array import array
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from nnx.readers.idx import MAX_BYTES
 from nnx.readers.table_reader import TableReader, called
 from nnx.readers.types import Array
 
+_PADDED = re.compile("0[0-9]{2,}")  # with two digits it would be a month or an hour
+_FIRST = 200  # rows in which such cells are looked for
 _MANY = 1000  # texts in a column, after which its cells are no longer parsed
 MAX_LABELS = 2**16  # different texts in a column: more cannot be classes
 TOTALS = frozenset(
@@ -167,10 +170,15 @@ class _Cells:
         self.known: dict[str, str] = {}  # each label is stored once, even if many rows have it
         self.found: dict[int, Text] = {}
         self.truths: dict[int, Text] = {}
+        self.padded: dict[int, tuple[int, str]] = {}  # the line and the cell of the first such as 01234
         self.totals: list[tuple[int, list[str]]] = []
 
     def add(self, row: list[str]) -> None:
         reader = self.reader
+        if len(self.lines) < _FIRST:
+            for index in self.chosen:
+                if _PADDED.fullmatch(row[index].strip()):
+                    self.padded.setdefault(index, (reader.line, row[index].strip()))
         cells = row if len(self.chosen) == len(row) else [row[index] for index in self.chosen]
         self.values.extend(self._numbers(cells))
         self.lines.append(reader.line)
@@ -231,6 +239,9 @@ class _Cells:
             reader.notes,
         )
         self._leave_out_totals(table)
+        table.notes += [
+            _padded(table, *where) for where in self.padded.items() if where[0] not in table.found
+        ]
         for index, truth in self.truths.items():
             column = table.of([index])
             if not np.isin(column[np.isfinite(column)], (0.0, 1.0)).all():
@@ -262,6 +273,14 @@ class _Cells:
             line = table.lines[-run]
             table.notes.append(f"{table.name}: line {line} holds totals of the others and is left out")
             table.rows(np.arange(rows) < rows - run)
+
+
+def _padded(table: Table, index: int, first: tuple[int, str]) -> str:
+    line, cell = first
+    return (
+        f"{table.name}: line {line}, {table.called(index)}: {cell:.20} is read as the number "
+        f"{cell.lstrip('0') or '0':.20}; if these are codes, such as zip codes, use --preset tabular, with this column as category in --kinds"
+    )
 
 
 def _is_total(row: Sequence[str]) -> bool:

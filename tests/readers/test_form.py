@@ -150,3 +150,15 @@ def test_a_comma_of_the_line_of_names_separates_columns_below_too(cells):
     assert [column.name for column in table.columns] == ["day", "price"]
     assert table.columns[0].cells.tolist() == [first, f"{first}1", f"{first}2"]
     assert table.columns[1].cells.tolist() == [float(last), 2.0, 3.0]
+
+
+def test_a_note_says_that_codes_with_a_zero_in_front_are_read_as_numbers():
+    data = "zip,hour,day,y\n01234,01,2020,a\n10001,12,2021,b\n00007,13,2022,b\n"
+    (note,) = (note for note in read(data, target=("y",)).notes if "is read as the number" in note)
+    assert note.startswith(
+        "t.csv: line 2, column 1 (zip): 01234 is read as the number 1234; if these are codes"
+    )
+    with pytest.warns(UserWarning, match="01234 is read as the number 1234"):
+        read_table(written(data))
+    table = read_table(written(data), texts=["zip"])  # a warning would be an error
+    assert table.columns[0].cells.tolist() == ["01234", "10001", "00007"]
