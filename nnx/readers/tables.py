@@ -279,7 +279,8 @@ def _padded(table: Table, index: int, first: tuple[int, str]) -> str:
     line, cell = first
     return (
         f"{table.name}: line {line}, {table.called(index)}: {cell:.20} is read as the number "
-        f"{cell.lstrip('0') or '0':.20}; if these are codes, such as zip codes, use --preset tabular, with this column as category in --kinds"
+        f"{cell.lstrip('0') or '0':.20}; if these are codes, such as zip codes, use --preset tabular, "
+        "with this column as category in --kinds"
     )
 
 
