@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from nnx import initializers
 from nnx.backends import Array, resolve
 from nnx.errors import ConfigurationError, DataError, flag, whole
-from nnx.layers import integers
+from nnx.layers import held, integers
 from nnx.layers.plan import Plan, shape_of
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena, Shapes
@@ -216,15 +216,7 @@ class Layer:
         ConfigurationError
             If an attribute does; the text names it.
         """
-        kinds = type(self).__mro__[: type(self).__mro__.index(Layer)]
-        for owner in (self, *kinds):
-            for name, value in vars(owner).items():
-                if _holds_layers(value):
-                    raise ConfigurationError(
-                        f"{type(self).__name__} holds another layer in {name!r}, whose parameters would be "
-                        "neither counted, trained nor saved: list all layers in the network itself, or "
-                        "join them with nnx.Sequential, nnx.Residual or nnx.Concatenate"
-                    )
+        held.refuse(self, type(self).__mro__[: type(self).__mro__.index(Layer)])
 
     def expand(self) -> list[Layer]:
         """Return the layer itself, and the activation if the layer is a shorthand for both."""
@@ -397,15 +389,6 @@ def as_shape(inputs: int | tuple[int, ...]) -> tuple[int, ...]:
     if not shape:
         raise ConfigurationError("the shape of a row needs at least one axis")
     return tuple(whole("the shape of a row", size) for size in shape)
-
-
-def _holds_layers(value: Any, depth: int = 3) -> bool:
-    """Return whether a value is a layer or a network, or a collection that contains one."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple | set | frozenset):
-        return depth > 0 and any(_holds_layers(one, depth - 1) for one in value)
-    return hasattr(type(value), "parameter_count")
 
 
 def full_name(kind: type[Layer]) -> str:

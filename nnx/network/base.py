@@ -21,10 +21,9 @@ from nnx.layers import Layer, Plan, integers, stack
 from nnx.layers.base import as_shape, walk
 from nnx.layers.plan import shape_of
 from nnx.losses import Loss
-from nnx.network import sparse_input
+from nnx.network import receiving, sparse_input
 from nnx.network.precision import check as check_precision
 from nnx.network.precision import resolve as resolve_precision
-from nnx.ops.sparse import SparseBatch
 from nnx.parameters import Arena
 
 
@@ -330,7 +329,7 @@ class NetworkBase:
         """
         plan = self._plans.get(("training" if training else "inference", False))
         if plan is None or not plan.takes(x) or plan.backend is not self.arena.backend:
-            self._check("forward", x)
+            receiving.check(self, "forward", x)
             plan = self.plan("training" if training else "inference")
         return plan.forward(x, training)
 
@@ -361,39 +360,6 @@ class NetworkBase:
         for layer, value in self.plan("training").terms():
             found[layer.term] = found[layer.term] + value if layer.term in found else value
         return found
-
-    def _check(self, what: str, x: Any) -> None:
-        """Refuse x if it does not fit, and build a network that has no input shape yet."""
-        if isinstance(x, SparseBatch):
-            self._receive(what, x)
-            sparse_input.check_batch(self, what, x)
-            return
-        if not self.backend.owns(x):
-            there = foreign.place(x) if foreign.on_gpu(x) else "the host"
-            if there not in (self.device, "the host"):
-                raise DataError(foreign.elsewhere(x, "x", self.device))
-            raise DataError(
-                f"{what} takes arrays of {self.device}, not a {type(x).__name__} on {there}: "
-                "x = network.asarray(x)"
-            )
-        self._receive(what, x)
-        if (taken := self.limits) is not None:
-            taken.check(x, "x", backend=self.backend)
-        elif x.dtype != self.dtype:
-            raise DataError(
-                f"{what} takes {self.dtype.name} in this network, not {x.dtype}: x = network.asarray(x)"
-            )
-
-    def _receive(self, what: str, x: Any) -> None:
-        """Check the shape of x, and build a network that has no input shape yet."""
-        shape = self.input_shape if self._arena is not None else None
-        if shape is not None and x.shape[1:] == shape:
-            return
-        if x.ndim < 2 or (shape is not None and x.ndim != 1 + len(shape)):
-            axes = ("inputs",) if shape is None or len(shape) == 1 else shape
-            expected = ", ".join(map(str, ("rows", *axes)))
-            raise DataError(f"{what} takes x of shape ({expected}), not {tuple(x.shape)}")
-        self.build(tuple(x.shape[1:]))
 
     def _fused_kind(self, loss: Loss) -> str | None:
         """Return the kind of loss that includes the last activation; None if the two are not fused."""

@@ -12,6 +12,7 @@ from nnx.data.device_rows import received
 from nnx.data.rows import HostArray
 from nnx.data.samples import host_array
 from nnx.errors import ConfigurationError, DataError, whole
+from nnx.network.receiving import receive
 from nnx.network.storage import StoredNetwork
 from nnx.training.evaluation import EVALUATION_ROWS
 
@@ -70,7 +71,7 @@ def _computed(network: StoredNetwork, x: Any, output: Any, batch_size: int) -> H
     if x.ndim < 2 or x.shape[0] == 0:
         raise DataError(f"input_gradient takes x of shape (rows, inputs) with at least a row, not {x.shape}")
     with network._lock:
-        network._receive("input_gradient", x)
+        receive(network, "input_gradient", x)
         places = _places(output, len(x), math.prod(network.output_shape))
         backend = network.backend
         result: HostArray = (backend.empty if on_gpu else np.empty)(x.shape, network.dtype)

@@ -22,7 +22,9 @@ from nnx.layers.terms import Terms
 from nnx.losses import Loss
 from nnx.losses.base import activated
 from nnx.metrics import Metrics
-from nnx.network.storage import HostArray, described
+from nnx.network import summary
+from nnx.network.receiving import receive
+from nnx.network.storage import HostArray
 from nnx.network.traced import Traceable
 from nnx.optimizers import Optimizer
 from nnx.training.checkpoints import Checkpoint
@@ -108,7 +110,7 @@ class Network(Traceable):
         if x.ndim < 2 or x.shape[0] == 0:
             raise DataError(f"predict takes x of shape (rows, inputs) with at least a row, not {x.shape}")
         with self._lock:
-            self._receive("predict", x)
+            receive(self, "predict", x)
             make = self.backend.empty if on_gpu else np.empty
             result: HostArray = make((x.shape[0], *self.output_shape), self.dtype)
             plan = self.plan("inference")
@@ -381,18 +383,7 @@ class Network(Traceable):
 
     def summary(self) -> str:
         """Return a table of the layers, the shapes of their outputs, and their numbers of parameters."""
-        layers = list(walk(self.layers))
-        names = [f"{'  ' * layer.name.count('.')}{layer.name.rpartition('.')[2]}" for layer in layers]
-        width = max(map(len, names))
-        shapes = [str(described(layer.output_shape) or "?") for layer in layers]
-        wide = max(8, *map(len, shapes))
-        lines = [f"{'layer':{width}}  {'outputs':>{wide}}  {'parameters':>12}"]
-        for layer, name, outputs in zip(layers, names, shapes, strict=True):
-            count = f"{layer.parameter_count():,}" if layer.arena is not None else "?"
-            frozen = "" if layer.trainable else "  frozen"
-            lines.append(f"{name:{width}}  {outputs:>{wide}}  {count:>12}{frozen}")
-        total = f"{self.parameter_count():,} parameters" if self._arena is not None else "not built"
-        return "\n".join([*lines, f"{total}, {self.precision}, {self.device} ({self.backend.name})"])
+        return summary.of(self)
 
     def __repr__(self) -> str:
         return f"Network([{', '.join(repr(layer) for layer in self.layers)}], device={self.device!r})"

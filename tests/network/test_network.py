@@ -1,4 +1,4 @@
-"""Networks: training, predictions, slices and summaries, also from several threads."""
+"""Networks: training, predictions and slices, also from several threads."""
 
 from __future__ import annotations
 
@@ -23,17 +23,6 @@ from support.small_networks import (
 import nnx
 
 pytestmark = pytest.mark.usefixtures("device")
-
-
-def test_summary_tells_widths_counts_and_what_is_frozen(device):
-    network = small()
-    network[2].trainable = False
-    lines = network.summary().splitlines()
-    cells = {line.split()[0]: line.split()[1:] for line in lines}
-    assert cells["dense_1"] == ["5", "20"]
-    assert cells["dense_2"] == ["4", "24", "frozen"]
-    assert f"{20 + 24 + 10} parameters, float32, {device}" in lines[-1]
-    assert network.parameter_count() == 54
 
 
 # --------------------------------------------------------------------- passes

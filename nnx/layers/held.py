@@ -1,0 +1,35 @@
+"""Refuse layers in the attributes of another layer, where they would be neither trained nor saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nnx.errors import ConfigurationError
+
+
+def refuse(layer: object, classes: Sequence[type]) -> None:
+    """Check the attributes of a layer, and those of its own classes.
+
+    Raises
+    ------
+    ConfigurationError
+        If one holds a layer or a network; the text names it.
+    """
+    for owner in (layer, *classes):
+        for name, value in vars(owner).items():
+            if holds_layers(value):
+                raise ConfigurationError(
+                    f"{type(layer).__name__} holds another layer in {name!r}, whose parameters would be "
+                    "neither counted, trained nor saved: list all layers in the network itself, or "
+                    "join them with nnx.Sequential, nnx.Residual or nnx.Concatenate"
+                )
+
+
+def holds_layers(value: Any, depth: int = 3) -> bool:
+    """Return whether a value is a layer or a network, or a collection that contains one."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return depth > 0 and any(holds_layers(one, depth - 1) for one in value)
+    return hasattr(type(value), "parameter_count")
