@@ -168,6 +168,15 @@ def lines(job: str, times: Times, more: dict[str, dict[str, float]]) -> list[str
     return told
 
 
+def fused() -> str:
+    """Return which products have their bias, and ReLU, in the same launch: others would hide NaN."""
+    library = nnx.resolve("gpu")._blas_lt()  # type: ignore[attr-defined]
+    if library is None:
+        return "bias and ReLU in the launch of a product: never, cuBLASLt cannot be used"
+    shapes = ", ".join(f"{kind} {count}" for kind, count in library.used().items())
+    return f"bias and ReLU in the launch of a product, by shapes: {shapes}"
+
+
 @click.command()
 @click.option("--how", type=click.Choice(["events", "torch", "ncu", "none"]), required=True)
 @click.option(
@@ -190,6 +199,8 @@ def main(how: str, chosen: tuple[str, ...], steps: int, delay: int) -> None:
         times, more = measured if isinstance(measured, tuple) else (measured, {})
         all_times[name] = {"µs": times, "more": more}
         told += lines(name, times, more)
+        if how == "events":
+            told.append("  " + fused())
         found.save({"summary": told, "times": all_times})
     click.echo("\n".join(told))
 

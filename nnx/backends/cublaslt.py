@@ -119,6 +119,14 @@ class CublasLt:
             self._compute(plan, a, b, bias, out)
         return plan is not None
 
+    def used(self) -> dict[str, str]:
+        """Return for each f how many of the shapes so far are computed here: ``{"relu": "3 of 4"}``."""
+        counts: dict[str, str] = {}
+        for kind in EPILOGUES:
+            plans = [plan is not None for key, plan in self._plans.items() if key[0] == kind]
+            counts[kind] = f"{sum(plans)} of {len(plans)}"
+        return counts
+
     def _tried(
         self, a: Array, b: Array, bias: Array, out: Array, kind: str, aligned: tuple[int, ...]
     ) -> Planned | None:

@@ -85,6 +85,7 @@ def test_a_product_that_would_hide_nan_or_is_not_offered_is_left_to_others(behav
     with cupy.recorded() as log:
         assert not library.product(*arguments, kind)  # this is tried once only
     assert log == []
+    assert library.used()[kind] == "1 of 2"  # the other is that of the test of itself
 
 
 def test_other_activations_and_layouts_are_left_to_others():

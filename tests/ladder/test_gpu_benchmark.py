@@ -164,10 +164,11 @@ def test_a_step_is_timed_by_the_clock_and_by_events(tmp_path: Path) -> None:
 def test_the_slowest_operations_are_found_by_events() -> None:
     done = run("kernels.py", "--how", "events", "--job", "classifier", "--steps", "2", "--delay", "8")
     assert done.returncode == 0, done.stderr
-    title, *slowest = done.stdout.splitlines()
+    title, *slowest, fused = done.stdout.splitlines()
     assert title.endswith("in 22 calls of 6 kinds")  # of two steps: gather, 3 + 3 layers, loss, flag, update
     assert len(slowest) == 3
     assert any("dense_backward: 6 calls" in line for line in slowest)
+    assert fused.endswith("by shapes: identity 2 of 2, relu 3 of 3")  # one of each is the binding's own test
 
 
 NCU = """#!/bin/sh
