@@ -220,8 +220,7 @@ class Arena:
 
     def place(self, values: Array) -> int:
         """Return where a parameter begins in the buffers."""
-        begin: int = (_address(values) - _address(self.values)) // self.dtype.itemsize
-        return begin
+        return int((_address(values) - _address(self.values)) // self.dtype.itemsize)
 
     def to(self, backend: Backend) -> None:
         """Move everything to another device, and give the layers their new views."""
@@ -332,7 +331,6 @@ class Arena:
 
     def _named(self) -> tuple[list[int], list[str]]:
         """Return where each parameter starts in the buffers, in ascending order, and its name."""
-        base = _address(self.values)
         found: dict[int, str] = {}  # by position, as a container and its layers both name the same parameter
         for layer in self.layers:
             for name, value, _ in layer.named_parameters():
@@ -341,7 +339,7 @@ class Arena:
                         f"{layer.name}.{name} is not contiguous in memory, but parameter groups need that: "
                         "remove the groups, or let named_parameters yield contiguous arrays"
                     )
-                found[(_address(value) - base) // self.dtype.itemsize] = f"{layer.name}.{name}"
+                found[self.place(value)] = f"{layer.name}.{name}"
         return sorted(found), [found[begin] for begin in sorted(found)]
 
     def _new_state(self, optimizer: object, slots: Sequence[tuple[str, float] | None]) -> OptimizerState:
@@ -379,8 +377,7 @@ def __getattr__(name: str) -> Any:
 def _address(x: Array) -> int:
     """Return the address of an array in its device's memory."""
     interface = getattr(x, "__cuda_array_interface__", None) or x.__array_interface__
-    address: int = interface["data"][0]
-    return address
+    return int(interface["data"][0])
 
 
 def _check_names(layer: Parameterized) -> None:

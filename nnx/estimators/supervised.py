@@ -28,9 +28,7 @@ from nnx.estimators.checks import (
 )
 from nnx.estimators.gradients import ClassGradients
 from nnx.estimators.hidden import Hidden, class_layers
-from nnx.estimators.regressor import (
-    NetworkRegressor as NetworkRegressor,  # pickles of version 0.1 look for it here
-)
+from nnx.estimators.regressor import NetworkRegressor as NetworkRegressor  # for pickles of version 0.1
 from nnx.estimators.validation import Given, checked, given
 from nnx.metrics import Metric
 

@@ -27,7 +27,23 @@ def _in_keras(name: str, **more: str) -> Counterpart:
     return Counterpart(name, same | {"dilation_rate": "dilation"} | more)
 
 
-class Conv2D(Convolution):
+class _InGroups(Convolution):
+    """Base of the convolutions that may have groups."""
+
+    def __init__(
+        self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid", *,
+        dilation: Sizes = 1, groups: int = 1, use_bias: bool = True, activation: str | None = None,
+        initializer: str | dict[str, Any] | Initializer = "glorot_uniform", seed: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            filters, kernel_size, strides, padding, dilation, groups, use_bias, activation, initializer, seed
+        )
+
+    def _arguments(self) -> dict[str, Any]:
+        return super()._arguments() | {"groups": self.groups}
+
+
+class Conv2D(_InGroups):
     """A convolution of images: each filter is applied to each window of the image.
 
     Forward, for strides s, dilation d and padding p:
@@ -113,20 +129,8 @@ class Conv2D(Convolution):
         onnx=Counterpart("Conv", arrays=("W", "b")),
     )
 
-    def __init__(
-        self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid", *,
-        dilation: Sizes = 1, groups: int = 1, use_bias: bool = True, activation: str | None = None,
-        initializer: str | dict[str, Any] | Initializer = "glorot_uniform", seed: int | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            filters, kernel_size, strides, padding, dilation, groups, use_bias, activation, initializer, seed
-        )
 
-    def _arguments(self) -> dict[str, Any]:
-        return super()._arguments() | {"groups": self.groups}
-
-
-class Conv1D(Convolution):
+class Conv1D(_InGroups):
     """A convolution of sequences: `Conv2D` for images of height 1.
 
     Forward, for stride s, dilation d and padding p:
@@ -180,18 +184,6 @@ class Conv1D(Convolution):
         keras=_in_keras("Conv1D", groups="groups"),
         onnx=Counterpart("Conv", arrays=("W", "b")),
     )
-
-    def __init__(
-        self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid", *,
-        dilation: Sizes = 1, groups: int = 1, use_bias: bool = True, activation: str | None = None,
-        initializer: str | dict[str, Any] | Initializer = "glorot_uniform", seed: int | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            filters, kernel_size, strides, padding, dilation, groups, use_bias, activation, initializer, seed
-        )
-
-    def _arguments(self) -> dict[str, Any]:
-        return super()._arguments() | {"groups": self.groups}
 
 
 class Conv2DTranspose(Convolution):

@@ -15,7 +15,44 @@ from nnx.records import Case, Counterpart, LayerRecord
 __all__ = ["Dropout", "SpatialDropout1D", "SpatialDropout2D"]
 
 
-class Dropout(Draws, Layer):
+class Masked(Draws, Layer):
+    """Base of the layers that multiply by a mask of random zeros in training."""
+
+    layout = "rows"
+    replays = True
+    scale: float | None = None  # factor of the numbers that are kept; None: 1 / (1 − rate)
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = number(f"{type(self).__name__}: rate", rate, "[0, 1)")
+
+    @property
+    def reads_output(self) -> bool:
+        """Return whether a subclass has its own backward pass."""
+        return type(self).backward_into is not Masked.backward_into
+
+    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
+        """Apply the mask to x in training; copy x otherwise."""
+        self._mask(x, y, workspace)
+
+    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
+        """Apply the same mask to dy."""
+        if dx is not None:
+            self._mask(dy, dx, workspace)
+
+    def _mask(self, source: Array, target: Array, workspace: Workspace) -> None:
+        if workspace.training and self.rate > 0.0:
+            key = self.drawn_key(workspace)
+            workspace.backend.dropout(source, target, self.rate, key, workspace.row, self.scale)
+        else:
+            target[...] = source
+
+    def config(self) -> dict[str, Any]:
+        """Return the rate."""
+        return {"rate": self.rate}
+
+
+class Dropout(Masked):
     """In training y = x ∘ mask / (1 − rate), which keeps elements with probability 1 − rate; else y = x.
 
     Backward applies the same mask: dx = dy ∘ mask / (1 − rate). The mask is a hash of (seed, step, layer,
@@ -46,37 +83,6 @@ class Dropout(Draws, Layer):
         onnx=Counterpart("Dropout", arrays=("ratio",)),
         elementwise=True,
     )
-    layout = "rows"
-    replays = True
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = number(f"{type(self).__name__}: rate", rate, "[0, 1)")
-
-    @property
-    def reads_output(self) -> bool:
-        """Return whether a subclass has its own backward pass."""
-        return type(self).backward_into is not Dropout.backward_into
-
-    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
-        """Apply the mask to x in training; copy x otherwise."""
-        self._mask(x, y, workspace)
-
-    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
-        """Apply the same mask to dy."""
-        if dx is not None:
-            self._mask(dy, dx, workspace)
-
-    def _mask(self, source: Array, target: Array, workspace: Workspace) -> None:
-        if workspace.training and self.rate > 0.0:
-            key = self.drawn_key(workspace)
-            workspace.backend.dropout(source, target, self.rate, key, workspace.row)
-        else:
-            target[...] = source
-
-    def config(self) -> dict[str, Any]:
-        """Return the rate."""
-        return {"rate": self.rate}
 
 
 class _Spatial(Dropout):

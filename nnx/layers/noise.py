@@ -7,6 +7,7 @@ from typing import Any
 from nnx.backends import Array
 from nnx.errors import number
 from nnx.layers.base import Layer
+from nnx.layers.dropout import Masked
 from nnx.layers.randomness import Draws
 from nnx.layers.workspace import Workspace
 from nnx.records import Case, Counterpart, LayerRecord
@@ -83,7 +84,7 @@ class GaussianNoise(Draws, Layer):
         return {"stddev": self.stddev}
 
 
-class MaskNoise(Draws, Layer):
+class MaskNoise(Masked):
     """In training y = x ∘ mask, which sets numbers to 0 with probability `rate`; in inference y = x.
 
     Backward: dx = dy ∘ mask. In contrast to `Dropout`, the numbers that are kept do not grow. The mask is
@@ -122,34 +123,4 @@ class MaskNoise(Draws, Layer):
         onnx=Counterpart("Identity"),
         elementwise=True,
     )
-    layout = "rows"
-    replays = True
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = number("MaskNoise: rate", rate, "[0, 1)")
-
-    @property
-    def reads_output(self) -> bool:
-        """Return whether a subclass has its own backward pass."""
-        return type(self).backward_into is not MaskNoise.backward_into
-
-    def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
-        """Apply the mask to x in training; copy x otherwise."""
-        self._mask(x, y, workspace)
-
-    def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
-        """Apply the same mask to dy."""
-        if dx is not None:
-            self._mask(dy, dx, workspace)
-
-    def _mask(self, source: Array, target: Array, workspace: Workspace) -> None:
-        if workspace.training and self.rate > 0.0:
-            key = self.drawn_key(workspace)
-            workspace.backend.dropout(source, target, self.rate, key, workspace.row, scale=1.0)
-        else:
-            target[...] = source
-
-    def config(self) -> dict[str, Any]:
-        """Return the rate."""
-        return {"rate": self.rate}
+    scale = 1.0
