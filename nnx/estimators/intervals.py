@@ -22,6 +22,7 @@ import nnx
 from nnx.backends.foreign import refuse_masked
 from nnx.data.rows import HostArray
 from nnx.errors import ConfigurationError, DataError, number
+from nnx.estimators.array_api import hosted
 from nnx.estimators.regressor import NetworkRegressor
 
 METHODS = ("auto", "residual", "quantile")
@@ -120,6 +121,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # 
         estimator = NetworkRegressor() if self.estimator is None else self.estimator
         self._levels = _levels_of(estimator, self.method, confidence)
         _check_feature_names(self, X, reset=True)
+        X, y = hosted(X), hosted(y)
         refuse_masked(y, "y")
         y = column_or_1d(_check_y(y, y_numeric=True, estimator=self), warn=True)
         X = indexable(X if hasattr(X, "shape") else np.asarray(X))[0]
@@ -127,6 +129,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # 
         random = check_random_state(self.random_state)
         train, rest = train_test_split(np.arange(len(y)), test_size=share, random_state=random)
         self.estimator_ = _seeded(clone(estimator), random)
+        fit_params = {name: hosted(value) for name, value in fit_params.items()}
         for name, value in fit_params.items():  # as many as the rows to train on would fit, but to wrong rows
             if name.endswith("sample_weight") and np.ndim(value):
                 check_consistent_length(X, value)
@@ -158,7 +161,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # 
         """Return the regressor's predictions, of shape (rows,)."""
         check_is_fitted(self)
         _check_feature_names(self, X, reset=False)
-        p: HostArray = self.estimator_.predict(X)
+        p: HostArray = self.estimator_.predict(hosted(X))
         return p
 
     def predict_interval(self, X: Any) -> HostArray:
@@ -178,7 +181,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # 
                 f"{self.calibration_rows_}: give more rows, a larger calibration_fraction, or a smaller "
                 "confidence"
             )
-        low, high = self._uncalibrated(X)
+        low, high = self._uncalibrated(hosted(X))
         ends = np.stack([low - self.width_, high + self.width_], axis=1)
         # with quantiles that are too wide, the width is negative, and could exchange narrow ends
         return np.where((ends[:, 0] > ends[:, 1])[:, None], ends.mean(axis=1, keepdims=True), ends)

@@ -24,6 +24,7 @@ from nnx.data.rows import HostArray
 from nnx.data.weights import refuse_unusable
 from nnx.errors import ConfigurationError, DataError, flag, number, whole
 from nnx.estimators import tabular_files, tabular_recipe
+from nnx.estimators.array_api import hosted
 from nnx.estimators.checks import counted, held_out, unknown
 from nnx.network.precision import PRECISIONS
 from nnx.tables import TableEncoder
@@ -112,6 +113,7 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _encoded(self, X: Any, *, reset: bool, sample_weight: HostArray | None = None) -> HostArray:
         """Return the rows of weight above 0 as numbers and codes; with `reset`, learn the columns first."""
+        X = hosted(X)
         if reset:
             self.encoder_ = TableEncoder(kinds=self.kinds).fit(X, sample_weight=sample_weight)
             self.n_features_in_ = self.encoder_.n_features_in_
@@ -129,6 +131,7 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
         """Return one weight for each row, checked; None if there are no weights."""
         if sample_weight is None or not hasattr(y, "__len__"):  # then `_targets` refuses y
             return None
+        sample_weight = hosted(sample_weight)
         foreign.refuse_masked(sample_weight, "sample_weight")
         weights: HostArray = _check_sample_weight(
             sample_weight, np.empty((_num_samples(y), 0)), dtype=np.float64
@@ -138,6 +141,7 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _targets(self, y: Any, weights: HostArray | None = None, **options: Any) -> HostArray:
         """Return checked targets of the rows of weight above 0; those of the others may be anything."""
+        y = hosted(y)
         foreign.refuse_masked(y, "y")
         if y is None:
             raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")

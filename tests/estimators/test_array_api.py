@@ -8,7 +8,13 @@ import sklearn
 from sklearn.utils import estimator_checks
 from support.devices_here import usable
 
-from nnx.estimators import Autoencoder, NetworkClassifier, NetworkRegressor
+from nnx.estimators import (
+    Autoencoder,
+    ConformalRegressor,
+    NetworkClassifier,
+    NetworkRegressor,
+    TabularRegressor,
+)
 from nnx.estimators.array_api import SUPPORTED
 
 pytestmark = [
@@ -58,6 +64,24 @@ def test_without_dispatch_answers_are_numpy_as_ever():
     strict = pytest.importorskip("array_api_strict", reason="pip install array-api-strict")
     model = NetworkClassifier(8, epochs=2, random_state=0).fit(strict.asarray(X), strict.asarray(Y))
     assert type(model.predict(strict.asarray(X))) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        TabularRegressor(4, members=1, epochs=2, random_state=0),
+        ConformalRegressor(NetworkRegressor(4, epochs=2, random_state=0), random_state=0),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_estimators_that_answer_with_numpy_take_arrays_of_others(model):
+    strict = pytest.importorskip("array_api_strict", reason="pip install array-api-strict")
+    given = [X, X[:, 0], np.ones(len(X))]
+    expected = model.fit(*given[:2], sample_weight=given[2]).predict(X)
+    with sklearn.config_context(array_api_dispatch=True):
+        x, y, weights = map(strict.asarray, given)
+        predicted = model.fit(x, y, sample_weight=weights).predict(x)
+    assert predicted.tobytes() == expected.tobytes()
 
 
 def test_an_array_that_was_not_expected_is_refused():
