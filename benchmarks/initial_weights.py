@@ -24,7 +24,7 @@ from nnx.experiments.train.preparation import Preparation
 from nnx.layers import ReLU
 
 SETS = ("iris", "wine", "breast_cancer", "digits", "diabetes")
-INITIALIZERS = ("he_normal", "he_uniform", "lecun_normal", "glorot_uniform")
+INITIALIZERS = ("he_normal", "lecun_normal", "glorot_uniform")
 
 
 def measured(name: str, seed: int, folder: Path, epochs: int, patience: int | None) -> tuple[float, float]:

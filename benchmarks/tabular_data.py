@@ -121,13 +121,13 @@ def load(name: str) -> Table:
     for place, column in enumerate(names):
         cells = [row[place] for row in rows]
         if column != target and column not in source.left_out:
-            columns[str(column)] = _cells(cells, column in source.categories)
+            columns[str(column)] = cells_of(cells, column in source.categories)
     y = [row[names.index(target)] for row in rows]
     regression = source.task == "regression"
     return Table(name, source.task, columns, np.array(y, float) if regression else np.array(y))
 
 
-def _cells(cells: list[str], category: bool) -> np.ndarray[Any, Any]:
+def cells_of(cells: list[str], category: bool = False) -> np.ndarray[Any, Any]:
     """Return a column as floats if all its cells are numbers, else as texts."""
     if not category:
         try:
