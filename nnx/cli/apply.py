@@ -168,10 +168,10 @@ def _apply(
             "--probabilities: the network was trained with a hinge loss, which gives no probabilities: leave "
             "it out, or train with --loss cross_entropy"
         )
-    if probabilities and not (csv and trained.prepared and trained.prepared.classes):
+    if probabilities and not (csv and trained.classes):
         raise ConfigurationError(
-            "--probabilities needs a classifier made by nnx train, and writes to a .csv file: remove it; a "
-            ".npy file always contains the network's outputs"
+            "--probabilities needs a classifier made by nnx train or nnx run classifier, and writes to a "
+            ".csv file: remove it; a .npy file always contains the network's outputs"
         )
     answers = _answers(trained, choose, inputs, identity)
     for note in trained.notes:
@@ -258,11 +258,11 @@ def _write_table(file: BinaryIO, result: Any, trained: Any, answers: Answers, pr
     heads, before = answers.before()
     several, shape, prepared = result.ndim > 2, result.shape[1:], trained.prepared
     result = result.reshape(len(result), -1)
-    names = prepared.names(result.shape[1]) if prepared else None
-    classes = names if names and prepared.classes else None
+    names = trained.names(result.shape[1])
+    classes = names if names and trained.classes else None
     values = probabilities or not classes
     if classes:
-        heads.append(prepared.targets[0] if prepared.targets else "class")
+        heads.append(prepared.targets[0] if prepared and prepared.targets else "class")
     if values:
         heads += names or (_places(shape) if heads or several else [])
     text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")

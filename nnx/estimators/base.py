@@ -248,9 +248,12 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         return X
 
     def _check_axes(self, X: Any) -> None:
-        """Refuse images for flat rows, and flat rows for images, before scikit-learn compares first axes."""
+        """Refuse images of another shape, and flat rows for images, before scikit-learn compares first axes.
+
+        Its error would call the height of an image its features.
+        """
         axes, given = 1 + len(self.network_.input_shape or ()), getattr(X, "ndim", 0)
-        if given != axes and min(given, axes) >= 2:
+        if given >= 3 or (given == 2 and axes >= 3):
             self._check_shape(X)
 
     def _check_shape(self, X: Any) -> None:

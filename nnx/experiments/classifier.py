@@ -130,7 +130,10 @@ def run(
         notes=notes,
         history=history,
         network=network,
-        description={"range": Range.of_pixels().to_metadata()},
+        description={
+            "range": Range.of_pixels().to_metadata(),
+            "classes": [str(label) for label in np.unique(data.y_train)],
+        },
     )
     if communicator.rank == 0:
         _measure(result, network, data)

@@ -150,16 +150,20 @@ def mosaic(layers: Sequence[NDArray[np.float64]], side: int) -> NDArray[np.float
     layers : sequence of array of shape (channels, height, width)
     side : int
         Each channel is repeated in both directions as often as it fits into a square of this side.
+
+    Each channel has a thin dark line below and on the right. What no channel fills is 0, which no reader
+    takes for a strong activation.
     """
     lines = []
     for channels in layers:
         times = max(1, side // max(channels.shape[1:]))
         large = channels.repeat(times, axis=1).repeat(times, axis=2)
-        for start in range(0, len(large), _COLUMNS):
-            line = np.ones((side + 1, _COLUMNS * (side + 1)))
-            for place, tile in enumerate(large[start : start + _COLUMNS]):
-                left = place * (side + 1)
-                line[: tile.shape[0], left : left + tile.shape[1]] = tile
+        framed = np.pad(large, ((0, 0), (0, 1), (0, 1)), constant_values=1.0)
+        height, width = framed.shape[1:]
+        for start in range(0, len(framed), _COLUMNS):
+            line = np.zeros((height, _COLUMNS * (side + 1)))
+            for place, tile in enumerate(framed[start : start + _COLUMNS]):
+                line[:, place * width : (place + 1) * width] = tile
             lines.append(line)
     return np.concatenate(lines)
 

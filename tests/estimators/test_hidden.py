@@ -50,7 +50,16 @@ def test_a_grey_image_may_have_an_axis_of_channels_or_none(rows, image):
     assert coder.inverse_transform(coder.transform(x)).shape == x.shape
 
 
-@pytest.mark.parametrize(("fitted", "given"), [(FLAT, IMAGES), (IMAGES, FLAT), (IMAGES, IMAGES[..., 0])])
+@pytest.mark.parametrize(
+    ("fitted", "given"),
+    [
+        (FLAT, IMAGES),
+        (IMAGES, FLAT),
+        (IMAGES, IMAGES[..., 0]),
+        (IMAGES, IMAGES.transpose(0, 3, 1, 2)),
+        (IMAGES, IMAGES[:, :, :5]),
+    ],
+)
 def test_rows_with_other_axes_than_in_fit_are_compared_as_a_whole(fitted, given):
     model = NetworkClassifier(LAYERS, image_shape=(8, 8, 1), epochs=1).fit(fitted, Y)
     shapes = f"X has rows of shape {given.shape[1:]}, but .* rows of shape {fitted.shape[1:]}"

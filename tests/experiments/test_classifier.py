@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.command_line import command
 
+import nnx
 from nnx import datasets, reports
 from nnx.experiments import classifier
+from nnx.experiments.train.applying import Model
 from nnx.layers import Conv2D
 from nnx.reports import evidence
 
@@ -50,6 +54,30 @@ def test_the_report_has_mistakes_filters_and_maps(result):
     assert kept["filters"].shape == (32, 3, 3, 1)
     assert kept["map_labels"].tolist() == list(range(10))
     assert len(kept["maps"]) == 10
+
+
+def test_predict_names_the_digits_of_a_run(result, digits, tmp_path):
+    """A column for each output would call the digit 0 "output 1"."""
+    model = tmp_path / "model.safetensors"
+    result.network.save(model, {"experiment": "classifier"} | result.description)
+    np.save(tmp_path / "x.npy", digits.x_test[:30])
+    expected = result.network.predict(digits.x_test[:30])
+    done = command(tmp_path, "predict", model, "x.npy", "--probabilities")
+    assert done.returncode == 0, done.stderr
+    head, *lines = csv.reader(done.stdout.splitlines())
+    assert head == ["class", *map(str, range(10))]
+    assert [int(line[0]) for line in lines] == expected.argmax(axis=1).tolist()
+    np.testing.assert_allclose(np.array(lines, float)[:, 1:], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [["a", "b"], "0123456789", [1] * 10])
+def test_damaged_classes_of_a_run_are_refused(result, tmp_path, classes):
+    model = tmp_path / "model.safetensors"
+    result.network.save(model, {"experiment": "classifier", "classes": classes})
+    with pytest.raises(nnx.FileFormatError, match="classes are damaged"):
+        Model.load(model)
+    result.network.save(model, {"classes": classes})  # what users write there means nothing to nnx
+    assert Model.load(model).classes == ()
 
 
 def test_two_runs_give_the_same_weights(digits):

@@ -8,7 +8,7 @@ from support.figures import NAN, drawn
 
 from nnx import reports
 from nnx.errors import ConfigurationError, DataError
-from nnx.reports.filters import filter_tiles, scaled_maps
+from nnx.reports.filters import filter_tiles, mosaic, scaled_maps
 
 pytestmark = pytest.mark.usefixtures("matplotlib_untouched")
 
@@ -77,6 +77,20 @@ def test_maps_in_a_page_are_from_0_to_1_by_one_scale():
     np.testing.assert_allclose(scaled_maps(maps), maps / 4.0)
     assert scaled_maps(np.zeros((2, 1, 1))).max() == 0.0
     assert scaled_maps(-maps).min() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("shape", "side"), [((3, 4, 9), 9), ((2, 5, 5), 12), ((9, 2, 3), 7)], ids=["wide", "small", "two lines"]
+)
+def test_nothing_beside_the_maps_in_a_page_looks_like_a_strong_activation(shape, side):
+    """Wide maps, small ones, and a line that is not full: all that shows are thin lines."""
+    channels, height, width = shape
+    times = side // max(height, width)
+    drawn_ = mosaic([np.full(shape, 0.5)], side)
+    assert (drawn_ == 0.5).sum() == channels * height * width * times**2
+    lines = channels * (times * (height + width) + 1)  # below and on the right of each map
+    assert (drawn_ == 1.0).sum() == lines
+    assert set(np.unique(drawn_)) == {0.0, 0.5, 1.0}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ class Model:
         How tables are written, if the user says so.
     notes : list of str
         What a user should know about data it was applied to; nothing is noted twice.
+    digits : tuple of str
+        The classes of ``nnx run classifier``, whose file has no `prepared`.
     """
 
     network: Network
@@ -48,6 +50,7 @@ class Model:
     trained_on: Range | None
     how: Reading = field(default_factory=Reading)
     notes: list[str] = field(default_factory=list)
+    digits: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, path: str | Path, device: str | None = None, how: Reading | None = None) -> Model:
@@ -65,7 +68,18 @@ class Model:
             trained_on = None if kept is None else Range.from_metadata(kept, network.input_shape or ())
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise FileFormatError(f"{path}: the range of its data is damaged ({error!r:.200})") from error
-        return cls(network, prepared, trained_on, how or Reading())
+        return cls(network, prepared, trained_on, how or Reading(), digits=_digits(path, about, network))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of a classifier's classes; none for other models."""
+        return self.prepared.classes if self.prepared else self.digits
+
+    def names(self, outputs: int) -> list[str] | None:
+        """Return the names of this many outputs; None if they have no names, such as codes."""
+        if self.prepared is not None:
+            return self.prepared.names(outputs)
+        return list(self.digits) if len(self.digits) == outputs else None
 
     def read(self, path: str | Path) -> tuple[HostArray, list[str] | None]:
         """Read the samples of a file or folder as the network takes them; for images, also their files.
@@ -179,6 +193,21 @@ class Model:
             )
         self._note(f"{path}: numbers from 0 to 255 are taken for bytes, which the network was trained on")
         return x.astype(np.uint8)
+
+
+def _digits(path: Path, about: dict[str, Any], network: Network) -> tuple[str, ...]:
+    """Return the classes that ``nnx run classifier`` wrote; files of version 0.1 may have none.
+
+    Raises
+    ------
+    FileFormatError
+        If they are no texts, or do not fit the network.
+    """
+    kept = about.get("classes", []) if about.get("experiment") == "classifier" else []
+    fit = isinstance(kept, list) and all(isinstance(one, str) for one in kept)
+    if not fit or (kept and len(kept) != network.outputs):
+        raise FileFormatError(f"{path}: its classes are damaged ({kept!r:.100})")
+    return tuple(kept)
 
 
 def _image_shape(network: Network) -> tuple[int, ...]:
