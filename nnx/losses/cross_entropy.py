@@ -173,7 +173,26 @@ class CategoricalCrossEntropy(_CrossEntropy):
         _check_bounds(y, f"{name}: dense targets")
 
 
-class BinaryFocalCrossEntropy(BinaryCrossEntropy):
+class _Focal(_CrossEntropy):
+    """What the two focal cross-entropies share: the constant γ."""
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        epsilon: float = 1e-7,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(epsilon, from_logits, label_smoothing)
+        self.gamma = number(f"{type(self).__name__}: gamma", gamma, "[0, inf)")
+        self.parameter = (self.epsilon, self.gamma)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constants γ and ε, whether predictions are logits, and the smoothing if any."""
+        return {"gamma": self.gamma} | super().config()
+
+
+class BinaryFocalCrossEntropy(_Focal, BinaryCrossEntropy):
     """L = mean over all elements of −y (1 − p)^γ log p − (1 − y) p^γ log(1 − p).
 
     Elements that are already predicted well count less than in `BinaryCrossEntropy`, which is γ = 0. Targets,
@@ -202,23 +221,8 @@ class BinaryFocalCrossEntropy(BinaryCrossEntropy):
     kind = "binary_focal"
     fused: ClassVar[dict[str, str]] = {"sigmoid": "binary_focal_from_logits"}
 
-    def __init__(
-        self,
-        gamma: float = 2.0,
-        epsilon: float = 1e-7,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__(epsilon, from_logits, label_smoothing)
-        self.gamma = number("BinaryFocalCrossEntropy: gamma", gamma, "[0, inf)")
-        self.parameter = (self.epsilon, self.gamma)
 
-    def config(self) -> dict[str, Any]:
-        """Return the constants γ and ε, whether predictions are logits, and the smoothing if any."""
-        return {"gamma": self.gamma} | super().config()
-
-
-class CategoricalFocalCrossEntropy(CategoricalCrossEntropy):
+class CategoricalFocalCrossEntropy(_Focal, CategoricalCrossEntropy):
     """L = mean over rows of −Σ_j y_j (1 − p_j)^γ log p_j.
 
     Rows that are already predicted well count less than in `CategoricalCrossEntropy`, which is γ = 0.
@@ -253,21 +257,6 @@ class CategoricalFocalCrossEntropy(CategoricalCrossEntropy):
     )
     kind = "categorical_focal"
     fused: ClassVar[dict[str, str]] = {"softmax": "categorical_focal_from_logits"}
-
-    def __init__(
-        self,
-        gamma: float = 2.0,
-        epsilon: float = 1e-7,
-        from_logits: bool = False,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__(epsilon, from_logits, label_smoothing)
-        self.gamma = number("CategoricalFocalCrossEntropy: gamma", gamma, "[0, inf)")
-        self.parameter = (self.epsilon, self.gamma)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constants γ and ε, whether predictions are logits, and the smoothing if any."""
-        return {"gamma": self.gamma} | super().config()
 
 
 def _check_bounds(y: Any, what: str) -> None:
