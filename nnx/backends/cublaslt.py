@@ -104,11 +104,19 @@ class CublasLt:
         out : array of shape (m, n)
             C-contiguous.
         kind : str
-            The name of f. Only the keys of `EPILOGUES` are computed here, and C-contiguous factors.
+            The name of f.
+
+        Notes
+        -----
+        Only the keys of `EPILOGUES` are computed here, C-contiguous arrays, and a bias at a multiple of
+        `ALIGNED` bytes. The library may choose a kernel that reads so much of the bias at once, and it cannot
+        be told that the bias is aligned less. Such a read would stop the GPU ("misaligned address").
         """
-        if kind not in EPILOGUES or not (a.flags.c_contiguous and b.flags.c_contiguous):
+        if kind not in EPILOGUES or not all(x.flags.c_contiguous for x in (a, b, bias)):
             return False
-        aligned = tuple(_alignment(x) for x in (b, a, out, bias))
+        if _alignment(bias) < ALIGNED:
+            return False
+        aligned = tuple(_alignment(x) for x in (b, a, out))
         key = (kind, out.dtype.name, a.dtype.name, a.shape, b.shape, aligned)
         if key not in self._plans:
             if len(self._plans) == MOST:
@@ -189,7 +197,7 @@ class CublasLt:
             xp.empty((24, 56), "float32"),
         )
         if not self.product(a, b, bias, out, kind):
-            return True  # then it is never used, and not wrong
+            return True  # not computed, so not wrong
         self._blas.product(a, b, expected)
         expected += bias
         return bool(xp.all(out == (expected if kind == "identity" else xp.maximum(expected, 0))))

@@ -3,14 +3,14 @@
 A training step of L `Dense` layers, each with an activation whose derivative follows from y, launches:
 
 - 1 gather;
-- forward L products and L kernels (bias and activation);
-- 2 kernels for the loss;
+- forward L products, with bias and ReLU (cuBLASLt; for other activations L kernels more);
+- 1 kernel for the loss;
 - backward L kernels (the activation's gradient and db), L products for dW and L − 1 products for dx;
 - 1 kernel that looks for values that are not finite, and 1 for the optimizer.
 
-That is 5 L + 4, or 44 for an autoencoder of eight layers. (cuBLAS may split a product into several kernels.)
+That is 4 L + 3, or 35 for an autoencoder of eight layers. (cuBLAS may split a product into several kernels.)
 None of them reads or writes host memory, waits, or allocates an array: outputs belong to the plan, and the
-row sums of a loss lie in a buffer that is reused. Operations that run in their plain form (your own losses)
+sums of a loss lie in a buffer that is reused. Operations that run in their plain form (your own losses)
 do allocate temporary arrays. After the first step, CuPy's memory pool provides them without a call
 to the driver.
 

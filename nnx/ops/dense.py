@@ -140,16 +140,16 @@ class DenseCuPy(ActivationsCuPy, Dense):
     def dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, kind: str = "identity", alpha: float = 0.0
     ) -> Array:
-        """Use one launch of cuBLASLt, or two: the product goes into y, a kernel does the rest."""
+        """Use one launch of cuBLASLt, or two: the product goes into y, a kernel does the rest.
+
+        An activation of whole rows (softmax) is one more launch.
+        """
+        of_elements = kind if kind in BIAS else "identity"
         with self._hold:
-            if self._biased_product(x, W, b, y, kind):
-                return y
-            self._product(x, W, y)
-            if kind in BIAS:
-                BIAS[kind].kernel(y, b, alpha, y)
-                return y
-            BIAS["identity"].kernel(y, b, 0.0, y)
-            return self.activation_forward(kind, y, y, alpha)
+            if not self._biased_product(x, W, b, y, of_elements):
+                self._product(x, W, y)
+                BIAS[of_elements].kernel(y, b, alpha, y)
+            return y if kind in BIAS else self.activation_forward(kind, y, y, alpha)
 
     def dense_backward(
         self, dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array | None,

@@ -68,9 +68,18 @@ def test_arrays_that_are_aligned_less_have_their_own_plan():
     library, room = made(), numbers(64)
     for start in (0, 1, 2, 3):
         a, b = room[start : start + 6].reshape(2, 3), room[16 : 16 + 12].reshape(3, 4)
-        bias, out = room[40 + start : 44 + start], cupy.empty((2, 4), "float32")
+        bias, out = room[40:44], cupy.empty((2, 4), "float32")
         assert library.product(a, b, bias, out, "identity")
         np.testing.assert_allclose(out.get(), expected(a, b, bias, "identity"), rtol=1e-5, atol=1e-6)
+
+
+def test_a_bias_that_is_not_aligned_or_not_contiguous_is_left_to_others():
+    backend, room = nnx.resolve("gpu"), numbers(64)
+    a, b, out = numbers(2, 3), numbers(3, 4), cupy.empty((2, 4), "float32")
+    for bias in (room[1:5], room[2:6], room[3:7], room[::2][:4]):
+        assert not made().product(a, b, bias, out, "relu")
+        backend.dense_forward(a, b, bias, out, "relu")
+        np.testing.assert_allclose(out.get(), expected(a, b, bias, "relu"), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -109,16 +118,27 @@ def test_a_dense_layer_computes_the_same_without_it(monkeypatch, behaviour, nan)
         monkeypatch.setattr(cublaslt, "load", lambda major: (_ for _ in ()).throw(CublasError("missing")))
     backend = nnx.resolve("gpu")
     monkeypatch.setattr(backend, "_local", type(backend._local)())
-    network = nnx.Network([nnx.Dense(4, 6), nnx.ReLU(), nnx.Dense(5)], device="gpu", seed=0)
+    network = nnx.Network([nnx.Dense(4, 8), nnx.ReLU(), nnx.Dense(5)], device="gpu", seed=0)
     x = numbers(7, 4)
     network.forward(x)
     with cupy.recorded() as log:
         y = network.forward(x)
     assert log.count("launch") == {"kept": 2, "hidden": 3, "no library": 4}[nan]
-    expected = nnx.Network([nnx.Dense(4, 6), nnx.ReLU(), nnx.Dense(5)], device="numpy", seed=0)(x.get())
+    expected = nnx.Network([nnx.Dense(4, 8), nnx.ReLU(), nnx.Dense(5)], device="numpy", seed=0)(x.get())
     np.testing.assert_allclose(y.get(), expected, rtol=1e-5, atol=1e-6)
     x[3] = np.nan
     assert np.isnan(network.forward(x).get()).any(axis=1).tolist() == [row == 3 for row in range(7)]
+
+
+def test_softmax_takes_one_launch_more():
+    backend, out = nnx.resolve("gpu"), cupy.empty((3, 8), "float32")
+    a, b, bias = numbers(3, 4), numbers(4, 8), numbers(8)
+    backend.dense_forward(a, b, bias, out, "softmax")
+    with cupy.recorded() as log:
+        backend.dense_forward(a, b, bias, out, "softmax")
+    assert [event.name for event in log] == ["cublasLtMatmul", "nnx_softmax"]
+    powers = np.exp(expected(a, b, bias, "identity"))
+    np.testing.assert_allclose(out.get(), powers / powers.sum(axis=1, keepdims=True), rtol=1e-5)
 
 
 def test_descriptors_are_destroyed():

@@ -93,6 +93,8 @@ class Library:
         if any(address % need for address, need in zip((a, b, out), chosen[4:7], strict=True)):
             raise ValueError("a matrix is aligned less than was said")
         known = _of(operation, "cublasLtMatmulDesc")
+        if known.attributes[8] % 16:  # nothing says how a bias is aligned, and kernels read 16 bytes at once
+            raise ValueError("the bias is not aligned")
         compute, scale = known.given
         layouts = [_of(one, "cublasLtMatrixLayout").given for one in (of_a, of_b, of_out)]
         perform, reads, into = _product(
