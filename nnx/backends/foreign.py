@@ -101,7 +101,8 @@ def refuse_masked(x: Any, name: str) -> None:
     if not isinstance(x, numpy.ma.MaskedArray) or not numpy.ma.is_masked(x):
         return
     mask = numpy.ma.getmaskarray(x)
-    count, row = int(mask.sum()), int(numpy.argmax(mask.reshape(len(x), -1).any(axis=1)))
+    rows = mask.reshape(len(x) if x.ndim else 1, -1)
+    count, row = int(mask.sum()), int(numpy.argmax(rows.any(axis=1)))
     raise DataError(
         f"{name} has {counted(count, 'masked cell')}, first in row {row}: fill them with {name}.filled(…), "
         "or leave these rows out"

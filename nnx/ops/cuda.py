@@ -182,9 +182,9 @@ class Raw:
     def over_rows(
         self, like: Array, arrays: tuple[Array, ...], *more: Any, blocks: int = 65535, each: int = 1
     ) -> None:
-        """Launch the kernel with one of at most `blocks` blocks per row of `like`.
+        """Launch the kernel with a block for each row of `like`, but with at most `blocks` blocks.
 
-        A block has as many threads as a row needs, if each computes `each` numbers of it: 4 with `ROWS`.
+        A block has a thread for each `each` numbers of a row, and at most `THREADS`. `each` is 4 with `ROWS`.
         """
         rows, columns = like.shape
         threads = min(THREADS, max(32, power_of_two(-(-columns // each))))

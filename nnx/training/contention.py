@@ -68,7 +68,7 @@ def _report(share: float, several: bool) -> str:
         return f"{text}, and training takes that much longer"
     return (
         f"{text}, and NumPy's threads wait for each other; stop with Ctrl-C and start again with --threads 1 "
-        "(in Python: OPENBLAS_NUM_THREADS=1): it is often ten times as fast"
+        "(in Python: OPENBLAS_NUM_THREADS=1): it can be ten times as fast"
     )
 
 

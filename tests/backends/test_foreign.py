@@ -225,3 +225,8 @@ def test_asarray_refuses_what_lies_on_a_gpu_with_advice():
         network().asarray(Exchanged(X, (2, 0)))
     with pytest.raises(nnx.DataError, match="its rows differ in length"):
         network().asarray([[1.0], [1.0, 2.0]])
+
+
+def test_a_masked_number_is_refused_as_masked_cells_are():
+    with pytest.raises(nnx.DataError, match=r"^x has 1 masked cell, first in row 0: fill them"):
+        network().asarray(np.ma.masked)

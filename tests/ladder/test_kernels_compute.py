@@ -326,6 +326,25 @@ def test_softmax(
     close(dx, back, number, shape[1])
 
 
+@pytest.mark.parametrize("columns", [300, 301])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_a_row_of_several_parts_has_its_loss_and_gradient(
+    columns: int, aligned: bool, number: np.dtype, rng: np.random.Generator
+) -> None:
+    """Three parts of 4 · 32 numbers; the gradient may replace the prediction."""
+    kind, rows = "categorical_cross_entropy_from_logits", 3
+    target = rng.dirichlet(np.ones(columns), rows).astype(number)
+    logits = at_address(rng.normal(size=(rows, columns)).astype(number), aligned)
+    value, gradient = room(1), room(rows, columns)
+    PLAIN.loss(kind, target.astype(float), logits.astype(float), value, gradient)
+    parts, total, unused, done = *np.empty((3, 2), number), np.zeros(1, np.uint32)
+    arrays = (target, logits, unused, unused, logits, total, parts, done)
+    numbers = (rows, columns, number.type(0.0), number.type(1 / rows), 0, 1)
+    compile(f"{kind}_loss", number.name)((2,), (32,), (*arrays, *numbers))
+    close(logits, gradient, number, columns)
+    close(total[:1], value, number, rows * columns)
+
+
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("kind", LOSSES)
 def test_losses(kind: str, how: dict[str, Any], number: np.dtype, rng: np.random.Generator) -> None:

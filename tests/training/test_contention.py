@@ -48,7 +48,7 @@ class TestABusyMachine:
         assert caplog.messages == [
             "other programs use the processors: nnx waits 75% of the time, and NumPy's threads wait "
             "for each other; stop with Ctrl-C and start again with --threads 1 (in Python: "
-            "OPENBLAS_NUM_THREADS=1): it is often ten times as fast"
+            "OPENBLAS_NUM_THREADS=1): it can be ten times as fast"
         ]
 
     def test_one_thread_can_only_wait(self, machine, caplog):
