@@ -104,7 +104,7 @@ LAYERS = {
     "SpatialDropout1D": lambda: [SEQUENCE(), nnx.SpatialDropout1D(0.25)],
     "SpatialDropout2D": lambda: [IMAGE(), nnx.SpatialDropout2D(0.25)],
 }
-BASES = {"Activation", "Container", "Convolution", "ImageLayer", "Maximum"}  # no layers that anybody uses
+BASES = {"Activation", "Container", "Convolution", "ImageLayer", "Masked", "Maximum"}  # nobody uses them
 
 
 def network(seed=0, **options):

@@ -103,9 +103,10 @@ def refuse_masked(x: Any, name: str) -> None:
     mask = numpy.ma.getmaskarray(x)
     rows = mask.reshape(len(x) if x.ndim else 1, -1)
     count, row = int(mask.sum()), int(numpy.argmax(rows.any(axis=1)))
+    variable = name.rpartition(" ")[2]
     raise DataError(
-        f"{name} has {counted(count, 'masked cell')}, first in row {row}: fill them with {name}.filled(…), "
-        "or leave these rows out"
+        f"{name} has {counted(count, 'masked cell')}, first in row {row}: fill them with "
+        f"{variable}.filled(…), or leave these rows out"
     )
 
 

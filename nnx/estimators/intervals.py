@@ -122,6 +122,7 @@ class ConformalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):  # 
         self._levels = _levels_of(estimator, self.method, confidence)
         _check_feature_names(self, X, reset=True)
         X, y = hosted(X), hosted(y)
+        refuse_masked(X, "X")  # the regressor would count rows within its part
         refuse_masked(y, "y")
         y = column_or_1d(_check_y(y, y_numeric=True, estimator=self), warn=True)
         X = indexable(X if hasattr(X, "shape") else np.asarray(X))[0]

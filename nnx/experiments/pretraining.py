@@ -52,8 +52,8 @@ def pairs_in(rows: int, share: float) -> int:
     return int(rows * share) // 2
 
 
-class SwapPairs(Layer):
-    """In training, the two rows of each pair exchange their first features; otherwise y = x.
+class SwapHalves(Layer):
+    """In training, the halves of some rows exchange their first features; otherwise y = x.
 
     A pair is row k and row k + p, for k < p and p = ⌊⌊share · rows⌋ / 2⌋. The exchange is its own inverse, so
     backward applies it to dy.
@@ -69,9 +69,9 @@ class SwapPairs(Layer):
     def __init__(self, shared: int, share: float = 1.0) -> None:
         super().__init__()
         if shared < 1:
-            raise ConfigurationError(f"SwapPairs: shared must be positive, not {shared!r}")
+            raise ConfigurationError(f"SwapHalves: shared must be positive, not {shared!r}")
         if not 0.0 < share <= 1.0:
-            raise ConfigurationError(f"SwapPairs: share must be above 0 and at most 1, not {share!r}")
+            raise ConfigurationError(f"SwapHalves: share must be above 0 and at most 1, not {share!r}")
         self.shared, self.share = int(shared), float(share)
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
@@ -110,8 +110,8 @@ class SwapPairs(Layer):
         target[: shard.rows, : self.shared] = shared[rows]
 
     def config(self) -> dict[str, Any]:
-        """Return the number of features exchanged, and the share of the rows."""
-        return {"shared": self.shared, "share": self.share}
+        """Return the number of features exchanged, and the share of the rows; older files have no share."""
+        return {"shared": self.shared} | ({"share": self.share} if self.share < 1.0 else {})
 
 
 def fit_with_pairs(
@@ -123,7 +123,7 @@ def fit_with_pairs(
     others: Augmentation | None = None,
     **options: Any,
 ) -> History:
-    """Train a twin of an autoencoder with `SwapPairs` after its code, and give its weights to `network`.
+    """Train a twin of an autoencoder with `SwapHalves` after its code, and give its weights to `network`.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def _twin(network: Network, share: float) -> Network:
     width = network[encoder_length - 1].outputs
     assert width is not None
     swap = {"shared": width - width // OWN_SHARE, "share": share}
-    config["layers"].insert(encoder_length, {"kind": "SwapPairs", "config": swap, "trainable": True})
+    config["layers"].insert(encoder_length, {"kind": "SwapHalves", "config": swap, "trainable": True})
     twin = Network.from_config(config, device=network.backend)
     twin.set_weights(network.weights())
     return twin

@@ -277,10 +277,11 @@ class _Cells:
 
 def _padded(table: Table, index: int, first: tuple[int, str]) -> str:
     line, cell = first
+    name = table.columns[index] if table.columns else ""
     return (
         f"{table.name}: line {line}, {table.called(index)}: {cell:.20} is read as the number "
-        f"{cell.lstrip('0') or '0':.20}; if these are codes, such as zip codes, use --preset tabular, "
-        "with this column as category in --kinds"
+        f"{cell.lstrip('0') or '0':.20}; if these are codes, such as zip codes, train with --preset tabular "
+        f"--kinds {name if name.isidentifier() else index + 1}=category"
     )
 
 

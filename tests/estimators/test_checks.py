@@ -98,3 +98,8 @@ def test_masked_targets_are_refused(model):
         model.fit(X, masked(Y.astype(float)))
     with pytest.raises(nnx.DataError, match=r"^sample_weight has 1 masked cell, first in row 1"):
         model.fit(X, Y.astype(float), sample_weight=masked(np.ones(len(Y))))
+
+
+def test_a_conformal_regressor_names_the_masked_row_of_the_whole_data():
+    with pytest.raises(nnx.DataError, match=rf"^X has {X.shape[1]} masked cells, first in row 1: fill"):
+        ConformalRegressor().fit(masked(X), Y.astype(float))

@@ -9,13 +9,14 @@ from support.small_networks import host
 import nnx
 from nnx import gradcheck
 from nnx.experiments.distortion import Affine
-from nnx.experiments.pretraining import SwapPairs, fit_with_pairs
+from nnx.experiments.pretraining import SwapHalves, fit_with_pairs
+from nnx.layers.descriptions import entry_of, from_entry
 
 pytestmark = pytest.mark.usefixtures("device")
 
 
 def test_the_exchange_is_its_own_inverse_and_rests_in_inference(rng):
-    layer = SwapPairs(3).build(5, dtype="float64")
+    layer = SwapHalves(3).build(5, dtype="float64")
     x = rng.standard_normal((5, 5))
     np.testing.assert_array_equal(host(layer.forward(x)), x)
     once = host(layer.forward(x, training=True)).copy()
@@ -24,21 +25,28 @@ def test_the_exchange_is_its_own_inverse_and_rests_in_inference(rng):
     np.testing.assert_array_equal(once[:, 3:], x[:, 3:])
     np.testing.assert_array_equal(once[4], x[4])  # the odd row out
     np.testing.assert_array_equal(host(layer.forward(once, training=True)), x)
-    gradcheck.check(SwapPairs(3), inputs=5, rows=5).raise_if_failed()
+    gradcheck.check(SwapHalves(3), inputs=5, rows=5).raise_if_failed()
 
 
 def test_a_share_of_the_rows_is_in_pairs(rng):
-    layer = SwapPairs(3, share=0.5).build(5, dtype="float64")
+    layer = SwapHalves(3, share=0.5).build(5, dtype="float64")
     x = rng.standard_normal((9, 5))  # 4.5 rows: two pairs
     y = host(layer.forward(x, training=True)).copy()
     np.testing.assert_array_equal(y[:4, :3], x[[2, 3, 0, 1], :3])
     np.testing.assert_array_equal(y[:4, 3:], x[:4, 3:])
     np.testing.assert_array_equal(y[4:], x[4:])
-    gradcheck.check(SwapPairs(3, share=0.5), inputs=5, rows=9).raise_if_failed()
+    gradcheck.check(SwapHalves(3, share=0.5), inputs=5, rows=9).raise_if_failed()
+
+
+def test_the_exchange_of_all_rows_is_described_as_in_older_checkpoints():
+    """A run that was stopped is compared with its checkpoint by this."""
+    assert entry_of(SwapHalves(7)) == {"kind": "SwapHalves", "config": {"shared": 7}, "trainable": True}
+    some = SwapHalves(7, share=0.25)
+    assert from_entry(entry_of(some)).config() == some.config() == {"shared": 7, "share": 0.25}
 
 
 def test_too_few_rows_for_a_pair_are_left_as_they_are(rng):
-    layer = SwapPairs(3, share=0.25).build(5, dtype="float64")
+    layer = SwapHalves(3, share=0.25).build(5, dtype="float64")
     x = rng.standard_normal((7, 5))
     np.testing.assert_array_equal(host(layer.forward(x, training=True)), x)
 
@@ -53,7 +61,7 @@ def test_too_few_rows_for_a_pair_are_left_as_they_are(rng):
 )
 def test_what_cannot_be_exchanged_is_refused(arguments, message):
     with pytest.raises(nnx.ConfigurationError, match=message):
-        SwapPairs(**arguments)
+        SwapHalves(**arguments)
 
 
 def small_autoencoder():

@@ -12,6 +12,7 @@ from nnx.gradcheck import CASES, Case, registered, run_all
 from nnx.layers.activations import Activation
 from nnx.layers.containers import Container
 from nnx.layers.convolution_base import Convolution
+from nnx.layers.dropout import Masked
 from nnx.layers.images import ImageLayer
 from nnx.layers.pooling import Maximum
 
@@ -34,9 +35,9 @@ def subclasses(base: type) -> Iterator[type]:
 
 @pytest.mark.parametrize("base", [nnx.Layer, nnx.Loss])
 def test_every_layer_and_loss_has_a_case(base: type) -> None:
-    abstract = {Activation, Container, Convolution, ImageLayer, Maximum}
+    abstract = {Activation, Container, Convolution, ImageLayer, Masked, Maximum}
     # Of rooms above gradcheck: tests/experiments/test_pretraining.py and tests/estimators/test_variational.py
-    elsewhere = {"SwapPairs", "BernoulliNats", "GaussianNats"}
+    elsewhere = {"SwapHalves", "BernoulliNats", "GaussianNats"}
     missing = {
         kind.__name__
         for kind in subclasses(base)

@@ -130,7 +130,12 @@ def test_weights_that_are_none_are_refused(weights):
 def test_masked_cells_are_refused(place):
     given = [NUMBERS[:4], ANSWERS[:4], np.ones(4)]
     given[place] = np.ma.masked_array(given[place], mask=np.arange(given[place].size) % 2 == 1)
-    with pytest.raises(nnx.DataError, match="masked cells, first in row"):
+    name = ("y_true", "y_pred", "sample_weight")[place]
+    text = rf"^mean_absolute_error: {name} has \d+ masked cells, .*: fill them with {name}\.filled"
+    with pytest.raises(nnx.DataError, match=text):
+        metrics.mean_absolute_error(*given)
+    given[place] = np.ma.masked
+    with pytest.raises(nnx.DataError, match=f"{name} has 1 masked cell, first in row 0"):
         metrics.mean_absolute_error(*given)
 
 

@@ -158,6 +158,9 @@ def test_a_note_says_that_codes_with_a_zero_in_front_are_read_as_numbers():
     assert note.startswith(
         "t.csv: line 2, column 1 (zip): 01234 is read as the number 1234; if these are codes"
     )
+    assert note.endswith("train with --preset tabular --kinds zip=category")
+    (note,) = (n for n in read(data.replace("zip", "zip code"), target=("y",)).notes if "is read as" in n)
+    assert note.endswith("--kinds 1=category")
     with pytest.warns(UserWarning, match="01234 is read as the number 1234"):
         read_table(written(data))
     table = read_table(written(data), texts=["zip"])  # a warning would be an error

@@ -100,14 +100,13 @@ def posed(config: Config) -> Problem:
     notes = list(data.notes)
     if data.task == "autoencoding" and config.task == "auto" and data.layout.chosen:
         notes.insert(0, _without_target(data.name, data.layout))
-    clip = [False, False]
+    clip = False
     if loss == "binary_cross_entropy":
         _refuse_outside(prepared.inputs, trained_on, config.scale)
-        clip[0] = data.weights is not None  # a row of weight 0 may lie anywhere
-        clip[1] = _note_outside(data, prepared, held_out, notes)
+        clip = _note_outside(data, prepared, held_out, notes)
     sides = [
         Side(rows, *_part(data, prepared, rows, config.dtype, clipped), counts)
-        for rows, clipped, counts in zip((train, held_out), clip, weights, strict=True)
+        for rows, clipped, counts in zip((train, held_out), (False, clip), weights, strict=True)
     ]
     return Problem(data, prepared, loss, sides[0], sides[1], description, notes)
 

@@ -287,6 +287,8 @@ class Checkpoint(Callback):
         usual = json.loads(json.dumps(dict(self.usual)))  # for options that are newer than the checkpoint
         then = {n: usual[n] for n in self.about if n in usual and f"about {n}" not in now} | then
         missing = {n: now[n] for n in now if n.startswith("about ") and n not in then}  # in version 0.1
+        for facts in (then, now):
+            facts["layers"] = identity.without_initial_weights(facts.get("layers"))
         return then | missing, now
 
     def _compare_options(self, path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:

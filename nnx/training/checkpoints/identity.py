@@ -57,6 +57,15 @@ def _described(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
+def without_initial_weights(layers: Any) -> Any:
+    """Return descriptions of layers without initializers: a resumed run has the weights of its checkpoint."""
+    if isinstance(layers, list):
+        return [without_initial_weights(one) for one in layers]
+    if isinstance(layers, dict):
+        return {key: without_initial_weights(one) for key, one in layers.items() if key != "initializer"}
+    return layers
+
+
 def short(value: Any) -> str:
     """Return a value as JSON, shortened to 100 characters."""
     text = json.dumps(value)

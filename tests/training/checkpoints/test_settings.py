@@ -243,6 +243,25 @@ def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path):
     assert nnx.load(CHECKPOINT).inputs == 6
 
 
+def test_a_run_is_resumed_whatever_initial_weights_its_layers_would_have_today(tmp_path):
+    """Those of `nnx train` have changed since some checkpoints were written; the file has the weights."""
+
+    def run(initializer, *callbacks, **options):
+        inner = nnx.Residual([nnx.Dense(4, initializer=initializer), nnx.ReLU()])
+        first = nnx.Dense(6, 4, initializer=initializer)
+        made = nnx.Network([first, inner, nnx.Dense(3)], device="numpy", seed=3)
+        history = made.fit(
+            X, Y, loss=nnx.MeanSquaredError(), optimizer=nnx.Adam(0.01), epochs=5, batch_size=8,
+            callbacks=callbacks, **options,
+        )  # fmt: skip
+        return made, history
+
+    with pytest.raises(Killed):
+        run("he_normal", Stop(), checkpoint=nnx.Checkpoint(tmp_path, every=EVERY))
+    resumed = run("glorot_uniform", checkpoint=nnx.Checkpoint(tmp_path, every=EVERY, resume=True))
+    same(resumed, run("he_normal"))
+
+
 class Passes(Sharp):
     """Makes attributes in its first forward pass, as many layers of users do."""
 
