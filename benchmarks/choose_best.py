@@ -3,7 +3,8 @@
 Run by hand:  NNX_DATA_DIR=… python benchmarks/choose_best.py [--preset conv] [--epochs 10]
 
 `best` takes about 25 minutes on two cores. The test set is never read. Each variant of `best` leaves out one
-part of the preset; those of `conv` also have other widths. The codes go to the SVM of ``nnx run svm``.
+part of the preset; those of `conv` also have other widths, and other numbers of pairs in a batch. The codes
+go to the SVM of ``nnx run svm``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from nnx.metrics import mean_squared_error
 
 BEST, CONV = autoencoder.PRESETS["best"], autoencoder.PRESETS["conv"]
 ALONE = replace(CONV, pretraining=None)
+BEFORE = CONV.pretraining
+assert BEFORE is not None
 VARIANTS = {
     "best": {
         "neither pretraining nor distortion": replace(BEST, pretraining=None, distortion=None),
@@ -31,7 +34,10 @@ VARIANTS = {
         "convolutions, no pretraining": replace(ALONE, hidden=()),
         "with a dense layer of 256": ALONE,
         "with a dense layer of 512": replace(ALONE, hidden=(512,)),
-        "of 256, with pretraining (the preset)": CONV,
+        "of 256, pretraining, then no pairs": replace(CONV, pretraining=replace(BEFORE, kept=0.0)),
+        "of 256, pretraining, then one pair": replace(CONV, pretraining=replace(BEFORE, kept=1 / 64)),
+        "of 256, pretraining, then two pairs (the preset)": CONV,
+        "of 512, pretraining, then two pairs": replace(CONV, hidden=(512,)),
     },
 }
 
@@ -70,7 +76,7 @@ def main(preset: str, epochs: int | None, seed: int, only: str | None) -> None:
             (labels == data.y_test).mean()
             for labels in svm.classify(data, encoder.predict(data.x_train), encoder.predict(data.x_test))
         )
-        click.echo(f"{name:38} MSE {error:.5f}  SVM {right:.4f}  (PCA {pca_right:.4f})")
+        click.echo(f"{name:48} MSE {error:.5f}  SVM {right:.4f}  (PCA {pca_right:.4f})")
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def lines(job: str, times: Times, more: dict[str, dict[str, float]]) -> list[str
 
 
 def fused() -> str:
-    """Return for how many shapes the bias, and ReLU, are in the product's launch; docs/gpu.md says why."""
+    """Return which products have their bias, and ReLU, in the same launch: others would hide NaN."""
     library = nnx.resolve("gpu")._blas_lt()  # type: ignore[attr-defined]
     if library is None:
         return "bias and ReLU in the launch of a product: never, cuBLASLt cannot be used"

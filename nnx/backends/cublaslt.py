@@ -114,7 +114,9 @@ class CublasLt:
         """
         if kind not in EPILOGUES or not all(x.flags.c_contiguous for x in (a, b, bias)):
             return False
-        aligned = tuple(_alignment(x) for x in (b, a, out, bias))
+        if _alignment(bias) < ALIGNED:
+            return False
+        aligned = tuple(_alignment(x) for x in (b, a, out))
         key = (kind, out.dtype.name, a.dtype.name, a.shape, b.shape, aligned)
         if key not in self._plans:
             if len(self._plans) == MOST:
@@ -137,8 +139,6 @@ class CublasLt:
         self, a: Array, b: Array, bias: Array, out: Array, kind: str, aligned: tuple[int, ...]
     ) -> Planned | None:
         """Return a plan that has kept NaN, or None; this overwrites `out`, and the host waits."""
-        if aligned[3] < ALIGNED:
-            return None
         try:
             plan = self._plan(a, b, bias, out, kind, aligned)
             self._compute(plan, a, b, self._xp.full(bias.shape, math.nan, bias.dtype), out)

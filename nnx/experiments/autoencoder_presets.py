@@ -109,10 +109,13 @@ PRESETS = {
         loss=BinaryCrossEntropy,
         optimizer=lambda steps: Adam(warm_cosine(4e-3, steps)),
         batch_size=128,
-        epochs=40,
+        epochs=85,
         distortion=Affine(rotation=10, scale=0.1, shear=0.1, shift=1, share=0.5),
         pretraining=Pretraining(
-            epochs=15, batch_size=256, distortion=Affine(rotation=15, scale=0.15, shear=0.2, shift=2)
+            epochs=26,
+            batch_size=256,
+            distortion=Affine(rotation=15, scale=0.15, shear=0.2, shift=2),
+            kept=1 / 32,
         ),
     ),
     "variational": Preset(

@@ -76,10 +76,8 @@ def test_arrays_that_are_aligned_less_have_their_own_plan():
 def test_a_bias_that_is_not_aligned_or_not_contiguous_is_left_to_others():
     backend, room = nnx.resolve("gpu"), numbers(64)
     a, b, out = numbers(2, 3), numbers(3, 4), cupy.empty((2, 4), "float32")
-    for bias, tried in ((room[1:5], 2), (room[2:6], 2), (room[3:7], 2), (room[::2][:4], 1)):
-        library = made()
-        assert not library.product(a, b, bias, out, "relu")
-        assert library.used()["relu"] == f"1 of {tried}"
+    for bias in (room[1:5], room[2:6], room[3:7], room[::2][:4]):
+        assert not made().product(a, b, bias, out, "relu")
         backend.dense_forward(a, b, bias, out, "relu")
         np.testing.assert_allclose(out.get(), expected(a, b, bias, "relu"), rtol=1e-5, atol=1e-6)
 
