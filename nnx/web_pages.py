@@ -33,7 +33,7 @@ style-src 'unsafe-inline'; script-src 'sha256-{{ script_hash }}'; base-uri 'none
 
 
 def page_path(path: str | os.PathLike[str], what: str) -> Path:
-    """Return the path of a page. `what` it shows is the subject of the error: "a report", "the playground".
+    """Return the path of a page; errors call the page `what`, such as "a report" or "the playground".
 
     Raises
     ------

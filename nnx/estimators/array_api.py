@@ -104,7 +104,7 @@ def moved_to_host(x: Any) -> Any:
 
 
 def hosted(x: Any) -> Any:
-    """Return what `moved_to_host` does under dispatch, and else x: for estimators that answer with NumPy."""
+    """Move x to the host under dispatch, and else leave it: for estimators that answer with NumPy."""
     return moved_to_host(x) if dispatches() else x
 
 

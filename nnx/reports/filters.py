@@ -145,14 +145,14 @@ def scaled_maps(channels: NDArray[Any]) -> NDArray[np.float64]:
 def mosaic(layers: Sequence[NDArray[np.float64]], side: int) -> NDArray[np.float64]:
     """Put the channels of layers side by side: those of a layer in one line, or several lines.
 
+    Each channel has a thin dark line below and on the right. What no channel fills is 0, which no reader
+    takes for a strong activation.
+
     Parameters
     ----------
     layers : sequence of array of shape (channels, height, width)
     side : int
         Each channel is repeated in both directions as often as it fits into a square of this side.
-
-    Each channel has a thin dark line below and on the right. What no channel fills is 0, which no reader
-    takes for a strong activation.
     """
     lines = []
     for channels in layers:
