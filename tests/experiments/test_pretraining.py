@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from support.small_networks import host
@@ -90,6 +93,23 @@ def test_training_with_pairs_changes_the_weights_and_not_the_layers():
     assert network.layers is layers
     assert history["loss"][-1] < history["loss"][0]
     assert all(not np.array_equal(before[name], value) for name, value in network.weights().items())
+
+
+def test_a_checkpoint_of_training_with_pairs_is_loaded_in_another_process(tmp_path):
+    """As docs/command-line.md says. In inference, its network gives what the autoencoder gives."""
+    data = nnx.datasets.load_digits()
+    network, x = small_autoencoder(), data.x_train[:64]
+    fit_with_pairs(
+        network, x, (8, 8), Affine(10, 0.1, 0.1, 0.5), share=0.5, epochs=1, batch_size=32,
+        loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(1e-3), checkpoint=nnx.Checkpoint(tmp_path, every=2),
+    )  # fmt: skip
+    np.save(tmp_path / "x.npy", x)
+    code = (
+        "import numpy as np, nnx\nfrom nnx.experiments import autoencoder\n"
+        "np.save('p.npy', nnx.load('fit-1-step-2.safetensors').predict(np.load('x.npy')))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), network.predict(x), rtol=1e-5)
 
 
 def test_images_in_no_pair_are_changed_as_the_caller_says():
