@@ -20,7 +20,7 @@ class Masked(Draws, Layer):
 
     layout = "rows"
     replays = True
-    scale: float | None = None  # factor of the numbers that are kept; None: 1 / (1 − rate)
+    _factor: float | None = None  # factor of the numbers that are kept; None: 1 / (1 − rate)
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Masked(Draws, Layer):
     def _mask(self, source: Array, target: Array, workspace: Workspace) -> None:
         if workspace.training and self.rate > 0.0:
             key = self.drawn_key(workspace)
-            workspace.backend.dropout(source, target, self.rate, key, workspace.row, self.scale)
+            workspace.backend.dropout(source, target, self.rate, key, workspace.row, self._factor)
         else:
             target[...] = source
 

@@ -123,4 +123,4 @@ class MaskNoise(Masked):
         onnx=Counterpart("Identity"),
         elementwise=True,
     )
-    scale = 1.0
+    _factor = 1.0
