@@ -149,7 +149,7 @@ class Backend(
         raise CaptureError("a CPU has no CUDA graphs")
 
     def buffers(self) -> list[Array]:
-        """Return the arrays that kernels of an operation pass to each other on the calling thread."""
+        """Return the arrays that kernels of an operation pass to each other on this thread and stream."""
         return []
 
     def small_loop(self) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 from nnx.ops.base import Array
 
 WORKSPACE = 32 << 20  # bytes: what NVIDIA recommends for Hopper, and more than other GPUs need
-STREAMS = 4  # so many streams keep their workspace
+STREAMS = 4  # so many streams of a thread keep their memory
 NOT_TRANSPOSED, TRANSPOSED = 0, 1
 DEFAULT_MATH, TF32_MATH = 0, 3  # cublasMath_t
 DEFAULT_ALGORITHM = -1  # CUBLAS_GEMM_DEFAULT

@@ -39,7 +39,7 @@ import numpy
 from nnx.backends import cupy_devices as devices
 from nnx.backends import foreign
 from nnx.backends.base import NOTHING, Backend, CaptureError
-from nnx.backends.cublas import Cublas, CublasError
+from nnx.backends.cublas import STREAMS, Cublas, CublasError
 from nnx.backends.cublaslt import CublasLt
 from nnx.backends.cupy_capture import Captured
 from nnx.backends.cupy_devices import device_count
@@ -118,21 +118,32 @@ class CupyBackend(
         return self._hold
 
     def _buffer(self, name: str, size: int, dtype: Any) -> Array:
-        """Return memory that one kernel of an operation passes to the next; each thread has its own."""
-        key = f"{name} {dtype}"
-        room = getattr(self._local, key, None)
-        if room is None or room.size < size:
-            room = cupy.empty(size, dtype=dtype)
-            setattr(self._local, key, room)
-        return room
+        """Return memory that one kernel of an operation passes to the next."""
+        key, rooms = f"{name} {dtype}", self._rooms()
+        if key not in rooms or rooms[key].size < size:
+            rooms[key] = cupy.empty(size, dtype=dtype)
+        return rooms[key]
 
     def _counter(self, name: str) -> Array:
-        """Return an unsigned integer that is 0 between two kernels; each thread has its own."""
-        counter = getattr(self._local, name, None)
-        if counter is None:
-            counter = cupy.zeros(1, dtype="uint32")
-            setattr(self._local, name, counter)
-        return counter
+        """Return an unsigned integer that is 0 between two kernels."""
+        rooms = self._rooms()
+        if name not in rooms:
+            rooms[name] = cupy.zeros(1, dtype="uint32")
+        return rooms[name]
+
+    def _rooms(self) -> dict[str, Array]:
+        """Return this thread's buffers for the current stream: two streams may compute at the same time.
+
+        A step that is recorded uses those of the stream on which it will run.
+        """
+        streams: dict[int, dict[str, Array]] = vars(self._local).setdefault("rooms", {})
+        stream = getattr(self._local, "recorded", None)
+        if stream is None:
+            stream = int(cupy.cuda.get_current_stream().ptr)
+        rooms = streams[stream] = streams.pop(stream, {})  # the newest is the last
+        while len(streams) > STREAMS:
+            del streams[next(iter(streams))]
+        return rooms
 
     def _blas(self) -> Cublas | None:
         """Return the calling thread's handle of cuBLAS; None if only CuPy can use the library."""
@@ -246,11 +257,15 @@ class CupyBackend(
             blas = self._blas()
             if blas is None:
                 raise CaptureError(self.blas_fault)
-            return Captured(self._hold, blas, launch)
+            self._local.recorded = int(cupy.cuda.get_current_stream().ptr)
+            try:
+                return Captured(self._hold, blas, launch)
+            finally:
+                del self._local.recorded
 
     def buffers(self) -> list[Array]:
         """See `Backend.buffers`."""
-        return [x for x in vars(self._local).values() if isinstance(x, cupy.ndarray)]
+        return list(self._rooms().values())
 
     def synchronize(self) -> None:
         """Wait until all work queued on the device is done."""

@@ -379,6 +379,35 @@ def test_dlpack_waits_for_the_stream_that_computes_the_array():
     one.predict(OfAnotherLibrary(x))
 
 
+def test_one_thread_may_use_two_streams_without_a_wait():
+    """Two networks share a thread's memory for sums and counts, but not that of a stream."""
+    alone, streams = network(), [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
+    twins = []
+    for stream in streams:
+        with stream:
+            twins.append((network(), cupy.asarray(X), cupy.asarray(LABELS), nnx.Adam()))
+
+    def step(one, x, y, optimizer):
+        predicted = one.forward(x, training=True)
+        value = CROSS_ENTROPY(y, predicted)
+        one.backward(CROSS_ENTROPY.gradient(y, predicted))
+        optimizer.step(one)
+        return value
+
+    values = []
+    for _ in range(3):
+        for stream, twin in zip(streams, twins, strict=True):
+            with stream:
+                values.append(step(*twin))
+    for stream in streams:
+        stream.synchronize()
+    x, y, optimizer = cupy.asarray(X), cupy.asarray(LABELS), nnx.Adam()
+    expected = [step(alone, x, y, optimizer).copy() for _ in range(3)]
+    assert [float(value) for value in values] == [float(value) for value in expected for _ in twins]
+    for one, *_ in twins:
+        same(one, alone)
+
+
 def test_a_run_resumes_with_the_data_on_either_side(tmp_path):
     x, y = cupy.asarray(X), cupy.asarray(LABELS)
     uninterrupted, half, whole = network(), network(), network()
