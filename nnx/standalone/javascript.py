@@ -39,16 +39,12 @@ export function check() {{
   return compare(found, plain(CHECKED_ANSWERS), {tolerance!r});
 }}"""
 MAIN = """
-// Whether node runs this file itself, also through a link (from node 20.16 on).
-function isProgram() {{
-  if (typeof process === "undefined" || !process.argv?.[1]) return false;
-  const path = process.argv[1], files = process.getBuiltinModule?.("node:fs");
-  const real = files?.existsSync(path) ? files.realpathSync(path) : path;
-  return import.meta.url === new URL("file:///" + real.replace(/^\\//, "")
-    .replace(/[%#?\\n\\r\\t]/g, encodeURIComponent)).href;
-}}
-
-if (isProgram()) {{
+// node runs this file itself, also through a link (from node 20.16 on)
+const program = globalThis.process?.argv?.[1] ?? "";
+const files = globalThis.process?.getBuiltinModule?.("node:fs");
+const own = files?.existsSync(program) ? files.realpathSync(program) : program;
+if (own && import.meta.url === new URL("file:///" + own.replace(/^\\//, "")
+    .replace(/[%#?\\n\\r\\t]/g, encodeURIComponent)).href) {{
   const largest = check().toPrecision(2);
   console.log(`${{CHECKED_ROWS.length}} stored rows: the largest difference to nnx is ${{largest}}`);
   console.log("the answer to the first of them:", {function}([EXAMPLE])[0]);

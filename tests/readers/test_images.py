@@ -290,7 +290,7 @@ def test_a_folder_of_16_bits_is_trained_on_and_applied():
     for index in range(10):  # shades that differ by less than a 256th
         deep = np.full((2, 2), 1000 + index, np.uint16)
         saved(deep, f"{index}.png", "q")
-    invoke("train", "p", "--epochs", 30, "--out", "run", "-q", "--json")
+    invoke("train", "p", "--epochs", 100, "--out", "run", "-q", "--json")
     done = invoke("predict", "run", "p", "--out", "p.csv")
     lines = Path("p.csv").read_text().splitlines()[1:]
     assert all(line.split(",")[1] == Path(line.split(",")[0]).parent.name for line in lines), done.output

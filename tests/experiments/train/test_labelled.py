@@ -18,8 +18,8 @@ def test_an_archive_of_labels_and_an_array_with_a_file_of_them_are_the_same():
     np.savez("d.npz", x=images, y=names)
     np.save("x.npy", images)
     np.save("y.npy", names)
-    first = trained("d.npz", "--epochs", 5, out="one")
-    second = trained("x.npy", "--target", "y.npy", "--epochs", 5, out="two")
+    first = trained("d.npz", "--epochs", 10, out="one")
+    second = trained("x.npy", "--target", "y.npy", "--epochs", 10, out="two")
     assert first["metrics"] == second["metrics"]
     assert first["metrics"]["classes"] == [f"n{label}" for label in range(10)]
     assert first["metrics"]["accuracy"] > 0.6
