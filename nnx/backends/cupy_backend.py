@@ -137,9 +137,8 @@ class CupyBackend(
         A step that is recorded uses those of the stream on which it will run.
         """
         streams: dict[int, dict[str, Array]] = vars(self._local).setdefault("rooms", {})
-        stream = getattr(self._local, "recorded", None)
-        if stream is None:
-            stream = int(cupy.cuda.get_current_stream().ptr)
+        recorded = getattr(self._local, "recorded", None)
+        stream = _stream() if recorded is None else recorded
         rooms = streams[stream] = streams.pop(stream, {})  # the newest is the last
         while len(streams) > STREAMS:
             del streams[next(iter(streams))]
@@ -257,7 +256,7 @@ class CupyBackend(
             blas = self._blas()
             if blas is None:
                 raise CaptureError(self.blas_fault)
-            self._local.recorded = int(cupy.cuda.get_current_stream().ptr)
+            self._local.recorded = _stream()
             try:
                 return Captured(self._hold, blas, launch)
             finally:
@@ -302,3 +301,9 @@ def _in_order(factor: Array) -> Array:
     """Return a factor as cuBLAS can read it: a copy if neither its rows nor its columns are contiguous."""
     contiguous = factor.flags.c_contiguous or factor.flags.f_contiguous
     return factor if contiguous else cupy.ascontiguousarray(factor)
+
+
+def _stream() -> int:
+    """Return the address of CuPy's current stream."""
+    current = cupy.cuda.get_current_stream()
+    return int(current.ptr)
