@@ -139,7 +139,7 @@ class Cublas:
 
     def ready(self) -> Array:
         """Use CuPy's current stream, and return its workspace."""
-        if int(self._xp.cuda.get_current_stream().ptr) != self.stream:
+        if current_stream(self._xp) != self.stream:
             self.prepare()
         return self._workspace
 
@@ -149,7 +149,7 @@ class Cublas:
         CuPy's pool gives memory back to the stream for which it was requested, so a workspace that is no
         longer needed is not overwritten before the stream has finished with it.
         """
-        stream = int(self._xp.cuda.get_current_stream().ptr)
+        stream = current_stream(self._xp)
         if workspace is None:
             workspace = self._workspaces.pop(stream, None)
             if workspace is None:
@@ -173,6 +173,11 @@ class Cublas:
         status = getattr(self._library, function)(*arguments)
         if status:
             raise CublasError(f"{function} failed with status {status}")
+
+
+def current_stream(library: Any) -> int:
+    """Return the address of the current stream of CuPy, the library."""
+    return int(library.cuda.get_current_stream().ptr)
 
 
 def _layout(x: Array) -> tuple[int, int]:

@@ -39,7 +39,7 @@ import numpy
 from nnx.backends import cupy_devices as devices
 from nnx.backends import foreign
 from nnx.backends.base import NOTHING, Backend, CaptureError
-from nnx.backends.cublas import STREAMS, Cublas, CublasError
+from nnx.backends.cublas import STREAMS, Cublas, CublasError, current_stream
 from nnx.backends.cublaslt import CublasLt
 from nnx.backends.cupy_capture import Captured
 from nnx.backends.cupy_devices import device_count
@@ -138,7 +138,7 @@ class CupyBackend(
         """
         streams: dict[int, dict[str, Array]] = vars(self._local).setdefault("rooms", {})
         recorded = getattr(self._local, "recorded", None)
-        stream = _stream() if recorded is None else recorded
+        stream = current_stream(cupy) if recorded is None else recorded
         rooms = streams[stream] = streams.pop(stream, {})  # the newest is the last
         while len(streams) > STREAMS:
             del streams[next(iter(streams))]
@@ -256,7 +256,7 @@ class CupyBackend(
             blas = self._blas()
             if blas is None:
                 raise CaptureError(self.blas_fault)
-            self._local.recorded = _stream()
+            self._local.recorded = current_stream(cupy)
             try:
                 return Captured(self._hold, blas, launch)
             finally:
@@ -301,9 +301,3 @@ def _in_order(factor: Array) -> Array:
     """Return a factor as cuBLAS can read it: a copy if neither its rows nor its columns are contiguous."""
     contiguous = factor.flags.c_contiguous or factor.flags.f_contiguous
     return factor if contiguous else cupy.ascontiguousarray(factor)
-
-
-def _stream() -> int:
-    """Return the address of CuPy's current stream."""
-    current = cupy.cuda.get_current_stream()
-    return int(current.ptr)
