@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,7 +36,7 @@ class TestABusyMachine:
         try:
             for tasks in (before, after, after):
                 machine(*tasks)
-                if time.monotonic() >= watch.due:
+                if watch.due < math.inf:  # as if it were time
                     watch.look()
         finally:
             del backend.blas_threads
