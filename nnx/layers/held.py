@@ -9,12 +9,12 @@ from nnx.errors import ConfigurationError
 
 
 def refuse(layer: object, classes: Sequence[type]) -> None:
-    """Check the attributes of a layer, and those of its own classes.
+    """Refuse a layer that has a layer or a network in an attribute, of its own or of one of `classes`.
 
     Raises
     ------
     ConfigurationError
-        If one holds a layer or a network; the text names it.
+        If there is one; the text names the attribute.
     """
     for owner in (layer, *classes):
         for name, value in vars(owner).items():
