@@ -28,8 +28,10 @@ from nnx.ops.noise import Noise
 from nnx.ops.normalization import Normalization
 from nnx.ops.pooling import Pooling
 from nnx.ops.prelu import PReLU
+from nnx.ops.reductions import Reductions
 from nnx.ops.row_updates import RowUpdates
 from nnx.ops.sparse import Sparse
+from nnx.ops.sparsity import Sparsity
 from nnx.ops.steps import Steps
 from nnx.ops.updates import Updates
 from nnx.ops.upsampling import Upsampling
@@ -44,7 +46,7 @@ class CaptureError(RuntimeError):
 class Backend(
     Gather, Dense, Sparse, Convolution, Pooling, GlobalAverage, Upsampling, Bfloat16, Activations, PReLU,
     Dropout, Embedding, Curvature, Noise, Normalization, Losses, RowUpdates, Updates, Averages, Gradients,
-    Steps,
+    Steps, Reductions, Sparsity,
 ):  # fmt: skip
     """A device and the operations on its arrays.
 

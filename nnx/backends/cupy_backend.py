@@ -63,6 +63,8 @@ from nnx.ops.noise import NoiseCuPy
 from nnx.ops.normalization import NormalizationCuPy
 from nnx.ops.pooling import PoolingCuPy
 from nnx.ops.prelu import PReLUCuPy
+from nnx.ops.reductions import ReductionsCuPy
+from nnx.ops.sparsity import SparsityCuPy
 from nnx.ops.steps import StepsCuPy
 from nnx.ops.updates import UpdatesCuPy
 from nnx.ops.upsampling import UpsamplingCuPy
@@ -73,7 +75,7 @@ __all__ = ["CupyBackend", "device_count"]
 class CupyBackend(
     GatherCuPy, Bfloat16CuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy,
     ActivationsCuPy, PReLUCuPy, DropoutCuPy, EmbeddingCuPy, NormalizationCuPy, LossesCuPy, UpdatesCuPy,
-    GradientsCuPy, NoiseCuPy, CurvatureCuPy, AveragesCuPy, StepsCuPy, Backend,
+    GradientsCuPy, NoiseCuPy, CurvatureCuPy, AveragesCuPy, StepsCuPy, ReductionsCuPy, SparsityCuPy, Backend,
 ):  # fmt: skip
     """An NVIDIA GPU.
 

@@ -27,6 +27,7 @@ from nnx.ops.losses import LossesNumPy
 from nnx.ops.normalization import NormalizationNumPy
 from nnx.ops.pooling import PoolingNumPy
 from nnx.ops.prelu import PReLUNumPy
+from nnx.ops.reductions import ReductionsNumPy
 from nnx.ops.sparse import SparseNumPy
 from nnx.ops.updates import UpdatesNumPy
 from nnx.ops.upsampling import UpsamplingNumPy
@@ -36,8 +37,8 @@ ZEROS = -1  # the slot of the scratch memory with zeros
 
 class NumpyBackend(
     GatherNumPy, DenseNumPy, SparseNumPy, ConvolutionNumPy, PoolingNumPy, GlobalAverageNumPy,
-    UpsamplingNumPy, Bfloat16NumPy, ActivationsNumPy, PReLUNumPy, EmbeddingNumPy, NormalizationNumPy,
-    LossesNumPy, UpdatesNumPy, AveragesNumPy, GradientsNumPy, Backend,
+    UpsamplingNumPy, Bfloat16NumPy, ActivationsNumPy, PReLUNumPy, ReductionsNumPy, EmbeddingNumPy,
+    NormalizationNumPy, LossesNumPy, UpdatesNumPy, AveragesNumPy, GradientsNumPy, Backend,
 ):  # fmt: skip
     """The CPU with NumPy."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from nnx.backends import Array
@@ -13,7 +12,6 @@ from nnx.records import Case, Counterpart, LayerRecord
 
 __all__ = ["KLSparsity", "L1Sparsity"]
 
-ROUNDING = 1e-7  # about the rounding of a float32 near 1
 ACTIVE = ((0.1, 0.9, 0.2), (0.4, 0.3, 0.05), (0.2, 0.6, 0.1))  # for the gradient check
 
 
@@ -21,6 +19,7 @@ class _Sparsity(Layer):
     """Base of the layers that return their input and add a term for it to the loss."""
 
     layout = "rows"
+    replays = True
     term = "sparsity"
     weight: float
 
@@ -50,6 +49,11 @@ class _Sparsity(Layer):
 
     def _write_gradient(self, dx: Array, workspace: Workspace) -> None:
         raise NotImplementedError
+
+    @staticmethod
+    def _row(name: str, workspace: Workspace) -> Array:
+        """Return an array with a number for each column of x."""
+        return workspace.buffer(name, (1, workspace.x.shape[1]))
 
 
 class L1Sparsity(_Sparsity):
@@ -99,11 +103,10 @@ class L1Sparsity(_Sparsity):
         self.weight = number("L1Sparsity: weight", weight, "[0, inf)")
 
     def _write_term(self, x: Array, term: Array, workspace: Workspace) -> None:
-        xp, size = workspace.backend.xp, workspace.buffer("size", x.shape)
-        means = workspace.buffer("means", (1, x.shape[1]))
-        xp.abs(x, out=size)
-        xp.matmul(workspace.row_shares().T, size, out=means)
-        term[...] = xp.sum(means, axis=1)
+        backend, size = workspace.backend, workspace.buffer("size", x.shape)
+        backend.xp.abs(x, out=size)
+        means = backend.matmul(workspace.row_shares().T, size, self._row("means", workspace))
+        backend.axis_sums(means.reshape(1, -1, 1), term.reshape(1, 1))
         term *= self.weight
 
     def _write_gradient(self, dx: Array, workspace: Workspace) -> None:
@@ -167,24 +170,20 @@ class KLSparsity(_Sparsity):
         self.target = number("KLSparsity: target", target, "(0, 1)")
 
     def _write_term(self, x: Array, term: Array, workspace: Workspace) -> None:
-        xp, m, t = workspace.backend.xp, self._means(workspace), self.target
-        xp.matmul(workspace.row_shares().T, x, out=m)
+        backend, m = workspace.backend, self._row("means", workspace)
+        backend.matmul(workspace.row_shares().T, x, m)
         if workspace.shard.communicator.size > 1:
             m *= workspace.share
             workspace.shard.communicator.sum(m, "the mean activations of a code")
-        # the logarithm needs m > 0 and m < 1; outside [0, 1], the term has no meaning
-        m[...] = xp.where((m >= 0.0) & (m <= 1.0 + ROUNDING), xp.clip(m, ROUNDING, 1.0 - ROUNDING), math.nan)
-        term[...] = xp.sum(t * xp.log(t / m) + (1.0 - t) * xp.log((1.0 - t) / (1.0 - m)), axis=1)
+        divergences = self._row("divergences", workspace)
+        backend.divergences(m, self.target, divergences, self._row("slopes", workspace))
+        backend.axis_sums(divergences.reshape(1, -1, 1), term.reshape(1, 1))
         term *= self.weight
 
     def _write_gradient(self, dx: Array, workspace: Workspace) -> None:
-        xp, m, t = workspace.backend.xp, self._means(workspace), self.target
-        slope = (1.0 - t) / (1.0 - m) - t / m
-        xp.multiply(workspace.row_shares(), slope, out=dx)
+        slopes = self._row("slopes", workspace)
+        workspace.backend.xp.multiply(workspace.row_shares(), slopes, out=dx)
         dx *= self.weight * workspace.share
-
-    def _means(self, workspace: Workspace) -> Array:
-        return workspace.buffer("means", (1, workspace.x.shape[1]))
 
     def config(self) -> dict[str, Any]:
         """Return weight and target."""

@@ -69,6 +69,7 @@ class GaussianCode(Draws, Layer):
         listed=False,
     )
     layout = "rows"
+    replays = True
     reads_output = False
     term = "kl"
     term_note = "a log variance above 88 is too large for float32: lower the learning rate"
@@ -99,7 +100,8 @@ class GaussianCode(Draws, Layer):
             xp, noise = workspace.backend.xp, workspace.buffer("noise", y.shape)
             noise[...] = 0.0
             workspace.backend.add_noise(noise, noise, 1.0, self.drawn_key(workspace), workspace.row)
-            xp.exp(0.5 * x[:, y.shape[1] :], out=deviation)
+            xp.multiply(x[:, y.shape[1] :], 0.5, out=deviation)
+            xp.exp(deviation, out=deviation)
             xp.multiply(deviation, noise, out=y)
             y += mean
         else:
@@ -108,11 +110,16 @@ class GaussianCode(Draws, Layer):
             self._write_term(x, workspace.term, workspace)
 
     def _write_term(self, x: Array, term: Array, workspace: Workspace) -> None:
-        xp, k = workspace.backend.xp, x.shape[1] // 2
+        backend, xp, k = workspace.backend, workspace.backend.xp, x.shape[1] // 2
         mean, log_variance = x[:, :k], x[:, k:]
+        squares, divergence = (workspace.scratch(name, mean.shape) for name in ("squares", "divergence"))
         # σ² − 1 is computed at once: near σ = 1, a difference would lose digits
-        divergence = xp.sum(mean * mean + (xp.expm1(log_variance) - log_variance), axis=1, keepdims=True)
-        term[...] = xp.sum(workspace.row_shares() * divergence, axis=0)
+        xp.expm1(log_variance, out=divergence)
+        divergence -= log_variance
+        xp.multiply(mean, mean, out=squares)
+        divergence += squares
+        means = backend.matmul(workspace.row_shares().T, divergence, workspace.buffer("means", (1, k)))
+        backend.axis_sums(means.reshape(1, k, 1), term.reshape(1, 1))
         term *= 0.5 * self.beta
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
@@ -120,16 +127,23 @@ class GaussianCode(Draws, Layer):
         if dx is None:
             return
         xp, x, k = workspace.backend.xp, workspace.x, dy.shape[1]
-        dx[:, :k] = dy
+        of_mean, of_log_variance = dx[:, :k], dx[:, k:]
+        of_mean[...] = dy
         if workspace.training:
-            dx[:, k:] = dy * workspace.buffer("noise", dy.shape)
-            dx[:, k:] *= 0.5 * workspace.buffer("deviation", dy.shape)
+            xp.multiply(dy, workspace.buffer("noise", dy.shape), out=of_log_variance)
+            of_log_variance *= workspace.buffer("deviation", dy.shape)
+            of_log_variance *= 0.5
         else:
-            dx[:, k:] = 0.0
+            of_log_variance[...] = 0.0
         if workspace.term is not None:
-            shares = workspace.row_shares() * (self.beta * workspace.share)
-            dx[:, :k] += shares * x[:, :k]
-            dx[:, k:] += (0.5 * shares) * xp.expm1(x[:, k:])
+            shares, part = workspace.row_shares(), workspace.scratch("part", dy.shape)
+            shares *= self.beta * workspace.share
+            xp.multiply(x[:, :k], shares, out=part)
+            of_mean += part
+            xp.expm1(x[:, k:], out=part)
+            part *= shares
+            part *= 0.5
+            of_log_variance += part
 
     def config(self) -> dict[str, Any]:
         """Return the weight β."""

@@ -149,15 +149,8 @@ class Workspace:
 
         ``shares.T @ values`` is the mean of values of shape (rows, columns), also if rows have weights.
         """
-        terms, rows = self._buffers.terms, self.rows
-        shares = self.buffer("shares of rows", (rows, 1))
-        if terms is None or terms.weights is None:
-            shares[...] = 1.0 / rows
-            return shares
-        xp, weights = self.backend.xp, terms.weights.reshape(rows, 1)
-        weights = xp.ldexp(weights, -xp.frexp(xp.max(weights))[1])  # as in the loss: no sum overflows
-        total = xp.sum(weights, axis=0, keepdims=True)  # 0 if all rows of a rank have weight 0
-        xp.divide(weights, xp.where(total > 0, total, 1.0), out=shares)
+        terms, shares = self._buffers.terms, self.buffer("shares of rows", (self.rows, 1))
+        self.backend.row_shares(shares, None if terms is None else terms.weights)
         return shares
 
     @property

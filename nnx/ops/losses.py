@@ -274,6 +274,17 @@ class Losses(Operations):
         if dy is not None:
             dy[...] = gradient * column
 
+    def row_shares(self, shares: Array, weights: Array | None) -> Array:
+        """Write each row's share of a mean, of shape (rows, 1): 1 / rows, or w / Σ w for weights w ≥ 0."""
+        if weights is None:
+            shares[...] = 1.0 / shares.shape[0]
+            return shares
+        xp, weights = self.xp, weights.reshape(shares.shape)
+        weights = xp.ldexp(weights, -xp.frexp(xp.max(weights))[1])  # see `average`
+        total = xp.sum(weights, axis=0, keepdims=True)  # 0 if all rows of a rank have weight 0
+        xp.divide(weights, xp.where(total > 0, total, 1.0), out=shares)
+        return shares
+
     def smooth_targets(self, y_true: Array, like: Array, kept: float, share: float) -> Array:
         """Return y · kept + share, the targets of label smoothing; labels as rows with a one.
 

@@ -175,6 +175,16 @@ class LossesCuPy(OnGpu, Losses):
         ROW_FACTORS.of(scale.dtype)((1,), (THREADS,), (weights, factors, rows, scale))
         return factors
 
+    def row_shares(self, shares: Array, weights: Array | None) -> Array:
+        """Use one launch."""
+        with self._hold:
+            if weights is None:
+                return super().row_shares(shares, None)
+            arrays = (self.xp.ascontiguousarray(weights), shares)
+            one = shares.dtype.type(1)
+            ROW_FACTORS.of(shares.dtype)((1,), (THREADS,), (*arrays, shares.shape[0], one))
+        return shares
+
     def _constants(self, values: tuple[float, ...], dtype: Any) -> Array:
         """Return the constants of a loss on the device; they are copied there at their first use."""
         known = self._known_constants

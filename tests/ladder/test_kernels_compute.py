@@ -25,6 +25,7 @@ import nnx.ops.convolution_cuda  # noqa: F401 - `nnx.backends` does not import i
 from nnx.ops.cuda import Elementwise, Raw
 from nnx.ops.embedding import position_bits
 from nnx.ops.gradients import BLOCKS
+from nnx.ops.sparsity import ROUNDING
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -455,6 +456,25 @@ def test_trained_slopes(
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 300, 5), (3, 37, 70), (50, 6, 1)])
+def test_sums_along_an_axis(
+    shape: tuple[int, int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+) -> None:
+    x, out = rng.normal(size=shape).astype(number), np.full(shape[::2], np.nan, number)
+    compile("axis_sums", number.name)((2,), (4, 8), (x, out, *shape), **how)
+    close(out, x.astype(float).sum(axis=1), number, shape[1])
+
+
+def test_divergences_from_a_target(number: np.dtype) -> None:
+    means = np.array([[-0.1, 0.0, 1e-9, 0.05, 0.4, 1.0, 1.1, np.nan, np.inf]], number)
+    found, expected = ([np.full(means.shape, np.nan, number) for _ in range(2)] for _ in range(2))
+    compile("divergences", number.name)(means, 0.05, ROUNDING, np.nan, *found)
+    PLAIN.divergences(means, 0.05, *expected)
+    for one, other in zip(found, expected, strict=True):
+        same(one, other, number)
+
+
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70)])
 def test_normalization(
     shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
@@ -615,7 +635,7 @@ def test_every_kernel_was_computed() -> None:
     steps = {
         "gather_step", "gather_step_bytes", "begin_step", "write_numbers", "clear", "record_step",
         "leave_out", "clip", "batch_norm", "batch_norm_backward", "moving_average", "add_noise", "average",
-        "record_terms", "round_to_bfloat16", "upper_half",
+        "record_terms", "round_to_bfloat16", "upper_half", "divergences",
     }  # fmt: skip
     assert elementwise | others | images | steps == set(Elementwise.known)
     fused = {f"{kind}_bias_gradient" for kind in FUSED}
@@ -633,5 +653,8 @@ def test_every_kernel_was_computed() -> None:
         "layer_norm_backward",
         "layer_norm_sums",
     }
-    others = {"softmax", "softmax_backward", "convolve_channels_weights", "greatest", "squares", "scale"}
+    others = {
+        "softmax", "softmax_backward", "convolve_channels_weights", "greatest", "squares", "scale",
+        "axis_sums",
+    }  # fmt: skip
     assert fused | losses | embedding | norms | others == set(Raw.known)

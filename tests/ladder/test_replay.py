@@ -107,6 +107,16 @@ CASES = {
         "made": lambda: [nnx.Embedding(9, 4), nnx.Flatten(), nnx.Dense(6)],
         "x": RNG.integers(0, 9, (ROWS, 300)),  # more positions than a tile of the sort
     },
+    "a sparse code": {
+        "made": lambda: [nnx.Dense(5), nnx.ReLU(), nnx.L1Sparsity(0.1), nnx.Dense(6)],
+        "sample_weight": WEIGHTS,
+    },
+    "a sparse code, by divergence": {
+        "made": lambda: [nnx.Dense(5), nnx.Sigmoid(), nnx.KLSparsity(0.1), nnx.Dense(6)]
+    },
+    "a drawn code": {
+        "made": lambda: [nnx.Dense(6), nnx.GaussianCode(0.1), nnx.Dense(6)], "sample_weight": WEIGHTS
+    },
     "bfloat16": {"precision": "bfloat16"},
     "bfloat16 convolutions": {
         "made": lambda: [
