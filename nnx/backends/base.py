@@ -121,6 +121,17 @@ class Backend(
         """Return memory for batches that are read on the host while the device computes."""
         return Staging(shape, dtype)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        """Return this object: a copy of what uses a device uses the same device."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what to call for a pickle: `resolve` with the device's name."""
+        from nnx.backends import resolve
+
+        # "cpu" instead of the name "numba": the machine that unpickles it may have no Numba
+        return resolve, ("numpy" if self.name == "numpy" else self.device,)
+
     def hold(self) -> AbstractContextManager[Any]:
         """Return a context for work on arrays outside operations; it makes this device current.
 

@@ -212,7 +212,8 @@ def check_network(
 
 def _twin(layer: Layer) -> Layer:
     """Copy a layer with its settings but without its arena; this needs no complete `Layer.config`."""
-    shallow = copy.copy(layer)
+    shallow = type(layer).__new__(type(layer))
+    vars(shallow).update(vars(layer))
     shallow.arena, shallow._plan = None, None
     shallow.name, shallow.owned = "", False
     if layer.branches:

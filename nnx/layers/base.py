@@ -10,13 +10,14 @@ from nnx import initializers
 from nnx.backends import Array, resolve
 from nnx.errors import ConfigurationError, DataError, flag, whole
 from nnx.layers import held, integers
+from nnx.layers.copies import Copies
 from nnx.layers.plan import Plan, shape_of
 from nnx.layers.workspace import Workspace
 from nnx.parameters import Arena, Shapes
 from nnx.records import LayerRecord
 
 
-class Layer:
+class Layer(Copies):
     """Base class of all layers, also of your own.
 
     A layer maps rows of shape `input_shape` to rows of shape `output_shape`. It holds parameters, and nothing
@@ -60,7 +61,7 @@ class Layer:
     If a network is deleted, a layer of it that you still hold keeps its values: ``layer.W`` reads and writes
     them, and `forward` works. The layer cannot be given to another network. Its values are views into the
     network's buffers, so the buffers stay in memory. To keep only the values, copy them
-    (``layer.W.copy()``).
+    (``layer.W.copy()``), or the layer: ``copy.deepcopy(layer)`` belongs to no network.
 
     Examples
     --------

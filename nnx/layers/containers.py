@@ -64,11 +64,8 @@ class Container(Layer):
             if branch and self.inputs is None and not branch[0].is_view:
                 self.inputs = branch[0].inputs
         for layer in inner:
-            layer.owned = True
             layer.absorb()
-        stack.name([self])
-        self.name = ""
-        stack.name_branches(self)
+        stack.adopt(self)
 
     # ------------------------------------------------------------------ what it holds
 

@@ -21,7 +21,7 @@ def expand(layers: Sequence[Layer], whose: str = "Network") -> tuple[Layer, ...]
             raise ConfigurationError(f"layer {position} is not an nnx layer but {layer!r}")
         if layer.owned or any(layer is other for other in expanded):
             raise ConfigurationError(
-                f"{layer!r} already belongs to a network: build a second layer, or copy() the network"
+                f"{layer!r} already belongs to a network: build a second layer, or use copy.deepcopy(layer)"
             )
         layer.refuse_inner_layers()
         expanded.extend(layer.expand())
@@ -56,6 +56,16 @@ def _name(layers: Sequence[Layer], before: str) -> None:
         name_branches(layer)
 
 
+def adopt(container: Layer) -> None:
+    """Mark the layers in a container as its own, and number and name them."""
+    for branch in container.branches:
+        for layer in branch:
+            layer.owned = True
+    name([container])
+    container.name = ""
+    name_branches(container)
+
+
 def values(layer: Layer) -> dict[str, Any] | None:
     """Return the values, on the host, of a layer that was built alone; None if it is not built."""
     if layer.arena is None:
@@ -65,6 +75,15 @@ def values(layer: Layer) -> dict[str, Any] | None:
         key: to_numpy(getattr(layer, key)).copy()
         for key in (*layer.parameter_shapes(), *layer.state_shapes())
     }
+
+
+def set_values(layer: Layer, given: dict[str, Any]) -> None:
+    """Write values from the host, as `values` returns them, into a layer that is built."""
+    assert layer.arena is not None
+    backend = layer.arena.backend
+    with backend.hold():
+        for key, value in given.items():
+            getattr(layer, key)[...] = backend.asarray(value, layer.arena.dtype)
 
 
 def connect(layers: Sequence[Layer], inputs: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -83,6 +83,20 @@ class TiedDense(Layer):
             usable = False  # branches run in the same order forward and backward, so it would come too late
         self._partner = weakref.ref(found) if usable else None
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        known = self._partner or self._given
+        state["attributes"] |= {"_partner": None, "_given": known and known()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        given = state["attributes"]["_given"]
+        reference = None if given is None else weakref.ref(given)
+        partner = reference if "built" in state else None
+        super().__setstate__(
+            state | {"attributes": state["attributes"] | {"_given": reference, "_partner": partner}}
+        )
+
     @property
     def other(self) -> Dense:
         """Return the layer whose weights this one uses.

@@ -114,9 +114,7 @@ class NetworkBase:
                 own = None if layer.seed is None else initializers.generator(layer.seed, "weights")
                 layer.initialize(own or generator)
             else:
-                with self._backend.hold():
-                    for name, value in values.items():
-                        getattr(layer, name)[...] = self._backend.asarray(value, self.dtype)
+                stack.set_values(layer, values)
         return self
 
     def _allocate(self, inputs: int | tuple[int, ...]) -> None:

@@ -158,8 +158,12 @@ class TensorBoardLog(_Live):
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         super().__init__()
         self.folder = Path(folder)
-        self._library = _library("tensorboardX", "TensorBoardLog", "tensorboardX tensorboard")
+        _ = self._library  # a missing one is reported here, not in training
         self._writer: Any = None
+
+    @property
+    def _library(self) -> Any:
+        return _library("tensorboardX", "TensorBoardLog", "tensorboardX tensorboard")
 
     def begin(self, run: Run) -> None:
         """Open an event file."""
@@ -225,9 +229,13 @@ class MLflowLog(_Live):
         super().__init__()
         self.name, self.experiment = name, experiment
         self.parameters = dict(parameters or {})
-        self._library = _library("mlflow", "MLflowLog", "mlflow-skinny sqlalchemy alembic")
+        _ = self._library  # a missing one is reported here, not in training
         self._client: Any = None
         self._run = ""
+
+    @property
+    def _library(self) -> Any:
+        return _library("mlflow", "MLflowLog", "mlflow-skinny sqlalchemy alembic")
 
     def begin(self, run: Run) -> None:
         """Open a run."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from support.contract import ORACLE
@@ -34,3 +37,10 @@ def test_an_array_of_another_device_is_refused_by_the_cpu() -> None:
 
     with pytest.raises(DeviceError, match=r"GPU.*cpu.*cupy.asnumpy"):
         ORACLE.asarray(Foreign())
+
+
+def test_a_copy_of_a_backend_is_the_same_device(backend: Backend) -> None:
+    assert copy.deepcopy(backend) is backend
+    unpickled = pickle.loads(pickle.dumps(backend))
+    assert unpickled.device == backend.device
+    assert (unpickled.name == "numpy") == (backend.name == "numpy")

@@ -25,6 +25,15 @@ def test_the_classifier_learns_digits():
     assert model.score(DIGITS[1400:], LABELS[1400:]) > 0.9
 
 
+def test_a_backend_as_device_and_callbacks_are_cloned():
+    model = NetworkClassifier(
+        4, epochs=1, device=nnx.resolve("cpu"), callbacks=[nnx.EarlyStopping()], random_state=0
+    ).fit(X, Y)
+    twin = clone(model).fit(X, Y)
+    assert twin.callbacks[0] is not model.callbacks[0]
+    assert (twin.predict(X) == model.predict(X)).all()
+
+
 def test_two_classes_several_and_labels_that_come_together():
     two = fitted(CLASSIFIER, X[:100], np.array(["no", "yes"])[Y[:100]])
     assert two.network_.outputs == 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import math
+import pickle
 import re
 import subprocess
 import sys
@@ -203,6 +205,18 @@ def test_a_missing_library_is_one_line_with_the_command_that_mends_it(monkeypatc
     with pytest.raises(MissingLibraryError, match=remedy) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_loggers_are_copied_and_pickled(tmp_path):
+    pytest.importorskip("tensorboardX")
+    pytest.importorskip("mlflow")
+    board = nnx.TensorBoardLog(tmp_path / "board")
+    fit(board)
+    for log, trainings in ((board, 1), (nnx.MLflowLog("x"), 0)):
+        for twin in (copy.deepcopy(log), pickle.loads(pickle.dumps(log))):
+            assert twin.training == trainings
+    fit(copy.deepcopy(board))
+    assert len(list((tmp_path / "board").iterdir())) == 2
 
 
 def constant(y_true, y_pred):
