@@ -78,7 +78,12 @@ class StoredNetwork(NetworkBase):
                 yield f"{layer.name}.{name}", value
 
     def copy(self) -> Self:
-        """Return an independent network with equal layers and values, but without optimizer state."""
+        """Return an independent network with equal layers and values, but without optimizer state.
+
+        The copy has the same seed and has taken no step. So `fit` begins with the orders of batches and the
+        dropout masks that it began with in the network itself, when that was new. (In the copy of a slice,
+        layers have other numbers, so the masks are others.)
+        """
         twin = type(self).from_config(self.config(), device=self.backend, draw=self._arena is None)
         if self._arena is not None:
             names = [name for name, _ in twin._persistent()]  # a slice has other names than its copy

@@ -68,6 +68,16 @@ def test_copies_are_equal_and_independent(duplicate):
     same_bytes(before, network.weights())
 
 
+def test_a_copy_begins_with_the_batches_and_masks_of_a_new_network():
+    first = every_layer()
+    start = first.weights()
+    train(first, y=np.ones((12, 6)))
+    twin = first.copy()
+    twin.set_weights(start)
+    train(twin, y=np.ones((12, 6)))
+    same_bytes(first.weights(), twin.weights())
+
+
 class Own(nnx.Network):
     """A network of a user's class."""
 
