@@ -46,8 +46,12 @@ def from_config(kind: str, config: dict[str, Any]) -> Layer:
     """
     found = _named(kind)
     if not found:
-        known = nearest(kind, Layer.registry)
-        raise FileFormatError(f"unknown layer {kind!r} (first import the module of your own layer){known}")
+        users = (name for name, known in Layer.registry.items() if not known.__module__.startswith("nnx."))
+        layers = [
+            name for name, known in Layer.registry.items() if "record" in vars(known)
+        ]  # no base classes
+        near = nearest(kind, [*layers, *users])
+        raise FileFormatError(f"unknown layer {kind!r} (first import the module of your own layer){near}")
     if len(found) > 1:
         raise FileFormatError(
             f"layer {kind!r} may be {' or '.join(map(full_name, found))}: load the file in a program that "

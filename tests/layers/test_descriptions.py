@@ -69,3 +69,17 @@ def test_a_name_that_two_classes_have_is_not_guessed(tmp_path, imported, order):
     assert "mine_b.Times" in str(error.value)
     imported(B)
     assert factor(nnx.load(path)) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("Dens", "did you mean 'Dense'?"), ("Slopd", "choose from "), ("Containr", "choose from "),
+     ("a.Tmes", "did you mean 'mine_a.Times'?")],
+)  # fmt: skip
+def test_an_unknown_layer_names_only_classes_that_can_be_used(name, hint, imported):
+    imported(A)
+    with pytest.raises(nnx.FileFormatError) as caught:
+        nnx.layers.from_config(name, {})
+    assert hint in str(caught.value)
+    for base in ("_", "Container", "Activation,", "Masked", "Convolution"):
+        assert base not in str(caught.value).replace("mine_a", "").replace(f"{name!r}", "")
