@@ -137,7 +137,8 @@ class Hidden:
         """Return dense layers with these widths, each followed by its activation and dropout."""
         layers: list[nnx.Layer] = []
         for size, activation in zip(widths, activations, strict=True):
-            layers += [nnx.Dense(size), make(activation)]
+            function = make(activation)
+            layers += [nnx.Dense(size, initializer=function.record.initializer), function]
             if self.dropout:
                 layers.append(nnx.Dropout(self.dropout))
         return layers

@@ -92,7 +92,10 @@ def member_layers(
     """Return the layers after the embeddings: scale, members, shared dense layers, and separate outputs."""
     layers: list[nnx.Layer] = [nnx.FeatureScale(), nnx.Members(members, "normal" if embedded else "signs")]
     for width in widths:
-        layers += [nnx.Dense(width, initializer="he_normal"), make(activation)]
+        layers += [
+            nnx.Dense(width, initializer="lecun_normal" if activation == "selu" else "he_normal"),
+            make(activation),
+        ]
         if dropout:
             layers.append(nnx.Dropout(dropout))
     return [*layers, nnx.MemberDense(outputs), *last]

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from support.estimated import DIGITS, LABELS
 
 import nnx
-from nnx.estimators import Autoencoder, NetworkClassifier, NetworkRegressor
+from nnx.estimators import Autoencoder, NetworkClassifier, NetworkRegressor, TabularClassifier
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -154,6 +154,24 @@ def test_each_hidden_layer_may_have_its_own_activation():
     ]  # fmt: skip
     search = GridSearchCV(model, {"activation": [["relu", "tanh"], "elu"]}, cv=2).fit(x, Y[:60])
     assert pickle.loads(pickle.dumps(search.best_estimator_)).predict(x).shape == (60,)
+
+
+def test_widths_and_texts_start_with_the_same_weights():
+    x, y = FLAT[:60], Y[:60]
+    for activation, kind in (
+        ("selu", nnx.initializers.LeCunNormal),
+        ("relu", nnx.initializers.GlorotUniform),
+    ):
+        models = [
+            NetworkClassifier(sizes, activation=activation, epochs=1, random_state=0).fit(x, y)
+            for sizes in ((8, 6), "8, 6", [f"8 {activation}", 6])
+        ]
+        assert isinstance(models[0].network_.layers[0].initializer, kind)
+        for other in models[1:]:
+            np.testing.assert_array_equal(other.predict_proba(x), models[0].predict_proba(x))
+    table = TabularClassifier((8,), activation="selu", epochs=1, random_state=0).fit(x, y)
+    drawn = [one.initializer for one in table.network_.layers if isinstance(one, nnx.Dense)]
+    assert isinstance(drawn[0], nnx.initializers.LeCunNormal)
 
 
 @pytest.mark.parametrize(
