@@ -80,7 +80,6 @@ class Contractive(Draws, Sequential):
         listed=False,
     )
     term = "contraction"
-    replays = False  # the term makes temporary arrays
 
     def __init__(self, layers: Layers, weight: float) -> None:
         super().__init__(layers)
@@ -143,25 +142,38 @@ class Contractive(Draws, Sequential):
             h = out
         if workspace.term is None:
             return
-        xp, shares = workspace.backend.xp, workspace.row_shares()
-        sums = xp.matmul(shares.T, self._squares(steps, workspace))
-        workspace.term[...] = xp.sum(sums, axis=1)
-        workspace.term[...] *= self.weight
+        backend, term, units = workspace.backend, workspace.term, steps[-1][0].units
+        squares = self._squares(steps, workspace)
+        means = backend.matmul(workspace.row_shares().T, squares, workspace.buffer("means", (1, units)))
+        backend.axis_sums(means.reshape(1, units, 1), term.reshape(1, 1))
+        term *= self.weight
 
     def _squares(self, steps: list[tuple[Dense, str, float]], workspace: Workspace) -> Array:
         """Return terms whose sum over columns is each row's ‖J‖², or its estimate ‖J u‖²."""
-        xp = workspace.backend.xp
+        backend, xp = workspace.backend, workspace.backend.xp
+        squares = workspace.scratch("squares", (workspace.rows, steps[-1][0].units))
         if len(steps) == 1:
             dense = steps[0][0]
             slope, _ = self._slopes(0, dense, workspace)
-            return slope * slope * xp.sum(dense.W * dense.W, axis=0)
+            of_weights = workspace.scratch("squares of W", (1, *dense.W.shape))
+            xp.multiply(dense.W, dense.W, out=of_weights[0])
+            lengths = backend.axis_sums(of_weights, self._lengths(dense, workspace))
+            xp.multiply(slope, slope, out=squares)
+            squares *= lengths
+            return squares
         u = self._direction(workspace)
         for place, (dense, _, _) in enumerate(steps):
             product, tangent = self._tangents(place, dense, workspace)
-            xp.matmul(u, dense.W, out=product)
+            backend.matmul(u, dense.W, product)
             xp.multiply(product, self._slopes(place, dense, workspace)[0], out=tangent)
             u = tangent
-        return u * u
+        xp.multiply(u, u, out=squares)
+        return squares
+
+    @staticmethod
+    def _lengths(dense: Dense, workspace: Workspace) -> Array:
+        """Return the array for the squared lengths of the columns of W."""
+        return workspace.buffer("lengths", (1, dense.units))
 
     def _direction(self, workspace: Workspace) -> Array:
         """Draw u, of signs: the mask of dropout at the rate one half has the values 0 and 2."""
@@ -217,27 +229,58 @@ class Contractive(Draws, Sequential):
         self, steps: list[tuple[Dense, str, float]], workspace: Workspace
     ) -> list[tuple[Array, Array]]:
         """Return for each dense layer the term's direct gradients by z = h W + b, and by W."""
-        xp, shares = workspace.backend.xp, workspace.row_shares() * (2.0 * self.weight * workspace.share)
-        if len(steps) == 1:
-            dense = steps[0][0]
-            slope, curvature = self._slopes(0, dense, workspace)
-            lengths = xp.sum(dense.W * dense.W, axis=0)
-            return [(shares * slope * curvature * lengths, dense.W * xp.matmul(shares.T, slope * slope))]
+        shares = workspace.row_shares()
+        shares *= 2.0 * self.weight * workspace.share
+        return (self._of_exact if len(steps) == 1 else self._of_estimate)(steps, shares, workspace)
+
+    def _of_exact(
+        self, steps: list[tuple[Dense, str, float]], shares: Array, workspace: Workspace
+    ) -> list[tuple[Array, Array]]:
+        backend, xp, dense = workspace.backend, workspace.backend.xp, steps[0][0]
+        slope, curvature = self._slopes(0, dense, workspace)
+        of_z, of_weights = self._gradients(0, dense, workspace)
+        xp.multiply(slope, shares, out=of_z)
+        squares, means = (
+            workspace.scratch("squares", slope.shape),
+            workspace.buffer("means", (1, dense.units)),
+        )
+        xp.multiply(slope, slope, out=squares)
+        xp.multiply(dense.W, backend.matmul(shares.T, squares, means), out=of_weights)
+        of_z *= curvature
+        of_z *= self._lengths(dense, workspace)
+        return [(of_z, of_weights)]
+
+    def _of_estimate(
+        self, steps: list[tuple[Dense, str, float]], shares: Array, workspace: Workspace
+    ) -> list[tuple[Array, Array]]:
+        backend, xp, last = workspace.backend, workspace.backend.xp, len(steps) - 1
         found: list[tuple[Array, Array]] = []
-        gradient = shares * self._tangents(len(steps) - 1, steps[-1][0], workspace)[1]
-        for place in range(len(steps) - 1, -1, -1):
+        for place in range(last, -1, -1):
             dense = steps[place][0]
             slope, curvature = self._slopes(place, dense, workspace)
-            product, _ = self._tangents(place, dense, workspace)
-            before = (
-                self._tangents(place - 1, steps[place - 1][0], workspace)[1]
-                if place
-                else workspace.buffer("u", workspace.x.shape)
-            )
-            of_product = gradient * slope
-            found.append((gradient * product * curvature, xp.matmul(before.T, of_product)))
-            gradient = xp.matmul(of_product, dense.W.T)
+            product, tangent = self._tangents(place, dense, workspace)
+            gradient, of_product = self._two("of tangent", place, dense, workspace)
+            if place == last:
+                xp.multiply(tangent, shares, out=gradient)
+            xp.multiply(gradient, slope, out=of_product)
+            of_z, of_weights = self._gradients(place, dense, workspace)
+            xp.multiply(gradient, product, out=of_z)
+            of_z *= curvature
+            before = workspace.buffer("u", workspace.x.shape)
+            if place:
+                below = steps[place - 1][0]
+                before = self._tangents(place - 1, below, workspace)[1]
+                of_tangent, _ = self._two("of tangent", place - 1, below, workspace)
+                backend.matmul(of_product, dense.W.T, of_tangent)
+            backend.matmul(before.T, of_product, of_weights)
+            found.append((of_z, of_weights))
         return found[::-1]
+
+    @staticmethod
+    def _gradients(place: int, dense: Dense, workspace: Workspace) -> tuple[Array, Array]:
+        """Return the arrays for the term's direct gradients by z and by W."""
+        of_z = workspace.buffer(f"term by z {place}", (workspace.rows, dense.units))
+        return of_z, workspace.buffer(f"term by W {place}", dense.W.shape)
 
     def config(self) -> dict[str, Any]:
         """Return the layers' descriptions and the weight."""

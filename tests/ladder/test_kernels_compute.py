@@ -23,6 +23,7 @@ from nnx.ops.losses import LOSSES
 pytest.importorskip("cupy", reason="needs CuPy's real wheel: nox -s ladder")
 import nnx.ops.convolution_cuda  # noqa: F401 - `nnx.backends` does not import its kernels
 from nnx.ops.cuda import Elementwise, Raw
+from nnx.ops.curvature import DERIVATIVES
 from nnx.ops.embedding import position_bits
 from nnx.ops.gradients import BLOCKS
 from nnx.ops.sparsity import ROUNDING
@@ -474,6 +475,19 @@ def test_divergences_from_a_target(number: np.dtype) -> None:
         same(one, other, number)
 
 
+@pytest.mark.parametrize("kind", DERIVATIVES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_derivatives(kind: str, layout: str, number: np.dtype, rng: np.random.Generator) -> None:
+    x = laid(np.concatenate([rng.normal(size=(5, 7)), [[np.nan, np.inf, 0.0, -0.0, 1.0, 0.5, 9.0]]]), "one")
+    with np.errstate(all="ignore"):
+        y = laid(PLAIN.activation_forward(kind, x, x.copy(), ALPHA).astype(number), layout)
+        found, expected = ([np.full(y.shape, np.nan, number) for _ in range(2)] for _ in range(2))
+        PLAIN.activation_derivatives(kind, y, *expected, ALPHA)
+    compile(f"{kind}_derivatives", number.name)(y, ALPHA, *found)
+    for one, other in zip(found, expected, strict=True):
+        close(one, other, number)
+
+
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70)])
 def test_normalization(
@@ -636,6 +650,7 @@ def test_every_kernel_was_computed() -> None:
         "gather_step", "gather_step_bytes", "begin_step", "write_numbers", "clear", "record_step",
         "leave_out", "clip", "batch_norm", "batch_norm_backward", "moving_average", "add_noise", "average",
         "record_terms", "round_to_bfloat16", "upper_half", "divergences",
+        *(f"{kind}_derivatives" for kind in DERIVATIVES),
     }  # fmt: skip
     assert elementwise | others | images | steps == set(Elementwise.known)
     fused = {f"{kind}_bias_gradient" for kind in FUSED}

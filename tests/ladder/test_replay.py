@@ -117,6 +117,16 @@ CASES = {
     "a drawn code": {
         "made": lambda: [nnx.Dense(6), nnx.GaussianCode(0.1), nnx.Dense(6)], "sample_weight": WEIGHTS
     },
+    "a contractive code": {
+        "made": lambda: [nnx.Contractive([nnx.Dense(5), nnx.Sigmoid()], 0.1), nnx.Dense(6)],
+        "sample_weight": WEIGHTS,
+    },
+    "a contractive code of three layers": {
+        "made": lambda: [
+            nnx.Contractive([nnx.Dense(5), nnx.ELU(), nnx.Dense(4), nnx.Tanh(), nnx.Dense(5)], 0.1),
+            nnx.Dense(6),
+        ]
+    },
     "bfloat16": {"precision": "bfloat16"},
     "bfloat16 convolutions": {
         "made": lambda: [
