@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from nnx.errors import ConfigurationError, DataError, shown
-from nnx.readers.cells import decimal_mark, looks_number, one_column, value
+from nnx.readers.cells import decimal_mark, looks_number, number, one_column, value
 from nnx.readers.headers import COMMENTS, Head, find_head
 
 MAX_LINE = 2**22  # characters in a line, also in the line of names
@@ -259,6 +259,15 @@ def _delimiter(sample: Sequence[str], asked: Reading, excel: re.Match[str] | Non
         return excel[1]
     scores = {mark: _fit(sample, mark) for mark in DELIMITERS.values()}
     best = max(scores, key=lambda mark: scores[mark])
+    if best == "," and asked.decimal != ".":
+        for mark in ";|":
+            if _commas_fit_better(sample, mark) and _decimal_commas(_split(sample, mark)[1:]):
+                if asked.decimal:
+                    return mark
+                raise ConfigurationError(
+                    f"{name}: do commas separate the columns, or does {mark} (with decimal commas, below a "
+                    f"title)? Use --delimiter comma or --delimiter {mark!r}"
+                )
     return best if scores[best] > 0.0 else ","
 
 
@@ -288,7 +297,7 @@ def _fit(sample: Sequence[str], mark: str) -> float:
     known = sum(value(cell, ".") is not None or looks_number(cell) for cell in cells) / len(cells)
     if mark == " " and known < 0.5:
         return 0.0  # words of running text
-    if mark != "," and _commas_fit_better(sample, mark):
+    if mark not in ",\t" and _commas_fit_better(sample, mark):
         return 0.0
     return round(widths[width] / len(rows) * (0.2 + known), 3)
 
@@ -296,10 +305,25 @@ def _fit(sample: Sequence[str], mark: str) -> float:
 def _commas_fit_better(sample: Sequence[str], mark: str) -> bool:
     """Return whether commas split all lines into equally many cells, but the mark not the first, of names.
 
-    An example is a line with the names ``day,price`` above ``13 Jan 2020,5``: the comma marks no decimals.
+    An example is a line with the names ``day,price`` above ``13 Jan 2020,5``: the comma marks no decimals. It
+    does in ``2;3,5`` below a title with a comma and a line with the names ``day;temperature, °C``.
     """
-    lines = [line[:_LONG] for line in sample if not line.startswith(COMMENTS)]
-    by_comma, by_mark = ([row for _, row in parsed(lines, by)] for by in (",", mark))
+    by_comma, by_mark = _split(sample, ","), _split(sample, mark)
     if not by_comma or not by_mark or len(by_mark[0]) > 1:
         return False
-    return len(by_comma[0]) > 1 and len(set(map(len, by_comma))) == 1
+    if len(by_comma[0]) == 1 or len(set(map(len, by_comma))) > 1:
+        return False
+    named = len(by_mark) > 1 and len(by_mark[1]) > 1 and not any(map(looks_number, by_mark[1]))
+    return not (named and _decimal_commas(by_mark[2:]))
+
+
+def _split(sample: Sequence[str], mark: str) -> list[list[str]]:
+    lines = [line[:_LONG] for line in sample if not line.startswith(COMMENTS)]
+    return [row for _, row in parsed(lines, mark)]
+
+
+def _decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether rows have equally many cells, and commas in numbers only."""
+    commas = [cell for row in rows for cell in row if "," in cell]
+    alike = len(set(map(len, rows))) == 1 and len(rows[0]) > 1
+    return alike and bool(commas) and all(number(cell, ",") is not None for cell in commas)

@@ -152,6 +152,28 @@ def test_a_comma_of_the_line_of_names_separates_columns_below_too(cells):
     assert table.columns[1].cells.tolist() == [float(last), 2.0, 3.0]
 
 
+@pytest.mark.parametrize("mark", "\t;|")
+@pytest.mark.parametrize("title", ["Halle 3, Messung\n", "temp, °C\n"])
+def test_a_comma_in_a_title_separates_no_columns(title, mark):
+    """Each line has one comma, so commas would give two columns: 1;2 and 5."""
+    lines = ["day;temp, °C", "1;2,5", "2;3,5", "3;4,25"]
+    with pytest.warns(UserWarning, match="line 1 is a title; line 2 names the columns"):
+        table = read_table(written(title + "\n".join(lines).replace(";", mark)))
+    assert [column.name for column in table.columns] == ["day", "temp, °C"]
+    assert [column.cells.tolist() for column in table.columns] == [[1, 2, 3], [2.5, 3.5, 4.25]]
+
+
+def test_a_comma_in_a_title_above_numbers_alone():
+    with pytest.warns(UserWarning, match="delimiter tab; decimal comma; line 1 is a title"):
+        table = read_table(written("Halle 3, Messung\n1\t2,5\n2\t3,5\n"))
+    assert [column.cells.tolist() for column in table.columns] == [[1, 2], [2.5, 3.5]]
+    data = "day,price\n10;30,5\n10;45,7\n"  # times 10;30 and 10;45, or a title above 30,5 and 45,7
+    assert "--delimiter comma or --delimiter ';'" in refused(data, (), error=nnx.ConfigurationError)
+    np.testing.assert_array_equal(read(data, (), decimal=",").x, [[10, 30.5], [10, 45.7]])
+    assert read(data, ("day",), delimiter="comma").classes == ("10;30", "10;45")
+    assert read(data, ("day",), decimal=".").classes == ("10;30", "10;45")
+
+
 def test_a_note_says_that_codes_with_a_zero_in_front_are_read_as_numbers():
     data = "zip,hour,day,y\n01234,01,2020,a\n10001,12,2021,b\n00007,13,2022,b\n"
     (note,) = (note for note in read(data, target=("y",)).notes if "is read as the number" in note)
