@@ -114,8 +114,11 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
     def _encoded(self, X: Any, *, reset: bool, sample_weight: HostArray | None = None) -> HostArray:
         """Return the rows of weight above 0 as numbers and codes; with `reset`, learn the columns first."""
         X = hosted(X)
+        table = X if sample_weight is None else frame_of(X)
+        if sample_weight is not None and len(sample_weight) != table.rows:
+            raise DataError(f"X has {table.rows:,} rows, but y and sample_weight have {len(sample_weight):,}")
         if reset:
-            self.encoder_ = TableEncoder(kinds=self.kinds).fit(X, sample_weight=sample_weight)
+            self.encoder_ = TableEncoder(kinds=self.kinds).fit(table, sample_weight=sample_weight)
             self.n_features_in_ = self.encoder_.n_features_in_
         if isinstance(X, Mapping):  # its columns are found by name; scikit-learn does not know mappings
             if reset:
@@ -123,8 +126,8 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
         else:
             _check_feature_names(self, X, reset=reset)
         if sample_weight is not None:  # rows of weight 0 may hold anything
-            X = frame_of(X).take(np.flatnonzero(sample_weight))
-        found: HostArray = self.encoder_.transform(X)
+            table = table.take(np.flatnonzero(sample_weight))
+        found: HostArray = self.encoder_.transform(table)
         return found
 
     def _counts(self, y: Any, sample_weight: Any) -> HostArray | None:

@@ -85,6 +85,15 @@ def test_rows_of_weight_zero_are_as_if_they_were_not_there():
     np.testing.assert_array_equal(model.predict_proba(TEST), expected)
 
 
+@pytest.mark.parametrize("estimator", [TabularClassifier, TabularRegressor])
+def test_the_error_names_all_that_is_too_short(estimator):
+    y = np.arange(398) % 2
+    with pytest.raises(nnx.DataError, match="X has 400 rows, but y and sample_weight have 398"):
+        estimator(**QUICK).fit(TRAIN, y, sample_weight=np.ones(398))
+    with pytest.raises(ValueError, match=r"sample_weight\.shape == \(398,\), expected \(400,\)"):
+        estimator(**QUICK).fit(TRAIN, np.arange(400) % 2, sample_weight=np.ones(398))
+
+
 @pytest.mark.parametrize("form", ["a mapping", "pandas"])
 @pytest.mark.parametrize("estimator", [TabularClassifier, TabularRegressor])
 def test_rows_of_weight_zero_may_hold_what_no_row_may(estimator, form):

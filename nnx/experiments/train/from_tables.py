@@ -12,7 +12,7 @@ import numpy as np
 from nnx.errors import ConfigurationError, DataError, shown
 from nnx.experiments.train.features import categories_of, filled, matrix
 from nnx.experiments.train.layout import Labelled, Layout
-from nnx.experiments.train.row_weights import check_weights
+from nnx.experiments.train.row_weights import check_weights, note_on_zeros
 from nnx.experiments.train.targets import Targets, targets_of
 from nnx.readers.columns import (
     COUNTING,
@@ -174,10 +174,7 @@ def leave_out_uncounted(table: Table, weight: list[int]) -> None:
     counts = table.of(weight)[:, 0]
     check_weights(np.where(np.isnan(counts), 1.0, counts), len(counts), table.name)  # `drop` sees to gaps
     if not counts.all():
-        table.notes.append(
-            f"{table.name}: {np.count_nonzero(counts == 0.0):,} of {len(counts):,} rows have the weight 0: "
-            "they are left out"
-        )
+        table.notes.extend(note_on_zeros(counts, table.name))
         table.rows(counts != 0.0)
 
 

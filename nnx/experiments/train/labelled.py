@@ -15,7 +15,7 @@ from nnx.experiments.train import from_tables
 from nnx.experiments.train.from_images import from_folder
 from nnx.experiments.train.from_tables import inputs_of_table, labelled_table, targets_of_table
 from nnx.experiments.train.layout import TASKS, Labelled, Layout
-from nnx.experiments.train.row_weights import check_weights, read_weights
+from nnx.experiments.train.row_weights import check_weights, note_on_zeros, read_weights
 from nnx.experiments.train.targets import targets_of
 from nnx.readers import images, npy
 from nnx.readers.arrays import as_rows, check_axes, kind_of, read_any
@@ -109,7 +109,10 @@ def load_labelled(
         _refuse(ignore, f"{path}: has no columns to ignore: only a table has")
         x, y, names = _arrays(file, path, kind, target, how, notes, max_bytes)
         counts = None if weights is None else read_weights(file, path, kind, weights, max_bytes)
-    return replace(_from_arrays(str(path), task, x, y, names, counts), notes=tuple(notes))
+    data = _from_arrays(str(path), task, x, y, names, counts)
+    if data.weights is not None:
+        notes.extend(note_on_zeros(data.weights, data.name))
+    return replace(data, notes=tuple(notes))
 
 
 def load_inputs(

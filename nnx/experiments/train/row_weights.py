@@ -27,6 +27,13 @@ def read_weights(file: BinaryIO, path: Path, kind: str, weights: str, max_bytes:
         return read_any(other, Path(weights), max_bytes)
 
 
+def note_on_zeros(counts: Array, name: str) -> list[str]:
+    """Return a note on the rows of weight 0, which are left out; an empty list if there are none."""
+    zeros = np.count_nonzero(counts == 0.0)
+    note = f"{name}: {zeros:,} of {len(counts):,} rows have the weight 0: they are left out"
+    return [note] if zeros else []
+
+
 def check_weights(weights: Array, rows: int, name: str) -> Array:
     """Return weights as float64 of shape (rows,), checked: finite, not negative, not all 0."""
     counts = weights.reshape(-1).astype(np.float64) if weights.size == len(weights) else weights

@@ -60,7 +60,9 @@ def test_rows_of_weight_0_of_arrays_may_hold_nan_in_x_and_y(task):
     y = (x[:, 0] > 0).astype(float) if task == "classification" else x @ [1.0, 2.0]
     x[:5], y[:10] = np.nan, np.nan
     np.savez("d.npz", x=x, y=y, w=w)
-    metrics = trained("d.npz", "--task", task, "--weights", "w", "--epochs", 3)["metrics"]
+    result = trained("d.npz", "--task", task, "--weights", "w", "--epochs", 3)
+    assert any("10 of 40 rows have the weight 0: they are left out" in note for note in result["notes"])
+    metrics = result["metrics"]
     assert (metrics["rows"], metrics["validation_rows"]) == (24, 6)
     assert np.isfinite(metrics["validation_loss"])
 
