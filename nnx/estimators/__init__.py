@@ -14,7 +14,8 @@ with needed("estimators", "nnx.estimators"):
     from nnx.estimators.outlier import AutoencoderOutlier
     from nnx.estimators.regressor import NetworkRegressor
     from nnx.estimators.supervised import NetworkClassifier
-    from nnx.estimators.tabular import TabularClassifier, TabularRegressor
+    from nnx.estimators.tabular import TabularClassifier
+    from nnx.estimators.tabular_regressor import TabularRegressor
     from nnx.estimators.variational import VariationalAutoencoder
 
 __all__ = [

@@ -22,23 +22,6 @@ def test_classes_of_texts_from_numbers_categories_and_gaps():
     assert (model.predict(TEST) == classes_for(TEST)).mean() > 0.85
 
 
-def test_numbers_keep_their_unit_and_shape():
-    y = 1e4 * numbers_for(TRAIN) + 5e5
-    model = TabularRegressor(**QUICK).fit(TRAIN, y)
-    found = model.predict(TEST)
-    assert found.shape == (200,)
-    assert np.sqrt(np.mean((found - 1e4 * numbers_for(TEST) - 5e5) ** 2)) < 0.4 * y.std()
-    several = TabularRegressor(**QUICK).fit(TRAIN, np.column_stack([y, -y]))
-    assert several.predict(TEST).shape == (200, 2)
-
-
-@pytest.mark.parametrize("kind", ["piecewise_linear", "periodic", "none"])
-def test_every_embedding_learns(kind):
-    model = TabularRegressor(**QUICK, numeric_embedding=kind).fit(TRAIN, numbers_for(TRAIN))
-    found, y = model.predict(TEST), numbers_for(TEST)
-    assert 1.0 - np.mean((found - y) ** 2) / y.var() > 0.8
-
-
 def test_pandas_polars_and_arrays_give_the_same_model():
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     y = numbers_for(TRAIN)
@@ -117,16 +100,6 @@ def test_rows_of_weight_zero_may_hold_what_no_row_may(estimator, form):
         estimator(**short).fit(form(odd), y, sample_weight=weights)
 
 
-@pytest.mark.parametrize("form", ["a list", "pandas"])
-def test_targets_that_count_must_be_there(form):
-    y, weights = numbers_for(TRAIN), np.r_[0.0, np.ones(399)]
-    y[[0, 30]] = np.nan
-    given = list(y) if form == "a list" else pytest.importorskip("pandas").Series(y)
-    text = "first in row 30" if form == "pandas" else "NaN"
-    with pytest.raises(ValueError, match=text):
-        TabularRegressor(**QUICK).fit(TRAIN, given, sample_weight=weights)
-
-
 def test_smoothing_keeps_probabilities_from_the_ends():
     y = classes_for(TRAIN)
     largest = [
@@ -185,18 +158,3 @@ def test_missing_targets_of_pandas_are_named():
     y[3] = y[5] = pandas.NA
     with pytest.raises(nnx.DataError, match="Input y contains NaN: 2 missing values, first in row 3"):
         TabularClassifier(**QUICK).fit(TRAIN, y)
-
-
-@pytest.mark.parametrize("factor", [1e-200, 1e200])
-def test_the_unit_of_targets_does_not_matter(factor):
-    y = numbers_for(TRAIN)
-    quick = QUICK | {"epochs": 3}
-    expected = TabularRegressor(**quick).fit(TRAIN, y).predict(TEST)
-    found = TabularRegressor(**quick).fit(TRAIN, factor * y).predict(TEST)
-    np.testing.assert_allclose(found / factor, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_targets_beyond_float64_are_refused():
-    y = np.linspace(1e308, 1.7e308, 400)
-    with pytest.raises(nnx.DataError, match="too large to scale"):
-        TabularRegressor(**QUICK).fit(TRAIN, y)
