@@ -11,7 +11,6 @@ import nnx
 from nnx import datasets
 from nnx.backends.base import CaptureError
 from nnx.experiments import autoencoder, xor
-from nnx.layers.base import walk
 
 pytestmark = pytest.mark.standin
 cupy = pytest.importorskip("cupy", reason="needs CuPy's wheel: nox -s ladder")
@@ -212,10 +211,6 @@ def test_autoencoders(preset, monkeypatch):
     replayed = run()
     if preset in ON_HOST:
         assert replayed.history.not_replayed == "the data are not on the GPU"
-        return
-    never = [layer.name for layer in walk(replayed.network.layers) if not layer.replays]
-    if never:  # its term makes temporary arrays
-        assert replayed.history.not_replayed == f"{never[0]} cannot be recorded"
         return
     assert replayed.history.replayed > 0, replayed.history.not_replayed
     fit = nnx.Network.fit
