@@ -26,7 +26,7 @@ DEFAULT_ALGORITHM = -1  # CUBLAS_GEMM_DEFAULT
 # cudaDataType, cublasComputeType_t, and the type of α and β
 KINDS = {"float32": (0, 68, ctypes.c_float), "float64": (1, 70, ctypes.c_double)}
 FACTORS = {"float32": 0, "float64": 1, "uint16": 14}  # cudaDataType of factors; uint16: the bits of bfloat16
-P, INT = ctypes.c_void_p, ctypes.c_int
+P, INT, LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong
 FUNCTIONS: dict[str, list[Any]] = {
     "cublasCreate_v2": [P],
     "cublasDestroy_v2": [P],
@@ -34,6 +34,31 @@ FUNCTIONS: dict[str, list[Any]] = {
     "cublasSetWorkspace_v2": [P, P, ctypes.c_size_t],
     "cublasSetMathMode": [P, INT],
     "cublasGemmEx": [P, INT, INT, INT, INT, INT, P, P, INT, INT, P, INT, INT, P, P, INT, INT, INT, INT],
+    "cublasGemmStridedBatchedEx": [
+        P,
+        INT,
+        INT,
+        INT,
+        INT,
+        INT,
+        P,
+        P,
+        INT,
+        INT,
+        LONG,
+        P,
+        INT,
+        INT,
+        LONG,
+        P,
+        P,
+        INT,
+        INT,
+        LONG,
+        INT,
+        INT,
+        INT,
+    ],
 }
 
 
@@ -137,6 +162,28 @@ class Cublas:
             out.data.ptr, kind, n, compute, DEFAULT_ALGORITHM,
         )  # fmt: skip
 
+    def stacked_product(self, a: Array, b: Array, out: Array) -> None:
+        """out[g] = a[g] b[g] on CuPy's current stream, in one launch.
+
+        Parameters
+        ----------
+        a, b : array of shape (count, m, k) and (count, k, n)
+            The rows of each matrix are contiguous, or its columns; float32 or float64.
+        out : array of shape (count, m, n)
+            C-contiguous, of the same type.
+        """
+        self.ready()
+        (count, m, k), n = a.shape, b.shape[2]
+        kind, compute, _ = KINDS[out.dtype.name]
+        one, zero = self._numbers[out.dtype.name]
+        turned_a, row_a, next_a = _layout_of_stack(a)
+        turned_b, row_b, next_b = _layout_of_stack(b)
+        self._call(
+            "cublasGemmStridedBatchedEx", self.handle, turned_b, turned_a, n, m, k, ctypes.byref(one),
+            b.data.ptr, kind, row_b, next_b, a.data.ptr, kind, row_a, next_a, ctypes.byref(zero),
+            out.data.ptr, kind, n, m * n, count, compute, DEFAULT_ALGORITHM,
+        )  # fmt: skip
+
     def ready(self) -> Array:
         """Use CuPy's current stream, and return its workspace."""
         if current_stream(self._xp) != self.stream:
@@ -188,3 +235,14 @@ def _layout(x: Array) -> tuple[int, int]:
     if x.flags.f_contiguous:
         return TRANSPOSED, rows
     raise CublasError(f"a factor of shape {x.shape} is not contiguous")
+
+
+def _layout_of_stack(x: Array) -> tuple[int, int, int]:
+    """Return what `_layout` does, and the distance in memory from each matrix of a stack to the next."""
+    _, rows, columns = x.shape
+    distance, down, across = (stride // x.itemsize for stride in x.strides)
+    if (across == 1 or columns == 1) and (down >= columns or rows == 1):
+        return NOT_TRANSPOSED, down if rows > 1 else columns, distance
+    if (down == 1 or rows == 1) and (across >= rows or columns == 1):
+        return TRANSPOSED, across if columns > 1 else rows, distance
+    raise CublasError(f"the matrices of a stack of shape {x.shape} are not contiguous")

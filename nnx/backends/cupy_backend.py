@@ -187,6 +187,14 @@ class CupyBackend(
             blas.product(_in_order(a), _in_order(b), out)
         return out
 
+    def _stacked_product(self, a: Array, b: Array, out: Array) -> Array:
+        """Compute out[g] = a[g] b[g] with one launch of cuBLAS, as `_product` does."""
+        blas = self._blas()
+        if blas is None:
+            return cupy.matmul(a, b, out=out)
+        blas.stacked_product(a, b, out)
+        return out
+
     def _biased_product(self, a: Array, b: Array, bias: Array, out: Array, kind: str) -> bool:
         """Compute out = f(a b + bias) with one launch of cuBLASLt and return True, or return False."""
         library = self._blas_lt()

@@ -53,6 +53,10 @@ class OnGpu(Operations):
         """out = a b; a and b are C-contiguous or transposes of such arrays, out is C-contiguous."""
         raise NotImplementedError
 
+    def _stacked_product(self, a: Array, b: Array, out: Array) -> Array:
+        """out[g] = a[g] b[g] for stacks of matrices; the rows or the columns of each are contiguous."""
+        raise NotImplementedError
+
     def _biased_product(self, a: Array, b: Array, bias: Array, out: Array, kind: str) -> bool:
         """Compute out = f(a b + bias) with one launch and return True; return False if that is impossible."""
         raise NotImplementedError

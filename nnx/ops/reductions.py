@@ -14,7 +14,7 @@ class Reductions(Sums):
     """The plain form."""
 
     def matmul(self, a: Array, b: Array, out: Array) -> Array:
-        """out = a b, for two matrices; out is C-contiguous."""
+        """out = a b, for two matrices or two stacks of as many matrices; out is C-contiguous."""
         self.xp.matmul(a, b, out=out)
         return out
 
@@ -75,7 +75,7 @@ class ReductionsCuPy(OnGpu, Reductions):
     def matmul(self, a: Array, b: Array, out: Array) -> Array:
         """Use one launch."""
         with self._hold:
-            return self._product(a, b, out)
+            return self._product(a, b, out) if out.ndim == 2 else self._stacked_product(a, b, out)
 
     def axis_sums(self, x: Array, out: Array) -> Array:
         """Use one launch."""

@@ -37,6 +37,40 @@ def test_products(blas, dtype, shape, turned):
     assert log.count("launch") == 1
 
 
+LAYOUTS = {
+    "a stack": lambda x: np.ascontiguousarray(x),
+    "the transpose of a stack": lambda x: np.ascontiguousarray(x.transpose(0, 2, 1)).transpose(0, 2, 1),
+    "a stack with the rows first": lambda x: np.ascontiguousarray(x.transpose(1, 0, 2)).transpose(1, 0, 2),
+    "its transpose": lambda x: np.ascontiguousarray(x.transpose(2, 0, 1)).transpose(1, 2, 0),
+}
+
+
+def with_strides(host):
+    """The same numbers on the device, with the same strides."""
+    order = sorted(range(host.ndim), key=lambda axis: -host.strides[axis])
+    back = [order.index(axis) for axis in range(host.ndim)]
+    return cupy.asarray(np.ascontiguousarray(host.transpose(order))).transpose(back)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5, 6), (1, 4, 5, 6), (3, 1, 5, 1), (2, 4, 1, 1), (1, 1, 1, 1)])
+@pytest.mark.parametrize("first", LAYOUTS)
+@pytest.mark.parametrize("second", LAYOUTS)
+def test_products_of_stacks(blas, shape, first, second):
+    count, m, k, n = shape
+    a, b = LAYOUTS[first](RNG.normal(size=(count, m, k))), LAYOUTS[second](RNG.normal(size=(count, k, n)))
+    given, out = [with_strides(x) for x in (a, b)], cupy.empty((count, m, n))
+    with cupy.recorded() as log:
+        blas.stacked_product(*given, out)
+    np.testing.assert_allclose(out.get(), a @ b, rtol=1e-12)
+    assert log.count("launch") == 1
+
+
+def test_a_stack_whose_matrices_are_not_contiguous_is_refused(blas):
+    x, out = cupy.ones((2, 8, 8))[:, ::2, ::2], cupy.empty((2, 4, 4))
+    with pytest.raises(CublasError, match="not contiguous"):
+        blas.stacked_product(x, x, out)
+
+
 @pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True)])
 def test_products_of_bfloat16_numbers(blas, turned):
     """Factors are the upper halves of float32 numbers; each product is exact, and sums are float32."""

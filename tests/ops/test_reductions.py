@@ -32,3 +32,12 @@ def test_products(backend: Backend, dtype: np.dtype, rng: np.random.Generator, t
     assert backend.matmul(first, backend.asarray(b), out) is out
     close = 1e-5 if dtype == np.float32 else 1e-12
     np.testing.assert_allclose(backend.to_numpy(out), a.astype(float).T @ b, rtol=close, atol=close)
+
+
+def test_products_of_stacks(backend: Backend, dtype: np.dtype, rng: np.random.Generator) -> None:
+    a, b = rng.standard_normal((7, 4, 5)).astype(dtype), rng.standard_normal((4, 5, 3)).astype(dtype)
+    out = backend.empty((4, 7, 3), dtype)
+    assert backend.matmul(backend.asarray(a).transpose(1, 0, 2), backend.asarray(b), out) is out
+    close = 1e-5 if dtype == np.float32 else 1e-12
+    expected = a.astype(float).transpose(1, 0, 2) @ b
+    np.testing.assert_allclose(backend.to_numpy(out), expected, rtol=close, atol=close)

@@ -61,6 +61,31 @@ class Library:
         c: int, kind_c: int, ldc: int, compute: int, algorithm: int,
     ) -> int:  # fmt: skip
         """C = α op(A) op(B) + β C, by columns."""
+        places = (a, kind_a, lda, 0), (b, kind_b, ldb, 0), (c, kind_c, ldc, 0)
+        return self._multiply(
+            "cublasGemmEx", handle, (op_a, op_b), (m, n, k), (alpha, beta), places, 1, compute, algorithm
+        )
+
+    def cublasGemmStridedBatchedEx(
+        self, handle: Any, op_a: int, op_b: int, m: int, n: int, k: int, alpha: Any,
+        a: int, kind_a: int, lda: int, next_a: int, b: int, kind_b: int, ldb: int, next_b: int, beta: Any,
+        c: int, kind_c: int, ldc: int, next_c: int, count: int, compute: int, algorithm: int,
+    ) -> int:  # fmt: skip
+        """The same for matrices at equal distances in memory."""
+        if next_c < ldc * n:
+            return INVALID
+        places = (a, kind_a, lda, next_a), (b, kind_b, ldb, next_b), (c, kind_c, ldc, next_c)
+        return self._multiply(
+            "cublasGemmStridedBatchedEx", handle, (op_a, op_b), (m, n, k), (alpha, beta), places,
+            count, compute, algorithm,
+        )  # fmt: skip
+
+    def _multiply(
+        self, name: str, handle: Any, turned: tuple[int, int], sizes: tuple[int, int, int],
+        factors: tuple[Any, Any], places: Any, count: int, compute: int, algorithm: int,
+    ) -> int:  # fmt: skip
+        (m, n, k), (alpha, beta), (op_a, op_b) = sizes, factors, turned
+        (a, kind_a, lda, next_a), (b, kind_b, ldb, next_b), (c, kind_c, ldc, next_c) = places
         state = handles[handle.value]
         if state["device"] != _world.current():
             raise ValueError("a handle of cuBLAS is used on another device")
@@ -79,24 +104,28 @@ class Library:
         dtype = np.dtype(KINDS[kind_c, compute])
         given = np.dtype("uint16") if halves else dtype
         number = ctypes.c_float if dtype.itemsize == 4 else ctypes.c_double
-        if not (type(alpha._obj) is type(beta._obj) is number) or min(m, n, k) < 1:
+        if not (type(alpha._obj) is type(beta._obj) is number) or min(m, n, k, count) < 1:
             return INVALID
-        x, from_x = _matrix(a, *((m, k) if op_a == 0 else (k, m)), lda, given)
-        y, from_y = _matrix(b, *((k, n) if op_b == 0 else (n, k)), ldb, given)
-        out, into = _matrix(c, m, n, ldc, dtype)
-        if np.may_share_memory(out, x) or np.may_share_memory(out, y):
-            raise ValueError("cuBLAS reads what it writes")
-        left, right = (x.T if op_a else x), (y.T if op_b else y)
+        products = []
+        for g in range(count):
+            at_a, at_b = a + g * next_a * given.itemsize, b + g * next_b * given.itemsize
+            x, from_x = _matrix(at_a, *((m, k) if op_a == 0 else (k, m)), lda, given)
+            y, from_y = _matrix(at_b, *((k, n) if op_b == 0 else (n, k)), ldb, given)
+            out, into = _matrix(c + g * next_c * dtype.itemsize, m, n, ldc, dtype)
+            if np.may_share_memory(out, x) or np.may_share_memory(out, y):
+                raise ValueError("cuBLAS reads what it writes")
+            products.append((x.T if op_a else x, y.T if op_b else y, out))
         factor, rest = dtype.type(alpha._obj.value), dtype.type(beta._obj.value)
 
         def perform() -> None:
             with np.errstate(all="ignore"):
-                factors = (_widened(one) if halves else one for one in (right.T, left.T))
-                found = np.matmul(*factors).T  # as NumPy multiplies the arrays of rows
-                found = found if factor == 1 else factor * found
-                out[...] = found if rest == 0 else found + rest * out
+                for left, right, out in products:
+                    factors = (_widened(one) if halves else one for one in (right.T, left.T))
+                    found = np.matmul(*factors).T  # as NumPy multiplies the arrays of rows
+                    found = found if factor == 1 else factor * found
+                    out[...] = found if rest == 0 else found + rest * out
 
-        launch("cublasGemmEx", (from_x, from_y, workspace), (into, workspace), perform=perform)
+        launch(name, (from_x, from_y, workspace), (into, workspace), perform=perform)
         return SUCCESS
 
 
