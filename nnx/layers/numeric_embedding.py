@@ -30,6 +30,7 @@ class _NumericEmbedding(Layer):
     dW: Array  # noqa: N815
     db: Array
     units: int
+    replays = True
     encoding_is_trained = False
 
     @property
@@ -60,26 +61,33 @@ class _NumericEmbedding(Layer):
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Encode, multiply, add b."""
-        xp = workspace.backend.xp
         e = self.encode(x, workspace)
         product = workspace.buffer("product", (self.W.shape[0], x.shape[0], self.units))
-        xp.matmul(e, self.W, out=product)
-        xp.add(product, self.b[:, None, :], out=product)
+        workspace.backend.matmul(e, self.W, product)
+        product += self.b[:, None, :]
         y.reshape(x.shape[0], -1, self.units)[...] = product.transpose(1, 0, 2)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Compute dW_j = e_jᵀ dy_j, db_j = Σ dy_j, and through de_j = dy_j W_jᵀ the other gradients."""
-        xp, rows = workspace.backend.xp, dy.shape[0]
+        backend, rows = workspace.backend, dy.shape[0]
         e = workspace.buffer("e", (self.W.shape[0], rows, self.W.shape[1]))
         dz = workspace.buffer("dz", (self.W.shape[0], rows, self.units))
         dz[...] = dy.reshape(rows, -1, self.units).transpose(1, 0, 2)
-        xp.matmul(e.transpose(0, 2, 1), dz, out=self.dW)
-        self.db[...] = xp.sum(dz, axis=1)
+        backend.matmul(e.transpose(0, 2, 1), dz, self.dW)
+        backend.axis_sums(dz, self.db)
         if dx is None and not self.encoding_is_trained:
             return
         de = workspace.buffer("de", e.shape)
-        xp.matmul(dz, self.W.transpose(0, 2, 1), out=de)
+        backend.matmul(dz, self.W.transpose(0, 2, 1), de)
         self.encode_backward(de, workspace.x, workspace, dx)
+
+    @staticmethod
+    def _last_sums(x: Array, workspace: Workspace) -> Array:
+        """Return Σ over the last axis of a C-contiguous array, in memory that the next call uses again."""
+        *shape, last = x.shape
+        sums = workspace.scratch("last sums", tuple(shape))
+        workspace.backend.axis_sums(x.reshape(-1, last, 1), sums.reshape(-1, 1))
+        return sums
 
 
 class PiecewiseLinearEmbedding(_NumericEmbedding):
@@ -192,20 +200,28 @@ class PiecewiseLinearEmbedding(_NumericEmbedding):
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Compute the gradients of both parts."""
         super().backward_into(dy, dx, workspace)
-        xp, x = workspace.backend.xp, workspace.x
+        backend, xp, x = workspace.backend, workspace.backend.xp, workspace.x
         split = dy.reshape(x.shape[0], x.shape[1], self.units)
-        self.dv[...] = xp.sum(split * x[:, :, None], axis=0)
+        product = workspace.scratch("linear", split.shape)
+        xp.multiply(split, x[:, :, None], out=product)
+        backend.axis_sums(product.reshape(1, *dy.shape), self.dv.reshape(1, -1))
         if dx is not None:
-            dx[...] += xp.sum(split * self.v, axis=2)
+            xp.multiply(split, self.v, out=product)
+            dx += self._last_sums(product, workspace)
 
     def encode_backward(self, de: Array, x: Array, workspace: Workspace, dx: Array | None) -> None:
         """Compute dx = Σ_t de_t · slope over the bins in which e is between its limits."""
-        xp = workspace.backend.xp
-        slope, start, lowest, highest = self._bins
-        e = x.T[:, :, None] * slope + start
-        inside = xp.logical_and(e > lowest, e < highest)
-        if dx is not None:
-            dx[...] = xp.sum(xp.where(inside, de * slope, 0.0), axis=2).T
+        if dx is None:
+            return
+        xp, e = workspace.backend.xp, workspace.buffer("e", de.shape)
+        slope, _, lowest, highest = self._bins
+        above, below = (workspace.scratch(name, de.shape, "bool") for name in ("above", "below"))
+        xp.greater(e, lowest, out=above)
+        xp.less(e, highest, out=below)
+        de *= slope
+        de *= above
+        de *= below
+        dx[...] = self._last_sums(de, workspace).T
 
     def config(self) -> dict[str, Any]:
         """Return the edges and the length of a vector."""
@@ -291,18 +307,23 @@ class PeriodicEmbedding(_NumericEmbedding):
         angle = workspace.scratch("angle", (x.shape[1], x.shape[0], T))
         xp.multiply(x.T[:, :, None], self.c[:, None, :], out=angle)
         xp.multiply(angle, 2.0 * math.pi, out=angle)
-        e[:, :, :T] = xp.cos(angle)
-        e[:, :, T:] = xp.sin(angle)
+        xp.cos(angle, out=e[:, :, :T])
+        xp.sin(angle, out=e[:, :, T:])
         return e
 
     def encode_backward(self, de: Array, x: Array, workspace: Workspace, dx: Array | None) -> None:
         """Compute dc, and dx unless it is None."""
-        xp, T = workspace.backend.xp, self.frequencies
-        e = workspace.buffer("e", de.shape)
-        dv = (e[:, :, :T] * de[:, :, T:] - e[:, :, T:] * de[:, :, :T]) * (2.0 * math.pi)
-        self.dc[...] = xp.sum(dv * x.T[:, :, None], axis=1)
+        xp, T, e = workspace.backend.xp, self.frequencies, workspace.buffer("e", de.shape)
+        dv, product = (workspace.scratch(name, (*de.shape[:2], T)) for name in ("dv", "product"))
+        xp.multiply(e[:, :, :T], de[:, :, T:], out=dv)
+        xp.multiply(e[:, :, T:], de[:, :, :T], out=product)
+        dv -= product
+        dv *= 2.0 * math.pi
+        xp.multiply(dv, x.T[:, :, None], out=product)
+        workspace.backend.axis_sums(product, self.dc)
         if dx is not None:
-            dx[...] = xp.sum(dv * self.c[:, None, :], axis=2).T
+            xp.multiply(dv, self.c[:, None, :], out=product)
+            dx[...] = self._last_sums(product, workspace).T
 
     def config(self) -> dict[str, Any]:
         """Return the sizes and σ."""

@@ -46,6 +46,7 @@ class FeatureScale(Layer):
         listed=False,
     )
     reads_output = False
+    replays = True
     s: Array
     ds: Array
 
@@ -66,7 +67,7 @@ class FeatureScale(Layer):
         """Compute ds, and dx = dy ∘ s."""
         xp, product = workspace.backend.xp, workspace.scratch("product", dy.shape)
         xp.multiply(dy, workspace.x, out=product)
-        self.ds[...] = xp.sum(product, axis=0)
+        workspace.backend.axis_sums(product[None], self.ds[None])
         if dx is not None:
             xp.multiply(dy, self.s, out=dx)
 
@@ -118,6 +119,7 @@ class Members(Layer):
     )
     layout = "rows"
     reads_output = False
+    replays = True
     R: Array
     dR: Array  # noqa: N815
 
@@ -160,10 +162,10 @@ class Members(Layer):
         split = dy.reshape(x.shape[0], *self.R.shape)
         product = workspace.scratch("product", split.shape)
         xp.multiply(split, x[:, None, :], out=product)
-        self.dR[...] = xp.sum(product, axis=0)
+        workspace.backend.axis_sums(product.reshape(1, x.shape[0], self.R.size), self.dR.reshape(1, -1))
         if dx is not None:
             xp.multiply(split, self.R, out=product)
-            dx[...] = xp.sum(product, axis=1)
+            workspace.backend.axis_sums(product, dx)
 
     def config(self) -> dict[str, Any]:
         """Return the number of members and how R starts."""
@@ -205,6 +207,7 @@ class MemberDense(Layer):
     )
     layout = "shape"
     reads_output = False
+    replays = True
     W: Array
     b: Array
     dW: Array  # noqa: N815
@@ -237,20 +240,19 @@ class MemberDense(Layer):
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Multiply the rows of each member with its W, and add its b."""
-        xp = workspace.backend.xp
         product = workspace.scratch("product", (x.shape[1], x.shape[0], self.units))
-        xp.matmul(x.transpose(1, 0, 2), self.W, out=product)
+        workspace.backend.matmul(x.transpose(1, 0, 2), self.W, product)
         y[...] = product.transpose(1, 0, 2)
-        xp.add(y, self.b, out=y)
+        workspace.backend.xp.add(y, self.b, out=y)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Compute dW, db, and dx unless it is None."""
-        xp, x = workspace.backend.xp, workspace.x
-        xp.matmul(x.transpose(1, 2, 0), dy.transpose(1, 0, 2), out=self.dW)
-        self.db[...] = xp.sum(dy, axis=0)
+        backend, x = workspace.backend, workspace.x
+        backend.matmul(x.transpose(1, 2, 0), dy.transpose(1, 0, 2), self.dW)
+        backend.axis_sums(dy.reshape(1, x.shape[0], self.b.size), self.db.reshape(1, -1))
         if dx is not None:
             product = workspace.scratch("dx", (x.shape[1], x.shape[0], x.shape[2]))
-            xp.matmul(dy.transpose(1, 0, 2), self.W.transpose(0, 2, 1), out=product)
+            backend.matmul(dy.transpose(1, 0, 2), self.W.transpose(0, 2, 1), product)
             dx[...] = product.transpose(1, 0, 2)
 
     def config(self) -> dict[str, Any]:

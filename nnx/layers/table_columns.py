@@ -40,6 +40,7 @@ class Columns(Layer):
         listed=False,
     )
     reads_output = False
+    replays = True
 
     def __init__(self, start: int, stop: int) -> None:
         super().__init__()
@@ -119,6 +120,7 @@ class CategoryEmbedding(Layer):
     )
     layout = "features"
     reads_output = False
+    replays = True
     W: Array
     dW: Array  # noqa: N815
 
@@ -161,11 +163,8 @@ class CategoryEmbedding(Layer):
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Copy a vector for each category."""
-        xp, places = workspace.backend.xp, self._places(x, workspace)
-        rounded = xp.rint(x)
-        known = xp.logical_and(rounded >= 0.0, rounded < self._limits)
-        places.reshape(x.shape)[...] = xp.where(known, rounded, 0.0)
-        places.reshape(x.shape)[...] += self._begins
+        places = self._places(x, workspace)
+        workspace.backend.category_places(x, self._limits, self._begins, places.reshape(x.shape))
         workspace.backend.gather(self.W, places, y.reshape(-1, self.units))
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:

@@ -144,7 +144,7 @@ class Loss:
         labels = y_true.ndim < y_pred.ndim or self.per_target
         flat = y_pred.reshape(-1, features)
         if weights is not None and len(flat) > len(y_pred):
-            weights = backend.xp.repeat(weights, len(flat) // len(y_pred))
+            weights = backend.repeat_weights(weights, len(flat) // len(y_pred))
         target = dy if dy is None or dy.flags.c_contiguous else backend.empty(dy.shape, dy.dtype)
         self.evaluate(
             backend, y_true.reshape(-1) if labels else y_true.reshape(-1, features), flat, value,

@@ -44,6 +44,18 @@ class Embedding(Operations):
         xp.add.at(sums, first, parts)
         return rows
 
+    def category_places(self, x: Array, limits: Array, begins: Array, places: Array) -> Array:
+        """places[i, j] = begins[j] + the category x[i, j], or 0 in its place if it is not below limits[j].
+
+        x holds categories as floats, `begins` and `places` whole numbers of int64.
+        """
+        xp = self.xp
+        rounded = xp.rint(x)
+        known = xp.logical_and(rounded >= 0.0, rounded < limits)
+        places[...] = xp.where(known, rounded, 0.0)
+        places += begins
+        return places
+
     def take_rows(self, source: Array, rows: Array, out: Array) -> Array:
         """out[i] = source[rows[i]], or 0 where rows[i] = −1."""
         xp = self.xp
@@ -164,6 +176,13 @@ extern "C" __global__ void nnx_sum_runs(
 }
 """,
 )
+CATEGORY_PLACES = Elementwise(
+    "category_places",
+    inputs="T x, T limit, int64 begin",
+    outputs="int64 place",
+    body="const T category = rint(x);"
+    " place = begin + (category >= T(0) && category < limit ? (long long)category : 0ll);",
+)
 TAKE_ROWS = Elementwise(
     "take_rows",
     inputs="raw T source, raw int64 rows, int64 columns",
@@ -208,6 +227,12 @@ class EmbeddingCuPy(OnGpu, Embedding):
                 (self.xp.ascontiguousarray(dy), keys, rows, sums, n, columns, bits),
             )
         return rows
+
+    def category_places(self, x: Array, limits: Array, begins: Array, places: Array) -> Array:
+        """Use one launch."""
+        with self._hold:
+            CATEGORY_PLACES.kernel(x, limits, begins, places)
+        return places
 
     def take_rows(self, source: Array, rows: Array, out: Array) -> Array:
         """Take rows with one launch."""

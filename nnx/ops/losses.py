@@ -274,6 +274,10 @@ class Losses(Operations):
         if dy is not None:
             dy[...] = gradient * column
 
+    def repeat_weights(self, weights: Array, times: int) -> Array:
+        """Return each weight so many times in a row, in memory that is valid until the next call."""
+        return self.xp.repeat(weights, times)
+
     def row_shares(self, shares: Array, weights: Array | None) -> Array:
         """Write each row's share of a mean, of shape (rows, 1): 1 / rows, or w / Σ w for weights w ≥ 0."""
         if weights is None:

@@ -175,6 +175,14 @@ class LossesCuPy(OnGpu, Losses):
         ROW_FACTORS.of(scale.dtype)((1,), (THREADS,), (weights, factors, rows, scale))
         return factors
 
+    def repeat_weights(self, weights: Array, times: int) -> Array:
+        """Use one launch."""
+        rows = weights.shape[0]
+        with self._hold:
+            repeated = self._buffer("repeated weights", rows * times, weights.dtype)[: rows * times]
+            repeated.reshape(rows, times)[...] = weights[:, None]
+        return repeated
+
     def row_shares(self, shares: Array, weights: Array | None) -> Array:
         """Use one launch."""
         with self._hold:

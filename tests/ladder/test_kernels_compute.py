@@ -475,6 +475,16 @@ def test_divergences_from_a_target(number: np.dtype) -> None:
         same(one, other, number)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_places_of_categories(layout: str, number: np.dtype) -> None:
+    given = np.array([[0, 1, 2, 3], [2.4, -0.4, 1.6, -1], [9, np.nan, np.inf, -np.inf]], number)
+    x, limits, begins = laid(given, layout), np.array([3, 2, 9, 1], number), np.array([0, 3, 5, 14])
+    found, expected = (np.full(x.shape, -7) for _ in range(2))
+    compile("category_places", number.name)(x, limits, begins, found)
+    np.testing.assert_array_equal(found, PLAIN.category_places(x, limits, begins, expected))
+    assert ((found >= begins) & (found < begins + limits)).all()
+
+
 @pytest.mark.parametrize("kind", DERIVATIVES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_derivatives(kind: str, layout: str, number: np.dtype, rng: np.random.Generator) -> None:
@@ -650,7 +660,7 @@ def test_every_kernel_was_computed() -> None:
         "gather_step", "gather_step_bytes", "begin_step", "write_numbers", "clear", "record_step",
         "leave_out", "clip", "batch_norm", "batch_norm_backward", "moving_average", "add_noise", "average",
         "record_terms", "round_to_bfloat16", "upper_half", "divergences",
-        *(f"{kind}_derivatives" for kind in DERIVATIVES),
+        "category_places", *(f"{kind}_derivatives" for kind in DERIVATIVES),
     }  # fmt: skip
     assert elementwise | others | images | steps == set(Elementwise.known)
     fused = {f"{kind}_bias_gradient" for kind in FUSED}

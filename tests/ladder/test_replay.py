@@ -126,6 +126,25 @@ CASES = {
             nnx.Dense(6),
         ]
     },
+    "a table": {
+        "made": lambda: [
+            nnx.Concatenate([
+                [nnx.Columns(0, 4), nnx.PiecewiseLinearEmbedding([[0.0, 0.3, 1.0], [0.1, 0.9]] * 2, 3)],
+                [nnx.Columns(3, 4), nnx.PeriodicEmbedding(2, 3), nnx.ReLU()],
+                [nnx.Columns(4, 6), nnx.CategoryEmbedding([3, 2], 3)],
+            ]),
+            nnx.FeatureScale(), nnx.Members(4, "normal"), nnx.Dense(5), nnx.ReLU(), nnx.Dropout(0.1),
+            nnx.MemberDense(6),
+        ],
+        "x": np.hstack([X[:, :4], RNG.integers(0, 3, (ROWS, 2))]).astype(np.float32),
+        "y": np.repeat(X[:, None, :], 4, axis=1), "sample_weight": WEIGHTS,
+    },
+    "embedded numbers that have a gradient": {
+        "made": lambda: [
+            nnx.Dense(4), nnx.PiecewiseLinearEmbedding([[-1.0, 0.1, 0.5], [-0.5, 0.5]] * 2, 3), nnx.Dense(4),
+            nnx.PeriodicEmbedding(3, 2), nnx.Members(2), nnx.MemberDense(4), nnx.Flatten(), nnx.Dense(6),
+        ],
+    },
     "bfloat16": {"precision": "bfloat16"},
     "bfloat16 convolutions": {
         "made": lambda: [

@@ -101,3 +101,21 @@ def test_targets_of_a_hinge_loss_may_be_of_both_forms(kind: str, rng: np.random.
         found.append((value, dy))
     np.testing.assert_array_equal(found[0][0], found[1][0])
     np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize(
+    "weights", [None, np.array([0.5, 0.0, 2.0]), np.array([1e30, 3e38, 2e38]), np.zeros(3)]
+)
+def test_shares_of_rows(backend: Backend, dtype: np.dtype, weights: np.ndarray | None) -> None:
+    """They add up to 1, if not all weights are 0; no sum overflows."""
+    given = None if weights is None else backend.asarray(weights.astype(dtype))
+    shares = backend.to_numpy(backend.row_shares(backend.empty((3, 1), dtype), given)).ravel()
+    wide = np.ones(3) if weights is None else weights
+    np.testing.assert_allclose(shares, wide / max(wide.sum(), 1e-300), rtol=1e-6)
+
+
+def test_weights_are_repeated(backend: Backend, dtype: np.dtype) -> None:
+    weights = backend.asarray(np.array([0.5, 2.0, 1.0], dtype))
+    repeated = backend.to_numpy(backend.repeat_weights(weights, 2))
+    assert repeated.dtype == dtype
+    np.testing.assert_array_equal(repeated, [0.5, 0.5, 2.0, 2.0, 1.0, 1.0])
