@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from nnx.backends import Array
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
@@ -30,21 +32,28 @@ class Ascending(Layer):
         keras="Keras has no such layer",
         onnx="it would be several operators; nnx does not write it",
     )
+    replays = True
 
     def forward_into(self, x: Array, y: Array, workspace: Workspace) -> None:
         """Add up the first number and the softplus of the others."""
-        backend = workspace.backend
-        steps = workspace.buffer("steps", x.shape, x.dtype)
-        backend.activation_forward("softplus", x, steps)
+        steps = workspace.buffer("steps", x.shape)
+        workspace.backend.activation_forward("softplus", x, steps)
         steps[:, 0] = x[:, 0]
-        y[...] = backend.xp.cumsum(steps, axis=1)
+        columns = workspace.buffer("columns", x.shape[::-1])
+        columns[...] = steps.T
+        for before, column in pairwise(columns):
+            column += before
+        y[...] = columns.T
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Add up the gradients from the last number backwards."""
         if dx is None:
             return
-        backend, x = workspace.backend, workspace.x
-        slopes = workspace.buffer("steps", x.shape, x.dtype)
-        backend.activation_forward("sigmoid", x, slopes)
+        x = workspace.x
+        slopes, columns = workspace.buffer("steps", x.shape), workspace.buffer("columns", x.shape[::-1])
+        workspace.backend.activation_forward("sigmoid", x, slopes)
         slopes[:, 0] = 1.0
-        dx[...] = backend.xp.cumsum(dy[:, ::-1], axis=1)[:, ::-1] * slopes
+        columns[...] = dy.T
+        for after, column in pairwise(columns[::-1]):
+            column += after
+        workspace.backend.xp.multiply(columns.T, slopes, out=dx)

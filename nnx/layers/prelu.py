@@ -62,6 +62,7 @@ class PReLU(Layer):
     )
 
     layout = "shape"
+    replays = True
     reads_output = False
     alpha: Array
     dalpha: Array
@@ -76,7 +77,6 @@ class PReLU(Layer):
             )
         axes = None if shared_axes is None else [whole("PReLU: shared_axes", axis) for axis in shared_axes]
         self.shared_axes = sorted(set(axes)) if axes else None
-        self.replays = not self.shared_axes  # their sums make temporary arrays
         self.initial = number("PReLU: initial", initial, "(-inf, inf)")
 
     def shape_after(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -119,10 +119,14 @@ class PReLU(Layer):
             dy.reshape(-1, columns), workspace.x.reshape(-1, columns), slopes, sums,
             None if dx is None else dx.reshape(-1, columns),
         )  # fmt: skip
-        if inner:
-            row = sums.reshape(shape_of(self.input_shape)[first:])
-            total = backend.xp.sum(row, axis=inner, keepdims=True, dtype="float64")
-            self.dalpha[...] = total.reshape(self.dalpha.shape)
+        row = list(shape_of(self.input_shape)[first:])
+        for axis in inner:
+            before, after = math.prod(row[:axis]), math.prod(row[axis + 1 :])
+            total = workspace.buffer(f"sums along {axis}", (before, after))
+            if axis == inner[-1]:
+                total = self.dalpha.reshape(before, after)
+            sums = backend.axis_sums(sums.reshape(before, row[axis], after), total)
+            row[axis] = 1
 
     def _first(self) -> int:
         """Return how many axes, from the first, share slopes; the last axis is not counted.

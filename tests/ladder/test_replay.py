@@ -102,6 +102,16 @@ CASES = {
         ]
     },
     "slopes": {"made": lambda: [nnx.Dense(5), nnx.PReLU(), nnx.Dense(6)]},
+    "shared slopes": {
+        "made": lambda: [
+            nnx.Reshape((2, 3)), nnx.PReLU([1]), nnx.PReLU([2]), nnx.PReLU([1, 2]), nnx.Flatten(),
+            nnx.PReLU([1]), nnx.Dense(6),
+        ]
+    },
+    "quantiles that do not cross": {
+        "made": lambda: [nnx.Dense(5), nnx.ReLU(), nnx.Dense(3), nnx.Ascending()], "y": X[:, :1],
+        "loss": nnx.Pinball([0.1, 0.5, 0.9]),
+    },
     "embedding": {
         "made": lambda: [nnx.Embedding(9, 4), nnx.Flatten(), nnx.Dense(6)],
         "x": RNG.integers(0, 9, (ROWS, 300)),  # more positions than a tile of the sort
