@@ -15,7 +15,7 @@ from nnx.libraries import needed
 from nnx.pages.put_together import filled
 from nnx.readers.arrays import TABLES, load_arrays
 from nnx.tables import read_table
-from nnx.tables.frame import BOOLEAN, NUMBER, Column
+from nnx.tables.frame import BOOLEAN, NUMBER, Column, Frame
 from nnx.web_pages import page_path, write_page
 
 FILE = "playground.html"
@@ -87,7 +87,8 @@ def _bytes(values: Any) -> str:
 
 def _table(path: Path, target: str | None, form: dict[str, Any]) -> dict[str, Any]:
     """Return a table as the page takes it: its columns, each with numbers or texts."""
-    columns = _columns(path, form)
+    frame = _frame(path, form)
+    columns = frame.columns
     if not 2 <= len(columns) <= MAX_COLUMNS:
         raise DataError(
             f"{path}: has {counted(len(columns), 'column')}, but the playground takes 2 to {MAX_COLUMNS}: "
@@ -99,7 +100,7 @@ def _table(path: Path, target: str | None, form: dict[str, Any]) -> dict[str, An
         if gaps.any():
             more = f" ({gaps.sum():,} of {len(gaps):,} rows)" if gaps.sum() > 1 else ""
             raise DataError(
-                f"{path}: row {gaps.argmax() + 1}, column {column.name!r:.60}: is empty{more}: "
+                f"{path}: {frame.row(int(gaps.argmax()))}, column {column.name!r:.60}: is empty{more}: "
                 "fill the cells, or delete the lines"
             )
     rows = len(columns[0].cells)
@@ -113,12 +114,13 @@ def _table(path: Path, target: str | None, form: dict[str, Any]) -> dict[str, An
     }
 
 
-def _columns(path: Path, form: dict[str, Any]) -> tuple[Column, ...]:
+def _frame(path: Path, form: dict[str, Any]) -> Frame:
     """Read a table, or the columns of an array."""
     if path.suffix.lower() in TABLES:
-        return read_table(path, **form).columns
+        return read_table(path, **form)
     array = load_arrays(path, "float64")
-    return tuple(Column(f"column {at + 1}", NUMBER, array[:, at]) for at in range(array.shape[1]))
+    columns = (Column(f"column {at + 1}", NUMBER, array[:, at]) for at in range(array.shape[1]))
+    return Frame(tuple(columns), len(array))
 
 
 def _some_rows(path: Path, rows: int) -> Any:

@@ -77,7 +77,7 @@ def test_names_cannot_end_the_script_that_holds_them(tmp_path):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ("a,b\n1,2\n3,\n4,5\n", "row 2, column 'b': is empty"),
+        ("a,b\n1,2\n3,\n4,5\n", "line 3, column 'b': is empty"),
         ("a,b\n1,2\n3,4\n5,6\n", "has 3 rows, but the playground needs at least 4"),
         ("a\n1\n2\n3\n", "has one column, but the playground takes 2 to 64"),
         (",".join(f"c{at}" for at in range(65)) + ("\n" + "1,2.5" + ",3.5" * 63) * 4, "65 columns"),

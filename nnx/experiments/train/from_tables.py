@@ -172,7 +172,8 @@ def leave_out_uncounted(table: Table, weight: list[int]) -> None:
     if not weight:
         return
     counts = table.of(weight)[:, 0]
-    check_weights(np.where(np.isnan(counts), 1.0, counts), len(counts), table.name)  # `drop` sees to gaps
+    known = np.where(np.isnan(counts), 1.0, counts)  # `drop` sees to gaps
+    check_weights(known, len(counts), table.name, lambda row: f"line {table.lines[row]}")
     if not counts.all():
         table.notes.extend(note_on_zeros(counts, table.name))
         table.rows(counts != 0.0)

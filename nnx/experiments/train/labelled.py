@@ -220,8 +220,11 @@ def _from_arrays(
         return Labelled(name, "autoencoding", x, None, (), (), layout, counts)
     if y.ndim == 0 or len(y) != len(x):
         raise DataError(f"{name}: holds {len(x):,} samples, but {y.shape[0] if y.ndim else 1:,} targets")
-    rows = slice(None) if counts is None else np.flatnonzero(counts)  # other targets may be anything
-    found = targets_of(y[rows], task, name, names=names)
+    if counts is None:
+        found = targets_of(y, task, name, names=names)
+        return Labelled(name, found.task, x, found.y, found.classes, found.called(names), layout)
+    rows = np.flatnonzero(counts)  # the targets of the others may be anything
+    found = targets_of(y[rows], task, name, names=names, rows=rows)
     targets = np.zeros((len(y), *found.y.shape[1:]), found.y.dtype)
     targets[rows] = found.y
     return Labelled(name, found.task, x, targets, found.classes, found.called(names), layout, counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,16 +35,21 @@ def note_on_zeros(counts: Array, name: str) -> list[str]:
     return [note] if zeros else []
 
 
-def check_weights(weights: Array, rows: int, name: str) -> Array:
-    """Return weights as float64 of shape (rows,), checked: finite, not negative, not all 0."""
+def check_weights(
+    weights: Array, rows: int, name: str, row: Callable[[int], str] = "row {} (counted from 0)".format
+) -> Array:
+    """Return weights as float64 of shape (rows,), checked: finite, not negative, not all 0.
+
+    `row` returns what the error calls a row.
+    """
     counts = weights.reshape(-1).astype(np.float64) if weights.size == len(weights) else weights
     if counts.shape != (rows,):
         raise DataError(f"{name}: holds {rows:,} samples, but weights of shape {weights.shape}")
     wrong = ~(np.isfinite(counts) & (counts >= 0.0))
     if wrong.any():
-        row = int(np.argmax(wrong))
+        first = int(np.argmax(wrong))
         raise DataError(
-            f"{name}: a weight must be a number of at least 0, but that of row {row + 1} is {counts[row]:g}"
+            f"{name}: a weight must be a number of at least 0, but that of {row(first)} is {counts[first]:g}"
         )
     if not counts.any():
         raise DataError(f"{name}: all weights are 0: give some rows a weight above 0")

@@ -263,7 +263,8 @@ def check_finite_columns(
     if fits.all():
         raise DataError(f"{what} holds values that are too large to scale: leave such rows out")
     row = int(np.argmin(fits) if rows is None else rows[np.argmin(fits)])
-    raise DataError(f"{what} is NaN or infinite, first in row {row}: leave such rows out, or fill them in")
+    where = f"{what} is NaN or infinite, first in row {row} (counted from 0)"
+    raise DataError(f"{where}: leave such rows out, or fill them in")
 
 
 def called(at: int, shape: tuple[int, ...], names: Sequence[str] = ()) -> str:

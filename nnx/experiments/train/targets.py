@@ -49,7 +49,9 @@ class Targets:
         return tuple(names) if self.task == "regression" or len(names) == 1 else ()
 
 
-def targets_of(y: Array, task: str, name: str, called: str = "", names: Sequence[str] = ()) -> Targets:
+def targets_of(
+    y: Array, task: str, name: str, called: str = "", names: Sequence[str] = (), rows: Array | None = None
+) -> Targets:
     """Decide whether targets are classes or values.
 
     Parameters
@@ -64,6 +66,8 @@ def targets_of(y: Array, task: str, name: str, called: str = "", names: Sequence
         What errors call the targets within it: ``"column 3 (age)"``.
     names : sequence of str
         Of the columns.
+    rows : array of int, optional
+        The numbers of the rows in the file, for errors; 0, 1, … by default.
 
     Raises
     ------
@@ -81,7 +85,8 @@ def targets_of(y: Array, task: str, name: str, called: str = "", names: Sequence
     numbers = columns.astype(np.float64)
     if not np.isfinite(numbers).all():
         row = int(np.argmin(np.isfinite(numbers).all(axis=1)))
-        raise DataError(f"{where} holds a value that is not finite, first in row {row}")
+        row = row if rows is None else int(rows[row])
+        raise DataError(f"{where} holds a value that is not finite, first in row {row} (counted from 0)")
     if task == "regression":
         return Targets(task, numbers)
     if _is_one_hot(numbers):

@@ -145,7 +145,7 @@ MISTAKES = {
     "--weights v --target kind": "has no column 'v'",
     "--weights kind --target kind": "weights: leave one out",
     "--weights zero --target kind": "all weights are 0",
-    "--weights neg --target kind": "at least 0, but that of row 3 is -2",
+    "--weights neg --target kind": "at least 0, but that of line 4 is -2",
 }
 
 

@@ -68,6 +68,15 @@ def test_rows_of_weight_0_of_arrays_may_hold_nan_in_x_and_y(task):
 
 
 def test_a_negative_weight_is_named_by_its_own_row():
-    Path("t.csv").write_text("a,t,w\n1,0.5,0\n2,0.25,1\n3,0.75,-2\n")
-    with pytest.raises(nnx.DataError, match="that of row 3 is -2"):
+    Path("t.csv").write_text("a,t,w\n1,0.5,0\n\n2,0.25,1\n3,0.75,-2\n")
+    with pytest.raises(nnx.DataError, match="that of line 5 is -2"):
         load_labelled("t.csv", "regression", ["t"], weights="w")
+    np.savez("d.npz", x=np.zeros((3, 2)), y=np.arange(3.0), w=[0.0, 1.0, -2.0])
+    with pytest.raises(nnx.DataError, match=r"that of row 2 \(counted from 0\) is -2"):
+        load_labelled("d.npz", weights="w")
+
+
+def test_a_target_is_named_by_its_row_in_the_file():
+    np.savez("d.npz", x=np.zeros((4, 2)), y=[np.nan, 0.5, 1.5, np.inf], w=[0.0, 1.0, 1.0, 1.0])
+    with pytest.raises(nnx.DataError, match=r"not finite, first in row 3 \(counted from 0\)"):
+        load_labelled("d.npz", "regression", weights="w")
