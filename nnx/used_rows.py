@@ -89,8 +89,9 @@ class UsedRows:
         """Count all rows as used: a pass has just written the whole gradient."""
         count, columns = self.values.shape
         self.forget()
-        rows, sums = self._room("rows", (count,), "int64"), self._room("sums", (count, columns))
-        rows[...] = self.backend.xp.arange(count)
+        if "all rows" not in self._kept:
+            self._kept["all rows"] = self.backend.xp.arange(count, dtype="int64")
+        rows, sums = self._kept["all rows"], self._room("sums", (count, columns))
         sums[...] = self.gradients
         self.rows, self.sums, self.shown = rows, sums, False
 

@@ -112,6 +112,9 @@ CASES = {
         "made": lambda: [nnx.Dense(5), nnx.ReLU(), nnx.Dense(3), nnx.Ascending()], "y": X[:, :1],
         "loss": nnx.Pinball([0.1, 0.5, 0.9]),
     },
+    "a dense layer with the rows that a step used": {
+        "made": lambda: [nnx.Dense(6, 5, sparse=True), nnx.ReLU(), nnx.Dense(6)]
+    },
     "embedding": {
         "made": lambda: [nnx.Embedding(9, 4), nnx.Flatten(), nnx.Dense(6)],
         "x": RNG.integers(0, 9, (ROWS, 300)),  # more positions than a tile of the sort
