@@ -1,9 +1,10 @@
 """cuBLASLt by ctypes: products with the bias, and ReLU if wanted, in the same launch.
 
 CuPy 14 has no binding of this library. Each shape has a plan: descriptors, and the algorithm that the library
-recommends. Before a plan is used, it computes once with a bias of NaN. NVIDIA does not say whether its ReLU
-keeps NaN, and nnx finds faults by NaN: if a single number of the result is something else, this shape is
-computed without the library, as before.
+recommends. NVIDIA does not say whether its ReLU keeps NaN, and nnx finds faults by NaN. So before a layer's
+products are computed by an algorithm, it computes once with a bias of NaN, and once with whole numbers. If a
+single number of the result is wrong, such products are computed without the library, as before. Batches of
+many sizes share a few algorithms, so the host waits only a few times, however many sizes there are.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ EPILOGUE, BIAS_POINTER = 7, 8  # cublasLtMatmulDescAttributes_t
 WORKSPACE_LIMIT, ALIGNMENTS = 1, (5, 6, 7, 8)  # cublasLtMatmulPreferenceAttributes_t, for A, B, C and D
 ALIGNED = 16  # bytes: no kernel reads more at once
 MOST = 256  # plans that are kept
+TESTED = 1 << 24  # numbers of a product at most that is compared with cuBLAS's
 SIZE, LONG = ctypes.c_size_t, ctypes.c_int64
 
 
@@ -82,7 +84,7 @@ class CublasLt:
     Raises
     ------
     CublasError
-        If the library cannot be used, or computes wrong products.
+        If the library cannot be used.
     """
 
     def __init__(self, blas: Cublas, xp: Any, tf32: bool) -> None:
@@ -90,8 +92,7 @@ class CublasLt:
         self._library = load(int(xp.cuda.runtime.runtimeGetVersion()) // 1000)
         self._numbers = {name: (number(1.0), number(0.0)) for name, (_, _, number) in KINDS.items()}
         self._plans: dict[tuple[Any, ...], Planned | None] = {}
-        if not all(map(self._right, EPILOGUES)):
-            raise CublasError("cuBLASLt computes wrong products")
+        self._passed: dict[tuple[Any, ...], bool] = {}  # the tests, by layer and algorithm
 
     def product(self, a: Array, b: Array, bias: Array, out: Array, kind: str) -> bool:
         """Compute out = f(a b + bias) on CuPy's current stream, and return True; or return False.
@@ -138,13 +139,35 @@ class CublasLt:
     def _tried(
         self, a: Array, b: Array, bias: Array, out: Array, kind: str, aligned: tuple[int, ...]
     ) -> Planned | None:
-        """Return a plan that has kept NaN, or None; this overwrites `out`, and the host waits."""
+        """Return a plan whose algorithm has passed its test, or None."""
         try:
             plan = self._plan(a, b, bias, out, kind, aligned)
-            self._compute(plan, a, b, self._xp.full(bias.shape, math.nan, bias.dtype), out)
+            algorithm = bytes(plan.algorithm.algorithm)  # says which kernel computes, and how
+            tested = (kind, out.dtype.name, a.dtype.name, b.shape, aligned, algorithm)
+            if tested not in self._passed:
+                self._passed[tested] = self._passes(plan, a, b, out, kind)
         except CublasError:
             return None
-        return plan if bool(self._xp.all(self._xp.isnan(out))) else None
+        return plan if self._passed[tested] else None
+
+    def _passes(self, plan: Planned, a: Array, b: Array, out: Array, kind: str) -> bool:
+        """Return whether a plan keeps NaN, and computes whole numbers, which are exact in every mode.
+
+        This overwrites `out`, and the host waits once. Very large products are only tried with NaN.
+        """
+        xp, n = self._xp, b.shape[1]
+        self._compute(plan, a, b, xp.full(n, math.nan, out.dtype), out)
+        passed = xp.all(xp.isnan(out))
+        if a.size + b.size + out.size <= TESTED and 25 * b.shape[0] < 1 << 24:
+            bias, expected = _whole(xp, (n,), out.dtype), xp.empty(out.shape, out.dtype)
+            factors = _whole(xp, a.shape, a.dtype), _whole(xp, b.shape, b.dtype)
+            self._compute(plan, *factors, bias, out)
+            self._blas.product(*factors, expected)
+            expected += bias
+            if kind == "relu":
+                expected = xp.maximum(expected, 0.0)
+            passed = xp.logical_and(passed, xp.all(out == expected))
+        return bool(passed)
 
     def _plan(
         self, a: Array, b: Array, bias: Array, out: Array, kind: str, aligned: tuple[int, ...]
@@ -187,21 +210,6 @@ class CublasLt:
             ctypes.byref(plan.algorithm), workspace.data.ptr, WORKSPACE, self._blas.stream,
         )  # fmt: skip
 
-    def _right(self, kind: str) -> bool:
-        """Compute whole numbers, which are exact in every mode, and compare with cuBLAS."""
-        xp = self._xp
-        a, b = (_whole(xp, *shape) for shape in ((24, 40), (40, 56)))
-        bias, out, expected = (
-            _whole(xp, 1, 56)[0],
-            xp.empty((24, 56), "float32"),
-            xp.empty((24, 56), "float32"),
-        )
-        if not self.product(a, b, bias, out, kind):
-            return True  # not computed, so not wrong
-        self._blas.product(a, b, expected)
-        expected += bias
-        return bool(xp.all(out == (expected if kind == "identity" else xp.maximum(expected, 0))))
-
     def _made(self, what: str, *arguments: Any) -> Any:
         """Return a new descriptor, which is destroyed with the last reference to it."""
         made = P()
@@ -225,6 +233,8 @@ def _alignment(x: Array) -> int:
     return address & -address
 
 
-def _whole(xp: Any, rows: int, columns: int) -> Array:
-    """Return a matrix of small whole numbers."""
-    return (xp.arange(rows * columns) * 7 % 11 - 5).astype("float32").reshape(rows, columns)
+def _whole(xp: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Return whole numbers from −5 to 5; with the type uint16, as the bits of bfloat16 numbers."""
+    bits = str(dtype) == "uint16"
+    numbers = (xp.arange(math.prod(shape)) * 7 % 11 - 5).astype("float32" if bits else dtype)
+    return ((numbers.view("uint32") >> 16).astype("uint16") if bits else numbers).reshape(shape)

@@ -26,7 +26,8 @@ RELU, BIAS = 2, 4
 NOT_SUPPORTED = 15
 described: dict[int, Any] = {}  # every descriptor that was made and not destroyed
 numbers = itertools.count(1)
-behaviour = {"keeps_nan": True, "supported": True, "adds_bias": True}  # what a test may change
+# what a test may change; the last are the sizes of batches, in bits, whose algorithm hides NaN
+behaviour: dict[str, Any] = {"keeps_nan": True, "supported": True, "adds_bias": True, "hide_nan": ()}
 
 
 def install() -> None:
@@ -43,6 +44,9 @@ class Described:
     kind: str
     given: tuple[int, ...]
     attributes: dict[int, int] = field(default_factory=dict)
+    recommended: dict[tuple[int, ...], list[int]] = field(
+        default_factory=dict
+    )  # by matrices, of an operation
 
 
 class Library:
@@ -62,7 +66,7 @@ class Library:
         self, handle: Any, operation: Any, a: Any, b: Any, c: Any, out: Any, preference: Any, wanted: int,
         found: Any, count: Any,
     ) -> int:  # fmt: skip
-        """Recommend one algorithm, in whose place the numbers of the descriptors are written."""
+        """Recommend one algorithm: for batches of similar sizes, it is the same."""
         if handle.value not in handles or wanted != 1 or ctypes.sizeof(found._obj) != 96:
             return INVALID
         known = _of(preference, "cublasLtMatmulPreference").attributes
@@ -70,9 +74,11 @@ class Library:
         if (scale, compute) not in KINDS or not behaviour["supported"]:
             count._obj.value = 0
             return NOT_SUPPORTED
-        marks = [operation, a, b, out]
-        found._obj.algorithm[:4] = [_number(one) for one in marks]
-        found._obj.algorithm[4:] = [known.get(place, 256) for place in (5, 6, 8, 1)]
+        size = _of(out, "cublasLtMatrixLayout").given[2].bit_length()
+        algorithm = [size, 0, 0, 0, *(known.get(place, 256) for place in (5, 6, 8, 1))]
+        found._obj.algorithm[:] = algorithm
+        matrices = tuple(map(_number, (a, b, out)))
+        _of(operation, "cublasLtMatmulDesc").recommended[matrices] = algorithm
         found._obj.status, count._obj.value = SUCCESS, 1
         return SUCCESS
 
@@ -88,11 +94,12 @@ class Library:
         if (alpha._obj.value, beta._obj.value, c, _number(of_c)) != (1.0, 0.0, out, _number(of_out)):
             return INVALID
         chosen = list(algorithm._obj.algorithm)
-        if chosen[:4] != [_number(one) for one in (operation, of_a, of_b, of_out)] or size > chosen[7]:
+        known = _of(operation, "cublasLtMatmulDesc")
+        matrices = tuple(map(_number, (of_a, of_b, of_out)))
+        if known.recommended.get(matrices) != chosen or size > chosen[7]:
             raise ValueError("the algorithm was recommended for another product")
         if any(address % need for address, need in zip((a, b, out), chosen[4:7], strict=True)):
             raise ValueError("a matrix is aligned less than was said")
-        known = _of(operation, "cublasLtMatmulDesc")
         if known.attributes[8] % 16:  # nothing says how a bias is aligned, and kernels read 16 bytes at once
             raise ValueError("the bias is not aligned")
         compute, scale = known.given
@@ -127,7 +134,8 @@ def _product(
             found = np.matmul(right, left)
             found += bias[:, 0] if behaviour["adds_bias"] else 0
             if epilogue & RELU:
-                found = (np.maximum if behaviour["keeps_nan"] else np.fmax)(found, 0)
+                keeps = behaviour["keeps_nan"] and len(found).bit_length() not in behaviour["hide_nan"]
+                found = (np.maximum if keeps else np.fmax)(found, 0)
             out[...] = found.T
 
     return perform, (from_x, from_y, from_bias), into
