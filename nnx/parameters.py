@@ -224,9 +224,10 @@ class Arena:
 
     def to(self, backend: Backend) -> None:
         """Move everything to another device, and give the layers their new views."""
+        to_numpy = self.backend.to_numpy
 
         def move(x: Array) -> Array:
-            return backend.asarray(self.backend.to_numpy(x))
+            return backend.asarray(to_numpy(x))
 
         # copy everything before replacing anything: if the device is full, nothing has changed
         moved = [move(x) for x in (self.values, self.exchange, self.state, self.fault)]

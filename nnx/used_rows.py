@@ -39,6 +39,9 @@ class UsedRows:
         the first pass.
     sums : array of shape (n, columns)
         The gradients of these rows; 0 where `rows` is −1.
+    cleared : int64 array
+        The rows whose gradients the next pass sets to 0: `rows`, or with those of earlier and larger batches.
+        So batches of all sizes have the same launches, which can be recorded on a GPU.
     extent : int
         How many numbers of the buffers the parameter takes.
     shown : bool
@@ -52,6 +55,7 @@ class UsedRows:
         self.lazy, self.extent = lazy, values.size
         self.rows: Array = None
         self.sums: Array = None
+        self.cleared: Array = None
         self.shown = False
         self._kept: dict[Any, Array] = {}
 
@@ -66,7 +70,7 @@ class UsedRows:
     def moved(self, old: UsedRows, move: Callable[[Array], Array]) -> None:
         """Take the rows of the same parameter on another device."""
         if old.rows is not None:
-            self.rows, self.sums, self.shown = move(old.rows), move(old.sums), old.shown
+            self._know(move(old.rows), move(old.sums), old.shown)
 
     def backward(self, dy: Array, x: Array) -> None:
         """Write the gradient of a lookup, for each row Σ dy[i] over the positions i with x[i] = row."""
@@ -75,6 +79,7 @@ class UsedRows:
         rows, sums = self._room("rows", (x.size,), "int64"), self._room("sums", (x.size, columns))
         self.backend.embedding_backward(dy, x, rows, sums)
         self._set(rows, sums)
+        self.cleared = self._kept["rows"]
 
     def room_for(self, count: int) -> Array:
         """Return memory for the gradients of so many rows, which `take_gradient` gets next."""
@@ -93,14 +98,14 @@ class UsedRows:
             self._kept["all rows"] = self.backend.xp.arange(count, dtype="int64")
         rows, sums = self._kept["all rows"], self._room("sums", (count, columns))
         sums[...] = self.gradients
-        self.rows, self.sums, self.shown = rows, sums, False
+        self._know(rows, sums)
 
     def use(self, rows: Array) -> None:
         """Take these rows as used, None as not known, because their gradients were written back."""
         self.forget()
         if rows is not None:
             sums = self._room("sums", (rows.size, self.values.shape[1]))
-            self.rows, self.sums, self.shown = rows, sums, True
+            self._know(rows, sums, shown=True)
             self.read_gradient()
 
     def _clear(self) -> None:
@@ -108,12 +113,15 @@ class UsedRows:
         if self.rows is None:
             self.gradients[...] = 0.0
         else:
-            self.backend.put_rows(self.gradients, self.rows, None)
+            self.backend.put_rows(self.gradients, self.cleared, None)
         self.forget()  # if an interrupt ends this pass, the next one clears everything
 
     def _set(self, rows: Array, sums: Array) -> None:
         self.backend.put_rows(self.gradients, rows, sums)
-        self.rows, self.sums, self.shown = rows, sums, False
+        self._know(rows, sums)
+
+    def _know(self, rows: Array, sums: Array, shown: bool = False) -> None:
+        self.rows, self.sums, self.cleared, self.shown = rows, sums, rows, shown
 
     def read_gradient(self) -> None:
         """Take `sums` from the whole gradient again, if a user may have changed it."""
@@ -159,7 +167,22 @@ class UsedRows:
         rows, sums = self._room("rows", (count,), "int64"), self._room("sums", (count, columns))
         rows[...] = xp.where(self.flags > 0.0, xp.arange(count), -1)
         self.backend.take_rows(self.gradients, rows, sums)
-        self.rows, self.sums = rows, sums
+        self._know(rows, sums, self.shown)
+
+    # ---------------------------------------------------------- recorded steps
+
+    def state(self) -> tuple[Array, Array, Array]:
+        """Return what a pass has changed here, for `replayed`."""
+        return self.rows, self.sums, self.cleared
+
+    def replayed(self, state: tuple[Array, Array, Array]) -> None:
+        """Take what `state` returned after a step that was replayed now."""
+        self.rows, self.sums, self.cleared = state
+        self.shown = False
+
+    def memory(self) -> list[Array]:
+        """Return all arrays that a pass or an optimizer uses."""
+        return list(self._kept.values())
 
     def _room(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
         """Return an array with a name; a smaller batch gets the first rows of the same memory."""
@@ -171,6 +194,8 @@ class UsedRows:
             if whole is None or len(whole) < shape[0]:
                 self._kept = {key: kept for key, kept in self._kept.items() if key[0] != name}
                 whole = self._kept[name] = self.backend.empty(shape, dtype or self.values.dtype)
+                if name == "rows":
+                    whole[...] = -1
             view = self._kept[name, shape] = whole[: shape[0]]
         return view
 
@@ -196,6 +221,22 @@ class SparseParameters(dict[int, UsedRows]):
         """Remember that a user now gets the whole gradients, and may change them before the next step."""
         for used in self.values():
             used.shown = True
+
+    def state(self) -> list[tuple[Array, Array, Array]]:
+        """Return the state of each parameter, see `UsedRows.state`."""
+        return [used.state() for used in self.values()]
+
+    def clears_as(self, state: list[tuple[Array, Array, Array]]) -> bool:
+        """Return whether the next pass clears the rows that it cleared when `state` was the state."""
+        found = [used.cleared if used.rows is not None else None for used in self.values()]
+        return len(found) == len(state) and all(
+            cleared is not None and cleared is one[2] for cleared, one in zip(found, state, strict=True)
+        )
+
+    def replayed(self, state: list[tuple[Array, Array, Array]]) -> None:
+        """Take the state after a step that was replayed."""
+        for used, own in zip(self.values(), state, strict=True):
+            used.replayed(own)
 
     def moved(self, old: SparseParameters, move: Callable[[Array], Array]) -> None:
         """Take the rows that were used from another device."""

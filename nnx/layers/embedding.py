@@ -95,6 +95,7 @@ class Embedding(Layer):
         listed=False,  # it reads integers
     )
     layout = "rows"
+    replays = True
     input_dtype = "integer"
 
     W: Array
@@ -114,8 +115,6 @@ class Embedding(Layer):
         self.vocabulary = self.input_limit = whole("Embedding: vocabulary", vocabulary)
         self.units = whole("Embedding: units", units)
         self.sparse = flag("Embedding: sparse", sparse)
-        # A step with a sparse table clears the rows of the step before it, which had any number of rows.
-        self.replays = not self.sparse
         self.initializer = initializers.get(initializer)
         self.seed = None if seed is None else whole("Embedding: seed", seed, least=0)
 

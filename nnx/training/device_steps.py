@@ -139,11 +139,13 @@ class DeviceTrainer(StepTrainer):
         arena = self.arena
         arrays = [arena.values, arena.exchange, arena.state, arena.fault, self.losses, self.value]
         arrays += [self.tables.counter, self.terms.values, self._terms, *self.kept.slots.values()]
+        arrays += [used.cleared for used in arena.sparse.values() if used.cleared is not None]
         return [x for x in (*arrays, self._statistics) if x.size]
 
     def memory(self) -> list[Any]:
         """Return the other memory that a step reads or writes, except that of its plan and backend."""
-        return [self.tables, self.feeder, self._dy, self.pieces]
+        used = [used.memory() for used in self.arena.sparse.values()]
+        return [self.tables, self.feeder, self._dy, self.pieces, *used]
 
     def rows(self, number: int) -> int:
         """Return how many rows of a batch this rank has."""

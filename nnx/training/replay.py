@@ -34,6 +34,7 @@ class Shape:
         self.graph: Any = None
         self.proved = False
         self.held: list[Any] = []  # memory that the graph uses: nobody else may get it
+        self.used: list[Any] = []  # `SparseParameters.state` after a step
 
 
 class Replay:
@@ -81,6 +82,9 @@ class Replay:
             return
         rows = trainer.rows(number)
         shape, bound = self._shapes.get(rows), trainer.bound(number)
+        sparse = trainer.arena.sparse
+        if shape is not None and shape.graph is not None and not sparse.clears_as(shape.used):
+            shape = None
         if shape is None or shape.bound is not bound:  # new, or the plan has other arrays now
             shape = self._shapes[rows] = Shape(bound)
         if shape.graph is None:
@@ -89,6 +93,7 @@ class Replay:
             self._record(shape, number)
         elif shape.proved:
             shape.graph.launch()
+            sparse.replayed(shape.used)
             self.count += 1
         else:
             self._prove(shape, number)
@@ -103,6 +108,7 @@ class Replay:
         shape.seen += 1
         if shape.seen < 2:
             return
+        shape.used = trainer.arena.sparse.state()
         try:
             shape.graph = trainer.backend.capture(lambda: trainer.launch(number))
         except (CaptureError, NnxError) as error:

@@ -41,9 +41,7 @@ def planned(kind, case):
 @pytest.mark.parametrize(("kind", "case"), CASES)
 def test_its_passes_allocate_nothing_and_wait_for_nothing(kind, case):
     layer, plan, x = planned(kind, case)
-    if not layer.replays:
-        assert repr(layer) == repr(nnx.Embedding(5, 3, sparse=True))
-        return
+    assert layer.replays
     training, floats = case.options.get("training", True), layer.input_dtype == "float"
     dy = cupy.ones((x.shape[0], *plan.output_shape), "float32")
 
@@ -58,7 +56,7 @@ def test_its_passes_allocate_nothing_and_wait_for_nothing(kind, case):
     expected = [gradient.get() for gradient in gradients]
     graph = nnx.resolve("gpu").capture(step)
     for gradient in gradients:
-        gradient[...] = np.nan
+        gradient[...] = 0.0 if layer.sparse_parameters() else np.nan
     graph.launch()
     for gradient, value in zip(gradients, expected, strict=True):
         np.testing.assert_array_equal(gradient.get(), value)

@@ -158,6 +158,21 @@ CASES = {
             nnx.PeriodicEmbedding(3, 2), nnx.Members(2), nnx.MemberDense(4), nnx.Flatten(), nnx.Dense(6),
         ],
     },
+    "the rows of an embedding that a step used": {
+        "made": lambda: [nnx.Embedding(50, 4, sparse=True), nnx.Flatten(), nnx.Dense(6)],
+        "x": RNG.integers(0, 50, (ROWS, 3)), "on_nonfinite": "skip",
+        "optimizer": lambda: nnx.Adam(DECAY, clip_norm=0.05),
+    },
+    "the rows that two embeddings used": {
+        "made": lambda: [
+            nnx.Concatenate([
+                [nnx.Embedding(90, 4, sparse=True), nnx.Flatten()], [nnx.Embedding(90, 2), nnx.Flatten()],
+                [nnx.Embedding(90, 3, sparse=True), nnx.Flatten()],
+            ]),
+            nnx.Dense(6),
+        ],
+        "x": RNG.integers(0, 90, (ROWS, 5)), "optimizer": lambda: nnx.SGD(0.1, momentum=0.9),
+    },
     "bfloat16": {"precision": "bfloat16"},
     "bfloat16 convolutions": {
         "made": lambda: [
@@ -311,7 +326,7 @@ class OwnOptimizer(nnx.SGD):
         ({"made": lambda: [nnx.Dense(6, 8), OwnLayer(), nnx.Dense(6)]}, "is your own layer"),
         ({"loss": OwnLoss()}, "OwnLoss is your own loss"),
         ({"optimizer": lambda: OwnOptimizer(0.1)}, "OwnOptimizer is your own optimizer"),
-        (SPARSE, "embedding_1 cannot be recorded"),
+        (SPARSE | {"batch_size": BATCH // 2, "accumulate": 2}, "a step allocates memory"),
         ({"augment": lambda generator, x, y: (x, y)}, "the data are not on the GPU"),
     ],
 )  # fmt: skip
@@ -409,6 +424,32 @@ def test_what_a_callback_changes_counts_from_the_next_step(change, each_step):
     unchanged = trained(False, epochs=12)
     if change is not larger:
         assert any(a.tobytes() != b.tobytes() for a, b in zip(one[2], unchanged[2], strict=True))
+
+
+@pytest.mark.parametrize("rows", [3, ROWS])
+@pytest.mark.parametrize("device", ["gpu", "numpy"])
+def test_the_rows_that_a_step_used_are_known_after_steps_that_were_replayed(rows, device):
+    """A callback makes a pass of its own, and afterwards a step is taken by hand, on either device."""
+
+    def own_pass(run):
+        y = run.network.forward(run.network.asarray(SPARSE["x"][:rows]), training=True)
+        run.network.backward(y)
+
+    found = []
+    for graph in ("auto", False):
+        callback = DoesEachStep(step=own_pass)
+        network, history, _ = trained(graph, **SPARSE, epochs=12, callbacks=[callback])
+        assert (history.replayed > 30) is (graph == "auto"), history.not_replayed
+        network.to(device)
+        y = network.forward(network.asarray(np.full((4, 3), 5)), training=True)
+        network.backward(y)
+        table = network.layers[0]
+        found.append(network.backend.to_numpy(table.dW))
+        nnx.SGD(0.1).step(network)
+        found.append(network.weights()["embedding_1.W"])
+    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(found[1], found[3])
+    assert np.flatnonzero(found[0].any(axis=1)).tolist() == [5]
 
 
 def another_step(run):
