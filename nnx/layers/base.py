@@ -88,6 +88,7 @@ class Layer(Copies):
     is_view: ClassVar[bool] = False  # whether the layer only changes the shape and computes nothing
     term: str = ""
     term_note: str = ""
+    takes_factors: bool = False  # whether the passes in bfloat16 are those of `nnx.layers.factors`
     takes_sparse: bool = False  # whether the passes also take a `SparseBatch`, for which nothing asks for dx
     input_dtype: str = "float"
     input_limit: int | None = None

@@ -9,6 +9,7 @@ from nnx import initializers
 from nnx.backends import Array, Backend
 from nnx.errors import ConfigurationError, flag, whole
 from nnx.initializers import Initializer
+from nnx.layers import factors
 from nnx.layers.activations import make
 from nnx.layers.base import Layer
 from nnx.layers.workspace import Workspace
@@ -123,6 +124,11 @@ class Dense(Layer):
         return own.forward_into is Dense.forward_into and own.backward_into is Dense.backward_into
 
     @property
+    def takes_factors(self) -> bool:  # type: ignore[override]
+        """Return True, unless a subclass has its own passes."""
+        return self.takes_activation
+
+    @property
     def reads_output(self) -> bool:
         """Return False, unless a subclass has its own passes; a fused activation is counted separately."""
         return not self.takes_activation
@@ -183,27 +189,23 @@ class Dense(Layer):
             backend.sparse_forward(x, self.W, self.b, y, workspace.kind, workspace.alpha)
             return
         if workspace.bfloat16:
-            factors = self._rounded("x", x, workspace), self._rounded("W", self.W, workspace)
-            backend.bfloat16_dense_forward(x, self.W, self.b, y, *factors, workspace.kind, workspace.alpha)
+            factors.forward(x, self.W, self.b, y, workspace)
             return
         backend.dense_forward(x, self.W, self.b, y, workspace.kind, workspace.alpha)
 
     def backward_into(self, dy: Array, dx: Array | None, workspace: Workspace) -> None:
         """Compute dW, db, and dx = dy Wᵀ."""
-        backend, x, W = workspace.backend, workspace.x, self.W
+        backend, x = workspace.backend, workspace.x
         activation = workspace.kind, workspace.alpha, workspace.y, workspace.dz
         if isinstance(x, SparseBatch):
             if dx is not None:
                 raise ConfigurationError(f"{self!r}: sparse rows have no gradient: use dense x, x.toarray()")
             self._backward_sparse(dy, x, *activation, backend=backend)
         elif workspace.bfloat16:
-            x, W, dz = (
-                self._rounded(name, like, workspace) for name, like in (("x", x), ("W", W), ("dz", dy))
-            )
-            backend.bfloat16_dense_backward(dy, x, W, self.dW, self.db, dx, dz, *activation)
+            factors.backward(dy, self.W, self.dW, self.db, dx, workspace)
             self._wrote_all()
         else:
-            backend.dense_backward(dy, x, W, self.dW, self.db, dx, *activation)
+            backend.dense_backward(dy, x, self.W, self.dW, self.db, dx, *activation)
             self._wrote_all()
         if self._late:
             self.add_late(workspace.step)
@@ -251,10 +253,6 @@ class Dense(Layer):
                 self.dW += gradient
         self._late = ()
         self._wrote_all()
-
-    def _rounded(self, name: str, like: Array, workspace: Workspace) -> Array:
-        """Return the array for a factor that is rounded to bfloat16; the forward pass writes x and W."""
-        return workspace.buffer(f"rounded {name}", like.shape, workspace.backend.factor_type)
 
     def factor_count(self, rows: int) -> int:
         """Return how many rounded factors a pass stores if products have bfloat16 factors."""

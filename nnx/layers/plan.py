@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nnx.backends import Array
 from nnx.distributed import ALONE, Shard
 from nnx.errors import ConfigurationError, DataError
+from nnx.layers import factors
 from nnx.layers.terms import PLAIN, Terms
 from nnx.layers.workspace import Buffers, Workspace
 from nnx.ops.activations import ACTIVATIONS
@@ -87,6 +88,9 @@ class Plan:
         self._capacity = 0
         # branches share the buffers of the outermost plan
         self.buffers: Buffers = inside[0].buffers if inside else Buffers(arena.backend)
+        self.weights: factors.RoundedWeights = (
+            inside[0].weights if inside else factors.RoundedWeights(layers, arena)
+        )
         self.path: tuple[int, ...] = (*inside[0].path, *inside[1:3]) if inside else ()
         self.branches: dict[int, list[Plan]] = {
             position: [
@@ -182,10 +186,12 @@ class Plan:
                 workspace.dz = self._buffer(name, number, given) if self.keep else None
             if layer.term:
                 workspace._term = workspace.buffer("term", (1,))
+            workspace.rounded_W = self.weights.of(layer, self.buffers)
             if layer.branches:
                 layer.place(workspace, rows)  # type: ignore[attr-defined]
             steps.append((layer, workspace))
             arriving = given
+        factors.share(steps, rounds_x=bool(self.weights) and not self.path)
         self._bound[rows] = steps
         return steps
 
@@ -250,6 +256,8 @@ class Plan:
             expected = ", ".join(map(str, ("rows", *self.input_shape)))
             raise DataError(f"x of shape {tuple(x.shape)} does not fit {first!s}, which takes ({expected})")
         self.buffers.terms = terms or (PLAIN if training else None)
+        if self.weights:
+            self.weights.write(x, steps[0][1], self.buffers)
         return self._pass(steps, x, training, shard or _all_of(rows), draw)
 
     def run(self, x: Array, workspace: Workspace) -> Array:

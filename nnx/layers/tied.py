@@ -8,6 +8,7 @@ from typing import Any
 
 from nnx.backends import Array
 from nnx.errors import ConfigurationError, whole
+from nnx.layers import factors
 from nnx.layers.base import Layer, walk
 from nnx.layers.dense import Dense
 from nnx.layers.workspace import Workspace
@@ -122,6 +123,11 @@ class TiedDense(Layer):
         return own.forward_into is TiedDense.forward_into and own.backward_into is TiedDense.backward_into
 
     @property
+    def takes_factors(self) -> bool:  # type: ignore[override]
+        """Return True, unless a subclass has its own passes."""
+        return self.takes_activation
+
+    @property
     def reads_output(self) -> bool:
         """Return False, unless a subclass has its own passes."""
         return not self.takes_activation
@@ -144,8 +150,7 @@ class TiedDense(Layer):
         backend, W = workspace.backend, self._transposed("W", workspace)
         W[...] = self.other.W.T
         if workspace.bfloat16:
-            factors = self._rounded("x", x, workspace), self._rounded("W", W, workspace)
-            backend.bfloat16_dense_forward(x, W, self.b, y, *factors, workspace.kind, workspace.alpha)
+            factors.forward(x, W, self.b, y, workspace)
             return
         backend.dense_forward(x, W, self.b, y, workspace.kind, workspace.alpha)
 
@@ -155,10 +160,7 @@ class TiedDense(Layer):
         W, dW = (self._transposed(name, workspace) for name in ("W", "dW"))
         activation = workspace.kind, workspace.alpha, workspace.y, workspace.dz
         if workspace.bfloat16:
-            x, W, dz = (
-                self._rounded(name, like, workspace) for name, like in (("x", x), ("W", W), ("dz", dy))
-            )
-            backend.bfloat16_dense_backward(dy, x, W, dW, self.db, dx, dz, *activation)
+            factors.backward(dy, W, dW, self.db, dx, workspace)
         else:
             backend.dense_backward(dy, x, W, dW, self.db, dx, *activation)
         self.other.add_later(dW.T, workspace.step)
@@ -166,9 +168,6 @@ class TiedDense(Layer):
     def _transposed(self, name: str, workspace: Workspace) -> Array:
         other = self.other
         return workspace.buffer(name, (other.units, *self.b.shape))
-
-    def _rounded(self, name: str, like: Array, workspace: Workspace) -> Array:
-        return workspace.buffer(f"rounded {name}", like.shape, workspace.backend.factor_type)
 
     def factor_count(self, rows: int) -> int:
         """Return how many rounded factors a pass stores if products have bfloat16 factors."""

@@ -89,6 +89,10 @@ class Workspace:
         The activation fused into a `Dense`; ``"identity"`` if there is none.
     dz : array or None
         Memory for the gradient before that activation.
+    rounded_x, rounded_W : array or None
+        In bfloat16: r(x) and r(W), if somebody else writes them before the layer's forward pass.
+    rounded_y : array or None
+        In bfloat16: where the layer writes r(y), because the next layer reads it.
     plans : sequence of Plan
         The plans of a container's branches.
     direct : bool
@@ -99,8 +103,8 @@ class Workspace:
     """
 
     __slots__ = ("_buffers", "_dtype", "_position", "_term", "activation", "alpha", "arriving", "backend",
-                 "bfloat16", "direct", "draw", "dx", "dz", "keys", "kind", "plans", "rows", "seed", "shard",
-                 "step", "training", "view", "x", "y")  # fmt: skip
+                 "bfloat16", "direct", "draw", "dx", "dz", "keys", "kind", "plans", "rounded_W", "rounded_x",
+                 "rounded_y", "rows", "seed", "shard", "step", "training", "view", "x", "y")  # fmt: skip
 
     def __init__(self, plan: Plan, position: int, rows: int) -> None:
         # Do not store the plan, which holds this workspace: without a cycle, both are freed immediately.
@@ -127,6 +131,9 @@ class Workspace:
         self.y: Array = None
         self.dx: Array = None
         self.dz: Array = None
+        self.rounded_x: Array = None
+        self.rounded_W: Array = None
+        self.rounded_y: Array = None
 
     @property
     def row(self) -> int:
@@ -165,6 +172,10 @@ class Workspace:
         The contents written in the forward pass are still there in the backward pass.
         """
         return self._buffers.buffer((self._position, name), shape, dtype or self._dtype)
+
+    def factor(self, name: str, shape: tuple[int, ...]) -> Array:
+        """Return the array for a factor that is rounded to bfloat16."""
+        return self.buffer(f"rounded {name}", shape, self.backend.factor_type)
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
         """Return an array that all layers share: what is written there is lost when the next layer runs."""

@@ -7,16 +7,18 @@ bfloat16 numbers is exact in float32, and the sums of products are float32.
 Only the factors of the three products are rounded: x and W forward, and x, W and dz backward. Everything else
 is float32: parameters, biases, outputs, gradients. A forward pass writes the rounded factors into arrays of
 the caller, and the backward pass reads them. Every forward pass rounds W again, so no copy of W is ever old.
+
+On a GPU, a kernel that writes a float32 array also writes its rounded form, if a product reads it next.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from nnx.ops.activations import Activations, ActivationsNumPy
+from nnx.ops.activations import ACTIVATIONS, CUDA_FUNCTIONS, Activations, ActivationsNumPy
 from nnx.ops.base import Array
-from nnx.ops.cuda import Elementwise
-from nnx.ops.dense import DenseCuPy
+from nnx.ops.cuda import Elementwise, Raw
+from nnx.ops.dense import BIAS_GRADIENT, BIAS_GRADIENT_SOURCE, DenseCuPy
 from nnx.ops.sums import Sums, SumsNumPy
 
 HIDDEN = 16  # the bits of a float32 that bfloat16 does not have
@@ -29,6 +31,11 @@ class Bfloat16(Activations, Sums):
     def factor_type(self) -> str:
         """Return the type of the arrays for rounded factors; the plain form stores float32 numbers."""
         return "float32"
+
+    @property
+    def rounds_ahead(self) -> bool:
+        """Return whether one launch should round all weights, and operations what the next layer reads."""
+        return False
 
     def round_to_bfloat16(self, x: Array, out: Array) -> Array:
         """out = r(x): the nearest bfloat16 number; of two that are equally near, the one whose last bit is 0.
@@ -43,6 +50,11 @@ class Bfloat16(Activations, Sums):
         out[...] = self.xp.where(self.xp.isnan(x), x, single)
         return out
 
+    def round_both_to_bfloat16(self, W: Array, rounded_W: Array, x: Array, rounded_x: Array) -> None:
+        """rounded_W = r(W), rounded_x = r(x): the weights of all layers, and the input of the first one."""
+        self.round_to_bfloat16(W, rounded_W)
+        self.round_to_bfloat16(x, rounded_x)
+
     def bfloat16_dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, rounded_x: Array, rounded_W: Array,
         kind: str = "identity", alpha: float = 0.0,
@@ -50,8 +62,18 @@ class Bfloat16(Activations, Sums):
         """y = f(r(x) r(W) + b); r(x) and r(W) are written too, for the backward pass."""
         self.round_to_bfloat16(x, rounded_x)
         self.round_to_bfloat16(W, rounded_W)
+        return self.rounded_dense_forward(rounded_x, rounded_W, b, y, kind, alpha)
+
+    def rounded_dense_forward(
+        self, rounded_x: Array, rounded_W: Array, b: Array, y: Array, kind: str = "identity",
+        alpha: float = 0.0, rounded_y: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """y = f(r(x) r(W) + b), from factors that are rounded; r(y) is written too, if there is an array."""
         y[...] = self.xp.matmul(rounded_x, rounded_W) + b
-        return self.activation_forward(kind, y, y, alpha)
+        self.activation_forward(kind, y, y, alpha)
+        if rounded_y is not None:
+            self.round_to_bfloat16(y, rounded_y)
+        return y
 
     def bfloat16_dense_backward(
         self, dy: Array, rounded_x: Array, rounded_W: Array, dW: Array, db: Array, dx: Array | None,
@@ -86,17 +108,17 @@ class Bfloat16NumPy(ActivationsNumPy, SumsNumPy, Bfloat16):
         np.copyto(out, x, where=np.isnan(x, out=self._scratch(x.shape, np.bool_)))
         return out
 
-    def bfloat16_dense_forward(
-        self, x: Array, W: Array, b: Array, y: Array, rounded_x: Array, rounded_W: Array,
-        kind: str = "identity", alpha: float = 0.0,
+    def rounded_dense_forward(
+        self, rounded_x: Array, rounded_W: Array, b: Array, y: Array, kind: str = "identity",
+        alpha: float = 0.0, rounded_y: Array | None = None,
     ) -> Array:  # fmt: skip
         """Write the product directly into y."""
-        self.round_to_bfloat16(x, rounded_x)
-        self.round_to_bfloat16(W, rounded_W)
         np.matmul(rounded_x, rounded_W, out=y)
         np.add(y, b, out=y)
         if kind != "identity":
             self.activation_forward(kind, y, y, alpha)
+        if rounded_y is not None:
+            self.round_to_bfloat16(y, rounded_y)
         return y
 
     def bfloat16_dense_backward(
@@ -117,22 +139,61 @@ class Bfloat16NumPy(ActivationsNumPy, SumsNumPy, Bfloat16):
 
 # The upper half of a number's bits, rounded. NaN stays NaN, also if only bits of its lower half are set.
 UPPER_HALF = """
-const unsigned int bits = __float_as_uint(x);
-const unsigned int upper = x != x ? bits >> 16 | 0x40 : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+__device__ inline unsigned short nnx_upper_half(float x) {
+    const unsigned int bits = __float_as_uint(x);
+    return (unsigned short)(x != x ? bits >> 16 | 0x40 : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
 """
 ROUND = {
     "float32": Elementwise(
         "round_to_bfloat16",
         inputs="float32 x",
         outputs="float32 y",
-        body=f"{UPPER_HALF}y = __uint_as_float(upper << 16);",
+        body="y = __uint_as_float((unsigned int)nnx_upper_half(x) << 16);",
+        preamble=UPPER_HALF,
     ),
     "uint16": Elementwise(
         "upper_half",
         inputs="float32 x",
         outputs="uint16 y",
-        body=f"{UPPER_HALF}y = (unsigned short)upper;",
+        body="y = nnx_upper_half(x);",
+        preamble=UPPER_HALF,
     ),
+}
+# of two arrays: the thread of each number of the first also rounds numbers of the other
+ROUND_BOTH = Elementwise(
+    "upper_halves",
+    inputs="float32 x, raw float32 others, int64 step, int64 size",
+    outputs="uint16 y, raw uint16 rounded",
+    body="y = nnx_upper_half(x);"
+    " for (long long j = i; j < size; j += step) rounded[j] = nnx_upper_half(others[j]);",
+    preamble=UPPER_HALF,
+)
+# y = f(product + b) and r(y)
+ROUNDED_BIAS = {
+    kind: Elementwise(
+        f"rounded_{kind}_bias",
+        inputs="T product, T b, T alpha",
+        outputs="T y, uint16 rounded",
+        body=f"const T x = product + b; y = {ACTIVATIONS[kind].cuda_forward}; rounded = nnx_upper_half(y);",
+        preamble=CUDA_FUNCTIONS + UPPER_HALF,
+    )
+    for kind in BIAS_GRADIENT
+}
+# r(dz) with dz = dy ∘ f', and db = Σ_rows dz; dz itself is not stored
+ROUNDED_BIAS_GRADIENT = {
+    kind: Raw(
+        f"rounded_{kind}_bias_gradient",
+        "nnx_bias_gradient",
+        CUDA_FUNCTIONS
+        + UPPER_HALF
+        + BIAS_GRADIENT_SOURCE.format(
+            gradient=ACTIVATIONS[kind].cuda_backward,
+            stored="unsigned short",
+            store="dzs[at] = nnx_upper_half(dz);",
+        ),
+    )
+    for kind in BIAS_GRADIENT
 }
 
 
@@ -153,11 +214,24 @@ class Bfloat16CuPy(DenseCuPy, Bfloat16):
         """Return the type of the arrays for rounded factors: of their bits, if cuBLAS multiplies them."""
         return "uint16" if self._bfloat16_products else super().factor_type
 
+    @property
+    def rounds_ahead(self) -> bool:
+        """Return True: a launch costs more than its arithmetic."""
+        return True
+
     def round_to_bfloat16(self, x: Array, out: Array) -> Array:
         """Write the bits of r(x) if `out` has their type, else r(x) as float32 numbers; one launch."""
         with self._hold:
             ROUND[out.dtype.name].kernel(x, out)
         return out
+
+    def round_both_to_bfloat16(self, W: Array, rounded_W: Array, x: Array, rounded_x: Array) -> None:
+        """Use one launch; two if factors are float32 numbers, or x is not contiguous."""
+        with self._hold:
+            if rounded_W.dtype == "uint16" and x.flags.c_contiguous:
+                ROUND_BOTH.kernel(W, x, W.size, x.size, rounded_W, rounded_x)
+            else:
+                super().round_both_to_bfloat16(W, rounded_W, x, rounded_x)
 
     def bfloat16_dense_forward(
         self, x: Array, W: Array, b: Array, y: Array, rounded_x: Array, rounded_W: Array,
@@ -165,17 +239,38 @@ class Bfloat16CuPy(DenseCuPy, Bfloat16):
     ) -> Array:  # fmt: skip
         """Use two launches more than `dense_forward`, which round x and W."""
         with self._hold:
-            self.round_to_bfloat16(x, rounded_x)
-            self.round_to_bfloat16(W, rounded_W)
-            return self.dense_forward(rounded_x, rounded_W, b, y, kind, alpha)
+            return super().bfloat16_dense_forward(x, W, b, y, rounded_x, rounded_W, kind, alpha)
+
+    def rounded_dense_forward(
+        self, rounded_x: Array, rounded_W: Array, b: Array, y: Array, kind: str = "identity",
+        alpha: float = 0.0, rounded_y: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """Use two launches with r(y), else one with cuBLASLt: its products have no r(y).
+
+        (cuBLASLt can store y as bfloat16 numbers, but only adds a bias of bfloat16 numbers then.)
+        """
+        with self._hold:
+            if rounded_y is None or rounded_y.dtype != "uint16" or kind not in ROUNDED_BIAS:
+                self.dense_forward(rounded_x, rounded_W, b, y, kind, alpha)
+            elif not self._biased_product(rounded_x, rounded_W, b, y, kind):
+                self._product(rounded_x, rounded_W, y)
+                ROUNDED_BIAS[kind].kernel(y, b, alpha, y, rounded_y)
+                return y
+            if rounded_y is not None:
+                self.round_to_bfloat16(y, rounded_y)
+            return y
 
     def bfloat16_dense_backward(
         self, dy: Array, rounded_x: Array, rounded_W: Array, dW: Array, db: Array, dx: Array | None,
         rounded_dz: Array, kind: str = "identity", alpha: float = 0.0, y: Array | None = None,
         dz: Array | None = None,
     ) -> Array:  # fmt: skip
-        """Use one launch more than `dense_backward`, which rounds dz."""
+        """Use as many launches as `dense_backward`; if factors are float32 numbers, one more."""
         with self._hold:
-            found = self._activation_and_bias_backward(dy, db, kind, alpha, y, dz)
-            self.round_to_bfloat16(found, rounded_dz)
+            if rounded_dz.dtype == "uint16":
+                kernels = ROUNDED_BIAS_GRADIENT
+                self._activation_and_bias_backward(dy, db, kind, alpha, y, dz, kernels, rounded_dz)
+            else:
+                found = self._activation_and_bias_backward(dy, db, kind, alpha, y, dz)
+                self.round_to_bfloat16(found, rounded_dz)
             return self._weights_and_input_backward(rounded_dz, rounded_x, rounded_W, dW, dx)

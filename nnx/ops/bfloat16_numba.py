@@ -15,7 +15,7 @@ from nnx.ops.activations_numba import IDENTITY
 from nnx.ops.base import Array
 from nnx.ops.base_numba import Compiled, inner, numbers, team
 from nnx.ops.bfloat16 import Bfloat16NumPy
-from nnx.ops.dense_numba import BACKWARD, FORWARD, backward_rows, forward_tile
+from nnx.ops.dense_numba import BACKWARD, FORWARD, backward_rows, forward_tile, team_dense_forward
 from nnx.ops.products_numba import product
 from nnx.ops.share_numba import share
 
@@ -137,6 +137,21 @@ class Bfloat16Numba(Compiled, Bfloat16NumPy):
         )
         if not fused and kind != "identity":
             self.activation_forward(kind, y, y, alpha)
+        return y
+
+    def rounded_dense_forward(
+        self, rounded_x: Array, rounded_W: Array, b: Array, y: Array, kind: str = "identity",
+        alpha: float = 0.0, rounded_y: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """Compute on one core, since on a CPU no layer uses this operation (`rounds_ahead`)."""
+        if rounded_x.dtype != np.uint16:
+            return super().rounded_dense_forward(rounded_x, rounded_W, b, y, kind, alpha, rounded_y)
+        fused = FORWARD[y.itemsize].get(kind, IDENTITY)
+        team_dense_forward(numbers(1), self.bfloat16_gemm, rounded_x, rounded_W, b, y, fused, 1, 1)
+        if not fused and kind != "identity":
+            self.activation_forward(kind, y, y, alpha)
+        if rounded_y is not None:
+            self.round_to_bfloat16(y, rounded_y)
         return y
 
     def bfloat16_dense_backward(

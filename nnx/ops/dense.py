@@ -6,6 +6,8 @@ no separate array.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from nnx.ops.activations import ACTIVATIONS, CUDA_FUNCTIONS, Activations, ActivationsCuPy, ActivationsNumPy
@@ -86,10 +88,11 @@ BIAS = {
 }
 
 # db = Σ_rows dz with dz = dy ∘ f' on the way: a block computes blockDim.x neighbouring columns, blockDim.y
-# rows at a time. For the identity only db is written ({store} is empty). dz may be dy.
+# rows at a time. For the identity only db is written ({store} is empty). dz may be dy. bfloat16.py stores
+# dz in another form: {stored} is the type.
 BIAS_GRADIENT_SOURCE = """
 extern "C" __global__ void nnx_bias_gradient(
-        const T* dys, const T* ys, T* dzs, T* db, long long rows, long long columns, T alpha) {{
+        const T* dys, const T* ys, {stored}* dzs, T* db, long long rows, long long columns, T alpha) {{
     __shared__ T shared[512];
     const long long step = (long long)gridDim.x * blockDim.x;
     for (long long first = (long long)blockIdx.x * blockDim.x; first < columns; first += step) {{
@@ -126,7 +129,7 @@ BIAS_GRADIENT = {
         "nnx_bias_gradient",
         CUDA_FUNCTIONS
         + BIAS_GRADIENT_SOURCE.format(
-            gradient=activation.cuda_backward, store="" if kind == "identity" else "dzs[at] = dz;"
+            gradient=activation.cuda_backward, stored="T", store="" if kind == "identity" else "dzs[at] = dz;"
         ),
     )
     for kind, activation in ACTIVATIONS.items()
@@ -161,16 +164,17 @@ class DenseCuPy(ActivationsCuPy, Dense):
             return self._weights_and_input_backward(found, x, W, dW, dx)
 
     def _activation_and_bias_backward(
-        self, dy: Array, db: Array, kind: str, alpha: float, y: Array | None, dz: Array | None
-    ) -> Array:
-        """dz = dy ∘ f', db = Σ_rows dz; return dz."""
+        self, dy: Array, db: Array, kind: str, alpha: float, y: Array | None, dz: Array | None,
+        kernels: Mapping[str, Raw] = BIAS_GRADIENT, into: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """dz = dy ∘ f', db = Σ_rows dz; return dz. Other `kernels` store another form of dz, in `into`."""
         xp = self.xp
         if kind not in BIAS_GRADIENT:
             dy = self.activation_backward(kind, dy, None, y, dz, alpha)
             kind = "identity"
         dy = xp.ascontiguousarray(dy)
         ys, dzs = (dy, dy) if kind == "identity" else (xp.ascontiguousarray(y), dz)
-        BIAS_GRADIENT[kind].over_columns(dy, (dy, ys, dzs, db), dy.dtype.type(alpha))
+        kernels[kind].over_columns(dy, (dy, ys, dzs if into is None else into, db), dy.dtype.type(alpha))
         return dzs
 
     def _weights_and_input_backward(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.factors import layers
 
 import nnx
 from nnx.backends import cublas, cublaslt
@@ -59,19 +60,40 @@ def test_a_gpu_before_ampere_multiplies_float32_numbers(monkeypatch):
         np.testing.assert_allclose(value, expected[name], rtol=2**-7, atol=2e-4)
 
 
+def launches(precision, made=None):
+    """The launches, allocations and waits of the second training pass of a network."""
+    made = made or [nnx.Dense(6, 8), nnx.ReLU(), nnx.Dense(6)]
+    network = nnx.Network(made, device="gpu", seed=0, precision=precision)
+    x = cupy.asarray(X)
+    for _ in range(2):
+        with cupy.recorded() as log:
+            network.backward(network.forward(x, training=True))
+    return log.count("launch"), log.count("alloc"), log.count("wait")
+
+
 def test_launches_of_a_step():
-    """Two more for each product forward (x and W are rounded), and one more for each layer backward (dz)."""
-
-    def launches(precision):
-        network = nnx.Network(
-            [nnx.Dense(6, 8), nnx.ReLU(), nnx.Dense(6)], device="gpu", seed=0, precision=precision
-        )
-        x = cupy.asarray(X)
-        for _ in range(2):
-            with cupy.recorded() as log:
-                network.backward(network.forward(x, training=True))
-        return log.count("launch"), log.count("alloc"), log.count("wait")
-
-    (many, allocated, waits), (few, *_) = launches("bfloat16"), launches("float32")
-    assert many == few + 2 * 3
+    """One more for x and all weights, and one for each output that the next layer reads as a factor."""
+    many, allocated, waits = launches("bfloat16")
+    assert many == launches("float32")[0] + 2
     assert (allocated, waits) == (0, 0)
+
+
+def test_an_activation_that_cublaslt_lacks_costs_no_launch_of_its_own_for_rounding():
+    def made():
+        return [nnx.Dense(6, 8), nnx.Tanh(), nnx.Dense(5), nnx.Sigmoid(), nnx.Dense(6)]
+
+    assert launches("bfloat16", made())[0] == launches("float32", made())[0] + 1
+
+
+def test_rounding_ahead_gives_the_bits_of_rounding_where_a_factor_is_read(monkeypatch):
+    def trained():
+        network = nnx.Network(layers(), device="gpu", seed=0, precision="bfloat16")
+        network.fit(X, X, loss="mse", optimizer=nnx.Adam(1e-2), batch_size=12, epochs=4)  # 12, 12, 12, 4
+        return network.weights(), network.predict(X)
+
+    weights, y = trained()
+    monkeypatch.setattr(type(nnx.resolve("gpu")), "rounds_ahead", False)
+    expected, expected_y = trained()
+    assert y.tobytes() == expected_y.tobytes()
+    for name, value in weights.items():
+        assert value.tobytes() == expected[name].tobytes(), name

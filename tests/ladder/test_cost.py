@@ -15,6 +15,7 @@ cupy = pytest.importorskip("cupy", reason="needs CuPy's wheel: nox -s ladder")
 WIDTHS = (784, 512, 256, 128, 64, 128, 256, 512, 784)
 ROWS, BATCH, STEPS = 1024, 256, 4
 LAUNCHES = 35  # in each step, launched or replayed
+ROUNDING = 8  # more of them in bfloat16: one for x and all weights, and one for each hidden output
 TABLES = 8 * ROWS + 2 * 256  # bytes of an epoch's order, and of the other numbers of its steps
 
 
@@ -31,11 +32,11 @@ class Marks(nnx.Callback):
         self.epochs.append(len(self.log))
 
 
-def deep_autoencoder():
+def deep_autoencoder(precision="float32"):
     layers = [nnx.Dense(WIDTHS[0], WIDTHS[1])]
     for units in WIDTHS[2:]:
         layers += [nnx.ReLU(), nnx.Dense(units)]
-    return nnx.Network([*layers, nnx.Sigmoid()], device="gpu", seed=0)
+    return nnx.Network([*layers, nnx.Sigmoid()], device="gpu", seed=0, precision=precision)
 
 
 def pixels():
@@ -50,9 +51,9 @@ def given(request):
     return (pixels() / 255).astype(np.float32), 4 * pixels().size
 
 
-def trained(x, graph):
+def trained(x, graph, precision="float32"):
     """The log of three epochs of four steps, and where each step and epoch ends in it."""
-    network = deep_autoencoder()
+    network = deep_autoencoder(precision)
     with cupy.recorded() as log:
         marks = Marks(log)
         history = network.fit(
@@ -92,6 +93,14 @@ def test_a_replayed_step_is_one_launch_of_the_host(replayed):
     log, marks = replayed
     for first, last in within_epochs(marks, 3):  # two are launched, and the third is compared
         assert [event.kind for event in log[first:last]] == ["graph", *["node"] * LAUNCHES]
+
+
+@pytest.mark.parametrize("graph", [False, "auto"])
+def test_launches_in_bfloat16(graph):
+    log, marks = trained(nnx.Rows(pixels(), divisor=255), graph, "bfloat16")
+    expected = ["graph", *["node"] * (LAUNCHES + ROUNDING)] if graph else ["launch"] * (LAUNCHES + ROUNDING)
+    for first, last in within_epochs(marks, 3):
+        assert [event.kind for event in log[first:last]] == expected
 
 
 def test_an_epoch_reads_its_losses_once_and_uploads_one_array(launched, replayed):

@@ -222,6 +222,36 @@ def test_numbers_are_rounded_to_bfloat16(layout: str, rng: np.random.Generator) 
         np.testing.assert_array_equal(np.signbit(one)[~np.isnan(x)], np.signbit(expected)[~np.isnan(x)])
 
 
+@pytest.mark.parametrize("sizes", [(6, 4), (6, 20), (1, 5), (5, 0)])
+def test_two_arrays_are_rounded_together(sizes: tuple[int, int], rng: np.random.Generator) -> None:
+    x, others = (rng.normal(size=size).astype("f4") for size in sizes)
+    found = [np.zeros(size, "u2") for size in sizes]
+    compile("upper_halves", "float32")(x, others, len(x), len(others), *found)
+    for one, bits in zip((x, others), found, strict=True):
+        np.testing.assert_array_equal(bits, upper_half(one))
+
+
+def upper_half(x: np.ndarray) -> np.ndarray:
+    """The bits of r(x), by the plain form."""
+    with np.errstate(invalid="ignore"):
+        rounded = PLAIN.round_to_bfloat16(x, np.empty_like(x)).view("u4")
+    return (np.where(np.isnan(x), rounded | 0x400000, rounded) >> 16).astype("u2")  # a NaN becomes quiet
+
+
+@pytest.mark.parametrize("special_numbers", [False, True])
+@pytest.mark.parametrize("kind", FUSED)
+def test_an_output_and_its_rounded_form(kind: str, special_numbers: bool, rng: np.random.Generator) -> None:
+    """y has the bits of the kernel that only writes y."""
+    x = special(np.dtype("f4"), rng)[0] if special_numbers else rng.normal(size=(5, 7)).astype("f4")
+    b = rng.normal(size=x.shape[1]).astype("f4")
+    y, expected, bits = np.empty_like(x), np.empty_like(x), np.empty(x.shape, "u2")
+    compile(f"{kind}_bias", "float32")(x, b, ALPHA, expected)
+    for product, into in ((x, y), (x, x)):  # the second is in place
+        compile(f"rounded_{kind}_bias", "float32")(product, b, ALPHA, into, bits)
+        np.testing.assert_array_equal(into.view("u4"), expected.view("u4"))
+        np.testing.assert_array_equal(bits, upper_half(expected))
+
+
 @pytest.mark.parametrize("kernel", ["gather_step", "gather_step_bytes"])
 @pytest.mark.parametrize("layout", ["contiguous", "strided", "one"])
 def test_rows_of_the_next_step_are_gathered(
@@ -601,6 +631,24 @@ def test_bias_gradients(
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (5, 70), (16, 16)])
+@pytest.mark.parametrize("kind", FUSED)
+def test_bias_gradients_with_rounded_dz(
+    kind: str, shape: tuple[int, int], how: dict[str, Any], rng: np.random.Generator
+) -> None:
+    """db has the bits of the kernel that stores dz, and the rounded form is that of this dz."""
+    number = np.dtype("f4")
+    y, dy = special(number, rng) if shape == (16, 16) else rng.normal(size=(2, *shape)).astype(number)
+    dz, db, found = dy.copy(), *np.full((2, shape[1]), np.nan, number)
+    bits = np.zeros(shape, "u2")
+    grid, block, numbers = (2,), (4, 8), (*shape, number.type(ALPHA))
+    compile(f"{kind}_bias_gradient", "float32")(grid, block, (dy, y, dz, db, *numbers), **how)
+    compile(f"rounded_{kind}_bias_gradient", "float32")(grid, block, (dy, y, bits, found, *numbers), **how)
+    np.testing.assert_array_equal(found.view("u4"), db.view("u4"))
+    np.testing.assert_array_equal(bits, upper_half(dz))
+
+
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("positions", [1, 2, 31, 64, 150])
 @pytest.mark.parametrize("vocabulary", [1, 20, 10**6])
 def test_sums_by_row(
@@ -659,11 +707,12 @@ def test_every_kernel_was_computed() -> None:
     steps = {
         "gather_step", "gather_step_bytes", "begin_step", "write_numbers", "clear", "record_step",
         "leave_out", "clip", "batch_norm", "batch_norm_backward", "moving_average", "add_noise", "average",
-        "record_terms", "round_to_bfloat16", "upper_half", "divergences",
+        "record_terms", "round_to_bfloat16", "upper_half", "upper_halves", "divergences",
         "category_places", *(f"{kind}_derivatives" for kind in DERIVATIVES),
     }  # fmt: skip
-    assert elementwise | others | images | steps == set(Elementwise.known)
-    fused = {f"{kind}_bias_gradient" for kind in FUSED}
+    rounded = {f"rounded_{kind}_bias" for kind in FUSED}
+    assert elementwise | others | images | steps | rounded == set(Elementwise.known)
+    fused = {f"{start}{kind}_bias_gradient" for kind in FUSED for start in ("", "rounded_")}
     losses = {f"{kind}_loss" for kind in LOSSES}
     losses |= {
         "row_factors", "smooth_targets", "smooth_labels",

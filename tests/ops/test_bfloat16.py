@@ -95,6 +95,44 @@ def test_forward(
     np.testing.assert_array_equal(found["rounded_W"], plainly(W))
 
 
+@pytest.mark.parametrize("wants_rounded", [False, True])
+@pytest.mark.parametrize(("rows", "inputs", "units"), SIZES)
+@pytest.mark.parametrize("kind", FUSED)
+def test_forward_from_rounded_factors(
+    backend: Backend,
+    rng: np.random.Generator,
+    kind: str,
+    rows: int,
+    inputs: int,
+    units: int,
+    wants_rounded: bool,
+) -> None:
+    """y agrees with the plain form, and r(y) is exact."""
+    arguments = {
+        "rounded_x": plainly(rng.standard_normal((rows, inputs))),
+        "rounded_W": plainly(rng.standard_normal((inputs, units))),
+        "b": rng.standard_normal(units), "y": room(rows, units), "kind": kind, "alpha": ALPHA,
+    }  # fmt: skip
+    found = agree(backend, "rounded_dense_forward", SINGLE, arguments, ("y",), terms=inputs)
+    given = [backend.asarray(arguments[name], SINGLE) for name in ("rounded_x", "rounded_W", "b")]
+    y, rounded_y = (backend.asarray(room(rows, units), SINGLE) for _ in range(2))
+    more = (rounded_y,) if wants_rounded else ()
+    assert backend.rounded_dense_forward(*given, y, kind, ALPHA, *more) is y
+    np.testing.assert_array_equal(backend.to_numpy(y), found["y"])
+    expected = plainly(found["y"]) if wants_rounded else room(rows, units)
+    np.testing.assert_array_equal(backend.to_numpy(rounded_y), expected)
+
+
+def test_two_arrays_are_rounded(backend: Backend, rng: np.random.Generator) -> None:
+    wide, x = rng.standard_normal(20).astype("f4"), rng.standard_normal((3, 8)).astype("f4")
+    for columns in (slice(None), slice(None, None, 2)):  # the second is not contiguous
+        found = backend.empty(20, "float32"), backend.empty(x[:, columns].shape, "float32")
+        given = backend.asarray(wide), backend.asarray(x)[:, columns]
+        backend.round_both_to_bfloat16(given[0], found[0], given[1], found[1])
+        np.testing.assert_array_equal(backend.to_numpy(found[0]), plainly(wide))
+        np.testing.assert_array_equal(backend.to_numpy(found[1]), plainly(x[:, columns]))
+
+
 @pytest.mark.parametrize("wants_dx", [False, True])
 @pytest.mark.parametrize(("rows", "inputs", "units"), SIZES)
 @pytest.mark.parametrize("kind", FUSED)

@@ -66,6 +66,10 @@ def test_both_passes(
     assert with_mkl.bfloat16_dense_forward(x, W, b, y, rounded_x, rounded_W, kind, ALPHA) is y
     np.testing.assert_array_equal(rounded_x, bits(x))
     np.testing.assert_array_equal(rounded_W, bits(W))
+    again, rounded_y = np.full_like(y, np.nan), np.zeros(y.shape, np.uint16)
+    with_mkl.rounded_dense_forward(rounded_x, rounded_W, b, again, kind, ALPHA, rounded_y)
+    np.testing.assert_array_equal(rounded_y, bits(again))
+    close(again, y.astype(np.float64), SINGLE, inputs)
     z = wide(rounded_x) @ wide(rounded_W) + b
     close(y, ACTIVATIONS[kind].forward(ORACLE, z, ALPHA), SINGLE, inputs)
 
