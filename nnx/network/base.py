@@ -334,15 +334,18 @@ class NetworkBase:
     def backward(self, dy: Array, input_gradient: bool = False) -> Array | None:
         """Compute all gradients from dy = ∂L/∂y, for the last ``forward(x, training=True)``.
 
-        They overwrite those of the pass before. Returns ∂L/∂x if `input_gradient` is True, else None.
+        They overwrite those of the pass before. Returns ∂L/∂x if `input_gradient` is True, else None. dy is
+        an array on the network's device; of another type than the network's, it is converted.
 
         Raises
         ------
         ConfigurationError
             If there was no forward pass with ``training=True``.
         DataError
-            If dy does not have the output's shape.
+            If dy is on another device, or does not have the output's shape.
         """
+        if not self.backend.owns(dy) or dy.dtype != self.dtype:
+            dy = receiving.gradient(self, dy)
         dx = self.plan("training").backward(dy, input_gradient)
         if self.arena.sparse:
             self.arena.sparse.show()

@@ -1,10 +1,10 @@
-"""Check the rows that a network gets; the first ones determine its input shape."""
+"""Check the rows and the gradients that a network gets; the first rows determine its input shape."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from nnx.backends import foreign
+from nnx.backends import Array, foreign
 from nnx.errors import DataError
 from nnx.network import sparse_input
 from nnx.ops.sparse import SparseBatch
@@ -22,14 +22,7 @@ def check(network: Any, what: str, x: Any) -> None:
         receive(network, what, x)
         sparse_input.check_batch(network, what, x)
         return
-    if not network.backend.owns(x):
-        there = foreign.place(x) if foreign.on_gpu(x) else "the host"
-        if there not in (network.device, "the host"):
-            raise DataError(foreign.elsewhere(x, "x", network.device))
-        raise DataError(
-            f"{what} takes arrays of {network.device}, not a {type(x).__name__} on {there}: "
-            "x = network.asarray(x)"
-        )
+    _refuse_strange(network, what, x, "x")
     receive(network, what, x)
     if (taken := network.limits) is not None:
         taken.check(x, "x", backend=network.backend)
@@ -37,6 +30,35 @@ def check(network: Any, what: str, x: Any) -> None:
         raise DataError(
             f"{what} takes {network.dtype.name} in this network, not {x.dtype}: x = network.asarray(x)"
         )
+
+
+def gradient(network: Any, dy: Any) -> Array:
+    """Return dy as `Network.backward` takes it: in the network's type.
+
+    Kernels read the bytes of dy as numbers of that type, so another one would give wrong gradients.
+
+    Raises
+    ------
+    DataError
+        If dy is on another device, or does not hold real numbers.
+    """
+    _refuse_strange(network, "backward", dy, "dy")
+    if dy.dtype.kind not in "fiub":
+        raise DataError(f"backward takes {network.dtype.name} in this network, not {dy.dtype}")
+    return network.backend.asarray(dy, network.dtype)
+
+
+def _refuse_strange(network: Any, what: str, x: Any, name: str) -> None:
+    """Refuse an array that is none of the network's backend; the text has the call that makes it one."""
+    if network.backend.owns(x):
+        return
+    there = foreign.place(x) if foreign.on_gpu(x) else "the host"
+    if there not in (network.device, "the host"):
+        raise DataError(foreign.elsewhere(x, name, network.device))
+    raise DataError(
+        f"{what} takes arrays of {network.device}, not a {type(x).__name__} on {there}: "
+        f"{name} = network.asarray({name})"
+    )
 
 
 def receive(network: Any, what: str, x: Any) -> None:

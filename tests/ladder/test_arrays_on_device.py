@@ -252,6 +252,21 @@ def test_data_on_another_device_are_refused_with_the_call_that_moves_them(method
     )
 
 
+def test_a_gradient_is_looked_at():
+    """Without it, kernels would read and write past their arrays, and an upload would wait for the device."""
+    one, dy = network(), DENSE[:5].astype("f8")
+    one.forward(one.asarray(X[:5]), training=True)
+    refused(lambda: one.backward(dy), "backward takes arrays of gpu:0, not a ndarray on the host",
+            "dy = network.asarray(dy)")  # fmt: skip
+    with cupy.cuda.Device(1):
+        stranger = cupy.asarray(dy)
+    refused(lambda: one.backward(stranger), "dy lies on gpu:1, but the network computes on gpu:0")
+    one.backward(cupy.asarray(dy))
+    converted = one.arena.gradients.get()
+    one.backward(cupy.asarray(dy.astype("f4")))
+    np.testing.assert_array_equal(converted, one.arena.gradients.get())
+
+
 @pytest.mark.parametrize("column", ["y", "sample_weight", "validation"])
 def test_all_columns_are_looked_at(column):
     with cupy.cuda.Device(1):

@@ -175,6 +175,30 @@ def test_each_pass_checks_integers():
         network.forward(numbers.astype("float32"), training=True)
 
 
+def gradients(network, dy):
+    """Of a network whose last layer is a product: its kernels read the bytes of dy itself."""
+    forward(network, X, training=True)
+    network.backward(dy)
+    return {name: host(gradient).copy() for name, _, gradient in network.parameters()}
+
+
+@pytest.mark.parametrize("kind", ["float64", "float16", "int32"])
+def test_a_gradient_of_another_type_is_converted(kind):
+    a, b = (nnx.Network([nnx.Dense(3, 4), nnx.Tanh(), nnx.Dense(2)], seed=0) for _ in range(2))
+    dy = np.round(4.0 * Y)  # the same numbers in each type
+    expected = gradients(a, a.asarray(dy))
+    same_bytes(gradients(b, b.backend.asarray(dy, kind)), expected)
+
+
+@pytest.mark.parametrize("wrong", ["a list", "complex numbers"])
+def test_a_gradient_that_is_none_is_refused_in_a_line(wrong):
+    network = small()
+    forward(network, X, training=True)
+    dy = Y.tolist() if wrong == "a list" else network.backend.asarray(Y.astype("complex64"))
+    with pytest.raises(nnx.DataError, match=r"^backward takes .*(dy = network.asarray\(dy\)|not complex64)$"):
+        network.backward(dy)
+
+
 def test_predict_between_forward_and_backward_changes_no_gradient():
     a, b = every_layer(), every_layer()
     for network, interrupt in ((a, False), (b, True)):
