@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,8 @@ class DeviceSamples(Samples):
         """Return some of the rows; they are not copied."""
         weights = None if self.weights is None else self.weights[segment]
         sent = None if self.device_weights is None else self.device_weights[segment]
-        return DeviceSamples(self.x[segment], self.y[segment], weights, self.limits, sent)
+        x = self.x[segment]
+        return DeviceSamples(x, x if self.y is self.x else self.y[segment], weights, self.limits, sent)
 
 
 class OnDevice:
@@ -121,7 +123,7 @@ class OnDevice:
 
     def __init__(self, backend: Backend, device: str, limits: Limits | None = None) -> None:
         self.backend, self.device, self.limits = backend, device, limits
-        self._extremes: dict[str, tuple[Array, Array]] = {}
+        self._extremes: dict[str, tuple[Array, ...]] = {}
 
     def given(self, x: Any, name: str) -> Array:
         """Return a column as an array on the device; host data are copied there."""
@@ -153,6 +155,13 @@ class OnDevice:
         xp = self.backend.xp
         self._extremes[name] = (xp.min(data).astype(np.float64), xp.max(data).astype(np.float64))
 
+    def _note_between(self, name: str, data: Array) -> None:
+        """Compute whether a value lies between the smallest and the largest, for losses of two values."""
+        low, high, *_ = self._extremes[name]
+        with self.backend.hold():
+            between = self.backend.xp.any((data != low) & (data != high)).astype(np.float64)
+        self._extremes[name] = (low, high, between)
+
     def samples(
         self,
         x: DeviceRows,
@@ -162,16 +171,20 @@ class OnDevice:
         features: int | tuple[int, ...],
     ) -> DeviceSamples:
         """Check all values, and return the columns."""
+        targets = "x" if y is x else "y"
+        if loss.decides and targets in self._extremes:
+            self._note_between(targets, y.data)
         found = self._read()
         for name, column in (("x", x), ("y", y), ("sample_weight", weights)):
             if column is not None and not np.isfinite(found.get(name, (0.0,))).all():
                 self._refuse(name, column.data)
-        if self.limits is not None and not self.limits.hold(*found["x"]):
+        if self.limits is not None and not self.limits.hold(*found["x"][:2]):
             self.limits.refuse(x.data, "x", None, self.backend)
-        low, high = found.get("x" if y is x else "y", (0.0, 0.0))
+        low, high, *between = found.get(targets, (0.0, 0.0))
         own = type(loss).check_targets.__module__.startswith("nnx.")
         # a user's loss may check anything, on the host
-        loss.check_targets(Extent(y, low, high) if own else self.backend.to_numpy(y.data), features)
+        told = Extent(y, low, high, any(between)) if own else self.backend.to_numpy(y.data)
+        loss.check_targets(told, features)
         if loss.bounded and y.data.dtype.kind == "f" and (low < 0.0 or high > 1.0):
             with self.backend.hold():
                 y = DeviceRows(self.backend, self.backend.xp.clip(y.data, 0.0, 1.0), y.dtype)
@@ -183,14 +196,14 @@ class OnDevice:
         sent = DeviceRows(self.backend, data, weights.dtype)
         return DeviceSamples(x, y, on_host, self.limits, sent)
 
-    def _read(self) -> dict[str, tuple[float, float]]:
-        """Return the smallest and largest value of each column; the only read of all checks."""
+    def _read(self) -> dict[str, tuple[float, ...]]:
+        """Return what was noted of each column; the only read of all checks."""
         if not self._extremes:
             return {}
         with self.backend.hold():
-            every = self.backend.xp.stack([value for pair in self._extremes.values() for value in pair])
-        pairs = self.backend.to_numpy(every).reshape(-1, 2).tolist()
-        return {name: (low, high) for name, (low, high) in zip(self._extremes, pairs, strict=True)}
+            every = self.backend.xp.stack([value for noted in self._extremes.values() for value in noted])
+        numbers = iter(self.backend.to_numpy(every).tolist())
+        return {name: tuple(islice(numbers, len(noted))) for name, noted in self._extremes.items()}
 
     def _refuse(self, name: str, data: Array) -> None:
         """Raise the error for a column with a value that is not finite; it names the row."""
@@ -201,11 +214,14 @@ class OnDevice:
 
 
 class Extent:
-    """What the losses of nnx read of targets to check them: shape, type, smallest and largest value."""
+    """What the losses of nnx read of targets to check them: shape, type, smallest and largest value.
 
-    def __init__(self, y: DeviceRows, low: float, high: float) -> None:
+    `between` says whether other values lie between these two, for a loss that `decides`.
+    """
+
+    def __init__(self, y: DeviceRows, low: float, high: float, between: bool) -> None:
         self.shape, self.ndim, self.dtype, self.size = y.shape, y.ndim, y.data.dtype, int(y.data.size)
-        self._low, self._high = low, high
+        self._low, self._high, self.between = low, high, between
 
     def min(self) -> float:
         """Return the smallest value."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from nnx.backends import Array, Backend, host, resolve
+from nnx.backends import Array, Backend, foreign, host, resolve
 from nnx.errors import DataError
 from nnx.records import LossRecord
 
@@ -74,7 +74,7 @@ class Loss:
         Parameters
         ----------
         y_true, y_pred : array of shape (rows, …)
-            Arrays on one device (NumPy arrays stay on the CPU).
+            Arrays on one device (NumPy arrays stay on the CPU), also of PyTorch, JAX and others.
         sample_weight : array of shape (rows,), optional
             Weights that are not negative and not all zero; `fit` checks this, but this call does not.
 
@@ -231,6 +231,10 @@ class Loss:
     def _checked(
         self, backend: Backend, y_true: Array, y_pred: Array, weights: Array | None
     ) -> tuple[Array, Array, Array | None]:
+        if not backend.owns(y_pred):  # of another library
+            y_pred = backend.asarray(y_pred)
+        elif not y_pred.dtype.isnative:
+            y_pred = backend.asarray(y_pred, y_pred.dtype.newbyteorder("="))
         if y_pred.ndim < 2 or y_pred.dtype.kind != "f":
             raise DataError(
                 "y_pred must be floats of shape (rows, features), "
@@ -280,8 +284,11 @@ def row_features(shape: tuple[int, ...]) -> int | tuple[int, ...]:
 
 def _backend_of(y_pred: Any) -> Backend:
     """Return the backend for the device of `y_pred`."""
-    if hasattr(y_pred, "__cuda_array_interface__"):
-        return resolve(f"gpu:{y_pred.device.id}")
     if not hasattr(y_pred, "dtype"):
         raise DataError(f"y_pred must be an array, not {type(y_pred).__name__}")
-    return host()
+    if not foreign.on_gpu(y_pred):
+        return host()
+    there = foreign.place(y_pred)
+    if not there.startswith("gpu:"):
+        raise DataError(f"y_pred lies on {there}, where nnx cannot read it: y_pred = cupy.asarray(y_pred)")
+    return resolve(there)

@@ -59,7 +59,7 @@ class Hinge(Loss):
                 )
             return
         super().check_targets(y, features)
-        between = hasattr(y, "flat") and y.size and ((y != low) & (y != high)).any()
+        between = y.between if hasattr(y, "between") else ((y != low) & (y != high)).any()
         if between or low not in (-1, 0, 1) or high not in (-1, 0, 1) or (low, high) == (-1, 0):
             raise DataError(
                 f"{name}: targets must be 0 and 1, or -1 and 1, found values from {float(low):.9g} to "

@@ -63,9 +63,11 @@ class StoredNetwork(NetworkBase):
             raise DataError(f"weights do not fit the network: {', '.join(odd[:4])}")
         ready = {}
         for name, value in persistent.items():
-            if np.shape(weights[name]) != value.shape:
-                raise DataError(f"{name} has shape {value.shape}, not {np.shape(weights[name])}")
-            ready[name] = self.backend.asarray(weights[name], self.dtype)
+            given = weights[name]
+            shape = tuple(given.shape) if hasattr(given, "shape") else np.shape(given)
+            if shape != value.shape:
+                raise DataError(f"{name} has shape {value.shape}, not {shape}")
+            ready[name] = self.backend.asarray(given, self.dtype)
         with self.backend.hold():
             for name, value in persistent.items():
                 value[...] = ready[name]

@@ -162,6 +162,17 @@ def test_training_is_that_on_host_data(options):
     same(a, b)
 
 
+def test_an_autoencoder_s_rows_are_gathered_once_also_if_some_are_held_out():
+    """In each step, one launch brings a batch, and not another one the same batch as targets."""
+    one = nnx.Network([nnx.Dense(FEATURES, 5), nnx.Dense(FEATURES)], device="gpu", seed=0)
+    for validation in (None, 0.2):
+        x = cupy.asarray(X)
+        with cupy.recorded() as log:
+            fit(one, x, x, loss="mse", epochs=1, batch_size=60, validation=validation, graph=False)
+        steps = ROWS // 60 * (4 if validation else 5) // 5
+        assert sum("gather_step" in event.name for event in log) == steps
+
+
 def test_an_autoencoder_s_data_are_there_once_and_stay_as_they_were():
     def autoencoder():
         return nnx.Network([nnx.Dense(FEATURES, 5), nnx.Dense(FEATURES)], device="gpu", seed=0)
@@ -224,6 +235,16 @@ def test_a_hand_written_step_takes_arrays_of_another_library():
         one.asarray(OfAnotherLibrary(cupy.asarray(X)))
     assert log.kinds().keys() == {"alloc", "h2d"}  # those of the test
     one.forward(x, training=True)
+
+
+def test_losses_take_arrays_of_another_library_and_weights_may_lie_there():
+    y, p = cupy.asarray(DENSE), cupy.asarray(np.clip(X[:, :CLASSES], 0.1, 0.9))
+    found = CROSS_ENTROPY.gradient(OfAnotherLibrary(y), OfAnotherLibrary(p))
+    np.testing.assert_array_equal(found.get(), CROSS_ENTROPY.gradient(y, p).get())
+    one, given = network(), {name: value + 1.0 for name, value in network().weights().items()}
+    one.set_weights({name: cupy.asarray(value) for name, value in given.items()})
+    for name, value in one.weights().items():
+        np.testing.assert_array_equal(value, given[name])
 
 
 # ----------------------------------------------------------------- another device
@@ -342,6 +363,31 @@ def test_what_is_wrong_is_found_before_a_step_and_said_as_on_the_host(given, tex
     assert not any("loss" in event.name or "entropy" in event.name for event in log)
     for name, value in one.weights().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("loss", [nnx.Hinge(), nnx.SquaredHinge()], ids=repr)
+@pytest.mark.parametrize(
+    "y", [[-1, 0, 1], [0.0, 0.5, 1.0], [0, 1, 2], [-1, 0, 0], [0, 1, 1], [-1, 1, 1]], ids=repr
+)
+def test_a_loss_of_two_values_refuses_what_lies_between_them_as_on_the_host(loss, y):
+    told, y = [], np.resize(np.array(y, np.float32), (ROWS, 1))
+    for give in (np.asarray, cupy.asarray):
+        one = nnx.Network([nnx.Dense(FEATURES, 1)], device="gpu", seed=0)
+        with cupy.recorded() as log:
+            try:
+                told.append(fit(one, give(X), give(y), loss=loss, epochs=1).metrics)
+            except nnx.DataError as error:
+                told.append(str(error))
+                reads = [event.size for event in log if event.kind == "d2h"]
+                assert reads == ([] if give is np.asarray else [READ + 8])
+    assert told[0] == told[1]
+    assert isinstance(told[0], str) == (set(y.flat) not in ({0, 1}, {-1, 1}))
+
+
+def test_labels_of_a_loss_of_two_values_must_be_integers():
+    one = nnx.Network([nnx.Dense(FEATURES, CLASSES)], device="gpu", seed=0)
+    for y in (LABELS.astype("f4"), LABELS > 1):
+        refused(lambda y=y: fit(one, cupy.asarray(X), cupy.asarray(y), loss="hinge"), "do not fit an output")
 
 
 def test_labels_are_refused_after_one_read():

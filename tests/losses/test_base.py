@@ -7,7 +7,7 @@ import pytest
 from support.losses import ALL, NEW, P, Y, on
 
 import nnx
-from nnx.backends import Backend
+from nnx.backends import Backend, resolve
 from nnx.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
@@ -44,6 +44,33 @@ def test_the_type_of_the_predictions_is_kept(loss: nnx.Loss, dtype: np.dtype) ->
     p = P.astype(dtype)
     assert loss(Y, p).dtype == dtype
     assert loss.gradient(Y, p).dtype == dtype
+
+
+class OfAnotherLibrary:
+    """An array with DLPack, as PyTorch's and JAX's: it has none of NumPy's flags, and its own types."""
+
+    dtype = "its own"
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __dlpack__(self, **options: object) -> object:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.array.__dlpack_device__()
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+@pytest.mark.parametrize("give", [OfAnotherLibrary, lambda p: p.astype(p.dtype.newbyteorder())])
+def test_predictions_of_any_library_and_byte_order(backend: Backend, loss: nnx.Loss, give) -> None:
+    p, y = P.astype(np.float32), Y.astype(np.float32)
+    if backend.name == "numba":
+        resolve("numba")  # in use: then it computes the losses of arrays on the host
+    assert float(loss(y, give(p))) == float(loss(y, p))
+    found, expected = loss.gradient(y, give(p)), loss.gradient(y, p)
+    assert type(found) is np.ndarray
+    assert found.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("loss", ALL, ids=repr)
