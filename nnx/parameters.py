@@ -224,10 +224,8 @@ class Arena:
 
     def to(self, backend: Backend) -> None:
         """Move everything to another device, and give the layers their new views."""
-        to_numpy = self.backend.to_numpy
-
-        def move(x: Array) -> Array:
-            return backend.asarray(to_numpy(x))
+        def move(x: Array, read: Any = self.backend.to_numpy) -> Array:
+            return backend.asarray(read(x))
 
         # copy everything before replacing anything: if the device is full, nothing has changed
         moved = [move(x) for x in (self.values, self.exchange, self.state, self.fault)]
