@@ -224,6 +224,7 @@ class Arena:
 
     def to(self, backend: Backend) -> None:
         """Move everything to another device, and give the layers their new views."""
+
         def move(x: Array, read: Any = self.backend.to_numpy) -> Array:
             return backend.asarray(read(x))
 

@@ -576,6 +576,7 @@ def test_a_graph_option_is_checked():
         (lambda x: cupy.cuda.get_current_stream().synchronize(), "the host waits"),
         (lambda x: cupy.dot(x, x), "cuBLAS API during stream capture"),
         (lambda x: float(x[0]), "the host reads"),
+        (lambda x: cupy.sum(x, axis=0, out=x[:1].reshape(())), "memory is allocated"),  # CUB's workspace
     ],
 )
 def test_the_stand_in_refuses_while_it_captures(act, told):

@@ -32,6 +32,27 @@ def classifier() -> list[nnx.Layer]:
     return [nnx.Dense(16, 12), nnx.ReLU(), nnx.Dense(3), nnx.Softmax()]
 
 
+def with_terms() -> list[nnx.Layer]:
+    """Sums, products of stacks and terms of the loss, which have kernels of their own."""
+    return [
+        nnx.Contractive([nnx.Dense(16, 12), nnx.Sigmoid()], 1e-3), nnx.KLSparsity(0.1), nnx.Dense(8),
+        nnx.GaussianCode(0.01), nnx.Dense(5), nnx.ReLU(), nnx.L1Sparsity(1e-3), nnx.Dense(16),
+    ]  # fmt: skip
+
+
+def of_tables() -> list[nnx.Layer]:
+    edges = [[0.0, 0.3, 0.6, 1.0]] * 12
+    return [
+        nnx.Concatenate([
+            [nnx.Columns(0, 12), nnx.PiecewiseLinearEmbedding(edges, 3)],
+            [nnx.Columns(12, 14), nnx.PeriodicEmbedding(4, 3)],
+            [nnx.Columns(14, 16), nnx.CategoryEmbedding([2, 2], 3)],
+        ]),
+        nnx.FeatureScale(), nnx.Members(3), nnx.Dense(12), nnx.ReLU(), nnx.MemberDense(4), nnx.Flatten(),
+        nnx.Dense(16),
+    ]  # fmt: skip
+
+
 CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "cross-entropy, Adam": (
         regression, X,
@@ -45,6 +66,11 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         classifier, LABELS,
         {"loss": "cross_entropy", "optimizer": lambda: nnx.SGD(0.05, momentum=0.9)},
     ),
+    "terms of the loss": (
+        with_terms, X,
+        {"loss": "mse", "optimizer": lambda: nnx.Adam(1e-3), "sample_weight": WEIGHTS},
+    ),
+    "layers for tables": (of_tables, X, {"loss": "mse", "optimizer": lambda: nnx.Adam(1e-3)}),
     "skipped faults": (
         regression, X,
         {"loss": "mse", "optimizer": lambda: nnx.AdamW(1e-3), "on_nonfinite": "skip"},

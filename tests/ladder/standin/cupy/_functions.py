@@ -121,6 +121,8 @@ def function(name: str, compute: Any) -> Any:
         def perform() -> None:
             _quietly(lambda: target.__setitem__(..., compute(*hosts, **keywords)))
 
+        if name.rpartition(".")[2] in WITH_WORKSPACE:
+            _world.allocated(out.nbytes)
         launch(name, tuple(one._memory for one in arrays), (out._memory,), perform=perform)
         return out
 
@@ -342,6 +344,9 @@ SPECIAL = {
         where,
     )
 }
+# sums along the last axis, and whole ones, are computed by CUB in memory that CuPy allocates, also with out=;
+# the stand-in does not look at the axis
+WITH_WORKSPACE = ("cumsum", "max", "mean", "min", "prod", "sum")
 OF_TYPES = (
     "can_cast",
     "finfo",
