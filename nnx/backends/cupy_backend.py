@@ -126,11 +126,11 @@ class CupyBackend(
             rooms[key] = cupy.empty(size, dtype=dtype)
         return rooms[key]
 
-    def _counter(self, name: str) -> Array:
-        """Return an unsigned integer that is 0 between two kernels."""
+    def _counter(self, name: str, size: int = 1) -> Array:
+        """Return unsigned integers that are 0 between two kernels."""
         rooms = self._rooms()
         if name not in rooms:
-            rooms[name] = cupy.zeros(1, dtype="uint32")
+            rooms[name] = cupy.zeros(size, dtype="uint32")
         return rooms[name]
 
     def _rooms(self) -> dict[str, Array]:

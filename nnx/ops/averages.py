@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nnx.ops.base import Array, InPlace, OnGpu, Operations
-from nnx.ops.cuda import Elementwise
+from nnx.ops.cuda import Flat
 from nnx.ops.updates import CHUNK
 
 
@@ -32,7 +32,7 @@ class AveragesNumPy(InPlace, Averages):
         return average
 
 
-AVERAGE = Elementwise("average", "T value, T share", "T average", "average += share * (value - average);")
+AVERAGE = Flat("average", "T value", "T average", "T share", "average += share * (value - average);")
 
 
 class AveragesCuPy(OnGpu, Averages):
@@ -41,5 +41,5 @@ class AveragesCuPy(OnGpu, Averages):
     def average_step(self, average: Array, values: Array, share: float) -> Array:
         """Update with one launch."""
         with self._hold:
-            AVERAGE.kernel(values, share, average)
+            AVERAGE.launch((values, average), share)
         return average

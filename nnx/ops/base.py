@@ -45,8 +45,8 @@ class OnGpu(Operations):
         """Return an array of at least `size` numbers that one kernel passes to the next."""
         raise NotImplementedError
 
-    def _counter(self, name: str) -> Array:
-        """Return an unsigned integer in memory that is 0, and that a kernel leaves at 0."""
+    def _counter(self, name: str, size: int = 1) -> Array:
+        """Return unsigned integers in memory that are 0, and that a kernel leaves at 0."""
         raise NotImplementedError
 
     def _product(self, a: Array, b: Array, out: Array) -> Array:

@@ -17,8 +17,8 @@ import numpy as np
 
 from nnx.ops.activations import ACTIVATIONS, CUDA_FUNCTIONS, Activations, ActivationsNumPy
 from nnx.ops.base import Array
-from nnx.ops.cuda import Elementwise, Raw
-from nnx.ops.dense import BIAS_GRADIENT, BIAS_GRADIENT_SOURCE, DenseCuPy
+from nnx.ops.cuda import COLUMNS, FOURS, Elementwise, Raw
+from nnx.ops.dense import BIAS_GRADIENT, BIAS_GRADIENT_SOURCE, BIAS_SOURCE, DenseCuPy
 from nnx.ops.sums import Sums, SumsNumPy
 
 HIDDEN = 16  # the bits of a float32 that bfloat16 does not have
@@ -160,23 +160,47 @@ ROUND = {
         preamble=UPPER_HALF,
     ),
 }
-# of two arrays: the thread of each number of the first also rounds numbers of the other
-ROUND_BOTH = Elementwise(
+# four numbers, and where their upper halves are stored
+STORE_HALVES = """
+__device__ inline void nnx_store_halves(
+        unsigned short* to, long long part, long long size, bool fours, const nnx_four& four) {
+    nnx_pack<unsigned short> halves;
+    NNX_FOUR(k) halves.at[k] = nnx_upper_half(four.at[k]);
+    nnx_store(to, part, size, fours && nnx_aligned(to), halves);
+}
+"""
+# of two arrays
+ROUND_BOTH = Raw(
     "upper_halves",
-    inputs="float32 x, raw float32 others, int64 step, int64 size",
-    outputs="uint16 y, raw uint16 rounded",
-    body="y = nnx_upper_half(x);"
-    " for (long long j = i; j < size; j += step) rounded[j] = nnx_upper_half(others[j]);",
-    preamble=UPPER_HALF,
+    "nnx_upper_halves",
+    FOURS
+    + UPPER_HALF
+    + STORE_HALVES
+    + """
+extern "C" __global__ void nnx_upper_halves(
+        const T* x, unsigned short* y, const T* others, unsigned short* rounded, long long size,
+        long long more) {
+    NNX_PARTS_OF(size, part)
+        nnx_store_halves(y, part, size, true, nnx_read(x, part, size, nnx_aligned(x)));
+    NNX_PARTS_OF(more, part)
+        nnx_store_halves(rounded, part, more, true, nnx_read(others, part, more, nnx_aligned(others)));
+}
+""",
 )
 # y = f(product + b) and r(y)
 ROUNDED_BIAS = {
-    kind: Elementwise(
+    kind: Raw(
         f"rounded_{kind}_bias",
-        inputs="T product, T b, T alpha",
-        outputs="T y, uint16 rounded",
-        body=f"const T x = product + b; y = {ACTIVATIONS[kind].cuda_forward}; rounded = nnx_upper_half(y);",
-        preamble=CUDA_FUNCTIONS + UPPER_HALF,
+        "nnx_bias",
+        CUDA_FUNCTIONS
+        + FOURS
+        + UPPER_HALF
+        + STORE_HALVES
+        + BIAS_SOURCE.format(
+            forward=ACTIVATIONS[kind].cuda_forward,
+            also=", unsigned short* rounded",
+            store="nnx_store_halves(rounded, part, size, fours, four);",
+        ),
     )
     for kind in BIAS_GRADIENT
 }
@@ -186,11 +210,13 @@ ROUNDED_BIAS_GRADIENT = {
         f"rounded_{kind}_bias_gradient",
         "nnx_bias_gradient",
         CUDA_FUNCTIONS
+        + COLUMNS
         + UPPER_HALF
+        + STORE_HALVES
         + BIAS_GRADIENT_SOURCE.format(
             gradient=ACTIVATIONS[kind].cuda_backward,
             stored="unsigned short",
-            store="dzs[at] = nnx_upper_half(dz);",
+            store="nnx_store_halves(dzs + start, part, columns, fours, found[0]);",
         ),
     )
     for kind in BIAS_GRADIENT
@@ -229,7 +255,8 @@ class Bfloat16CuPy(DenseCuPy, Bfloat16):
         """Use one launch; two if factors are float32 numbers, or x is not contiguous."""
         with self._hold:
             if rounded_W.dtype == "uint16" and x.flags.c_contiguous:
-                ROUND_BOTH.kernel(W, x, W.size, x.size, rounded_W, rounded_x)
+                arrays = (W, rounded_W, x, rounded_x)
+                ROUND_BOTH.over_elements(W.reshape(-1), arrays, x.size)
             else:
                 super().round_both_to_bfloat16(W, rounded_W, x, rounded_x)
 
@@ -254,7 +281,8 @@ class Bfloat16CuPy(DenseCuPy, Bfloat16):
                 self.dense_forward(rounded_x, rounded_W, b, y, kind, alpha)
             elif not self._biased_product(rounded_x, rounded_W, b, y, kind):
                 self._product(rounded_x, rounded_W, y)
-                ROUNDED_BIAS[kind].kernel(y, b, alpha, y, rounded_y)
+                arrays = (y, b, y, rounded_y)
+                ROUNDED_BIAS[kind].over_elements(y, arrays, y.dtype.type(alpha))
                 return y
             if rounded_y is not None:
                 self.round_to_bfloat16(y, rounded_y)

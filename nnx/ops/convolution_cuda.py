@@ -215,7 +215,7 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
         if b is None or kind not in BIAS:
             return super()._activate(y, b, kind, alpha)
         flat = y.reshape(-1, y.shape[-1])
-        BIAS[kind].kernel(flat, b, alpha, flat)
+        BIAS[kind].over_elements(flat, (flat, b, flat), flat.dtype.type(alpha))
         return y
 
     def _activate_backward(
@@ -230,7 +230,7 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
         ys, dzs = (dy, dy) if kind == "identity" else (self.xp.ascontiguousarray(y), dz)
         if db is not None:
             like = dy.reshape(-1, dy.shape[-1])
-            BIAS_GRADIENT[kind].over_columns(like, (dy, ys, dzs, db), dy.dtype.type(alpha))
+            BIAS_GRADIENT[kind].over_columns(self, like, (dy, ys, dzs, db), dy.dtype.type(alpha))
         return dzs if rounded is None else self.round_to_bfloat16(dzs, rounded)
 
     def _convolve(self, x: Array, W: Array, y: Array, windows: Windows, groups: int, buffer: Buffer) -> None:

@@ -14,9 +14,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from nnx.ops.base import Array
+from nnx.ops.base import Array, OnGpu
 
 THREADS = 256  # threads per block of the row kernels, which hold as many numbers in shared memory
+OF_COLUMNS = 512  # threads per block of the kernels that sum over rows
+OF_ELEMENTS = 128  # threads per block of kernels over elements, so that small arrays keep many SMs busy
+SHARES = 128  # blocks of a sum over rows, if rows are shared
+MOST = 65535  # blocks of a launch; kernels go on from the first block if there is more to do
 
 FUNCTIONS = """
 template <typename T> __device__ inline T nnx_sigmoid(T x) {
@@ -75,16 +79,130 @@ __device__ T nnx_block_max(T value, T* shared) {
 """
 )
 
+# Four neighbours of an array for each thread, read and written together: 16 bytes of float32. A part of an
+# array has 4 blockDim.x numbers. At the array's end, and if `fours` is false because an array is not aligned,
+# the same numbers are read one by one; behind the end they are 0.
+FOURS = """
+template <typename N> struct alignas(sizeof(N) < 4 ? 4 * sizeof(N) : 16) nnx_pack { N at[4]; };
+using nnx_four = nnx_pack<T>;
+#define NNX_FOUR(k) _Pragma("unroll") for (int k = 0; k < 4; ++k)
+#define NNX_PARTS_OF(size, part) \\
+    for (long long part = 4ll * blockDim.x * blockIdx.x; part < size; part += 4ll * blockDim.x * gridDim.x)
+template <typename N> __device__ inline bool nnx_aligned(const N* x) {
+    return (unsigned long long)x % alignof(nnx_pack<N>) == 0;
+}
+template <typename N, typename F> __device__ inline nnx_pack<N> nnx_read_at(
+        F at, long long part, long long size, bool fours) {  // at(i): where number i is
+    nnx_pack<N> four{};
+    const long long first = part + 4ll * threadIdx.x;
+    if (fours && first + 3 < size) return *(const nnx_pack<N>*)at(first);
+    NNX_FOUR(k) if (first + k < size) four.at[k] = *at(first + k);
+    return four;
+}
+template <typename N> __device__ inline nnx_pack<N> nnx_read(
+        const N* x, long long part, long long size, bool fours) {
+    return nnx_read_at<N>([=](long long i) { return x + i; }, part, size, fours);
+}
+template <typename N> __device__ inline void nnx_store(
+        N* x, long long part, long long size, bool fours, const nnx_pack<N>& four) {
+    const long long first = part + 4ll * threadIdx.x;
+    if (fours && first + 3 < size) *(nnx_pack<N>*)(x + first) = four;
+    else NNX_FOUR(k) if (first + k < size) x[first + k] = four.at[k];
+}
+"""
+
+# Sums over the rows of a matrix. A block has blockDim.x threads for a part of four columns each, and
+# blockDim.y lanes of rows. `values(row, part, found)` computes COUNT numbers to sum for each column, from its
+# row. Tall matrices have several blocks for the same columns: the one that ends last adds what all found, in
+# the same order whichever it is. `done` counts them, and is 0 again afterwards.
+COLUMNS = (
+    FOURS
+    + f"\n#define NNX_OF_COLUMNS {OF_COLUMNS}"
+    + """
+struct nnx_sums {  // of four columns: of all numbers, and of up to 128 of them, so that rounding grows slowly
+    nnx_four all{}, some{};
+    int count = 0;
+    __device__ void add(const nnx_four& values) {
+        NNX_FOUR(k) some.at[k] += values.at[k];
+        if (++count % 128 != 0) return;
+        NNX_FOUR(k) all.at[k] += some.at[k];
+        some = nnx_four{};
+    }
+    __device__ nnx_four total() const {
+        nnx_four sum;
+        NNX_FOUR(k) sum.at[k] = all.at[k] + some.at[k];
+        return sum;
+    }
+};
+__device__ inline nnx_four nnx_lanes(const nnx_four& value, nnx_four* shared) {  // Σ of all lanes, for each
+    const unsigned int place = threadIdx.y * blockDim.x + threadIdx.x;
+    shared[place] = value;
+    __syncthreads();
+    for (unsigned int half = blockDim.y / 2; half > 0; half /= 2) {
+        if (threadIdx.y < half)
+            NNX_FOUR(k) shared[place].at[k] += shared[place + half * blockDim.x].at[k];
+        __syncthreads();
+    }
+    const nnx_four total = shared[threadIdx.x];
+    __syncthreads();
+    return total;
+}
+// Whether this block is the last one of its columns; then it sees what the others stored.
+__device__ inline bool nnx_last(unsigned int* done) {
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0 && threadIdx.y == 0) last = atomicAdd(done, 1u) + 1u == gridDim.y;
+    __syncthreads();
+    const bool found = last;
+    __syncthreads();
+    if (found) {
+        __threadfence();
+        if (threadIdx.x == 0 && threadIdx.y == 0) done[0] = 0;
+    }
+    return found;
+}
+template <int COUNT, typename F> __device__ inline void nnx_columns(
+        F values, T* const (&sums)[COUNT], T* parts, unsigned int* done, long long rows, long long columns,
+        bool fours) {
+    __shared__ nnx_four shared[NNX_OF_COLUMNS];
+    NNX_PARTS_OF(columns, part) {
+        nnx_sums own[COUNT];
+        const long long first = (long long)blockIdx.y * blockDim.y + threadIdx.y;
+        for (long long row = first; row < rows; row += (long long)gridDim.y * blockDim.y) {
+            nnx_four found[COUNT];
+            values(row, part, found);
+            for (int c = 0; c < COUNT; ++c) own[c].add(found[c]);
+        }
+        for (int c = 0; c < COUNT; ++c) {
+            const nnx_four total = nnx_lanes(own[c].total(), shared);
+            T* const to = gridDim.y == 1 ? sums[c] : parts + (blockIdx.y * COUNT + c) * columns;
+            if (threadIdx.y == 0) nnx_store(to, part, columns, fours, total);
+        }
+        if (gridDim.y == 1 || !nnx_last(done + part / (4 * blockDim.x))) continue;
+        for (int c = 0; c < COUNT; ++c) {
+            nnx_sums every;
+            for (unsigned int block = threadIdx.y; block < gridDim.y; block += blockDim.y)
+                every.add(nnx_read(parts + (block * COUNT + c) * columns, part, columns, fours));
+            const nnx_four total = nnx_lanes(every.total(), shared);
+            if (threadIdx.y == 0) nnx_store(sums[c], part, columns, fours, total);
+        }
+    }
+}
+"""
+)
+
 # Rows of a matrix, in parts of 4 blockDim.x numbers: each thread has four neighbours of a part, and reads and
 # writes 16 bytes at a time if rows are aligned. A row of one part, with 256 threads up to 1,024 numbers, is
 # read once and stays in registers.
-ROWS = """
-struct alignas(16) nnx_four { T at[4]; };
+ROWS = (
+    FOURS
+    + """
 #define NNX_PARTS(part) for (long long part = 0; part < columns; part += 4ll * blockDim.x)
 #define NNX_EACH(k, j, part) \\
-    for (int k = 0; k < 4; ++k) if (const long long j = part + 4ll * threadIdx.x + k; j < columns)
+    NNX_FOUR(k) if (const long long j = part + 4ll * threadIdx.x + k; j < columns)
 __device__ inline bool nnx_in_fours(const T* row, long long columns) {
-    return columns % 4 == 0 && (unsigned long long)row % 16 == 0;
+    return columns % 4 == 0 && nnx_aligned(row);
 }
 struct nnx_row {
     const T* row;
@@ -92,26 +210,16 @@ struct nnx_row {
     nnx_four four;
     __device__ nnx_row(const T* row, long long columns) : row(row), columns(columns), held(-1), four{} {}
     __device__ const nnx_four& operator[](long long part) {
-        if (part == held) return four;
+        if (part != held) four = nnx_read(row, part, columns, nnx_in_fours(row, columns));
         held = part;
-        const long long first = part + 4ll * threadIdx.x;
-        if (nnx_in_fours(row, columns)) {
-            if (first < columns) four = *(const nnx_four*)(row + first);
-        } else {
-            NNX_EACH(k, j, part) four.at[k] = row[j];
-        }
         return four;
     }
 };
 __device__ inline void nnx_write(T* row, long long columns, long long part, const nnx_four& four) {
-    const long long first = part + 4ll * threadIdx.x;
-    if (nnx_in_fours(row, columns)) {
-        if (first < columns) *(nnx_four*)(row + first) = four;
-    } else {
-        NNX_EACH(k, j, part) row[j] = four.at[k];
-    }
+    nnx_store(row, part, columns, nnx_in_fours(row, columns), four);
 }
 """
+)
 
 
 class Elementwise:
@@ -180,7 +288,7 @@ class Raw:
         return self.float32 if dtype.itemsize == 4 else self.float64
 
     def over_rows(
-        self, like: Array, arrays: tuple[Array, ...], *more: Any, blocks: int = 65535, each: int = 1
+        self, like: Array, arrays: tuple[Array, ...], *more: Any, blocks: int = MOST, each: int = 1
     ) -> None:
         """Launch the kernel with a block for each row of `like`, but with at most `blocks` blocks.
 
@@ -190,18 +298,81 @@ class Raw:
         threads = min(THREADS, max(32, power_of_two(-(-columns // each))))
         self.of(like.dtype)((min(rows, blocks),), (threads,), (*arrays, rows, columns, *more))
 
-    def over_columns(self, like: Array, arrays: tuple[Array, ...], *more: Any) -> None:
-        """Launch the kernel with blocks of up to 32 columns of `like`, and up to 512 threads."""
+    def over_columns(
+        self, ops: OnGpu, like: Array, arrays: tuple[Array, ...], *more: Any, sums: int = 1, groups: int = 1
+    ) -> None:
+        """Launch a kernel with `COLUMNS`, which computes `sums` sums for each column of `groups` matrices.
+
+        Each is like `like`. A block has up to 16 columns and 512 threads. If one matrix has many rows and few
+        columns, more blocks share the rows of the same columns.
+        """
         rows, columns = like.shape
-        width = min(32, power_of_two(columns))
-        blocks = min(-(-columns // width), 65535)
-        shape = (width, min(512 // width, power_of_two(rows)))
-        self.of(like.dtype)((blocks,), shape, (*arrays, rows, columns, *more))
+        width = min(4, power_of_two(-(-columns // 4)))
+        lanes = min(OF_COLUMNS // width, power_of_two(rows))
+        blocks = -(-columns // (4 * width))
+        shares = max(1, min(-(-rows // (8 * lanes)), SHARES // blocks)) if groups == 1 else 1
+        parts = ops._buffer("sums of columns", shares * sums * columns, like.dtype)
+        counters = ops._counter("columns done", SHARES)
+        grid, block = (min(blocks, MOST), shares, min(groups, MOST)), (width, lanes)
+        self.of(like.dtype)(grid, block, (*arrays, parts, counters, rows, columns, *more))
+
+    def over_elements(self, like: Array, arrays: tuple[Array, ...], *more: Any) -> None:
+        """Launch the kernel with a thread for each four elements of `like`, a vector or a matrix."""
+        blocks = min(-(-max(like.size, 1) // (4 * OF_ELEMENTS)), MOST)
+        self.of(like.dtype)((blocks,), (OF_ELEMENTS,), (*arrays, *like.shape, *more))
 
     def _made(self, number: str) -> Any:
         import cupy
 
         return cupy.RawKernel(f"typedef {number} T;\n{self.source}", self.function)
+
+
+class Flat(Raw):
+    """A raw kernel that computes each element of flat arrays of one size on its own, with `FOURS`.
+
+    Parameters
+    ----------
+    name : str
+        Name of the kernel; the function is called ``nnx_{name}``.
+    inputs, outputs : str
+        Types and names of one element: ``T w``. An output may also be read.
+    more : str
+        The kernel's other parameters: pointers, and numbers of the types ``T`` and ``long long``.
+    body : str
+        Code that computes element ``i``. It also runs for elements behind the end, which are 0.
+    """
+
+    def __init__(self, name: str, inputs: str, outputs: str, more: str, body: str) -> None:
+        read = [tuple(one.rsplit(" ", 1)) for one in inputs.split(", ")]
+        written = [tuple(one.rsplit(" ", 1)) for one in outputs.split(", ") if one]
+        every = read + written
+        self.numbers = [one.startswith("T ") for one in more.split(", ")]
+        parameters = [f"const {kind}* all_{name}" for kind, name in read]
+        parameters += [f"{kind}* all_{name}" for kind, name in written]
+        lines = [
+            f'extern "C" __global__ void nnx_{name}({", ".join(parameters)}, long long size, {more}) {{',
+            f"const bool fours = {' && '.join(f'nnx_aligned(all_{name})' for _, name in every)};",
+            "NNX_PARTS_OF(size, part) {",
+            *(
+                f"nnx_pack<{kind}> four_{name} = nnx_read(all_{name}, part, size, fours);"
+                for kind, name in every
+            ),
+            "NNX_FOUR(k) {",
+            "const long long i = part + 4ll * threadIdx.x + k;",
+            *(f"const {kind} {name} = four_{name}.at[k];" for kind, name in read),
+            *(f"{kind}& {name} = four_{name}.at[k];" for kind, name in written),
+            f"{body}\n}}",
+            *(f"nnx_store(all_{name}, part, size, fours, four_{name});" for _, name in written),
+            "}\n}\n",
+        ]
+        super().__init__(name, f"nnx_{name}", FOURS + "\n".join(lines))
+
+    def launch(self, arrays: tuple[Array, ...], *more: Any) -> None:
+        """Launch the kernel for its inputs and outputs, which are C-contiguous, and its other parameters."""
+        dtype, size = arrays[0].dtype, arrays[0].size
+        given = (dtype.type(one) if number else one for number, one in zip(self.numbers, more, strict=True))
+        if size:
+            self.over_elements(arrays[0].reshape(size), arrays, *given)
 
 
 def power_of_two(number: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from nnx.ops.activations import ACTIVATIONS, CUDA_FUNCTIONS, Activations, ActivationsCuPy, ActivationsNumPy
 from nnx.ops.base import Array
-from nnx.ops.cuda import Elementwise, Raw
+from nnx.ops.cuda import COLUMNS, FOURS, Raw
 from nnx.ops.sums import Sums, SumsNumPy
 
 
@@ -74,52 +74,56 @@ class DenseNumPy(ActivationsNumPy, SumsNumPy, Dense):
         return dW
 
 
-# y = f(product + b)
+# y = f(product + b); bfloat16.py stores y in another form too, in an array {also}
+BIAS_SOURCE = """
+extern "C" __global__ void nnx_bias(
+        const T* products, const T* b, T* ys{also}, long long rows, long long columns, T alpha) {{
+    const long long size = rows * columns;
+    const bool fours = columns % 4 == 0 && nnx_aligned(products) && nnx_aligned(b) && nnx_aligned(ys);
+    NNX_PARTS_OF(size, part) {{
+        nnx_four four = nnx_read(products, part, size, fours);
+        const nnx_four biases = nnx_read_at<T>(
+            [=](long long i) {{ return b + i % columns; }}, part, size, fours);
+        NNX_FOUR(k) {{
+            const T x = four.at[k] + biases.at[k];
+            four.at[k] = {forward};
+        }}
+        nnx_store(ys, part, size, fours, four);
+        {store}
+    }}
+}}
+"""
 BIAS = {
-    kind: Elementwise(
+    kind: Raw(
         f"{kind}_bias",
-        inputs="T product, T b, T alpha",
-        outputs="T y",
-        body=f"const T x = product + b; y = {activation.cuda_forward};",
-        preamble=CUDA_FUNCTIONS,
+        "nnx_bias",
+        CUDA_FUNCTIONS + FOURS + BIAS_SOURCE.format(forward=activation.cuda_forward, also="", store=""),
     )
     for kind, activation in ACTIVATIONS.items()
     if activation.cuda_forward
 }
 
-# db = Σ_rows dz with dz = dy ∘ f' on the way: a block computes blockDim.x neighbouring columns, blockDim.y
-# rows at a time. For the identity only db is written ({store} is empty). dz may be dy. bfloat16.py stores
-# dz in another form: {stored} is the type.
+# db = Σ_rows dz with dz = dy ∘ f' on the way. For the identity only db is written ({store} is empty). dz may
+# be dy. bfloat16.py stores dz in another form: {stored} is the type.
 BIAS_GRADIENT_SOURCE = """
 extern "C" __global__ void nnx_bias_gradient(
-        const T* dys, const T* ys, {stored}* dzs, T* db, long long rows, long long columns, T alpha) {{
-    __shared__ T shared[512];
-    const long long step = (long long)gridDim.x * blockDim.x;
-    for (long long first = (long long)blockIdx.x * blockDim.x; first < columns; first += step) {{
-        const long long column = first + threadIdx.x;
-        T sum = T(0), some = T(0);  // of all rows, and of up to 128 of them: rounding grows as slowly
-        if (column < columns) {{
-            int count = 0;
-            for (long long row = threadIdx.y; row < rows; row += blockDim.y) {{
-                const long long at = row * columns + column;
-                const T dy = dys[at];
-                const T y = ys[at];
-                const T dz = {gradient};
-                {store}
-                some += dz;
-                if (++count % 128 == 0) {{ sum += some; some = T(0); }}
+        const T* dys, const T* ys, {stored}* dzs, T* db, T* parts, unsigned int* done, long long rows,
+        long long columns, T alpha) {{
+    const bool fours = columns % 4 == 0 && nnx_aligned(dys) && nnx_aligned(ys) && nnx_aligned(dzs)
+        && nnx_aligned(db);
+    T* const sums[1] = {{db}};
+    nnx_columns(
+        [=](long long row, long long part, nnx_four* found) {{
+            const long long start = row * columns;
+            const nnx_four slopes = nnx_read(dys + start, part, columns, fours);
+            const nnx_four outputs = nnx_read(ys + start, part, columns, fours);
+            NNX_FOUR(k) {{
+                const T dy = slopes.at[k], y = outputs.at[k];
+                found[0].at[k] = {gradient};
             }}
-        }}
-        sum += some;
-        shared[threadIdx.y * blockDim.x + threadIdx.x] = sum;
-        __syncthreads();
-        if (threadIdx.y == 0 && column < columns) {{
-            for (unsigned int lane = 1; lane < blockDim.y; ++lane)
-                sum += shared[lane * blockDim.x + threadIdx.x];
-            db[column] = sum;
-        }}
-        __syncthreads();
-    }}
+            {store}
+        }},
+        sums, parts, done, rows, columns, fours);
 }}
 """
 
@@ -128,8 +132,11 @@ BIAS_GRADIENT = {
         f"{kind}_bias_gradient",
         "nnx_bias_gradient",
         CUDA_FUNCTIONS
+        + COLUMNS
         + BIAS_GRADIENT_SOURCE.format(
-            gradient=activation.cuda_backward, stored="T", store="" if kind == "identity" else "dzs[at] = dz;"
+            gradient=activation.cuda_backward,
+            stored="T",
+            store="" if kind == "identity" else "nnx_store(dzs + start, part, columns, fours, found[0]);",
         ),
     )
     for kind, activation in ACTIVATIONS.items()
@@ -151,7 +158,7 @@ class DenseCuPy(ActivationsCuPy, Dense):
         with self._hold:
             if not self._biased_product(x, W, b, y, of_elements):
                 self._product(x, W, y)
-                BIAS[of_elements].kernel(y, b, alpha, y)
+                BIAS[of_elements].over_elements(y, (y, b, y), y.dtype.type(alpha))
             return y if kind in BIAS else self.activation_forward(kind, y, y, alpha)
 
     def dense_backward(
@@ -174,7 +181,8 @@ class DenseCuPy(ActivationsCuPy, Dense):
             kind = "identity"
         dy = xp.ascontiguousarray(dy)
         ys, dzs = (dy, dy) if kind == "identity" else (xp.ascontiguousarray(y), dz)
-        kernels[kind].over_columns(dy, (dy, ys, dzs if into is None else into, db), dy.dtype.type(alpha))
+        arrays = (dy, ys, dzs if into is None else into, db)
+        kernels[kind].over_columns(self, dy, arrays, dy.dtype.type(alpha))
         return dzs
 
     def _weights_and_input_backward(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nnx.ops.base import Array, OnGpu, Operations
-from nnx.ops.cuda import BLOCK_SUMS, FUNCTIONS, SUMS, THREADS, Elementwise, Raw
+from nnx.ops.cuda import BLOCK_SUMS, FOURS, FUNCTIONS, SUMS, THREADS, Elementwise, Flat, Raw
 from nnx.ops.sums import sum_of_squares
 
 
@@ -72,17 +72,18 @@ class GradientsNumPy(Gradients):
 
 
 # Several threads may write, but all write the same step.
-FLAG_NONFINITE = Elementwise(
+FLAG_NONFINITE = Flat(
     "flag_nonfinite",
-    inputs="T gradient, raw T value, int64 step",
-    outputs="raw int64 fault",
+    inputs="T gradient",
+    outputs="",
+    more="const T* value, long long* fault, long long step",
     body="if (!(isfinite(gradient) && isfinite(value[0])) && fault[0] == 0) fault[0] = step;",
 )
 
 
 CLIP = Elementwise("clip", "T x, T limit", "T y", "y = nnx_clip(x, -limit, limit);", FUNCTIONS)
-BLOCKS = 128  # the first two kernels below store so many numbers for each buffer, one a block
-REDUCED = BLOCK_SUMS + SUMS + f"#define NNX_BLOCKS {BLOCKS}\n"
+BLOCKS = 512  # the first two kernels below store so many numbers for each buffer, one a block
+REDUCED = FOURS + BLOCK_SUMS + SUMS + f"#define NNX_BLOCKS {BLOCKS}\n"
 
 # The largest |g| of each block, at least `least`; NaN if there is a NaN.
 GREATEST = Raw(
@@ -94,11 +95,13 @@ extern "C" __global__ void nnx_greatest(const T* g, T* tops, long long size, T l
     __shared__ T shared[NNX_THREADS];
     T top = least;
     T fault = T(0);  // NaN after a value that is not finite: a maximum would pass over a NaN
-    const long long step = (long long)gridDim.x * blockDim.x;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += step) {
-        const T value = fabs(g[i]);
-        top = value > top ? value : top;
-        fault += value - value;
+    NNX_PARTS_OF(size, part) {
+        const nnx_four four = nnx_read(g, part, size, nnx_aligned(g));
+        NNX_FOUR(k) {
+            const T value = fabs(four.at[k]);
+            top = value > top ? value : top;
+            fault += value - value;
+        }
     }
     top = nnx_block_max(top, shared);
     fault = nnx_block_sum(fault, shared);
@@ -123,9 +126,10 @@ extern "C" __global__ void nnx_squares(
     }
     top = nnx_block_max(top, shared) + nnx_block_sum(fault, shared);
     nnx_sum squares;
-    const long long step = (long long)gridDim.x * blockDim.x;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += step)
-        squares.add(g[i] / top * (g[i] / top));
+    NNX_PARTS_OF(size, part) {
+        const nnx_four four = nnx_read(g, part, size, nnx_aligned(g));
+        NNX_FOUR(k) squares.add(four.at[k] / top * (four.at[k] / top));
+    }
     const T sum = nnx_block_sum(squares.total(), shared);
     for (long long i = blockIdx.x; threadIdx.x == 0 && i < NNX_BLOCKS; i += gridDim.x)
         sums[first + i] = i == blockIdx.x ? sum : T(0);
@@ -151,8 +155,11 @@ extern "C" __global__ void nnx_scale(
     sum = nnx_block_sum(sum, shared) + nnx_block_sum(fault, shared);
     T norm = sqrt(sum) * (top / limit);
     norm = norm < T(1) ? T(1) : norm;
-    const long long step = (long long)gridDim.x * blockDim.x;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += step) g[i] /= norm;
+    NNX_PARTS_OF(size, part) {
+        nnx_four four = nnx_read(g, part, size, nnx_aligned(g));
+        NNX_FOUR(k) four.at[k] /= norm;
+        nnx_store(g, part, size, nnx_aligned(g), four);
+    }
 }
 """,
 )
@@ -187,5 +194,5 @@ class GradientsCuPy(OnGpu, Gradients):
     def flag_nonfinite(self, value: Array, gradients: Array, fault: Array, step: int) -> Array:
         """Search with one launch; the host reads `fault` at the end of the epoch."""
         with self._hold:
-            FLAG_NONFINITE.kernel(gradients if gradients.size else value, value, step, fault)
+            FLAG_NONFINITE.launch((gradients if gradients.size else value,), value, fault, step)
         return fault

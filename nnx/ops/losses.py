@@ -171,6 +171,7 @@ CATEGORICAL_CROSS_ENTROPY_FROM_LOGITS = RowLoss(
     _categorical_cross_entropy_from_logits_in_place,
     cuda_row="""
         nnx_row z(prediction + start, columns);
+        NNX_TARGETS
         T top = prediction[start];
         NNX_PARTS(part) {
             const nnx_four& four = z[part];
@@ -180,17 +181,19 @@ CATEGORICAL_CROSS_ENTROPY_FROM_LOGITS = RowLoss(
         T total = T(0), mass = T(0);
         NNX_PARTS(part) {
             const nnx_four& four = z[part];
+            NNX_OF_PART(part)
             NNX_EACH(k, j, part) {
                 total += exp(four.at[k] - top);
-                mass += NNX_Y(row, j);
+                mass += NNX_Y(k, j);
             }
         }
         total = nnx_block_sum(total, shared);
         mass = nnx_block_sum(mass, shared);
         NNX_PARTS(part) {
             nnx_four four = z[part];
+            NNX_OF_PART(part)
             NNX_EACH(k, j, part) {
-                const T shifted = four.at[k] - top, y = NNX_Y(row, j);
+                const T shifted = four.at[k] - top, y = NNX_Y(k, j);
                 if (y != T(0)) sum += y * (log(total) - shifted);  // 0 times an infinite shift is NaN
                 four.at[k] = factor * (exp(shifted) / total * mass - y);
             }

@@ -175,26 +175,41 @@ template <typename T> __device__ inline T nnx_focal_h(T log_p, T gamma) {
 """,
     cuda_row="""
         const T gamma = more[1];
-        const T* z = prediction + start;
-        T top = z[0];
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) top = z[j] > top ? z[j] : top;
+        nnx_row z(prediction + start, columns);
+        NNX_TARGETS
+        T top = prediction[start];
+        NNX_PARTS(part) {
+            const nnx_four& four = z[part];
+            NNX_EACH(k, j, part) top = four.at[k] > top ? four.at[k] : top;
+        }
         top = nnx_block_max(top, shared);
         T total = T(0), slopes = T(0);
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) total += exp(z[j] - top);
+        NNX_PARTS(part) {
+            const nnx_four& four = z[part];
+            NNX_EACH(k, j, part) total += exp(four.at[k] - top);
+        }
         total = log(nnx_block_sum(total, shared));
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) {
-            const T log_p = z[j] - top - total, y = NNX_Y(row, j);
-            if (y != T(0)) {  // 0 times an infinite logarithm is NaN
-                sum -= y * nnx_focal_factor(log_p, gamma) * log_p;
-                slopes += y * nnx_focal_h(log_p, gamma);
+        NNX_PARTS(part) {
+            const nnx_four& four = z[part];
+            NNX_OF_PART(part)
+            NNX_EACH(k, j, part) {
+                const T log_p = four.at[k] - top - total, y = NNX_Y(k, j);
+                if (y != T(0)) {  // 0 times an infinite logarithm is NaN
+                    sum -= y * nnx_focal_factor(log_p, gamma) * log_p;
+                    slopes += y * nnx_focal_h(log_p, gamma);
+                }
             }
         }
         slopes = nnx_block_sum(slopes, shared);
-        if (wanted)
-            for (long long j = threadIdx.x; j < columns; j += blockDim.x) {
-                const T log_p = z[j] - top - total, y = NNX_Y(row, j);
+        if (wanted) NNX_PARTS(part) {
+            nnx_four four = z[part];
+            NNX_OF_PART(part)
+            NNX_EACH(k, j, part) {
+                const T log_p = four.at[k] - top - total, y = NNX_Y(k, j);
                 const T own = y != T(0) ? y * nnx_focal_h(log_p, gamma) : T(0);
-                dy[start + j] = factor * (own - exp(log_p) * slopes);
+                four.at[k] = factor * (own - exp(log_p) * slopes);
             }
+            nnx_write(dy + start, columns, part, four);
+        }
 """,
 )

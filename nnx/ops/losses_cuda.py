@@ -56,16 +56,36 @@ extern "C" __global__ void nnx_row_loss(
 }}
 """
 SUM_OF_ELEMENTS = """
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x) {{
-            const T y = NNX_Y(row, j), p = prediction[start + j];
-            sum += {value};
-            if (wanted) dy[start + j] = factor * ({gradient});
+        nnx_row predictions(prediction + start, columns);
+        NNX_TARGETS
+        NNX_PARTS(part) {{
+            nnx_four four = predictions[part];
+            NNX_OF_PART(part)
+            NNX_EACH(k, j, part) {{
+                const T y = NNX_Y(k, j), p = four.at[k];
+                sum += {value};
+                if (wanted) four.at[k] = factor * ({gradient});
+            }}
+            if (wanted) nnx_write(dy + start, columns, part, four);
         }}
 """
 
-DENSE_TARGETS = "#define NNX_Y(row, j) target[(row) * columns + (j)]\n"
-LABELS = "#define NNX_Y(row, j) T((j) == target[row])\n"
-ONE_TARGET = "#define NNX_Y(row, j) target[row]\n"
+# what declares the targets of a row, those of a part of it, and the target of column j, the part's k-th
+DENSE_TARGETS = """
+#define NNX_TARGETS nnx_row targets(target + start, columns);
+#define NNX_OF_PART(part) const nnx_four& ys = targets[part];
+#define NNX_Y(k, j) ys.at[k]
+"""
+LABELS = """
+#define NNX_TARGETS const long long label = target[row];
+#define NNX_OF_PART(part)
+#define NNX_Y(k, j) T((j) == label)
+"""
+ONE_TARGET = """
+#define NNX_TARGETS const T own = target[row];
+#define NNX_OF_PART(part)
+#define NNX_Y(k, j) own
+"""
 
 
 def _source(loss: RowLoss, labels: bool = False) -> str:
@@ -94,16 +114,23 @@ LABEL_LOSS = {
 SMOOTH_SOURCE = """
 extern "C" __global__ void nnx_smooth_targets(
         const T* target, T* smoothed, long long rows, long long columns, T kept, T share) {
-    for (long long row = blockIdx.x; row < rows; row += gridDim.x)
-        for (long long j = threadIdx.x; j < columns; j += blockDim.x)
-            smoothed[row * columns + j] = NNX_Y(row, j) * kept + share;
+    for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
+        const long long start = row * columns;
+        NNX_TARGETS
+        NNX_PARTS(part) {
+            nnx_four four{};
+            NNX_OF_PART(part)
+            NNX_EACH(k, j, part) four.at[k] = NNX_Y(k, j) * kept + share;
+            nnx_write(smoothed + start, columns, part, four);
+        }
+    }
 }
 """
-SMOOTH_TARGETS = Raw("smooth_targets", "nnx_smooth_targets", DENSE_TARGETS + SMOOTH_SOURCE)
+SMOOTH_TARGETS = Raw("smooth_targets", "nnx_smooth_targets", ROWS + DENSE_TARGETS + SMOOTH_SOURCE)
 SMOOTH_LABELS = Raw(
     "smooth_labels",
     "nnx_smooth_targets",
-    LABELS + SMOOTH_SOURCE.replace("const T* target", "const long long* target"),
+    ROWS + LABELS + SMOOTH_SOURCE.replace("const T* target", "const long long* target"),
 )
 
 # factors = scale w / Σ w, computed by one block; see `Losses.average` for the power of two
@@ -165,8 +192,9 @@ class LossesCuPy(OnGpu, Losses):
             )  # fmt: skip
             same = dtype.type(scale / rows)
             kernels[kind].over_rows(
-                y_pred, arrays, dtype.type(several[0]), same, weighted, int(dy is not None), blocks=BLOCKS
-            )
+                y_pred, arrays, dtype.type(several[0]), same, weighted, int(dy is not None), blocks=BLOCKS,
+                each=4,
+            )  # fmt: skip
 
     def _factors(self, weights: Array, scale: Any) -> Array:
         """Return the factor of each row's loss."""
@@ -209,7 +237,7 @@ class LossesCuPy(OnGpu, Losses):
             smoothed = self._buffer("smoothed", like.size, dtype)[: like.size].reshape(like.shape)
             arrays = (self.xp.ascontiguousarray(y_true), smoothed)
             kernel = SMOOTH_LABELS if labels else SMOOTH_TARGETS
-            kernel.over_rows(like, arrays, dtype.type(kept), dtype.type(share))
+            kernel.over_rows(like, arrays, dtype.type(kept), dtype.type(share), each=4)
             return smoothed
 
     def average(

@@ -145,7 +145,7 @@ class NormalizationCuPy(OnGpu, Normalization):
     def batch_moments(self, x: Array, mean: Array, variance: Array) -> Array:
         """Use one launch."""
         with self._hold:
-            MOMENTS.over_columns(x, (self.xp.ascontiguousarray(x), mean, variance))
+            MOMENTS.over_columns(self, x, (self.xp.ascontiguousarray(x), mean, variance), sums=2)
         return mean
 
     def moving_average(self, average: Array, new: Array, momentum: float) -> Array:
@@ -171,7 +171,8 @@ class NormalizationCuPy(OnGpu, Normalization):
         xp = self.xp
         with self._hold:
             dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
-            BATCH_NORM_SUMS.over_columns(x, (dy, x, mean, variance, dgamma, dbeta), x.dtype.type(epsilon))
+            arrays = (dy, x, mean, variance, dgamma, dbeta)
+            BATCH_NORM_SUMS.over_columns(self, x, arrays, x.dtype.type(epsilon), sums=2)
             if dx is not None:
                 sums = (dgamma, dbeta) if constant else total(dbeta, dgamma)[::-1]
                 BATCH_NORM_BACKWARD.kernel(
@@ -198,5 +199,5 @@ class NormalizationCuPy(OnGpu, Normalization):
             LAYER_NORM_BACKWARD.over_rows(
                 x, (dy, x, gamma, target, moments), x.dtype.type(epsilon), int(dx is not None), each=4
             )
-            LAYER_NORM_SUMS.over_columns(x, (dy, x, moments, dgamma, dbeta))
+            LAYER_NORM_SUMS.over_columns(self, x, (dy, x, moments, dgamma, dbeta), sums=2)
         return dgamma

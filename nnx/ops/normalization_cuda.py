@@ -2,50 +2,81 @@
 
 from __future__ import annotations
 
-from nnx.ops.cuda import BLOCK_SUMS, ROWS, SUMS, Elementwise, Raw
+from nnx.ops.cuda import BLOCK_SUMS, COLUMNS, ROWS, Elementwise, Raw
 
-# One block computes blockDim.x neighbouring columns, blockDim.y rows at a time, like nnx_bias_gradient in
-# dense.py. `nnx_columns` adds the lanes' sums of a column; every lane gets the total.
-COLUMNS = """
-__device__ T nnx_columns(T value, T* shared) {
-    const unsigned int place = threadIdx.y * blockDim.x + threadIdx.x;
-    shared[place] = value;
-    __syncthreads();
-    T total = T(0);
-    for (unsigned int lane = 0; lane < blockDim.y; ++lane) total += shared[lane * blockDim.x + threadIdx.x];
-    __syncthreads();
-    return total;
-}
-"""
+# The moments of each column. Each block computes those of its rows in two passes; the second one corrects the
+# first mean to the last digit. If several blocks share the rows, the last one puts their moments together.
 MOMENTS = Raw(
     "batch_moments",
     "nnx_batch_moments",
-    SUMS
-    + COLUMNS
+    COLUMNS
     + """
+__device__ inline void nnx_put_together(
+        T* mean, T* variance, const T* parts, long long part, long long share, long long rows,
+        long long columns, bool fours, nnx_four* shared) {
+    nnx_four centre = nnx_read(parts, part, columns, fours);  // first that of one block, then of all
+    const auto weighted = [&](bool squared) {  // the mean of what the blocks' rows have around it
+        nnx_sums sums;
+        for (unsigned int block = threadIdx.y; block < gridDim.y; block += blockDim.y) {
+            const long long left = rows - share * block, count = left < share ? left : share;
+            if (count <= 0) continue;
+            const nnx_four means = nnx_read(parts + 2 * block * columns, part, columns, fours);
+            const nnx_four squares = nnx_read(parts + (2 * block + 1) * columns, part, columns, fours);
+            nnx_four four;
+            NNX_FOUR(k) {
+                const T apart = means.at[k] - centre.at[k];
+                four.at[k] = T(count) / T(rows) * (squared ? squares.at[k] + apart * apart : apart);
+            }
+            sums.add(four);
+        }
+        return nnx_lanes(sums.total(), shared);
+    };
+    const nnx_four shift = weighted(false);
+    NNX_FOUR(k) centre.at[k] += shift.at[k];
+    const nnx_four all = weighted(true);
+    if (threadIdx.y == 0) {
+        nnx_store(mean, part, columns, fours, centre);
+        nnx_store(variance, part, columns, fours, all);
+    }
+}
 extern "C" __global__ void nnx_batch_moments(
-        const T* x, T* mean, T* variance, long long rows, long long columns) {
-    __shared__ T shared[512];
-    const long long step = (long long)gridDim.x * blockDim.x;
-    for (long long from = (long long)blockIdx.x * blockDim.x; from < columns; from += step) {
-        const long long column = from + threadIdx.x;
-        const bool here = column < columns;
-        nnx_sum sum, shifts, products;
-        for (long long row = threadIdx.y; here && row < rows; row += blockDim.y)
-            sum.add(x[row * columns + column]);
-        const T first = nnx_columns(sum.total(), shared) / T(rows);
-        // the second pass corrects the first mean to the last digit
-        for (long long row = threadIdx.y; here && row < rows; row += blockDim.y) {
-            const T centred = x[row * columns + column] - first;
+        const T* x, T* mean, T* variance, T* parts, unsigned int* done, long long rows, long long columns) {
+    __shared__ nnx_four shared[NNX_OF_COLUMNS];
+    const bool fours = columns % 4 == 0 && nnx_aligned(x) && nnx_aligned(mean) && nnx_aligned(variance);
+    const long long share = (rows + gridDim.y - 1) / gridDim.y, begin = share * blockIdx.y;
+    const long long end = begin + share < rows ? begin + share : rows, count = end > begin ? end - begin : 1;
+    NNX_PARTS_OF(columns, part) {
+        nnx_sums sums, shifts, products;
+        for (long long row = begin + threadIdx.y; row < end; row += blockDim.y)
+            sums.add(nnx_read(x + row * columns, part, columns, fours));
+        nnx_four means = nnx_lanes(sums.total(), shared), squares;
+        NNX_FOUR(k) means.at[k] /= T(count);
+        for (long long row = begin + threadIdx.y; row < end; row += blockDim.y) {
+            nnx_four centred = nnx_read(x + row * columns, part, columns, fours);
+            NNX_FOUR(k) centred.at[k] -= means.at[k];
             shifts.add(centred);
-            products.add(centred * centred);
+            NNX_FOUR(k) centred.at[k] *= centred.at[k];
+            products.add(centred);
         }
-        const T shift = nnx_columns(shifts.total(), shared) / T(rows);
-        const T squares = nnx_columns(products.total(), shared) / T(rows) - shift * shift;
-        if (here && threadIdx.y == 0) {
-            mean[column] = first + shift;
-            variance[column] = squares < T(0) ? T(0) : squares;
+        const nnx_four shift = nnx_lanes(shifts.total(), shared);
+        const nnx_four product = nnx_lanes(products.total(), shared);
+        NNX_FOUR(k) {
+            const T correction = shift.at[k] / T(count);
+            means.at[k] += correction;
+            squares.at[k] = product.at[k] / T(count) - correction * correction;
+            squares.at[k] = squares.at[k] < T(0) ? T(0) : squares.at[k];
         }
+        if (gridDim.y == 1 && threadIdx.y == 0) {
+            nnx_store(mean, part, columns, fours, means);
+            nnx_store(variance, part, columns, fours, squares);
+        }
+        if (gridDim.y == 1) continue;
+        if (threadIdx.y == 0) {
+            nnx_store(parts + 2 * blockIdx.y * columns, part, columns, fours, means);
+            nnx_store(parts + (2 * blockIdx.y + 1) * columns, part, columns, fours, squares);
+        }
+        if (nnx_last(done + part / (4 * blockDim.x)))
+            nnx_put_together(mean, variance, parts, part, share, rows, columns, fours, shared);
     }
 }
 """,
@@ -60,31 +91,26 @@ BATCH_NORM = Elementwise(
 BATCH_NORM_SUMS = Raw(
     "batch_norm_sums",
     "nnx_batch_norm_sums",
-    SUMS
-    + COLUMNS
+    COLUMNS
     + """
 extern "C" __global__ void nnx_batch_norm_sums(
-        const T* dy, const T* x, const T* mean, const T* variance, T* dgamma, T* dbeta, long long rows,
-        long long columns, T epsilon) {
-    __shared__ T shared[512];
-    const long long step = (long long)gridDim.x * blockDim.x;
-    for (long long from = (long long)blockIdx.x * blockDim.x; from < columns; from += step) {
-        const long long column = from + threadIdx.x;
-        const bool here = column < columns;
-        nnx_sum sums, projections;
-        const T centre = here ? mean[column] : T(0), sigma = here ? sqrt(variance[column] + epsilon) : T(1);
-        for (long long row = threadIdx.y; here && row < rows; row += blockDim.y) {
-            const long long at = row * columns + column;
-            sums.add(dy[at]);
-            projections.add(dy[at] * ((x[at] - centre) / sigma));
-        }
-        const T sum = nnx_columns(sums.total(), shared);
-        const T projection = nnx_columns(projections.total(), shared);
-        if (here && threadIdx.y == 0) {
-            dbeta[column] = sum;
-            dgamma[column] = projection;
-        }
-    }
+        const T* dy, const T* x, const T* mean, const T* variance, T* dgamma, T* dbeta, T* parts,
+        unsigned int* done, long long rows, long long columns, T epsilon) {
+    const bool fours = columns % 4 == 0 && nnx_aligned(dy) && nnx_aligned(x) && nnx_aligned(mean)
+        && nnx_aligned(variance) && nnx_aligned(dgamma) && nnx_aligned(dbeta);
+    T* const sums[2] = {dbeta, dgamma};
+    nnx_columns(
+        [=](long long row, long long part, nnx_four* found) {
+            const nnx_four means = nnx_read(mean, part, columns, fours);
+            const nnx_four variances = nnx_read(variance, part, columns, fours);
+            const nnx_four inputs = nnx_read(x + row * columns, part, columns, fours);
+            found[0] = nnx_read(dy + row * columns, part, columns, fours);
+            NNX_FOUR(k) {
+                const T sigma = sqrt(variances.at[k] + epsilon);
+                found[1].at[k] = found[0].at[k] * ((inputs.at[k] - means.at[k]) / sigma);
+            }
+        },
+        sums, parts, done, rows, columns, fours);
 }
 """,
 )
@@ -206,30 +232,23 @@ extern "C" __global__ void nnx_layer_norm_backward(
 LAYER_NORM_SUMS = Raw(
     "layer_norm_sums",
     "nnx_layer_norm_sums",
-    SUMS
-    + COLUMNS
+    COLUMNS
     + """
 extern "C" __global__ void nnx_layer_norm_sums(
-        const T* dy, const T* x, const T* moments, T* dgamma, T* dbeta, long long rows, long long columns) {
-    __shared__ T shared[512];
-    const long long step = (long long)gridDim.x * blockDim.x;
-    for (long long from = (long long)blockIdx.x * blockDim.x; from < columns; from += step) {
-        const long long column = from + threadIdx.x;
-        const bool here = column < columns;
-        nnx_sum sums, projections;
-        for (long long row = threadIdx.y; here && row < rows; row += blockDim.y) {
-            const long long at = row * columns + column;
-            sums.add(dy[at]);
+        const T* dy, const T* x, const T* moments, T* dgamma, T* dbeta, T* parts, unsigned int* done,
+        long long rows, long long columns) {
+    const bool fours = columns % 4 == 0 && nnx_aligned(dy) && nnx_aligned(x) && nnx_aligned(dgamma)
+        && nnx_aligned(dbeta);
+    T* const sums[2] = {dbeta, dgamma};
+    nnx_columns(
+        [=](long long row, long long part, nnx_four* found) {
             const T* of = moments + 3 * row;
-            projections.add(dy[at] * ((x[at] - of[0] - of[1]) / of[2]));
-        }
-        const T sum = nnx_columns(sums.total(), shared);
-        const T projection = nnx_columns(projections.total(), shared);
-        if (here && threadIdx.y == 0) {
-            dbeta[column] = sum;
-            dgamma[column] = projection;
-        }
-    }
+            const nnx_four inputs = nnx_read(x + row * columns, part, columns, fours);
+            found[0] = nnx_read(dy + row * columns, part, columns, fours);
+            NNX_FOUR(k)
+                found[1].at[k] = found[0].at[k] * ((inputs.at[k] - of[0] - of[1]) / of[2]);
+        },
+        sums, parts, done, rows, columns, fours);
 }
 """,
 )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nnx.ops.base import Array, OnGpu
-from nnx.ops.cuda import SUMS, Elementwise, Raw
-from nnx.ops.normalization_cuda import COLUMNS
+from nnx.ops.cuda import COLUMNS, Elementwise, Raw
 from nnx.ops.sums import Sums, SumsNumPy
 
 
@@ -53,24 +52,20 @@ BACKWARD = Elementwise("prelu_backward", "T dy, T x, T alpha", "T dx", "dx = x >
 SLOPES = Raw(
     "prelu_slopes",
     "nnx_prelu_slopes",
-    SUMS
-    + COLUMNS
+    COLUMNS
     + """
 extern "C" __global__ void nnx_prelu_slopes(
-        const T* dy, const T* x, T* dalpha, long long rows, long long columns) {
-    __shared__ T shared[512];
-    const long long step = (long long)gridDim.x * blockDim.x;
-    for (long long from = (long long)blockIdx.x * blockDim.x; from < columns; from += step) {
-        const long long column = from + threadIdx.x;
-        const bool here = column < columns;
-        nnx_sum sums;
-        for (long long row = threadIdx.y; here && row < rows; row += blockDim.y) {
-            const long long at = row * columns + column;
-            sums.add(dy[at] * (x[at] > T(0) ? T(0) : x[at]));
-        }
-        const T sum = nnx_columns(sums.total(), shared);
-        if (here && threadIdx.y == 0) dalpha[column] = sum;
-    }
+        const T* dy, const T* x, T* dalpha, T* parts, unsigned int* done, long long rows, long long columns) {
+    const bool fours = columns % 4 == 0 && nnx_aligned(dy) && nnx_aligned(x) && nnx_aligned(dalpha);
+    T* const sums[1] = {dalpha};
+    nnx_columns(
+        [=](long long row, long long part, nnx_four* found) {
+            const nnx_four slopes = nnx_read(dy + row * columns, part, columns, fours);
+            const nnx_four inputs = nnx_read(x + row * columns, part, columns, fours);
+            NNX_FOUR(k)
+                found[0].at[k] = slopes.at[k] * (inputs.at[k] > T(0) ? T(0) : inputs.at[k]);
+        },
+        sums, parts, done, rows, columns, fours);
 }
 """,
 )
@@ -89,7 +84,7 @@ class PReLUCuPy(OnGpu, PReLU):
         """Use two launches, or one without dx."""
         xp = self.xp
         with self._hold:
-            SLOPES.over_columns(x, (xp.ascontiguousarray(dy), xp.ascontiguousarray(x), dalpha))
+            SLOPES.over_columns(self, x, (xp.ascontiguousarray(dy), xp.ascontiguousarray(x), dalpha))
             if dx is not None:
                 BACKWARD.kernel(dy, x, alpha, dx)
         return dalpha

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from nnx.ops.base import Array, OnGpu
-from nnx.ops.cuda import SUMS, Raw, power_of_two
-from nnx.ops.normalization_cuda import COLUMNS
+from nnx.ops.cuda import COLUMNS, Raw
 from nnx.ops.sums import BLOCK, Sums, SumsNumPy
 
 
@@ -44,25 +43,24 @@ class ReductionsNumPy(SumsNumPy, Reductions):
         return super().axis_sums(x, out)
 
 
-# A block sums blockDim.x neighbouring columns of a group, blockDim.y rows at a time.
+# Several blocks share the rows of a group only if there is one group.
 AXIS_SUMS = Raw(
     "axis_sums",
     "nnx_axis_sums",
-    SUMS
-    + COLUMNS
+    COLUMNS
     + """
 extern "C" __global__ void nnx_axis_sums(
-        const T* x, T* out, long long groups, long long rows, long long columns) {
-    __shared__ T shared[512];
-    const long long tiles = (columns + blockDim.x - 1) / blockDim.x;
-    for (long long tile = blockIdx.x; tile < groups * tiles; tile += gridDim.x) {
-        const long long group = tile / tiles, column = tile % tiles * blockDim.x + threadIdx.x;
-        const bool here = column < columns;
-        nnx_sum sums;
-        for (long long row = threadIdx.y; here && row < rows; row += blockDim.y)
-            sums.add(x[(group * rows + row) * columns + column]);
-        const T sum = nnx_columns(sums.total(), shared);
-        if (here && threadIdx.y == 0) out[group * columns + column] = sum;
+        const T* x, T* out, T* parts, unsigned int* done, long long rows, long long columns,
+        long long groups) {
+    const bool fours = columns % 4 == 0 && nnx_aligned(x) && nnx_aligned(out);
+    for (long long group = blockIdx.z; group < groups; group += gridDim.z) {
+        const T* own = x + group * rows * columns;
+        T* const sums[1] = {out + group * columns};
+        nnx_columns(
+            [=](long long row, long long part, nnx_four* found) {
+                found[0] = nnx_read(own + row * columns, part, columns, fours);
+            },
+            sums, parts, done, rows, columns, fours);
     }
 }
 """,
@@ -79,11 +77,7 @@ class ReductionsCuPy(OnGpu, Reductions):
 
     def axis_sums(self, x: Array, out: Array) -> Array:
         """Use one launch."""
-        groups, rows, columns = x.shape
-        width = min(32, power_of_two(columns))
-        blocks = min(groups * -(-columns // width), 65535)
+        groups = x.shape[0]
         with self._hold:
-            AXIS_SUMS.of(x.dtype)(
-                (blocks,), (width, min(512 // width, power_of_two(rows))), (x, out, groups, rows, columns)
-            )
+            AXIS_SUMS.over_columns(self, x[0], (x, out), groups, groups=groups)
         return out

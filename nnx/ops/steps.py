@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nnx.ops.base import Array, OnGpu, Operations
-from nnx.ops.cuda import Elementwise
+from nnx.ops.cuda import Elementwise, Flat
 
 Number = Any  # a number, or on a GPU also a `PerStep`
 
 # the inputs of a kernel that reads numbers of the current step, and where they are; NEXT: of the next step
 INPUTS = "raw int64 counter, int64 width, int64 first"
+PARAMETERS = "const long long* counter, long long width, long long first"  # the same of a raw kernel
 NOW, NEXT = "counter[1] * width + first", "counter[0] * width + first"
 
 
@@ -95,10 +96,11 @@ WRITE_NUMBERS = Elementwise(
 )
 BEGIN_STEP = Elementwise("begin_step", inputs="int64 next", outputs="int64 now", body="now = next;")
 # Several threads may write `fault`, but all write the same number.
-RECORD_STEP = Elementwise(
+RECORD_STEP = Flat(
     "record_step",
-    inputs="T gradient, raw T value",
-    outputs="raw T losses, raw int64 fault, raw int64 counter",
+    inputs="T gradient",
+    outputs="",
+    more="const T* value, T* losses, long long* fault, long long* counter",
     body="const long long now = counter[1];"
     " if (!(isfinite(gradient) && isfinite(value[0])) && fault[0] == 0) fault[0] = now + 1;"
     " if (i == 0) { losses[now] = value[0]; counter[0] = now + 1; }",
@@ -131,7 +133,8 @@ class StepsCuPy(OnGpu, Steps):
     ) -> Array:
         """Use one launch; the host reads `losses` and `fault` at the end of the epoch."""
         with self._hold:
-            RECORD_STEP.kernel(gradients if gradients.size else value, value, losses, fault, counter)
+            searched = gradients if gradients.size else value
+            RECORD_STEP.launch((searched,), value, losses, fault, counter)
         return fault
 
     def record_terms(self, terms: Array, values: Array, counter: Array) -> Array:

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from nnx.ops.base import Array, InPlace, OnGpu, Operations
-from nnx.ops.cuda import Elementwise
-from nnx.ops.steps import INPUTS, NOW, Number, PerStep, written
+from nnx.ops.cuda import Flat
+from nnx.ops.steps import NOW, PARAMETERS, Number, PerStep, written
 
 CHUNK = 65536  # elements that a rule processes at a time on NumPy
 
-# the first inputs of a rule's kernel, and the code that reads the two numbers of a step
-RULE_INPUTS = f"T gradient, raw int64 fault, raw T numbers, {INPUTS}"
+# the first parameters of a rule's kernel, and the code that reads the two numbers of a step
+PLACE = f"const long long* fault, const T* numbers, {PARAMETERS}"
 RULE = f"const long long at = {NOW}; const T rate = numbers[at], shrink = numbers[at + 1]; "
 
 
@@ -40,14 +39,16 @@ class Rule(Operations):
 class RuleCuPy(OnGpu):
     """Base class of the forms on the GPU."""
 
-    def _arguments(
-        self, span: tuple[Array, Array, Array], rate: Number, weight_decay: float
-    ) -> tuple[Any, ...]:
-        """Return the first arguments of a rule's kernel, for values, gradients and fault."""
-        values, gradients, fault = span
+    def _update(
+        self, rule: Flat, buffers: tuple[Array, ...], fault: Array, rate: Number, weight_decay: float,
+        *numbers: float,
+    ) -> Array:  # fmt: skip
+        """Launch a rule's kernel for the gradients, the values and further buffers; return the values."""
+        values = buffers[1]
         if not isinstance(rate, PerStep):
             rate = written(self, values.dtype, rate, 1.0 - rate * weight_decay)
-        return gradients, fault, *rate.arguments
+        rule.launch(buffers, fault, *rate.arguments, *numbers)
+        return values
 
 
 # ------------------------------------------------------------- stochastic gradient descent
@@ -105,16 +106,18 @@ class SGDStepNumPy(InPlace, SGDStep):
         return values
 
 
-SGD = Elementwise(
+SGD = Flat(
     "sgd",
-    inputs=RULE_INPUTS + ", T l2",
+    inputs="T gradient",
     outputs="T w",
+    more=PLACE + ", T l2",
     body=RULE + "if (fault[0] == 0) w = w * shrink - rate * (gradient + l2 * w);",
 )
-SGD_MOMENTUM = Elementwise(
+SGD_MOMENTUM = Flat(
     "sgd_momentum",
-    inputs=RULE_INPUTS + ", T l2, T momentum, bool nesterov",
+    inputs="T gradient",
     outputs="T w, T u",
+    more=PLACE + ", T l2, T momentum, long long nesterov",
     body=RULE + "if (fault[0] == 0) {"
     " const T d = rate * (gradient + l2 * w);"
     " u = momentum * u - d;"
@@ -130,13 +133,12 @@ class SGDStepCuPy(RuleCuPy, SGDStep):
         momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
         """Update with one launch."""
+        common = (fault, learning_rate, weight_decay, l2)
         with self._hold:
-            common = (*self._arguments((values, gradients, fault), learning_rate, weight_decay), l2)
             if velocity is None:
-                SGD.kernel(*common, values)
-            else:
-                SGD_MOMENTUM.kernel(*common, momentum, nesterov, values, velocity)
-        return values
+                return self._update(SGD, (gradients, values), *common)
+            buffers = (gradients, values, velocity)
+            return self._update(SGD_MOMENTUM, buffers, *common, momentum, int(nesterov))
 
 
 # ------------------------------------------------------------------------------------ Adam
@@ -199,10 +201,11 @@ class AdamStepNumPy(InPlace, AdamStep):
         return values
 
 
-ADAM = Elementwise(
+ADAM = Flat(
     "adam",
-    inputs=RULE_INPUTS + ", T l2, T beta1_rest, T beta2_rest, T epsilon",
+    inputs="T gradient",
     outputs="T w, T m, T v",
+    more=PLACE + ", T l2, T beta1_rest, T beta2_rest, T epsilon",
     body=RULE + "if (fault[0] == 0) {"
     " const T g = gradient + l2 * w;"
     " m += beta1_rest * (g - m);"
@@ -230,9 +233,8 @@ class AdamStepCuPy(RuleCuPy, AdamStep):
             if not isinstance(numbers, PerStep):
                 corrected = corrected_rate(learning_rate, step, beta1, beta2)
                 numbers = written(self, values.dtype, corrected, 1.0 - learning_rate * weight_decay)
-            common = self._arguments((values, gradients, fault), numbers, weight_decay)
-            ADAM.kernel(*common, l2, 1.0 - beta1, 1.0 - beta2, epsilon, values, m, v)
-        return values
+            buffers, rest = (gradients, values, m, v), (1.0 - beta1, 1.0 - beta2)
+            return self._update(ADAM, buffers, fault, numbers, weight_decay, l2, *rest, epsilon)
 
 
 # --------------------------------------------------------------------------------- RMSprop
@@ -257,19 +259,21 @@ class RMSpropStep(Rule):
         return self._commit(values, values * (1.0 - learning_rate * weight_decay) - update, fault)
 
 
-RMSPROP = Elementwise(
+RMSPROP = Flat(
     "rmsprop",
-    inputs=RULE_INPUTS + ", T l2, T rho_rest, T epsilon",
+    inputs="T gradient",
     outputs="T w, T v",
+    more=PLACE + ", T l2, T rho_rest, T epsilon",
     body=RULE + "if (fault[0] == 0) {"
     " const T g = gradient + l2 * w;"
     " v += rho_rest * (g * g - v);"
     " w = w * shrink - rate * g / sqrt(v + epsilon); }",
 )
-RMSPROP_MOMENTUM = Elementwise(
+RMSPROP_MOMENTUM = Flat(
     "rmsprop_momentum",
-    inputs=RULE_INPUTS + ", T l2, T rho_rest, T epsilon, T momentum",
+    inputs="T gradient",
     outputs="T w, T v, T u",
+    more=PLACE + ", T l2, T rho_rest, T epsilon, T momentum",
     body=RULE + "if (fault[0] == 0) {"
     " const T g = gradient + l2 * w;"
     " v += rho_rest * (g * g - v);"
@@ -287,14 +291,11 @@ class RMSpropStepCuPy(RuleCuPy, RMSpropStep):
         weight_decay: float = 0.0, l2: float = 0.0,
     ) -> Array:  # fmt: skip
         """Update with one launch."""
+        common = (fault, learning_rate, weight_decay, l2, 1.0 - rho, epsilon)
         with self._hold:
-            common = (*self._arguments((values, gradients, fault), learning_rate, weight_decay), l2)
-            common = (*common, 1.0 - rho, epsilon)
             if velocity is None:
-                RMSPROP.kernel(*common, values, v)
-            else:
-                RMSPROP_MOMENTUM.kernel(*common, momentum, values, v, velocity)
-        return values
+                return self._update(RMSPROP, (gradients, values, v), *common)
+            return self._update(RMSPROP_MOMENTUM, (gradients, values, v, velocity), *common, momentum)
 
 
 # --------------------------------------------------------------------------------- Adagrad
@@ -315,10 +316,11 @@ class AdagradStep(Rule):
         return self._commit(values, w, fault)
 
 
-ADAGRAD = Elementwise(
+ADAGRAD = Flat(
     "adagrad",
-    inputs=RULE_INPUTS + ", T l2, T epsilon",
+    inputs="T gradient",
     outputs="T w, T total",
+    more=PLACE + ", T l2, T epsilon",
     body=RULE + "if (fault[0] == 0) {"
     " const T g = gradient + l2 * w;"
     " total += g * g;"
@@ -335,9 +337,8 @@ class AdagradStepCuPy(RuleCuPy, AdagradStep):
     ) -> Array:  # fmt: skip
         """Update with one launch."""
         with self._hold:
-            common = self._arguments((values, gradients, fault), learning_rate, weight_decay)
-            ADAGRAD.kernel(*common, l2, epsilon, values, accumulator)
-        return values
+            buffers = (gradients, values, accumulator)
+            return self._update(ADAGRAD, buffers, fault, learning_rate, weight_decay, l2, epsilon)
 
 
 # --------------------------------------------------------------------------- all of them

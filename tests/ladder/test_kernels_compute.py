@@ -42,7 +42,7 @@ THREADS = ({"threads": False}, {}, {"backwards": True})
 OPTIMIZERS: dict[str, tuple[str, tuple[float, ...], dict[str, Any], tuple[str, ...]]] = {
     # kernel: (operation, numbers of the kernel after rate, shrink and l2, of the operation, more buffers)
     "sgd": ("sgd_step", (), {"velocity": None}, ()),
-    "sgd_momentum": ("sgd_step", (0.9, True), {"momentum": 0.9, "nesterov": True}, ("velocity",)),
+    "sgd_momentum": ("sgd_step", (0.9, 1), {"momentum": 0.9, "nesterov": True}, ("velocity",)),
     "adam": ("adam_step", (1 - 0.9, 1 - 0.999, 1e-7), {"step": 3}, ("m", "v")),
     "rmsprop": ("rmsprop_step", (1 - 0.9, 1e-7), {"velocity": None}, ("v",)),
     "rmsprop_momentum": ("rmsprop_step", (1 - 0.9, 1e-7, 0.8), {"momentum": 0.8}, ("v", "velocity")),
@@ -66,6 +66,15 @@ def laid(x: np.ndarray, layout: str) -> np.ndarray:
     if layout == "broadcast":
         return np.broadcast_to(x[:1], x.shape)
     return np.ascontiguousarray(x)
+
+
+def at_address(x: Any, aligned: bool) -> Any:
+    """A copy that begins at a multiple of 16 bytes, or not."""
+    room = np.empty(x.size + 16, x.dtype)
+    start = -room.ctypes.data % 16 // x.itemsize + (not aligned)
+    copy = room[start : start + x.size].reshape(x.shape)
+    copy[...] = x
+    return copy
 
 
 def same(actual: np.ndarray, expected: np.ndarray, number: np.dtype) -> None:
@@ -101,14 +110,24 @@ def test_activations(kind: str, layout: str, number: np.dtype, rng: np.random.Ge
         close(out, y, number)
         compile(f"{kind}_backward", number.name)(dy, x, laid(y.astype(number), layout), ALPHA, out)
         close(out, dx, number)
-    b = rng.normal(size=x.shape[1]).astype(number)
-    spread = PLAIN.activation_forward(kind, wide + b, room(*x.shape), ALPHA)
-    out = np.full(x.shape, np.nan, number)
-    compile(f"{kind}_bias", number.name)(x, b, ALPHA, out)
-    close(out, spread, number)
-    if layout != "broadcast":  # in place
-        compile(f"{kind}_bias", number.name)(x, b, ALPHA, x)
-        close(x, spread, number)
+
+
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (3, 68), (4, 66)])
+@pytest.mark.parametrize("unaligned", ["none", "x", "b"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_bias_and_activation(
+    kind: str, unaligned: str, shape: tuple[int, int], how: dict[str, Any], number: np.dtype,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    x = at_address(rng.normal(size=shape).astype(number), unaligned != "x")
+    b = at_address(rng.normal(size=shape[1]).astype(number), unaligned != "b")
+    y, alpha = at_address(np.full(shape, np.nan, number), True), number.type(ALPHA)
+    expected = PLAIN.activation_forward(kind, x.astype(float) + b, room(*shape), ALPHA)
+    compile(f"{kind}_bias", number.name)((2,), (32,), (x, b, y, *shape, alpha), **how)
+    close(y, expected, number)
+    compile(f"{kind}_bias", number.name)((2,), (32,), (x, b, x, *shape, alpha), **how)
+    np.testing.assert_array_equal(x, y)  # in place
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,16 +146,21 @@ def test_activations_of_what_is_not_finite(kind: str, number: np.dtype, rng: np.
 # ------------------------------------------------------------------- optimizers
 
 
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("kernel", OPTIMIZERS)
-@pytest.mark.parametrize("layout", ["contiguous", "strided", "empty", "one", "special", "fault"])
-def test_optimizers(kernel: str, layout: str, number: np.dtype, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("case", ["aligned", "one", "special", "fault", *range(5)])
+def test_optimizers(
+    kernel: str, case: str | int, how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+) -> None:
+    """A number is the buffer that is not aligned: then all are read one by one. 301 numbers have a tail."""
     operation, numbers, options, names = OPTIMIZERS[kernel]
-    values, gradients, *more = drawn(rng, layout, number, 2 + len(names))
-    more = [laid(np.abs(one), layout) for one in more]
-    if layout == "special":
-        gradients.ravel()[: len(SPECIAL)] = SPECIAL
-    fault = np.array([7 if layout == "fault" else 0])
-    kind = number if layout == "special" else np.dtype(float)
+    values, gradients, *more = rng.normal(size=(2 + len(names), 1 if case == "one" else 301)).astype(number)
+    if case == "special":
+        gradients[: len(SPECIAL)] = SPECIAL
+    several = [gradients, values, *map(np.abs, more)]
+    gradients, values, *more = (at_address(one, case != place) for place, one in enumerate(several))
+    fault = np.array([7 if case == "fault" else 0])
+    kind = number if case == "special" else np.dtype(float)
     buffers = {"values": values, **dict(zip(names, more, strict=True))}
     plain = {name: one.astype(kind) for name, one in buffers.items()}
     rate, shrink = 0.01, 1 - 0.01 * 0.1
@@ -150,13 +174,15 @@ def test_optimizers(kernel: str, layout: str, number: np.dtype, rng: np.random.G
     kept = values.copy()
     of_steps = np.array([9.0, 9.0, 9.0, rate, shrink, 9.0], number)  # of two steps with one more number
     place = of_steps, np.array([0, 1]), 3, 0
-    compile(kernel, number.name)(gradients, fault, *place, 0.02, *numbers, values, *more)
+    given = (number.type(one) if isinstance(one, float) else one for one in (0.02, *numbers))
+    arguments = (gradients, values, *more, values.size, fault, *place, *given)
+    compile(kernel, number.name)((2,), (32,), arguments, **how)
     for name, one in buffers.items():
-        if layout == "special":
+        if case == "special":
             np.testing.assert_allclose(one, plain[name], rtol=1e-4 if number.itemsize == 4 else 1e-12)
         else:
             close(one, plain[name], number, 4)
-    if layout == "fault":
+    if case == "fault":
         np.testing.assert_array_equal(values, kept)
 
 
@@ -195,17 +221,6 @@ def test_noise_is_that_of_the_plain_form(layout: str, number: np.dtype, rng: np.
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_bytes_become_numbers_as_they_are_gathered(
-    layout: str, number: np.dtype, rng: np.random.Generator
-) -> None:
-    source = rng.integers(0, 256, (9, 6), dtype=np.uint8)
-    order = {"empty": np.arange(0), "one": np.array([8])}.get(layout, rng.permutation(9)[:5])
-    x = laid(np.full((len(order), 6), np.nan, number), "strided" if layout == "broadcast" else layout)
-    compile("gather_bytes", number.name)(source, order[:, None], 6, 255.0, x)
-    close(x, PLAIN.gather(source, order, room(len(order), 6), 255.0), number)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
 def test_numbers_are_rounded_to_bfloat16(layout: str, rng: np.random.Generator) -> None:
     """As the plain form rounds, also what is not finite, and half way; the bits are those of the number."""
     x = laid(rng.normal(size=SHAPES.get(layout, (5, 7))).astype("f4"), layout)
@@ -222,11 +237,12 @@ def test_numbers_are_rounded_to_bfloat16(layout: str, rng: np.random.Generator) 
         np.testing.assert_array_equal(np.signbit(one)[~np.isnan(x)], np.signbit(expected)[~np.isnan(x)])
 
 
-@pytest.mark.parametrize("sizes", [(6, 4), (6, 20), (1, 5), (5, 0)])
+@pytest.mark.parametrize("sizes", [(6, 4), (6, 300), (1, 5), (5, 0), (260, 3)])
 def test_two_arrays_are_rounded_together(sizes: tuple[int, int], rng: np.random.Generator) -> None:
     x, others = (rng.normal(size=size).astype("f4") for size in sizes)
     found = [np.zeros(size, "u2") for size in sizes]
-    compile("upper_halves", "float32")(x, others, len(x), len(others), *found)
+    arrays = (x, found[0], others, found[1])
+    compile("upper_halves", "float32")((2,), (32,), (*arrays, len(x), len(others)))
     for one, bits in zip((x, others), found, strict=True):
         np.testing.assert_array_equal(bits, upper_half(one))
 
@@ -239,32 +255,48 @@ def upper_half(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("special_numbers", [False, True])
+@pytest.mark.parametrize("unaligned", ["none", "product", "bits"])
 @pytest.mark.parametrize("kind", FUSED)
-def test_an_output_and_its_rounded_form(kind: str, special_numbers: bool, rng: np.random.Generator) -> None:
+def test_an_output_and_its_rounded_form(
+    kind: str, unaligned: str, special_numbers: bool, rng: np.random.Generator
+) -> None:
     """y has the bits of the kernel that only writes y."""
     x = special(np.dtype("f4"), rng)[0] if special_numbers else rng.normal(size=(5, 7)).astype("f4")
+    x = at_address(x, unaligned != "product")
     b = rng.normal(size=x.shape[1]).astype("f4")
-    y, expected, bits = np.empty_like(x), np.empty_like(x), np.empty(x.shape, "u2")
-    compile(f"{kind}_bias", "float32")(x, b, ALPHA, expected)
+    y, expected = (at_address(np.empty_like(x), True) for _ in range(2))
+    bits, numbers = at_address(np.empty(x.shape, "u2"), unaligned != "bits"), (*x.shape, np.float32(ALPHA))
+    compile(f"{kind}_bias", "float32")((2,), (32,), (x, b, expected, *numbers))
     for product, into in ((x, y), (x, x)):  # the second is in place
-        compile(f"rounded_{kind}_bias", "float32")(product, b, ALPHA, into, bits)
+        compile(f"rounded_{kind}_bias", "float32")((2,), (32,), (product, b, into, bits, *numbers))
         np.testing.assert_array_equal(into.view("u4"), expected.view("u4"))
         np.testing.assert_array_equal(bits, upper_half(expected))
 
 
-@pytest.mark.parametrize("kernel", ["gather_step", "gather_step_bytes"])
-@pytest.mark.parametrize("layout", ["contiguous", "strided", "one"])
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("kernel", ["gather_rows", "gather_bytes"])
+@pytest.mark.parametrize("columns", [1, 6, 68, 103])
+@pytest.mark.parametrize("unaligned", ["none", "source", "x"])
 def test_rows_of_the_next_step_are_gathered(
-    kernel: str, layout: str, number: np.dtype, rng: np.random.Generator
+    kernel: str, columns: int, unaligned: str, how: dict[str, Any], number: np.dtype, rng: np.random.Generator
 ) -> None:
-    kind = np.dtype(np.uint8) if kernel.endswith("bytes") else number
-    source = rng.integers(0, 256, (9, 6)).astype(kind)
+    """Rows of a multiple of four numbers are read four at a time, if both arrays are aligned."""
+    kind = np.dtype(np.uint8) if kernel == "gather_bytes" else number
+    source = at_address(rng.integers(0, 256, (9, columns)).astype(kind), unaligned != "source")
     order, counter = rng.permutation(9), np.array([1, 0])
-    rows = order[5:6] if layout == "one" else order[5:8]  # of step 1, which begins at 4, the second and more
-    x = laid(np.full((len(rows), 6), np.nan, number), layout)
-    more = (255.0,) if kernel.endswith("bytes") else ()
-    compile(kernel, number.name)(source, order, 4, 1, 6, *more, x, counter)
-    close(x, PLAIN.gather(source, rows, room(len(rows), 6), 255.0) if more else source[rows], number)
+    rows = order[5:8]  # of step 1, which begins at 4, the second and more
+    x = at_address(np.full((len(rows), columns), np.nan, number), unaligned != "x")
+    arguments = (source, order, counter, x, *x.shape, 4, 1, number.type(255.0))
+    compile(kernel, number.name)((2,), (32,), arguments, **how)
+    np.testing.assert_array_equal(x, PLAIN.gather(source, rows, np.empty_like(x), 255.0))
+    np.testing.assert_array_equal(counter, [1, 1])
+
+
+def test_labels_of_the_next_step_are_gathered(rng: np.random.Generator) -> None:
+    source, order, counter = rng.integers(0, 10, (9, 2)), rng.permutation(9), np.array([1, 0])
+    x = np.full((3, 2), -1)
+    compile("gather_labels", "float32")(source, order, 4, 1, 2, x, counter)
+    np.testing.assert_array_equal(x, source[order[5:8]])
     np.testing.assert_array_equal(counter, [1, 1])
 
 
@@ -280,18 +312,25 @@ def test_small_kernels_of_a_step(number: np.dtype) -> None:
     assert fault[0] == 0
 
 
+@pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("wrong", [None, np.inf, -np.inf, np.nan])
-@pytest.mark.parametrize("place", ["gradient", "value"])
+@pytest.mark.parametrize("place", ["value", 0, 127, 260])
 @pytest.mark.parametrize("before", [0, 2])
-def test_a_step_is_recorded(wrong: float | None, place: str, before: int, number: np.dtype) -> None:
-    gradients, value = np.ones(5, number), np.full(1, 0.5, number)
-    if wrong is not None:
-        (gradients if place == "gradient" else value)[-1] = wrong
+def test_a_step_is_recorded(
+    wrong: float | None, place: str | int, before: int, aligned: bool, how: dict[str, Any], number: np.dtype
+) -> None:
+    gradients, value = at_address(np.ones(261, number), aligned), np.full(1, 0.5, number)
+    if wrong is not None and place == "value":
+        value[0] = wrong
+    elif wrong is not None:
+        gradients[place] = wrong
     found, plain = (
         {"losses": np.zeros(4, number), "fault": np.array([before]), "counter": np.array([1, 1])}
         for _ in range(2)
     )
-    compile("record_step", number.name)(gradients, value, found["losses"], found["fault"], found["counter"])
+    arguments = (gradients, gradients.size, value, found["losses"], found["fault"], found["counter"])
+    compile("record_step", number.name)((2,), (32,), arguments, **how)
     PLAIN.record_step(value, gradients=gradients, **plain)
     for name, expected in plain.items():
         np.testing.assert_array_equal(found[name], expected, err_msg=name)
@@ -317,15 +356,16 @@ def test_a_step_is_left_out(fault: int, number: np.dtype) -> None:
         np.testing.assert_array_equal(found[name], plain[name], err_msg=name)
 
 
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("wrong", [None, np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("place", ["gradient", "value"])
-def test_a_fault_is_raised_once(wrong: float | None, place: str, number: np.dtype) -> None:
-    gradients, value = np.ones(5, number), np.ones(1, number)
+def test_a_fault_is_raised_once(wrong: float | None, place: str, aligned: bool, number: np.dtype) -> None:
+    gradients, value = at_address(np.ones(261, number), aligned), np.ones(1, number)
     if wrong is not None:
         (gradients if place == "gradient" else value)[-1] = wrong
     for before in (0, 2):
         fault, plain = np.array([before]), np.array([before])
-        compile("flag_nonfinite", number.name)(gradients, value, 9, fault)
+        compile("flag_nonfinite", number.name)((2,), (32,), (gradients, gradients.size, value, fault, 9))
         PLAIN.flag_nonfinite(value, gradients, plain, 9)
         np.testing.assert_array_equal(fault, plain)
 
@@ -333,13 +373,18 @@ def test_a_fault_is_raised_once(wrong: float | None, place: str, number: np.dtyp
 # ------------------------------------------------------------- rows and columns
 
 
-def at_address(x: Any, aligned: bool) -> Any:
-    """A copy that begins at a multiple of 16 bytes, or not."""
-    room = np.empty(x.size + 16, x.dtype)
-    start = -room.ctypes.data % 16 // x.itemsize + (not aligned)
-    copy = room[start : start + x.size].reshape(x.shape)
-    copy[...] = x
-    return copy
+def sum_over_rows(
+    name: str, arrays: tuple[Any, ...], shape: tuple[int, ...], *more: Any, blocks: int | tuple[int, int],
+    how: dict[str, Any],
+) -> None:  # fmt: skip
+    """A kernel with `COLUMNS`; so many blocks share the rows, and the last one adds what they found."""
+    number, grid = arrays[0].dtype, (8, *np.atleast_1d(blocks))
+    parts, done = np.full(grid[1] * 2 * shape[1], np.nan, number), np.zeros(32, np.uint32)
+    compile(name, number.name)(grid, (4, 8), (*arrays, parts, done, *shape, *more), **how)
+    np.testing.assert_array_equal(done, 0)  # for the next launch
+
+
+TALL = [(1, 1), (37, 3), (300, 5), (5, 70), (41, 36)]
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
@@ -359,21 +404,25 @@ def test_softmax(
 
 
 @pytest.mark.parametrize("columns", [300, 301])
-@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("unaligned", ["none", "target", "prediction"])
+@pytest.mark.parametrize("kind", [kind for kind in LOSSES if not LOSSES[kind].one_target])
 def test_a_row_of_several_parts_has_its_loss_and_gradient(
-    columns: int, aligned: bool, number: np.dtype, rng: np.random.Generator
+    kind: str, columns: int, unaligned: str, number: np.dtype, rng: np.random.Generator
 ) -> None:
     """Three parts of 4 · 32 numbers; the gradient may replace the prediction."""
-    kind, rows = "categorical_cross_entropy_from_logits", 3
-    target = rng.dirichlet(np.ones(columns), rows).astype(number)
-    logits = at_address(rng.normal(size=(rows, columns)).astype(number), aligned)
+    rows, constant = 3, constants(kind, columns)
+    target, prediction = (
+        at_address(one.astype(number), unaligned != name)
+        for name, one in zip(("target", "prediction"), loss_data(kind, rng, rows, columns), strict=True)
+    )
     value, gradient = room(1), room(rows, columns)
-    PLAIN.loss(kind, target.astype(float), logits.astype(float), value, gradient)
-    parts, total, unused, done = *np.empty((3, 2), number), np.zeros(1, np.uint32)
-    arrays = (target, logits, unused, unused, logits, total, parts, done)
-    numbers = (rows, columns, number.type(0.0), number.type(1 / rows), 0, 1)
+    PLAIN.loss(kind, target.astype(float), prediction.astype(float), value, gradient, 1.0, constant)
+    parts, total, done = *np.empty((2, 2), number), np.zeros(1, np.uint32)
+    several = np.atleast_1d(constant).astype(number)
+    arrays = (target, prediction, several, several, prediction, total, parts, done)
+    numbers = (rows, columns, several[0], number.type(1 / rows), 0, 1)
     compile(f"{kind}_loss", number.name)((2,), (32,), (*arrays, *numbers))
-    close(logits, gradient, number, columns)
+    close(prediction, gradient, number, columns)
     close(total[:1], value, number, rows * columns)
 
 
@@ -428,29 +477,39 @@ def test_losses_with_labels_and_weights(
     close(total, value, number, rows * columns)
 
 
-def test_the_average_of_parameters(number: np.dtype, rng: np.random.Generator) -> None:
-    values, average = (rng.normal(size=700).astype(number) for _ in range(2))
+@pytest.mark.parametrize("unaligned", ["none", "values", "average"])
+def test_the_average_of_parameters(unaligned: str, number: np.dtype, rng: np.random.Generator) -> None:
+    values, average = (
+        at_address(rng.normal(size=701).astype(number), unaligned != name) for name in ("values", "average")
+    )
     expected = PLAIN.average_step(average.astype(float), values.astype(float), 0.01)
-    compile("average", number.name)(values, 0.01, average)
+    compile("average", number.name)((2,), (32,), (values, average, values.size, number.type(0.01)))
     close(average, expected, number)
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("columns", [37, 140])
+@pytest.mark.parametrize("aligned", [True, False])
 def test_smoothed_targets(
-    labels: bool, how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+    labels: bool, columns: int, aligned: bool, how: dict[str, Any], number: np.dtype, rng: np.random.Generator
 ) -> None:
-    labeled, like = rng.integers(0, 37, 6), np.empty((6, 37), number)
-    target, smoothed = labeled if labels else np.eye(37, dtype=number)[labeled], np.full_like(like, np.nan)
-    name, numbers = "smooth_labels" if labels else "smooth_targets", (number.type(0.9), number.type(0.1 / 37))
-    compile(name, number.name)((4,), (32,), (target, smoothed, 6, 37, *numbers), **how)
-    close(smoothed, PLAIN.smooth_targets(labeled, like.astype(float), 0.9, 0.1 / 37), number)
+    labeled, like = rng.integers(0, columns, 6), np.zeros((6, columns), number)
+    target = labeled if labels else at_address(np.eye(columns, dtype=number)[labeled], aligned)
+    smoothed = at_address(np.full_like(like, np.nan), aligned)
+    name, share = "smooth_labels" if labels else "smooth_targets", 0.1 / columns
+    numbers = (number.type(0.9), number.type(share))
+    compile(name, number.name)((4,), (32,), (target, smoothed, 6, columns, *numbers), **how)
+    close(smoothed, PLAIN.smooth_targets(labeled, like.astype(float), 0.9, share), number)
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("limit", [0.5, 1e3])
-def test_clipping(limit: float, how: dict[str, Any], number: np.dtype, rng: np.random.Generator) -> None:
-    gradients = [rng.normal(size=size).astype(number) for size in (700, 5)]
+@pytest.mark.parametrize("aligned", [True, False])
+def test_clipping(
+    limit: float, aligned: bool, how: dict[str, Any], number: np.dtype, rng: np.random.Generator
+) -> None:
+    gradients = [at_address(rng.normal(size=size).astype(number), aligned) for size in (703, 5)]
     expected = [g.astype(float) for g in gradients]
     PLAIN.clip_by_norm(expected, limit)
     count, bound = 2 * BLOCKS, number.type(limit)
@@ -468,11 +527,14 @@ def test_clipping(limit: float, how: dict[str, Any], number: np.dtype, rng: np.r
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
-@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70)])
+@pytest.mark.parametrize("shape", TALL)
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("aligned", [True, False])
 def test_trained_slopes(
-    shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
-) -> None:
-    x, dy = rng.normal(size=(2, *shape)).astype(number)
+    shape: tuple[int, int], blocks: int, aligned: bool, how: dict[str, Any], number: np.dtype,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    x, dy = (at_address(one, aligned) for one in rng.normal(size=(2, *shape)).astype(number))
     alpha, dalpha = rng.normal(size=shape[1]).astype(number), np.full(shape[1], np.nan, number)
     wide = dy.astype(float), x.astype(float), alpha.astype(float)
     slopes, dx = room(shape[1]), room(*shape)
@@ -482,17 +544,21 @@ def test_trained_slopes(
     close(out, PLAIN.prelu_forward(wide[1], wide[2], room(*shape)), number)
     compile("prelu_backward", number.name)(dy, x, alpha, out)
     close(out, dx, number)
-    compile("prelu_slopes", number.name)((2,), (4, 8), (dy, x, dalpha, *shape), **how)
+    sum_over_rows("prelu_slopes", (dy, x, dalpha), shape, blocks=blocks, how=how)
     close(dalpha, slopes, number, shape[0])
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 300, 5), (3, 37, 70), (50, 6, 1)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 300, 5), (3, 37, 70), (3, 37, 36), (50, 6, 1)])
+@pytest.mark.parametrize("aligned", [True, False])
 def test_sums_along_an_axis(
-    shape: tuple[int, int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
-) -> None:
-    x, out = rng.normal(size=shape).astype(number), np.full(shape[::2], np.nan, number)
-    compile("axis_sums", number.name)((2,), (4, 8), (x, out, *shape), **how)
+    shape: tuple[int, int, int], aligned: bool, how: dict[str, Any], number: np.dtype,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    x = at_address(rng.normal(size=shape).astype(number), aligned)
+    out, groups = np.full(shape[::2], np.nan, number), shape[0]
+    blocks = (3, 1) if groups == 1 else (1, 2)  # for the rows of a group, and for the groups
+    sum_over_rows("axis_sums", (x, out), shape[1:], groups, blocks=blocks, how=how)
     close(out, x.astype(float).sum(axis=1), number, shape[1])
 
 
@@ -529,20 +595,23 @@ def test_derivatives(kind: str, layout: str, number: np.dtype, rng: np.random.Ge
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
-@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70)])
+@pytest.mark.parametrize("shape", TALL)
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("aligned", [True, False])
 def test_normalization(
-    shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
-) -> None:
+    shape: tuple[int, int], blocks: int, aligned: bool, how: dict[str, Any], number: np.dtype,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
     rows, columns = shape
-    x, dy = rng.normal(size=(2, *shape)).astype(number)
+    x, dy = (at_address(one, aligned) for one in rng.normal(size=(2, *shape)).astype(number))
     gamma, beta = rng.normal(size=(2, columns)).astype(number)
     wide = {name: one.astype(float) for name, one in {"x": x, "dy": dy, "gamma": gamma, "beta": beta}.items()}
     mean, variance, dgamma, dbeta = np.full((4, columns), np.nan, number)
     y, dx = np.full((2, *shape), np.nan, number)
     moments = room(columns), room(columns)
     PLAIN.batch_moments(wide["x"], *moments)
-    grid, block, epsilon = (2,), (4, 8), number.type(1e-3)
-    compile("batch_moments", number.name)(grid, block, (x, mean, variance, *shape), **how)
+    epsilon = number.type(1e-3)
+    sum_over_rows("batch_moments", (x, mean, variance), shape, blocks=blocks, how=how)
     close(mean, moments[0], number, rows)
     close(variance, moments[1], number, rows)
     expected = PLAIN.batch_norm_forward(wide["x"], *moments, wide["gamma"], wide["beta"], room(*shape), 1e-3)
@@ -554,7 +623,7 @@ def test_normalization(
             wide["dy"], wide["x"], *moments, wide["gamma"], *sums, slope, 1e-3, constant, rows
         )
         arrays = (dy, x, mean, variance, dgamma, dbeta)
-        compile("batch_norm_sums", number.name)(grid, block, (*arrays, *shape, epsilon), **how)
+        sum_over_rows("batch_norm_sums", arrays, shape, epsilon, blocks=blocks, how=how)
         numbers = (1e-3, float(rows), constant, dx)
         compile("batch_norm_backward", number.name)(dy, x, mean, variance, gamma, dgamma, dbeta, *numbers)
         for found, plain in zip((dgamma, dbeta, dx), (*sums, slope), strict=True):
@@ -565,12 +634,15 @@ def test_normalization(
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
-@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (300, 5), (5, 70), (3, 260)])
+@pytest.mark.parametrize("shape", [*TALL, (3, 260)])
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("aligned", [True, False])
 def test_layer_normalization(
-    shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
-) -> None:
+    shape: tuple[int, int], blocks: int, aligned: bool, how: dict[str, Any], number: np.dtype,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
     rows, columns = shape
-    x, dy = rng.normal(size=(2, *shape)).astype(number)
+    x, dy = (at_address(one, aligned) for one in rng.normal(size=(2, *shape)).astype(number))
     gamma, beta = rng.normal(size=(2, columns)).astype(number)
     wide = [one.astype(float) for one in (dy, x, gamma)]
     y, dx = np.full((2, *shape), np.nan, number)
@@ -587,7 +659,7 @@ def test_layer_normalization(
     untouched = dx.copy()
     backward((2,), (32,), (dy, x, gamma, untouched, moments, *shape, epsilon, 0), **how)
     np.testing.assert_array_equal(untouched, dx)
-    compile("layer_norm_sums", number.name)((2,), (4, 8), (dy, x, moments, dgamma, dbeta, *shape), **how)
+    sum_over_rows("layer_norm_sums", (dy, x, moments, dgamma, dbeta), shape, blocks=blocks, how=how)
     close(dgamma, sums[0], number, 8 * rows * columns)
     close(dbeta, sums[1], number, 8 * rows)
 
@@ -613,18 +685,23 @@ def test_a_prediction_that_is_not_finite_stays_visible(kind: str, wrong: float, 
 
 
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
-@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (5, 70)])
+@pytest.mark.parametrize("shape", [(1, 1), (37, 3), (5, 70), (41, 36)])
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("unaligned", ["none", "dy", "db"])
 @pytest.mark.parametrize("kind", FUSED)
 def test_bias_gradients(
-    kind: str, shape: tuple[int, int], how: dict[str, Any], number: np.dtype, rng: np.random.Generator
-) -> None:
+    kind: str, unaligned: str, blocks: int, shape: tuple[int, int], how: dict[str, Any], number: np.dtype,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
     dy, x = rng.normal(size=(2, *shape)).astype(number)
+    dy = at_address(dy, unaligned != "dy")
     y = PLAIN.activation_forward(kind, x, np.empty_like(x), ALPHA)
     wide = [one.astype(float) for one in (dy, y)]
     dz = PLAIN.activation_backward(kind, wide[0], None, wide[1], room(*shape), ALPHA)
-    into, db = np.full(shape, np.nan, number), np.full(shape[1], np.nan, number)
-    arguments = (dy, y, into, db, *shape, number.type(ALPHA))
-    compile(f"{kind}_bias_gradient", number.name)((2,), (4, 8), arguments, **how)
+    db = at_address(np.full(shape[1], np.nan, number), unaligned != "db")
+    into = dy if unaligned == "dy" else at_address(np.full(shape, np.nan, number), True)  # or in place
+    arrays = (dy, at_address(y, True), into, db)
+    sum_over_rows(f"{kind}_bias_gradient", arrays, shape, number.type(ALPHA), blocks=blocks, how=how)
     close(db, dz.sum(axis=0), number, shape[0])
     if kind != "identity":
         close(into, dz, number)
@@ -641,9 +718,9 @@ def test_bias_gradients_with_rounded_dz(
     y, dy = special(number, rng) if shape == (16, 16) else rng.normal(size=(2, *shape)).astype(number)
     dz, db, found = dy.copy(), *np.full((2, shape[1]), np.nan, number)
     bits = np.zeros(shape, "u2")
-    grid, block, numbers = (2,), (4, 8), (*shape, number.type(ALPHA))
-    compile(f"{kind}_bias_gradient", "float32")(grid, block, (dy, y, dz, db, *numbers), **how)
-    compile(f"rounded_{kind}_bias_gradient", "float32")(grid, block, (dy, y, bits, found, *numbers), **how)
+    alpha = number.type(ALPHA)
+    sum_over_rows(f"{kind}_bias_gradient", (dy, y, dz, db), shape, alpha, blocks=2, how=how)
+    sum_over_rows(f"rounded_{kind}_bias_gradient", (dy, y, bits, found), shape, alpha, blocks=2, how=how)
     np.testing.assert_array_equal(found.view("u4"), db.view("u4"))
     np.testing.assert_array_equal(bits, upper_half(dz))
 
@@ -692,27 +769,25 @@ CONVOLUTIONS = {"to_columns", "from_columns", "convolve_channels", "convolve_cha
 
 def test_every_kernel_was_computed() -> None:
     """Here, or in another module of this folder that ends in _kernels."""
-    elementwise = {f"{kind}_{what}" for kind in KINDS for what in ("forward", "backward", "bias")}
+    elementwise = {f"{kind}_{what}" for kind in KINDS for what in ("forward", "backward")}
     others = {
-        *OPTIMIZERS,
         *CONVOLUTIONS,
         "prelu",
         "prelu_backward",
         "dropout",
-        "flag_nonfinite",
-        "gather_bytes",
         "take_rows",
     }
     images = {name for name in Elementwise.known if "pool" in name or name in OF_IMAGES}
     steps = {
-        "gather_step", "gather_step_bytes", "begin_step", "write_numbers", "clear", "record_step",
-        "leave_out", "clip", "batch_norm", "batch_norm_backward", "moving_average", "add_noise", "average",
-        "record_terms", "round_to_bfloat16", "upper_half", "upper_halves", "divergences",
-        "category_places", *(f"{kind}_derivatives" for kind in DERIVATIVES),
+        "gather_labels", "begin_step", "write_numbers", "clear", "leave_out", "clip", "batch_norm",
+        "batch_norm_backward", "moving_average", "add_noise", "record_terms", "round_to_bfloat16",
+        "upper_half", "divergences", "category_places", *(f"{kind}_derivatives" for kind in DERIVATIVES),
     }  # fmt: skip
-    rounded = {f"rounded_{kind}_bias" for kind in FUSED}
-    assert elementwise | others | images | steps | rounded == set(Elementwise.known)
+    assert elementwise | others | images | steps == set(Elementwise.known)
+    flat = {*OPTIMIZERS, "record_step", "flag_nonfinite", "average", "gather_rows", "gather_bytes"}
+    flat |= {"upper_halves", *(f"rounded_{kind}_bias" for kind in FUSED)}
     fused = {f"{start}{kind}_bias_gradient" for kind in FUSED for start in ("", "rounded_")}
+    fused |= {f"{kind}_bias" for kind in KINDS}
     losses = {f"{kind}_loss" for kind in LOSSES}
     losses |= {
         "row_factors", "smooth_targets", "smooth_labels",
@@ -731,4 +806,4 @@ def test_every_kernel_was_computed() -> None:
         "softmax", "softmax_backward", "convolve_channels_weights", "greatest", "squares", "scale",
         "axis_sums",
     }  # fmt: skip
-    assert fused | losses | embedding | norms | others == set(Raw.known)
+    assert flat | fused | losses | embedding | norms | others == set(Raw.known)

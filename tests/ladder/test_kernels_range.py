@@ -67,6 +67,7 @@ def test_sums_over_many_rows_do_not_drift(threads: int) -> None:
     """200,000 rows of one sign: one by one, float32 would be off by 1e-3 and more."""
     dy = np.random.default_rng(0).uniform(0.1, 0.2, (200_000, 3)).astype(np.float32)
     db = np.empty(3, np.float32)
-    arguments = (dy, dy, dy, db, *dy.shape, np.float32(0.0))
+    parts, done = np.empty(1, np.float32), np.zeros(1, np.uint32)
+    arguments = (dy, dy, dy, db, parts, done, *dy.shape, np.float32(0.0))
     compile("identity_bias_gradient", "float32")((1,), (4, threads), arguments, threads=threads > 1)
     np.testing.assert_allclose(db, dy.astype(float).sum(axis=0), rtol=2e-5)

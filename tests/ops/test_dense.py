@@ -47,6 +47,21 @@ def test_dense_backward(
         np.testing.assert_array_equal(whole[name], without[name], err_msg="dx=None changed a gradient")
 
 
+@pytest.mark.parametrize("units", [1, 16])
+def test_dense_backward_of_many_rows(
+    backend: Backend, dtype: np.dtype, rng: np.random.Generator, units: int
+) -> None:
+    """On a GPU, several blocks share the rows of the bias gradient."""
+    x, W, dy, y = (
+        rng.standard_normal(shape) for shape in ((5000, 2), (2, units), (5000, units), (5000, units))
+    )
+    arguments = {
+        "dy": dy, "x": x, "W": W, "dW": room(2, units), "db": room(units), "dx": None, "kind": "tanh",
+        "alpha": 0.0, "y": np.tanh(y), "dz": room(5000, units),
+    }  # fmt: skip
+    agree(backend, "dense_backward", dtype, arguments, ("dW", "db", "dz"), terms=5000)
+
+
 def test_dense_backward_may_use_dy_as_its_room(
     backend: Backend, dtype: np.dtype, rng: np.random.Generator
 ) -> None:

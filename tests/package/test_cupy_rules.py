@@ -187,8 +187,9 @@ def test_no_kernel_holds_a_double_literal() -> None:
 def test_raw_kernels_stride_by_the_launch_and_add_nothing_by_atomics() -> None:
     for name, raw in Raw.known.items():
         body = raw.source[raw.source.index(f"void {raw.function}(") :]
-        assert "blockDim" in body or "NNX_PARTS" in body, name  # parts of 4 · blockDim.x numbers
-        assert "gridDim" in body or "blockIdx.x == 0" in body, name
+        by_loops = "NNX_PARTS_OF(" in body or "nnx_columns(" in body  # which stride by both
+        assert by_loops or "blockDim" in body or "NNX_PARTS" in body, name  # parts of 4 · blockDim.x numbers
+        assert by_loops or "gridDim" in body or "blockIdx.x == 0" in body, name
         counted = raw.source.replace("atomicAdd(done, 1u)", "", 1)  # of blocks, see losses_cuda.py
         assert "atomic" not in counted, name
         assert "__restrict__" not in raw.source, name  # outputs may be inputs
@@ -200,7 +201,8 @@ def test_every_activation_and_loss_has_its_kernels() -> None:
         if activation.cuda_rows is not None:
             assert {kind, f"{kind}_backward"} <= set(Raw.known)
             continue
-        assert {f"{kind}_forward", f"{kind}_backward", f"{kind}_bias"} <= set(Elementwise.known)
+        assert {f"{kind}_forward", f"{kind}_backward"} <= set(Elementwise.known)
+        assert f"{kind}_bias" in Raw.known
         assert (f"{kind}_bias_gradient" in Raw.known) is activation.from_output
         if activation.from_output:
             assert not re.search(r"\bx\b", activation.cuda_backward), f"{kind}: the gradient needs x"

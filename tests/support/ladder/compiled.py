@@ -1,7 +1,8 @@
 """nnx's kernels through NVIDIA's compiler, for every architecture, without a GPU.
 
 ``python tests/support/ladder/compiled.py`` prints, for each architecture, how many registers each kernel
-takes and what it spills; in the ladder's environment (docs/gpu.md).
+takes, what it spills, and how many threads a multiprocessor has room for; in the ladder's environment
+(docs/gpu.md).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from support.ladder.sources import Source, sources
 
 # Turing, Ampere (A100, RTX 30), Ada, Hopper, Blackwell (B200, RTX 50)
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
+THREADS = {"75": 1024, "80": 2048, "86": 1536, "89": 1536, "90": 2048, "100": 2048, "120": 1536}  # at once
+REGISTERS = 65536  # of a multiprocessor, on all of them
 RESOURCES = re.compile(
     r"Function properties for (?P<function>\w+)\s+ptxas\s+\.\s+(?P<stack>\d+) bytes stack frame, "
     r"(?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads\s+"
@@ -48,6 +51,11 @@ class Compiled:
     registers: int
     stack: int
     spilled: int
+
+    @property
+    def local(self) -> bool:
+        """Whether it uses local memory."""
+        return self.spilled > 0 or self.stack > 0
 
 
 def compiled(source: Source, architecture: str) -> Compiled:
@@ -84,23 +92,42 @@ def float64_lines(ptx: str) -> list[str]:
     return [line.strip() for line in ptx.splitlines() if re.search(r"\.f64\b", line)]
 
 
+def room(registers: int, threads: int, architecture: str) -> float:
+    """The share of a multiprocessor's threads for which it has registers, in blocks of `threads`.
+
+    A warp gets registers in units of 256, and four warps at a time.
+    """
+    of_warp = -(-registers * 32 // 256) * 256
+    warps = REGISTERS // of_warp // 4 * 4
+    blocks = min(warps // -(-threads // 32), THREADS[architecture] // threads)
+    return blocks * threads / THREADS[architecture]
+
+
+def row(title: str, cells: list[str]) -> str:
+    """A line of the table."""
+    return f"{title:62}" + "".join(f"{cell:>8}" for cell in cells)
+
+
 def main() -> None:
     """Print the table, and its summary by dtype."""
-    width = max(len(str(source)) for source in sources())
-    print(f"{'registers of a thread':{width}}" + "".join(f"{'sm_' + one:>8}" for one in ARCHITECTURES))
-    highest: dict[str, list[int]] = defaultdict(lambda: [0] * len(ARCHITECTURES))
-    spilled = count = 0
+    print(row("registers of a thread", [f"sm_{one} " for one in ARCHITECTURES]))
+    most: dict[str, list[int]] = defaultdict(lambda: [0] * len(ARCHITECTURES))
+    least: dict[str, list[float]] = defaultdict(lambda: [1.0] * len(ARCHITECTURES))
+    small, spilled, count = [], 0, 0
     for source in sources():
         every = [compiled(source, architecture) for architecture in ARCHITECTURES]
-        print(f"{source!s:{width}}" + "".join(
-            f"{one.registers:>7}{'*' if one.spilled or one.stack else ' '}" for one in every
-        ))  # fmt: skip
-        known = highest[source.dtype]
-        highest[source.dtype] = [max(a, b.registers) for a, b in zip(known, every, strict=True)]
-        spilled += sum(bool(one.spilled or one.stack) for one in every)
+        print(row(str(source), [f"{one.registers}{'*' if one.local else ' '}" for one in every]))
+        rooms = [room(one.registers, source.threads, a) for one, a in zip(every, ARCHITECTURES, strict=True)]
+        most[source.dtype] = [max(a, b.registers) for a, b in zip(most[source.dtype], every, strict=True)]
+        least[source.dtype] = list(map(min, least[source.dtype], rooms))
+        if min(rooms) < 0.5:
+            small.append(row(str(source), [f"{one:.0%} " for one in rooms]))
+        spilled += sum(one.local for one in every)
         count += len(every)
-    for dtype, numbers in highest.items():
-        print(f"{'the most, ' + dtype:{width}}" + "".join(f"{number:>7} " for number in numbers))
+    print("\nroom for less than half of the threads:", *small, sep="\n")
+    for dtype in most:
+        print(row(f"the most registers, {dtype}", [f"{number} " for number in most[dtype]]))
+        print(row(f"the least room, {dtype}", [f"{number:.0%} " for number in least[dtype]]))
     version = ".".join(map(str, nvrtc.getVersion()))
     print(f"{count} compiled by NVRTC {version}; {spilled} spill or use local memory (*)")
 

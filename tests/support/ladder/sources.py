@@ -20,7 +20,7 @@ from cupy.cuda import compiler
 import nnx.backends
 import nnx.ops.convolution_cuda
 import nnx.ops.losses_cuda  # noqa: F401
-from nnx.ops.cuda import Elementwise, Raw
+from nnx.ops.cuda import OF_COLUMNS, OF_ELEMENTS, THREADS, Elementwise, Raw
 
 DTYPES = ("float32", "float64")
 LAYOUTS = ("contiguous", "strided")
@@ -71,30 +71,34 @@ def sources() -> list[Source]:
                     found.append(Source(name, dtype, layout, f"nnx_{name}", text, options, 128))
             for name, raw in Raw.known.items():
                 text, options = recorded(raw.of(np.dtype(dtype)).code, headers=False)
-                threads = 512 if name.endswith(("_bias_gradient", "_weights")) else 256
-                found.append(Source(name, dtype, "raw", raw.function, text, options, threads))
+                found.append(Source(name, dtype, "raw", raw.function, text, options, _threads(raw)))
     return found
+
+
+def _threads(raw: Raw) -> int:
+    """The most threads of a block of a raw kernel: over columns, over elements, or over rows."""
+    if "NNX_OF_COLUMNS" in raw.source or raw.name.endswith("_weights"):
+        return OF_COLUMNS
+    alone = "NNX_PARTS_OF(size" in raw.source and "nnx_block_sum" not in raw.source
+    return OF_ELEMENTS if alone else THREADS
 
 
 def elementwise(name: str, dtype: str, layout: str) -> str:
     """What CuPy writes for the kernel of that name, called as nnx calls it.
 
-    Contiguous arrays, which CuPy flattens, unless a row b or a column of row numbers is spread over a matrix;
-    or matrices of any strides and more than 2³¹ bytes.
+    Contiguous arrays, which CuPy flattens; or matrices of any strides and more than 2³¹ bytes.
     """
     kernel = Elementwise.known[name].kernel
     number = np.dtype(dtype)
     strided = layout == "strided"
-    spread = "row" if name == "gather_bytes" else "b" if name.endswith("_bias") else ""
-    ndim = 2 if strided or spread else 1
+    ndim = 2 if strided else 1
 
     def argument(parameter: Any) -> Any:
         kind = parameter.dtype or number
         if parameter.raw:
             return _kernel._ArgInfo(NDARRAY, ndarray, kind, 1, True, True)
-        if parameter.name in (*ARRAYS, spread) or not parameter.is_const:
-            in_order = not strided and parameter.name != spread
-            return _kernel._ArgInfo(NDARRAY, ndarray, kind, ndim, in_order, not strided)
+        if parameter.name in ARRAYS or not parameter.is_const:
+            return _kernel._ArgInfo(NDARRAY, ndarray, kind, ndim, not strided, not strided)
         return _kernel._ArgInfo(SCALAR, _scalar.CScalar, kind, 0, True, True)
 
     types = [tuple(p.dtype or number for p in group) for group in (kernel.in_params, kernel.out_params)]
