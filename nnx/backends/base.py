@@ -186,14 +186,17 @@ class Backend(
         """Return the number of threads of NumPy's BLAS that a step uses; 0 if it does not use that BLAS."""
         return threads.of_blas()
 
-    def blas_name(self) -> str:
-        """Return the BLAS that computes products: ``"MKL 2026.2"``, ``"OpenBLAS 0.3.31 (SkylakeX)"``."""
+    def blas_name(self, bfloat16: bool = False) -> str:
+        """Return the BLAS that computes products: ``"MKL 2026.2"``, ``"OpenBLAS 0.3.31 (SkylakeX)"``.
+
+        With `bfloat16`, for a network with bfloat16 factors, whose products may be those of a second library.
+        """
         return threads.name_of_blas()
 
     def team(self) -> tuple[int, str]:
         """Return how many threads compute a step on the CPU, and in words why so many."""
         if count := self.blas_threads():
-            return count, threads.source(count, threads.OF_BLAS)
+            return count, threads.source(count, threads.variables_of_blas())
         return self.threads, threads.source(self.threads, threads.OF_KERNELS)
 
     def memory(self) -> dict[str, int]:

@@ -41,6 +41,8 @@ class Blas:
         Address of ``cblas_gemm_bf16bf16f32``, the product of bfloat16 numbers in float32; MKL has it.
     hold : context manager
         For work with it; see `openblas.OneThread`.
+    most : int or None
+        The most threads that may call it at the same time; None if there is no limit.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Blas:
     library: Any
     bfloat16: int | None = None
     hold: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    most: int | None = None
 
 
 def load() -> Blas | None:
@@ -118,7 +121,10 @@ def with_openblas() -> Blas | None:
     functions = {4: found.scipy_cblas_sgemm, 8: found.scipy_cblas_dgemm}
     if not all(multiplies(function, f"f{size}", ctypes.c_int) for size, function in functions.items()):
         return None
-    return Blas(openblas.describe(found), _addresses(functions), found, hold=openblas.OneThread(found))
+    return Blas(
+        openblas.describe(found), _addresses(functions), found,
+        hold=openblas.OneThread(found), most=openblas.most_threads(found),
+    )  # fmt: skip
 
 
 def multiplies(function: Any, kind: str, integer: Callable[[int], Any]) -> bool:

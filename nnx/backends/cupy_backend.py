@@ -285,7 +285,7 @@ class CupyBackend(
         """See `Backend.blas_threads`: products run on the GPU."""
         return 0
 
-    def blas_name(self) -> str:
+    def blas_name(self, bfloat16: bool = False) -> str:
         """See `Backend.blas_name`."""
         return "cuBLAS"
 

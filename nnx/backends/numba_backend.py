@@ -73,7 +73,7 @@ class NumbaBackend(
             )
         self.blas = blas.load() if usable else None
         if self.blas is not None:
-            self.threads = threads.of_kernels(most)
+            self.threads = threads.of_kernels(min(filter(None, (most, self.blas.most)), default=None))
             team_numba.start(self.threads)
 
     def versions(self) -> dict[str, str]:
@@ -125,9 +125,18 @@ class NumbaBackend(
         """See `Backend.blas_threads`."""
         return 0 if self.blas is not None else super().blas_threads()
 
-    def blas_name(self) -> str:
-        """See `Backend.blas_name`."""
-        return super().blas_name() if self.blas is None else self.blas.name
+    def blas_name(self, bfloat16: bool = False) -> str:
+        """See `Backend.blas_name`: the kernels multiply bfloat16 numbers with MKL on every processor."""
+        name = super().blas_name() if self.blas is None else self.blas.name
+        if not (bfloat16 and self.bfloat16_gemm) or name == (other := blas.with_mkl().name):
+            return name
+        return f"{other} for bfloat16, {name} for the rest"
+
+    def team(self) -> tuple[int, str]:
+        """See `Backend.team`."""
+        if self.blas is not None and threads.of_kernels() > self.threads == self.blas.most:
+            return self.threads, f"{self.blas.name} computes on {self.blas.most} threads at most"
+        return super().team()
 
     def small_loop(self) -> Any:
         """See `nnx.ops.small_network_numba`; benchmarks/small.py."""

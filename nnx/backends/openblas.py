@@ -19,6 +19,7 @@ NAMES = ("libscipy_openblas.so", "libscipy_openblas.dylib", "libscipy_openblas.d
 OLDEST, BEFORE = (0, 3, 28), (0, 3, 35)
 WANTED = "scipy-openblas32>=0.3.28,<0.3.35"
 _VERSION = re.compile(r"OpenBLAS (\d+)\.(\d+)\.(\d+)")
+_MOST = re.compile(r"MAX_THREADS=(\d+)")
 
 
 def load() -> ctypes.CDLL | None:
@@ -64,6 +65,16 @@ def describe(library: ctypes.CDLL) -> str:
     """Return its name, version and kernels: ``"OpenBLAS 0.3.34 (Zen)"``."""
     version = _VERSION.match(_text(library.scipy_openblas_get_config))
     return f"{version[0] if version else 'OpenBLAS'} ({_text(library.scipy_openblas_get_corename)})"
+
+
+def most_threads(library: ctypes.CDLL) -> int | None:
+    """Return how many threads it is built for, as its description says.
+
+    For more threads that call it at the same time, it lacks memory: it warns, and with many more it ends the
+    process.
+    """
+    found = _MOST.search(_text(library.scipy_openblas_get_config))
+    return int(found[1]) if found else None
 
 
 def tested(config: str) -> bool:

@@ -15,11 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nnx.backends import control_groups
+from nnx.backends import control_groups, openblas
 
 # The variables that set the number of threads; for each library, the first one that is set counts.
 OF_KERNELS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
 OF_BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+NOT_READ = {"openblas": "MKL_NUM_THREADS", "mkl": "OPENBLAS_NUM_THREADS"}  # by NumPy's BLAS, if it is that
 VARIABLES = tuple(dict.fromkeys((*OF_BLAS, *OF_KERNELS)))
 _asked: list[int] = []
 
@@ -74,7 +75,7 @@ def within_quota() -> Iterator[None]:
     These threads wait for each other. If there are more threads than processors, a product takes many times
     as long. Nothing changes if there is no quota, or if the user set a number.
     """
-    if given(OF_BLAS) or cores() >= affinity():
+    if cores() >= affinity() or given(variables_of_blas()):
         yield
         return
     from threadpoolctl import threadpool_limits
@@ -86,7 +87,13 @@ def within_quota() -> Iterator[None]:
 def of_blas() -> int:
     """Return the number of threads of NumPy's BLAS during training."""
     found = min((int(pool["num_threads"]) for pool in _pools()), default=1)
-    return found if given(OF_BLAS) else min(found, cores())
+    return found if given(variables_of_blas()) else min(found, cores())
+
+
+def variables_of_blas() -> tuple[str, ...]:
+    """Return the variables that NumPy's BLAS reads: OpenBLAS does not read that of MKL, which others need."""
+    unread = {NOT_READ.get(pool["internal_api"]) for pool in _pools()}
+    return tuple(name for name in OF_BLAS if unread != {name})
 
 
 def name_of_blas() -> str:
@@ -105,11 +112,15 @@ def _pools() -> list[dict[str, Any]]:
     from threadpoolctl import threadpool_info
 
     package = Path(sys.modules["numpy"].__file__ or "").parent
-    places = (package, package.with_name("numpy.libs"))  # not the private BLAS, which may be next to them
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    return [
-        pool for pool in pools if any(place in Path(pool["filepath"]).parents for place in places)
-    ] or pools
+    places = (package, package.with_name("numpy.libs"))
+    found = [
+        (Path(pool["filepath"]).parents, pool) for pool in threadpool_info() if pool["user_api"] == "blas"
+    ]
+    near = [pool for parents, pool in found if any(place in parents for place in places)]
+    if near:
+        return near
+    # conda's BLAS lies elsewhere; the private one of the compiled kernels may lie next to it
+    return [pool for parents, pool in found if not any(place.name == openblas.PACKAGE for place in parents)]
 
 
 def source(count: int, names: Sequence[str], root: Path = control_groups.ROOT) -> str:

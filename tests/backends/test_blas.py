@@ -188,3 +188,29 @@ def test_without_tbb_a_choice_is_an_error():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
     )
     assert "NNX_BLAS=openblas needs the threads of TBB, and Numba uses workqueue: run pip" in done.stderr
+
+
+def test_no_more_threads_call_openblas_than_it_is_built_for(here, monkeypatch):
+    most = blas.load().most
+    assert most is None or most >= 2
+    monkeypatch.setattr(openblas, "most_threads", lambda library: 3)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "5000")
+    backend = NumbaBackend()
+    if backend.blas is None:
+        pytest.skip(f"no team of threads here: {backend.describe()}")
+    assert backend.team() == (3, f"{here.name} computes on 3 threads at most")
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    assert NumbaBackend().team() == (2, "NUMBA_NUM_THREADS=2")
+
+
+def test_the_name_of_a_second_library_for_bfloat16(here, with_mkl, monkeypatch):
+    monkeypatch.setattr(processor, "instructions", lambda: frozenset({"avx512_bf16"}))
+    backend = NumbaBackend()
+    if backend.blas is None:
+        pytest.skip(f"no team of threads here: {backend.describe()}")
+    assert backend.blas_name(True) == f"MKL 2026.2 for bfloat16, {here.name} for the rest"
+    assert backend.blas_name() == here.name
+    monkeypatch.setenv("NNX_BLAS", "mkl")
+    assert NumbaBackend().blas_name(True) == NumbaBackend().blas_name() == "MKL 2026.2"
+    monkeypatch.setattr(processor, "instructions", frozenset)
+    assert NumbaBackend().blas_name(True) == "MKL 2026.2"

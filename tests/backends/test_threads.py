@@ -96,9 +96,12 @@ class TestTheNumberOfThreads:
             ({"OPENBLAS_NUM_THREADS": "1"}, "OPENBLAS_NUM_THREADS=1", None),
             ({"NUMBA_NUM_THREADS": "1"}, None, "NUMBA_NUM_THREADS=1"),
             ({"OMP_NUM_THREADS": "none"}, None, None),
+            ({"MKL_NUM_THREADS": "1"}, None, None),
         ],
     )
     def test_a_variable_counts_for_the_library_that_reads_it(self, variables, numpy, numba):
+        if "MKL_NUM_THREADS" in variables and not threads.name_of_blas().startswith("OpenBLAS"):
+            pytest.skip("NumPy's BLAS is not OpenBLAS here")
         teams = json.loads(python(TEAMS, **variables))["teams"]
         for name, why in {"numpy": numpy, "numba": numba}.items():
             if name in teams:
@@ -112,9 +115,12 @@ class TestTheNumberOfThreads:
         assert threads.source(5, threads.OF_BLAS) == "set by the library itself, or in this process"
 
     @pytest.mark.usefixtures("unset")
-    def test_a_variable_of_the_kernels_does_not_lift_the_quota_of_the_blas(self, monkeypatch):
+    @pytest.mark.parametrize("variable", ["NUMBA_NUM_THREADS", "MKL_NUM_THREADS"])
+    def test_a_variable_of_another_library_does_not_lift_the_quota_of_the_blas(self, monkeypatch, variable):
+        if not threads.name_of_blas().startswith("OpenBLAS"):
+            pytest.skip("NumPy's BLAS is not OpenBLAS here")
         seen = Seen()
-        monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+        monkeypatch.setenv(variable, "2")
         monkeypatch.setattr(threads, "affinity", lambda: 8)
         monkeypatch.setattr(threads, "cores", lambda: 1)
         fit([seen])
@@ -200,3 +206,25 @@ def test_numpys_blas_has_a_name(monkeypatch, pool, name):
     assert threads.name_of_blas() == name
     monkeypatch.setattr(threads, "_pools", list)
     assert threads.name_of_blas() == "unknown"
+
+
+def pool(library, path):
+    """A BLAS as threadpoolctl describes it."""
+    return {"user_api": "blas", "internal_api": library, "filepath": path, "num_threads": 1 + len(path)}
+
+
+@pytest.mark.parametrize(
+    ("library", "variables"),
+    [
+        ("openblas", ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")),
+        ("mkl", ("MKL_NUM_THREADS", "OMP_NUM_THREADS")),
+        ("flexiblas", threads.OF_BLAS),
+    ],
+)
+def test_condas_blas_is_found_beside_the_private_one(monkeypatch, library, variables):
+    """It lies in the environment's folder of libraries, and not next to NumPy."""
+    theirs = pool(library, "/opt/conda/lib/libblas.so.3")
+    private = pool("openblas", "/opt/conda/lib/python3.12/site-packages/scipy_openblas32/lib/libopenblas.so")
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [private, theirs])
+    assert threads._pools() == [theirs]
+    assert threads.variables_of_blas() == variables
