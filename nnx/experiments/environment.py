@@ -16,7 +16,7 @@ from nnx.backends.threads import cores
 _MODEL = re.compile(r"^(?:model name|Hardware|Model)\s*:\s*(.+)$", re.MULTILINE)
 
 
-def environment(device: str, backend: str = "numpy") -> dict[str, str | int]:
+def environment(device: str, backend: str = "numpy", precision: str = "") -> dict[str, str | int]:
     """Describe this machine.
 
     Parameters
@@ -25,6 +25,8 @@ def environment(device: str, backend: str = "numpy") -> dict[str, str | int]:
         The device that computed: ``"cpu"`` or ``"gpu:N"``.
     backend : str
         ``"numpy"``, ``"numba"`` or ``"cupy"``.
+    precision : str
+        That of the network: with ``"bfloat16"``, another BLAS may compute some products.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def environment(device: str, backend: str = "numpy") -> dict[str, str | int]:
     if device == "cpu":
         used = backends.resolve(backend)
         found["threads"] = used.blas_threads() or used.threads
-        found["blas"] = used.blas_name()
+        found["blas"] = used.blas_name(precision == "bfloat16")
     if device.startswith("gpu"):
         found["gpu"] = next((s.detail for s in backends.available() if s.device == device), "not found again")
     return found

@@ -98,7 +98,7 @@ class Result:
 
     def __post_init__(self) -> None:
         self.precision = self.precision or self.dtype  # of a run before nnx had precisions
-        self.environment = self.environment or environment(self.device, self.backend)
+        self.environment = self.environment or environment(self.device, self.backend, self.precision)
 
     @classmethod
     def of(cls, experiment: str, network: Network, /, **values: Any) -> Result:

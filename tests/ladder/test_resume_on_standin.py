@@ -35,6 +35,13 @@ def test_a_checkpoint_of_one_device_is_gone_on_from_on_another(tmp_path):
     assert np.isfinite(on_cpu.predict(X)).all()
 
 
+def test_tf32_is_reported_when_a_run_is_resumed(tmp_path, monkeypatch, caplog):
+    killed(tmp_path, 13, on_gpu)
+    monkeypatch.setattr(on_gpu().backend, "tf32", True)
+    train(on_gpu(), checkpoint=nnx.Checkpoint(tmp_path, resume=True))
+    assert caplog.text.count("was written with TF32 off, and this run has TF32 on: the last digits") == 1
+
+
 def test_batches_are_left_out_as_on_a_cpu():
     _, there = train_fragile(fragile("gpu"), bad(), on_nonfinite="skip")
     _, here = train_fragile(fragile("numpy"), bad(), on_nonfinite="skip")

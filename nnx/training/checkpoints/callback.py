@@ -338,8 +338,10 @@ def _versions(run: Run) -> dict[str, str | int]:
     backend = run.network.arena.backend
     found = {"nnx": version("nnx-arrays"), "numpy": np.__version__, "backend": backend.name}
     if backend.device != "cpu":
-        return found
-    return found | {"threads": backend.team()[0], "BLAS": backend.blas_name()}
+        gpu, cuda = backend.hardware()["name"], backend.versions()["cuda_runtime"]
+        return found | {"GPU": gpu, "CUDA": cuda, "TF32": "on" if backend.tf32 else "off"}
+    blas = backend.blas_name(run.network.precision == "bfloat16")
+    return found | {"threads": backend.team()[0], "BLAS": blas}
 
 
 def _listed(values: dict[str, Any], names: list[str]) -> str:

@@ -120,11 +120,11 @@ def test_a_slice_is_refused(tmp_path):
 def test_another_blas_is_reported_when_a_run_is_resumed(tmp_path, monkeypatch, caplog):
     """Its kernels sum in another order; a checkpoint of a version that did not record it says nothing."""
     backend = type(network().backend)
-    monkeypatch.setattr(backend, "blas_name", lambda self: "OpenBLAS 0.3.34 (Zen)")
+    monkeypatch.setattr(backend, "blas_name", lambda self, bfloat16: "OpenBLAS 0.3.34 (Zen)")
     killed(tmp_path, 7)
     train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), epochs=2)
     assert "last digits" not in caplog.text
-    monkeypatch.setattr(backend, "blas_name", lambda self: "MKL 2026.2")
+    monkeypatch.setattr(backend, "blas_name", lambda self, bfloat16: "MKL 2026.2")
     train(checkpoint=nnx.Checkpoint(tmp_path, resume=True), epochs=2)
     told = "written with BLAS OpenBLAS 0.3.34 (Zen), and this run has BLAS MKL 2026.2: the last digits"
     assert caplog.text.count(told) == 1
