@@ -169,7 +169,7 @@ __device__ inline void nnx_store_halves(
     nnx_store(to, part, size, fours && nnx_aligned(to), halves);
 }
 """
-# of two arrays
+# of two arrays; the second may be empty
 ROUND_BOTH = Raw(
     "upper_halves",
     "nnx_upper_halves",
@@ -248,15 +248,19 @@ class Bfloat16CuPy(DenseCuPy, Bfloat16):
     def round_to_bfloat16(self, x: Array, out: Array) -> Array:
         """Write the bits of r(x) if `out` has their type, else r(x) as float32 numbers; one launch."""
         with self._hold:
-            ROUND[out.dtype.name].kernel(x, out)
+            if out.dtype == "uint16" and x.flags.c_contiguous:
+                ROUND_BOTH.over_elements(x.reshape(-1), (x, out, x, out), 0)
+            else:
+                ROUND[out.dtype.name].kernel(x, out)
         return out
 
     def round_both_to_bfloat16(self, W: Array, rounded_W: Array, x: Array, rounded_x: Array) -> None:
         """Use one launch; two if factors are float32 numbers, or x is not contiguous."""
         with self._hold:
             if rounded_W.dtype == "uint16" and x.flags.c_contiguous:
-                arrays = (W, rounded_W, x, rounded_x)
-                ROUND_BOTH.over_elements(W.reshape(-1), arrays, x.size)
+                if x.size > W.size:  # the launch has threads for the first array
+                    W, rounded_W, x, rounded_x = x, rounded_x, W, rounded_W
+                ROUND_BOTH.over_elements(W.reshape(-1), (W, rounded_W, x, rounded_x), x.size)
             else:
                 super().round_both_to_bfloat16(W, rounded_W, x, rounded_x)
 

@@ -85,6 +85,15 @@ def test_an_activation_that_cublaslt_lacks_costs_no_launch_of_its_own_for_roundi
     assert launches("bfloat16", made())[0] == launches("float32", made())[0] + 1
 
 
+@pytest.mark.parametrize("units", [8, 800])  # fewer weights than numbers of x, and more
+def test_rows_that_begin_anywhere_are_rounded(units):
+    network = nnx.Network([nnx.Dense(6, units)], device="gpu", seed=0, precision="bfloat16")
+    x = cupy.asarray(X)
+    for rows in (x[1:], x[::2]):  # not at a multiple of 16 bytes, and not contiguous
+        found = network.forward(rows).get()
+        assert found.tobytes() == network.forward(rows.copy()).get().tobytes()
+
+
 def test_rounding_ahead_gives_the_bits_of_rounding_where_a_factor_is_read(monkeypatch):
     def trained():
         network = nnx.Network(layers(), device="gpu", seed=0, precision="bfloat16")

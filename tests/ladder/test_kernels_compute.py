@@ -232,7 +232,14 @@ def test_numbers_are_rounded_to_bfloat16(layout: str, rng: np.random.Generator) 
     found, bits = np.empty(x.shape, "f4"), np.empty(x.shape, "u2")
     compile("round_to_bfloat16", "float32")(x, found)
     compile("upper_half", "float32")(x, bits)
-    for one in (found, (bits.astype("u4") << 16).view("f4")):
+    kinds = [bits]
+    if layout == "contiguous":
+        for aligned in (True, False):
+            one = at_address(x, aligned)
+            kinds.append(at_address(np.zeros(x.shape, "u2"), aligned))
+            nothing = one[:0], kinds[-1][:0]
+            compile("upper_halves", "float32")((8,), (32,), (one, kinds[-1], *nothing, x.size, 0))
+    for one in (found, *((kind.astype("u4") << 16).view("f4") for kind in kinds)):
         np.testing.assert_array_equal(one, expected)
         np.testing.assert_array_equal(np.signbit(one)[~np.isnan(x)], np.signbit(expected)[~np.isnan(x)])
 
