@@ -37,8 +37,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def quick(session: nox.Session) -> None:
-    """Run the fast tests, without TensorFlow."""
-    session.install(*without_tensorflow())
+    """Run the fast tests, without TensorFlow, but with arrays of JAX."""
+    session.install(*without_tensorflow(), "jax")
     session.run(
         "pytest", "-n", "2", "-m", "not keras and not mnist and not mpi and not slow", *session.posargs
     )
@@ -72,7 +72,7 @@ def dry(session: nox.Session) -> None:
 def mkl(session: nox.Session) -> None:
     """Run tests with MKL in place of OpenBLAS: its own tests, and those of kernels with products."""
     needed = without_tensorflow()
-    session.install(needed[0], needed[1].replace("[", "[mkl,"), *needed[2:])
+    session.install(needed[0], needed[1].replace("[", "[mkl,svm,"), *needed[2:])
     session.run("pytest", "-n", "2", "-m", "mkl", "tests/backends", *session.posargs)
     # Not all of tests/backends: some compare the last digits with NumPy's products, others hide MKL.
     contracts = ("tests/backends/test_backends.py", "tests/backends/test_numba_backend.py")
@@ -80,6 +80,23 @@ def mkl(session: nox.Session) -> None:
     ops = [str(one) for name in multiplying for one in sorted(Path("tests/ops").glob(f"test_{name}*.py"))]
     kernels = (*ops, *contracts, "tests/parity/test_determinism.py")
     session.run("pytest", "-n", "2", *kernels, *session.posargs, env={"NNX_BLAS": "mkl"})
+
+
+@nox.session
+def frameworks(session: nox.Session) -> None:
+    """Run the tests that need PyTorch or JAX. Not in .ci/run: PyTorch with its libraries takes gigabytes."""
+    needed = without_tensorflow()
+    session.install(needed[0], needed[1].replace("[", "[mkl,svm,"), *needed[2:], "torch", "jax")
+    names = (
+        "backends/test_foreign",
+        "backends/test_mkl",
+        "estimators/test_array_api",
+        "losses/test_distributions",
+        "layers/test_variational",
+        "optimizers/test_groups",
+        "documents/test_examples",
+    )
+    session.run("pytest", "-n", "2", *(f"tests/{name}.py" for name in names), *session.posargs)
 
 
 @nox.session

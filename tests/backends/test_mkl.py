@@ -250,14 +250,25 @@ def test_the_numbers_do_not_depend_on_the_order(libmkl_rt):
     assert after == alone
 
 
+# Libraries that have an MKL of their own: what is used of each, and what is printed of it.
+# `_onedal_estimator` means that the arithmetic is not scikit-learn's.
+OTHERS = {
+    "torch": ("import torch; torch.manual_seed(0); a = torch.randn(400, 400); c = (a @ a).numpy().tobytes()",
+              "print(torch.__config__.show(), torch.get_num_threads(), hashlib.sha256(c).hexdigest())"),
+    "sklearnex": ("import daal4py; from sklearnex.linear_model import LinearRegression as Line\n"
+                  "rows = np.random.default_rng(0).normal(size=(2000, 20))\n"
+                  "line = Line().fit(rows, rows @ rows[:20]); assert line._onedal_estimator",
+                  "print(daal4py.num_threads(), hashlib.sha256(line.coef_.tobytes()).hexdigest())"),
+}  # fmt: skip
+
+
 @pytest.mark.mkl
-@pytest.mark.parametrize("order", ["nnx first", "torch first"])
-def test_pytorch_keeps_its_own_mkl(libmkl_rt, order):
-    """Its libraries contain another version, whose functions have the same names."""
-    pytest.importorskip("torch", reason="PyTorch is not installed")
-    use = "import torch; torch.manual_seed(0); a = torch.randn(400, 400); c = (a @ a).numpy().tobytes()\n"
-    about = "print(torch.__config__.show(), torch.get_num_threads(), hashlib.sha256(c).hexdigest())"
-    alone = run(use + about)
-    codes = {"nnx first": f"train()\n{use}", "torch first": f"{use}train()\n"}
-    assert run(codes[order] + about) == alone
-    assert run(f"{codes[order]}print(train())") == run("print(train())")
+@pytest.mark.parametrize("order", ["nnx first", "nnx second"])
+@pytest.mark.parametrize("library", OTHERS)
+def test_another_library_keeps_its_own_mkl(libmkl_rt, library, order):
+    """It is another version, and PyTorch's functions have the same names."""
+    pytest.importorskip(library, reason=f"{library} is not installed: nox -s mkl (torch: nox -s frameworks)")
+    use, about = OTHERS[library]
+    code = f"train()\n{use}\n" if order == "nnx first" else f"{use}\ntrain()\n"
+    assert run(code + about) == run(f"{use}\n{about}")
+    assert run(f"{code}print(train())") == run("print(train())")
