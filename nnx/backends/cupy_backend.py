@@ -8,7 +8,8 @@ A training step of L `Dense` layers, each with an activation whose derivative fo
 - backward L kernels (the activation's gradient and db), L products for dW and L − 1 products for dx;
 - 1 kernel that looks for values that are not finite, and 1 for the optimizer.
 
-That is 4 L + 3, or 35 for an autoencoder of eight layers. (cuBLAS may split a product into several kernels.)
+That is 4 L + 3, or 35 for an autoencoder of eight layers. In bfloat16, L more round factors: see
+`nnx.layers.factors`. (cuBLAS may split a product into several kernels.)
 None of them reads or writes host memory, waits, or allocates an array: outputs belong to the plan, and the
 sums of a loss lie in a buffer that is reused. Operations that run in their plain form (your own losses)
 do allocate temporary arrays. After the first step, CuPy's memory pool provides them without a call
