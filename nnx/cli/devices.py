@@ -71,15 +71,20 @@ def devices(check: bool, as_json: bool) -> int:
 
 
 def _bfloat16(status: backends.DeviceStatus) -> dict[str, str]:
-    """Return how a usable device computes with bfloat16 factors ("no" if it does not), and why."""
+    """Return how a usable device computes with bfloat16 factors ("no" if it does not), and why.
+
+    It is called fast only where it was measured to be faster than float32.
+    """
     backend = backends.resolve(status.name if status.device == "cpu" else status.device)
     if fault := backend.bfloat16_fault():
         return {"speed": "no", "detail": fault}
     if backend.factor_type != "uint16":
         return {"speed": "slow", "detail": "rounds factors, then multiplies in float32: to study it"}
-    chosen = "auto chooses it" if backend.bfloat16_pays else "auto chooses float32, which may be faster here"
-    by = "the processor's bfloat16 instructions, by MKL" if backend.name == "numba" else "cuBLAS"
-    return {"speed": "fast", "detail": f"{by}; {chosen}"}
+    if backend.bfloat16_pays:
+        return {"speed": "fast", "detail": "MKL, by the processor's AMX; auto chooses it"}
+    if backend.name == "numba":
+        return {"speed": "slow", "detail": "MKL without AMX; auto chooses float32, which was faster on AMD's"}
+    return {"speed": "unknown", "detail": "cuBLAS, not measured yet; auto chooses float32"}
 
 
 def _checks(usable: list[backends.DeviceStatus]) -> list[DeviceCheck]:
