@@ -7,6 +7,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 import sklearn
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from nnx.estimators import (
     Autoencoder,
@@ -75,6 +77,23 @@ def test_x_stays_on_the_gpu_and_the_answers_are_those_for_the_host(model, y, wei
         restored = expected.inverse_transform(codes.get())
         np.testing.assert_array_equal(found.inverse_transform(codes).get(), restored)
         assert found.score(there) == pytest.approx(expected.score(X))
+
+
+@pytest.mark.parametrize("name", ["classes", "numbers", "codes"])
+def test_a_pipeline_stays_on_the_gpu_from_the_scaler_to_the_answer(name):
+    def pipeline():
+        return make_pipeline(StandardScaler(), sklearn.clone(model))
+
+    model, y = MODELS[name]
+    far = 100.0 + 5.0 * X
+    expected, there = pipeline().fit(far, y), cupy.asarray(far)
+    method = "transform" if name == "codes" else "predict"
+    with cupy.recorded() as log:
+        found = getattr(pipeline().fit(there, cupy.asarray(y)), method)(there)
+    assert max(event.size for event in log if event.kind in ("h2d", "d2h")) < X.nbytes // 4
+    assert isinstance(found, cupy.ndarray)
+    right = getattr(expected, method)(far)
+    np.testing.assert_allclose(found.get(), right, rtol=1e-4, atol=1e-5)  # of other sums of the columns
 
 
 class Tensor:
