@@ -146,6 +146,12 @@ class Backend(
     def synchronize(self) -> None:
         """Wait until all work queued on the device is done."""
 
+    def return_borrowed(self, x: Any) -> None:
+        """Wait until work queued so far has read `x`, unless this backend's library keeps its memory.
+
+        Another library may use the memory again as soon as nobody holds `x`, also if a GPU has not read it.
+        """
+
     def capture(self, launch: Callable[[], None]) -> Any:
         """Record what a function launches on a GPU, without running it.
 

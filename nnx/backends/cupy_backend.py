@@ -282,6 +282,14 @@ class CupyBackend(
         with self._hold:
             cupy.cuda.Device(self.index).synchronize()
 
+    def return_borrowed(self, x: Any) -> None:
+        """See `Backend.return_borrowed`: CuPy gives memory back to the stream that has read it."""
+        if foreign.on_gpu(x) and not isinstance(x, cupy.ndarray):
+            with self._hold:
+                read = cupy.cuda.Event(disable_timing=True)
+                read.record()
+                read.synchronize()
+
     def blas_threads(self) -> int:
         """See `Backend.blas_threads`: products run on the GPU."""
         return 0

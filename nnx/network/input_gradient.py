@@ -66,7 +66,7 @@ def _computed(network: StoredNetwork, x: Any, output: Any, batch_size: int) -> H
     network.follow(x)
     if network.takes_integers:
         raise ConfigurationError("input_gradient: this network takes integers, which have no gradient")
-    on_gpu, batch_size = foreign.on_gpu(x), whole("batch_size", batch_size)
+    given, on_gpu, batch_size = x, foreign.on_gpu(x), whole("batch_size", batch_size)
     x = received(network.backend, x, "x") if on_gpu else host_array(x, "x")
     if x.ndim < 2 or x.shape[0] == 0:
         raise DataError(f"input_gradient takes x of shape (rows, inputs) with at least a row, not {x.shape}")
@@ -88,6 +88,7 @@ def _computed(network: StoredNetwork, x: Any, output: Any, batch_size: int) -> H
                 result[rows] = dx if on_gpu else backend.to_numpy(dx)
             gradients[...] = kept
             network.arena.sparse.use(used)
+    network.backend.return_borrowed(given)
     return result
 
 

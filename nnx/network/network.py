@@ -81,8 +81,9 @@ class Network(Traceable):
         """Compute the network's output: a NumPy array for host data, a CuPy array for data on a GPU.
 
         Data on the network's GPU (arrays of CuPy, or of a library with DLPack such as PyTorch and JAX) are
-        read where they are; the host waits for nothing. A batch is copied only if it is not C-contiguous, or
-        of another type than the network. Several threads may call it at once; they take turns.
+        read where they are. A batch is copied only if it is not C-contiguous, or of another type than the
+        network. For CuPy's arrays, the host waits for nothing; memory of another library has been read when
+        the call returns. Several threads may call it at once; they take turns.
 
         Parameters
         ----------
@@ -97,7 +98,7 @@ class Network(Traceable):
             network.
         """
         self.follow(x)
-        limits, on_gpu = self.limits, foreign.on_gpu(x)
+        given, limits, on_gpu = x, self.limits, foreign.on_gpu(x)
         if isinstance(x, Rows):
             x = x if limits else x.astype(self.dtype)
         elif is_sparse(x) and limits is None:
@@ -124,6 +125,7 @@ class Network(Traceable):
                     batch = self.asarray(batch)
                     y = plan.forward(batch, False)
                     result[start : start + batch_size] = y if on_gpu else self.backend.to_numpy(y)
+        self.backend.return_borrowed(given)
         return result
 
     def __call__(self, x: Any) -> HostArray:
