@@ -39,9 +39,12 @@ class NetworkBase:
         fuse: bool = True,
         precision: str | None = None,
     ) -> None:
-        stack.expand(layers)  # checked first: a device that is a layer shows that the list is missing
+        expanded = stack.expand(
+            layers
+        )  # checked first: a device that is a layer shows that the list is missing
         backend = resolve(device)
-        self._assemble(layers, backend, resolve_precision(precision, dtype, backend), seed, fuse)
+        precision = resolve_precision(precision, dtype, backend, walk(expanded))
+        self._assemble(layers, backend, precision, seed, fuse)
         self._undecided = automatic(device)
         first = self.layers[0]
         known = first.input_shape or first.inputs
@@ -56,6 +59,7 @@ class NetworkBase:
         self.layers = stack.expand(layers)
         self._backend = backend
         self._undecided = False  # whether the first data may choose the device, see `follow`
+        self.in_fit = False  # set while `fit` trains the network
         self._precision = precision
         self.dtype: np.dtype[Any] = np.dtype("float64" if precision == "float64" else "float32")
         self.seed = initializers.fresh_seed() if seed is None else whole("seed", seed, least=0)
@@ -231,13 +235,17 @@ class NetworkBase:
         Raises
         ------
         ConfigurationError
-            On a slice: move the whole network.
+            On a slice: move the whole network. In a callback of `fit`: move the network before or after it.
         DeviceError
             If the device cannot be used, or not with the network's precision. The network then stays on its
             device.
         """
         if self._parent is not None:
             raise ConfigurationError("a slice cannot be moved: call to(device) on the whole network")
+        if self.in_fit:
+            raise ConfigurationError(
+                "a network cannot be moved while fit trains it: call to(device) before or after"
+            )
         backend = resolve(device)
         check_precision(self.precision, backend)
         if self._arena is not None and backend is not self._arena.backend:

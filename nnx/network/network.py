@@ -49,10 +49,11 @@ class Network(Traceable):
     fuse : bool
         False runs every layer as a separate operation, for study and for tests.
     precision : {"float32", "float64", "bfloat16", "auto"}, optional
-        float32 by default. With bfloat16, every `Dense` and every convolution rounds the factors of its
-        products; all else is float32, also parameters, gradients and the sums in products. ``device="numpy"``
-        computes it slowly, to study it. ``"auto"`` is bfloat16 on a CPU where it is faster (MKL is installed
-        and the processor has AMX), else float32. ``network.precision`` says which one it is.
+        float32 by default. With bfloat16, every `Dense` and convolution rounds the factors of its products to
+        bfloat16; everything else is float32, also parameters, gradients and the sums in products.
+        ``device="numpy"`` computes it slowly, to study it. ``"auto"`` is bfloat16 if MKL is installed, the
+        processor has AMX, a `Dense` has 128 units or more, and no layer is a convolution; else float32.
+        ``network.precision`` says which one it is.
 
     Attributes
     ----------

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from nnx.backends import Backend
 from nnx.errors import ConfigurationError, DeviceError, nearest
+from nnx.layers import Dense, Layer
+from nnx.layers.convolution_base import Convolution
 
 PRECISIONS = ("float32", "float64", "bfloat16", "auto")
+WIDE = 128  # units of a dense layer from which "auto" may mean bfloat16: small products gain too little
 
 
-def resolve(precision: str | None, dtype: Any, backend: Backend) -> str:
+def resolve(precision: str | None, dtype: Any, backend: Backend, layers: Iterable[Layer] = ()) -> str:
     """Return ``"float32"``, ``"float64"`` or ``"bfloat16"``, from the arguments of `Network`.
 
-    ``"auto"`` is bfloat16 if it is faster on the backend, by a rule and not by a measurement, so that the
-    same machine always gives the same numbers.
+    ``"auto"`` is bfloat16 if it is faster on the backend with these layers, by a rule and not by a
+    measurement, so that the same machine always gives the same numbers.
 
     Raises
     ------
@@ -37,7 +41,7 @@ def resolve(precision: str | None, dtype: Any, backend: Backend) -> str:
             f"precision={precision!r} and dtype={stored!r} contradict each other: leave out dtype"
         )
     if precision == "auto":
-        return "bfloat16" if backend.bfloat16_pays else "float32"
+        return "bfloat16" if backend.bfloat16_pays and _gain(layers) else "float32"
     check(precision, backend)
     return precision
 
@@ -56,6 +60,13 @@ def check(precision: str, backend: Backend) -> None:
             f"device {backend.device} ({backend.name}) cannot compute with precision bfloat16: {fault}; "
             "or choose device='numpy', which computes it slowly, or precision='float32'"
         )
+
+
+def _gain(layers: Iterable[Layer]) -> bool:
+    """Return whether a dense layer is wide; convolutions round factors, and then multiply them in float32."""
+    layers = list(layers)
+    wide = any(isinstance(layer, Dense) and layer.units >= WIDE for layer in layers)
+    return wide and not any(isinstance(layer, Convolution) for layer in layers)
 
 
 def _stored(dtype: Any) -> str:

@@ -121,7 +121,7 @@ class StoredNetwork(NetworkBase):
         layers = list(map(from_entry, config["layers"]))
         network = cls.__new__(cls)
         backend = resolve(device)
-        precision = resolve_precision(config["dtype"], None, backend)
+        precision = resolve_precision(config["dtype"], None, backend, walk(layers))
         network._assemble(layers, backend, precision, config["seed"], config["fuse"])
         network._undecided = automatic(device)
         if config["inputs"] is not None:
@@ -179,7 +179,8 @@ class StoredNetwork(NetworkBase):
             the parameters: the arrays of the file, the values, and the gradients.
         """
         backend = resolve(device)
-        chosen = {} if precision is None else {"dtype": resolve_precision(precision, None, backend)}
+        resolve_precision(precision, None, backend)  # checked first, so that the error does not name the file
+        chosen = {} if precision is None else {"dtype": precision}
         weights, config = model_files.read(path)
 
         def build() -> Any:

@@ -62,7 +62,7 @@ class History:
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self.metrics:
-            raise KeyError(f"{name!r} was not recorded{nearest(name, self.metrics)}")
+            raise KeyError(f"{name!r} was not recorded{nearest(str(name), self.metrics)}")
         return self.metrics[name]
 
     def last(self) -> dict[str, float]:

@@ -80,9 +80,24 @@ class Faster(NumpyBackend):
     bfloat16_pays = True
 
 
-def test_auto_is_bfloat16_where_the_backend_says_that_it_pays():
-    assert small(device=Faster(), precision="auto").precision == "bfloat16"
-    assert small(device=Faster()).precision == "float32"
+@pytest.mark.parametrize(
+    ("make", "inputs", "expected"),
+    [
+        (lambda: [nnx.Dense(128), nnx.ReLU(), nnx.Dense(2)], 3, "bfloat16"),
+        (lambda: [nnx.Residual([nnx.Dense(128)]), nnx.Dense(2)], 128, "bfloat16"),
+        (lambda: [nnx.Dense(127), nnx.ReLU(), nnx.Dense(2)], 3, "float32"),
+        (lambda: [nnx.Conv1D(8, 3), nnx.Flatten(), nnx.Dense(128)], (6, 3), "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_backend_says_that_it_pays_and_products_are_large(
+    tmp_path, make, inputs, expected
+):
+    assert nnx.Network(make(), device=Faster(), precision="auto").precision == expected
+    assert nnx.Network(make(), device="numpy", precision="auto").precision == "float32"
+    path = tmp_path / "model.safetensors"
+    nnx.Network(make(), device="numpy").build(inputs).save(path)
+    assert nnx.load(path, Faster(), "auto").precision == expected
+    assert nnx.load(path, Faster()).precision == "float32"
 
 
 class Lacking(NumpyBackend):

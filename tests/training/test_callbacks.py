@@ -230,3 +230,40 @@ def test_the_lower_rate_is_that_of_the_next_epochs(groups):
 def test_wrong_arguments_of_a_plateau(name, value):
     with pytest.raises(nnx.ConfigurationError, match=f"ReduceOnPlateau: {name} must"):
         nnx.ReduceOnPlateau(**{name: value})
+
+
+class Mover(nnx.Callback):
+    def __init__(self, at):
+        self.at = at
+
+    def on_step_end(self, run):
+        if self.at == "step":
+            run.network.to("numpy")
+
+    def on_epoch_end(self, run):
+        run.network.to("numpy")
+
+
+@pytest.mark.parametrize("at", ["step", "epoch"])
+def test_a_callback_cannot_move_the_network(at):
+    network = regressor()
+    with pytest.raises(nnx.ConfigurationError, match="cannot be moved while fit trains it"):
+        fit(network, epochs=2, callbacks=[Mover(at)])
+    assert network.to("numpy").backend.name == "numpy"  # after it, it can
+
+
+def test_a_slice_in_training_holds_its_network():
+    network = nnx.Network([nnx.Dense(3, 4), nnx.ReLU(), nnx.Dense(2)], seed=0)
+
+    class Move(nnx.Callback):
+        def on_epoch_end(self, run):
+            network.to("numpy")
+
+    with pytest.raises(nnx.ConfigurationError, match="cannot be moved while fit trains it"):
+        fit(network[:3], epochs=1, callbacks=[Move()])
+
+
+def test_a_history_knows_names_only():
+    history = fit(regressor(), epochs=1)
+    with pytest.raises(KeyError, match="0 was not recorded"):
+        history[0]
