@@ -327,10 +327,11 @@ class Augmented(Feeder):
         self.backend, self.samples, self.batches = backend, samples, batches
         self.augment, self.check_targets, self.draw = augment, check_targets, draw
         self.y_is_x = samples.y is samples.x
-        rows = batches.bounds[0][1]
+        rows, columns = batches.bounds[0][1], {"x": samples.x, "y": samples.y}
+        if samples.weights is not None:
+            columns["weights"] = samples.weights
         self._buffers = {
-            name: backend.empty((rows, *source.shape[1:]), source.dtype)
-            for name, source in (("x", samples.x), ("y", samples.y))
+            name: backend.empty((rows, *source.shape[1:]), source.dtype) for name, source in columns.items()
         }
 
     def batch(self, number: int, order: HostArray) -> Batch:
@@ -344,9 +345,8 @@ class Augmented(Feeder):
         inputs = self.samples.x[indices]
         targets = inputs if self.y_is_x else self.samples.y[indices]
         changed = self.augment(self.draw(), inputs, targets)
-        batch = []
-        for (name, buffer), rows in zip(self._buffers.items(), changed, strict=True):
-            out = buffer[: len(indices)]
+        for name, rows in zip(("x", "y"), changed, strict=True):
+            out = self._buffers[name][: len(indices)]
             if np.shape(rows) != out.shape or np.asarray(rows).dtype.kind != out.dtype.kind:
                 raise DataError(
                     f"augment returned {name} of shape {np.shape(rows)} and type {np.asarray(rows).dtype}: "
@@ -356,7 +356,9 @@ class Augmented(Feeder):
             if name == "x" and self.samples.limits is not None:
                 self.samples.limits.check(np.asarray(rows), "x from augment")
             out[...] = self.backend.asarray(rows, out.dtype)
-            batch.append(out)
         self.check_targets(changed[1])
-        weights = self.samples.weights
-        return batch[0], batch[1], None if weights is None else self.backend.asarray(weights[indices])
+        if self.samples.weights is not None:
+            out = self._buffers["weights"][: len(indices)]
+            out[...] = self.backend.asarray(self.samples.weights[indices], out.dtype)
+        found = {name: buffer[: len(indices)] for name, buffer in self._buffers.items()}
+        return found["x"], found["y"], found.get("weights")

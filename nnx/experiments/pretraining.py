@@ -66,6 +66,8 @@ class SwapHalves(Layer):
         The share of the rows that are in pairs.
     """
 
+    replays = True
+
     def __init__(self, shared: int, share: float = 1.0) -> None:
         super().__init__()
         if shared < 1:

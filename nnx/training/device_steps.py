@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.backends import Array
+from nnx.data.feeding import Batch
 from nnx.data.samples import Samples
 from nnx.layers.base import walk
 from nnx.layers.randomness import Draws
@@ -115,10 +116,17 @@ class DeviceTrainer(StepTrainer):
         if (called or own) and self.tables.stale(number):
             self.tables.prepare(self._epoch, number)
 
-    def launch(self, number: int) -> None:
-        """Launch everything that a step computes; only the host's counts do not change."""
+    def batch(self, number: int) -> Batch:
+        """Bring a batch to the GPU; of data that lie there, its rows are gathered."""
+        return self.feeder.batch(number, self._order)
+
+    def launch(self, number: int, sent: Batch | None) -> None:
+        """Launch everything that a step computes; only the host's counts do not change.
+
+        Data that do not lie on the GPU are sent before: a copy from the host is no part of a recorded step.
+        """
         counter, optimizer = self.tables.counter, self.optimizer
-        x, y, weights = self.feeder.batch(number, self._order)
+        x, y, weights = sent or self.batch(number)
         if self._order is not self.tables.order:
             self.backend.begin_step(counter)
         if self.guard.keeps:

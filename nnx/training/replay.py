@@ -15,6 +15,7 @@ import numpy as np
 
 from nnx.backends import Array
 from nnx.backends.base import CaptureError
+from nnx.data.feeding import Batch
 from nnx.errors import NnxError
 from nnx.layers.base import walk
 from nnx.training.run import History
@@ -26,7 +27,7 @@ PLAIN = (bool, int, float, str, type(None), np.generic)  # settings whose values
 
 
 class Shape:
-    """The graph for one number of rows: seen so often, recorded, and whether it may be replayed."""
+    """The graph for one number of rows and one place of a batch: recorded, and whether it may be replayed."""
 
     def __init__(self, bound: Any) -> None:
         self.bound = bound  # the plan's arrays for this number of rows
@@ -59,7 +60,7 @@ class Replay:
         self.trainer: DeviceTrainer = weakref.proxy(trainer)
         self.count = 0
         self.fault = "graph=False" if not wanted else ""
-        self._shapes: dict[int, Shape] = {}
+        self._shapes: dict[tuple[int | None, ...], Shape] = {}
         self._settings: tuple[Any, ...] | None = None
         self._kept: list[Any] = []  # so that the numbers in the settings that name objects stay unique
 
@@ -77,32 +78,34 @@ class Replay:
     def step(self, number: int) -> None:
         """Launch a step of the epoch."""
         trainer = self.trainer
+        sent = None if trainer.feeder.resident else trainer.batch(number)
         if self.fault:
-            trainer.launch(number)
+            trainer.launch(number, sent)
             return
-        rows = trainer.rows(number)
-        shape, bound = self._shapes.get(rows), trainer.bound(number)
+        # a graph reads a batch where it was when it was recorded
+        key = trainer.rows(number), *(None if one is None else int(one.data.ptr) for one in sent or ())
+        shape, bound = self._shapes.get(key), trainer.bound(number)
         sparse = trainer.arena.sparse
         if shape is not None and shape.graph is not None and not sparse.clears_as(shape.used):
             shape = None
         if shape is None or shape.bound is not bound:  # new, or the plan has other arrays now
-            shape = self._shapes[rows] = Shape(bound)
+            shape = self._shapes[key] = Shape(bound)
         if shape.graph is None:
-            trainer.launch(number)
+            trainer.launch(number, sent)
             shape.bound = trainer.bound(number)  # the first step of its size makes the arrays
-            self._record(shape, number)
+            self._record(shape, number, sent)
         elif shape.proved:
             shape.graph.launch()
             sparse.replayed(shape.used)
             self.count += 1
         else:
-            self._prove(shape, number)
+            self._prove(shape, number, sent)
 
     def report(self, history: History) -> None:
         """Store what a user wants to know in the history."""
         history.replayed, history.not_replayed = self.count, self.fault
 
-    def _record(self, shape: Shape, number: int) -> None:
+    def _record(self, shape: Shape, number: int, sent: Batch | None) -> None:
         """Count a step that was launched, and record the second one."""
         trainer = self.trainer
         shape.seen += 1
@@ -110,13 +113,13 @@ class Replay:
             return
         shape.used = trainer.arena.sparse.state()
         try:
-            shape.graph = trainer.backend.capture(lambda: trainer.launch(number))
+            shape.graph = trainer.backend.capture(lambda: trainer.launch(number, sent))
         except (CaptureError, NnxError) as error:
             self.fault = f"a step cannot be recorded: {error}"
             return
         shape.held = [*trainer.memory(), *trainer.plan.buffers.arrays(), *trainer.backend.buffers()]
 
-    def _prove(self, shape: Shape, number: int) -> None:
+    def _prove(self, shape: Shape, number: int, sent: Batch | None) -> None:
         """Compute a step by launches and by the graph, and compare all bits of what it changes."""
         trainer, backend = self.trainer, self.trainer.backend
         changed, passing = trainer.changing(), trainer.plan.buffers.arrays()
@@ -124,10 +127,10 @@ class Replay:
             before = [x.copy() for x in (*changed, *passing)]
             expected = [backend.empty(x.shape, x.dtype) for x in changed]
         except MemoryError as error:
-            trainer.launch(number)
+            trainer.launch(number, sent)
             self.fault = f"there is no memory to test the graph: {error}"
             return
-        trainer.launch(number)
+        trainer.launch(number, sent)
         for x, value in zip(changed, expected, strict=True):
             value[...] = x
         for x, value in zip((*changed, *passing), before, strict=True):
@@ -157,8 +160,6 @@ def _refusal(trainer: DeviceTrainer) -> str:
     """Return why the steps of a training cannot be recorded; empty if they may."""
     if not trainer.ranks.alone:
         return "several ranks exchange their gradients"
-    if not trainer.feeder.resident:
-        return "the data are not on the GPU"
     if not trainer.counted:
         return f"{type(trainer.optimizer).__name__} is your own optimizer"
     if not type(trainer.loss).__module__.startswith("nnx."):

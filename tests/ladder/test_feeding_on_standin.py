@@ -30,7 +30,7 @@ class Steps(nnx.Callback):
         self.ends.append(len(self.log))
 
 
-def fit(x):
+def fit(x, graph=False):
     """Losses, parameters, the log of it all, and the log of each step but the first epoch's."""
     layers = [nnx.Dense(64, 16), nnx.ReLU(), nnx.Dense(64), nnx.Sigmoid()]
     network = nnx.Network(layers, device="gpu", seed=0)
@@ -38,7 +38,7 @@ def fit(x):
         steps = Steps(log)
         history = network.fit(
             x, x, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(), batch_size=BATCH, epochs=EPOCHS,
-            callbacks=[steps], graph=False,
+            callbacks=[steps], graph=graph,
         )  # fmt: skip
     each = [log[a:b] for a, b in zip(steps.ends, steps.ends[1:], strict=False)]
     return history["loss"], network.weights(), log, each[len(PIXELS) // BATCH :]
@@ -82,3 +82,16 @@ def test_what_does_not_fit_is_streamed(monkeypatch):
         assert (kinds["h2d"], kinds["d2h"], kinds["alloc"]) == (1, 0, 0)
         assert {event.name for event in step if event.kind == "wait"} <= {"event"}
         assert kinds["launch"] == 12  # with the data on the GPU 11: there, gathering rows begins the step
+
+
+@pytest.mark.parametrize("x", [FLOATS, nnx.Rows(PIXELS, divisor=255)], ids=["floats", "bytes"])
+def test_steps_with_streamed_batches_are_replayed(monkeypatch, x):
+    """Two buffers take turns on the GPU, and a graph reads a batch where it was: floats have two graphs."""
+    resident = fit(x)
+    monkeypatch.setattr("nnx.backends.cupy_backend.CupyBackend.holds", lambda *given: False)
+    streamed = fit(x, "auto")
+    same(streamed, resident)
+    for step in streamed[3][:-1]:
+        kinds = collections.Counter(event.kind for event in step)
+        assert (kinds["h2d"], kinds["graph"], kinds["node"], kinds["alloc"]) == (1, 1, 11, 0)
+        assert kinds["launch"] == (x is not FLOATS)  # bytes become numbers
