@@ -285,7 +285,7 @@ class Bfloat16CuPy(DenseCuPy, Bfloat16):
                 self.dense_forward(rounded_x, rounded_W, b, y, kind, alpha)
             elif not self._biased_product(rounded_x, rounded_W, b, y, kind):
                 self._product(rounded_x, rounded_W, y)
-                arrays = (y, b, y, rounded_y)
+                arrays = (y, self.xp.ascontiguousarray(b), y, rounded_y)
                 ROUNDED_BIAS[kind].over_elements(y, arrays, y.dtype.type(alpha))
                 return y
             if rounded_y is not None:

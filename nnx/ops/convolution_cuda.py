@@ -215,7 +215,8 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
         if b is None or kind not in BIAS:
             return super()._activate(y, b, kind, alpha)
         flat = y.reshape(-1, y.shape[-1])
-        BIAS[kind].over_elements(flat, (flat, b, flat), flat.dtype.type(alpha))
+        arrays = (flat, self.xp.ascontiguousarray(b), flat)
+        BIAS[kind].over_elements(flat, arrays, flat.dtype.type(alpha))
         return y
 
     def _activate_backward(

@@ -106,7 +106,8 @@ template <typename N> __device__ inline nnx_pack<N> nnx_read(
 template <typename N> __device__ inline void nnx_store(
         N* x, long long part, long long size, bool fours, const nnx_pack<N>& four) {
     const long long first = part + 4ll * threadIdx.x;
-    if (fours && first + 3 < size) *(nnx_pack<N>*)(x + first) = four;
+    // at a place in an array of packs: before sm_100, compilers see no alignment in another form
+    if (fours && first + 3 < size) ((nnx_pack<N>*)x)[part / 4 + threadIdx.x] = four;
     else NNX_FOUR(k) if (first + k < size) x[first + k] = four.at[k];
 }
 """

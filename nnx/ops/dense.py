@@ -158,7 +158,8 @@ class DenseCuPy(ActivationsCuPy, Dense):
         with self._hold:
             if not self._biased_product(x, W, b, y, of_elements):
                 self._product(x, W, y)
-                BIAS[of_elements].over_elements(y, (y, b, y), y.dtype.type(alpha))
+                arrays = (y, self.xp.ascontiguousarray(b), y)
+                BIAS[of_elements].over_elements(y, arrays, y.dtype.type(alpha))
             return y if kind in BIAS else self.activation_forward(kind, y, y, alpha)
 
     def dense_backward(

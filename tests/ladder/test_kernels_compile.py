@@ -48,10 +48,21 @@ def test_every_kernel_compiles(kernels: list[Source], architecture: str, dtype: 
         assert made.registers * source.threads <= REGISTERS_OF_A_BLOCK, f"{source} could not be launched"
         assert not made.local, f"{source} keeps numbers in local memory"
         assert dtype == "float64" or float64_lines(made.ptx) == [], source
-        if "nnx_pack" in source.text:
-            assert re.search(r"(ld|st)\.global\.(v4\.\w32|v2\.\w64)", made.ptx), (
-                f"{source} never moves 16 bytes"
+        for what in moves_of(source):
+            assert re.search(rf"{what}\.global\.(v4\.\w32|v2\.\w64)", made.ptx), (
+                f"{source}: no fours in {what}"
             )
+
+
+def moves_of(source: Source) -> list[str]:
+    """Whether a kernel reads four numbers at once, and stores so many, by the helpers that it calls."""
+    body = source.text[source.text.find(f"void {source.function}(") :]
+    reads = re.search("nnx_read|nnx_row|NNX_TARGETS", body) and source.name not in (
+        "gather_bytes",
+        "smooth_labels",
+    )
+    stores = re.search(r"nnx_(store|write)\(", body) and "record" not in source.name
+    return [*(["ld"] if reads else []), *(["st"] if stores else [])]
 
 
 def test_a_double_literal_in_a_float32_kernel_is_found(kernels: list[Source]) -> None:
