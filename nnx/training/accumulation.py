@@ -45,6 +45,7 @@ class Pieces:
         self._total = arena.backend.zeros(arena.gradients.size, arena.dtype)
         self._loss = arena.backend.zeros(1, arena.dtype)
         self._terms = arena.backend.zeros(terms, arena.dtype)
+        self._shares_of: dict[str, Array] = {}
 
     def sizes(self, rows: int) -> list[int]:
         """Return the number of rows of each piece of a step."""
@@ -73,7 +74,7 @@ class Pieces:
                 for used, found in zip(lazy, used_rows, strict=True):
                     found.append(None if used.rows is None else used.rows.copy())
                 for part, whole in sums:
-                    part *= share
+                    part *= share if weights is None else share[0]
                     whole += part
                 start += rows
             gradients[...] = total
@@ -85,12 +86,21 @@ class Pieces:
         """Return each piece's share of the step, of its rows or of their weights, without reading any."""
         if weights is None:
             return [rows / sum(sizes) for rows in sizes]
-        xp = self.arena.backend.xp
-        weights = xp.ldexp(weights, -xp.frexp(xp.max(weights))[1])  # exact, and no sum overflows
-        starts = [sum(sizes[:place]) for place in range(len(sizes))]
-        sums = [xp.sum(weights[start : start + rows]) for start, rows in zip(starts, sizes, strict=True)]
-        total = sum(sums[1:], sums[0])
-        return [one / xp.where(total > 0, total, 1.0) for one in sums]
+        backend, start, found = self.arena.backend, 0, []
+        of_rows, of_pieces = self._room("rows", sum(sizes)), self._room("pieces", len(sizes))
+        backend.row_shares(of_rows, weights)
+        for place, rows in enumerate(sizes):
+            share = of_pieces[place : place + 1]
+            backend.axis_sums(of_rows[start : start + rows].reshape(1, rows, 1), share)
+            found.append(share)
+            start += rows
+        return found
+
+    def _room(self, name: str, size: int) -> Array:
+        """Return memory for shares, of shape (size, 1), which is the same in each step."""
+        if name not in self._shares_of or len(self._shares_of[name]) < size:
+            self._shares_of[name] = self.arena.backend.empty((size, 1), self.arena.dtype)
+        return self._shares_of[name][:size]
 
     def _each_once(self, found: list[Array]) -> Array | None:
         """Return the rows that pieces used, each once, and −1 in the other places; None if not all are known.

@@ -117,6 +117,8 @@ class Replay:
         except (CaptureError, NnxError) as error:
             self.fault = f"a step cannot be recorded: {error}"
             return
+        finally:
+            trainer.arena.sparse.replayed(shape.used)  # what was recorded has not run
         shape.held = [*trainer.memory(), *trainer.plan.buffers.arrays(), *trainer.backend.buffers()]
 
     def _prove(self, shape: Shape, number: int, sent: Batch | None) -> None:

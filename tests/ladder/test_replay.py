@@ -190,6 +190,9 @@ CASES = {
     "an average of the parameters": {"average": 0.9},
     "one cycle": {"optimizer": lambda: nnx.Adam(nnx.OneCycle(0.01, 60))},
     "gradients of several batches": {"batch_size": BATCH // 2, "accumulate": 2},
+    "gradients of several batches with weights": {
+        "batch_size": BATCH // 2, "accumulate": 2, "sample_weight": WEIGHTS
+    },
 }  # fmt: skip
 
 
@@ -324,7 +327,8 @@ class OwnOptimizer(nnx.SGD):
         ({"made": lambda: [nnx.Dense(6, 8), OwnLayer(), nnx.Dense(6)]}, "is your own layer"),
         ({"loss": OwnLoss()}, "OwnLoss is your own loss"),
         ({"optimizer": lambda: OwnOptimizer(0.1)}, "OwnOptimizer is your own optimizer"),
-        (SPARSE | {"batch_size": BATCH // 2, "accumulate": 2}, "a step allocates memory"),
+        (SPARSE | {"batch_size": BATCH // 2, "accumulate": 2, "sample_weight": WEIGHTS},
+         "a step allocates memory"),
     ],
 )  # fmt: skip
 def test_what_is_not_nnxs_is_launched_and_the_history_says_why(options, why):
