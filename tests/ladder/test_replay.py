@@ -311,8 +311,8 @@ class OwnLoss(nnx.Loss):
 
 
 SPARSE = {
-    "made": lambda: [nnx.Embedding(9, 4, sparse=True), nnx.Flatten(), nnx.Dense(6)],
-    "x": RNG.integers(0, 9, (ROWS, 3)),
+    "made": lambda: [nnx.Embedding(90, 4, sparse=True), nnx.Flatten(), nnx.Dense(6)],
+    "x": RNG.integers(0, 90, (ROWS, 3)),
 }
 
 
