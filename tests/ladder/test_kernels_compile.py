@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from support.ladder.sources import DTYPES, LAYOUTS, Source, sources
 
 from nnx.ops.cuda import Elementwise, Raw
 
+ROOT = Path(__file__).parents[2]
 REGISTERS_OF_A_BLOCK = 65536  # on every architecture here
 
 
@@ -34,6 +36,12 @@ def test_the_sources_are_cupys_own(kernels: list[Source]) -> None:
     assert "CArray<double, 2, 0, 0> _raw_y" in text["relu_forward float64 strided"]
     assert "--std=c++17" in kernels[0].options
     assert not any("arch" in option for option in kernels[0].options)
+
+
+def test_the_document_has_their_number(kernels: list[Source]) -> None:
+    elementwise, raw = len(Elementwise.known), len(Raw.known)
+    told = f"nnx has {elementwise + raw} kernels, {elementwise} elementwise and {raw} raw,"
+    assert told in (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
