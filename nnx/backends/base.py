@@ -146,6 +146,12 @@ class Backend(
     def synchronize(self) -> None:
         """Wait until all work queued on the device is done."""
 
+    def in_order(self, arena: Any) -> None:
+        """Wait for the device if another stream than the current one was the last to work on an arena.
+
+        A network's passes share memory, so they must not run at the same time on several streams.
+        """
+
     def return_borrowed(self, x: Any) -> None:
         """Wait until work queued so far has read `x`, unless this backend's library keeps its memory.
 

@@ -33,6 +33,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import cupy
 import numpy
@@ -103,6 +104,7 @@ class CupyBackend(
         self.device = f"gpu:{index}"
         self._hold = devices.Hold(index)
         self._local = threading.local()
+        self._last_stream: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # of each arena
         self.blas_fault = ""  # why our own binding of cuBLAS cannot be used
         try:
             with self._hold:  # try memory, the compiler and cuBLAS before they are needed
@@ -135,17 +137,18 @@ class CupyBackend(
         return rooms[name]
 
     def _rooms(self) -> dict[str, Array]:
-        """Return this thread's buffers for the current stream: two streams may compute at the same time.
-
-        A step that is recorded uses those of the stream on which it will run.
-        """
+        """Return this thread's buffers for the current stream: two streams may compute at the same time."""
         streams: dict[int, dict[str, Array]] = vars(self._local).setdefault("rooms", {})
-        recorded = getattr(self._local, "recorded", None)
-        stream = current_stream(cupy) if recorded is None else recorded
+        stream = self._stream()
         rooms = streams[stream] = streams.pop(stream, {})  # the newest is the last
         while len(streams) > STREAMS:
             del streams[next(iter(streams))]
         return rooms
+
+    def _stream(self) -> int:
+        """Return the address of the current stream; of a step that is recorded, that on which it will run."""
+        recorded = getattr(self._local, "recorded", None)
+        return current_stream(cupy) if recorded is None else int(recorded)
 
     def _blas(self) -> Cublas | None:
         """Return the calling thread's handle of cuBLAS; None if only CuPy can use the library."""
@@ -281,6 +284,14 @@ class CupyBackend(
         """Wait until all work queued on the device is done."""
         with self._hold:
             cupy.cuda.Device(self.index).synchronize()
+
+    def in_order(self, arena: Any) -> None:
+        """See `Backend.in_order`."""
+        with self._hold:  # each device has a current stream
+            stream = self._stream()
+        if self._last_stream.setdefault(arena, stream) != stream:
+            self.synchronize()
+            self._last_stream[arena] = stream
 
     def return_borrowed(self, x: Any) -> None:
         """See `Backend.return_borrowed`: CuPy gives memory back to the stream that has read it."""

@@ -243,6 +243,7 @@ class Plan:
         DataError
             If x does not fit the first layer.
         """
+        self.backend.in_order(self.arena)
         if x.base is not None and self.buffers.own(x):
             x = x.copy()  # x is a result of this plan, and this pass would overwrite it
         rows = x.shape[0]

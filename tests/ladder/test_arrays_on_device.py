@@ -475,6 +475,31 @@ def test_one_thread_may_use_two_streams_without_a_wait():
         same(one, alone)
 
 
+def test_one_network_may_be_used_on_one_stream_after_another():
+    """Its passes share memory, so the second waits for the first: nobody else puts them in order."""
+    one, x, labels = network(), cupy.asarray(X), cupy.asarray(LABELS)
+    expected = one.predict(X)
+    streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
+    cupy.cuda.Device(0).synchronize()  # x is there
+    answers = []
+    for stream in streams:
+        with stream:
+            answers.append(one.predict(x))
+    for stream, answer in zip(streams, answers, strict=True):
+        with stream:
+            np.testing.assert_array_equal(answer.get(), expected)
+    twin = network()
+    with streams[0]:
+        fit(one, x, labels)
+    fit(twin, X, LABELS)
+    with streams[1], cupy.recorded() as log:
+        first = one.predict(x)
+        waits = log.count("wait")
+        one.predict(x)
+        assert log.count("wait") == waits  # only where the stream is another one
+        np.testing.assert_array_equal(first.get(), twin.predict(X))
+
+
 def test_a_run_resumes_with_the_data_on_either_side(tmp_path):
     x, y = cupy.asarray(X), cupy.asarray(LABELS)
     uninterrupted, half, whole = network(), network(), network()
