@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from nnx.ops.activations import ActivationsCuPy
 from nnx.ops.base import Array
 from nnx.ops.convolution import Buffer, Convolution
-from nnx.ops.cuda import Elementwise, Raw, power_of_two
+from nnx.ops.cuda import COLUMNS as OVER_COLUMNS
+from nnx.ops.cuda import Elementwise, Raw
 from nnx.ops.dense import BIAS, BIAS_GRADIENT
 from nnx.ops.windows import Windows
 
@@ -123,44 +124,32 @@ T sum = T(0);
     + "dx = sum",
 )
 
-# dW[place, filter] = Σ_windows x dy: a block computes blockDim.x neighbouring filters at one place in a
-# window, blockDim.y windows at a time.
+# dW[place, filter] = Σ_windows x dy, for each place in a window a sum over rows, which are windows
 CHANNELS_WEIGHTS = Raw(
     "convolve_channels_weights",
     "nnx_convolve_channels_weights",
-    f"""
+    f"""{OVER_COLUMNS}
 extern "C" __global__ void nnx_convolve_channels_weights(
-        const T* x, const T* dy, T* dW, long long windows, long long filters,
+        const T* x, const T* dy, T* dW, T* parts, unsigned int* done, long long windows, long long filters,
         {NUMBERS.replace("uint32", "unsigned int")}) {{
-    __shared__ T shared[512];
-    const long long tiles = (filters + blockDim.x - 1) / blockDim.x;
-    const long long all = tiles * kernel_rows * kernel_columns;
-    for (long long tile = blockIdx.x; tile < all; tile += gridDim.x) {{
-        const unsigned int place = (unsigned int)(tile / tiles);
-        const long long filter = tile % tiles * blockDim.x + threadIdx.x;
-        T sum = T(0), some = T(0);  // of all windows, and of up to 128 of them: rounding grows as slowly
-        if (filter < filters) {{
-            const long long channel = filter / (filters / channels);
-            int count = 0;
-            for (long long window = threadIdx.y; window < windows; window += blockDim.y) {{
-                {WINDOW.replace(chr(10), chr(10) + " " * 16)}
-                const int u = top + (int)(place / kernel_columns * row_gap);
-                const int v = start + (int)(place % kernel_columns * column_gap);
-                if (u >= 0 && u < (int)height && v >= 0 && v < (int)width)
-                    some += x[((image * height + u) * width + v) * channels + channel]
-                        * dy[window * filters + filter];
-                if (++count % 128 == 0) {{ sum += some; some = T(0); }}
-            }}
-        }}
-        sum += some;
-        shared[threadIdx.y * blockDim.x + threadIdx.x] = sum;
-        __syncthreads();
-        if (threadIdx.y == 0 && filter < filters) {{
-            for (unsigned int lane = 1; lane < blockDim.y; ++lane)
-                sum += shared[lane * blockDim.x + threadIdx.x];
-            dW[place * filters + filter] = sum;
-        }}
-        __syncthreads();
+    const bool fours = filters % 4 == 0 && nnx_aligned(x) && nnx_aligned(dy) && nnx_aligned(dW);
+    const unsigned int each = filters / channels;
+    for (unsigned int place = blockIdx.z; place < kernel_rows * kernel_columns; place += gridDim.z) {{
+        const int below = place / kernel_columns * row_gap, right = place % kernel_columns * column_gap;
+        T* const sums[1] = {{dW + place * filters}};
+        nnx_columns(
+            [=](long long window, long long part, nnx_four* found) {{
+                {WINDOW.strip().replace(chr(10), chr(10) + " " * 16)}
+                const int u = top + below, v = start + right;
+                found[0] = nnx_four{{}};
+                if (u < 0 || u >= (int)height || v < 0 || v >= (int)width) return;
+                const T* pixel = x + ((image * height + u) * width + v) * channels;
+                const nnx_four inputs = nnx_read_at<T>(
+                    [=](long long i) {{ return pixel + i / each; }}, part, filters, fours && each == 1);
+                found[0] = nnx_read(dy + window * filters, part, filters, fours);
+                NNX_FOUR(k) found[0].at[k] *= inputs.at[k];
+            }},
+            sums, parts, done, windows, filters, fours);
     }}
 }}
 """,
@@ -298,14 +287,9 @@ class ConvolutionCuPy(ActivationsCuPy, Convolution):
                 target[...] = product
 
     def _convolve_channels_weights(self, x: Array, dy: Array, dW: Array, windows: Windows) -> None:
-        filters = dW.shape[-1]
-        count, width = dy.size // filters, min(32, power_of_two(filters))
-        blocks = windows.kernel[0] * windows.kernel[1] * -(-filters // width)
-        CHANNELS_WEIGHTS.of(x.dtype)(
-            (min(blocks, 65535),),
-            (width, min(512 // width, power_of_two(count))),
-            (x, dy, dW, count, filters, *map(self.xp.uint32, _numbers(windows, x))),
-        )
+        numbers, places = map(self.xp.uint32, _numbers(windows, x)), windows.kernel[0] * windows.kernel[1]
+        like = dy.reshape(-1, dW.shape[-1])
+        CHANNELS_WEIGHTS.over_columns(self, like, (x, dy, dW), *numbers, groups=places)
 
     def _columns(
         self, x: Array, windows: Windows, groups: int, buffer: Buffer

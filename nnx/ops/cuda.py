@@ -115,7 +115,8 @@ template <typename N> __device__ inline void nnx_store(
 # Sums over the rows of a matrix. A block has blockDim.x threads for a part of four columns each, and
 # blockDim.y lanes of rows. `values(row, part, found)` computes COUNT numbers to sum for each column, from its
 # row. Tall matrices have several blocks for the same columns: the one that ends last adds what all found, in
-# the same order whichever it is. `done` counts them, and is 0 again afterwards.
+# the same order whichever it is. `done` counts them, and is 0 again afterwards. Kernels for several matrices
+# of one shape have a block in z for each, if blocks share rows.
 COLUMNS = (
     FOURS
     + f"\n#define NNX_OF_COLUMNS {OF_COLUMNS}"
@@ -175,16 +176,18 @@ template <int COUNT, typename F> __device__ inline void nnx_columns(
             values(row, part, found);
             for (int c = 0; c < COUNT; ++c) own[c].add(found[c]);
         }
+        T* const others = parts + (long long)blockIdx.z * gridDim.y * COUNT * columns;
         for (int c = 0; c < COUNT; ++c) {
             const nnx_four total = nnx_lanes(own[c].total(), shared);
-            T* const to = gridDim.y == 1 ? sums[c] : parts + (blockIdx.y * COUNT + c) * columns;
+            T* const to = gridDim.y == 1 ? sums[c] : others + (blockIdx.y * COUNT + c) * columns;
             if (threadIdx.y == 0) nnx_store(to, part, columns, fours, total);
         }
-        if (gridDim.y == 1 || !nnx_last(done + part / (4 * blockDim.x))) continue;
+        const long long counter = blockIdx.z * gridDim.x + part / (4 * blockDim.x);
+        if (gridDim.y == 1 || !nnx_last(done + counter)) continue;
         for (int c = 0; c < COUNT; ++c) {
             nnx_sums every;
             for (unsigned int block = threadIdx.y; block < gridDim.y; block += blockDim.y)
-                every.add(nnx_read(parts + (block * COUNT + c) * columns, part, columns, fours));
+                every.add(nnx_read(others + (block * COUNT + c) * columns, part, columns, fours));
             const nnx_four total = nnx_lanes(every.total(), shared);
             if (threadIdx.y == 0) nnx_store(sums[c], part, columns, fours, total);
         }
@@ -304,15 +307,15 @@ class Raw:
     ) -> None:
         """Launch a kernel with `COLUMNS`, which computes `sums` sums for each column of `groups` matrices.
 
-        Each is like `like`. A block has up to 16 columns and 512 threads. If one matrix has many rows and few
-        columns, more blocks share the rows of the same columns.
+        Each is like `like`. A block has up to 16 columns and 512 threads. If there are many rows, but few
+        blocks, more blocks share the rows of the same columns.
         """
         rows, columns = like.shape
         width = min(4, power_of_two(-(-columns // 4)))
         lanes = min(OF_COLUMNS // width, power_of_two(rows))
         blocks = -(-columns // (4 * width))
-        shares = max(1, min(-(-rows // (8 * lanes)), SHARES // blocks)) if groups == 1 else 1
-        parts = ops._buffer("sums of columns", shares * sums * columns, like.dtype)
+        shares = max(1, min(-(-rows // (8 * lanes)), SHARES // (blocks * groups)))
+        parts = ops._buffer("sums of columns", groups * shares * sums * columns, like.dtype)
         counters = ops._counter("columns done", SHARES)
         grid, block = (min(blocks, MOST), shares, min(groups, MOST)), (width, lanes)
         self.of(like.dtype)(grid, block, (*arrays, parts, counters, rows, columns, *more))

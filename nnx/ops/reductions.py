@@ -43,7 +43,6 @@ class ReductionsNumPy(SumsNumPy, Reductions):
         return super().axis_sums(x, out)
 
 
-# Several blocks share the rows of a group only if there is one group.
 AXIS_SUMS = Raw(
     "axis_sums",
     "nnx_axis_sums",

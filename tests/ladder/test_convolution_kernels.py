@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from typing import Any
 
@@ -76,24 +77,30 @@ def test_gradients_of_columns(job: str, inner: int, number: np.dtype, rng: np.ra
 
 
 @pytest.mark.parametrize("each", [1, 2])
+@pytest.mark.parametrize("channels", [3, 4])
 @jobs
-def test_a_group_for_each_channel(job: str, each: int, number: np.dtype, rng: np.random.Generator) -> None:
+def test_a_group_for_each_channel(
+    job: str, channels: int, each: int, number: np.dtype, rng: np.random.Generator
+) -> None:
     found = windows(*JOBS[job])
-    x = rng.normal(size=(ROWS, *found.size, 3)).astype(number)
-    W = rng.normal(size=(*found.kernel, 1, 3 * each)).astype(number)
-    dy = rng.normal(size=(ROWS, *found.outputs, 3 * each)).astype(number)
+    x = rng.normal(size=(ROWS, *found.size, channels)).astype(number)
+    W = rng.normal(size=(*found.kernel, 1, channels * each)).astype(number)
+    dy = rng.normal(size=(ROWS, *found.outputs, channels * each)).astype(number)
     wide = [one.astype(float) for one in (x, W, dy)]
     expected, dW, dx = room(*dy.shape), room(*W.shape), room(*x.shape)
-    PLAIN.convolution_forward(wide[0], wide[1], None, expected, found, 3, None)
-    PLAIN.convolution_backward(wide[2], wide[0], wide[1], dW, None, dx, found, 3, None)
-    numbers, filters = _numbers(found, x), 3 * each
+    PLAIN.convolution_forward(wide[0], wide[1], None, expected, found, channels, None)
+    PLAIN.convolution_backward(wide[2], wide[0], wide[1], dW, None, dx, found, channels, None)
+    numbers, filters = _numbers(found, x), channels * each
     y, gradient = np.full(dy.size, np.nan, number), np.full(x.size, np.nan, number)
     compile("convolve_channels", number.name)(x.ravel(), W.ravel(), *numbers, filters, y)
     close(y, expected.ravel(), number, W.size)
     compile("convolve_channels_back", number.name)(dy.ravel(), W.ravel(), *numbers, filters, gradient)
     close(gradient, dx.ravel(), number, W.size)
-    for how in THREADS:
+    places = W.shape[0] * W.shape[1]
+    parts, done = np.full(3 * W.size, np.nan, number), np.zeros(2 * places, np.uint32)
+    for how, blocks in itertools.product(THREADS, ((1, 2), (3, places))):  # in y and z
         found_dW = np.full(W.shape, np.nan, number)
-        arguments = (x, dy, found_dW, dy.size // filters, filters, *map(np.uint32, numbers))
-        compile("convolve_channels_weights", number.name)((2,), (2, 8), arguments, **how)
+        arguments = (x, dy, found_dW, parts, done, dy.size // filters, filters, *map(np.uint32, numbers))
+        compile("convolve_channels_weights", number.name)((2, *blocks), (2, 8), arguments, **how)
         close(found_dW, dW, number, dy.size)
+    np.testing.assert_array_equal(done, 0)

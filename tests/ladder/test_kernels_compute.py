@@ -7,6 +7,7 @@ Raw kernels run thread by thread, from the first thread and from the last, and o
 
 from __future__ import annotations
 
+import math
 import shutil
 from typing import Any
 
@@ -385,8 +386,8 @@ def sum_over_rows(
     how: dict[str, Any],
 ) -> None:  # fmt: skip
     """A kernel with `COLUMNS`; so many blocks share the rows, and the last one adds what they found."""
-    number, grid = arrays[0].dtype, (8, *np.atleast_1d(blocks))
-    parts, done = np.full(grid[1] * 2 * shape[1], np.nan, number), np.zeros(32, np.uint32)
+    number, grid = arrays[0].dtype, (20, *np.atleast_1d(blocks))
+    parts, done = np.full(math.prod(grid[1:]) * 2 * shape[1], np.nan, number), np.zeros(1200, np.uint32)
     compile(name, number.name)(grid, (4, 8), (*arrays, parts, done, *shape, *more), **how)
     np.testing.assert_array_equal(done, 0)  # for the next launch
 
@@ -563,10 +564,10 @@ def test_sums_along_an_axis(
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
     x = at_address(rng.normal(size=shape).astype(number), aligned)
-    out, groups = np.full(shape[::2], np.nan, number), shape[0]
-    blocks = (3, 1) if groups == 1 else (1, 2)  # for the rows of a group, and for the groups
-    sum_over_rows("axis_sums", (x, out), shape[1:], groups, blocks=blocks, how=how)
-    close(out, x.astype(float).sum(axis=1), number, shape[1])
+    for blocks in ((1, 2), (3, shape[0])):  # that share the rows of a group, and for the groups
+        out = np.full(shape[::2], np.nan, number)
+        sum_over_rows("axis_sums", (x, out), shape[1:], shape[0], blocks=blocks, how=how)
+        close(out, x.astype(float).sum(axis=1), number, shape[1])
 
 
 def test_divergences_from_a_target(number: np.dtype) -> None:

@@ -77,7 +77,7 @@ def sources() -> list[Source]:
 
 def _threads(raw: Raw) -> int:
     """The most threads of a block of a raw kernel: over columns, over elements, or over rows."""
-    if "NNX_OF_COLUMNS" in raw.source or raw.name.endswith("_weights"):
+    if "NNX_OF_COLUMNS" in raw.source:
         return OF_COLUMNS
     alone = "NNX_PARTS_OF(size" in raw.source and "nnx_block_sum" not in raw.source
     return OF_ELEMENTS if alone else THREADS
