@@ -143,6 +143,10 @@ class Backend(
         """Return a context in which arithmetic on values that are not finite raises no warning."""
         return NOTHING
 
+    def within_quota(self) -> AbstractContextManager[Any]:
+        """Return a context for passes outside of training, in which NumPy's BLAS follows a quota."""
+        return NOTHING
+
     def synchronize(self) -> None:
         """Wait until all work queued on the device is done."""
 

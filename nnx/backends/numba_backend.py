@@ -20,6 +20,7 @@ from typing import Any
 import numba
 
 from nnx.backends import blas, mkl, openblas, processor, threads
+from nnx.backends.base import NOTHING
 from nnx.backends.numpy_backend import NumpyBackend
 from nnx.errors import ConfigurationError
 from nnx.ops import team_numba
@@ -120,6 +121,10 @@ class NumbaBackend(
     def hold(self) -> AbstractContextManager[Any]:
         """See `Backend.hold`; products then use one thread each, whatever threadpoolctl was asked for."""
         return super().hold() if self.blas is None else self.blas.hold
+
+    def within_quota(self) -> AbstractContextManager[Any]:
+        """See `Backend.within_quota`: the kernels' own BLAS follows the quota anyway."""
+        return super().within_quota() if self.blas is None else NOTHING
 
     def blas_threads(self) -> int:
         """See `Backend.blas_threads`."""

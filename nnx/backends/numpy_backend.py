@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx.backends import threads
 from nnx.backends.base import Backend
 from nnx.ops.activations import ActivationsNumPy
 from nnx.ops.averages import AveragesNumPy
@@ -66,6 +67,10 @@ class NumpyBackend(
         zeros = self._scratch((size,), dtype, ZEROS)
         zeros.fill(0)
         return zeros
+
+    def within_quota(self) -> AbstractContextManager[Any]:
+        """See `Backend.within_quota`."""
+        return threads.within_known_quota()
 
     def quiet(self) -> AbstractContextManager[Any]:
         """Return a context without NumPy's warnings: training itself finds and reports non-finite values."""

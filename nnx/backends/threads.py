@@ -1,4 +1,4 @@
-"""Decide how many threads the CPU's backends use, and NumPy's BLAS during training.
+"""Decide how many threads the CPU's backends use, and NumPy's BLAS during training and predictions.
 
 The user sets the number (``--threads``, or a variable). Otherwise it is the number of cores that this process
 may use, limited by the system's affinity and by a control group's quota of processor time. It never depends
@@ -11,7 +11,8 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,23 @@ def within_quota() -> Iterator[None]:
 
     with threadpool_limits(cores(), user_api="blas"):
         yield
+
+
+def within_known_quota() -> AbstractContextManager[Any]:
+    """Do `within_quota` for passes that may take microseconds: the quota is read at the first call only."""
+    found = _limit()
+    return nullcontext() if found is None else found[0].limit(limits=found[1])
+
+
+@cache
+def _limit() -> tuple[Any, int] | None:
+    """Return what sets the threads of NumPy's BLAS, and the number that a quota allows; None without one."""
+    if cores() >= affinity() or given(variables_of_blas()):
+        return None
+    from threadpoolctl import ThreadpoolController
+
+    places = [pool["filepath"] for pool in _pools()]
+    return ThreadpoolController().select(filepath=places), cores()
 
 
 def of_blas() -> int:

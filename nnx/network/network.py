@@ -116,7 +116,7 @@ class Network(Traceable):
             make = self.backend.empty if on_gpu else np.empty
             result: HostArray = make((x.shape[0], *self.output_shape), self.dtype)
             plan = self.plan("inference")
-            with self.backend.hold():
+            with self.backend.within_quota(), self.backend.hold():
                 for start in range(0, x.shape[0], batch_size):
                     batch = x[start : start + batch_size]
                     if isinstance(batch, Rows):

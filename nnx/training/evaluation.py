@@ -71,16 +71,17 @@ def measure(
     own = communicator.shard(len(samples))
     y_pred = np.zeros((len(samples) if metrics else 0, *network.output_shape), network.dtype)
     sums = np.zeros(2 + len(terms))  # of the weights, the loss, and its terms
-    for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
-        segment = slice(start, min(start + EVALUATION_ROWS, own.start + own.rows))
-        x, y, weights = samples.read(segment)
-        value, predicted = network.score(x, y, loss, weights, output=bool(metrics), terms=terms)
-        if predicted is not None:  # metrics are taken on all rows together
-            y_pred[segment] = predicted
-        counted = samples.weights
-        share = float(len(x) if counted is None else counted[segment].sum(dtype=np.float64))
-        if share:
-            sums += share * np.array([1.0, value, *terms.values()])
+    with network.backend.within_quota():
+        for start in range(own.start, own.start + own.rows, EVALUATION_ROWS):
+            segment = slice(start, min(start + EVALUATION_ROWS, own.start + own.rows))
+            x, y, weights = samples.read(segment)
+            value, predicted = network.score(x, y, loss, weights, output=bool(metrics), terms=terms)
+            if predicted is not None:  # metrics are taken on all rows together
+                y_pred[segment] = predicted
+            counted = samples.weights
+            share = float(len(x) if counted is None else counted[segment].sum(dtype=np.float64))
+            if share:
+                sums += share * np.array([1.0, value, *terms.values()])
     totals = communicator.sum(sums, "the validation")
     means = (totals[1:] / totals[0]).tolist()
     results = dict(zip(("loss", *terms), means, strict=True))

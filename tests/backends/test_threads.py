@@ -7,6 +7,7 @@ import os
 import shutil
 
 import click
+import numpy as np
 import pytest
 from support.control_groups import quota
 from support.threads import fit, python
@@ -134,6 +135,29 @@ class TestTheNumberOfThreads:
         fit([seen])
         assert set(seen.threads) == {1}
         assert blas_threads() == before
+
+    @pytest.mark.usefixtures("unset")
+    def test_a_quota_holds_for_numpys_blas_in_predictions_and_no_longer(self, monkeypatch):
+        class Seeing(nnx.Layer):
+            def forward_into(self, x, y, workspace):
+                seen.append(of_numpy())
+                y[...] = x
+
+        def of_numpy():
+            return [pool["num_threads"] for pool in threads._pools()]
+
+        before, every, seen = of_numpy(), blas_threads(), []
+        network = nnx.Network([Seeing(), nnx.Dense(8, 1)], device="numpy", seed=0)
+        x = np.zeros((3, 8), np.float32)
+        allowed = 2 if before[0] == 1 else 1  # another number than outside
+        threads._limit.cache_clear()
+        monkeypatch.setattr(threads, "affinity", lambda: 8)
+        monkeypatch.setattr(threads, "cores", lambda: allowed)
+        network.predict(x)
+        network.evaluate(x, x[:, :1], loss="mse")
+        threads._limit.cache_clear()
+        assert seen == [[allowed] * len(before)] * 2
+        assert blas_threads() == every
 
     def test_a_number_of_the_users_is_left_alone(self, monkeypatch):
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")

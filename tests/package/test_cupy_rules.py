@@ -213,7 +213,7 @@ def test_every_activation_and_loss_has_its_kernels() -> None:
 
 
 WITHOUT_DEVICE = {"bfloat16_fault", "hold", "holds", "quiet", "owns", "reserve", "buffers", "small_loop",
-                  "blas_threads", "team", "blas_name"}  # fmt: skip
+                  "blas_threads", "team", "blas_name", "within_quota"}  # fmt: skip
 ON_CPU = {"sparse_forward", "sparse_backward", "sgd_rows", "adam_rows"}  # a GPU gets dense batches and copies
 
 
