@@ -5,7 +5,8 @@ A kernel computes a segment of the rows, or of a flat buffer. The function of th
 only on its number, so the same number of segments gives the same result, whichever thread computes a segment.
 
 Rules for a short compilation: Python calls only ``team_`` functions, so a kernel needs no wrapper for Python.
-Each function is compiled separately, so small ones that only one kernel needs are part of it.
+Each function is compiled separately, so small ones that only one kernel needs are part of it. Functions that
+Python does not call become machine code only as parts of kernels (`linked_numba`).
 
 Rules for loops that the compiler can vectorize: a loop runs from 0 to the size of a slice (an index that
 could be negative costs a branch), divisions do not check for zero (``error_model="numpy"``), sums may be

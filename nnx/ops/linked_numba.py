@@ -2,7 +2,8 @@
 
 Numba optimizes each function and translates it to machine code. If another function calls it, Numba does both
 again, for the two together, and stores both on disk. Of a function that Python never calls, only the second
-is used. Without the first, a first step takes a quarter less time, and the code and its speed are the same.
+is used. Without the first, compiling takes a fifth to a third less time; the results have the same bytes, and
+kernels take the same time (docs/performance.md, "Starting").
 """
 
 from __future__ import annotations
