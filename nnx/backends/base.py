@@ -95,8 +95,8 @@ class Backend(
         return numpy.asarray(x)
 
     def owns(self, x: Any) -> bool:
-        """Return whether `x` is an array of this backend."""
-        return isinstance(x, numpy.ndarray)
+        """Return whether `x` is an array of this backend; masked cells would be read as numbers."""
+        return isinstance(x, numpy.ndarray) and not isinstance(x, numpy.ma.MaskedArray)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Array:
         """Return an array with arbitrary contents."""

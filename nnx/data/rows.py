@@ -67,7 +67,7 @@ class Rows:
                     f"{first.dtype} of shape {first.shape}, and another is {array.dtype} of shape "
                     f"{array.shape}"
                 )
-        if not divisor > 0.0:
+        if not 0.0 < divisor < np.inf:
             raise DataError(f"divisor must be a positive number, not {divisor!r}")
         self.divisor = float(divisor)
         whole = first.dtype.kind in "iub" and self.divisor != 1.0
@@ -209,7 +209,7 @@ def _array(x: Any) -> HostArray:
             f"Rows takes data on the host, but they lie on {foreign.place(x)}: give the array itself, "
             "divided there (x / 255), or copy it (cupy.asnumpy(x))"
         )
-    array: HostArray = x if isinstance(x, np.ndarray) else np.asarray(x)  # a mapped array stays one
+    array: HostArray = x if isinstance(x, np.memmap) else foreign.as_numpy(x)  # a mapped array stays one
     if array.dtype.kind not in "fiub":
         raise DataError(f"rows must hold numbers, not {array.dtype}")
     return array

@@ -47,6 +47,12 @@ def test_a_slice_reads_nothing_yet():
         (lambda: nnx.Rows([PIXELS, floats()]), "the first is uint8 of .* and another is float32 of"),
         (lambda: nnx.Rows([]), "the list of arrays is empty"),
         (lambda: nnx.Rows(PIXELS, divisor=0), "divisor must be a positive number, not 0"),
+        (lambda: nnx.Rows(PIXELS, divisor=np.inf), "divisor must be a positive number, not inf"),
+        (
+            lambda: nnx.Rows(np.ma.masked_equal(PIXELS, PIXELS[0, 0])),
+            "masked cell.*, first in row 0: fill them",
+        ),
+        (lambda: nnx.Rows([PIXELS, np.ma.masked_equal(PIXELS, PIXELS[0, 0])]), "masked cell.*: fill them"),
         (lambda: nnx.Rows(np.array(["a"])), "must hold numbers, not <U1"),
         (lambda: nnx.Rows(PIXELS)[::2], "must have step 1, not 2"),
         (

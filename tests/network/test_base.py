@@ -149,7 +149,9 @@ def test_moving_to_another_backend_forgets_nothing():
     same_bytes(network.weights(), still.weights())
 
 
-@pytest.mark.parametrize("wrong", ["a list", "another dtype", "integers", "another width", "another rank"])
+@pytest.mark.parametrize(
+    "wrong", ["a list", "another dtype", "integers", "another width", "another rank", "masked"]
+)
 def test_each_pass_checks_x_and_not_only_the_first(wrong):
     network = small()
     forward(network, X, training=True)
@@ -160,6 +162,7 @@ def test_each_pass_checks_x_and_not_only_the_first(wrong):
         "integers": x.astype("int32"),
         "another width": network.asarray(X[:, :2]),
         "another rank": network.asarray(X[:, :, None]),
+        "masked": np.ma.masked_array(X, mask=X > 0.0),  # the numbers under the mask are no data
     }[wrong]
     for part in (network, network[:1]):
         with pytest.raises(nnx.DataError, match=r"forward takes|x has 2 features"):
