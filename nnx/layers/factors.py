@@ -28,6 +28,11 @@ class RoundedWeights:
         The layers of the plan; those in containers are found.
     arena : Arena
 
+    Attributes
+    ----------
+    places : dict
+        By the index of a layer, where its W begins in `Arena.values`; empty if nothing is rounded ahead.
+
     Notes
     -----
     The array is the rounded form of a part of `Arena.values`: from the first of these layers to the last.
@@ -35,19 +40,15 @@ class RoundedWeights:
 
     def __init__(self, layers: Iterable[Layer], arena: Arena) -> None:
         self._arena = arena
-        self._places: dict[int, int] = {}  # by the index of a layer: where its W begins
+        self.places: dict[int, int] = {}
         stop = 0
         for layer in _all(layers) if arena.bfloat16 and arena.backend.rounds_ahead else ():
             W = getattr(layer, "W", None) if layer.takes_factors else None
             if W is not None:
-                self._places[layer.index] = arena.place(W)
+                self.places[layer.index] = arena.place(W)
                 stop = max(stop, arena.place(W) + W.size)
-        start = min(self._places.values(), default=0)
+        start = min(self.places.values(), default=0)
         self._span = slice(start, stop)
-
-    def __len__(self) -> int:
-        """Return the number of layers."""
-        return len(self._places)
 
     def write(self, x: Array, first: Workspace, buffers: Buffers) -> None:
         """Round all weights, and x if the first layer reads it as a factor.
@@ -63,7 +64,7 @@ class RoundedWeights:
 
     def of(self, layer: Layer, buffers: Buffers) -> Array | None:
         """Return r(W) of a layer; None if it is not part of the array."""
-        place = self._places.get(layer.index)
+        place = self.places.get(layer.index)
         if place is None:
             return None
         W: Array = layer.W  # type: ignore[attr-defined]

@@ -191,7 +191,7 @@ class Plan:
                 layer.place(workspace, rows)  # type: ignore[attr-defined]
             steps.append((layer, workspace))
             arriving = given
-        factors.share(steps, rounds_x=bool(self.weights) and not self.path)
+        factors.share(steps, rounds_x=bool(self.weights.places) and not self.path)
         self._bound[rows] = steps
         return steps
 
@@ -257,7 +257,7 @@ class Plan:
             expected = ", ".join(map(str, ("rows", *self.input_shape)))
             raise DataError(f"x of shape {tuple(x.shape)} does not fit {first!s}, which takes ({expected})")
         self.buffers.terms = terms or (PLAIN if training else None)
-        if self.weights:
+        if self.weights.places:
             self.weights.write(x, steps[0][1], self.buffers)
         return self._pass(steps, x, training, shard or _all_of(rows), draw)
 
