@@ -123,6 +123,16 @@ def test_an_algorithm_that_hides_nan_is_not_used_for_any_size(behaviour):
     assert used == [not 4 <= rows < 8 for rows in range(1, 20)]
 
 
+def test_the_test_of_a_very_large_batch_does_not_count_for_smaller_ones(monkeypatch):
+    """It looks for NaN only, and would not find wrong numbers."""
+    monkeypatch.setattr(cublaslt, "EPILOGUES", {"identity": cublaslt.EPILOGUES["relu"]})
+    monkeypatch.setattr(cublaslt, "TESTED", 50)
+    library, a, b, bias = made(), numbers(7, 3), numbers(3, 4), numbers(4)
+    outputs = [cupy.empty((rows, 4), "float32") for rows in (7, 5)]  # the algorithm is the same for both
+    used = [library.product(a[: len(out)], b, bias, out, "identity") for out in outputs]
+    assert used == [True, False]
+
+
 def test_a_new_size_needs_no_test_while_a_step_is_recorded():
     backend, out = nnx.resolve("gpu"), cupy.empty((5, 4), "float32")
     a, b, bias = numbers(5, 3), numbers(3, 4), numbers(4)
