@@ -95,6 +95,7 @@ class Replay:
             shape.bound = trainer.bound(number)  # the first step of its size makes the arrays
             self._record(shape, number, sent)
         elif shape.proved:
+            trainer.backend.in_order(trainer.arena)  # as a launched step does in its forward pass
             shape.graph.launch()
             sparse.replayed(shape.used)
             self.count += 1

@@ -268,6 +268,22 @@ def test_autoencoders(preset, monkeypatch):
     assert replayed.history["loss"] == launched.history["loss"]
 
 
+def test_a_replayed_step_waits_for_what_a_callback_computes_on_another_stream():
+    x, stream, answers = cupy.asarray(X), cupy.cuda.Stream(non_blocking=True), []
+    cupy.cuda.Device(0).synchronize()  # x is there
+
+    class Watch(nnx.Callback):
+        def on_epoch_end(self, run):
+            before = run.network.predict(X)
+            with stream:
+                answers.append((run.network.predict(x), before))
+
+    compared(callbacks=[Watch()])
+    with stream:
+        for found, expected in answers:
+            np.testing.assert_array_equal(found.get(), expected)
+
+
 # ----------------------------------------------------------------- what must not be replayed
 
 
