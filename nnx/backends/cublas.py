@@ -14,6 +14,7 @@ import ctypes
 import os
 import sys
 import weakref
+from contextlib import suppress
 from typing import Any
 
 from nnx.ops.base import Array
@@ -246,3 +247,11 @@ def _layout_of_stack(x: Array) -> tuple[int, int, int]:
     if (down == 1 or rows == 1) and (across >= rows or columns == 1):
         return TRANSPOSED, across if columns > 1 else rows, distance
     raise CublasError(f"the matrices of a stack of shape {x.shape} are not contiguous")
+
+
+def reads_stack(x: Array) -> bool:
+    """Return whether `Cublas.stacked_product` takes a stack of matrices as it lies in memory."""
+    with suppress(CublasError):
+        _layout_of_stack(x)
+        return True
+    return False

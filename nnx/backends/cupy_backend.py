@@ -41,7 +41,7 @@ import numpy
 from nnx.backends import cupy_devices as devices
 from nnx.backends import foreign
 from nnx.backends.base import NOTHING, Backend, CaptureError
-from nnx.backends.cublas import STREAMS, Cublas, CublasError, current_stream
+from nnx.backends.cublas import STREAMS, Cublas, CublasError, current_stream, reads_stack
 from nnx.backends.cublaslt import CublasLt
 from nnx.backends.cupy_capture import Captured
 from nnx.backends.cupy_devices import device_count
@@ -196,7 +196,7 @@ class CupyBackend(
         blas = self._blas()
         if blas is None:
             return cupy.matmul(a, b, out=out)
-        blas.stacked_product(a, b, out)
+        blas.stacked_product(_stack_in_order(a), _stack_in_order(b), out)
         return out
 
     def _biased_product(self, a: Array, b: Array, bias: Array, out: Array, kind: str) -> bool:
@@ -331,3 +331,8 @@ def _in_order(factor: Array) -> Array:
     """Return a factor as cuBLAS can read it: a copy if neither its rows nor its columns are contiguous."""
     contiguous = factor.flags.c_contiguous or factor.flags.f_contiguous
     return factor if contiguous else cupy.ascontiguousarray(factor)
+
+
+def _stack_in_order(stack: Array) -> Array:
+    """Return a stack of matrices as cuBLAS can read it, likewise."""
+    return stack if reads_stack(stack) else cupy.ascontiguousarray(stack)

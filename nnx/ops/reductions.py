@@ -18,7 +18,7 @@ class Reductions(Sums):
         return out
 
     def axis_sums(self, x: Array, out: Array) -> Array:
-        """out[g, c] = Σ_r x[g, r, c], of many numbers in blocks, as in `Sums`; both are C-contiguous."""
+        """out[g, c] = Σ_r x[g, r, c], of many numbers in blocks, as in `Sums`; out is C-contiguous."""
         xp, (groups, rows, columns) = self.xp, x.shape
         if rows <= BLOCK:
             xp.sum(x, axis=1, out=out)
@@ -78,5 +78,6 @@ class ReductionsCuPy(OnGpu, Reductions):
         """Use one launch."""
         groups = x.shape[0]
         with self._hold:
+            x = self.xp.ascontiguousarray(x)  # a caller's dy may have rows with gaps between them
             AXIS_SUMS.over_columns(self, x[0], (x, out), groups, groups=groups)
         return out

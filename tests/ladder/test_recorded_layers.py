@@ -60,3 +60,34 @@ def test_its_passes_allocate_nothing_and_wait_for_nothing(kind, case):
     graph.launch()
     for gradient, value in zip(gradients, expected, strict=True):
         np.testing.assert_array_equal(gradient.get(), value)
+
+
+def rows_with_gaps(x):
+    """The same numbers, with other numbers between the rows."""
+    whole = cupy.zeros((2 * x.shape[0], *x.shape[1:]), x.dtype)
+    whole[::2] = x
+    return whole[::2]
+
+
+def columns_with_gaps(x):
+    whole = cupy.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
+    whole[..., ::2] = x
+    return whole[..., ::2]
+
+
+@pytest.mark.parametrize("given", [rows_with_gaps, columns_with_gaps])
+@pytest.mark.parametrize(("kind", "case"), CASES)
+def test_arrays_that_are_not_contiguous_give_the_same(kind, case, given):
+    """Kernels count on contiguous arrays: they would read the gaps, without an error."""
+    layer, plan, x = planned(kind, case)
+    training, floats = case.options.get("training", True), layer.input_dtype == "float"
+    dy = np.random.default_rng(1).normal(size=(x.shape[0], *plan.output_shape)).astype("float32")
+
+    def found(x, dy):
+        y = plan.forward(x, training, draw=0).get()
+        dx = plan.backward(dy, input_gradient=floats)
+        return [y, *([dx.get()] if floats else []), *(one.get() for _, _, one in layer.named_parameters())]
+
+    expected = found(x, cupy.asarray(dy))
+    for one, value in zip(found(given(x), given(cupy.asarray(dy))), expected, strict=True):
+        np.testing.assert_allclose(one, value, rtol=1e-5, atol=1e-5)

@@ -125,15 +125,18 @@ class Elementwise:
         """Run on arrays and numbers: inputs, then outputs, which are written."""
         if len(arguments) != len(self.parameters):
             raise TypeError(f"{len(self.parameters)} arguments are wanted, not {len(arguments)}")
-        numbers, pointers, key = [], [], []
+        numbers, pointers, key, held = [], [], [], []
         for one, value in zip(self.parameters, arguments, strict=True):
             if isinstance(value, np.ndarray):
                 if value.dtype != one.dtype:
                     raise TypeError(f"{one.name} is {one.dtype}, not {value.dtype}")
+                if one.raw and not value.flags.c_contiguous:
+                    if one.written:
+                        raise ValueError(f"raw {one.name} is not contiguous")
+                    value = np.ascontiguousarray(value)  # CuPy's x[i] is element i of any array
+                    held.append(value)
                 pointers.append(value.ctypes.data)
                 key.append(None if one.raw else (value.shape, value.strides))
-                if one.raw and not value.flags.c_contiguous:
-                    raise ValueError(f"raw {one.name} is not contiguous")
             elif one.array:
                 raise TypeError(f"{one.name} must be an array, not {type(value).__name__}")
             else:
