@@ -235,7 +235,7 @@ def _alignment(x: Array) -> int:
 
 def _compares(a: Array, b: Array, out: Array) -> bool:
     """Return whether the test compares numbers: not of very large products, or if sums would be inexact."""
-    return a.size + b.size + out.size <= TESTED and 25 * b.shape[0] < 1 << 24
+    return bool(a.size + b.size + out.size <= TESTED and 25 * b.shape[0] < 1 << 24)
 
 
 def _whole(xp: Any, shape: tuple[int, ...], dtype: Any) -> Array:
