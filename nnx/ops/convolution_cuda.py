@@ -129,7 +129,7 @@ CHANNELS_WEIGHTS = Raw(
     "convolve_channels_weights",
     "nnx_convolve_channels_weights",
     f"""{OVER_COLUMNS}
-extern "C" __global__ void nnx_convolve_channels_weights(
+extern "C" __global__ void NNX_OVER_COLUMNS nnx_convolve_channels_weights(
         const T* x, const T* dy, T* dW, T* parts, unsigned int* done, long long windows, long long filters,
         {NUMBERS.replace("uint32", "unsigned int")}) {{
     const bool fours = filters % 4 == 0 && nnx_aligned(x) && nnx_aligned(dy) && nnx_aligned(dW);

@@ -106,7 +106,7 @@ BIAS = {
 # db = Σ_rows dz with dz = dy ∘ f' on the way. For the identity only db is written ({store} is empty). dz may
 # be dy. bfloat16.py stores dz in another form: {stored} is the type.
 BIAS_GRADIENT_SOURCE = """
-extern "C" __global__ void nnx_bias_gradient(
+extern "C" __global__ void NNX_OVER_COLUMNS nnx_bias_gradient(
         const T* dys, const T* ys, {stored}* dzs, T* db, T* parts, unsigned int* done, long long rows,
         long long columns, T alpha) {{
     const bool fours = columns % 4 == 0 && nnx_aligned(dys) && nnx_aligned(ys) && nnx_aligned(dzs)

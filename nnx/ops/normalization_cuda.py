@@ -39,7 +39,7 @@ __device__ inline void nnx_put_together(
         nnx_store(variance, part, columns, fours, all);
     }
 }
-extern "C" __global__ void nnx_batch_moments(
+extern "C" __global__ void NNX_OVER_COLUMNS nnx_batch_moments(
         const T* x, T* mean, T* variance, T* parts, unsigned int* done, long long rows, long long columns) {
     __shared__ nnx_four shared[NNX_OF_COLUMNS];
     const bool fours = columns % 4 == 0 && nnx_aligned(x) && nnx_aligned(mean) && nnx_aligned(variance);
@@ -93,7 +93,7 @@ BATCH_NORM_SUMS = Raw(
     "nnx_batch_norm_sums",
     COLUMNS
     + """
-extern "C" __global__ void nnx_batch_norm_sums(
+extern "C" __global__ void NNX_OVER_COLUMNS nnx_batch_norm_sums(
         const T* dy, const T* x, const T* mean, const T* variance, T* dgamma, T* dbeta, T* parts,
         unsigned int* done, long long rows, long long columns, T epsilon) {
     const bool fours = columns % 4 == 0 && nnx_aligned(dy) && nnx_aligned(x) && nnx_aligned(mean)
@@ -234,7 +234,7 @@ LAYER_NORM_SUMS = Raw(
     "nnx_layer_norm_sums",
     COLUMNS
     + """
-extern "C" __global__ void nnx_layer_norm_sums(
+extern "C" __global__ void NNX_OVER_COLUMNS nnx_layer_norm_sums(
         const T* dy, const T* x, const T* moments, T* dgamma, T* dbeta, T* parts, unsigned int* done,
         long long rows, long long columns) {
     const bool fours = columns % 4 == 0 && nnx_aligned(dy) && nnx_aligned(x) && nnx_aligned(dgamma)

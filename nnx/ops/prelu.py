@@ -54,7 +54,7 @@ SLOPES = Raw(
     "nnx_prelu_slopes",
     COLUMNS
     + """
-extern "C" __global__ void nnx_prelu_slopes(
+extern "C" __global__ void NNX_OVER_COLUMNS nnx_prelu_slopes(
         const T* dy, const T* x, T* dalpha, T* parts, unsigned int* done, long long rows, long long columns) {
     const bool fours = columns % 4 == 0 && nnx_aligned(dy) && nnx_aligned(x) && nnx_aligned(dalpha);
     T* const sums[1] = {dalpha};

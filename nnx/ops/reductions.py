@@ -48,7 +48,7 @@ AXIS_SUMS = Raw(
     "nnx_axis_sums",
     COLUMNS
     + """
-extern "C" __global__ void nnx_axis_sums(
+extern "C" __global__ void NNX_OVER_COLUMNS nnx_axis_sums(
         const T* x, T* out, T* parts, unsigned int* done, long long rows, long long columns,
         long long groups) {
     const bool fours = columns % 4 == 0 && nnx_aligned(x) && nnx_aligned(out);

@@ -395,6 +395,26 @@ def sum_over_rows(
 TALL = [(1, 1), (37, 3), (300, 5), (5, 70), (41, 36)]
 
 
+def test_no_bit_depends_on_whether_arrays_are_aligned(number: np.dtype, rng: np.random.Generator) -> None:
+    """For sums over rows, sums of rows and elements."""
+    given, bits = rng.normal(size=(4, 41, 36)).astype(number), []
+    for aligned in (True, False):
+        dy, y, m, v = (at_address(one, aligned) for one in given)
+        db = at_address(np.zeros(36, number), aligned)
+        sum_over_rows("tanh_bias_gradient", (dy, y, dy, db), dy.shape, number.type(0), blocks=3, how={})
+        parts, total, done = np.zeros(8, number), np.zeros(1, number), np.zeros(1, np.uint32)
+        loss = (*dy.shape, number.type(0), number.type(1 / 41), 0, 1)
+        compile("squared_error_loss", number.name)(
+            (4,), (32,), (y, dy, parts, parts, dy, total, parts, done, *loss)
+        )
+        step = (np.zeros(1, np.int64), np.array([0.1, 0.9], number), np.zeros(2, np.int64), 0, 0)
+        numbers = (number.type(one) for one in (0.02, 0.1, 0.001, 1e-7))
+        np.abs(v, out=v)
+        compile("adam", number.name)((2,), (32,), (dy, y, m, v, dy.size, *step, *numbers))
+        bits.append([one.tobytes() for one in (dy, y, m, v, db, total)])
+    assert bits[0] == bits[1]
+
+
 @pytest.mark.parametrize("how", THREADS, ids=["one thread", "threads", "threads, last first"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (70, 5), (2, 300), (2, 257)])
 @pytest.mark.parametrize("aligned", [True, False])

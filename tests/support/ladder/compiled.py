@@ -1,23 +1,24 @@
 """nnx's kernels through NVIDIA's compiler, for every architecture, without a GPU.
 
-``python tests/support/ladder/compiled.py`` prints, for each architecture, how many registers each kernel
-takes, what it spills, and how many threads a multiprocessor has room for; in the ladder's environment
-(docs/gpu.md).
+``python tests/support/ladder/compiled.py [float32 | float64]`` prints, for each architecture, how many
+registers each kernel takes, what it spills, and how many threads a multiprocessor has room for; in the
+ladder's environment (docs/gpu.md).
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 from cupy_backends.cuda.libs import nvrtc
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from support.ladder.sources import Source, sources
+from support.ladder.sources import DTYPES, Source, sources
 
 # Turing, Ampere (A100, RTX 30), Ada, Hopper, Blackwell (B200, RTX 50)
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
@@ -108,29 +109,28 @@ def row(title: str, cells: list[str]) -> str:
     return f"{title:62}" + "".join(f"{cell:>8}" for cell in cells)
 
 
-def main() -> None:
-    """Print the table, and its summary by dtype."""
+def main(dtypes: Sequence[str]) -> None:
+    """Print the table of the kernels in these types, and its summary for each."""
+    count = spilled = 0
     print(row("registers of a thread", [f"sm_{one} " for one in ARCHITECTURES]))
-    most: dict[str, list[int]] = defaultdict(lambda: [0] * len(ARCHITECTURES))
-    least: dict[str, list[float]] = defaultdict(lambda: [1.0] * len(ARCHITECTURES))
-    small, spilled, count = [], 0, 0
-    for source in sources():
-        every = [compiled(source, architecture) for architecture in ARCHITECTURES]
-        print(row(str(source), [f"{one.registers}{'*' if one.local else ' '}" for one in every]))
-        rooms = [room(one.registers, source.threads, a) for one, a in zip(every, ARCHITECTURES, strict=True)]
-        most[source.dtype] = [max(a, b.registers) for a, b in zip(most[source.dtype], every, strict=True)]
-        least[source.dtype] = list(map(min, least[source.dtype], rooms))
-        if min(rooms) < 0.5:
-            small.append(row(str(source), [f"{one:.0%} " for one in rooms]))
-        spilled += sum(one.local for one in every)
-        count += len(every)
-    print("\nroom for less than half of the threads:", *small, sep="\n")
-    for dtype in most:
-        print(row(f"the most registers, {dtype}", [f"{number} " for number in most[dtype]]))
-        print(row(f"the least room, {dtype}", [f"{number:.0%} " for number in least[dtype]]))
+    summary = ["", "room for less than half of the threads:"]
+    for dtype in dtypes:
+        most, least = [0] * len(ARCHITECTURES), [1.0] * len(ARCHITECTURES)
+        for source in (one for one in sources() if one.dtype == dtype):
+            every = [compiled(source, architecture) for architecture in ARCHITECTURES]
+            print(row(str(source), [f"{one.registers}{'*' if one.local else ' '}" for one in every]))
+            rooms = list(map(room, (one.registers for one in every), repeat(source.threads), ARCHITECTURES))
+            if min(rooms) < 0.5:
+                summary.append(row(str(source), [f"{one:.0%} " for one in rooms]))
+            most = [max(a, b.registers) for a, b in zip(most, every, strict=True)]
+            least = list(map(min, least, rooms))
+            spilled += sum(one.local for one in every)
+            count += len(every)
+        summary.append(row(f"the most registers, {dtype}", [f"{one} " for one in most]))
+        summary.append(row(f"the least room, {dtype}", [f"{one:.0%} " for one in least]))
     version = ".".join(map(str, nvrtc.getVersion()))
-    print(f"{count} compiled by NVRTC {version}; {spilled} spill or use local memory (*)")
+    print(*summary, f"{count} compiled by NVRTC {version}; {spilled} spill or use local memory (*)", sep="\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:] or DTYPES))

@@ -182,7 +182,7 @@ class Raw:
     """A kernel in the form that `cupy.RawKernel` takes: CUDA source, and the name of a function in it."""
 
     def __init__(self, source: str, name: str) -> None:
-        match = re.search(rf'extern "C" __global__ void {name}\(([^)]*)\)', source)
+        match = re.search(rf'extern "C" __global__ void (?:\w+ )?{name}\(([^)]*)\)', source)
         if match is None:
             raise ValueError(f'there is no extern "C" __global__ void {name}(…)')
         types = {letter: kind for kind, letter in re.findall(r"typedef (\w+) (\w+);", source)}

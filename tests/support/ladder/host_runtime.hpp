@@ -9,6 +9,7 @@
 #include <vector>
 
 #define __device__
+#define __launch_bounds__(...)
 static inline unsigned int __float_as_uint(float x) {
     unsigned int bits;
     memcpy(&bits, &x, sizeof(bits));
