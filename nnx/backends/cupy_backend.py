@@ -221,7 +221,10 @@ class CupyBackend(
         if foreign.on_gpu(x):
             with self._hold:
                 owned = x if self.owns(x) else devices.adopted(x, self.device)
-                return cupy.ascontiguousarray(owned, dtype=dtype)
+                found = cupy.ascontiguousarray(owned, dtype=dtype)
+                if found is not owned:
+                    self.return_borrowed(x)
+                return found
         host = numpy.ascontiguousarray(foreign.as_numpy(x), dtype=dtype)
         with self._hold:
             return cupy.asarray(host)

@@ -87,6 +87,20 @@ def test_what_is_copied(give, up, within):
     assert len(samples) == ROWS
 
 
+@pytest.mark.parametrize(
+    ("given", "own", "waits"),
+    [(lambda: cupy.asarray(X), False, 0), (lambda: cupy.asarray(BYTES), False, 1),
+     (lambda: cupy.asarray(X).T, False, 1), (lambda: cupy.asarray(BYTES), True, 0)],
+    ids=["the same memory", "another type", "another order", "cupy"],
+)  # fmt: skip
+def test_an_array_of_another_library_has_been_read_when_its_copy_is_returned(given, own, waits):
+    """Its memory may be used again as soon as nobody holds it."""
+    x = given() if own else OfAnotherLibrary(given())
+    with cupy.recorded() as log:
+        nnx.resolve("gpu").asarray(x, "float32")
+    assert log.count("wait") == waits
+
+
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
 def test_labels_of_int64_are_not_copied(dtype):
     y = cupy.asarray(LABELS.astype(dtype))
