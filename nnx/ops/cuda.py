@@ -321,7 +321,9 @@ class Raw:
         lanes = min(OF_COLUMNS // width, power_of_two(rows))
         blocks = -(-columns // (4 * width))
         shares = max(1, min(-(-rows // (8 * lanes)), SHARES // (blocks * groups)))
-        parts = ops._buffer("sums of columns", groups * shares * sums * columns, like.dtype)
+        parts = ops._buffer(
+            "sums of columns", groups * sums * columns * shares if shares > 1 else 1, like.dtype
+        )
         counters = ops._counter("columns done", SHARES)
         grid, block = (min(blocks, MOST), shares, min(groups, MOST)), (width, lanes)
         self.of(like.dtype)(grid, block, (*arrays, parts, counters, rows, columns, *more))

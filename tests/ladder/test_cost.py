@@ -132,3 +132,12 @@ def test_memory_does_not_grow_with_steps():
     network.fit(x, x, loss=nnx.BinaryCrossEntropy(), optimizer=nnx.Adam(1e-3), batch_size=24, epochs=6,
                 callbacks=[Used()])  # fmt: skip
     assert set(used[1:]) == {used[1]}
+
+
+def test_sums_whose_rows_no_blocks_share_need_no_memory(monkeypatch):
+    backend, x, out = nnx.resolve("gpu"), cupy.ones((900, 3, 5), "float32"), cupy.empty((900, 5), "float32")
+    monkeypatch.setattr(backend, "_local", type(backend._local)())
+    with cupy.recorded() as log:
+        backend.axis_sums(x, out)
+    assert sum(event.size for event in log if event.kind == "alloc") <= 1024
+    np.testing.assert_array_equal(out.get(), 3.0)
