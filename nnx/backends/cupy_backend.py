@@ -73,6 +73,8 @@ from nnx.ops.upsampling import UpsamplingCuPy
 
 __all__ = ["CupyBackend", "device_count"]
 
+OF_EACH_THREAD = 2  # the address for the default stream of a thread, cudaStreamPerThread: each has another
+
 
 class CupyBackend(
     GatherCuPy, Bfloat16CuPy, ConvolutionCuPy, PoolingCuPy, GlobalAverageCuPy, UpsamplingCuPy,
@@ -104,7 +106,7 @@ class CupyBackend(
         self.device = f"gpu:{index}"
         self._hold = devices.Hold(index)
         self._local = threading.local()
-        self._last_stream: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # of each arena
+        self._last_stream: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()  # of each arena
         self.blas_fault = ""  # why our own binding of cuBLAS cannot be used
         try:
             with self._hold:  # try memory, the compiler and cuBLAS before they are needed
@@ -291,7 +293,8 @@ class CupyBackend(
     def in_order(self, arena: Any) -> None:
         """See `Backend.in_order`."""
         with self._hold:  # each device has a current stream
-            stream = self._stream()
+            address = self._stream()
+        stream = address, threading.get_ident() if address == OF_EACH_THREAD else 0
         if self._last_stream.setdefault(arena, stream) != stream:
             self.synchronize()
             self._last_stream[arena] = stream

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -512,6 +514,20 @@ def test_one_network_may_be_used_on_one_stream_after_another():
         one.predict(x)
         assert log.count("wait") == waits  # only where the stream is another one
         np.testing.assert_array_equal(first.get(), twin.predict(X))
+
+
+@pytest.mark.parametrize(("address", "waits"), [(0, 0), (2, 1)], ids=["the default", "each thread's own"])
+def test_one_network_may_be_used_by_threads_with_streams_of_their_own(monkeypatch, address, waits):
+    """The default streams of threads have one address, but are several."""
+    backend, one = nnx.resolve("gpu"), network()
+    monkeypatch.setattr(backend, "_stream", lambda: address)
+    with cupy.recorded() as log:
+        for _ in range(2):
+            backend.in_order(one.arena)
+        thread = threading.Thread(target=backend.in_order, args=(one.arena,))
+        thread.start()
+        thread.join()
+    assert log.count("wait") == waits
 
 
 def test_a_run_resumes_with_the_data_on_either_side(tmp_path):
