@@ -216,7 +216,7 @@ class LossesCuPy(OnGpu, Losses):
         with self._hold:
             if weights is None:
                 return super().row_shares(shares, None)
-            arrays = (self.xp.ascontiguousarray(weights), shares)
+            arrays = (self.xp.ascontiguousarray(weights.reshape(shares.shape)), shares)
             one = shares.dtype.type(1)
             ROW_FACTORS.of(shares.dtype)((1,), (THREADS,), (*arrays, shares.shape[0], one))
         return shares

@@ -114,6 +114,12 @@ def test_shares_of_rows(backend: Backend, dtype: np.dtype, weights: np.ndarray |
     np.testing.assert_allclose(shares, wide / max(wide.sum(), 1e-300), rtol=1e-6)
 
 
+def test_weights_of_other_rows_are_refused(backend: Backend) -> None:
+    """A kernel would read past the end of the weights."""
+    with pytest.raises(ValueError, match="reshape"):
+        backend.row_shares(backend.empty((6, 1), "float32"), backend.asarray(np.ones(3, np.float32)))
+
+
 def test_weights_are_repeated(backend: Backend, dtype: np.dtype) -> None:
     weights = backend.asarray(np.array([0.5, 2.0, 1.0], dtype))
     repeated = backend.to_numpy(backend.repeat_weights(weights, 2))
