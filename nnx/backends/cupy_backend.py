@@ -283,7 +283,8 @@ class CupyBackend(
 
     def buffers(self) -> list[Array]:
         """See `Backend.buffers`."""
-        return list(self._rooms().values())
+        with self._hold:  # each device has a current stream
+            return list(self._rooms().values())
 
     def synchronize(self) -> None:
         """Wait until all work queued on the device is done."""

@@ -161,6 +161,18 @@ def test_an_array_of_the_other_device_is_refused():
         trained.forward(stranger)
 
 
+def test_its_buffers_are_found_whichever_device_is_current():
+    """A recorded step keeps them."""
+    backend = nnx.resolve("gpu:1")
+    with cupy.cuda.Device(1):
+        stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        with backend.hold():
+            made = backend._buffer("for this test", 3, "float32")
+        with cupy.cuda.Device(0):
+            assert any(one is made for one in backend.buffers())
+
+
 def test_threads_that_share_two_devices_give_the_numbers_of_one():
     alone = {device: fit(network(device)).metrics for device in ("gpu:0", "gpu:1")}
     assert alone["gpu:0"] == alone["gpu:1"]

@@ -273,8 +273,9 @@ def get_elapsed_time(start_event: Event, end_event: Event) -> float:
 
 
 def get_current_stream(device_id: int = -1) -> Stream:
-    stack = getattr(_world.thread(), "streams", None)
-    return stack[-1] if stack else Stream.null
+    device = _world.current() if device_id < 0 else device_id
+    stack = [one for one in getattr(_world.thread(), "streams", ()) if one._line.device == device]
+    return stack[-1] if stack else Stream.null  # each device has its own
 
 
 class PinnedMemoryPointer(bytearray):
