@@ -172,11 +172,11 @@ class UsedRows:
     # ---------------------------------------------------------- recorded steps
 
     def state(self) -> tuple[Array, Array, Array]:
-        """Return what a pass has changed here, for `replayed`."""
+        """Return the arrays that a pass has changed here, for `replayed`."""
         return self.rows, self.sums, self.cleared
 
     def replayed(self, state: tuple[Array, Array, Array]) -> None:
-        """Take what `state` returned after a step that was replayed now."""
+        """Set the arrays that `state` returned: a replayed step does not run the code that sets them."""
         self.rows, self.sums, self.cleared = state
         self.shown = False
 
@@ -227,7 +227,7 @@ class SparseParameters(dict[int, UsedRows]):
         return [used.state() for used in self.values()]
 
     def clears_as(self, state: list[tuple[Array, Array, Array]]) -> bool:
-        """Return whether the next pass clears the rows that it cleared when `state` was the state."""
+        """Return whether the next pass clears the same rows as it did when `state` was returned."""
         found = [used.cleared if used.rows is not None else None for used in self.values()]
         return len(found) == len(state) and all(
             cleared is not None and cleared is one[2] for cleared, one in zip(found, state, strict=True)

@@ -95,7 +95,7 @@ class Backend(
         return numpy.asarray(x)
 
     def owns(self, x: Any) -> bool:
-        """Return whether `x` is an array of this backend; masked cells would be read as numbers."""
+        """Return whether `x` is an array of this backend; a masked array is none: kernels ignore masks."""
         return isinstance(x, numpy.ndarray) and not isinstance(x, numpy.ma.MaskedArray)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Array:
@@ -151,15 +151,15 @@ class Backend(
         """Wait until all work queued on the device is done."""
 
     def in_order(self, arena: Any) -> None:
-        """Wait for the device if another stream than the current one was the last to work on an arena.
+        """Wait for the device if the last work on an arena was on another stream than the current one.
 
         A network's passes share memory, so they must not run at the same time on several streams.
         """
 
     def return_borrowed(self, x: Any) -> None:
-        """Wait until work queued so far has read `x`, unless this backend's library keeps its memory.
+        """Wait until queued work has read `x`, if `x` is an array of another library on a GPU.
 
-        Another library may use the memory again as soon as nobody holds `x`, also if a GPU has not read it.
+        That library may use the memory again as soon as nobody holds `x`, even before the GPU has read it.
         """
 
     def capture(self, launch: Callable[[], None]) -> Any:
@@ -205,7 +205,7 @@ class Backend(
     def blas_name(self, bfloat16: bool = False) -> str:
         """Return the BLAS that computes products: ``"MKL 2026.2"``, ``"OpenBLAS 0.3.31 (SkylakeX)"``.
 
-        With `bfloat16`, for a network with bfloat16 factors, whose products may be those of a second library.
+        `bfloat16` says that the network has bfloat16 factors, which a second library may multiply.
         """
         return threads.name_of_blas()
 

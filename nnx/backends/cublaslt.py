@@ -25,7 +25,7 @@ EPILOGUE, BIAS_POINTER = 7, 8  # cublasLtMatmulDescAttributes_t
 WORKSPACE_LIMIT, ALIGNMENTS = 1, (5, 6, 7, 8)  # cublasLtMatmulPreferenceAttributes_t, for A, B, C and D
 ALIGNED = 16  # bytes: no kernel reads more at once
 MOST = 256  # plans that are kept
-TESTED = 1 << 24  # numbers of a product at most that is compared with cuBLAS's
+TESTED = 1 << 24  # the largest product, in numbers, whose test also compares it with cuBLAS's
 SIZE, LONG = ctypes.c_size_t, ctypes.c_int64
 
 
@@ -153,7 +153,7 @@ class CublasLt:
     def _passes(self, plan: Planned, a: Array, b: Array, out: Array, kind: str) -> bool:
         """Return whether a plan keeps NaN, and computes whole numbers, which are exact in every mode.
 
-        This overwrites `out`, and the host waits once. Very large products are only tried with NaN.
+        This overwrites `out`, and the host waits once. Very large products are tried with NaN only.
         """
         xp, n = self._xp, b.shape[1]
         self._compute(plan, a, b, xp.full(n, math.nan, out.dtype), out)
@@ -234,7 +234,7 @@ def _alignment(x: Array) -> int:
 
 
 def _compares(a: Array, b: Array, out: Array) -> bool:
-    """Return whether the test compares numbers: not of very large products, or if sums would be inexact."""
+    """Return whether the test also compares numbers: if the product is not too large, and exact."""
     return bool(a.size + b.size + out.size <= TESTED and 25 * b.shape[0] < 1 << 24)
 
 

@@ -73,7 +73,7 @@ from nnx.ops.upsampling import UpsamplingCuPy
 
 __all__ = ["CupyBackend", "device_count"]
 
-OF_EACH_THREAD = 2  # the address for the default stream of a thread, cudaStreamPerThread: each has another
+OF_EACH_THREAD = 2  # cudaStreamPerThread: one address for all threads, but each has its own stream
 
 
 class CupyBackend(
@@ -148,7 +148,7 @@ class CupyBackend(
         return rooms
 
     def _stream(self) -> int:
-        """Return the address of the current stream; of a step that is recorded, that on which it will run."""
+        """Return the address of the current stream; for a recorded step, of the one on which it will run."""
         recorded = getattr(self._local, "recorded", None)
         return current_stream(cupy) if recorded is None else int(recorded)
 

@@ -70,8 +70,8 @@ def describe(library: ctypes.CDLL) -> str:
 def most_threads(library: ctypes.CDLL) -> int | None:
     """Return how many threads it is built for, as its description says.
 
-    For more threads that call it at the same time, it lacks memory: it warns, and with many more it ends the
-    process.
+    If more threads call it at the same time, it has too little memory: it warns, and if many more do, it ends
+    the process.
     """
     found = _MOST.search(_text(library.scipy_openblas_get_config))
     return int(found[1]) if found else None

@@ -21,7 +21,7 @@ from nnx.backends import control_groups, openblas
 # The variables that set the number of threads; for each library, the first one that is set counts.
 OF_KERNELS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
 OF_BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-NOT_READ = {"openblas": "MKL_NUM_THREADS", "mkl": "OPENBLAS_NUM_THREADS"}  # by NumPy's BLAS, if it is that
+NOT_READ = {"openblas": "MKL_NUM_THREADS", "mkl": "OPENBLAS_NUM_THREADS"}  # what each BLAS does not read
 VARIABLES = tuple(dict.fromkeys((*OF_BLAS, *OF_KERNELS)))
 _asked: list[int] = []
 
@@ -86,7 +86,7 @@ def within_quota() -> Iterator[None]:
 
 
 def within_known_quota() -> AbstractContextManager[Any]:
-    """Do `within_quota` for passes that may take microseconds: the quota is read at the first call only."""
+    """As `within_quota`, for passes that may take microseconds: the quota is read at the first call only."""
     found = _limit()
     return nullcontext() if found is None else found[0].limit(limits=found[1])
 
@@ -109,7 +109,7 @@ def of_blas() -> int:
 
 
 def variables_of_blas() -> tuple[str, ...]:
-    """Return the variables that NumPy's BLAS reads: OpenBLAS does not read that of MKL, which others need."""
+    """Return the variables that NumPy's BLAS reads: OpenBLAS does not read MKL's, nor MKL OpenBLAS's."""
     unread = {NOT_READ.get(pool["internal_api"]) for pool in _pools()}
     return tuple(name for name in OF_BLAS if unread != {name})
 

@@ -83,7 +83,7 @@ def _bfloat16(status: backends.DeviceStatus) -> dict[str, str]:
     if backend.bfloat16_pays:
         return {"speed": "fast", "detail": "MKL, by the processor's AMX; auto chooses it"}
     if backend.name == "numba":
-        return {"speed": "slow", "detail": "MKL without AMX; auto chooses float32, which was faster on AMD's"}
+        return {"speed": "slow", "detail": "MKL without AMX; auto chooses float32: it was faster on AMD EPYC"}
     return {"speed": "unknown", "detail": "cuBLAS, not measured yet; auto chooses float32"}
 
 

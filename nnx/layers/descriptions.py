@@ -47,9 +47,8 @@ def from_config(kind: str, config: dict[str, Any]) -> Layer:
     found = _named(kind)
     if not found:
         users = (name for name, known in Layer.registry.items() if not known.__module__.startswith("nnx."))
-        layers = [
-            name for name, known in Layer.registry.items() if "record" in vars(known)
-        ]  # no base classes
+        # base classes have no record
+        layers = [name for name, known in Layer.registry.items() if "record" in vars(known)]
         near = nearest(kind, [*layers, *users])
         raise FileFormatError(f"unknown layer {kind!r} (first import the module of your own layer){near}")
     if len(found) > 1:

@@ -1,8 +1,8 @@
-"""The rounded factors of products in bfloat16: who writes them, and where they lie.
+"""The rounded factors of products in bfloat16: what writes them, and where they are stored.
 
-On a CPU, a layer rounds its factors just before it multiplies them. On a GPU each kernel is a launch, so less
-is rounded on its own (`rounds_ahead`): one launch rounds the weights of all layers and the input of the first
-at the start of a pass, and a layer whose output is the next one's factor writes it rounded too.
+On a CPU, a layer rounds its factors just before it multiplies them. On a GPU, a kernel that only rounds costs
+a launch, so few do (`rounds_ahead`). One launch at the start of a pass rounds the weights of all layers and
+the input of the first one. A layer whose output is a factor of the next layer writes it rounded too.
 """
 
 from __future__ import annotations

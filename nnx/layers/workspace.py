@@ -90,7 +90,7 @@ class Workspace:
     dz : array or None
         Memory for the gradient before that activation.
     rounded_x, rounded_W : array or None
-        In bfloat16: r(x) and r(W), if somebody else writes them before the layer's forward pass.
+        In bfloat16: r(x) and r(W), if they are written before the layer's forward pass.
     rounded_y : array or None
         In bfloat16: where the layer writes r(y), because the next layer reads it.
     plans : sequence of Plan

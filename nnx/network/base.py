@@ -39,9 +39,8 @@ class NetworkBase:
         fuse: bool = True,
         precision: str | None = None,
     ) -> None:
-        expanded = stack.expand(
-            layers
-        )  # checked first: a device that is a layer shows that the list is missing
+        # checked before the device: without the list, a layer would be taken for the device
+        expanded = stack.expand(layers)
         backend = resolve(device)
         precision = resolve_precision(precision, dtype, backend, walk(expanded))
         self._assemble(layers, backend, precision, seed, fuse)

@@ -83,7 +83,7 @@ class Network(Traceable):
 
         Data on the network's GPU (arrays of CuPy, or of a library with DLPack such as PyTorch and JAX) are
         read where they are. A batch is copied only if it is not C-contiguous, or of another type than the
-        network. For CuPy's arrays, the host waits for nothing; memory of another library has been read when
+        network. For CuPy's arrays, the host waits for nothing. An array of another library has been read when
         the call returns. Several threads may call it at once; they take turns.
 
         Parameters

@@ -63,7 +63,7 @@ def check(precision: str, backend: Backend) -> None:
 
 
 def _gain(layers: Iterable[Layer]) -> bool:
-    """Return whether a dense layer is wide; convolutions round factors, and then multiply them in float32."""
+    """Return whether a dense layer is wide, and none a convolution, which multiplies in float32 anyway."""
     layers = list(layers)
     wide = any(isinstance(layer, Dense) and layer.units >= WIDE for layer in layers)
     return wide and not any(isinstance(layer, Convolution) for layer in layers)

@@ -49,7 +49,7 @@ def gradient(network: Any, dy: Any) -> Array:
 
 
 def _refuse_strange(network: Any, what: str, x: Any, name: str) -> None:
-    """Refuse an array that is none of the network's backend; the text has the call that makes it one."""
+    """Refuse an array of another device or library; the error has the call that converts it."""
     if network.backend.owns(x):
         return
     there = foreign.place(x) if foreign.on_gpu(x) else "the host"

@@ -82,9 +82,9 @@ class StoredNetwork(NetworkBase):
     def copy(self) -> Self:
         """Return an independent network with equal layers and values, but without optimizer state.
 
-        The copy has the same seed and has taken no step. So `fit` begins with the orders of batches and the
-        dropout masks that it began with in the network itself, when that was new. (In the copy of a slice,
-        layers have other numbers, so the masks are others.)
+        The copy has the same seed and has taken no step. So its first `fit` has the orders of batches and the
+        dropout masks of the first `fit` of this network. (In the copy of a slice, layers have other numbers,
+        so the masks differ.)
         """
         twin = type(self).from_config(self.config(), device=self.backend, draw=self._arena is None)
         if self._arena is not None:

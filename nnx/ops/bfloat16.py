@@ -34,7 +34,7 @@ class Bfloat16(Activations, Sums):
 
     @property
     def rounds_ahead(self) -> bool:
-        """Return whether one launch should round all weights, and operations what the next layer reads."""
+        """Return whether to round all weights in one launch, and each output where it is computed."""
         return False
 
     def round_to_bfloat16(self, x: Array, out: Array) -> Array:

@@ -278,7 +278,7 @@ class Losses(Operations):
             dy[...] = gradient * column
 
     def repeat_weights(self, weights: Array, times: int) -> Array:
-        """Return each weight so many times in a row, in memory that is valid until the next call."""
+        """Return each weight `times` times in a row, in memory that is valid until the next call."""
         return self.xp.repeat(weights, times)
 
     def row_shares(self, shares: Array, weights: Array | None) -> Array:

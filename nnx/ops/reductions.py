@@ -1,4 +1,4 @@
-"""Products and sums that layers with few formulas of their own are made of; none needs temporary arrays."""
+"""Products and sums for layers without kernels of their own; on a GPU, they make no temporary arrays."""
 
 from __future__ import annotations
 

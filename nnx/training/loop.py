@@ -81,7 +81,7 @@ def _under_way(run: Run, trainer: SmallTrainer, pause: Pause) -> Iterator[None]:
     backend = run.network.backend
     with ExitStack() as ending:
         ending.callback(lambda: setattr(run.history, "seconds", time.perf_counter() - began))
-        whole = run.network._parent or run.network  # a slice is trained with the values of its network
+        whole = run.network._parent or run.network  # a slice trains the values of its network
         whole.in_fit = True
         ending.callback(setattr, whole, "in_fit", False)
         ending.callback(trainer.close)
