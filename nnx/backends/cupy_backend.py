@@ -211,7 +211,8 @@ class CupyBackend(
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         """Copy host data to this device, or return an array of this device, of CuPy or with DLPack.
 
-        An array of this device is copied only if it is not C-contiguous, or of another type than `dtype`.
+        An array of this device is copied only if it is not C-contiguous, or of another type than `dtype`. If
+        it is of another library, the copy is finished when this returns: that memory may be used again.
 
         Raises
         ------
