@@ -31,7 +31,7 @@ WIDTHS = (8, 16, 32, 64, 128, 256)
 BATCHES = (16, 64, 256)
 TYPES = ("float32", "float64")
 ACTIVATIONS = {"relu": nnx.ReLU, "tanh": nnx.Tanh, "sigmoid": nnx.Sigmoid}
-SECONDS = 0.2  # so long a turn takes: its start, with cold processors, must not decide
+SECONDS = 0.2  # of a turn: long, because processors are slow at its start
 SLOWER = 1.05  # ratios above this are marked
 _ready: dict[Any, Any] = {}
 
