@@ -65,7 +65,7 @@ def test_every_kernel_compiles(kernels: list[Source], architecture: str, dtype: 
 def moves_of(source: Source) -> list[str]:
     """Whether a kernel reads four numbers at once, and stores so many, by the helpers that it calls."""
     body = source.text[source.text.find(f" {source.function}(") :]
-    reads = re.search("nnx_read|nnx_row|NNX_TARGETS", body) and source.name not in (
+    reads = re.search(r"nnx_read|nnx_row\b|NNX_TARGETS", body) and source.name not in (
         "gather_bytes",
         "smooth_labels",
     )
