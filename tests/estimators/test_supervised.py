@@ -27,7 +27,7 @@ def test_the_classifier_learns_digits():
 
 def test_a_backend_as_device_and_callbacks_are_cloned():
     model = NetworkClassifier(
-        4, epochs=1, device=nnx.resolve("cpu"), callbacks=[nnx.EarlyStopping()], random_state=0
+        4, epochs=1, device=nnx.resolve("cpu"), callbacks=[nnx.EarlyStopping("loss")], random_state=0
     ).fit(X, Y)
     twin = clone(model).fit(X, Y)
     assert twin.callbacks[0] is not model.callbacks[0]
