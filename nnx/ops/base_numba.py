@@ -23,7 +23,6 @@ from typing import Any
 import numba
 import numpy as np
 
-from nnx.ops import linked_numba
 from nnx.ops.base import Array, InPlace
 from nnx.ops.cache_numba import CheckedCache
 
@@ -32,6 +31,7 @@ if numba.config.DISABLE_JIT:
 
 Scalar = Any
 SMALL_ARRAY = 2**15  # numbers: with fewer, one thread finishes before another has started
+LINKED = ((0, 68),)  # versions of Numba with which `linked_numba` was tested; it uses private parts of Numba
 SEGMENT_ROWS = 16  # the fewest rows of a segment: in a dense layer, each segment packs all of W again
 
 
@@ -59,9 +59,11 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 def only_called(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator for functions that only other kernels call, and that are saved with those."""
     chosen = OPTIONS | {"no_cpython_wrapper": True} | options
-    if numba.version_info.short in linked_numba.TESTED:
-        return lambda function: numba.njit(pipeline_class=linked_numba.LinkedCompiler, **chosen)(function)
-    return compiled(**chosen)
+    if numba.version_info.short not in LINKED:
+        return compiled(**chosen)
+    from nnx.ops.linked_numba import LinkedCompiler  # imports what other versions may not have
+
+    return lambda function: numba.njit(pipeline_class=LinkedCompiler, **chosen)(function)
 
 
 def _without_collector(compile_: Callable[..., Any]) -> Callable[..., Any]:

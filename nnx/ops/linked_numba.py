@@ -16,8 +16,6 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
 
-TESTED = ((0, 68),)  # versions of Numba; with others, these functions are compiled like all functions
-
 
 class _Library(CPUCodeLibrary):  # type: ignore[misc]
     """The code of a function, which is optimized and translated in the libraries that link it."""

@@ -11,7 +11,7 @@ import pytest
 
 numba = pytest.importorskip("numba", reason="Numba is not installed: pip install 'nnx-arrays[fast]'")
 
-from nnx.ops import base_numba, linked_numba  # noqa: E402
+from nnx.ops import base_numba  # noqa: E402
 from nnx.ops.share_numba import share  # noqa: E402
 
 X = np.random.default_rng(0).normal(size=(37, 5))
@@ -64,7 +64,7 @@ def test_the_bytes_are_those_of_functions_that_are_compiled_alone():
 def test_only_what_python_calls_becomes_machine_code():
     gate, rows, team_rows = made(base_numba.inner)
     team_rows(X, X.copy(), 0.3, 1)
-    if numba.version_info.short not in linked_numba.TESTED:
+    if numba.version_info.short not in base_numba.LINKED:
         pytest.skip("another version of Numba compiles all functions alone")
     for kernel, compiled in ((gate, False), (rows, False), (team_rows, True)):
         (overload,) = kernel.overloads.values()
@@ -72,7 +72,7 @@ def test_only_what_python_calls_becomes_machine_code():
 
 
 def test_a_version_of_numba_that_was_not_tested_compiles_them_alone(monkeypatch):
-    monkeypatch.setattr(linked_numba, "TESTED", ())
+    monkeypatch.setattr(base_numba, "LINKED", ())
     decorator = base_numba.only_called()
     np.testing.assert_array_equal(computed(decorator), computed(base_numba.inner))
 
