@@ -85,7 +85,7 @@ __device__ T nnx_block_max(T value, T* shared) {
 
 # Four neighbours of an array for each thread, read and written together: 16 bytes of float32. A part of an
 # array has 4 blockDim.x numbers. At the array's end, and if `fours` is false because an array is not aligned,
-# the same numbers are read one by one; behind the end they are 0.
+# the same numbers are read one by one; after the end they are 0.
 FOURS = """
 template <typename N> struct alignas(sizeof(N) < 4 ? 4 * sizeof(N) : 16) nnx_pack { N at[4]; };
 using nnx_four = nnx_pack<T>;
@@ -351,7 +351,7 @@ class Flat(Raw):
     more : str
         The kernel's other parameters: pointers, and numbers of the types ``T`` and ``long long``.
     body : str
-        Code that computes element ``i``. It also runs for elements behind the end, which are 0.
+        Code that computes element ``i``. It also runs for elements after the end, which are 0.
     """
 
     def __init__(self, name: str, inputs: str, outputs: str, more: str, body: str) -> None:

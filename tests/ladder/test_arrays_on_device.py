@@ -295,7 +295,7 @@ def test_data_on_another_device_are_refused_with_the_call_that_moves_them(method
     )
 
 
-def test_a_gradient_is_looked_at():
+def test_device_and_type_of_dy_are_checked():
     """Without it, kernels would read and write past their arrays, and an upload would wait for the device."""
     one, dy = network(), DENSE[:5].astype("f8")
     one.forward(one.asarray(X[:5]), training=True)

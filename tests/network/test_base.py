@@ -194,7 +194,7 @@ def test_a_gradient_of_another_type_is_converted(kind):
 
 
 @pytest.mark.parametrize("wrong", ["a list", "complex numbers"])
-def test_a_gradient_that_is_none_is_refused_in_a_line(wrong):
+def test_dy_that_is_no_array_of_numbers_is_refused_in_a_line(wrong):
     network = small()
     forward(network, X, training=True)
     dy = Y.tolist() if wrong == "a list" else network.backend.asarray(Y.astype("complex64"))
