@@ -70,7 +70,13 @@ class ReductionsCuPy(OnGpu, Reductions):
     """Products by our own binding of cuBLAS, and sums by one launch: CuPy's need temporary memory."""
 
     def matmul(self, a: Array, b: Array, out: Array) -> Array:
-        """Use one launch."""
+        """Use one launch. cuBLAS would read past the end of factors that do not fit, where NumPy raises."""
+        if a.shape[:-2] != b.shape[:-2] or a.shape[-1] != b.shape[-2]:
+            raise ValueError(f"matmul: factors of shapes {a.shape} and {b.shape} do not fit")
+        if out.shape != (*a.shape[:-1], b.shape[-1]):
+            raise ValueError(
+                f"matmul: out must have the shape {(*a.shape[:-1], b.shape[-1])}, not {out.shape}"
+            )
         with self._hold:
             return self._product(a, b, out) if out.ndim == 2 else self._stacked_product(a, b, out)
 

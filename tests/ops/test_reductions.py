@@ -41,3 +41,13 @@ def test_products_of_stacks(backend: Backend, dtype: np.dtype, rng: np.random.Ge
     close = 1e-5 if dtype == np.float32 else 1e-12
     expected = a.astype(float).transpose(1, 0, 2) @ b
     np.testing.assert_allclose(backend.to_numpy(out), expected, rtol=close, atol=close)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((4, 7), (6, 3), (4, 3)), ((4, 7), (7, 3), (3, 4)), ((2, 4, 7), (3, 7, 3), (2, 4, 3))]
+)
+def test_products_that_do_not_fit_are_refused(backend: Backend, shapes: tuple[tuple[int, ...], ...]) -> None:
+    """A user's layer may call `matmul` wrongly."""
+    a, b, out = (backend.zeros(shape, "float32") for shape in shapes)
+    with pytest.raises(ValueError, match="matmul|broadcast"):
+        backend.matmul(a, b, out)
