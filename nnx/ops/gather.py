@@ -62,11 +62,11 @@ GATHER_BYTES = Raw(
     "nnx_gather",
     FOURS + GATHER_SOURCE.format(stored="unsigned char", value="T(taken.at[k]) / divisor"),
 )
-# the same for labels, which are whole numbers
+# the same for labels and other whole numbers, of any type
 GATHER_LABELS = Elementwise(
     "gather_labels",
-    inputs="raw int64 source, raw int64 order, int64 width, int64 first, int64 columns",
-    outputs="int64 x, raw int64 counter",
+    inputs="raw T source, raw int64 order, int64 width, int64 first, int64 columns",
+    outputs="T x, raw int64 counter",
     body=f"x = source[order[{NEXT} + i / columns] * columns + i % columns];"
     " if (i == 0) counter[1] = counter[0];",
 )

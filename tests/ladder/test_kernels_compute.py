@@ -300,10 +300,11 @@ def test_rows_of_the_next_step_are_gathered(
     np.testing.assert_array_equal(counter, [1, 1])
 
 
-def test_labels_of_the_next_step_are_gathered(rng: np.random.Generator) -> None:
-    source, order, counter = rng.integers(0, 10, (9, 2)), rng.permutation(9), np.array([1, 0])
-    x = np.full((3, 2), -1)
-    compile("gather_labels", "float32")(source, order, 4, 1, 2, x, counter)
+@pytest.mark.parametrize("kind", ["int64", "uint8"])
+def test_labels_of_the_next_step_are_gathered(kind: str, rng: np.random.Generator) -> None:
+    source, order, counter = rng.integers(0, 10, (9, 2)).astype(kind), rng.permutation(9), np.array([1, 0])
+    x = np.full((3, 2), 99, kind)
+    compile("gather_labels", kind)(source, order, 4, 1, 2, x, counter)
     np.testing.assert_array_equal(x, source[order[5:8]])
     np.testing.assert_array_equal(counter, [1, 1])
 

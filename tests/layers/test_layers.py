@@ -346,7 +346,7 @@ def test_rows_of_features_are_described_as_in_version_0_1():
          ["(24, 5, 3)", "(24,)", "Flatten"]),
         (lambda n: n.evaluate(SEQUENCES, LABELS + 1, loss=nnx.CategoricalCrossEntropy(from_logits=True)),
          ["[0, 2]", "3"]),
-        (lambda n: n.backward(np.zeros((24, 3))), ["(24, 3)", "(24, 5, 3)"]),
+        (lambda n: n.backward(n.asarray(np.zeros((24, 3)))), ["(24, 3)", "(24, 5, 3)"]),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named_with_its_shape(act, parts):

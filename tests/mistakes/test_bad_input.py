@@ -42,7 +42,8 @@ def forward(x, network=None, **options):
 
 
 def backward_without_forward():
-    regressor().backward(Y)
+    network = regressor()
+    network.backward(network.asarray(Y))
 
 
 def backward_of_another_shape():

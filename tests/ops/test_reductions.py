@@ -49,5 +49,5 @@ def test_products_of_stacks(backend: Backend, dtype: np.dtype, rng: np.random.Ge
 def test_products_that_do_not_fit_are_refused(backend: Backend, shapes: tuple[tuple[int, ...], ...]) -> None:
     """A user's layer may call `matmul` wrongly."""
     a, b, out = (backend.zeros(shape, "float32") for shape in shapes)
-    with pytest.raises(ValueError, match="matmul|broadcast"):
+    with pytest.raises(ValueError, match=r"matmul|broadcast"):
         backend.matmul(a, b, out)
