@@ -138,7 +138,7 @@ def test_it_pays_with_amx(monkeypatch: pytest.MonkeyPatch, instructions: set[str
     """By the instructions, and by no measurement."""
 
     class Found:
-        bfloat16 = 4711
+        bfloat16, most = 4711, None
 
     monkeypatch.setattr(processor, "instructions", lambda: frozenset(instructions))
     monkeypatch.setattr(numba_backend.blas, "with_mkl", Found)
