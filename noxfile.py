@@ -37,8 +37,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def quick(session: nox.Session) -> None:
-    """Run the fast tests, without TensorFlow, but with arrays of JAX."""
-    session.install(*without_tensorflow(), "jax")
+    """Run the fast tests, without TensorFlow."""
+    session.install(*without_tensorflow())
     session.run(
         "pytest", "-n", "2", "-m", "not keras and not mnist and not mpi and not slow", *session.posargs
     )

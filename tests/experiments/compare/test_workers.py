@@ -38,7 +38,8 @@ class TestEveryFramework:
     ) -> None:
         able_ = able(pair, name)
         if set(able_) == {"nnx"}:
-            assert set(pair) == {"nnx", "sklearn"}
+            (other,) = set(pair) - {"nnx"}
+            assert name not in FRAMEWORKS[other].problems
             return
         if dtype == "bfloat16":
             able_ = {side: worker for side, worker in able_.items() if side != "sklearn"}
