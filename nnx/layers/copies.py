@@ -1,4 +1,4 @@
-"""Copies and pickles of layers: a copy belongs to no network, and has equal values of its own."""
+"""Copies and pickles of layers: a copy belongs to no network, and owns its values."""
 
 from __future__ import annotations
 

@@ -9,7 +9,9 @@ from nnx.errors import ConfigurationError
 
 
 def refuse(layer: object, classes: Sequence[type]) -> None:
-    """Refuse a layer that has a layer or a network in an attribute, of its own or of one of `classes`.
+    """Refuse a layer that holds a layer or a network in one of its attributes.
+
+    The attributes of `classes` are also read: a class may hold a layer for all its instances.
 
     Raises
     ------

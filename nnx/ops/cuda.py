@@ -24,7 +24,7 @@ THREADS = 256  # threads per block of the row kernels, which hold as many number
 OF_COLUMNS = 512  # threads per block of the kernels that sum over rows
 OF_ELEMENTS = 128  # threads per block of kernels over elements, so that small arrays keep many SMs busy
 SHARES = 128  # blocks of a sum over rows, if rows are shared
-MOST = 65535  # blocks of a launch; kernels go on from the first block if there is more to do
+MOST = 65535  # blocks of a launch; if there are more parts, each block computes several
 
 FUNCTIONS = """
 template <typename T> __device__ inline T nnx_sigmoid(T x) {
